@@ -1,0 +1,1 @@
+"""Labelled images: found on disk, checked for quality, or synthesised."""

@@ -1,0 +1,1 @@
+"""From file bytes to a verdict: streams, ONNX session, decision rule."""

@@ -1,0 +1,1 @@
+"""Readers of evaluations: metric families, history, evidence."""
