@@ -1,0 +1,225 @@
+"""The regression checks: every threshold of this project in one place, as decimal constants.
+
+Point values decide *warning*. Chance decides the rest: *critical* only where the exact 95 % bound is past the threshold
+too, *info* where a target is so small that the sample cannot tell.
+
+Comparisons are exact. A ratio is the fraction of its two counts; a decimal from a file or of this module is the decimal
+that was written, not the binary number beside it (0.0001 + 0.0002 is 0.0003 here). A value that sits on a threshold
+falls on the side that the table says. Expressions in other languages have to allow for their own rounding.
+
+| check               | slice    | fails when                                                     |
+|---------------------|----------|----------------------------------------------------------------|
+| fpr_baseline        |          | FPR > baseline × 1.1                                           |
+| fpr_stability       |          | FPR >= baseline + 0.0002                                       |
+| fpr_target          |          | FPR >= 0.0005                                                  |
+| detection_baseline  | method   | rate < baseline × 0.95                                         |
+| detection_floor     | method   | rate <= 0.95                                                   |
+| detection_target    | method   | rate <= 0.99                                                   |
+| latency_baseline    | p95      | p95 > baseline × 1.2                                           |
+| latency_limit       | p95      | p95 >= 0.005 s                                                 |
+| format_consistency  | format   | FPR of the format >= its baseline (0.001 without) + 0.0002     |
+| negatives           | category | FPR of the category >= 0.005                                   |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Literal
+
+from exporter.detector.contract import METHODS
+from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.evaluation import Evaluation, LatencyQuantile, Proportion
+from exporter.evaluation.statistics import images_needed_to_confirm
+
+FPR_BASELINE_FACTOR = 1.1
+FPR_STABILITY_MARGIN = 0.0002
+FPR_TARGET = 0.0005
+DETECTION_BASELINE_FACTOR = 0.95
+DETECTION_FLOOR = 0.95
+DETECTION_TARGET = 0.99
+LATENCY_QUANTILE = 0.95
+LATENCY_BASELINE_FACTOR = 1.2
+LATENCY_LIMIT_SECONDS = 0.005
+FORMAT_MARGIN = 0.0002
+FORMAT_DEFAULT_BASELINE = 0.001
+NEGATIVES_LIMIT = 0.005
+
+CheckName = Literal[
+    "fpr_baseline",
+    "fpr_stability",
+    "fpr_target",
+    "detection_baseline",
+    "detection_floor",
+    "detection_target",
+    "latency_baseline",
+    "latency_limit",
+    "format_consistency",
+    "negatives",
+]
+CHECK_NAMES: tuple[CheckName, ...] = (
+    "fpr_baseline",
+    "fpr_stability",
+    "fpr_target",
+    "detection_baseline",
+    "detection_floor",
+    "detection_target",
+    "latency_baseline",
+    "latency_limit",
+    "format_consistency",
+    "negatives",
+)
+BASELINE_CHECKS: tuple[CheckName, ...] = ("fpr_baseline", "detection_baseline", "latency_baseline")
+"""What monitor_performance.py calls a regression."""
+
+Severity = Literal["info", "warning", "critical"]
+Comparison = Literal[">", ">=", "<", "<="]
+
+_FAILS: Mapping[Comparison, Callable[[Fraction, Fraction], bool]] = MappingProxyType(
+    {
+        ">": lambda value, limit: value > limit,
+        ">=": lambda value, limit: value >= limit,
+        "<": lambda value, limit: value < limit,
+        "<=": lambda value, limit: value <= limit,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One row of the table for one slice. `value` and `limit` are ratios or seconds.
+
+    `passed` is by point value, `significant` whether the exact 95 % bound is past the threshold too; both are None
+    where something was not measured, and `detail` then says what. `severity` is None unless the check failed.
+    """
+
+    name: CheckName
+    slice: str
+    value: float | None
+    limit: float | None
+    passed: bool | None
+    significant: bool | None
+    detail: str
+    severity: Severity | None = None
+
+
+def check(evaluation: Evaluation, baseline: Baseline | None) -> tuple[Check, ...]:
+    """Every check of the table, in its order, for every slice that the evaluation or the baseline has."""
+    base = baseline if baseline is not None else Baseline()
+    absent = "no baseline" if baseline is None else "the baseline does not hold it"
+    fpr, rates, latency = evaluation.clean, evaluation.detections, _p95(evaluation)
+    fpr_base, latency_base = base.false_positive_ratio, base.latency_seconds.get(LATENCY_QUANTILE)
+    formats = dict.fromkeys((*evaluation.clean_by_format, *base.false_positive_ratio_by_format))
+    return (
+        _ratio("fpr_baseline", "", fpr, _Limit(">", _times(fpr_base, FPR_BASELINE_FACTOR), absent)),
+        _ratio("fpr_stability", "", fpr, _Limit(">=", _plus(fpr_base, FPR_STABILITY_MARGIN), absent)),
+        _target(_ratio("fpr_target", "", fpr, _Limit(">=", _decimal(FPR_TARGET))), fpr.total),
+        *(
+            _ratio("detection_baseline", method, rates.get(method), _Limit("<", limit, absent))
+            for method in METHODS
+            for limit in (_times(base.detection_ratios.get(method), DETECTION_BASELINE_FACTOR),)
+        ),
+        *(_ratio("detection_floor", m, rates.get(m), _Limit("<=", _decimal(DETECTION_FLOOR))) for m in METHODS),
+        *(_ratio("detection_target", m, rates.get(m), _Limit("<=", _decimal(DETECTION_TARGET))) for m in METHODS),
+        _latency("latency_baseline", latency, _Limit(">", _times(latency_base, LATENCY_BASELINE_FACTOR), absent)),
+        _latency("latency_limit", latency, _Limit(">=", _decimal(LATENCY_LIMIT_SECONDS))),
+        *(
+            _ratio("format_consistency", name, evaluation.clean_by_format.get(name), _Limit(">=", limit))
+            for name in formats
+            for limit in (_plus(base.false_positive_ratio_by_format.get(name, FORMAT_DEFAULT_BASELINE), FORMAT_MARGIN),)
+        ),
+        *(
+            _ratio("negatives", category, negatives, _Limit(">=", _decimal(NEGATIVES_LIMIT)))
+            for category, negatives in evaluation.negatives.items()
+        ),
+    )
+
+
+def baseline_regressions(checks: tuple[Check, ...]) -> tuple[Check, ...]:
+    """The failed checks among BASELINE_CHECKS."""
+    return tuple(one for one in checks if one.name in BASELINE_CHECKS and one.passed is False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A check fails by this comparison with `value`, which is None for the reason `absent`."""
+
+    fails: Comparison
+    value: Fraction | None
+    absent: str = ""
+
+    @property
+    def shown(self) -> float | None:
+        return None if self.value is None else float(self.value)
+
+    def bound(self, lower: float | None, upper: float | None) -> float | None:
+        """The end of the interval that is past the limit last."""
+        return lower if self.fails in (">", ">=") else upper
+
+
+def _ratio(name: CheckName, of: str, value: Proportion | None, limit: _Limit) -> Check:
+    if value is None or value.total == 0:
+        return Check(name, of, None, limit.shown, None, None, "no image of this slice was measured")
+    told = f"{value.count} of {value.total}"
+    bound = limit.bound(value.lower, value.upper)
+    return _decide(Check(name, of, value.ratio, limit.shown, None, None, told), limit, _fraction(value), bound)
+
+
+def _latency(name: CheckName, value: LatencyQuantile | None, limit: _Limit) -> Check:
+    of = f"p{LATENCY_QUANTILE * 100:.0f}"
+    if value is None:
+        return Check(name, of, None, limit.shown, None, None, "too few timings for this quantile")
+    told = f"{value.seconds * 1e3:.3f} ms"
+    bound = limit.bound(value.lower, value.upper)
+    return _decide(Check(name, of, value.seconds, limit.shown, None, None, told), limit, _decimal(value.seconds), bound)
+
+
+def _decide(pending: Check, limit: _Limit, value: Fraction, bound: float | None) -> Check:
+    if limit.value is None:
+        return replace(pending, detail=f"{pending.detail}; {limit.absent}")
+    past = _FAILS[limit.fails]
+    failed = past(value, limit.value)
+    significant = None if bound is None else past(_decimal(bound), limit.value)
+    return replace(
+        pending,
+        passed=not failed,
+        significant=significant,
+        severity=("critical" if significant else "warning") if failed else None,
+        detail=f"{pending.detail}; fails when {limit.fails} {float(limit.value):.10g}",
+    )
+
+
+def _target(target: Check, images: int) -> Check:
+    """Below this many images not even zero failures confirm the target, and one failure misses it by chance."""
+    needed = images_needed_to_confirm(FPR_TARGET)
+    if target.passed is None or images >= needed:
+        return target
+    return replace(
+        target,
+        severity="info" if target.severity == "warning" else target.severity,
+        detail=f"{target.detail}; {needed} images are needed to confirm it",
+    )
+
+
+def _p95(evaluation: Evaluation) -> LatencyQuantile | None:
+    quantiles = evaluation.latency.quantiles if evaluation.latency is not None else ()
+    return next((entry for entry in quantiles if entry.quantile == LATENCY_QUANTILE), None)
+
+
+def _fraction(value: Proportion) -> Fraction:
+    return Fraction(value.count, value.total)
+
+
+def _decimal(value: float) -> Fraction:
+    """The shortest decimal that is this float: the one that somebody wrote."""
+    return Fraction(repr(float(value)))
+
+
+def _times(value: float | None, factor: float) -> Fraction | None:
+    return None if value is None else _decimal(value) * _decimal(factor)
+
+
+def _plus(value: float | None, margin: float) -> Fraction | None:
+    return None if value is None else _decimal(value) + _decimal(margin)

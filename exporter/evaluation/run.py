@@ -1,0 +1,211 @@
+"""One model over one dataset: an Evaluation, and the predictions behind it. Nothing here knows who asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+import exporter
+from exporter.dataset.dataset import Dataset
+from exporter.dataset.layout import scan
+from exporter.dataset.quality import measure as measure_quality
+from exporter.detector.decision import DecisionRule
+from exporter.detector.model import Detector, onnxruntime_version
+from exporter.errors import EvaluationError, ModelError, StorageError
+from exporter.evaluation.accuracy import accuracy
+from exporter.evaluation.bulk import Progress, predict_all
+from exporter.evaluation.evaluation import Evaluation, ModelFacts, Provenance, Role, RunResult, TrainingHealth
+from exporter.evaluation.latency import measure_latency
+from exporter.evaluation.measurement import Measurement, RunLimits
+from exporter.evaluation.training import read_training_log
+
+__all__ = ["Progress", "RunLimits", "RunRequest", "available_cores", "evaluate"]
+
+_FILE_SECONDS = 0.5
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """Everything that a run needs to know; it can be pickled. `trigger` says who asked, in one word.
+
+    `latency_sample` 0 leaves the latency run out. `progress_file` is rewritten at most twice a second with
+    `{"done": images, "total": images}`.
+    """
+
+    model: str
+    role: Role
+    model_path: Path
+    decision: DecisionRule
+    dataset: str
+    dataset_root: Path
+    trigger: str
+    training_log: Path | None = None
+    limits: RunLimits = field(default_factory=RunLimits)
+    latency_sample: int = 1000
+    seed: int = 0
+    threads: int = field(default_factory=available_cores)
+    expected_sha256: str | None = None
+    progress_file: Path | None = None
+
+
+def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunResult:
+    """Scan the dataset, load the model, measure every image, then the latency.
+
+    Same model, data and seed give the same numbers, whatever the number of threads; times and the id apart. Raises
+    ModelError and DatasetError where there is nothing to run, EvaluationError where the run itself failed.
+    """
+    started, clock = time.time(), time.perf_counter()
+    if request.threads < 1 or request.latency_sample < 0:
+        raise EvaluationError(f"{_names(request)}: expected at least 1 thread and no negative latency sample")
+    detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256)
+    if request.decision.needs_method and not detector.has_method:
+        raise ModelError(
+            f'{request.model_path}: predicts no method, which the decision rule "{request.decision.describe()}" needs',
+            reason="signature",
+        )
+    dataset = scan(request.dataset, request.dataset_root)
+    measurement = Measurement(detector, request.decision, dataset.root, request.limits)
+    measurable = sum(file.problem is None for file in dataset.files)
+    timed = min(request.latency_sample, measurable)
+    reporter = _Reporter(progress, request.progress_file, total=len(dataset.files) + timed)
+    bulk_clock = time.perf_counter()
+    try:
+        predictions = predict_all(
+            measurement, dataset.files, threads=request.threads, progress=lambda done, _: reporter.report(done)
+        )
+    except EvaluationError as error:
+        raise EvaluationError(f"{_names(request)}: {error}") from error
+    bulk_seconds = time.perf_counter() - bulk_clock
+    measured = [file for file, entry in zip(dataset.files, predictions, strict=True) if entry.not_measured is None]
+    latency = measure_latency(
+        measurement,
+        measured,
+        sample=request.latency_sample,
+        seed=request.seed,
+        progress=lambda done, _: reporter.report(len(dataset.files) + done),
+    )
+    training, warnings = _training(request.training_log)
+    reporter.finish()
+    counts = accuracy(predictions)
+    evaluation = Evaluation(
+        id=_new_id(started),
+        model=request.model,
+        role=request.role,
+        dataset=request.dataset,
+        trigger=request.trigger,
+        provenance=_provenance(request, detector, dataset),
+        model_facts=ModelFacts(
+            file=str(request.model_path),
+            size_bytes=detector.size_bytes,
+            modified_at=detector.modified_at,
+            loaded_at=detector.loaded_at,
+            inputs=detector.inputs,
+            outputs=detector.outputs,
+        ),
+        started_at=started,
+        finished_at=time.time(),
+        duration_seconds=time.perf_counter() - clock,
+        images=len(dataset.files),
+        images_per_second=len(measured) / bulk_seconds,
+        not_measured=counts.not_measured,
+        clean=counts.clean,
+        clean_by_format=counts.clean_by_format,
+        negatives=counts.negatives,
+        stego=counts.stego,
+        detections=counts.detections,
+        confusion=counts.confusion,
+        roc_auc=counts.roc_auc,
+        log_loss=counts.log_loss,
+        expected_calibration_error=counts.expected_calibration_error,
+        operating_points=counts.operating_points,
+        latency=None if latency is None else latency[0],
+        quality=measure_quality(dataset),
+        training=training,
+    )
+    return RunResult(
+        evaluation=evaluation,
+        predictions=predictions,
+        latency=None if latency is None else latency[1],
+        warnings=(*warnings, *reporter.warnings),
+    )
+
+
+class _Reporter:
+    """Tells a callback and a small file how far the run is. A file that cannot be written costs a warning, no run."""
+
+    def __init__(self, progress: Callable[[int, int], None] | None, path: Path | None, *, total: int) -> None:
+        self._progress = progress
+        self._path = path
+        self._total = total
+        self._written_at = -_FILE_SECONDS
+        self.warnings: tuple[str, ...] = ()
+
+    def report(self, done: int) -> None:
+        if self._progress is not None:
+            self._progress(done, self._total)
+        now = time.monotonic()
+        if self._path is not None and now - self._written_at >= _FILE_SECONDS:
+            self._written_at = now
+            self._write(self._path, done)
+
+    def finish(self) -> None:
+        """Everything is done, also the timings that the bulk pass left nothing for."""
+        if self._progress is not None:
+            self._progress(self._total, self._total)
+        if self._path is not None:
+            self._write(self._path, self._total)
+
+    def _write(self, path: Path, done: int) -> None:
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            partial.write_text(json.dumps({"done": done, "total": self._total}), encoding="utf-8")
+            partial.replace(path)
+        except OSError as error:
+            self.warnings = (f"{path}: progress cannot be written: {error.strerror or error}",)
+            self._path = None
+
+
+def _training(path: Path | None) -> tuple[TrainingHealth | None, tuple[str, ...]]:
+    """A training log that is broken says nothing about the model: the run goes on without it."""
+    if path is None:
+        return None, ()
+    try:
+        return read_training_log(path), ()
+    except StorageError as error:
+        return None, (str(error),)
+
+
+def _provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Provenance:
+    return Provenance(
+        model_sha256=detector.sha256,
+        dataset_fingerprint=dataset.fingerprint,
+        decision=request.decision.describe(),
+        exporter_version=exporter.__version__,
+        onnxruntime_version=onnxruntime_version(),
+        numpy_version=np.__version__,
+        pillow_version=metadata.version("pillow"),
+        seed=request.seed,
+    )
+
+
+def _new_id(started: float) -> str:
+    """Sorts by time, and is safe in a path and in a URL."""
+    return f"{datetime.fromtimestamp(started, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
+
+
+def _names(request: RunRequest) -> str:
+    return f"{request.model} on {request.dataset}"

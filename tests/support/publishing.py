@@ -1,0 +1,258 @@
+"""Hand-built results for tests of publishers: fixed numbers, every part filled, no model or image needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from exporter.dataset.dataset import DatasetQuality, SliceCount
+from exporter.detector.contract import METHODS, ImageFormat
+from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.evaluation import (
+    STAGES,
+    Evaluation,
+    LatencyObservations,
+    LatencyQuantile,
+    LatencySummary,
+    ModelFacts,
+    OperatingPoint,
+    Prediction,
+    Proportion,
+    Provenance,
+    TrainingEpoch,
+    TrainingHealth,
+)
+from exporter.evaluation.regression import check
+from exporter.publish.histogram import LatencyHistogram
+from exporter.publish.snapshot import BuildInfo, ConfigReload, DatasetState, ModelState, RunState, Snapshot
+
+MODEL_SHA256 = "3b7c0f1e2d4a" + "5" * 52
+FINGERPRINT = "9a8b7c6d5e4f" + "1" * 52
+FINISHED_AT = 1_790_000_000.25
+
+EMPTY = Proportion(0, 0, None, None, None)
+
+
+def proportion(count: int, total: int) -> Proportion:
+    """A proportion with bounds that are plainly made up, so that no test mistakes them for computed ones."""
+    if total == 0:
+        return EMPTY
+    ratio = count / total
+    return Proportion(count, total, ratio, ratio * 0.5, min(1.0, ratio * 1.5 + 0.01))
+
+
+def evaluation(
+    *,
+    evaluation_id: str = "20260921T143320Z-production-reference",
+    model: str = "production",
+    dataset: str = "reference",
+    finished_at: float = FINISHED_AT,
+    false_positives: int = 3,
+    clean_images: int = 4_000,
+    fingerprint: str = FINGERPRINT,
+    model_sha256: str = MODEL_SHA256,
+    decision: str = "probability > 0.5",
+) -> Evaluation:
+    """One evaluation with every part filled; the slice `bmp` and the category `special_cases` are empty."""
+    by_format: dict[ImageFormat, Proportion] = {
+        "png": proportion(false_positives, clean_images // 2),
+        "jpeg": proportion(0, clean_images - clean_images // 2),
+        "bmp": EMPTY,
+    }
+    return Evaluation(
+        id=evaluation_id,
+        model=model,
+        role="production",
+        dataset=dataset,
+        trigger="schedule",
+        provenance=Provenance(
+            model_sha256=model_sha256,
+            dataset_fingerprint=fingerprint,
+            decision=decision,
+            exporter_version="0.1.0",
+            onnxruntime_version="1.32.0",
+            numpy_version="2.4.6",
+            pillow_version="13.0.0",
+            seed=0,
+        ),
+        model_facts=ModelFacts(
+            file=f"models/{model}/model.onnx",
+            size_bytes=1_234_567,
+            modified_at=FINISHED_AT - 5_000,
+            loaded_at=FINISHED_AT - 100,
+            inputs=("pixel_tensor", "meta"),
+            outputs=("stego_logits", "method_logits"),
+        ),
+        started_at=finished_at - 12.5,
+        finished_at=finished_at,
+        duration_seconds=12.5,
+        images=clean_images + 1_000 + 257,
+        images_per_second=423.5,
+        not_measured={"unreadable": 2, "too_large": 1, "timeout": 0, "model_error": 4, "unlabelled": 0},
+        clean=proportion(false_positives, clean_images),
+        clean_by_format=by_format,
+        negatives={"patterns": proportion(1, 250), "special_cases": EMPTY},
+        stego=proportion(985, 1_000),
+        detections={method: proportion(200 - 3 * place, 200) for place, method in enumerate(METHODS)},
+        confusion={
+            actual: {predicted: 195 if actual == predicted else 1 for predicted in (*METHODS, "clean")}
+            for actual in (*METHODS, "clean")
+        },
+        roc_auc=0.9987,
+        log_loss=0.0321,
+        expected_calibration_error=0.0123,
+        operating_points=tuple(
+            OperatingPoint(threshold, proportion(10, clean_images), proportion(990, 1_000))
+            for threshold in (0.1, 0.1 + 0.05, 0.5, 0.999)
+        ),
+        latency=LatencySummary(
+            images=1_000,
+            quantiles=(
+                LatencyQuantile(0.5, 0.0021, 0.002, 0.0022),
+                LatencyQuantile(0.95, 0.0034, 0.0033, 0.0036),
+                LatencyQuantile(0.99, 0.0047, 0.0044, None),
+            ),
+            stage_means={"read": 0.0001, "decode": 0.0007, "features": 0.0004, "inference": 0.001, "total": 0.0022},
+            throughput=454.5,
+        ),
+        quality=DatasetQuality(
+            counts=(
+                SliceCount("clean", None, "png", clean_images // 2),
+                SliceCount("clean", None, "jpeg", clean_images - clean_images // 2),
+                SliceCount("clean", None, None, 3),
+                SliceCount("stego", "alpha", "png", 200),
+                SliceCount("stego", None, "gif", 2),
+                SliceCount("negative", None, "bmp", 252),
+            ),
+            method_shares=dict.fromkeys(METHODS, 0.2),
+            entropy_bits=2.321928094887362,
+            entropy_max_bits=2.321928094887362,
+            duplicate_images=2,
+            duplicate_groups=(("clean/a.png", "clean/b.png", "stego/c.png"),),
+            clean_equals_stego=(("clean/a.png", "clean/b.png", "stego/c.png"),),
+        ),
+        training=TrainingHealth(
+            epochs=(TrainingEpoch(1, 0.9, 0.95, 0.6, 0.58), TrainingEpoch(2, 0.1, 0.12, 0.99, 0.985)),
+            convergence_rate=0.8,
+            stability_ratio=0.05,
+            generalization_gap=0.02,
+            diverged=False,
+        ),
+    )
+
+
+def prediction(
+    path: str = "clean/a.png", *, verdict: bool | None = False, stego: bool = False, negative: bool = False
+) -> Prediction:
+    """One prediction; without a verdict it is one that was not measured."""
+    return Prediction(
+        path=path,
+        sha256="ab" * 32,
+        file_class="stego" if stego else "negative" if negative else "clean",
+        method="alpha" if stego else None,
+        category="patterns" if negative else None,
+        image_format="png",
+        probability=None if verdict is None else 0.75,
+        predicted_method=None if verdict is None else "alpha",
+        verdict=verdict,
+        not_measured="unreadable" if verdict is None else None,
+        detail="cannot be decoded" if verdict is None else "",
+        seconds=None if verdict is None else 0.002,
+    )
+
+
+BASELINE = Baseline(
+    false_positive_ratio=0.0032,
+    detection_ratios=dict.fromkeys(METHODS, 0.98),
+    latency_seconds={0.5: 0.0021, 0.95: 0.0034, 0.99: 0.0044},
+    throughput=410.0,
+    false_positive_ratio_by_format={"jpeg": 0.001, "png": 0.005},
+)
+
+
+def latency_histogram(images: int = 400) -> LatencyHistogram:
+    """Timings of `images` images, spread evenly from 0.1 ms to 40 ms in every stage."""
+    seconds = np.linspace(0.0001, 0.04, images)
+    return LatencyHistogram.empty().add(LatencyObservations(dict.fromkeys(STAGES, seconds)))
+
+
+def empty_snapshot() -> Snapshot:
+    """A snapshot as of an exporter that has no model yet."""
+    return Snapshot(
+        build=BuildInfo("0.1.0", "0123abc", "3.11.2", "1.32.0"),
+        config=ConfigReload(successful=True, success_at=FINISHED_AT - 9_000),
+    )
+
+
+def model_state(name: str = "production", **changes: Any) -> ModelState:
+    """A configured and loaded model with a baseline and timings."""
+    state = ModelState(
+        name=name,
+        role="production",
+        file=f"models/{name}/model.onnx",
+        decision="probability > 0.5",
+        sha256=MODEL_SHA256,
+        size_bytes=1_234_567,
+        modified_at=FINISHED_AT - 5_000,
+        loaded_at=FINISHED_AT - 100,
+        file_sha256="c0ffee" + MODEL_SHA256[6:],
+        last_load_successful=False,
+        load_failures={"missing": 1, "invalid": 2},
+        baseline=BASELINE,
+        latency=latency_histogram(),
+    )
+    return replace(state, **changes)
+
+
+def run_state(result: Evaluation, **changes: Any) -> RunState:
+    """The state after a successful run that gave `result`."""
+    state = RunState(
+        outcomes={"success": 2, "crashed": 1},
+        last_run_successful=True,
+        interval_seconds=300.0,
+        evaluation=result,
+        checks=check(result, BASELINE),
+    )
+    return replace(state, **changes)
+
+
+def full_snapshot() -> Snapshot:
+    """A fixed snapshot that has samples of every family, of models in every state."""
+    snapshot = replace(
+        empty_snapshot(),
+        storage_failures={"history": 1},
+        storage_free_bytes={"history": 2**34},
+        history_damaged_lines=0,
+    )
+    snapshot = snapshot.with_dataset(DatasetState("reference", changed_at=FINISHED_AT - 700))
+    snapshot = snapshot.with_dataset(DatasetState("field"))
+    snapshot = snapshot.with_model(model_state())
+    missing = ModelState(
+        "v3", "baseline", 'models/v3/"new"\\model.onnx', "probability > 0.5", load_failures={"missing": 3}
+    )
+    snapshot = snapshot.with_model(missing)
+    snapshot = snapshot.with_run("production", "reference", run_state(evaluation(), in_progress=True, progress=0.25))
+    snapshot = snapshot.with_run("production", "field", RunState(interval_seconds=300.0))
+    return snapshot.with_run("v3", "reference", RunState(outcomes={"error": 1}))
+
+
+def large_snapshot(models: int = 5, datasets: int = 3) -> Snapshot:
+    """Every model evaluated on every dataset."""
+    snapshot = empty_snapshot()
+    for dataset in range(datasets):
+        snapshot = snapshot.with_dataset(DatasetState(f"dataset-{dataset}", changed_at=FINISHED_AT))
+    for model in range(models):
+        snapshot = snapshot.with_model(model_state(f"model-{model}"))
+        for dataset in range(datasets):
+            result = evaluation(model=f"model-{model}", dataset=f"dataset-{dataset}")
+            snapshot = snapshot.with_run(result.model, result.dataset, run_state(result))
+    return snapshot
+
+
+def openmetrics_families(text: str) -> list[Metric]:
+    """What prometheus_client's parser makes of OpenMetrics text; ValueError where it breaks a rule."""
+    return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]

@@ -1,0 +1,89 @@
+"""Results without a run: an Evaluation whose counts a test chooses, everything else as little as possible."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from exporter.dataset.dataset import DatasetQuality, FileClass
+from exporter.detector.contract import METHODS, ImageFormat, Method
+from exporter.errors import NOT_MEASURED_REASONS, NotMeasuredReason
+from exporter.evaluation.evaluation import (
+    Evaluation,
+    LatencyQuantile,
+    LatencySummary,
+    ModelFacts,
+    Prediction,
+    Provenance,
+)
+from exporter.evaluation.statistics import proportion
+
+NOTHING = proportion(0, 0)
+
+
+def bare_evaluation(**changes: Any) -> Evaluation:
+    """An Evaluation of a dataset without a measured image; `changes` replace fields."""
+    bare = Evaluation(
+        id="20260101T000000Z-00000000",
+        model="production",
+        role="production",
+        dataset="reference",
+        trigger="test",
+        provenance=Provenance("a" * 64, "b" * 64, "probability > 0.5", "0.1.0", "1.0", "2.0", "12.0", 0),
+        model_facts=ModelFacts("model.onnx", 1, 1.0, 2.0, ("pixel_tensor",), ("stego_logits",)),
+        started_at=10.0,
+        finished_at=11.5,
+        duration_seconds=1.5,
+        images=0,
+        images_per_second=0.0,
+        not_measured=dict.fromkeys(NOT_MEASURED_REASONS, 0),
+        clean=NOTHING,
+        clean_by_format={},
+        negatives={},
+        stego=NOTHING,
+        detections=dict.fromkeys(METHODS, NOTHING),
+        confusion={},
+        roc_auc=None,
+        log_loss=None,
+        expected_calibration_error=None,
+        operating_points=(),
+        latency=None,
+        quality=DatasetQuality((), {}, None, 2.321928094887362, 0, (), ()),
+        training=None,
+    )
+    return replace(bare, **changes)
+
+
+def p95(seconds: float, *, lower: float | None = None, upper: float | None = None) -> LatencySummary:
+    """A latency run that says nothing but its p95."""
+    return LatencySummary(1000, (LatencyQuantile(0.95, seconds, lower, upper),), {"total": seconds}, 1 / seconds)
+
+
+def predicted(
+    path: str,
+    file_class: FileClass = "clean",
+    probability: float | None = 0.25,
+    *,
+    method: Method | None = None,
+    category: str | None = None,
+    image_format: ImageFormat | None = "png",
+    says: Method | None = "alpha",
+    missing: NotMeasuredReason = "unreadable",
+    threshold: float = 0.5,
+) -> Prediction:
+    """One prediction; not measured for the reason `missing` where the probability is None."""
+    measured = probability is not None
+    return Prediction(
+        path=path,
+        sha256="c" * 64,
+        file_class=file_class,
+        method=method,
+        category=category,
+        image_format=image_format,
+        probability=probability,
+        predicted_method=says if measured else None,
+        verdict=None if probability is None else probability > threshold,
+        not_measured=None if measured else missing,
+        detail="" if measured else f"{path}: why",
+        seconds=0.001 if measured else None,
+    )

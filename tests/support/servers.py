@@ -1,0 +1,139 @@
+"""Real servers for tests, on free loopback ports; each is stopped by its own process id."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import pytest
+
+START_TIMEOUT = 30.0
+STOP_TIMEOUT = 20.0
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def program(name: str) -> str:
+    """The path of a program; the test is skipped, and says so, where it is not installed."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+class Server:
+    """A child process that is ready once `ready_path` answers 200; its output goes to a log file."""
+
+    def __init__(self, command: Sequence[str], *, port: int, ready_path: str, log: Path) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.log = log
+        self._ready_path = ready_path
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+
+    def wait_ready(self, timeout: float = START_TIMEOUT) -> Self:
+        """Waits until the server answers; AssertionError with the end of its log if it exits or takes too long."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                if httpx.get(self.url + self._ready_path, timeout=2.0).status_code == 200:
+                    return self
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+        code = self.process.poll()
+        self.stop()
+        raise AssertionError(f"not ready (exit code {code}):\n{self.log.read_text(errors='replace')[-4000:]}")
+
+    def stop(self) -> int:
+        """Ends the process (SIGTERM, then SIGKILL) and returns its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        return self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class Prometheus(Server):
+    """A Prometheus with a configuration and a data folder of the test's own; ready to answer on return."""
+
+    def __init__(self, config: Path, data: Path, *, log: Path, flags: Sequence[str] = ()) -> None:
+        port = free_port()
+        command = [
+            program("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={data}",
+            "--storage.tsdb.retention.time=10y",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-lifecycle",
+            "--storage.remote.flush-deadline=2s",
+            *flags,
+        ]
+        super().__init__(command, port=port, ready_path="/-/ready", log=log)
+        self.wait_ready()
+
+    def query(self, expression: str, *, at: float | None = None) -> list[dict[str, Any]]:
+        """The result of an instant query, at a time in UTC seconds or now."""
+        return self._ask("/api/v1/query", {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"}))
+
+    def query_range(self, expression: str, *, start: float, end: float, step: float) -> list[dict[str, Any]]:
+        """The result of a range query; times in UTC seconds."""
+        times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
+        return self._ask("/api/v1/query_range", {"query": expression} | times)
+
+    def value(self, expression: str, *, at: float | None = None) -> float | None:
+        """The one value of an instant query, None if it gives nothing; AssertionError if it gives several."""
+        result = self.query(expression, at=at)
+        assert len(result) <= 1, f"{expression} gives {len(result)} series"
+        return float(result[0]["value"][1]) if result else None
+
+    def wait_for_value(self, expression: str, *, timeout: float = START_TIMEOUT) -> float:
+        """The value of an expression as soon as it has one."""
+        deadline = time.monotonic() + timeout
+        while (found := self.value(expression)) is None:
+            assert time.monotonic() < deadline, f"{expression} has no value after {timeout:g} s"
+            time.sleep(0.2)
+        return found
+
+    def reload(self) -> None:
+        """Reads the configuration again."""
+        httpx.post(f"{self.url}/-/reload", timeout=10.0).raise_for_status()
+
+    def _ask(self, path: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
+        answer = httpx.get(self.url + path, params=dict(parameters), timeout=10.0).json()
+        assert answer["status"] == "success", answer
+        result: list[dict[str, Any]] = answer["data"]["result"]
+        return result
+
+
+def run_tool(command: Sequence[str], *, stdin: str | None = None, timeout: float = 60.0) -> tuple[int, str]:
+    """Exit code and output (both streams) of a command-line tool."""
+    done = subprocess.run(
+        [program(command[0]), *command[1:]], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
+    )
+    return done.returncode, done.stdout + done.stderr

@@ -1,0 +1,107 @@
+"""Predictions add up as labelled; what was not measured is in no denominator."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.detector.contract import FORMATS, METHODS
+from exporter.evaluation.accuracy import OPERATING_THRESHOLDS, accuracy
+from exporter.evaluation.evaluation import Prediction
+from exporter.evaluation.statistics import proportion
+from support.results import NOTHING, predicted
+
+probabilities = st.none() | st.sampled_from([0.0, 0.5, 1.0, *OPERATING_THRESHOLDS]) | st.floats(0, 1)
+entries = st.one_of(
+    st.builds(predicted, st.just("a"), st.just("clean"), probabilities, image_format=st.sampled_from(FORMATS)),
+    st.builds(predicted, st.just("b"), st.just("stego"), probabilities, method=st.sampled_from(METHODS)),
+    st.builds(predicted, st.just("c"), st.just("negative"), probabilities, category=st.sampled_from(["x", "y"])),
+)
+
+
+def test_a_small_set_by_hand() -> None:
+    result = accuracy(
+        [
+            predicted("1", probability=0.9, image_format="jpeg"),
+            predicted("2", probability=0.5, image_format="jpeg"),
+            predicted("3", probability=0.1, image_format="gif"),
+            predicted("4", probability=None, image_format="bmp"),
+            predicted("5", "stego", 0.8, method="lsb", says="lsb"),
+            predicted("6", "stego", 0.7, method="lsb", says="eoi"),
+            predicted("7", "stego", 0.2, method="exif", says="exif"),
+            predicted("8", "stego", None, missing="unlabelled"),
+            predicted("9", "negative", 0.99, category="patterns"),
+            predicted("10", "negative", None, category="natural_noise", missing="too_large"),
+        ]
+    )
+    assert result.clean == proportion(1, 3)
+    assert result.clean_by_format == {"jpeg": proportion(1, 2), "gif": proportion(0, 1), "bmp": NOTHING}
+    assert result.negatives == {"natural_noise": NOTHING, "patterns": proportion(1, 1)}
+    assert result.stego == proportion(2, 3)
+    assert result.detections == {
+        "alpha": NOTHING,
+        "palette": NOTHING,
+        "lsb": proportion(2, 2),
+        "exif": proportion(0, 1),
+        "eoi": NOTHING,
+    }
+    assert result.not_measured == {"unreadable": 1, "too_large": 1, "timeout": 0, "model_error": 0, "unlabelled": 1}
+    assert result.confusion["clean"] == {"alpha": 1, "palette": 0, "lsb": 0, "exif": 0, "eoi": 0, "clean": 2}
+    assert result.confusion["lsb"] == {"alpha": 0, "palette": 0, "lsb": 1, "exif": 0, "eoi": 1, "clean": 0}
+    assert result.confusion["exif"]["clean"] == 1
+    assert result.roc_auc == 5 / 9
+    (half,) = (point for point in result.operating_points if point.threshold == 0.5)
+    assert (half.false_positives, half.detections) == (proportion(1, 3), proportion(2, 3))
+
+
+def test_nothing_measured_is_none_and_never_zero() -> None:
+    for nothing in ([], [predicted("1", probability=None), predicted("2", "stego", None, method="lsb")]):
+        result = accuracy(nothing)
+        assert result.clean == result.stego == NOTHING
+        assert result.roc_auc is result.log_loss is result.expected_calibration_error is None
+        assert result.confusion == {}
+        assert set(result.detections.values()) == {NOTHING}
+        assert all(p.false_positives == p.detections == NOTHING for p in result.operating_points)
+
+
+def test_a_model_without_method_output_has_no_confusion() -> None:
+    assert accuracy([predicted("1", says=None), predicted("2", "stego", 0.9, method="lsb", says=None)]).confusion == {}
+
+
+@given(st.lists(entries, max_size=40))
+@settings(max_examples=80, deadline=None)
+def test_slices_and_confusion_add_up(made: list[Prediction]) -> None:
+    result = accuracy(made)
+    measured = [entry for entry in made if entry.probability is not None]
+    assert sum(result.not_measured.values()) == len(made) - len(measured)
+    clean = result.clean_by_format.values()
+    assert (sum(p.count for p in clean), sum(p.total for p in clean)) == (result.clean.count, result.clean.total)
+    found = result.detections.values()
+    assert (sum(p.count for p in found), sum(p.total for p in found)) == (result.stego.count, result.stego.total)
+    negatives = sum(p.total for p in result.negatives.values())
+    assert result.clean.total + result.stego.total + negatives == len(measured)
+    if result.clean.total + result.stego.total:
+        for method in METHODS:
+            assert sum(result.confusion[method].values()) == result.detections[method].total
+        assert sum(result.confusion["clean"].values()) == result.clean.total
+        assert result.clean.total - result.confusion["clean"]["clean"] == result.clean.count
+
+
+@given(st.lists(entries, max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_a_higher_threshold_never_finds_more(made: list[Prediction]) -> None:
+    points = accuracy(made).operating_points
+    assert [point.threshold for point in points] == sorted(OPERATING_THRESHOLDS)
+    for lower, higher in pairwise(points):
+        assert higher.false_positives.count <= lower.false_positives.count
+        assert higher.detections.count <= lower.detections.count
+
+
+@given(st.lists(entries, max_size=20), st.randoms())
+@settings(max_examples=50, deadline=None)
+def test_the_order_of_files_does_not_matter(made: list[Prediction], random: object) -> None:
+    shuffled = list(made)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert accuracy(shuffled) == accuracy(made)

@@ -1,0 +1,85 @@
+"""An Evaluation survives its line of JSON field for field, and a damaged line is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exporter.errors import StorageError
+from exporter.evaluation.evaluation import Evaluation
+from exporter.evaluation.serialise import SCHEMA, from_json, to_json
+from support.publishing import evaluation
+from support.results import bare_evaluation
+
+# Building random values of every field type takes more time than checking them.
+relaxed = settings(max_examples=40, deadline=None)
+
+
+@pytest.mark.parametrize("original", [evaluation(), bare_evaluation()], ids=["full", "bare"])
+def test_one_line_that_reads_back_equal(original: Evaluation) -> None:
+    line = to_json(original)
+    assert "\n" not in line
+    assert json.loads(line)["schema"] == SCHEMA
+    assert from_json(line) == original
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(codec="utf-8"), max_size=20))
+@relaxed
+def test_every_number_and_name_reads_back_equal(number: float, name: str) -> None:
+    original = replace(evaluation(), finished_at=number, roc_auc=number, model=name)
+    line = to_json(original)
+    assert "\n" not in line
+    assert from_json(line) == original
+
+
+def test_a_number_that_is_not_finite_is_never_stored() -> None:
+    for bad in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="JSON"):
+            to_json(replace(evaluation(), log_loss=bad))
+
+
+def test_keys_of_newer_writers_are_ignored() -> None:
+    content = {**json.loads(to_json(evaluation())), "regression_checks": [], "new": 1}
+    assert from_json(json.dumps(content)) == evaluation()
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ({"schema": 2}, "schema 2; this version reads schema 1"),
+        ({"schema": None}, "schema None"),
+        ({"schema": True}, "schema True"),
+        ({"images": "12"}, "images: "),
+        ({"images": None}, "images: "),
+        ({"role": "boss"}, "role: "),
+        ({"clean": {"count": 1}}, r"clean\.total: .*in all"),
+        ({"not_measured": {"asleep": 1}}, "not_measured"),
+        ({"operating_points": {}}, "operating_points"),
+    ],
+)
+def test_a_wrong_field_is_named(damage: dict[str, object], says: str) -> None:
+    line = json.dumps({**json.loads(to_json(evaluation())), **damage})
+    with pytest.raises(StorageError, match=says):
+        from_json(line)
+
+
+def test_a_missing_field_is_named() -> None:
+    content = json.loads(to_json(evaluation()))
+    del content["provenance"]["seed"]
+    with pytest.raises(StorageError, match=r"provenance\.seed"):
+        from_json(json.dumps(content))
+
+
+def test_a_torn_line_is_refused_wherever_it_is_torn() -> None:
+    line = to_json(evaluation())
+    for length in range(0, len(line), 97):
+        with pytest.raises(StorageError):
+            from_json(line[:length])
+    for text in ("[]", "null", "1", "[" * 100_000):
+        with pytest.raises(StorageError):
+            from_json(text)
