@@ -1,0 +1,158 @@
+"""From results to samples: which value goes into which family under which labels. Nothing here computes a rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from exporter.dataset.dataset import SliceCount
+from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.publish import metrics
+from exporter.publish.metrics import Family, ProportionFamilies
+
+HASH_DIGITS = 12
+
+
+class Row(NamedTuple):
+    """One sample: label values in the family's order. `suffix` and `le` are for the parts of a histogram alone."""
+
+    family: Family
+    labels: tuple[str, ...]
+    value: float
+    suffix: str = ""
+    le: str | None = None
+
+
+def short_hash(sha256: str) -> str:
+    """The first 12 digits: enough to tell files apart, short enough to read."""
+    return sha256[:HASH_DIGITS]
+
+
+def number_label(value: float) -> str:
+    """A number as a label value, free of float noise: 0.1 + 0.05 gives `0.15`."""
+    return f"{value:.12g}"
+
+
+def optional(family: Family, labels: tuple[str, ...], value: float | None) -> Iterator[Row]:
+    """One row, or none where the value was not measured."""
+    if value is not None:
+        yield Row(family, labels, value)
+
+
+def proportion_rows(families: ProportionFamilies, labels: tuple[str, ...], proportion: Proportion) -> Iterator[Row]:
+    """Both counts always, the ratio and its bounds only where something was measured."""
+    yield Row(families.total, labels, proportion.total)
+    yield Row(families.count, labels, proportion.count)
+    yield from optional(families.ratio, labels, proportion.ratio)
+    yield from optional(families.lower, labels, proportion.lower)
+    yield from optional(families.upper, labels, proportion.upper)
+
+
+def evaluation_rows(evaluation: Evaluation) -> Iterator[Row]:
+    """Every sample that an evaluation gives by itself: of its model on its dataset, of its data and of its training."""
+    yield from run_rows(evaluation)
+    yield from accuracy_rows(evaluation)
+    yield from latency_rows(evaluation)
+    yield from dataset_rows(evaluation)
+    yield from training_rows(evaluation)
+
+
+def run_rows(evaluation: Evaluation) -> Iterator[Row]:
+    """When the evaluation ended, how long it took, and what it was made with."""
+    pair = (evaluation.model, evaluation.dataset)
+    provenance = evaluation.provenance
+    yield Row(metrics.EVALUATION_TIMESTAMP, pair, evaluation.finished_at)
+    yield Row(metrics.EVALUATION_DURATION, pair, evaluation.duration_seconds)
+    yield Row(metrics.EVALUATION_SPEED, pair, evaluation.images_per_second)
+    hashes = (short_hash(provenance.model_sha256), short_hash(provenance.dataset_fingerprint))
+    yield Row(metrics.EVALUATION_INFO, (*pair, *hashes, provenance.decision), 1)
+
+
+def accuracy_rows(evaluation: Evaluation) -> Iterator[Row]:
+    """Counts, ratios and scores; ratios of empty slices are left out."""
+    pair = (evaluation.model, evaluation.dataset)
+    for reason, images in evaluation.not_measured.items():
+        yield Row(metrics.NOT_MEASURED, (*pair, reason), images)
+    yield from proportion_rows(metrics.CLEAN, pair, evaluation.clean)
+    for image_format, clean in evaluation.clean_by_format.items():
+        yield from proportion_rows(metrics.CLEAN_BY_FORMAT, (*pair, image_format), clean)
+    for category, negatives in evaluation.negatives.items():
+        yield from proportion_rows(metrics.NEGATIVES, (*pair, category), negatives)
+    for method, detections in evaluation.detections.items():
+        yield from proportion_rows(metrics.STEGO, (*pair, method), detections)
+    for actual, counts in evaluation.confusion.items():
+        for predicted, images in counts.items():
+            yield Row(metrics.METHOD_PREDICTIONS, (*pair, actual, predicted), images)
+    yield from optional(metrics.ROC_AUC, pair, evaluation.roc_auc)
+    yield from optional(metrics.LOG_LOSS, pair, evaluation.log_loss)
+    yield from optional(metrics.CALIBRATION_ERROR, pair, evaluation.expected_calibration_error)
+    for point in evaluation.operating_points:
+        labels = (*pair, number_label(point.threshold))
+        yield from optional(metrics.OPERATING_POINT_FALSE_POSITIVES, labels, point.false_positives.ratio)
+        yield from optional(metrics.OPERATING_POINT_DETECTIONS, labels, point.detections.ratio)
+
+
+def latency_rows(evaluation: Evaluation) -> Iterator[Row]:
+    """Quantiles and throughput of the evaluation's own latency run."""
+    pair = (evaluation.model, evaluation.dataset)
+    if evaluation.latency is None:
+        return
+    for quantile in evaluation.latency.quantiles:
+        labels = (*pair, number_label(quantile.quantile))
+        yield Row(metrics.LATENCY, labels, quantile.seconds)
+        yield from optional(metrics.LATENCY_LOWER, labels, quantile.lower)
+        yield from optional(metrics.LATENCY_UPPER, labels, quantile.upper)
+    yield Row(metrics.LATENCY_IMAGES, pair, evaluation.latency.images)
+    yield Row(metrics.THROUGHPUT, pair, evaluation.latency.throughput)
+
+
+def dataset_rows(evaluation: Evaluation) -> Iterator[Row]:
+    """What the evaluation found its dataset to hold."""
+    dataset = (evaluation.dataset,)
+    quality = evaluation.quality
+    yield Row(metrics.DATASET_INFO, (*dataset, short_hash(evaluation.provenance.dataset_fingerprint)), 1)
+    for part in quality.counts:
+        labels = (*dataset, part.file_class, _method_label(part), part.image_format or "unknown")
+        yield Row(metrics.DATASET_IMAGES, labels, part.images)
+    for method, share in quality.method_shares.items():
+        yield Row(metrics.DATASET_METHOD_SHARE, (*dataset, method), share)
+    yield from optional(metrics.DATASET_ENTROPY, dataset, quality.entropy_bits)
+    yield Row(metrics.DATASET_ENTROPY_MAX, dataset, quality.entropy_max_bits)
+    yield Row(metrics.DATASET_DUPLICATES, dataset, quality.duplicate_images)
+
+
+def training_rows(evaluation: Evaluation) -> Iterator[Row]:
+    """The last epoch of the training log beside the model, and what its curves say."""
+    training = evaluation.training
+    model = (evaluation.model,)
+    if training is None:
+        return
+    yield Row(metrics.TRAINING_EPOCHS, model, len(training.epochs))
+    if training.epochs:
+        last = training.epochs[-1]
+        yield from optional(metrics.TRAINING_LOSS, (*model, "train"), last.train_loss)
+        yield from optional(metrics.TRAINING_LOSS, (*model, "validation"), last.validation_loss)
+        yield from optional(metrics.TRAINING_ACCURACY, (*model, "train"), last.train_accuracy)
+        yield from optional(metrics.TRAINING_ACCURACY, (*model, "validation"), last.validation_accuracy)
+    yield Row(metrics.TRAINING_DIVERGED, model, int(training.diverged))
+    yield from optional(metrics.TRAINING_CONVERGENCE_RATE, model, training.convergence_rate)
+    yield from optional(metrics.TRAINING_STABILITY, model, training.stability_ratio)
+    yield from optional(metrics.TRAINING_GENERALIZATION_GAP, model, training.generalization_gap)
+
+
+def baseline_rows(model: str, baseline: Baseline) -> Iterator[Row]:
+    """What the baseline file of a model promises."""
+    yield from optional(metrics.BASELINE_FALSE_POSITIVES, (model,), baseline.false_positive_ratio)
+    for method, ratio in baseline.detection_ratios.items():
+        yield Row(metrics.BASELINE_DETECTIONS, (model, method), ratio)
+    for quantile, seconds in baseline.latency_seconds.items():
+        yield Row(metrics.BASELINE_LATENCY, (model, number_label(quantile)), seconds)
+    for image_format, ratio in baseline.false_positive_ratio_by_format.items():
+        yield Row(metrics.BASELINE_FORMAT_FALSE_POSITIVES, (model, image_format), ratio)
+
+
+def _method_label(part: SliceCount) -> str:
+    if part.method is not None:
+        return part.method
+    return "unlabelled" if part.file_class == "stego" else "none"

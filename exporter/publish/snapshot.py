@@ -1,0 +1,135 @@
+"""Everything that one scrape shows, as one immutable value: the service builds it and swaps it in one assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
+
+from exporter.errors import ModelFailureReason
+from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.evaluation import Evaluation, Role
+from exporter.evaluation.regression import Check
+from exporter.publish.histogram import LatencyHistogram
+
+Outcome = Literal["success", "error", "crashed", "timeout", "cancelled"]
+OUTCOMES: tuple[Outcome, ...] = ("success", "error", "crashed", "timeout", "cancelled")
+
+Store = Literal["history", "evidence"]
+STORES: tuple[Store, ...] = ("history", "evidence")
+
+Pair = tuple[str, str]
+"""Model name and dataset name."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildInfo:
+    """Versions of the exporter and of what it runs on."""
+
+    version: str
+    revision: str
+    python: str
+    onnxruntime: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigReload:
+    """How the last attempt to read the configuration went, and when one last went well (UTC seconds)."""
+
+    successful: bool
+    success_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """One configured model; the facts of its file are None until a file was loaded. Times are UTC seconds.
+
+    `sha256` is of the file in use, `file_sha256` of the one on disk as last seen (None where it cannot be read);
+    `last_load_successful` is None before the first attempt. A reason without an entry in `load_failures` counts as
+    zero.
+    """
+
+    name: str
+    role: Role
+    file: str
+    decision: str
+    sha256: str | None = None
+    size_bytes: int | None = None
+    modified_at: float | None = None
+    loaded_at: float | None = None
+    file_sha256: str | None = None
+    last_load_successful: bool | None = None
+    load_failures: Mapping[ModelFailureReason, int] = field(default_factory=dict)
+    baseline: Baseline | None = None
+    latency: LatencyHistogram = field(default_factory=LatencyHistogram.empty)
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetState:
+    """One configured dataset; `changed_at` (UTC seconds) is when its content was last seen to change."""
+
+    name: str
+    changed_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """One configured model on one configured dataset: what was run, what runs, and the last complete result.
+
+    An outcome without an entry counts as zero; `last_run_successful` tells of the last run that was not cancelled, None
+    before there was one; `progress` (0..1) is None while nothing runs; `checks` are those of `evaluation`.
+    """
+
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+    last_run_successful: bool | None = None
+    in_progress: bool = False
+    progress: float | None = None
+    interval_seconds: float | None = None
+    evaluation: Evaluation | None = None
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All that a scrape shows. What is not in here has no series: a model that leaves the configuration vanishes.
+
+    `models` and `datasets` are by name, `runs` by (model, dataset), which both have to be known (ValueError).
+    The mappings are copied, so that nobody can change a snapshot that a scrape is reading.
+    """
+
+    build: BuildInfo
+    config: ConfigReload
+    models: Mapping[str, ModelState] = field(default_factory=dict)
+    datasets: Mapping[str, DatasetState] = field(default_factory=dict)
+    runs: Mapping[Pair, RunState] = field(default_factory=dict)
+    storage_failures: Mapping[Store, int] = field(default_factory=dict)
+    storage_free_bytes: Mapping[Store, int] = field(default_factory=dict)
+    history_damaged_lines: int | None = None
+
+    def __post_init__(self) -> None:
+        for model, dataset in self.runs:
+            if model not in self.models or dataset not in self.datasets:
+                raise ValueError(f"run of {model} on {dataset}: not in the snapshot's models and datasets")
+        for name in ("models", "datasets", "runs", "storage_failures", "storage_free_bytes"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+
+    def with_model(self, state: ModelState) -> Snapshot:
+        """This snapshot with one model added or replaced."""
+        return replace(self, models={**self.models, state.name: state})
+
+    def with_dataset(self, state: DatasetState) -> Snapshot:
+        """This snapshot with one dataset added or replaced."""
+        return replace(self, datasets={**self.datasets, state.name: state})
+
+    def with_run(self, model: str, dataset: str, state: RunState) -> Snapshot:
+        """This snapshot with the state of one model on one dataset added or replaced."""
+        return replace(self, runs={**self.runs, (model, dataset): state})
+
+    def with_storage_failure(self, store: Store) -> Snapshot:
+        """This snapshot with one more failure to write to `store`."""
+        return replace(self, storage_failures={**self.storage_failures, store: self.storage_failures.get(store, 0) + 1})
+
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """The last complete evaluation of every configured model and dataset that has one."""
+        return tuple(run.evaluation for run in self.runs.values() if run.evaluation is not None)

@@ -1,0 +1,91 @@
+"""The history as OpenMetrics with timestamps."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import replace
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.samples import Timestamp
+
+from exporter.evaluation.evaluation import Evaluation
+from exporter.publish.backfill import export_openmetrics
+from exporter.publish.collector import StarlightCollector
+from exporter.publish.metrics import FAMILIES
+from support.publishing import FINISHED_AT, evaluation, full_snapshot, openmetrics_families
+
+
+def exported(*results: Evaluation, extra_labels: dict[str, str] | None = None) -> str:
+    out = io.StringIO()
+    written = export_openmetrics(results, out, extra_labels=extra_labels)
+    text = out.getvalue()
+    assert written == sum(not line.startswith("#") for line in text.splitlines())
+    return text
+
+
+def test_nothing_exports_as_nothing() -> None:
+    assert exported() == "# EOF\n"
+
+
+def test_names_labels_and_values_are_those_of_a_scrape_with_the_evaluations_time() -> None:
+    registry = CollectorRegistry()
+    registry.register(StarlightCollector(full_snapshot))
+    of_evaluation = {family.base_name for family in FAMILIES if family.of_evaluation}
+    scraped = {
+        (sample.name, frozenset(sample.labels.items())): float(sample.value)
+        for family in registry.collect()
+        if family.name in of_evaluation
+        for sample in family.samples
+    }
+    found = {}
+    for family in openmetrics_families(exported(evaluation())):
+        assert family.name in of_evaluation
+        for sample in family.samples:
+            assert isinstance(sample.timestamp, Timestamp)
+            assert float(sample.timestamp) == FINISHED_AT
+            found[(sample.name, frozenset(sample.labels.items()))] = float(sample.value)
+    assert found == scraped
+
+
+def test_every_family_of_an_evaluation_occurs() -> None:
+    names = [family.name for family in openmetrics_families(exported(evaluation()))]
+    assert names == [family.base_name for family in FAMILIES if family.of_evaluation]
+
+
+def test_families_are_together_series_are_together_and_times_ascend() -> None:
+    results = [
+        evaluation(model=model, finished_at=FINISHED_AT + 60 * step, false_positives=step)
+        for step in (2, 0, 1)
+        for model in ("b", "a")
+    ]
+    text = exported(*results)
+    families = re.findall(r"^# TYPE (\S+)", text, re.MULTILINE)
+    assert len(families) == len(set(families))
+    times: dict[str, list[float]] = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            series, _, at = line.rsplit(" ", 2)
+            times.setdefault(series, []).append(float(at))
+    assert all(moments == sorted(set(moments)) for moments in times.values())
+    openmetrics_families(text)  # the strict parser refuses interleaved series
+
+
+def test_an_evaluation_that_occurs_twice_is_exported_once() -> None:
+    assert exported(evaluation(), evaluation()) == exported(evaluation())
+    later = replace(evaluation(), roc_auc=0.5)
+    assert exported(evaluation(), later) == exported(later)
+
+
+def test_times_are_seconds_with_milliseconds() -> None:
+    assert " 1790000000.250\n" in exported(evaluation())
+    same_millisecond = exported(evaluation(finished_at=FINISHED_AT + 1e-5), evaluation(finished_at=FINISHED_AT - 1e-5))
+    assert same_millisecond.count("starlight_clean_images{") == 1
+
+
+def test_extra_labels_go_onto_every_sample() -> None:
+    text = exported(evaluation(), extra_labels={"job": "starlight", "instance": "127.0.0.1:9877"})
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            assert 'job="starlight"' in line
+            assert 'instance="127.0.0.1:9877"' in line
