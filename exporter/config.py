@@ -1,0 +1,265 @@
+"""The configuration file: what is evaluated, when, and where results go. `starlight.yml` shows every section.
+
+Relative paths are relative to the folder of the configuration file. ConfigError names the file, the key and what was
+expected; nothing else is raised.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+
+from exporter.detector.contract import METHODS
+from exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
+from exporter.evaluation.evaluation import Role
+from exporter.strict_yaml import StrictModel, load_strict, shown
+
+MAX_MODELS = 20
+MAX_DATASETS = 20
+"""Every model on every dataset is a few hundred series; labels have to stay bounded."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_DURATION_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+_SIZE = re.compile(r"(\d+)(KiB|MiB|GiB)")
+_SIZE_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+
+
+def _seconds(value: object) -> float:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
+    if match is None:
+        raise ValueError(f"expected a duration such as 30s, 15m or 1h30m; got {shown(value)}")
+    return sum(int(digits or 0) * unit for digits, unit in zip(match.groups(), _DURATION_UNITS, strict=True))
+
+
+def duration_text(seconds: float) -> str:
+    """Seconds as the configuration writes them, e.g. `1h30m`; `0s` for zero."""
+    left = round(seconds * 1000)
+    text = ""
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
+        count, left = divmod(left, size)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def _between(low: str, high: str) -> AfterValidator:
+    def check(seconds: float) -> float:
+        if not _seconds(low) <= seconds <= _seconds(high):
+            raise ValueError(f"expected a duration from {low} to {high}; got {duration_text(seconds)}")
+        return seconds
+
+    return AfterValidator(check)
+
+
+def _bytes(value: object) -> object:
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match is not None:
+        return int(match[1]) * _SIZE_UNITS[match[2]]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"expected a size such as 64MiB, or a whole number of bytes; got {shown(value)}")
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError(
+            f"expected 1 to 63 letters, digits, '-', '_' or '.', the first a letter or digit; got {shown(value)}"
+        )
+    return value
+
+
+def _path(value: object, info: ValidationInfo) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"expected a path; got {shown(value)}")
+    # Not resolved: a symlink that is swapped has to be followed anew each time.
+    return Path(os.path.normpath((info.context or {}).get("folder", Path()) / value))
+
+
+def _as_if_written(value: object) -> Any:
+    # Paths and durations only get their meaning by validation, so such a default takes the way of a written value.
+    return Field(default=value, validate_default=True)
+
+
+Duration = Annotated[float, BeforeValidator(_seconds)]
+"""Seconds; written as a string of Prometheus's form."""
+Size = Annotated[int, BeforeValidator(_bytes)]
+"""Bytes."""
+Name = Annotated[str, AfterValidator(_name)]
+ConfigPath = Annotated[Path, BeforeValidator(_path)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class MethodThresholds(StrictModel):
+    """One threshold per predicted method."""
+
+    alpha: Probability
+    palette: Probability
+    lsb: Probability
+    exif: Probability
+    eoi: Probability
+
+
+class DecisionConfig(StrictModel):
+    """Either one threshold, or one per predicted method."""
+
+    threshold: Probability | None = None
+    thresholds: MethodThresholds | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.threshold is None) == (self.thresholds is None):
+            raise ValueError("expected either threshold or thresholds")
+        return self
+
+    def rule(self) -> DecisionRule:
+        """The rule as the detector room knows it."""
+        if self.thresholds is not None:
+            return DecisionRule.per_method({method: getattr(self.thresholds, method) for method in METHODS})
+        return DecisionRule.single(PLAIN_THRESHOLD if self.threshold is None else self.threshold)
+
+
+class ModelConfig(StrictModel):
+    """A model: a file, a decision rule and a role. The same file with another rule is another model."""
+
+    name: Name
+    file: ConfigPath
+    role: Role
+    decision: DecisionConfig = DecisionConfig(threshold=PLAIN_THRESHOLD)
+    training_log: ConfigPath | None = None
+
+
+class DatasetConfig(StrictModel):
+    """A folder with clean/, stego/ and negatives/."""
+
+    name: Name
+    path: ConfigPath
+
+
+class ScheduleConfig(StrictModel):
+    """When everything is evaluated anew: every `interval`, or at the times of `cron` (five fields, UTC)."""
+
+    interval: Annotated[Duration, _between("10s", "366d")] | None = None
+    cron: str | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.interval is None) == (self.cron is None):
+            raise ValueError("expected either interval or cron")
+        return self
+
+    @field_validator("cron")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        # Imported here: scripts read configurations without ever scheduling anything.
+        from datetime import UTC, datetime
+
+        from apscheduler.triggers.cron import CronTrigger
+
+        if value is not None:
+            try:
+                trigger = CronTrigger.from_crontab(value, timezone=UTC)
+            except ValueError as error:
+                raise ValueError(
+                    f'expected five cron fields such as "0 3 * * *"; got {shown(value)} ({error})'
+                ) from error
+            if trigger.get_next_fire_time(None, datetime.now(UTC)) is None:
+                raise ValueError(f"expected a time that comes; {shown(value)} never does")
+        return value
+
+
+class WatchConfig(StrictModel):
+    """How often files are looked at, and how long a changed one has to rest before it counts as written."""
+
+    interval: Annotated[Duration, _between("100ms", "1h")] = 2.0
+    settle: Annotated[Duration, _between("0s", "1h")] = 3.0
+
+
+class PathsConfig(StrictModel):
+    """Where the exporter writes: history under `data`, evidence under `results`."""
+
+    data: ConfigPath = _as_if_written("data")
+    results: ConfigPath = _as_if_written("results")
+
+
+class LimitsConfig(StrictModel):
+    """What one run may take; `threads` is the number of cores where it is not given."""
+
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    evaluation_timeout: Annotated[Duration, _between("1s", "7d")] = 3600.0
+    image_timeout: Annotated[Duration, _between("100ms", "1h")] = 30.0
+    max_image_pixels: Annotated[int, Field(ge=1, le=2**31)] = 64 * 1024 * 1024
+    max_file_bytes: Annotated[Size, Field(ge=1, le=2**40)] = 256 * 1024 * 1024
+
+
+class LatencyConfig(StrictModel):
+    """How many images the latency run takes (all, if there are fewer), and the seed of their choice."""
+
+    sample: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
+
+
+class HistoryConfig(StrictModel):
+    """When history.jsonl is rotated, and how many rotated files stay."""
+
+    max_bytes: Annotated[Size, Field(ge=64 * 1024, le=2**40)] = 64 * 1024 * 1024
+    keep: Annotated[int, Field(ge=0, le=1000)] = 4
+
+
+class EvidenceConfig(StrictModel):
+    """How many evaluations keep their predictions and thumbnails."""
+
+    keep: Annotated[int, Field(ge=1, le=10_000)] = 50
+
+
+class Config(StrictModel):
+    """The whole file. Every model is evaluated on every dataset."""
+
+    models: Annotated[tuple[ModelConfig, ...], Field(strict=False, min_length=1, max_length=MAX_MODELS)]
+    datasets: Annotated[tuple[DatasetConfig, ...], Field(strict=False, min_length=1, max_length=MAX_DATASETS)]
+    schedule: ScheduleConfig = _as_if_written({"interval": "1h"})
+    watch: WatchConfig = WatchConfig()
+    baseline: ConfigPath | None = None
+    paths: PathsConfig = _as_if_written({})
+    limits: LimitsConfig = LimitsConfig()
+    latency: LatencyConfig = LatencyConfig()
+    history: HistoryConfig = HistoryConfig()
+    evidence: EvidenceConfig = EvidenceConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _unique("models", [model.name for model in self.models])
+        _unique("datasets", [dataset.name for dataset in self.datasets])
+        for key, folder in (("data", self.paths.data), ("results", self.paths.results)):
+            for index, dataset in enumerate(self.datasets):
+                # Every result written there would count as a change of the dataset, without end.
+                if folder.is_relative_to(dataset.path):
+                    raise ValueError(f"paths.{key}: {folder} lies inside datasets[{index}].path {dataset.path}")
+        return self
+
+    def model(self, name: str) -> ModelConfig | None:
+        """The model of that name."""
+        return next((model for model in self.models if model.name == name), None)
+
+    def dataset(self, name: str) -> DatasetConfig | None:
+        """The dataset of that name."""
+        return next((dataset for dataset in self.datasets if dataset.name == name), None)
+
+
+def _unique(section: str, names: Sequence[str]) -> None:
+    for index, name in enumerate(names):
+        first = names.index(name)
+        if first != index:
+            raise ValueError(f"{section}[{index}].name: {name!r} is the name of {section}[{first}] already")
+
+
+def load_config(path: Path) -> Config:
+    """The configuration in this file, complete and checked; ConfigError with one line otherwise.
+
+    Models, datasets and the baseline need not exist: a file that is missing now may come later.
+    """
+    return load_strict(path, Config, {"folder": path.parent.absolute()})

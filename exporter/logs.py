@@ -1,0 +1,65 @@
+"""Logs on standard error, one event per line, as logfmt or JSON: fields instead of prose, libraries included."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import structlog
+from structlog.typing import Processor
+
+LogFormat = Literal["logfmt", "json"]
+LOG_FORMATS: tuple[LogFormat, ...] = ("logfmt", "json")
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
+
+_KEY_ORDER = ("ts", "level", "msg", "logger")
+_CHATTY_LOGGERS = ("apscheduler", "asyncio", "uvicorn")
+
+
+def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO | None = None) -> None:
+    """Sends the events of structlog and of the standard library to `stream` (standard error) in one format, in UTC."""
+    shared: list[Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        # Modules take their logger while they are imported, which may be before this call.
+        cache_logger_on_first_use=False,
+    )
+    renderer: Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.processors.LogfmtRenderer(key_order=_KEY_ORDER, drop_missing=True, bool_as_flag=False)
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                # As Prometheus and its exporters call it, so that one query finds the events of all of them.
+                structlog.processors.EventRenamer("msg"),
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _CHATTY_LOGGERS:
+        # Their "info" is every poll and every connection; what matters of it we say ourselves.
+        logging.getLogger(name).setLevel("DEBUG" if level == "debug" else "WARNING")
+    logging.captureWarnings(capture=True)
