@@ -1,0 +1,99 @@
+"""scripts/train_reference_model.py: mistakes are told in one line, and a small run leaves model, log and card."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from exporter.dataset.synthesis import synthesise
+from exporter.evaluation.training import read_training_log
+from training.card import notes, read_card
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = ROOT / "scripts" / "train_reference_model.py"
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, timeout=240
+    )
+
+
+def test_help_needs_no_pytorch() -> None:
+    done = call("--help")
+    assert done.returncode == 0
+    for flag in (
+        "--variant",
+        "--out",
+        "--train-dataset",
+        "--validation-dataset",
+        "--measure",
+        "--measure-only",
+        "--seed",
+    ):
+        assert flag in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--out", "x"), "--train-dataset and --validation-dataset are needed"),
+        (("--out", "x", "--measure-only", "--measure", "nonsense"), "--measure nonsense: expected TITLE=DIR"),
+        (("--out", "x", "--train-dataset", "a", "--validation-dataset", "b", "--epochs", "0"), "must be at least 1"),
+        (("--out", "x", "--variant", "v9"), "invalid choice"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line(arguments: tuple[str, ...], told: str) -> None:
+    done = call(*arguments)
+    assert done.returncode == 2
+    assert told in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_dataset_that_is_not_there_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
+    missing = tmp_path / "missing"
+    done = call("--out", str(tmp_path / "m"), "--train-dataset", str(missing), "--validation-dataset", str(missing))
+    assert done.returncode == 2
+    assert str(missing) in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
+    done = call("--out", str(tmp_path), "--measure-only")
+    assert done.returncode == 2
+    assert "card.yml: no such card" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_a_small_run_leaves_a_model_a_log_and_a_card_that_belong_together(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
+    data = tmp_path / "data"
+    synthesise(data, seed=6, clean=16, stego=15, negatives=5, workers=1)
+    out = tmp_path / "models" / "tiny"
+    done = call(
+        *("--variant", "v3", "--out", str(out), "--epochs", "2"),
+        *("--train-dataset", str(data), "--validation-dataset", str(data)),
+        *("--measure", f"a title with = in it={data}", "--remark", "Too small to be of use."),
+    )
+    assert done.returncode == 2, done.stderr
+    done = call(
+        *("--variant", "v3", "--out", str(out), "--epochs", "2"),
+        *("--train-dataset", str(data), "--validation-dataset", str(data)),
+        *("--measure", f"a small set={data}", "--remark", "Too small to be of use."),
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in out.iterdir()) == ["README.md", "card.yml", "model.onnx", "training_log.jsonl"]
+    card = read_card(out)
+    assert card["measured"][0]["dataset"] == "a small set"
+    assert card["measured"][0]["false_positives"]["total"] == 16
+    assert card["training"]["dataset"]["seed"] == 6
+    assert card["remarks"] == ["Too small to be of use."]
+    assert card["latency"]["images"] > 0
+    assert {probe["probe"] for probe in card["weaknesses"]}
+    assert (out / "README.md").read_text(encoding="utf-8") == notes(card)
+    assert len(read_training_log(out / "training_log.jsonl").epochs) == 2

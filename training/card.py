@@ -1,0 +1,137 @@
+"""The model card: `card.yml` for programs, and `README.md` made from it for people. No number is typed by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exporter.errors import ModelError
+
+Record = dict[str, Any]
+
+CARD, NOTES = "card.yml", "README.md"
+
+
+def read_card(folder: Path) -> Record:
+    """The card of a model folder; ModelError names the file that is missing or broken."""
+    path = folder / CARD
+    try:
+        card = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such card", reason="missing") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ModelError(f"{path}: not a readable card: {' '.join(str(error).split())}", reason="unreadable") from error
+    if not isinstance(card, dict):
+        raise ModelError(f"{path}: not a card: expected keys and values", reason="invalid")
+    return card
+
+
+def write_card(folder: Path, card: Record) -> None:
+    """Writes both forms of the card."""
+    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=120)
+    (folder / CARD).write_text(text, encoding="utf-8")
+    (folder / NOTES).write_text(notes(card), encoding="utf-8")
+
+
+def notes(card: Record) -> str:
+    """The card as Markdown."""
+    parts = [
+        f"# Reference model {card['name']}",
+        f"{card['title'][0].upper()}{card['title'][1:]}. {card['parameters']:,} parameters, {card['size_bytes']:,} bytes, "
+        f"SHA-256 `{card['sha256'][:12]}`, trained {card['date']}. This page is made from `{CARD}`.",
+        "Inputs: " + ", ".join(f"`{name}`" for name in card["inputs"]) + ".  \n"
+        "Outputs: " + ", ".join(f"`{name}`" for name in card["outputs"]) + ".  \n"
+        f"Decision rule of all figures below: {card['decision']}.",
+        _training(card["training"]),
+    ]
+    parts += [_measured(record) for record in card.get("measured", [])]
+    if card.get("weaknesses"):
+        parts.append(_weaknesses(card["weaknesses"]))
+    if card.get("latency"):
+        parts.append(_latency(card["latency"]))
+    if card.get("remarks"):
+        parts.append("## Remarks\n\n" + "\n".join(f"- {remark}" for remark in card["remarks"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _training(training: Record) -> str:
+    last = training["last_epoch"]
+    return (
+        "## Training\n\n"
+        f"{training['epochs']} epochs, seed {training['seed']}; {training['images']:,} images "
+        f"({_made(training['dataset'])}), validated on {training['validation_images']:,} others "
+        f"({_made(training['validation_dataset'])}). Last epoch: training loss {last['train_loss']}, validation loss "
+        f"{last['validation_loss']}, validation accuracy {last['validation_accuracy']}. Every epoch is in "
+        "`training_log.jsonl`."
+    )
+
+
+def _made(parameters: Record | None) -> str:
+    if parameters is None:
+        return "own pictures"
+    covers = ", own covers" if parameters.get("covers") else ""
+    return (
+        f"`make_dataset.py --seed {parameters['seed']} --clean {parameters['clean']} --stego {parameters['stego']} "
+        f"--negatives {parameters['negatives']}`, generator {parameters['generator']}{covers}"
+    )
+
+
+def _measured(record: Record) -> str:
+    source = f" ({_made(record['made_with'])})" if record["made_with"] else ""
+    lines = [
+        f"## Measured: {record['dataset']}",
+        f"{record['images']:,} images{source}, {record['not_measured']} not measured.",
+    ]
+    rows = [("False positives, all clean images", record["false_positives"])]
+    rows += [(f"False positives, clean {name}", value) for name, value in record["false_positives_by_format"].items()]
+    rows += [
+        (f"False positives, negatives: {name}", value)
+        for name, value in record["false_positives_among_negatives"].items()
+    ]
+    rows += [(f"Detections, {method}", value) for method, value in record["detections"].items()]
+    lines.append(_table(rows))
+    if record["roc_auc"] is not None:
+        lines.append(f"ROC AUC {record['roc_auc']}, log loss {record['log_loss']}.")
+    return "\n\n".join(lines)
+
+
+def _weaknesses(records: list[Record]) -> str:
+    lines = [
+        "## What it is bad at",
+        "Stego files outside of what it was trained for. A low rate here is a weakness, not an error of the measurement: "
+        "the network looks for readable text that begins where the picture or the metadata begins.",
+    ]
+    rows = [
+        (f"{record['probe']}: {method}", value) for record in records for method, value in record["detections"].items()
+    ]
+    lines.append(_table(rows, heading="Detections"))
+    return "\n\n".join(lines)
+
+
+def _latency(latency: Record) -> str:
+    if not latency["images"]:
+        return "## Latency\n\nNot measured: no 256×256 image."
+    quantiles = ", ".join(f"{name} {value} ms" for name, value in latency["milliseconds"].items())
+    stages = ", ".join(f"{name} {value}" for name, value in latency["stage_mean_milliseconds"].items())
+    return (
+        f"## Latency\n\nFrom a file's bytes to the verdict, one {latency['size']} image at a time, one thread, "
+        f"{latency['images']:,} images: {quantiles} (means in ms: {stages}). {latency['machine']}; load average "
+        f"{latency['load_before']} before and {latency['load_after']} after: above 1 means that other programs ran beside it."
+    )
+
+
+def _table(rows: list[tuple[str, Record]], *, heading: str = "Slice") -> str:
+    lines = [f"| {heading} | count | of | rate | 95 % interval |", "|---|---:|---:|---:|---|"]
+    for name, value in rows:
+        if not value["total"]:
+            lines.append(f"| {name} | – | 0 | not measured | |")
+            continue
+        interval = f"{_percent(value['lower'])} – {_percent(value['upper'])}"
+        lines.append(f"| {name} | {value['count']:,} | {value['total']:,} | {_percent(value['ratio'])} | {interval} |")
+    return "\n".join(lines)
+
+
+def _percent(ratio: float) -> str:
+    return f"{100.0 * ratio:.2f} %"

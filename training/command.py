@@ -1,0 +1,160 @@
+"""What `scripts/train_reference_model.py` does: train, export, log, measure, card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+
+from exporter.detector.decision import PRODUCTION
+from exporter.detector.model import Detector
+from exporter.errors import ModelError, StorageError
+from training import card as cards
+from training.data import Examples, load_examples
+from training.export import export
+from training.fit import EpochRecord, Recipe, train, write_log
+from training.measure import Titled, made_with, measure_dataset, measure_one_image, measure_probes
+from training.network import ReferenceNetwork
+from training.variants import OUTPUTS, VARIANTS, VariantName
+
+MODEL, LOG = "model.onnx", "training_log.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of the command; `measure` holds titles and folders of datasets for the card."""
+
+    variant: VariantName
+    out: Path
+    train_dataset: Path | None
+    validation_dataset: Path | None
+    epochs: int
+    seed: int
+    threads: int
+    measure: tuple[tuple[str, Path], ...]
+    remarks: tuple[str, ...]
+    measure_only: bool
+
+
+def run(job: Job, bar: Progress, tell: Callable[[str], object]) -> None:
+    """Does the job; `tell` gets one line per epoch and per measured dataset. Raises StarlightError."""
+    torch.set_num_threads(job.threads)
+    if job.measure_only:
+        card = cards.read_card(job.out)
+        if card.get("sha256") != Detector.load(job.out / MODEL).sha256:
+            raise ModelError(
+                f"{job.out / cards.CARD}: describes another model than {MODEL} beside it", reason="changed"
+            )
+    else:
+        card = _train(job, bar, tell)
+    if job.remarks:
+        card["remarks"] = list(job.remarks)
+    if job.measure:
+        _measure(job, card, bar, tell)
+    cards.write_card(job.out, card)
+
+
+def _train(job: Job, bar: Progress, tell: Callable[[str], object]) -> cards.Record:
+    assert job.train_dataset is not None
+    assert job.validation_dataset is not None
+    training = _load(job.train_dataset, bar)
+    validation = _load(job.validation_dataset, bar)
+    task = bar.add_task(f"training {job.variant}", total=None)
+    records: list[EpochRecord] = []
+
+    def finished(record: EpochRecord) -> None:
+        records.append(record)
+        tell(
+            f"epoch {record.epoch}: loss {record.train_loss:.4f}, validation loss {record.validation_loss:.4f}, accuracy "
+            f"{record.validation_accuracy:.4f}, {record.validation_false_positives} false positives, "
+            f"{record.validation_misses} misses"
+        )
+
+    recipe = Recipe(seed=job.seed, epochs=job.epochs)
+    network, log = train(
+        VARIANTS[job.variant],
+        recipe,
+        training,
+        validation,
+        progress=lambda done, total: bar.update(task, completed=done, total=total),
+        finished_epoch=finished,
+    )
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+        export(network, job.out / MODEL)
+        write_log(job.out / LOG, log)
+    except OSError as error:
+        raise StorageError(f"{job.out}: cannot be written: {error.strerror or error}") from error
+    return _first_card(job, recipe, network, (training, validation), log)
+
+
+def _load(root: Path, bar: Progress) -> Examples:
+    task = bar.add_task(f"decoding {root.name}", total=None)
+    return load_examples(root, progress=lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _first_card(
+    job: Job,
+    recipe: Recipe,
+    network: ReferenceNetwork,
+    data: tuple[Examples, Examples],
+    log: tuple[EpochRecord, ...],
+) -> cards.Record:
+    assert job.train_dataset is not None
+    assert job.validation_dataset is not None
+    variant = VARIANTS[job.variant]
+    detector = Detector.load(job.out / MODEL)
+    training, validation = data
+    return {
+        "name": job.out.name,
+        "variant": job.variant,
+        "title": variant.title,
+        "file": MODEL,
+        "sha256": detector.sha256,
+        "size_bytes": detector.size_bytes,
+        "parameters": sum(value.numel() for value in network.parameters()),
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "inputs": list(variant.inputs),
+        "streams": list(variant.streams),
+        "outputs": list(OUTPUTS),
+        "decision": PRODUCTION.describe(),
+        "training": {
+            "dataset": made_with(job.train_dataset),
+            "dataset_fingerprint": training.fingerprint,
+            "images": len(training),
+            "validation_dataset": made_with(job.validation_dataset),
+            "validation_dataset_fingerprint": validation.fingerprint,
+            "validation_images": len(validation),
+            **asdict(recipe),
+            "threads": job.threads,
+            "torch": str(torch.__version__),
+            "log": LOG,
+            "last_epoch": asdict(log[-1]),
+        },
+    }
+
+
+def _measure(job: Job, card: cards.Record, bar: Progress, tell: Callable[[str], object]) -> None:
+    model = job.out / MODEL
+    # First, before the bulk passes have warmed the machine's load up.
+    card["latency"] = measure_one_image(model, job.measure[0][1])
+    measured = []
+    for title, root in job.measure:
+        task = bar.add_task(f"measuring: {title}", total=None)
+
+        def show(done: int, total: int, task: object = task) -> None:
+            bar.update(task, completed=done, total=total)  # type: ignore[arg-type]
+
+        record = measure_dataset(model, Titled(title, root), show)
+        measured.append(record)
+        clean = record["false_positives"]
+        found = ", ".join(f"{m} {p['count']}/{p['total']}" for m, p in record["detections"].items() if p["total"])
+        tell(
+            f"{title}: {clean['count']} false positives among {clean['total']} clean images; {found or 'no stego files'}"
+        )
+    card["measured"] = measured
+    card["weaknesses"] = measure_probes(model)

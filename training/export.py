@@ -1,0 +1,106 @@
+"""PyTorch → one ONNX file: named inputs and outputs, dynamic batch, weights inside; proved equal before it is kept."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE
+from exporter.errors import ModelError
+from training.network import ReferenceNetwork
+from training.variants import LARGEST_MODEL_BYTES, OUTPUTS, Variant
+
+TOLERANCE = 1e-4
+"""Largest difference between PyTorch's outputs and the ONNX runtime's that is put down to rounding."""
+
+
+def example_inputs(variant: Variant, batch: int, *, seed: int = 0) -> tuple[Tensor, ...]:
+    """Random inputs of the right shapes, with values as the streams have them (bits are bits, the rest n/255)."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = []
+    for name in variant.inputs:
+        shape = (batch, *variant.input_shape(name))
+        if name == BIT_ORDER_INPUT:
+            inputs.append(torch.tensor(BIT_ORDER_VALUE).expand(shape).contiguous())
+        elif name in ("lsb", "palette_lsb"):
+            inputs.append(torch.randint(0, 2, shape, generator=generator).float())
+        else:
+            inputs.append(torch.randint(0, 256, shape, generator=generator).float() / 255.0)
+            if name == "alpha" and variant.alpha_planes == 2:
+                inputs[-1][:, 1] = torch.floor(inputs[-1][:, 0] * 255.0 + 0.5) % 2
+    return tuple(inputs)
+
+
+def export(network: ReferenceNetwork, path: Path) -> None:
+    """Writes `path` atomically; ModelError if the file is too large, differs from the network, or is not one file."""
+    network.eval()
+    variant = network.variant
+    batch = torch.export.Dim("batch")
+    staged = path.with_name(path.name + ".part")
+    # The exporter announces every step and its own deprecations; what matters is checked below.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            network,
+            example_inputs(variant, 2),
+            input_names=list(variant.inputs),
+            output_names=list(OUTPUTS),
+            dynamic_shapes=(tuple({0: batch} for _ in variant.inputs),),
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(staged), external_data=False)
+    _name_batch_axis(staged)
+    if staged.stat().st_size > LARGEST_MODEL_BYTES:
+        raise ModelError(f"{path}: {staged.stat().st_size} bytes, at most {LARGEST_MODEL_BYTES}", reason="invalid")
+    difference = largest_difference(network, staged)
+    if difference > TOLERANCE:
+        raise ModelError(f"{path}: outputs differ from the network's by {difference:.2g}", reason="invalid")
+    os.replace(staged, path)  # noqa: PTH105
+
+
+def largest_difference(network: ReferenceNetwork, path: Path) -> float:
+    """Largest absolute difference between the network and the ONNX file over batches of 1 and 5 random inputs."""
+    from training.session import run_file
+
+    worst = 0.0
+    for size in (1, 5):
+        inputs = example_inputs(network.variant, size, seed=size)
+        with torch.no_grad():
+            expected = network(*inputs)
+        given: dict[str, NDArray[np.float32]] = {
+            name: tensor.numpy() for name, tensor in zip(network.variant.inputs, inputs, strict=True)
+        }
+        for name, value in run_file(path, given).items():
+            worst = max(worst, float(np.abs(value - expected[OUTPUTS.index(name)].numpy()).max()))
+    return worst
+
+
+def _name_batch_axis(path: Path) -> None:
+    """The file says what it is: the batch axis has one name everywhere, and no path of the machine stays in it."""
+    model = onnx.load(str(path))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    model.producer_name = "starlight-observability"
+    model.doc_string = ""
+    model.graph.doc_string = ""
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    del model.metadata_props[:]
+    del model.graph.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))

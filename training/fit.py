@@ -1,0 +1,168 @@
+"""The training loop: AdamW, one learning-rate cycle, averaged weights; seeded, one log record per epoch."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from exporter.detector.decision import PRODUCTION
+from training.data import Examples, batches
+from training.network import ReferenceNetwork
+from training.variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is trained; everything that its weights depend on beside the data."""
+
+    seed: int
+    epochs: int
+    batch: int = 48
+    learning_rate: float = 3e-3
+    weight_decay: float = 1e-3
+    method_weight: float = 0.3
+    averaging: float = 0.998
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """One line of the training log: training figures as seen while learning, validation figures of averaged weights."""
+
+    epoch: int
+    train_loss: float
+    validation_loss: float
+    train_accuracy: float
+    validation_accuracy: float
+    validation_method_accuracy: float
+    validation_false_positives: int
+    validation_misses: int
+    learning_rate: float
+
+
+def train(
+    variant: Variant,
+    recipe: Recipe,
+    training: Examples,
+    validation: Examples,
+    *,
+    progress: Callable[[int, int], None],
+    finished_epoch: Callable[[EpochRecord], None],
+) -> tuple[ReferenceNetwork, tuple[EpochRecord, ...]]:
+    """A trained network in evaluation mode, and its log. `progress` gets batches done and batches in all."""
+    torch.manual_seed(recipe.seed)
+    torch.use_deterministic_algorithms(True)
+    # Nothing here reads memory that it has not written; filling it costs time.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    generator = np.random.default_rng(recipe.seed)
+    network = ReferenceNetwork(variant)
+    averaged = copy.deepcopy(network).eval()
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    kept = [p for p in network.parameters() if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}],
+        lr=recipe.learning_rate,
+    )
+    steps = sum(1 for _ in batches(len(training), recipe.batch, np.random.default_rng(0)))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs, pct_start=0.15
+    )
+    records: list[EpochRecord] = []
+    done = 0
+    for epoch in range(1, recipe.epochs + 1):
+        network.train()
+        loss_sum, correct, seen = 0.0, 0, 0
+        rate = float(schedule.get_last_lr()[0])
+        for rows in batches(len(training), recipe.batch, generator):
+            shift = int(generator.integers(0, 8)) if generator.random() < 0.5 else 0
+            ready, stego, method = training.batch(rows, shift=shift)
+            logits, methods, _ = network.learned(ready)
+            loss = loss_of(logits, methods, stego, method, recipe.method_weight)
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            done += 1
+            # Young averages would remember the start: the window grows with the number of steps.
+            _average(averaged, network, min(recipe.averaging, (1.0 + done) / (10.0 + done)))
+            loss_sum += float(loss.detach()) * len(rows)
+            correct += int(((logits.detach() > 0) == (stego > 0.5)).sum())
+            seen += len(rows)
+            progress(done, steps * recipe.epochs)
+        record = EpochRecord(
+            epoch=epoch,
+            train_loss=round(loss_sum / seen, 6),
+            train_accuracy=round(correct / seen, 6),
+            learning_rate=round(rate, 8),
+            **_validated(averaged, validation, recipe),
+        )
+        records.append(record)
+        finished_epoch(record)
+    return averaged, tuple(records)
+
+
+def loss_of(logits: Tensor, methods: Tensor, stego: Tensor, method: Tensor, method_weight: float) -> Tensor:
+    """Binary cross-entropy over all images, plus the cross-entropy of the method over stego images."""
+    binary = nn.functional.binary_cross_entropy_with_logits(logits, stego)
+    labelled = method >= 0
+    # Selecting rows has no deterministic gradient everywhere; a weighted sum has.
+    per_image = nn.functional.cross_entropy(methods, method.clamp(min=0), reduction="none")
+    named = (per_image * labelled).sum() / labelled.sum().clamp(min=1)
+    return binary + method_weight * named
+
+
+def predict(network: ReferenceNetwork, examples: Examples, *, size: int = 128) -> tuple[Tensor, Tensor]:
+    """Stego logits (N,) and method logits (N×5) of all examples."""
+    network.eval()
+    logits, methods = [], []
+    with torch.no_grad():
+        for rows in batches(len(examples), size, None):
+            stego, method, _ = network.learned(examples.batch(rows)[0])
+            logits.append(stego[:, 0])
+            methods.append(method)
+    return torch.cat(logits), torch.cat(methods)
+
+
+def verdicts(logits: Tensor, methods: Tensor) -> NDArray[np.bool_]:
+    """The production rule's verdicts."""
+    thresholds = np.array(PRODUCTION.thresholds)[methods.argmax(1).numpy()]
+    return np.asarray(torch.sigmoid(logits).numpy() > thresholds)
+
+
+def write_log(path: Path, records: tuple[EpochRecord, ...]) -> None:
+    """The training log, one JSON object per line and epoch."""
+    path.write_text("".join(json.dumps(asdict(record)) + "\n" for record in records), encoding="utf-8")
+
+
+def _average(averaged: ReferenceNetwork, network: ReferenceNetwork, keep: float) -> None:
+    with torch.no_grad():
+        for mean, value in zip(averaged.parameters(), network.parameters(), strict=True):
+            mean.lerp_(value, 1.0 - keep)
+        for mean, value in zip(averaged.buffers(), network.buffers(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1.0 - keep)
+
+
+def _validated(network: ReferenceNetwork, validation: Examples, recipe: Recipe) -> dict[str, Any]:
+    logits, methods = predict(network, validation)
+    stego = torch.from_numpy(validation.stego).float().unsqueeze(1)
+    loss = loss_of(logits.unsqueeze(1), methods, stego, torch.from_numpy(validation.method), recipe.method_weight)
+    says = verdicts(logits, methods)
+    is_stego = validation.stego == 1
+    named = methods.argmax(1).numpy()[is_stego] == validation.method[is_stego]
+    return {
+        "validation_loss": round(float(loss), 6),
+        "validation_accuracy": round(float(((logits > 0).numpy() == is_stego).mean()), 6),
+        "validation_method_accuracy": round(float(named.mean()) if named.size else 0.0, 6),
+        "validation_false_positives": int((says & ~is_stego).sum()),
+        "validation_misses": int((~says & is_stego).sum()),
+    }

@@ -1,0 +1,161 @@
+"""Measures a finished model file for its card: rates by the exporter's own evaluation, latency, and the probes."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from exporter.dataset import layout
+from exporter.dataset.synthesis.build import MANIFEST
+from exporter.detector.contract import CROP, FORMATS, METHODS
+from exporter.detector.decision import PRODUCTION
+from exporter.detector.model import Detector
+from exporter.detector.streams import decode
+from exporter.errors import ImageError
+from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.evaluation.latency import measure_latency
+from exporter.evaluation.measurement import Measurement, RunLimits
+from exporter.evaluation.run import RunRequest, available_cores, evaluate
+from training.probes import PROBES, write_probe
+
+LATENCY_IMAGES = 1000
+PROBE_SEED, PROBE_IMAGES = 77, 60
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Titled:
+    """A dataset to measure, and what the card calls it."""
+
+    title: str
+    root: Path
+
+
+def measure_dataset(model: Path, dataset: Titled, progress: Callable[[int, int], None]) -> Record:
+    """Counts, rates and exact intervals under the production rule, as plain data for the card."""
+    result = evaluate(
+        RunRequest(
+            model=model.parent.name,
+            role="research",
+            model_path=model,
+            decision=PRODUCTION,
+            dataset=dataset.root.name,
+            dataset_root=dataset.root,
+            trigger="card",
+            latency_sample=0,
+            threads=available_cores(),
+        ),
+        progress=progress,
+    )
+    return {"dataset": dataset.title, "made_with": made_with(dataset.root), **_rates(result.evaluation)}
+
+
+def made_with(root: Path) -> Record | None:
+    """The parameters of a dataset that was made here, from its manifest; None for somebody's own pictures."""
+    try:
+        parameters = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["parameters"]
+    except FileNotFoundError:
+        return None
+    return dict(parameters)
+
+
+def measure_probes(model: Path) -> list[Record]:
+    """Detections per method on every probe."""
+    records = []
+    with tempfile.TemporaryDirectory() as folder:
+        for probe in PROBES:
+            root = Path(folder) / probe.name
+            write_probe(probe, root, seed=PROBE_SEED, per_method=PROBE_IMAGES)
+            record = measure_dataset(model, Titled(probe.title, root), lambda _done, _total: None)
+            records.append(
+                {
+                    "probe": probe.title,
+                    "seed": PROBE_SEED,
+                    "detections": {method: record["detections"][method] for method in probe.methods},
+                }
+            )
+    return records
+
+
+def measure_one_image(model: Path, root: Path) -> Record:
+    """Seconds from a file's bytes to the verdict, one 256×256 image at a time, one thread; with the load around it."""
+    detector = Detector.load(model)
+    dataset = layout.scan(root.name, root)
+    candidates = [file for file in dataset.files if file.problem is None]
+    random.Random(1).shuffle(candidates)
+    files = []
+    for file in candidates:
+        try:
+            picture = decode((root / file.path).read_bytes())
+        except ImageError:
+            continue
+        if (picture.width, picture.height) == (CROP, CROP):
+            files.append(file)
+        if len(files) == LATENCY_IMAGES:
+            break
+    load_before = os.getloadavg()[0]
+    measurement = Measurement(detector, PRODUCTION, root, RunLimits())
+    measured = measure_latency(measurement, files, sample=LATENCY_IMAGES, seed=0, progress=lambda _done, _total: None)
+    if measured is None:
+        return {"images": 0}
+    summary = measured[0]
+    return {
+        "images": summary.images,
+        "size": f"{CROP}x{CROP}",
+        "threads": 1,
+        "milliseconds": {f"p{quantile.quantile * 100:g}": _ms(quantile.seconds) for quantile in summary.quantiles},
+        "stage_mean_milliseconds": {stage: _ms(seconds) for stage, seconds in summary.stage_means.items()},
+        "machine": machine(),
+        "load_before": round(load_before, 2),
+        "load_after": round(os.getloadavg()[0], 2),
+    }
+
+
+def machine() -> str:
+    """Processor and number of cores."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{model}, {available_cores()} cores"
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000.0, 3)
+
+
+def _rates(evaluation: Evaluation) -> Record:
+    by_format: Sequence[Any] = [name for name in (*FORMATS, "other") if name in evaluation.clean_by_format]
+    return {
+        "fingerprint": evaluation.provenance.dataset_fingerprint,
+        "images": evaluation.images,
+        "not_measured": sum(evaluation.not_measured.values()),
+        "false_positives": _proportion(evaluation.clean),
+        "false_positives_by_format": {name: _proportion(evaluation.clean_by_format[name]) for name in by_format},
+        "false_positives_among_negatives": {name: _proportion(p) for name, p in sorted(evaluation.negatives.items())},
+        "detections": {method: _proportion(evaluation.detections[method]) for method in METHODS},
+        "roc_auc": _rounded(evaluation.roc_auc),
+        "log_loss": _rounded(evaluation.log_loss),
+    }
+
+
+def _proportion(value: Proportion) -> Record:
+    record: Record = {"count": value.count, "total": value.total}
+    if value.total:
+        record |= {"ratio": _rounded(value.ratio), "lower": _rounded(value.lower), "upper": _rounded(value.upper)}
+    return record
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)

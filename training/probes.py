@@ -1,0 +1,93 @@
+"""Small stego sets outside of what the models were trained for: what a card says a model is bad at, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from exporter.dataset.synthesis import covers
+from exporter.dataset.synthesis.carriers import EXTENSIONS, STORAGES, Carrier, make_carrier, store
+from exporter.dataset.synthesis.choice import pick_share
+from exporter.dataset.synthesis.embeddings import (
+    BitOrder,
+    embed_alpha,
+    embed_eoi,
+    embed_lsb,
+    embed_palette,
+    user_comment,
+)
+from exporter.dataset.synthesis.exif import ExifFields
+from exporter.dataset.synthesis.payloads import make_payload
+from exporter.detector.contract import METHODS, Method
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One weakness to look at: its title, the methods it makes sense for, the side of its pictures, and its texts."""
+
+    name: str
+    title: str
+    methods: tuple[Method, ...]
+    side: int
+    text: Callable[[Rng], bytes]
+
+
+def _text(low: int, high: int) -> Callable[[Rng], bytes]:
+    return lambda rng: make_payload(rng, int(rng.integers(low, high))).text
+
+
+def _encrypted(low: int, high: int) -> Callable[[Rng], bytes]:
+    # Zero bytes would end a text; what a cipher gives is as good as random.
+    return lambda rng: rng.integers(1, 256, int(rng.integers(low, high)), dtype=np.uint8).tobytes()
+
+
+PIXEL_METHODS: tuple[Method, ...] = ("alpha", "palette", "lsb")
+
+PROBES: tuple[Probe, ...] = (
+    Probe("short", "texts of 16 to 64 bytes", METHODS, 256, _text(16, 64)),
+    Probe("shorter", "texts of 65 to 160 bytes", METHODS, 256, _text(65, 160)),
+    Probe("encrypted", "random bytes (as encrypted payloads are) of 300 to 1,500", METHODS, 256, _encrypted(300, 1500)),
+    Probe(
+        "off_crop", "pictures of 640×640, texts that end above the centre crop", PIXEL_METHODS, 640, _text(500, 4000)
+    ),
+)
+
+
+def write_probe(probe: Probe, root: Path, *, seed: int, per_method: int) -> None:
+    """Makes the probe as a dataset (stego files alone, labelled by folder) in `root`."""
+    for method in probe.methods:
+        folder = root / "stego" / method
+        folder.mkdir(parents=True)
+        for index in range(per_method):
+            key = (PROBES.index(probe), METHODS.index(method), index)
+            rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+            carrier = make_carrier(rng, pick_share(rng, STORAGES[method]), covers.picture(rng, probe.side, probe.side))
+            data = _embed(rng, method, carrier, probe.text(rng))
+            extension = EXTENSIONS[carrier.storage.file_format][0]
+            (folder / f"{probe.name}_{method}_{index:04d}.{extension}").write_bytes(data)
+
+
+def _embed(rng: Rng, method: Method, carrier: Carrier, text: bytes) -> bytes:
+    pixels = carrier.pixels
+    match method:
+        case "alpha":
+            return store(carrier.with_pixels(np.dstack([pixels[..., :3], embed_alpha(pixels[..., 3], text)])))
+        case "palette":
+            return store(carrier.with_pixels(embed_palette(pixels, text, _order(rng))))
+        case "lsb":
+            changed = embed_lsb(pixels[..., :3], text, _order(rng))
+            return store(carrier.with_pixels(np.dstack([changed, pixels[..., 3:]])))
+        case "exif":
+            fields = carrier.exif or ExifFields({}, {}, {}, little=True)
+            return store(carrier.with_exif(fields.with_user_comment(user_comment(text, prefixed=True))))
+        case "eoi":
+            return embed_eoi(store(carrier.with_tail(b"")), text)
+
+
+def _order(rng: Rng) -> BitOrder:
+    return "msb-first" if rng.random() < 0.5 else "lsb-first"
