@@ -1,0 +1,328 @@
+"""The gate (`regression.check`) and the alerts decide alike, at and on both sides of every threshold.
+
+Cases are made from the constants of regression.py, published by the collector as the exporter does, and put before the
+real expressions in one run of promtool. Only the annotations are left out: they are compared whole elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import yaml
+
+from exporter.detector.contract import FORMATS, METHODS, ImageFormat
+from exporter.evaluation import regression as gate
+from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.evaluation import Evaluation, LatencyQuantile, Proportion, Role
+from exporter.evaluation.regression import Check, CheckName, Comparison
+from exporter.evaluation.statistics import images_needed_to_confirm, proportion
+from exporter.publish.collector import StarlightCollector
+from exporter.publish.snapshot import DatasetState, ModelState, RunState, Snapshot
+from support.publishing import empty_snapshot, evaluation
+from support.rules import RULES, promtool, selectors
+
+FILES = ("false_positives.yml", "slices.yml", "detection.yml", "latency.yml")
+
+ALERT_OF: Mapping[CheckName, str] = {
+    "fpr_baseline": "StarlightFalsePositivesAboveBaseline",
+    "fpr_stability": "StarlightFalsePositivesUnstable",
+    "fpr_target": "StarlightFalsePositiveTargetMissed",
+    "detection_baseline": "StarlightDetectionBelowBaseline",
+    "detection_floor": "StarlightDetectionBelowFloor",
+    "latency_baseline": "StarlightLatencyAboveBaseline",
+    "latency_limit": "StarlightLatencyAboveLimit",
+    "format_consistency": "StarlightFormatInconsistent",
+    "negatives": "StarlightNegativesMistaken",
+}
+NO_ALERT: frozenset[CheckName] = frozenset({"detection_target"})
+
+SLICE_LABEL: Mapping[str, str] = {"detection": "method", "format": "format", "negatives": "category"}
+
+AT_ONCE, LATER = "0m", "20m"
+"""Critical latency alerts wait for a second latency run; everything else is told by the first scrape."""
+
+Slice = tuple[int, int, float | None]
+"""Count, total, and the baseline's ratio."""
+
+
+class Case(NamedTuple):
+    """One model: what was measured and what its baseline promises."""
+
+    measured: Evaluation
+    baseline: Baseline
+
+
+def _decimal(value: float) -> Fraction:
+    return Fraction(repr(value))
+
+
+def _bound(proportioned: Proportion, upper: bool) -> float:
+    bound = proportioned.upper if upper else proportioned.lower
+    assert bound is not None
+    return bound
+
+
+def _counts(total: int, limit: Fraction, *, upper: bool) -> set[int]:
+    """Counts below, at and above the limit, and on both sides of where the bound passes it."""
+    middle = limit * total
+    found = {math.floor(middle) - 1, math.floor(middle), math.ceil(middle), math.ceil(middle) + 1}
+    low, high = 0, total
+    while low < high:
+        count = (low + high) // 2
+        if _bound(proportion(count, total), upper) < limit:
+            low = count + 1
+        else:
+            high = count
+    return {count for count in (*found, low - 1, low, low + 1) if 0 <= count <= total}
+
+
+def _slices(
+    totals: Sequence[int],
+    baselines: Sequence[float | None],
+    limits: Callable[[float | None], list[Fraction]],
+    *,
+    upper: bool,
+) -> list[Slice]:
+    return [
+        (count, total, promised)
+        for promised in baselines
+        for total in totals
+        for count in sorted({count for limit in limits(promised) for count in _counts(total, limit, upper=upper)})
+    ]
+
+
+def _clean() -> list[Slice]:
+    def limits(promised: float | None) -> list[Fraction]:
+        fixed = [_decimal(gate.FPR_TARGET)]
+        if promised is None:
+            return fixed
+        promise = _decimal(promised)
+        return [*fixed, promise * _decimal(gate.FPR_BASELINE_FACTOR), promise + _decimal(gate.FPR_STABILITY_MARGIN)]
+
+    needed = images_needed_to_confirm(gate.FPR_TARGET)
+    totals = (500, 2_000, needed - 1, needed, 10_000, 10_000_000)
+    return _slices(totals, (None, 0.0, 0.0001, 0.001, 0.0011, 0.00431), limits, upper=False)
+
+
+def _detections() -> list[Slice]:
+    def limits(promised: float | None) -> list[Fraction]:
+        fixed = [_decimal(gate.DETECTION_FLOOR)]
+        return fixed if promised is None else [*fixed, _decimal(promised) * _decimal(gate.DETECTION_BASELINE_FACTOR)]
+
+    return _slices((20, 100, 1_000, 10_000), (None, 1.0, 0.99, 0.981, 0.808), limits, upper=True)
+
+
+def _formats() -> list[Slice]:
+    def limits(promised: float | None) -> list[Fraction]:
+        known = gate.FORMAT_DEFAULT_BASELINE if promised is None else promised
+        return [_decimal(known) + _decimal(gate.FORMAT_MARGIN)]
+
+    return _slices((100, 10_000, 100_000), (None, 0.0, 0.0001, 0.001, 0.005), limits, upper=False)
+
+
+def _negatives() -> list[Slice]:
+    return _slices((50, 200, 1_000, 3_000), (None,), lambda _: [_decimal(gate.NEGATIVES_LIMIT)], upper=False)
+
+
+def _latencies() -> list[tuple[LatencyQuantile | None, float | None]]:
+    cases: list[tuple[LatencyQuantile | None, float | None]] = [(None, 0.0034)]
+    for promised in (None, 0.0021, 0.0034, 0.0043):
+        limits = [_decimal(gate.LATENCY_LIMIT_SECONDS)]
+        if promised is not None:
+            limits.append(_decimal(promised) * _decimal(gate.LATENCY_BASELINE_FACTOR))
+        for limit in limits:
+            around = [float(limit * (1 + Fraction(step, 10**6))) for step in (-1, 0, 1)]
+            for seconds in around:
+                for lower in (None, *(one for one in around if one <= seconds)):
+                    cases.append((LatencyQuantile(gate.LATENCY_QUANTILE, seconds, lower, None), promised))
+    return cases
+
+
+def _chunks(slices: list[Slice], size: int) -> Iterator[list[Slice]]:
+    return (slices[start : start + size] for start in range(0, len(slices), size))
+
+
+def _cases(role: Role) -> list[Case]:
+    """As many models as the longest list needs; the shorter lists leave their slices empty in the rest of them."""
+    formats: tuple[ImageFormat, ...] = (*FORMATS, "other")
+    lists = zip_longest(
+        _clean(),
+        _chunks(_detections(), len(METHODS)),
+        _chunks(_formats(), len(formats)),
+        _chunks(_negatives(), 5),
+        _latencies(),
+    )
+    cases = []
+    for number, (clean, detections, by_format, negatives, latency) in enumerate(lists):
+        count, total, promised = clean or (0, 0, None)
+        by_method = dict(zip(METHODS, detections or (), strict=False))
+        formatted = dict(zip(formats, by_format or (), strict=False))
+        quantile, promised_seconds = latency or (None, None)
+        base = evaluation(model=f"{role}-{number}")
+        assert base.latency is not None
+        measured = replace(
+            base,
+            role=role,
+            clean=proportion(count, total),
+            clean_by_format={name: proportion(one[0], one[1]) for name, one in formatted.items()},
+            negatives={f"category-{place}": proportion(one[0], one[1]) for place, one in enumerate(negatives or ())},
+            detections={m: proportion(*by_method[m][:2]) if m in by_method else proportion(0, 0) for m in METHODS},
+            latency=replace(base.latency, quantiles=() if quantile is None else (quantile,)),
+        )
+        cases.append(
+            Case(
+                measured,
+                Baseline(
+                    false_positive_ratio=promised,
+                    detection_ratios={name: one[2] for name, one in by_method.items() if one[2] is not None},
+                    latency_seconds={} if promised_seconds is None else {gate.LATENCY_QUANTILE: promised_seconds},
+                    false_positive_ratio_by_format={n: one[2] for n, one in formatted.items() if one[2] is not None},
+                ),
+            )
+        )
+    return cases
+
+
+def _snapshot(cases: Sequence[Case]) -> Snapshot:
+    models = {
+        case.measured.model: ModelState(
+            name=case.measured.model,
+            role=case.measured.role,
+            file="model.onnx",
+            decision="plain",
+            baseline=case.baseline,
+        )
+        for case in cases
+    }
+    runs = {(case.measured.model, case.measured.dataset): RunState(evaluation=case.measured) for case in cases}
+    datasets = {name: DatasetState(name) for _, name in runs}
+    return replace(empty_snapshot(), models=models, datasets=datasets, runs=runs)
+
+
+def _rules_without_annotations() -> dict[str, Any]:
+    groups = []
+    for name in FILES:
+        groups += yaml.safe_load((RULES / name).read_text(encoding="utf-8"))["groups"]
+    for group in groups:
+        for rule in group["rules"]:
+            del rule["annotations"]
+    return {"groups": groups}
+
+
+def _series(snapshot: Snapshot, wanted: set[str]) -> list[dict[str, str]]:
+    """Samples every 5 minutes, as Prometheus would have scraped them."""
+    found = []
+    for metric in StarlightCollector(lambda: snapshot).collect():
+        for sample in metric.samples:
+            if sample.name in wanted:
+                labels = {"job": "starlight-exporter", "instance": "exporter:9877", **sample.labels}
+                told = ",".join(f'{name}="{value}"' for name, value in labels.items())
+                found.append({"series": f"{sample.name}{{{told}}}", "values": f"{sample.value!r}x4"})
+    return found
+
+
+def _severities(check: Check, measured: Evaluation, *, later: bool) -> set[str]:
+    """What has to fire: critical fires beside warning, which it inhibits in Alertmanager."""
+    if check.severity is None:
+        return set()
+    if check.severity == "critical":
+        if check.name.startswith("latency") and not later:
+            return {"warning"}
+        needed = images_needed_to_confirm(gate.FPR_TARGET)
+        return {"critical"} if check.name == "fpr_target" and measured.clean.total < needed else {"warning", "critical"}
+    return {check.severity}
+
+
+def _labels(check: Check, measured: Evaluation, severity: str) -> dict[str, str]:
+    labels = {"job": "starlight-exporter", "instance": "exporter:9877", "severity": severity}
+    labels |= {"model": measured.model, "dataset": measured.dataset}
+    if check.name.startswith("latency"):
+        return labels | {"quantile": f"{gate.LATENCY_QUANTILE:g}"}
+    return labels | ({SLICE_LABEL[check.name.split("_")[0]]: check.slice} if check.slice else {})
+
+
+@pytest.fixture(scope="module")
+def decided() -> list[tuple[Case, Check]]:
+    """Every case of a production model with every check that the gate makes of it."""
+    return [(case, one) for case in _cases("production") for one in gate.check(case.measured, case.baseline)]
+
+
+def test_the_cases_reach_both_sides_and_every_severity_of_every_check(decided: list[tuple[Case, Check]]) -> None:
+    assert set(ALERT_OF) | NO_ALERT == set(gate.CHECK_NAMES)
+    for name in ALERT_OF:
+        severities = {check.severity for _, check in decided if check.name == name and check.passed is not None}
+        assert severities >= {None, "warning", "critical"}, name
+    assert any(check.severity == "info" for _, check in decided if check.name == "fpr_target")
+    on_the_limit: dict[CheckName, Comparison] = {}
+    for _, check in decided:
+        if check.value is not None and check.value == check.limit:
+            on_the_limit[check.name] = ">=" if check.passed is False else ">"
+    assert set(on_the_limit) >= set(ALERT_OF)
+
+
+def test_gate_and_alerts_decide_alike(decided: list[tuple[Case, Check]], tmp_path: Path) -> None:
+    rules = _rules_without_annotations()
+    wanted = {one.metric for group in rules["groups"] for rule in group["rules"] for one in selectors(rule["expr"])}
+    expected: dict[tuple[str, str], list[dict[str, Any]]] = {
+        (time, alert): [] for time in (AT_ONCE, LATER) for alert in ALERT_OF.values()
+    }
+    for case, check in decided:
+        if check.name not in NO_ALERT:
+            for time in (AT_ONCE, LATER):
+                for severity in sorted(_severities(check, case.measured, later=time == LATER)):
+                    labels = _labels(check, case.measured, severity)
+                    expected[time, ALERT_OF[check.name]].append({"exp_labels": labels})
+    # Models of other roles with the same numbers must not fire anything.
+    others = [*_cases("research"), *_cases("baseline")[::20]]
+    cases = [*{case.measured.model: case for case, _ in decided}.values(), *others]
+    test = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "5m",
+        "tests": [
+            {
+                "interval": "5m",
+                "input_series": _series(_snapshot(cases), wanted),
+                "alert_rule_test": [
+                    {"eval_time": time, "alertname": alert, "exp_alerts": alerts}
+                    for (time, alert), alerts in expected.items()
+                ],
+            }
+        ],
+    }
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+    (tmp_path / "test.yml").write_text(yaml.dump(test, Dumper=yaml.CSafeDumper), encoding="utf-8")
+    result = promtool("test", "rules", tmp_path / "test.yml")
+    assert result.returncode == 0, _first_difference(result.stdout + result.stderr)
+
+
+def _first_difference(output: str) -> str:
+    """Promtool prints both lists whole; the lines that stand in only one of them are what matters."""
+    lines = output.splitlines()
+    told: list[str] = []
+    expected: set[str] = set()
+    got: set[str] = set()
+    current = expected
+    for line in lines:
+        if "alertname:" in line and "time:" in line:
+            told += _difference(expected, got)
+            told.append(line.strip())
+            expected, got = set(), set()
+            current = expected
+        elif line.strip().startswith("got:"):
+            current = got
+        elif "Labels:" in line:
+            current.add(line.strip())
+    return "\n".join([*told, *_difference(expected, got)][:40])
+
+
+def _difference(expected: set[str], got: set[str]) -> list[str]:
+    return [f"  gate only: {line}" for line in sorted(expected - got)] + [
+        f"  alert only: {line}" for line in sorted(got - expected)
+    ]
