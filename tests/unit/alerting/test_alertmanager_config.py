@@ -1,0 +1,178 @@
+"""The shipped Alertmanager configurations, as Alertmanager's own tool reads them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from support.alertmanager import ALERTING
+from support.servers import run_tool
+
+DEFAULT = ALERTING / "alertmanager.yml"
+EXAMPLES = sorted((ALERTING / "examples").glob("*.yml"))
+CONFIGS = [DEFAULT, *EXAMPLES]
+SECRET_KEYS = {
+    "api_key",
+    "api_url",
+    "auth_password",
+    "auth_secret",
+    "bearer_token",
+    "credentials",
+    "password",
+    "slack_api_url",
+    "smtp_auth_password",
+    "smtp_auth_secret",
+    "client_secret",
+}
+DEPRECATED_KEYS = {"match", "match_re", "source_match", "source_match_re", "target_match", "target_match_re"}
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+
+
+def load(path: Path) -> dict[str, Any]:
+    config = yaml.safe_load(path.read_text())
+    assert isinstance(config, dict)
+    return config
+
+
+def keys(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield key
+            yield from keys(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from keys(value)
+
+
+def seconds(duration: str) -> float:
+    found = re.fullmatch(r"(\d+)(ms|s|m|h|d)", duration)
+    assert found, duration
+    return int(found[1]) * UNITS[found[2]]
+
+
+def test_there_is_an_example_for_mail_slack_webhook_and_deployments() -> None:
+    assert [path.name for path in EXAMPLES] == [
+        "alertmanager.deployments.yml",
+        "alertmanager.mail-slack.yml",
+        "alertmanager.webhook.yml",
+    ]
+
+
+@every_config
+def test_amtool_accepts_it(path: Path) -> None:
+    code, output = run_tool(["amtool", "check-config", str(path)])
+    assert code == 0, output
+    for found in ("4 inhibit rules", "4 receivers", "1 templates"):
+        assert f" - {found}" in output
+
+
+@every_config
+def test_its_template_globs_match_files(path: Path) -> None:
+    # amtool and Alertmanager accept a glob that matches nothing, and fail only when there is something to say.
+    for glob in load(path)["templates"]:
+        folder, _, pattern = glob.rpartition("/")
+        names = {found.name for found in (path.parent / folder).glob(pattern)}
+        assert names == {"mail.tmpl", "slack.tmpl", "starlight.tmpl"}
+
+
+@every_config
+def test_every_template_that_it_names_is_defined(path: Path) -> None:
+    defined = {
+        name
+        for file in (ALERTING / "templates").glob("*.tmpl")
+        for name in re.findall(r'define "([^"]+)"', file.read_text())
+    }
+    assert set(re.findall(r'template "([^"]+)"', path.read_text())) <= defined
+
+
+@every_config
+def test_it_uses_nothing_deprecated_and_holds_no_secret(path: Path) -> None:
+    config = load(path)
+    assert "mute_time_intervals" not in config
+    assert not DEPRECATED_KEYS & set(keys(config))
+    assert not SECRET_KEYS & set(keys(config))
+
+
+@every_config
+@pytest.mark.parametrize(
+    ("labels", "receiver"),
+    [
+        (["severity=critical", "alertname=StarlightDetectionBelowFloor", "model=production"], "critical"),
+        (["severity=warning", "alertname=StarlightDetectionBelowFloor", "model=production"], "warning"),
+        (["severity=info", "alertname=StarlightDatasetChanged", "dataset=reference"], "info"),
+        (["severity=critical", "alertname=StarlightExporterAbsent"], "critical"),
+        (["alertname=SomethingElse"], "unclassified"),
+        (["alertname=SomethingElse", "severity=page"], "unclassified"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
+def test_an_alert_goes_to_the_receiver_of_its_severity(path: Path, labels: list[str], receiver: str) -> None:
+    code, output = run_tool(
+        ["amtool", "config", "routes", "test", f"--config.file={path}", f"--verify.receivers={receiver}", *labels]
+    )
+    assert code == 0, output
+
+
+@every_config
+def test_every_receiver_says_when_an_alert_is_over(path: Path) -> None:
+    for receiver in load(path)["receivers"]:
+        integrations = [entry for kind, entries in receiver.items() if kind != "name" for entry in entries]
+        assert integrations
+        # Mail and Slack stay silent about it unless told otherwise.
+        assert all(entry["send_resolved"] is True for entry in integrations), receiver["name"]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_routes_and_inhibits_as_the_default_does(path: Path) -> None:
+    default, example = load(DEFAULT), load(path)
+    for route in example["route"]["routes"]:
+        route.pop("mute_time_intervals", None)
+    assert example["route"] == default["route"]
+    assert example["inhibit_rules"] == default["inhibit_rules"]
+
+
+def test_groups_are_a_model_on_a_dataset_for_every_severity() -> None:
+    route = load(DEFAULT)["route"]
+    assert route["group_by"] == ["model", "dataset"]
+    assert not any("group_by" in child for child in route["routes"])
+
+
+def test_a_critical_alert_leaves_time_for_the_rest_of_the_ninety_seconds() -> None:
+    critical = load(DEFAULT)["route"]["routes"][0]
+    assert critical["matchers"] == ['severity="critical"']
+    # At worst one scrape interval, one rule interval and group_wait pass beside the evaluation itself.
+    prometheus = load(ALERTING.parent / "prometheus" / "prometheus.yml")["global"]
+    beside = seconds(prometheus["scrape_interval"]) + seconds(prometheus["evaluation_interval"])
+    assert beside + seconds(critical["group_wait"]) <= 40
+    # The second alert of a group waits for this instead.
+    assert seconds(critical["group_interval"]) <= 30
+
+
+def test_no_repetition_is_cut_short_by_the_default_retention() -> None:
+    route = load(DEFAULT)["route"]
+    for child in (route, *route["routes"]):
+        assert seconds(child["repeat_interval"]) < seconds("5d")
+        assert seconds(child["repeat_interval"]) % seconds(child["group_interval"]) == 0
+
+
+def test_the_default_sends_to_the_notification_log_alone() -> None:
+    receivers = load(DEFAULT)["receivers"]
+    assert {receiver["name"] for receiver in receivers} == {"critical", "warning", "info", "unclassified"}
+    for receiver in receivers:
+        assert set(receiver) == {"name", "webhook_configs"}
+        assert [entry["url"] for entry in receiver["webhook_configs"]] == ["http://127.0.0.1:9876/notifications"]
+
+
+def test_the_labels_that_tell_two_findings_apart_are_those_of_the_rules() -> None:
+    """A label that the rules aggregate by and inhibition does not compare would let one slice mute another."""
+    compared = set(load(DEFAULT)["inhibit_rules"][0]["equal"])
+    rules = "".join(file.read_text() for file in (ALERTING.parent / "prometheus" / "rules").glob("*.yml"))
+    used = set(re.findall(r"\$labels\.([a-z0-9_]+)", rules))
+    # These occur in alerts of one severity only, or follow from the model.
+    assert used - {"sha256", "model_sha256", "against", "rule_group", "section"} <= compared
