@@ -1,0 +1,191 @@
+"""`python -m stack`: start everything, print the addresses and the first results, stop everything on Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from stack import configuration, results
+from stack.configuration import LOOPBACK, SHIPPED, Ports
+from stack.processes import Part, StackError, Supervisor
+
+ROOT = Path(__file__).resolve().parent.parent
+REFERENCE = ROOT / "datasets" / "reference"
+REFERENCE_RECIPE = ("--seed", "2026", "--clean", "1000", "--stego", "800", "--negatives", "200")
+FIRST_RESULT_SECONDS = 600.0
+
+
+def main() -> int:
+    """Run the stack; 0 when it was stopped on request (or `--check` succeeded), 1 with the reason otherwise."""
+    arguments = parse_arguments()
+    console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, interrupt)
+    ports = Ports(
+        exporter=arguments.exporter_port,
+        prometheus=arguments.prometheus_port,
+        alertmanager=arguments.alertmanager_port,
+        notifications=arguments.notifications_port,
+    )
+    supervisor = Supervisor(arguments.data / "logs")
+    try:
+        run(arguments, ports, supervisor, console)
+    except StackError as error:
+        console.print(f"up: {error}", style="bold red", markup=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        console.print("\nstopping")
+        return 0
+    finally:
+        # A second Ctrl-C while stopping would leave processes behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        supervisor.stop()
+    return 0
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line of scripts/up."""
+    parser = argparse.ArgumentParser(
+        prog="scripts/up", description="Start exporter, Prometheus, Alertmanager and the notification log on loopback."
+    )
+    parser.add_argument("--check", action="store_true", help="exit 0 once the first result is in Prometheus, else 1")
+    parser.add_argument("--dataset", type=Path, metavar="DIR", help="labelled images of your own instead of reference")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="an ONNX detector of your own as production model")
+    parser.add_argument("--config", type=Path, default=ROOT / "starlight.yml", help="exporter configuration")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", metavar="DIR", help="state, logs, Prometheus data")
+    for name, port in SHIPPED.named().items():
+        parser.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=f"default {port}")
+    arguments = parser.parse_args()
+    for path in (arguments.dataset, arguments.model, arguments.config):
+        if path is not None and not path.exists():
+            parser.error(f"no such file or folder: {path}")
+    return arguments
+
+
+def run(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, console: Console) -> None:
+    """Start every part, show the first results, then wait for Ctrl-C (with `--check`: return)."""
+    configuration.require_free(ports)
+    if arguments.dataset is None:
+        make_reference_dataset(console)
+    for part in parts(arguments, ports):
+        supervisor.start(part)
+        console.print(f"{part.name:14} {part.page_url}", highlight=False)
+    prometheus = f"http://{LOOPBACK}:{ports.prometheus}"
+    wait_for_first_result(prometheus, ports, supervisor, console)
+    results.show(prometheus, Console())
+    if arguments.check:
+        return
+    console.print("running; Ctrl-C stops everything")
+    while True:
+        supervisor.check()
+        time.sleep(1)
+
+
+def make_reference_dataset(console: Console) -> None:
+    """Make the reference dataset on the first run; a complete one is left as it is."""
+    command = (sys.executable, str(ROOT / "scripts" / "make_dataset.py"), "--out", str(REFERENCE), *REFERENCE_RECIPE)
+    if not REFERENCE.exists():
+        console.print("making the reference dataset (2,000 images, once)")
+    if subprocess.run(command, check=False).returncode != 0:
+        raise StackError("the reference dataset could not be made; the reason stands above")
+
+
+def parts(arguments: argparse.Namespace, ports: Ports) -> list[Part]:
+    """The stack's processes in start order, each with this run's configuration."""
+    data = arguments.data.resolve()
+    run_folder = data / "run"
+    exporter_config = arguments.config
+    if arguments.dataset is not None or arguments.model is not None:
+        exporter_config = configuration.write_exporter(
+            arguments.config, run_folder, dataset=arguments.dataset, model=arguments.model
+        )
+    addresses = {name: f"{LOOPBACK}:{port}" for name, port in ports.named().items()}
+    return [
+        Part(
+            name="notifications",
+            command=(
+                sys.executable,
+                str(ROOT / "scripts" / "notification_log.py"),
+                f"--web.listen-address={addresses['notifications']}",
+                f"--output={data / 'notifications.jsonl'}",
+            ),
+            ready_url=f"http://{addresses['notifications']}/-/healthy",
+            page_url=str(data / "notifications.jsonl"),
+        ),
+        Part(
+            name="alertmanager",
+            command=(
+                program("prometheus-alertmanager"),
+                f"--config.file={configuration.write_alertmanager(ROOT, run_folder, ports)}",
+                f"--storage.path={data / 'alertmanager'}",
+                f"--web.listen-address={addresses['alertmanager']}",
+                "--cluster.listen-address=",
+            ),
+            ready_url=f"http://{addresses['alertmanager']}/-/ready",
+            page_url=f"http://{addresses['alertmanager']}",
+        ),
+        Part(
+            name="exporter",
+            command=(
+                sys.executable,
+                "-m",
+                "exporter",
+                f"--config.file={exporter_config}",
+                f"--web.listen-address={addresses['exporter']}",
+                "--web.enable-lifecycle",
+            ),
+            ready_url=f"http://{addresses['exporter']}/-/healthy",
+            page_url=f"http://{addresses['exporter']}",
+        ),
+        Part(
+            name="prometheus",
+            command=(
+                program("prometheus"),
+                f"--config.file={configuration.write_prometheus(ROOT, run_folder, ports)}",
+                f"--storage.tsdb.path={data / 'prometheus'}",
+                "--storage.tsdb.retention.time=1y",
+                f"--web.listen-address={addresses['prometheus']}",
+                "--web.enable-lifecycle",
+            ),
+            ready_url=f"http://{addresses['prometheus']}/-/ready",
+            page_url=f"http://{addresses['prometheus']}",
+        ),
+    ]
+
+
+def wait_for_first_result(prometheus: str, ports: Ports, supervisor: Supervisor, console: Console) -> None:
+    """Return once Prometheus has a production model's false positive ratio; StackError after ten minutes."""
+    deadline = time.monotonic() + FIRST_RESULT_SECONDS
+    with console.status("waiting for the first evaluation to reach Prometheus"):
+        while not results.false_positive_ratio(prometheus):
+            supervisor.check()
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"no false positive ratio of a production model in Prometheus after {FIRST_RESULT_SECONDS:.0f} s; "
+                    f"the status page says why: http://{LOOPBACK}:{ports.exporter}/"
+                )
+            time.sleep(1)
+
+
+def program(name: str) -> str:
+    """The path of an installed program; StackError naming its Debian package if there is none."""
+    path = shutil.which(name)
+    if path is None:
+        raise StackError(f"{name} is not installed; on Debian: apt-get install --no-install-recommends {name}")
+    return path
+
+
+def interrupt(_signal: int, _frame: FrameType | None) -> None:
+    """SIGTERM stops the stack as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,80 @@
+"""The first results, read back from Prometheus: what a person sees once the stack runs."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+PRODUCTION = ' * on (model) group_left () (starlight_model_info{role="production"} > 0)'
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One series of an instant query's answer."""
+
+    labels: dict[str, str]
+    value: float
+
+
+def query(prometheus: str, expression: str) -> list[Sample]:
+    """An instant query; an unreachable or unready Prometheus gives no samples."""
+    url = f"{prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            answer = json.load(response)
+    except (urllib.error.URLError, OSError, json.JSONDecodeError):
+        return []
+    return [Sample(labels=row["metric"], value=float(row["value"][1])) for row in answer["data"]["result"]]
+
+
+def false_positive_ratio(prometheus: str) -> list[Sample]:
+    """The production models' false positive ratio, one sample per model and dataset; empty until it is scraped."""
+    return query(prometheus, "starlight_false_positive_ratio" + PRODUCTION)
+
+
+def show(prometheus: str, console: Console) -> None:
+    """Print the production models' rates with counts and exact intervals, and their latency."""
+    table = Table(title="Production models, as Prometheus has them")
+    for column in ("model", "dataset", "measure", "value", "exact 95 % interval", "images"):
+        table.add_column(column, justify="right" if column in {"value", "images"} else "left")
+    for metric, total, name in (
+        ("false_positive", "clean_images", "false positives"),
+        ("detection", "stego_images", "detection"),
+    ):
+        for sample in sorted(query(prometheus, f"starlight_{metric}_ratio{PRODUCTION}"), key=slice_key):
+            lower = same_slice(query(prometheus, f"starlight_{metric}_ratio_lower{PRODUCTION}"), sample)
+            upper = same_slice(query(prometheus, f"starlight_{metric}_ratio_upper{PRODUCTION}"), sample)
+            images = same_slice(query(prometheus, f"starlight_{total}{PRODUCTION}"), sample)
+            method = sample.labels.get("method", "")
+            table.add_row(
+                sample.labels["model"],
+                sample.labels["dataset"],
+                f"{name} {method}".strip(),
+                f"{sample.value:.2%}",
+                "not measured" if lower is None or upper is None else f"{lower:.2%} to {upper:.2%}",
+                "not measured" if images is None else f"{images:.0f}",
+            )
+    for sample in sorted(query(prometheus, f"starlight_latency_seconds{PRODUCTION}"), key=slice_key):
+        quantile = float(sample.labels["quantile"])
+        value = f"{sample.value * 1000:.2f} ms"
+        table.add_row(sample.labels["model"], sample.labels["dataset"], f"latency p{quantile * 100:g}", value, "", "")
+    console.print(table)
+
+
+def slice_key(sample: Sample) -> tuple[str, ...]:
+    """Order of rows: by model, dataset, method, quantile."""
+    return tuple(sample.labels.get(name, "") for name in ("model", "dataset", "method", "quantile"))
+
+
+def same_slice(samples: list[Sample], like: Sample) -> float | None:
+    """The value of the sample with the same model, dataset and method; None where there is none."""
+    for sample in samples:
+        if slice_key(sample) == slice_key(like):
+            return sample.value
+    return None

@@ -1,0 +1,64 @@
+"""What a run changes in the shipped configurations: addresses, absolute paths, somebody's own images."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.config import load_config
+from stack import configuration
+from stack.configuration import LOOPBACK, SHIPPED, Ports
+from stack.processes import StackError
+
+ROOT = Path(__file__).resolve().parents[3]
+MOVED = Ports(exporter=19877, prometheus=19090, alertmanager=19093, notifications=19876)
+
+
+def test_every_shipped_address_is_one_that_a_run_can_move() -> None:
+    for file in (ROOT / "prometheus" / "prometheus.yml", ROOT / "alerting" / "alertmanager.yml"):
+        moved = configuration.move_addresses(file.read_text(), MOVED)
+        for port in SHIPPED.named().values():
+            assert f"{LOOPBACK}:{port}" not in moved.replace(f"{LOOPBACK}:1{port}", ""), file
+
+
+def test_ports_that_trade_places_do_not_swallow_each_other() -> None:
+    text = f"{LOOPBACK}:{SHIPPED.exporter} {LOOPBACK}:{SHIPPED.prometheus}"
+    swapped = configuration.move_addresses(text, Ports(exporter=SHIPPED.prometheus, prometheus=SHIPPED.exporter))
+    assert swapped == f"{LOOPBACK}:{SHIPPED.prometheus} {LOOPBACK}:{SHIPPED.exporter}"
+
+
+def test_the_prometheus_configuration_of_a_run_finds_the_shipped_rules(tmp_path: Path) -> None:
+    settings = yaml.safe_load(configuration.write_prometheus(ROOT, tmp_path, MOVED).read_text())
+    assert settings["rule_files"] == [f"{ROOT}/prometheus/rules/*.yml"]
+    jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in settings["scrape_configs"]}
+    assert jobs["starlight-exporter"] == [f"{LOOPBACK}:{MOVED.exporter}"]
+
+
+def test_the_alertmanager_configuration_of_a_run_finds_the_shipped_templates(tmp_path: Path) -> None:
+    settings = yaml.safe_load(configuration.write_alertmanager(ROOT, tmp_path, MOVED).read_text())
+    assert settings["templates"] == [f"{ROOT}/alerting/templates/*.tmpl"]
+
+
+def test_somebodys_own_images_and_model_take_the_place_of_the_shipped_ones(tmp_path: Path) -> None:
+    images = tmp_path / "My Photos"
+    images.mkdir()
+    model = tmp_path / "mine.onnx"
+    model.touch()
+    file = configuration.write_exporter(ROOT / "starlight.yml", tmp_path / "run", dataset=images, model=model)
+    config = load_config(file)
+    assert [(entry.name, Path(entry.path)) for entry in config.datasets] == [("my-photos", images)]
+    production = [entry for entry in config.models if entry.role == "production"]
+    assert [Path(entry.file) for entry in production] == [model]
+    assert all(Path(entry.file).is_absolute() for entry in config.models)
+
+
+def test_a_port_that_is_taken_is_named_with_the_flag_that_moves_it() -> None:
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StackError, match=rf"port {port} \(exporter\) is in use .*--exporter-port"):
+            configuration.require_free(Ports(exporter=port, prometheus=0, alertmanager=0, notifications=0))
