@@ -14,7 +14,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from exporter.detector.contract import METHODS
+from exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
 from exporter.evaluation.evaluation import Role
 from exporter.strict_yaml import StrictModel, load_strict, shown
@@ -180,7 +180,7 @@ class WatchConfig(StrictModel):
 
 
 class PathsConfig(StrictModel):
-    """Where the exporter writes: history under `data`, evidence under `results`."""
+    """Where the exporter writes (history under `data`, evidence under `results`), and the runbooks that it serves."""
 
     data: ConfigPath = _as_if_written("data")
     results: ConfigPath = _as_if_written("results")
@@ -192,7 +192,7 @@ class LimitsConfig(StrictModel):
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     evaluation_timeout: Annotated[Duration, _between("1s", "7d")] = 3600.0
     image_timeout: Annotated[Duration, _between("100ms", "1h")] = 30.0
-    max_image_pixels: Annotated[int, Field(ge=1, le=2**31)] = 64 * 1024 * 1024
+    max_image_pixels: Annotated[int, Field(ge=1, le=2**31)] = DEFAULT_MAX_PIXELS
     max_file_bytes: Annotated[Size, Field(ge=1, le=2**40)] = 256 * 1024 * 1024
 
 

@@ -24,7 +24,8 @@ from exporter.evaluation.baseline import read_baseline
 from exporter.evaluation.evaluation import ROLES, RunResult
 from exporter.evaluation.predictions import predictions_csv
 from exporter.evaluation.regression import baseline_regressions, check
-from exporter.evaluation.run import RunRequest, available_cores, evaluate
+from exporter.evaluation.request import RunRequest, available_cores
+from exporter.evaluation.run import evaluate
 
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARD = ROOT / "docs" / "grok" / "performance_dashboard.md"

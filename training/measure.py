@@ -21,8 +21,9 @@ from exporter.detector.streams import decode
 from exporter.errors import ImageError
 from exporter.evaluation.evaluation import Evaluation, Proportion
 from exporter.evaluation.latency import measure_latency
-from exporter.evaluation.measurement import Measurement, RunLimits
-from exporter.evaluation.run import RunRequest, available_cores, evaluate
+from exporter.evaluation.measurement import Measurement
+from exporter.evaluation.request import RunLimits, RunRequest, available_cores
+from exporter.evaluation.run import evaluate
 from training.probes import PROBES, write_probe
 
 LATENCY_IMAGES = 1000

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Literal
 
 CROP = 256
+DEFAULT_MAX_PIXELS = 4096 * 4096
+"""Larger pictures are not measured unless a configuration says so."""
 META_BYTES = 2048
 PALETTE_BYTES = 768
 

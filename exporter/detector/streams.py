@@ -20,12 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from exporter.detector.contract import CROP, META_BYTES, PALETTE_BYTES, STREAM_SHAPES, STREAMS, ImageFormat, Stream
+from exporter.detector.contract import (
+    CROP,
+    DEFAULT_MAX_PIXELS,
+    META_BYTES,
+    PALETTE_BYTES,
+    STREAM_SHAPES,
+    STREAMS,
+    ImageFormat,
+    Stream,
+)
 from exporter.detector.contract import image_format as bounded_format
 from exporter.detector.features import byte_statistics, standard_deviation
 from exporter.errors import ImageError
-
-DEFAULT_MAX_PIXELS: Final = 4096 * 4096
 
 Bytes = NDArray[np.uint8]
 Tensor = NDArray[np.float32]

@@ -11,24 +11,12 @@ from time import perf_counter
 from exporter.dataset.dataset import LabelledFile
 from exporter.detector.decision import DecisionRule
 from exporter.detector.model import Detector, Score
-from exporter.detector.streams import DEFAULT_MAX_PIXELS, decode, tensors
+from exporter.detector.streams import decode, tensors
 from exporter.errors import ImageError
+from exporter.evaluation.request import RunLimits
 
 LARGE_PIXELS = 4 * 1024 * 1024
 LARGE_FILE_BYTES = 8 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class RunLimits:
-    """What one image may cost. A larger file or picture is `too_large`, a slower image `timeout`, both not measured.
-
-    The time is checked when the image is done: nothing can interrupt a decoder inside a thread, so a process that hangs
-    has to be ended from outside.
-    """
-
-    image_seconds: float = 30.0
-    max_file_bytes: int = 72 * 1024 * 1024
-    max_pixels: int = DEFAULT_MAX_PIXELS
 
 
 @dataclass(frozen=True, slots=True)

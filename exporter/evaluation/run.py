@@ -7,7 +7,6 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,48 +17,17 @@ import exporter
 from exporter.dataset.dataset import Dataset
 from exporter.dataset.layout import scan
 from exporter.dataset.quality import measure as measure_quality
-from exporter.detector.decision import DecisionRule
 from exporter.detector.model import Detector, onnxruntime_version
 from exporter.errors import EvaluationError, ModelError, StorageError
 from exporter.evaluation.accuracy import accuracy
 from exporter.evaluation.bulk import Progress, predict_all
-from exporter.evaluation.evaluation import Evaluation, ModelFacts, Provenance, Role, RunResult, TrainingHealth
+from exporter.evaluation.evaluation import Evaluation, ModelFacts, Provenance, RunResult, TrainingHealth
 from exporter.evaluation.latency import measure_latency
-from exporter.evaluation.measurement import Measurement, RunLimits
+from exporter.evaluation.measurement import Measurement
+from exporter.evaluation.request import RunRequest
 from exporter.evaluation.training import read_training_log
 
-__all__ = ["Progress", "RunLimits", "RunRequest", "available_cores", "evaluate"]
-
 _FILE_SECONDS = 0.5
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """Everything that a run needs to know; it can be pickled. `trigger` says who asked, in one word.
-
-    `latency_sample` 0 leaves the latency run out. `progress_file` is rewritten at most twice a second with
-    `{"done": images, "total": images}`.
-    """
-
-    model: str
-    role: Role
-    model_path: Path
-    decision: DecisionRule
-    dataset: str
-    dataset_root: Path
-    trigger: str
-    training_log: Path | None = None
-    limits: RunLimits = field(default_factory=RunLimits)
-    latency_sample: int = 1000
-    seed: int = 0
-    threads: int = field(default_factory=available_cores)
-    expected_sha256: str | None = None
-    progress_file: Path | None = None
 
 
 def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunResult:

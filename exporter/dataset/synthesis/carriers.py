@@ -8,13 +8,17 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from exporter.dataset.synthesis.exif import ExifFields, camera_exif, exif_bytes
 from exporter.dataset.synthesis.palettes import index_colours
 from exporter.dataset.synthesis.tails import innocent_tail
 from exporter.dataset.synthesis.transparency import alpha_plane
 from exporter.detector.contract import Method
+
+# A progressive JPEG is encoded in one piece; Pillow's default buffer is too small for a noisy picture at high quality
+# ("broken data stream when writing image file").
+ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 8 * 1024 * 1024)
 
 Rng = np.random.Generator
 Bytes = NDArray[np.uint8]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from exporter.detector.decision import PLAIN
-from exporter.evaluation.run import RunRequest
+from exporter.evaluation.request import RunRequest
 from support.images import write_dataset
 from support.models import write_random_model
 

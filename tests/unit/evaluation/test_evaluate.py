@@ -29,9 +29,10 @@ from exporter.errors import DatasetError, EvaluationError, ImageError, ModelErro
 from exporter.evaluation.accuracy import accuracy
 from exporter.evaluation.bulk import predict_all
 from exporter.evaluation.evaluation import Evaluation, Prediction, RunResult
-from exporter.evaluation.measurement import LARGE_FILE_BYTES, Measurement, RunLimits
+from exporter.evaluation.measurement import LARGE_FILE_BYTES, Measurement
 from exporter.evaluation.predictions import predictions_csv
-from exporter.evaluation.run import RunRequest, available_cores, evaluate
+from exporter.evaluation.request import RunLimits, RunRequest, available_cores
+from exporter.evaluation.run import evaluate
 from exporter.evaluation.serialise import from_json, to_json
 from support.images import picture
 from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model

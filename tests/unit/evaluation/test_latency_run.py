@@ -15,7 +15,8 @@ from exporter.detector.decision import PLAIN
 from exporter.detector.model import Detector
 from exporter.evaluation.evaluation import STAGES, LatencySummary
 from exporter.evaluation.latency import LATENCY_BUCKETS, measure_latency, summarise
-from exporter.evaluation.measurement import Measurement, RunLimits
+from exporter.evaluation.measurement import Measurement
+from exporter.evaluation.request import RunLimits
 
 
 def summary_of(milliseconds: list[int]) -> LatencySummary:

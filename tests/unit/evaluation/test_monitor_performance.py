@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from exporter.detector.decision import PLAIN
-from exporter.evaluation.run import RunRequest, evaluate
+from exporter.evaluation.request import RunRequest
+from exporter.evaluation.run import evaluate
 from exporter.evaluation.serialise import from_json
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "monitor_performance.py"

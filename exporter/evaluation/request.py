@@ -1,0 +1,53 @@
+"""What a run is asked to do. Light to import: the process that only schedules runs needs no ONNX runtime for it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from exporter.detector.contract import DEFAULT_MAX_PIXELS
+from exporter.detector.decision import DecisionRule
+from exporter.evaluation.evaluation import Role
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """What one image may cost. A larger file or picture is `too_large`, a slower image `timeout`, both not measured.
+
+    The time is checked when the image is done: nothing can interrupt a decoder inside a thread, so a process that hangs
+    has to be ended from outside.
+    """
+
+    image_seconds: float = 30.0
+    max_file_bytes: int = 72 * 1024 * 1024
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """Everything that a run needs to know; it can be pickled. `trigger` says who asked, in one word.
+
+    `latency_sample` 0 leaves the latency run out. `progress_file` is rewritten at most twice a second with
+    `{"done": images, "total": images}`.
+    """
+
+    model: str
+    role: Role
+    model_path: Path
+    decision: DecisionRule
+    dataset: str
+    dataset_root: Path
+    trigger: str
+    training_log: Path | None = None
+    limits: RunLimits = field(default_factory=RunLimits)
+    latency_sample: int = 1000
+    seed: int = 0
+    threads: int = field(default_factory=available_cores)
+    expected_sha256: str | None = None
+    progress_file: Path | None = None

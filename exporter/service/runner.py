@@ -1,0 +1,237 @@
+"""Runs evaluations one after the other, each in a fresh worker process, and tells how each ended.
+
+A crash in a decoder or in the runtime costs one run; memory of an old model goes with its process.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+
+from exporter.errors import ModelError, StarlightError
+from exporter.evaluation.evaluation import RunResult
+from exporter.evaluation.request import RunRequest
+from exporter.publish.snapshot import Outcome, Pair
+from exporter.service import worker
+from exporter.service.worker import Work
+
+_log = structlog.get_logger(__name__)
+_Result = TypeVar("_Result")
+
+POLL_SECONDS = 0.3
+
+
+def process_pool() -> Executor:
+    """One fresh process, started anew (a fork would copy the threads' locks)."""
+    return ProcessPoolExecutor(
+        max_workers=1, mp_context=multiprocessing.get_context("spawn"), initializer=worker.start_worker
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended; `result` and `thumbnails` for a success only, `error` is one line otherwise. UTC seconds."""
+
+    pair: Pair
+    trigger: str
+    outcome: Outcome
+    started_at: float
+    ended_at: float
+    error: str = ""
+    failure: StarlightError | None = None
+    result: RunResult | None = None
+    thumbnails: Path | None = None
+
+
+class Listener(Protocol):
+    """Who asks for runs and hears of them; called from the runner's thread."""
+
+    def request(self, pair: Pair, trigger: str) -> RunRequest | None:
+        """The run to do now, or None where the pair is no longer configured."""
+
+    def started(self, pair: Pair) -> None:
+        """A run begins."""
+
+    def progressed(self, pair: Pair, ratio: float) -> None:
+        """So much of it is done, 0 to 1."""
+
+    def ended(self, run: Ended) -> None:
+        """It is over; the thumbnails' folder is removed after this call."""
+
+
+class Runner:
+    """A queue of (model, dataset) pairs, each in it at most once; `order` says which goes first."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        *,
+        order: Callable[[Pair], int],
+        timeout: Callable[[], float],
+        make_executor: Callable[[], Executor] = process_pool,
+    ) -> None:
+        self._listener = listener
+        self._order = order
+        self._timeout = timeout
+        self._make_executor = make_executor
+        self._wake = threading.Condition()
+        self._queue: dict[Pair, str] = {}
+        self._current: Pair | None = None
+        self._cancel = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._loop, name="runner", daemon=True)
+
+    def start(self) -> None:
+        """Begin to take from the queue."""
+        self._thread.start()
+
+    def submit(self, pair: Pair, trigger: str) -> None:
+        """Queue a run; a pair that waits already keeps its place."""
+        with self._wake:
+            self._queue.setdefault(pair, trigger)
+            self._wake.notify()
+
+    def queued(self) -> int:
+        """Runs that wait."""
+        with self._wake:
+            return len(self._queue)
+
+    def cancel(self, concerns: Callable[[Pair], bool]) -> None:
+        """Give up the current run if it concerns what has changed: its numbers would be old when they came."""
+        with self._wake:
+            if self._current is not None and concerns(self._current):
+                self._cancel.set()
+
+    def stop(self, seconds: float = 10.0) -> None:
+        """Cancel the current run and end; nothing that waits is started any more."""
+        with self._wake:
+            self._stopping = True
+            self._queue.clear()
+            self._cancel.set()
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def call(self, function: Callable[..., _Result], *arguments: object, timeout: float) -> _Result:
+        """A function in a worker process of its own; EvaluationError-like StarlightErrors of it pass through."""
+        executor = self._make_executor()
+        try:
+            return executor.submit(function, *arguments).result(timeout)
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue and not self._stopping:
+                    self._wake.wait()
+                if self._stopping:
+                    return
+                pair = min(self._queue, key=self._order)
+                trigger = self._queue.pop(pair)
+                self._current = pair
+                self._cancel.clear()
+            try:
+                request = self._listener.request(pair, trigger)
+                if request is not None:
+                    self._run(pair, request)
+            except Exception:
+                # The last boundary before the thread: a bug in one run must not end all later ones.
+                _log.exception("run failed in an unexpected way", model=pair[0], dataset=pair[1])
+            finally:
+                with self._wake:
+                    self._current = None
+
+    def _run(self, pair: Pair, request: RunRequest) -> None:
+        self._listener.started(pair)
+        started = time.time()
+        with tempfile.TemporaryDirectory(prefix="starlight-run-", ignore_cleanup_errors=True) as scratch:
+            progress_file = Path(scratch) / "progress.json"
+            thumbnails = Path(scratch) / "thumbnails"
+            work = Work(replace(request, progress_file=progress_file), thumbnails)
+            outcome, error, result = self._execute(pair, work, progress_file)
+            ended = Ended(
+                pair=pair,
+                trigger=request.trigger,
+                outcome=outcome,
+                started_at=started,
+                ended_at=time.time(),
+                error="" if error is None else " ".join(str(error).split()),
+                failure=error if isinstance(error, StarlightError) else None,
+                result=result,
+                thumbnails=thumbnails if thumbnails.is_dir() else None,
+            )
+            self._listener.ended(ended)
+
+    def _execute(
+        self, pair: Pair, work: Work, progress_file: Path
+    ) -> tuple[Outcome, Exception | str | None, RunResult | None]:
+        executor = self._make_executor()
+        deadline = time.monotonic() + self._timeout()
+        killed: tuple[Outcome, str] | None = None
+        try:
+            future: Future[RunResult] = executor.submit(worker.evaluate, work)
+            while True:
+                try:
+                    return "success", None, future.result(POLL_SECONDS)
+                except FutureTimeoutError:
+                    if future.done():
+                        raise
+                ratio = read_progress(progress_file)
+                if ratio is not None:
+                    self._listener.progressed(pair, ratio)
+                if killed is None and self._cancel.is_set():
+                    killed = ("cancelled", "given up: what it measured has changed, or the exporter stops")
+                elif killed is None and time.monotonic() > deadline:
+                    killed = ("timeout", f"took longer than {self._timeout():g} s")
+                if killed is not None:
+                    kill_workers()
+        except BrokenProcessPool:
+            if killed is not None:
+                return killed[0], killed[1], None
+            return "crashed", "the worker process died in the middle of the run", None
+        except StarlightError as error:
+            return "error", error, None
+        except Exception as error:  # noqa: BLE001  # process boundary: a bug inside the worker costs this run alone
+            _log.exception("run failed in an unexpected way", model=pair[0], dataset=pair[1])
+            return "error", error, None
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def kill_workers() -> None:
+    """End the worker processes of this process; one run is under way at a time, so they are that run's."""
+    for child in multiprocessing.active_children():
+        child.kill()
+
+
+def read_progress(file: Path) -> float | None:
+    """The share of a run that is done, as its worker last wrote it; None before the first word."""
+    with suppress(OSError, ValueError, KeyError, ZeroDivisionError):
+        state = json.loads(file.read_text())
+        return min(1.0, float(state["done"]) / float(state["total"]))
+    return None
+
+
+def keep_thumbnails(source: Path, folder: Path) -> None:
+    """Move a run's thumbnails beside its predictions; OSError where the disk does not play along."""
+    shutil.copytree(source, folder / "thumbnails")
+
+
+def is_model_failure(failure: StarlightError | None) -> bool:
+    """Whether a run failed because of its model file."""
+    return isinstance(failure, ModelError)
