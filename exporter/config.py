@@ -184,6 +184,7 @@ class PathsConfig(StrictModel):
 
     data: ConfigPath = _as_if_written("data")
     results: ConfigPath = _as_if_written("results")
+    runbooks: ConfigPath = _as_if_written("alerting/runbooks")
 
 
 class LimitsConfig(StrictModel):

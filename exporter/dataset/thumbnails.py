@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -10,14 +9,10 @@ from typing import Final
 from PIL import Image
 
 from exporter.dataset.layout import DECODER_ERRORS, prepare_decoder
+from exporter.dataset.names import thumbnail_name
 from exporter.detector.contract import DEFAULT_MAX_PIXELS
 
 LARGEST_SIDE: Final = 128
-
-
-def thumbnail_name(path: str) -> str:
-    """The file name of a thumbnail: derived from the dataset path, and nothing of that path in it."""
-    return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:24] + ".png"
 
 
 def write_thumbnails(root: Path, paths: Sequence[str], folder: Path) -> None:

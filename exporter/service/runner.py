@@ -149,8 +149,7 @@ class Runner:
                 request = self._listener.request(pair, trigger)
                 if request is not None:
                     self._run(pair, request)
-            except Exception:
-                # The last boundary before the thread: a bug in one run must not end all later ones.
+            except Exception:  # noqa: BLE001  # the thread's last boundary: one bug must not end all later runs
                 _log.exception("run failed in an unexpected way", model=pair[0], dataset=pair[1])
             finally:
                 with self._wake:
