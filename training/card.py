@@ -39,7 +39,8 @@ def notes(card: Record) -> str:
     """The card as Markdown."""
     parts = [
         f"# Reference model {card['name']}",
-        f"{card['title'][0].upper()}{card['title'][1:]}. {card['parameters']:,} parameters, {card['size_bytes']:,} bytes, "
+        f"{card['title'][0].upper()}{card['title'][1:]}. {card['parameters']:,} parameters, "
+        f"{card['size_bytes']:,} bytes, "
         f"SHA-256 `{card['sha256'][:12]}`, trained {card['date']}. This page is made from `{CARD}`.",
         "Inputs: " + ", ".join(f"`{name}`" for name in card["inputs"]) + ".  \n"
         "Outputs: " + ", ".join(f"`{name}`" for name in card["outputs"]) + ".  \n"
@@ -100,7 +101,8 @@ def _measured(record: Record) -> str:
 def _weaknesses(records: list[Record]) -> str:
     lines = [
         "## What it is bad at",
-        "Stego files outside of what it was trained for. A low rate here is a weakness, not an error of the measurement: "
+        "Stego files outside of what it was trained for. A low rate here is a weakness, not an error of the "
+        "measurement: "
         "the network looks for readable text that begins where the picture or the metadata begins.",
     ]
     rows = [
@@ -118,7 +120,8 @@ def _latency(latency: Record) -> str:
     return (
         f"## Latency\n\nFrom a file's bytes to the verdict, one {latency['size']} image at a time, one thread, "
         f"{latency['images']:,} images: {quantiles} (means in ms: {stages}). {latency['machine']}; load average "
-        f"{latency['load_before']} before and {latency['load_after']} after: above 1 means that other programs ran beside it."
+        f"{latency['load_before']} before and {latency['load_after']} after: above 1 means that other programs ran "
+        "beside it."
     )
 
 

@@ -69,7 +69,8 @@ def _train(job: Job, bar: Progress, tell: Callable[[str], object]) -> cards.Reco
     def finished(record: EpochRecord) -> None:
         records.append(record)
         tell(
-            f"epoch {record.epoch}: loss {record.train_loss:.4f}, validation loss {record.validation_loss:.4f}, accuracy "
+            f"epoch {record.epoch}: loss {record.train_loss:.4f}, validation loss {record.validation_loss:.4f}, "
+            f"accuracy "
             f"{record.validation_accuracy:.4f}, {record.validation_false_positives} false positives, "
             f"{record.validation_misses} misses"
         )
@@ -154,7 +155,8 @@ def _measure(job: Job, card: cards.Record, bar: Progress, tell: Callable[[str], 
         clean = record["false_positives"]
         found = ", ".join(f"{m} {p['count']}/{p['total']}" for m, p in record["detections"].items() if p["total"])
         tell(
-            f"{title}: {clean['count']} false positives among {clean['total']} clean images; {found or 'no stego files'}"
+            f"{title}: {clean['count']} false positives among {clean['total']} clean images; "
+            f"{found or 'no stego files'}"
         )
     card["measured"] = measured
     card["weaknesses"] = measure_probes(model)

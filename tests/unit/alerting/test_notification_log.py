@@ -354,7 +354,10 @@ def test_being_asked_to_stop_is_no_failure(tmp_path: Path, number: signal.Signal
         assert post(log, json.dumps(PAYLOAD)).status_code == 200
         # A request that never ends must not keep it.
         with socket.create_connection(("127.0.0.1", log.port)) as hanging:
-            head = "POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n"
+            head = (
+                "POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                "Content-Length: 10\r\n\r\n"
+            )
             hanging.sendall(head.encode() + b"{")
             time.sleep(0.3)
             log.process.send_signal(number)

@@ -1,0 +1,242 @@
+"""The exporter as people run it: a process, its signals, its files, its HTTP."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from support.exporter import Exporter, write_config
+from support.images import picture
+from support.models import write_constant_model, write_random_model
+
+pytestmark = pytest.mark.integration
+
+NOTHING_FOUND, EVERYTHING_FOUND = 0.0, 2.0
+"""Detections of one method: the small dataset has two stego files of each."""
+
+
+@pytest.fixture
+def exporter(tmp_path: Path) -> Iterator[Exporter]:
+    with Exporter(write_config(tmp_path)) as process:
+        process.wait_for_value(NOTHING_FOUND, "detections", model="production", method="lsb")
+        yield process
+
+
+def better_model(folder: Path) -> Path:
+    return write_constant_model(folder / "better.onnx", logit=4.0)
+
+
+def by_rename(model: Path, new: Path) -> None:
+    new.replace(model)
+
+
+def by_symlink(model: Path, new: Path) -> None:
+    link = model.with_name("link")
+    link.symlink_to(new)
+    link.replace(model)
+
+
+def written_in_place_in_two_halves(model: Path, new: Path) -> None:
+    content = new.read_bytes()
+    with model.open("wb") as file:
+        file.write(content[: len(content) // 2])
+        file.flush()
+        time.sleep(0.3)
+        file.write(content[len(content) // 2 :])
+
+
+@pytest.mark.parametrize("replace", [by_rename, by_symlink, written_in_place_in_two_halves])
+def test_a_new_model_is_noticed_however_it_arrives(
+    exporter: Exporter, tmp_path: Path, replace: Callable[[Path, Path], None]
+) -> None:
+    replace(tmp_path / "models" / "model.onnx", better_model(tmp_path))
+    exporter.wait_for_value(EVERYTHING_FOUND, "detections", model="production", method="lsb")
+    assert exporter.value("model_load_failures_total", model="production", reason="invalid") in (None, 0.0)
+    runs = httpx.get(f"{exporter.url}/api/v1/evaluations").json()["evaluations"]
+    assert [run["trigger"] for run in runs] == ["model", "start"]
+
+
+def test_a_model_that_does_not_load_leaves_the_old_numbers_and_a_reason(exporter: Exporter, tmp_path: Path) -> None:
+    model = tmp_path / "models" / "model.onnx"
+    good = model.read_bytes()
+    model.write_bytes(b"no model at all")
+    exporter.wait_for_value(1.0, "model_load_failures_total", model="production", reason="invalid")
+    assert exporter.value("detections", model="production", method="lsb") == NOTHING_FOUND
+    assert exporter.value("model_last_load_successful", model="production") == 0.0
+    assert exporter.value("evaluations_total", model="production", outcome="error") == 1.0
+    assert "does not load" in httpx.get(exporter.url).text
+    model.write_bytes(good)
+    exporter.wait_for_value(1.0, "model_last_load_successful", model="production")
+
+
+def test_a_model_that_vanishes_and_comes_back(exporter: Exporter, tmp_path: Path) -> None:
+    model = tmp_path / "models" / "model.onnx"
+    model.rename(tmp_path / "elsewhere.onnx")
+    exporter.wait_for_value(1.0, "model_load_failures_total", model="production", reason="missing")
+    better_model(tmp_path).rename(model)
+    exporter.wait_for_value(EVERYTHING_FOUND, "detections", model="production", method="lsb")
+
+
+def test_changed_images_are_evaluated_anew(exporter: Exporter, tmp_path: Path) -> None:
+    assert exporter.value("clean_images", model="production") == 10.0
+    (tmp_path / "images" / "clean" / "one-more.png").write_bytes(picture(77))
+    exporter.wait_for_value(11.0, "clean_images", model="production")
+    assert exporter.value("dataset_changed_timestamp_seconds", dataset="drawn") == pytest.approx(time.time(), abs=60)
+
+
+def test_files_that_cannot_be_measured_are_in_no_denominator(exporter: Exporter, tmp_path: Path) -> None:
+    clean = tmp_path / "images" / "clean"
+    (clean / "empty.png").touch()
+    (clean / "text.jpg").write_text("not an image")
+    (clean / "directory.png").mkdir()
+    (tmp_path / "images" / "stego" / "nobody-knows.png").write_bytes(picture(78))
+    exporter.wait_for_value(2.0, "images_not_measured", model="production", reason="unreadable")
+    assert exporter.value("images_not_measured", model="production", reason="unlabelled") == 1.0
+    assert exporter.value("clean_images", model="production") == 10.0
+
+
+def test_a_worker_that_is_killed_is_counted_and_the_next_run_works(tmp_path: Path) -> None:
+    config = write_config(tmp_path, latency={"sample": 0})
+    with Exporter(config) as exporter:
+        exporter.wait_for(exporter.worker, "a worker process").kill()
+        exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="crashed")
+        assert exporter.value("detections", model="production", method="lsb") is None
+        assert httpx.get(f"{exporter.url}/-/ready").status_code == 503
+        asked = httpx.post(f"{exporter.url}/api/v1/evaluations?model=production&dataset=drawn")
+        assert asked.status_code == 202
+        exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
+        assert httpx.get(f"{exporter.url}/-/ready").status_code == 200
+
+
+def test_a_run_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    config = write_config(tmp_path, limits={"evaluation_timeout": "1s", "threads": 1})
+    images = tmp_path / "images" / "clean"
+    for index in range(60):
+        (images / f"large-{index}.png").write_bytes(picture(index, size=(1200, 1000)))
+    with Exporter(config) as exporter:
+        exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="timeout")
+        assert exporter.wait_for(lambda: exporter.worker() is None, "the worker is gone")
+
+
+def test_a_restart_shows_the_last_results_with_their_time(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    with Exporter(config) as exporter:
+        exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
+        first = exporter.value("evaluation_timestamp_seconds", model="production")
+        assert exporter.stop() == 0
+    with Exporter(config) as exporter:
+        exporter.wait_for_value(NOTHING_FOUND, "detections", model="production", method="lsb")
+        assert exporter.value("evaluation_timestamp_seconds", model="production") == first
+        assert exporter.value("evaluations_total", model="production", outcome="success") == 0.0
+        exporter.stop()
+    (tmp_path / "images" / "clean" / "while-nobody-looked.png").write_bytes(picture(79))
+    with Exporter(config) as exporter:
+        exporter.wait_for_value(11.0, "clean_images", model="production")
+
+
+def test_sighup_and_post_reload_and_a_bad_file_changes_nothing(exporter: Exporter, tmp_path: Path) -> None:
+    config = tmp_path / "starlight.yml"
+    good = config.read_text()
+    config.write_text(good + "surprise: 1\n")
+    answer = httpx.post(f"{exporter.url}/-/reload")
+    assert answer.status_code == 500
+    assert "surprise" in answer.text
+    assert exporter.value("exporter_config_last_reload_successful") == 0.0
+    assert exporter.value("detections", model="production", method="lsb") == NOTHING_FOUND
+    content = yaml.safe_load(good)
+    second = write_random_model(tmp_path / "models" / "second.onnx", seed=1)
+    content["models"].append({"name": "second", "file": str(second), "role": "research"})
+    config.write_text(yaml.safe_dump(content))
+    exporter.process.send_signal(signal.SIGHUP)
+    exporter.wait_for_value(1.0, "evaluations_total", model="second", outcome="success")
+    assert exporter.value("exporter_config_last_reload_successful") == 1.0
+    config.write_text(good)
+    assert httpx.post(f"{exporter.url}/-/reload").status_code == 200
+    assert not [name for name, labels in exporter.metrics() if ("model", "second") in labels]
+
+
+def test_sigterm_in_the_middle_of_a_run_ends_with_zero_and_leaves_nobody(tmp_path: Path) -> None:
+    exporter = Exporter(write_config(tmp_path))
+    worker = exporter.wait_for(exporter.worker, "a worker process")
+    assert exporter.stop() == 0
+    assert not worker.is_running() or worker.status() == "zombie"
+
+
+def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, text = run(write_config(tmp_path), f"--web.listen-address={address}")
+    assert code == 2
+    assert text == f"starlight-exporter: --web.listen-address: cannot listen on {address}: Address already in use\n"
+
+
+def test_a_data_folder_that_cannot_be_written_costs_no_numbers(tmp_path: Path) -> None:
+    # A file in the place of the folder: unlike permissions, it stops root as well.
+    (tmp_path / "data").write_text("in the way")
+    with Exporter(write_config(tmp_path, paths={"data": "data/inside", "results": "data/inside"})) as exporter:
+        exporter.wait_for_value(NOTHING_FOUND, "detections", model="production", method="lsb")
+        exporter.wait_for(lambda: (exporter.value("storage_failures_total", store="history") or 0) > 0, "counted")
+        exporter.wait_for(lambda: (exporter.value("storage_failures_total", store="evidence") or 0) > 0, "counted")
+        assert "Storing results failed" in httpx.get(exporter.url).text
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda folder: (folder / "starlight.yml").unlink(),
+            "starlight.yml: cannot be read: No such file or directory",
+        ),
+        (lambda folder: (folder / "starlight.yml").write_text("models: 3\n"), "models"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_and_code_2(
+    tmp_path: Path, change: Callable[[Path], object], expected: str
+) -> None:
+    config = write_config(tmp_path)
+    change(tmp_path)
+    code, text = run(config, "--config.check")
+    assert code == 2
+    assert expected in text
+    assert text.count("\n") == 1
+
+
+def test_the_shipped_configuration_passes_its_check() -> None:
+    code, text = run(Path(__file__).resolve().parents[2] / "starlight.yml", "--config.check")
+    assert (code, "ok" in text) == (0, True), text
+
+
+def test_an_empty_dataset_is_an_error_that_names_it(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    shutil.rmtree(tmp_path / "images")
+    (tmp_path / "images").mkdir()
+    with Exporter(config) as exporter:
+        exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="error")
+        (newest, *_) = httpx.get(f"{exporter.url}/api/v1/evaluations").json()["evaluations"]
+        assert str(tmp_path / "images") in newest["error"]
+
+
+def run(config: Path, *flags: str) -> tuple[int, str]:
+    """Exit code and standard error (and output) of a command that ends by itself."""
+    done = subprocess.run(
+        [sys.executable, "-m", "exporter", f"--config.file={config}", *flags],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONWARNINGS": "error"},
+    )
+    return done.returncode, done.stderr + done.stdout

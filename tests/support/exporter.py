@@ -1,0 +1,97 @@
+"""A real exporter process on a small configuration of the test's own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psutil
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from support.images import write_dataset
+from support.models import write_constant_model
+from support.servers import Server, free_port
+
+T = TypeVar("T")
+
+
+def write_config(folder: Path, **sections: Any) -> Path:
+    """One production model, one small dataset, quick to notice changes; `sections` replace parts of the file."""
+    if not (folder / "images").exists():
+        write_dataset(folder / "images")
+    model = folder / "models" / "model.onnx"
+    if not model.exists():
+        model.parent.mkdir(parents=True, exist_ok=True)
+        write_constant_model(model, logit=-4.0)
+    content: dict[str, Any] = {
+        "models": [{"name": "production", "file": "models/model.onnx", "role": "production"}],
+        "datasets": [{"name": "drawn", "path": "images"}],
+        "schedule": {"interval": "1h"},
+        "watch": {"interval": "200ms", "settle": "400ms"},
+        **sections,
+    }
+    file = folder / "starlight.yml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+class Exporter(Server):
+    """`python -m exporter` on a free loopback port; healthy on return, its first results still to come."""
+
+    def __init__(self, config: Path, *, flags: Sequence[str] = ("--web.enable-lifecycle",)) -> None:
+        port = free_port()
+        command = [
+            sys.executable,
+            "-m",
+            "exporter",
+            f"--config.file={config}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            *flags,
+        ]
+        log = config.parent / "exporter.log"
+        super().__init__(command, port=port, ready_path="/-/healthy", log=log)
+        self.wait_ready()
+
+    def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+        """Every sample of one scrape, by name and labels."""
+        text = httpx.get(f"{self.url}/metrics", timeout=10.0).raise_for_status().text
+        return {
+            (sample.name, frozenset(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """The one sample of this name whose labels include these; None if there is none."""
+        found = [
+            v for (n, have), v in self.metrics().items() if n == f"starlight_{name}" and labels.items() <= set(have)
+        ]
+        assert len(found) <= 1, f"{name} {labels}: {len(found)} samples"
+        return found[0] if found else None
+
+    def wait_for(self, look: Callable[[], T | None], what: str, *, timeout: float = 60.0) -> T:
+        """What `look` finds, as soon as it is neither None nor False."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = look()
+            if found is not None and found is not False:
+                return found
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, f"{what}: not within {timeout:g} s\n{self.log.read_text()[-3000:]}"
+            time.sleep(0.1)
+
+    def wait_for_value(self, expected: float, name: str, **labels: str) -> None:
+        """Return once a sample has this value."""
+        self.wait_for(lambda: self.value(name, **labels) == expected, f"{name} {labels} = {expected}")
+
+    def worker(self) -> psutil.Process | None:
+        """The worker process of the run under way."""
+        for child in psutil.Process(self.process.pid).children():
+            if "spawn_main" in " ".join(child.cmdline()):
+                return child
+        return None
