@@ -63,6 +63,10 @@ _MALFORMED: Final = (
     zlib.error,
 )
 
+# The header is held against `max_pixels` here; Pillow's own limit would warn before it refuses, through machinery that
+# threads share.
+Image.MAX_IMAGE_PIXELS = None
+
 _PILLOW_MODULES: Final = r"PIL\."
 _PILLOW_FILTER: Final = ("ignore", None, Warning, re.compile(_PILLOW_MODULES), 0)
 
@@ -105,8 +109,6 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage
     _silence_pillow()
     try:
         return _decode(data, max_pixels)
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"more pixels than Pillow decodes: {_one_line(error)}", reason="too_large") from error
     except UnidentifiedImageError as error:
         # Pillow's text holds a memory address.
         raise ImageError("no image format is recognised", reason="unreadable") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -289,6 +290,8 @@ def serve(host: str, port: int, output: Path) -> None:
             app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=2
         )
     )
+    # Requests that outlive the grace period are ended; uvicorn logs that as an error with a traceback, which it is not.
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     # Once drained, uvicorn raises the signal again to die of it; being asked to stop is not a failure here.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
