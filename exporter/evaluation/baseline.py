@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import MappingProxyType
 
 from exporter.detector.contract import FORMATS, METHODS, ImageFormat, Method
 from exporter.errors import BaselineError
+from exporter.evaluation.evaluation import Evaluation, Proportion
 
 QUANTILE_KEYS: Mapping[str, float] = MappingProxyType({"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99})
 THROUGHPUT_KEY = "throughput_imgs_per_sec"
@@ -53,6 +55,52 @@ def read_baseline(path: Path) -> Baseline:
     except (ValueError, RecursionError, InvalidOperation) as error:
         raise BaselineError(f"{path}: not JSON: {error}") from error
     return _File(path).baseline(content)
+
+
+def baseline_json(evaluation: Evaluation) -> str:
+    """An evaluation as a baseline file: the four keys in percent and milliseconds, then provenance and counts.
+
+    What the evaluation did not measure is null, and not checked later.
+    """
+    latency = evaluation.latency
+    quantiles = {} if latency is None else {entry.quantile: entry.seconds for entry in latency.quantiles}
+    content = {
+        "fpr": _to_percent(evaluation.clean),
+        "detection_rates": {method: _to_percent(rate) for method, rate in evaluation.detections.items()},
+        "performance": {
+            **{key: _rounded(quantiles.get(quantile), 1000.0) for key, quantile in QUANTILE_KEYS.items()},
+            THROUGHPUT_KEY: None if latency is None else _rounded(latency.throughput, 1.0),
+        },
+        "fpr_by_format": {
+            name: _to_percent(evaluation.clean_by_format[name]) if name in evaluation.clean_by_format else None
+            for name in FORMATS
+        },
+        "counts": {
+            "clean": _count(evaluation.clean),
+            "detections": {method: _count(rate) for method, rate in evaluation.detections.items()},
+            "clean_by_format": {name: _count(rate) for name, rate in evaluation.clean_by_format.items()},
+            "latency_images": 0 if latency is None else latency.images,
+        },
+        "provenance": {
+            "model": evaluation.model,
+            "dataset": evaluation.dataset,
+            **asdict(evaluation.provenance),
+            "measured_at": f"{datetime.fromtimestamp(evaluation.finished_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        },
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _to_percent(rate: Proportion) -> float | None:
+    return _rounded(rate.ratio, 100.0)
+
+
+def _rounded(value: float | None, factor: float) -> float | None:
+    return None if value is None else round(value * factor, 6)
+
+
+def _count(rate: Proportion) -> dict[str, int]:
+    return {"count": rate.count, "total": rate.total}
 
 
 @dataclass(frozen=True, slots=True)
