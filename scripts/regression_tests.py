@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""The gate before a deployment: evaluates a model and holds it against the baseline and the limits.
+
+Tests: false positive stability, detection rates, inference speed, format consistency, negatives resistance.
+Exit code 0: all passed; 1: a regression; 2: something could not be measured, which is never a pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from exporter.command import add_run_arguments, measure
+from exporter.errors import DatasetError, StarlightError
+from exporter.evaluation import report
+from exporter.evaluation.baseline import read_baseline
+from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.evaluation.regression import check
+from exporter.evaluation.suite import SuiteTest, exit_code, junit_xml, report_json, report_name, run_suite
+
+ROOT = Path(__file__).resolve().parent.parent
+BASELINE = ROOT / "tests" / "regression_baselines.json"
+REPORTS = ROOT / "results" / "regression_reports"
+STYLES = {"passed": "green", "failed": "bold red", "not measured": "yellow"}
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_run_arguments(parser)
+    parser.add_argument("--baseline", type=Path, default=BASELINE, help="default: tests/regression_baselines.json")
+    parser.add_argument(
+        "--negatives", type=Path, metavar="DIR", help="hard negatives by category, besides the dataset's"
+    )
+    parser.add_argument("--report-dir", type=Path, default=REPORTS, help="default: results/regression_reports")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
+    return parser.parse_args(arguments)
+
+
+def with_negatives(options: argparse.Namespace, evaluation: Evaluation) -> Evaluation:
+    """The evaluation with the false positives among a second folder of negatives in the place of the dataset's."""
+    if not options.negatives.is_dir():
+        raise DatasetError(f"{options.negatives}: no such folder of negatives")
+    with tempfile.TemporaryDirectory(prefix="starlight-negatives-") as root:
+        (Path(root) / "negatives").symlink_to(options.negatives.resolve(), target_is_directory=True)
+        settings = argparse.Namespace(**{**vars(options), "dataset": Path(root), "latency_sample": 0})
+        found: dict[str, Proportion] = measure(settings).evaluation.negatives
+    if not found:
+        raise DatasetError(f"{options.negatives}: expected images in folders named after their category")
+    return replace(evaluation, negatives=found)
+
+
+def tests_table(tests: tuple[SuiteTest, ...]) -> Table:
+    """The suite for a terminal."""
+    table = Table("test", "slice", "outcome", "detail")
+    for test in tests:
+        table.add_section()
+        style = STYLES[test.outcome]
+        table.add_row(f"[bold]{test.name}[/bold]", "", f"[{style}]{test.outcome}[/{style}]", "")
+        for one in test.checks:
+            table.add_row("", escape(one.slice), report.outcome(one), escape(one.detail))
+    return table
+
+
+def main() -> int:
+    """See the text on top for the exit codes."""
+    options = parse()
+    try:
+        baseline = read_baseline(options.baseline)
+        evaluation = measure(options).evaluation
+        if options.negatives is not None:
+            evaluation = with_negatives(options, evaluation)
+        tests = run_suite(check(evaluation, baseline))
+        written = options.report_dir / report_name(evaluation)
+        report.save(written, report_json(evaluation, tests, str(options.baseline)))
+        if options.junit is not None:
+            report.save(options.junit, junit_xml(evaluation, tests))
+    except StarlightError as error:
+        print(f"regression_tests: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("regression_tests: interrupted", file=sys.stderr)
+        return 130
+    Console().print(tests_table(tests))
+    print(f"report: {written}")
+    return exit_code(tests)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

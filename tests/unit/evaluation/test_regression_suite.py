@@ -1,0 +1,118 @@
+"""The gate: what it tests, when it says no, and that nothing that was not measured ever passes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.evaluation.baseline import baseline_json
+from exporter.evaluation.regression import CHECK_NAMES, Check
+from exporter.evaluation.suite import SUITE, exit_code, junit_xml, run_suite
+from support.images import write_dataset
+from support.models import write_constant_model
+from support.publishing import evaluation as some_evaluation
+
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "regression_tests.py"
+
+PASSED = tuple(Check(name, "x", 0.0, 1.0, True, False, "fine") for name in CHECK_NAMES)
+
+
+def with_outcome(name: str, passed: bool | None) -> tuple[Check, ...]:
+    return tuple(replace(check, passed=passed) if check.name == name else check for check in PASSED)
+
+
+def test_all_passed_is_zero() -> None:
+    assert exit_code(run_suite(PASSED)) == 0
+
+
+@pytest.mark.parametrize("check", SUITE.values())
+def test_each_test_of_the_suite_can_say_no(check: str) -> None:
+    assert exit_code(run_suite(with_outcome(check, passed=False))) == 1
+
+
+@pytest.mark.parametrize("check", SUITE.values())
+def test_what_was_not_measured_is_no_pass(check: str) -> None:
+    assert exit_code(run_suite(with_outcome(check, passed=None))) == 2
+
+
+@pytest.mark.parametrize("check", SUITE.values())
+def test_a_test_without_any_slice_is_no_pass(check: str) -> None:
+    assert exit_code(run_suite([one for one in PASSED if one.name != check])) == 2
+
+
+@pytest.mark.parametrize("check", sorted(set(CHECK_NAMES) - set(SUITE.values())))
+def test_checks_outside_the_suite_do_not_decide(check: str) -> None:
+    assert exit_code(run_suite(with_outcome(check, passed=False))) == 0
+
+
+def test_a_regression_outweighs_what_was_not_measured() -> None:
+    checks = tuple(replace(c, passed={"negatives": None, "latency_limit": False}.get(c.name, True)) for c in PASSED)
+    assert exit_code(run_suite(checks)) == 1
+
+
+def test_junit_tells_failures_from_errors() -> None:
+    checks = tuple(replace(c, passed={"negatives": None, "latency_limit": False}.get(c.name, True)) for c in PASSED)
+    root = ET.fromstring(junit_xml(some_evaluation(), run_suite(checks)))
+    found = {suite.get("name"): (suite.get("failures"), suite.get("errors")) for suite in root}
+    assert found["inference_speed"] == ("1", "0")
+    assert found["negatives_resistance"] == ("0", "1")
+    assert found["fpr_stability"] == ("0", "0")
+
+
+def gate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
+
+
+def arguments(tmp_path: Path, model: Path, images: Path, *more: str | Path) -> Sequence[str | Path]:
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(baseline_json(some_evaluation()))
+    return ("--model", model, "--dataset", images, "--baseline", baseline, "--report-dir", tmp_path / "reports", *more)
+
+
+def test_a_model_that_finds_nothing_is_stopped_with_report_and_junit(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    done = gate(*arguments(tmp_path, model, dataset_root, "--junit", tmp_path / "junit.xml"))
+    assert done.returncode == 1, done.stderr
+    (report,) = (tmp_path / "reports").glob("regression_*Z.json")
+    content = json.loads(report.read_text())
+    outcomes = {test["name"]: test["outcome"] for test in content["tests"]}
+    assert outcomes["detection_rates"] == "failed"
+    assert outcomes["negatives_resistance"] == "passed"
+    assert content["exit_code"] == 1
+    assert ET.parse(tmp_path / "junit.xml").getroot().find(".//failure") is not None
+
+
+def test_too_few_timings_are_no_pass(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    gate(*arguments(tmp_path, model, dataset_root, "--latency-sample", "0"))
+    (report,) = (tmp_path / "reports").glob("*.json")
+    outcomes = {test["name"]: test["outcome"] for test in json.loads(report.read_text())["tests"]}
+    assert outcomes["inference_speed"] == "not measured"
+
+
+def test_negatives_of_another_folder_take_the_place_of_the_datasets(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
+    images = write_dataset(tmp_path / "images", negatives=0)
+    own = write_dataset(tmp_path / "own", clean=0, stego=0, negatives=6) / "negatives"
+    done = gate(*arguments(tmp_path, model, images, "--negatives", own))
+    assert done.returncode == 1
+    (report,) = (tmp_path / "reports").glob("*.json")
+    tests = {test["name"]: test for test in json.loads(report.read_text())["tests"]}
+    slices = {check["slice"]: check["value"] for check in tests["negatives_resistance"]["checks"]}
+    assert slices == {"rgb_no_alpha": 1.0, "patterns": 1.0}
+
+
+@pytest.mark.parametrize("missing", ["--model", "--dataset", "--baseline", "--negatives"])
+def test_what_is_missing_is_one_line_and_code_2(tmp_path: Path, dataset_root: Path, missing: str) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    done = gate(*arguments(tmp_path, model, dataset_root), missing, tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
