@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Literal, TextIO
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["logfmt", "json"]
 LOG_FORMATS: tuple[LogFormat, ...] = ("logfmt", "json")
@@ -39,11 +40,7 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO | N
         # Modules take their logger while they are imported, which may be before this call.
         cache_logger_on_first_use=False,
     )
-    renderer: Processor = (
-        structlog.processors.JSONRenderer()
-        if log_format == "json"
-        else structlog.processors.LogfmtRenderer(key_order=_KEY_ORDER, drop_missing=True, bool_as_flag=False)
-    )
+    renderer: Processor = structlog.processors.JSONRenderer() if log_format == "json" else _logfmt
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -63,3 +60,18 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO | N
         # Their "info" is every poll and every connection; what matters of it we say ourselves.
         logging.getLogger(name).setLevel("DEBUG" if level == "debug" else "WARNING")
     logging.captureWarnings(capture=True)
+
+
+def _logfmt(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
+    keys = [key for key in _KEY_ORDER if key in event] + [key for key in event if key not in _KEY_ORDER]
+    return " ".join(f"{key}={_logfmt_value(event[key])}" for key in keys)
+
+
+def _logfmt_value(value: object) -> str:
+    # Quoted as JSON, as Go's logfmt does it: structlog's own renderer lets carriage returns and escape codes through.
+    if value is None:
+        return ""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    if text.isprintable() and not any(character in ' ="\\' for character in text):
+        return text
+    return json.dumps(text, ensure_ascii=not text.isprintable())

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from exporter.errors import ConfigError
 
 MAX_FILE_BYTES = 1024 * 1024
+MAX_MERGED_KEYS = 1000
 
 _Schema = TypeVar("_Schema", bound="StrictModel")
 
@@ -38,17 +39,25 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
-def load_strict(path: Path, schema: type[_Schema], context: dict[str, object] | None = None) -> _Schema:
-    """The file's content as `schema`; ConfigError names the file and key. An empty file counts as an empty mapping."""
-    content = read_yaml(path)
+def load_strict(
+    path: Path, schema: type[_Schema], context: dict[str, object] | None = None, *, secret: str | None = None
+) -> _Schema:
+    """The file's content as `schema`; ConfigError names the file and key. An empty file counts as an empty mapping.
+
+    In a file with a `secret` section, neither values of that section nor text that cannot be parsed are ever shown.
+    """
+    content = read_yaml(path, quote=secret is None)
     try:
         return schema.model_validate({} if content is None else content, context=context)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_told(error, schema)}") from error
+        raise ConfigError(f"{path}: {_told(error, schema, secret)}") from error
 
 
-def read_yaml(path: Path) -> object:
-    """The parsed document; ConfigError for what cannot be read, is not YAML, or says the same key twice."""
+def read_yaml(path: Path, *, quote: bool = True) -> object:
+    """The parsed document; ConfigError for what cannot be read, is not YAML, or says the same key twice.
+
+    Without `quote` the error says where the mistake is, but not what stands there.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -63,10 +72,15 @@ def read_yaml(path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"{path}: {where}{error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # ValueError: `2024-13-45` is a timestamp to YAML 1.1, and no date. RecursionError: thousands of brackets.
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        what = ", ".join(part for part in (error.context, error.problem) if part) if quote else "not valid here"
+        raise ConfigError(f"{path}: {where}{what}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not YAML: nested too deeply") from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError) as error:
+        # PyYAML leaves the errors of its converters as they come: `2024-13-45` is a timestamp to YAML 1.1 and no date,
+        # `!!bool maybe` a KeyError, `!!timestamp soon` an AttributeError.
+        what = f"not YAML: {type(error).__name__}: {' '.join(str(error).split())}" if quote else "not YAML"
+        raise ConfigError(f"{path}: {what}") from error
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -86,6 +100,14 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             seen[key] = key_node
         return super().construct_mapping(node, deep=deep)
 
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        super().flatten_mapping(node)
+        # Merges of merges of merges can grow a few lines into gigabytes.
+        if len(node.value) > MAX_MERGED_KEYS:
+            raise yaml.MarkedYAMLError(
+                problem=f"`<<` merges more than {MAX_MERGED_KEYS} keys", problem_mark=node.start_mark
+            )
+
 
 _BOUNDS = {
     "greater_than": ("more than", "gt"),
@@ -95,7 +117,7 @@ _BOUNDS = {
 }
 
 
-def _told(error: ValidationError, schema: type[BaseModel]) -> str:
+def _told(error: ValidationError, schema: type[BaseModel], secret: str | None) -> str:
     details = error.errors(include_url=False)
     # Pydantic counts a list whose entries are wrong as empty; the wrong entries say it all.
     told = [
@@ -105,7 +127,7 @@ def _told(error: ValidationError, schema: type[BaseModel]) -> str:
     ]
     # A misspelt key is unknown, and the right one is missing: the unknown one explains both.
     told.sort(key=lambda detail: detail["type"] != "extra_forbidden")
-    text = _line(told[0], schema)
+    text = _line(told[0], schema, secret)
     if len(told) > 1:
         text += f" (and {len(told) - 1} more {'mistake' if len(told) == 2 else 'mistakes'})"
     return text
@@ -115,10 +137,11 @@ def _inside(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bo
     return len(location) > len(outer) and location[: len(outer)] == outer
 
 
-def _line(detail: ErrorDetails, schema: type[BaseModel]) -> str:
+def _line(detail: ErrorDetails, schema: type[BaseModel], secret: str | None) -> str:
     location, kind = detail["loc"], detail["type"]
     context = detail.get("ctx", {})
-    got = shown(detail["input"])
+    hidden = secret is not None and (not location or location[0] == secret)
+    got = "something else" if hidden else shown(detail["input"])
     match kind:
         case "missing":
             problem = "is missing"
@@ -137,7 +160,8 @@ def _line(detail: ErrorDetails, schema: type[BaseModel]) -> str:
             problem = f"expected {_EXPECTED[kind]}; got {got}"
         case _ if kind in _BOUNDS:
             word, bound = _BOUNDS[kind]
-            problem = f"expected {word} {context[bound]}; got {got}"
+            limit = context[bound]
+            problem = f"expected {word} {f'{limit:g}' if isinstance(limit, float) else limit}; got {got}"
         case _:
             problem = detail["msg"][0].lower() + detail["msg"][1:]
     # A rule over the whole file names its keys itself.
@@ -164,7 +188,8 @@ def shown(value: object) -> str:
             # YAML 1.1 reads a bare `on`, `no` or `yes` as a boolean, which surprises people who wrote a name.
             text = f"{str(value).lower()} (quote it if you mean the text)"
         case int() | float():
-            text = str(value) if len(str(value)) <= 60 else "a very long number"
+            # Python refuses to write out an integer of thousands of digits.
+            text = "a very long number" if isinstance(value, int) and value.bit_length() > 190 else str(value)
         case str():
             text = repr(value if len(value) <= 56 else value[:53] + "...")
         case list():

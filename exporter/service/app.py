@@ -7,6 +7,7 @@ import platform
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -55,16 +56,14 @@ class Application:
         self._baseline: Baseline | None = None
         self._reloading = threading.Lock()
         self._watching = threading.Lock()
+        self._storing = threading.Lock()
         self.state = State(_first_snapshot())
-        self.history = History(
-            self._config.paths.data / "history.jsonl",
-            max_bytes=self._config.history.max_bytes,
-            keep=self._config.history.keep,
-        )
-        self.evidence = Evidence(self._config.paths.results, keep=self._config.evidence.keep)
+        self.history = _history(self._config)
+        self.evidence = _evidence(self._config)
         self._scheduler = Scheduler()
         self._runner = Runner(self, order=self._order, timeout=lambda: self._config.limits.evaluation_timeout)
-        self._watcher: Watcher | None = None
+        self._watcher = Watcher(settle=self._config.watch.settle, changed=self._file_changed)
+        self._postponed: dict[Pair, str] = {}
 
     @property
     def config(self) -> Config:
@@ -73,11 +72,9 @@ class Application:
 
     def start(self) -> None:
         """Take the configuration into force, bring back what still holds, begin to watch and to evaluate."""
-        try:
-            self.history.open()
-        except StorageError as error:
-            self._storage_failed("history", error)
+        self._open_history()
         self._apply(self._config)
+        self._schedule(None)
         self._look_at_storage()
         self._scheduler.every("storage", STORAGE_LOOK_SECONDS, self._look_at_storage)
         self._scheduler.start()
@@ -88,7 +85,8 @@ class Application:
         """Cancel the current run, end the schedule, close the history."""
         self._scheduler.stop()
         self._runner.stop()
-        self.history.close()
+        with self._storing:
+            self.history.close()
 
     def reload(self) -> None:
         """Read the configuration anew; ConfigError leaves everything as it was, and a metric says so."""
@@ -99,11 +97,16 @@ class Application:
                 self.state.update(lambda s: replace(s, config=replace(s.config, successful=False)))
                 _log.error("configuration not reloaded", reason=str(error))
                 raise
-            known = set(self.state.snapshot.runs)
-            self._apply(config)
+            before = self._config
+            with self._watching:
+                self._apply(config)
+            self._schedule(before)
+            self._store_elsewhere(before)
             _log.info("configuration reloaded", file=str(self._config_file))
+            # Whatever is under way for a pair that is gone or means something else now, nobody wants any more.
+            self._runner.cancel(lambda pair: _meaning(before, pair) != _meaning(config, pair))
             for pair in self.state.snapshot.runs:
-                if pair not in known:
+                if _meaning(before, pair) != _meaning(config, pair):
                     self._runner.submit(pair, "reload")
 
     def evaluate(self, model: str | None, dataset: str | None, trigger: str) -> list[Pair]:
@@ -128,7 +131,7 @@ class Application:
     # Configuration
 
     def _apply(self, config: Config) -> None:
-        self._config = config
+        previous, self._config = self._config, config
         self._baseline = self._read_baseline()
         interval = interval_seconds(config.schedule)
 
@@ -140,9 +143,9 @@ class Application:
                 for dataset in config.datasets:
                     pair = (entry.name, dataset.name)
                     run = old.runs.get(pair, RunState())
-                    if run.evaluation is not None and run.evaluation.provenance.decision != models[entry.name].decision:
-                        # Another rule makes another model: the old verdicts are not its.
-                        run = RunState()
+                    if _meaning(config, pair) != _meaning(previous, pair):
+                        # Another rule, file or folder under the same name: the old verdicts are not its.
+                        run = replace(run, evaluation=None, checks=())
                     runs[pair] = self._checked(replace(run, interval_seconds=interval))
             return replace(
                 old,
@@ -153,12 +156,30 @@ class Application:
             )
 
         self.state.update(change)
-        self._scheduler.by("evaluate", config.schedule, self._scheduled)
-        with self._watching:
-            self._watcher = self._make_watcher(config)
-        for entry in config.models:
-            self._model_seen(entry.name)
-        self._scheduler.every("watch", config.watch.interval, self._look_at_files)
+        self._watch(config)
+        for name, model in self.state.snapshot.models.items():
+            # What is known of a file that is watched already changes when the watcher says so, and is evaluated then.
+            if model.file_sha256 is None:
+                self._model_seen(name)
+
+    def _schedule(self, before: Config | None) -> None:
+        config = self._config
+        # An interval begins anew whenever it is set, so one that has not changed is left alone.
+        if before is None or before.schedule != config.schedule:
+            self._scheduler.by("evaluate", config.schedule, self._scheduled)
+        if before is None or before.watch.interval != config.watch.interval:
+            self._scheduler.every("watch", config.watch.interval, self._look_at_files)
+
+    def _store_elsewhere(self, before: Config) -> None:
+        now = self._config
+        with self._storing:
+            if (before.paths.data, before.history) != (now.paths.data, now.history):
+                self.history.close()
+                self.history = _history(now)
+                self._open_history()
+            if (before.paths.results, before.evidence) != (now.paths.results, now.evidence):
+                self.evidence = _evidence(now)
+        self._look_at_storage()
 
     def _model_state(self, entry: ModelConfig, old: Snapshot) -> ModelState:
         fresh = ModelState(
@@ -193,20 +214,20 @@ class Application:
 
     # Watching
 
-    def _make_watcher(self, config: Config) -> Watcher:
-        watcher = Watcher(settle=config.watch.settle, changed=self._file_changed)
-        for model in config.models:
-            watcher.watch_file(f"model {model.name}", model.file)
-        for dataset in config.datasets:
-            watcher.watch_tree(f"dataset {dataset.name}", dataset.path)
-        if config.baseline is not None:
-            watcher.watch_file("baseline", config.baseline)
-        return watcher
+    def _watch(self, config: Config) -> None:
+        models = {f"model {model.name}": model.file for model in config.models}
+        datasets = {f"dataset {dataset.name}": dataset.path for dataset in config.datasets}
+        baseline = {} if config.baseline is None else {"baseline": config.baseline}
+        self._watcher.settle = config.watch.settle
+        for key, file in (models | baseline).items():
+            self._watcher.watch_file(key, file)
+        for key, root in datasets.items():
+            self._watcher.watch_tree(key, root)
+        self._watcher.keep_only({*models, *datasets, *baseline})
 
     def _look_at_files(self) -> None:
         with self._watching:
-            if self._watcher is not None:
-                self._watcher.poll()
+            self._watcher.poll()
 
     def _file_changed(self, key: str) -> None:
         kind, _, name = key.partition(" ")
@@ -228,15 +249,17 @@ class Application:
     def _model_changed(self, name: str) -> None:
         before = self.state.snapshot.models[name].file_sha256
         now = self._model_seen(name)
+        for pair in [pair for pair in self._postponed if pair[0] == name]:
+            self._runner.submit(pair, self._postponed.pop(pair))
         if now is None:
             self._load_failed(name, "missing", f"{self.state.snapshot.models[name].file}: no such file or not readable")
-        elif now != before:
+            return
+        if now != before:
             _log.info("model changed", model=name, sha256=now[:12])
             self._runner.cancel(lambda pair: pair[0] == name)
-            snapshot = self.state.snapshot
-            for pair, run in snapshot.runs.items():
-                if pair[0] == name and (run.evaluation is None or run.evaluation.provenance.model_sha256 != now):
-                    self._runner.submit(pair, "model")
+        for pair, run in self.state.snapshot.runs.items():
+            if pair[0] == name and (run.evaluation is None or run.evaluation.provenance.model_sha256 != now):
+                self._runner.submit(pair, "model")
 
     def _model_seen(self, name: str) -> str | None:
         """Hash the file as it is now and remember it; a file whose numbers are shown already counts as loaded."""
@@ -255,14 +278,16 @@ class Application:
 
     def request(self, pair: Pair, trigger: str) -> RunRequest | None:
         """The run of a pair as it is configured now; None if it no longer is, or its model is being written."""
-        model, dataset = self._config.model(pair[0]), self._config.dataset(pair[1])
-        if model is None or dataset is None:
-            return None
-        watcher = self._watcher
-        if watcher is not None and watcher.unsettled(f"model {model.name}"):
-            # The watcher asks again once the file is complete.
-            return None
-        limits = self._config.limits
+        with self._watching:
+            config = self._config
+            model, dataset = config.model(pair[0]), config.dataset(pair[1])
+            if model is None or dataset is None:
+                return None
+            if self._watcher.unsettled(f"model {model.name}"):
+                # Asked again once the file is complete.
+                self._postponed[pair] = trigger
+                return None
+        limits = config.limits
         beside = model.file.with_name("training_log.jsonl")
         return RunRequest(
             model=model.name,
@@ -278,8 +303,8 @@ class Application:
                 max_file_bytes=limits.max_file_bytes,
                 max_pixels=limits.max_image_pixels,
             ),
-            latency_sample=self._config.latency.sample,
-            seed=self._config.latency.seed,
+            latency_sample=config.latency.sample,
+            seed=config.latency.seed,
             threads=limits.threads or available_cores(),
         )
 
@@ -294,17 +319,15 @@ class Application:
 
     def ended(self, run: Ended) -> None:
         """Publish a result, or count and tell why there is none; the old numbers stay in that case."""
-        self._update_run(run.pair, in_progress=False, progress=None)
-        known = self.state.snapshot.runs.get(run.pair)
-        if known is None:
+        if run.pair not in self.state.snapshot.runs:
             return
-        good = run.outcome == "success"
-        outcomes = {**known.outcomes, run.outcome: known.outcomes.get(run.outcome, 0) + 1}
-        successful = known.last_run_successful if run.outcome == "cancelled" else good
-        self._update_run(run.pair, outcomes=outcomes, last_run_successful=successful)
         if run.result is not None:
-            self._publish(run.pair, run.result)
+            # Stored first: what a page links to is there.
             self._keep(run, run.result)
+        self.state.update(lambda s: self._with_end(s, run))
+        if run.result is not None:
+            for warning in run.result.warnings:
+                _log.warning("evaluation warning", model=run.pair[0], dataset=run.pair[1], reason=warning)
         elif isinstance(run.failure, ModelError):
             self._load_failed(run.pair[0], run.failure.reason, run.error)
         self.state.record(
@@ -329,15 +352,23 @@ class Application:
             **({"reason": run.error} if run.error else {}),
         )
 
-    def _publish(self, pair: Pair, result: RunResult) -> None:
-        for warning in result.warnings:
-            _log.warning("evaluation warning", model=pair[0], dataset=pair[1], reason=warning)
-        self.state.update(lambda s: self._with_evaluation(s, pair, result.evaluation))
-        if result.latency is not None:
-            observations = result.latency
-            self.state.update(
-                lambda s: s.with_model(replace(s.models[pair[0]], latency=s.models[pair[0]].latency.add(observations)))
-            )
+    def _with_end(self, old: Snapshot, run: Ended) -> Snapshot:
+        state = old.runs.get(run.pair)
+        if state is None:
+            return old
+        outcomes = {**state.outcomes, run.outcome: state.outcomes.get(run.outcome, 0) + 1}
+        successful = state.last_run_successful if run.outcome == "cancelled" else run.outcome == "success"
+        state = replace(state, in_progress=False, progress=None, outcomes=outcomes, last_run_successful=successful)
+        new = old.with_run(*run.pair, state)
+        model = old.models[run.pair[0]]
+        if run.result is None or run.result.evaluation.provenance.decision != model.decision:
+            # A result by another rule came in while a new configuration was taken into force.
+            return new
+        new = self._with_evaluation(new, run.pair, run.result.evaluation)
+        if run.result.latency is None:
+            return new
+        model = new.models[run.pair[0]]
+        return new.with_model(replace(model, latency=model.latency.add(run.result.latency)))
 
     def _with_evaluation(self, old: Snapshot, pair: Pair, evaluation: Evaluation) -> Snapshot:
         facts = evaluation.model_facts
@@ -358,16 +389,17 @@ class Application:
         return old.with_model(model).with_dataset(dataset).with_run(*pair, run)
 
     def _keep(self, run: Ended, result: RunResult) -> None:
-        try:
-            self.history.append(result.evaluation)
-        except StorageError as error:
-            self._storage_failed("history", error)
-        try:
-            folder = self.evidence.store(result.evaluation, result.predictions)
-            if run.thumbnails is not None:
-                keep_thumbnails(run.thumbnails, folder)
-        except (StorageError, OSError) as error:
-            self._storage_failed("evidence", error)
+        with self._storing:
+            try:
+                self.history.append(result.evaluation)
+            except StorageError as error:
+                self._storage_failed("history", error)
+            try:
+                folder = self.evidence.store(result.evaluation, result.predictions)
+                if run.thumbnails is not None:
+                    keep_thumbnails(run.thumbnails, folder)
+            except (StorageError, OSError) as error:
+                self._storage_failed("evidence", error)
 
     def _load_failed(self, name: str, reason: ModelFailureReason, text: str) -> None:
         _log.error("model not loaded", model=name, reason=reason, detail=text)
@@ -403,22 +435,27 @@ class Application:
         for pair in sorted(self.state.snapshot.runs, key=self._order):
             evaluation = stored.get(pair)
             if evaluation is not None and self._still_holds(evaluation, pair, fingerprints):
-                self.state.update(lambda s, p=pair, e=evaluation: self._with_evaluation(s, p, e))  # type: ignore[misc]
+                self.state.update(lambda s, p=pair, e=evaluation: self._restored(s, p, e))  # type: ignore[misc]
                 _log.info("result restored", model=pair[0], dataset=pair[1], evaluation=evaluation.id)
             else:
                 self._runner.submit(pair, "start")
 
+    def _restored(self, old: Snapshot, pair: Pair, evaluation: Evaluation) -> Snapshot:
+        run = old.runs.get(pair)
+        # Gone from the configuration meanwhile, or measured anew: both are newer than the history.
+        return old if run is None or run.evaluation is not None else self._with_evaluation(old, pair, evaluation)
+
     def _still_holds(self, evaluation: Evaluation, pair: Pair, fingerprints: dict[str, str | None]) -> bool:
         model, dataset = self._config.model(pair[0]), self._config.dataset(pair[1])
-        sha256 = self.state.snapshot.models[pair[0]].file_sha256
-        if model is None or dataset is None or sha256 is None:
+        state = self.state.snapshot.models.get(pair[0])
+        if model is None or dataset is None or state is None or state.file_sha256 is None:
             return False
         if dataset.name not in fingerprints:
             fingerprints[dataset.name] = self._fingerprint(dataset.name, dataset.path)
         fingerprint = fingerprints[dataset.name]
         return fingerprint is not None and still_holds(
             evaluation,
-            model_sha256=sha256,
+            model_sha256=state.file_sha256,
             dataset_fingerprint=fingerprint,
             decision=model.decision.rule().describe(),
             exporter_version=exporter.__version__,
@@ -427,23 +464,45 @@ class Application:
     def _fingerprint(self, name: str, root: Path) -> str | None:
         try:
             return self._runner.call(worker.fingerprint, name, root, timeout=SCAN_SECONDS)
-        except (StarlightError, TimeoutError, RuntimeError) as error:
+        except (StarlightError, OSError, RuntimeError) as error:
             # The run that follows tells the same, with its outcome counted.
             _log.warning("dataset not scanned", dataset=name, reason=str(error))
             return None
+
+    def _open_history(self) -> None:
+        try:
+            self.history.open()
+        except StorageError as error:
+            self._storage_failed("history", error)
 
     def _look_at_storage(self) -> None:
         folders: dict[Store, Path] = {"history": self._config.paths.data, "evidence": self._config.paths.results}
         free: dict[Store, int] = {}
         for store, folder in folders.items():
-            place = next((p for p in (folder, *folder.parents) if p.exists()), None)
-            if place is not None:
-                free[store] = shutil.disk_usage(place).free
+            for place in (folder, *folder.parents):
+                # The folder itself may be still to come.
+                with suppress(OSError):
+                    free[store] = shutil.disk_usage(place).free
+                    break
         self.state.update(lambda s: replace(s, storage_free_bytes=free))
 
     def _storage_failed(self, store: Store, error: Exception) -> None:
         _log.error("result not stored", store=store, reason=str(error))
         self.state.update(lambda s: s.with_storage_failure(store))
+
+
+def _history(config: Config) -> History:
+    return History(config.paths.data / "history.jsonl", max_bytes=config.history.max_bytes, keep=config.history.keep)
+
+
+def _evidence(config: Config) -> Evidence:
+    return Evidence(config.paths.results, keep=config.evidence.keep)
+
+
+def _meaning(config: Config, pair: Pair) -> object:
+    """What a pair's numbers are numbers of; None where it is not configured."""
+    model, dataset = config.model(pair[0]), config.dataset(pair[1])
+    return None if model is None or dataset is None else (model.file, model.decision, dataset.path)
 
 
 def _first_snapshot() -> Snapshot:

@@ -12,8 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import Executor, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from exporter.errors import ModelError, StarlightError
+from exporter.errors import StarlightError
 from exporter.evaluation.evaluation import RunResult
 from exporter.evaluation.request import RunRequest
 from exporter.publish.snapshot import Outcome, Pair
@@ -125,9 +124,14 @@ class Runner:
             self._wake.notify()
         if self._thread.is_alive():
             self._thread.join(seconds)
+        # A worker of `call` may still be at it, and the interpreter would wait for it at its end.
+        kill_workers()
 
     def call(self, function: Callable[..., _Result], *arguments: object, timeout: float) -> _Result:
-        """A function in a worker process of its own; EvaluationError-like StarlightErrors of it pass through."""
+        """A function's result from a worker process of its own; whatever it raises passes through.
+
+        TimeoutError after `timeout` seconds, BrokenProcessPool if the process dies, OSError if it cannot be started.
+        """
         executor = self._make_executor()
         try:
             return executor.submit(function, *arguments).result(timeout)
@@ -158,47 +162,52 @@ class Runner:
     def _run(self, pair: Pair, request: RunRequest) -> None:
         self._listener.started(pair)
         started = time.time()
-        with tempfile.TemporaryDirectory(prefix="starlight-run-", ignore_cleanup_errors=True) as scratch:
-            progress_file = Path(scratch) / "progress.json"
-            thumbnails = Path(scratch) / "thumbnails"
-            work = Work(replace(request, progress_file=progress_file), thumbnails)
-            outcome, error, result = self._execute(pair, work, progress_file)
+        scratch: Path | None = None
+        try:
+            scratch = Path(tempfile.mkdtemp(prefix="starlight-run-"))
+            work = Work(replace(request, progress_file=scratch / "progress.json"), scratch / "thumbnails")
+            outcome, error, result = self._execute(pair, work, scratch / "progress.json")
+        except OSError as failure:
+            # No room for a folder, or for another process: whoever was told of a start is told of an end.
+            outcome, error, result = "error", failure, None
+        try:
+            thumbnails = None if scratch is None else scratch / "thumbnails"
             ended = Ended(
                 pair=pair,
                 trigger=request.trigger,
                 outcome=outcome,
                 started_at=started,
                 ended_at=time.time(),
-                error="" if error is None else " ".join(str(error).split()),
+                error="" if error is None else " ".join(str(error).split()) or type(error).__name__,
                 failure=error if isinstance(error, StarlightError) else None,
                 result=result,
-                thumbnails=thumbnails if thumbnails.is_dir() else None,
+                thumbnails=thumbnails if thumbnails is not None and thumbnails.is_dir() else None,
             )
             self._listener.ended(ended)
+        finally:
+            if scratch is not None:
+                shutil.rmtree(scratch, ignore_errors=True)
 
     def _execute(
         self, pair: Pair, work: Work, progress_file: Path
     ) -> tuple[Outcome, Exception | str | None, RunResult | None]:
         executor = self._make_executor()
-        deadline = time.monotonic() + self._timeout()
+        timeout = self._timeout()
+        deadline = time.monotonic() + timeout
         killed: tuple[Outcome, str] | None = None
         try:
-            future: Future[RunResult] = executor.submit(worker.evaluate, work)
-            while True:
-                try:
-                    return "success", None, future.result(POLL_SECONDS)
-                except FutureTimeoutError:
-                    if future.done():
-                        raise
+            future = executor.submit(worker.evaluate, work)
+            while not wait([future], POLL_SECONDS).done:
                 ratio = read_progress(progress_file)
                 if ratio is not None:
                     self._listener.progressed(pair, ratio)
                 if killed is None and self._cancel.is_set():
                     killed = ("cancelled", "given up: what it measured has changed, or the exporter stops")
                 elif killed is None and time.monotonic() > deadline:
-                    killed = ("timeout", f"took longer than {self._timeout():g} s")
+                    killed = ("timeout", f"took longer than {timeout:g} s")
                 if killed is not None:
                     kill_workers()
+            return "success", None, future.result()
         except BrokenProcessPool:
             if killed is not None:
                 return killed[0], killed[1], None
@@ -213,14 +222,14 @@ class Runner:
 
 
 def kill_workers() -> None:
-    """End the worker processes of this process; one run is under way at a time, so they are that run's."""
+    """End all worker processes. One run is under way at a time; a `call` beside it fails, and says so to its caller."""
     for child in multiprocessing.active_children():
         child.kill()
 
 
 def read_progress(file: Path) -> float | None:
     """The share of a run that is done, as its worker last wrote it; None before the first word."""
-    with suppress(OSError, ValueError, KeyError, ZeroDivisionError):
+    with suppress(OSError, ValueError, TypeError, KeyError, ZeroDivisionError):
         state = json.loads(file.read_text())
         return min(1.0, float(state["done"]) / float(state["total"]))
     return None
@@ -229,8 +238,3 @@ def read_progress(file: Path) -> float | None:
 def keep_thumbnails(source: Path, folder: Path) -> None:
     """Move a run's thumbnails beside its predictions; OSError where the disk does not play along."""
     shutil.copytree(source, folder / "thumbnails")
-
-
-def is_model_failure(failure: StarlightError | None) -> bool:
-    """Whether a run failed because of its model file."""
-    return isinstance(failure, ModelError)

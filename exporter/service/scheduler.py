@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.cron import CronTrigger
 
-from exporter.config import ScheduleConfig
+from exporter.config import ScheduleConfig, cron_trigger
 
 _log = structlog.get_logger(__name__)
 
@@ -46,16 +45,15 @@ class Scheduler:
         """Run a job by a configured interval or cron expression (UTC)."""
         if schedule.interval is not None:
             self.every(name, schedule.interval, job)
-        else:
-            trigger = CronTrigger.from_crontab(schedule.cron, timezone=UTC)
-            self._scheduler.add_job(job, trigger, id=name, replace_existing=True)
+        elif schedule.cron is not None:
+            self._scheduler.add_job(job, cron_trigger(schedule.cron), id=name, replace_existing=True)
 
 
 def interval_seconds(schedule: ScheduleConfig) -> float:
     """The time between two scheduled runs; of a cron expression, the longest one among the next 50."""
-    if schedule.interval is not None:
-        return schedule.interval
-    trigger = CronTrigger.from_crontab(schedule.cron, timezone=UTC)
+    if schedule.cron is None:
+        return float(schedule.interval or 0.0)
+    trigger = cron_trigger(schedule.cron)
     times = [trigger.get_next_fire_time(None, datetime.now(UTC))]
     while len(times) < 50 and times[-1] is not None:
         times.append(trigger.get_next_fire_time(times[-1], times[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import queue
 import signal
@@ -13,14 +14,18 @@ from typing import Any
 
 import structlog
 import uvicorn
-from starlette.applications import Starlette
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from exporter.errors import ConfigError
 from exporter.service.app import Application
 
 _log = structlog.get_logger(__name__)
+_SERVER_ENDED = 0
 
 DRAIN_SECONDS = 5
+FIRST_REQUEST_SECONDS = 20.0
+MAX_CONNECTIONS = 200
 
 
 def bind(address: str) -> socket.socket:
@@ -35,13 +40,15 @@ def bind(address: str) -> socket.socket:
     try:
         listener.bind((host, int(port)))
         listener.listen(128)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # UnicodeError: a label of the host name is too long or empty.
         listener.close()
-        raise ConfigError(f"--web.listen-address: cannot listen on {address}: {error.strerror}") from error
+        reason = error.strerror if isinstance(error, OSError) else "not a host name"
+        raise ConfigError(f"--web.listen-address: cannot listen on {address}: {reason}") from error
     return listener
 
 
-def serve(application: Application, web: Starlette, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
+def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
     """Run until SIGTERM or SIGINT; SIGHUP reloads. Returns the exit code."""
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
 
@@ -50,8 +57,16 @@ def serve(application: Application, web: Starlette, listener: socket.socket, tls
 
     for handled in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(handled, remember)
-    server = uvicorn.Server(_uvicorn_config(web, tls))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
+    server = http_server(web, tls)
+
+    def run() -> None:
+        try:
+            server.run(sockets=[listener])
+        finally:
+            # Whatever ended it: an exporter that nobody can scrape must not go on in silence.
+            signals.put(_SERVER_ENDED)
+
+    thread = threading.Thread(target=run, name="http", daemon=True)
     application.start()
     thread.start()
     # What was imported stays for life; leaving it out of full collections keeps scrapes even.
@@ -64,18 +79,31 @@ def serve(application: Application, web: Starlette, listener: socket.socket, tls
         except ConfigError:
             # Logged and shown as a metric; the configuration before stays in force.
             continue
-    _log.info("stopping", signal=signal.Signals(number).name)
+    if number == _SERVER_ENDED:
+        _log.error("stopping: the HTTP server has ended")
+    else:
+        _log.info("stopping", signal=signal.Signals(number).name)
     application.stop()
     server.should_exit = True
     thread.join(DRAIN_SECONDS + 5)
-    return 0
+    return 1 if number == _SERVER_ENDED else 0
 
 
-def _uvicorn_config(web: Starlette, tls: ssl.SSLContext | None) -> uvicorn.Config:
+class _Protocol(H11Protocol):
+    """uvicorn's, but a connection that asks for nothing is closed: idle ones would use up all there may be."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        # The timer that uvicorn starts after each response, here before the first request.
+        self.timeout_keep_alive_task = self.loop.call_later(FIRST_REQUEST_SECONDS, self.timeout_keep_alive_handler)
+
+
+def http_server(web: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
+    """A server that logs as everything else does and bounds what a connection may cost."""
     options: dict[str, Any] = {}
     if tls is not None:
         options["ssl_context_factory"] = lambda _config, _default: tls
-    return uvicorn.Config(
+    config = uvicorn.Config(
         web,
         lifespan="off",
         log_config=None,
@@ -84,8 +112,9 @@ def _uvicorn_config(web: Starlette, tls: ssl.SSLContext | None) -> uvicorn.Confi
         timeout_graceful_shutdown=DRAIN_SECONDS,
         timeout_keep_alive=65,
         h11_max_incomplete_event_size=16 * 1024,
-        limit_concurrency=200,
-        http="h11",
+        limit_concurrency=MAX_CONNECTIONS,
+        http=_Protocol,
         ws="none",
         **options,
     )
+    return uvicorn.Server(config)

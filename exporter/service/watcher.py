@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,55 +18,68 @@ BUSY_SHARE = 0.05
 
 
 @dataclass(slots=True)
-class _Seen:
+class _Watched:
+    path: Path
+    look: Callable[[Path], Signature]
     signature: Signature
     since: float
-    reported: bool
+    reported: bool = True
     next_look: float = 0.0
 
 
 class Watcher:
-    """Calls `changed(key)` once for every settled change of what is watched. Not thread-safe: one thread polls."""
+    """Calls `changed(key)` once for every settled change of what is watched. Not thread-safe: callers hold a lock."""
 
     def __init__(self, *, settle: float, changed: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
-        self._settle = settle
+        self.settle = settle
         self._changed = changed
         self._clock = clock
-        self._looks: dict[str, Callable[[], Signature]] = {}
-        self._seen: dict[str, _Seen] = {}
+        self._watched: dict[str, _Watched] = {}
 
     def watch_file(self, key: str, path: Path) -> None:
         """Watch the file that a path leads to, through symlinks; it need not be there yet."""
-        self._watch(key, lambda: file_signature(path))
+        self._watch(key, path, file_signature)
 
     def watch_tree(self, key: str, root: Path) -> None:
         """Watch every file below a folder."""
-        self._watch(key, lambda: tree_signature(root))
+        self._watch(key, root, tree_signature)
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Forget everything else."""
+        self._watched = {key: watched for key, watched in self._watched.items() if key in keys}
 
     def unsettled(self, key: str) -> bool:
-        """Whether a change was seen that has not rested for long enough yet."""
-        seen = self._seen.get(key)
-        return seen is not None and not seen.reported
+        """Whether it has changed, looking at it now, and has not rested for long enough since; `poll` reports it."""
+        watched = self._watched.get(key)
+        if watched is None:
+            return False
+        self._look(watched)
+        return not watched.reported
 
     def poll(self) -> None:
         """Look at everything once and report what has settled."""
-        for key, look in list(self._looks.items()):
-            seen = self._seen[key]
-            now = self._clock()
-            if now < seen.next_look and seen.reported:
+        for key, watched in list(self._watched.items()):
+            if self._clock() < watched.next_look and watched.reported:
                 continue
-            signature = look()
-            after = self._clock()
-            seen.next_look = after + (after - now) / BUSY_SHARE
-            if signature != seen.signature:
-                seen.signature, seen.since, seen.reported = signature, after, False
-            if not seen.reported and after - seen.since >= self._settle:
-                seen.reported = True
+            now = self._look(watched)
+            if not watched.reported and now - watched.since >= self.settle:
+                watched.reported = True
                 self._changed(key)
 
-    def _watch(self, key: str, look: Callable[[], Signature]) -> None:
-        self._looks[key] = look
-        self._seen[key] = _Seen(look(), self._clock(), reported=True)
+    def _watch(self, key: str, path: Path, look: Callable[[Path], Signature]) -> None:
+        known = self._watched.get(key)
+        # What is watched already keeps its state: a change that has not settled yet must not be forgotten.
+        if known is None or (known.path, known.look) != (path, look):
+            self._watched[key] = _Watched(path, look, look(path), self._clock())
+
+    def _look(self, watched: _Watched) -> float:
+        before = self._clock()
+        signature = watched.look(watched.path)
+        after = self._clock()
+        watched.next_look = after + (after - before) / BUSY_SHARE
+        if signature != watched.signature:
+            watched.signature, watched.since, watched.reported = signature, after, False
+        return after
 
 
 def file_signature(path: Path) -> Signature:
@@ -79,32 +92,35 @@ def file_signature(path: Path) -> Signature:
 
 
 def tree_signature(root: Path) -> Signature:
-    """A number that changes with any file below a folder; None where there is no folder."""
-    if not root.is_dir():
+    """Numbers that change with any file below a folder, symlinks followed; None where there is no readable folder."""
+    try:
+        status = root.stat()
+        os.scandir(root).close()
+    except OSError:
         return None
     files, mixed = 0, 0
-    for entry in _files(root):
+    for path, signature in _files(str(root), ((status.st_dev, status.st_ino),)):
         files += 1
         # Order on disk is no content: sums do not depend on it.
-        mixed = (mixed + hash((entry.path, _status(entry)))) & 0xFFFFFFFFFFFFFFFF
+        mixed = (mixed + hash((path, signature))) & 0xFFFFFFFFFFFFFFFF
     return files, mixed
 
 
-def _status(entry: os.DirEntry[str]) -> Signature:
+def _files(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, Signature]]:
     try:
-        status = entry.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _files(folder: Path | str) -> Iterator[os.DirEntry[str]]:
-    try:
-        entries = list(os.scandir(folder))
+        with os.scandir(folder) as listing:
+            entries = list(listing)
     except OSError:
         return
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _files(entry.path)
-        else:
-            yield entry
+        try:
+            status = entry.stat()
+            is_folder = entry.is_dir()
+        except OSError:
+            yield entry.path, None
+            continue
+        here = (status.st_dev, status.st_ino)
+        if not is_folder:
+            yield entry.path, (*here, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        elif here not in above:
+            yield from _files(entry.path, (*above, here))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
+import anyio
 import anyio.to_thread
 import structlog
 from starlette.applications import Starlette
@@ -48,7 +49,7 @@ _RUNBOOK = re.compile(r"[A-Za-z0-9]{1,100}\.md")
 LISTED_RUNS: Final = 200
 
 
-def build_web(application: Application, *, lifecycle: bool, users: Users | None) -> Starlette:
+def build_web(application: Application, *, lifecycle: bool, users: Users | None) -> ASGIApp:
     """The ASGI application; `lifecycle` allows POST, `users` (if any) have to identify themselves."""
     site = _Site(application, lifecycle=lifecycle)
     routes = [
@@ -69,14 +70,17 @@ def build_web(application: Application, *, lifecycle: bool, users: Users | None)
         Route("/runbooks/{name}", site.runbook),
         Route("/static/style.css", site.style),
     ]
-    middleware = [Middleware(_Headers), Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)]
+    middleware = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)]
     if users is not None:
-        middleware.insert(1, Middleware(_BasicAuth, users=users))
-    return Starlette(
+        middleware.insert(0, Middleware(_BasicAuth, users=users))
+    starlette = Starlette(
         routes=routes,
         middleware=middleware,
         exception_handlers={HTTPException: _plain_error, StorageError: _storage_error},
     )
+    starlette.router.redirect_slashes = False
+    # Around everything: Starlette answers an unexpected error outside of its own middleware.
+    return _Headers(starlette)
 
 
 class _Site:
@@ -150,7 +154,10 @@ class _Site:
 
     async def predictions(self, request: Request) -> Response:
         entry = await self._entry(request)
-        return FileResponse(self._app.evidence.folder(entry) / PREDICTIONS_FILE, media_type="text/csv")
+        file = self._app.evidence.folder(entry) / PREDICTIONS_FILE
+        if not file.is_file():
+            raise StorageError(f"{file}: no such file")
+        return FileResponse(file, media_type="text/csv")
 
     async def misclassified(self, request: Request) -> Response:
         entry = await self._entry(request)
@@ -246,13 +253,17 @@ class _BasicAuth:
     def __init__(self, app: ASGIApp, users: Users) -> None:
         self._app = app
         self._users = users
+        # Of its own: whoever guesses passwords must not take the threads that scrapes need.
+        self._checks = anyio.CapacityLimiter(2)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
         header = Request(scope).headers.get("authorization", "")
-        if self._users.remembered(header) or await anyio.to_thread.run_sync(self._users.accept, header):
+        if self._users.remembered(header) or (
+            header and await anyio.to_thread.run_sync(self._users.accept, header, limiter=self._checks)
+        ):
             await self._app(scope, receive, send)
             return
         response = PlainTextResponse("unauthorized\n", 401, {"WWW-Authenticate": 'Basic realm="starlight"'})

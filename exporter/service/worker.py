@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exporter.evaluation.evaluation import RunResult
@@ -35,7 +35,11 @@ def evaluate(work: Work) -> RunResult:
 
     result = run(work.request)
     wrong = [prediction.path for prediction in misclassified(result.predictions)]
-    write_thumbnails(work.request.dataset_root, wrong[:THUMBNAILS], work.thumbnails)
+    try:
+        write_thumbnails(work.request.dataset_root, wrong[:THUMBNAILS], work.thumbnails)
+    except OSError as error:
+        # Pictures are an extra: a full disk must not cost the numbers.
+        return replace(result, warnings=(*result.warnings, f"no thumbnails: {error.strerror or error}"))
     return result
 
 

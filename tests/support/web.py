@@ -1,0 +1,66 @@
+"""The exporter's HTTP side in this process, over real sockets, on whatever state a test puts together."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from exporter.publish.snapshot import Snapshot
+from exporter.service.app import Application
+from exporter.service.server import bind, http_server
+from exporter.service.web import build_web
+from exporter.service.web_config import Users
+
+CONFIG = """
+models: [{name: production, file: model.onnx, role: production}]
+datasets: [{name: reference, path: images}]
+paths: {runbooks: runbooks}
+"""
+
+
+def quiet_application(folder: Path, snapshot: Snapshot | None = None) -> Application:
+    """An application that is not started: it watches nothing, runs nothing, and shows this snapshot."""
+    file = folder / "starlight.yml"
+    file.write_text(CONFIG)
+    application = Application(file)
+    if snapshot is not None:
+        application.state.update(lambda _: snapshot)
+    return application
+
+
+class Site:
+    """Serves an application on a free loopback port until the end of the block."""
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        lifecycle: bool = False,
+        users: Users | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._listener = bind("127.0.0.1:0")
+        self.port = int(self._listener.getsockname()[1])
+        self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
+        self._server = http_server(build_web(application, lifecycle=lifecycle, users=users), tls)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        deadline = time.monotonic() + 20
+        while not self._server.started:
+            assert self._thread.is_alive(), "the server has ended"
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.should_exit = True
+        self._thread.join(20)
+        assert not self._thread.is_alive()
