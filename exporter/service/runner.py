@@ -134,7 +134,13 @@ class Runner:
         """
         executor = self._make_executor()
         try:
-            return executor.submit(function, *arguments).result(timeout)
+            future = executor.submit(function, *arguments)
+            with self._wake:
+                stopping = self._stopping
+            if stopping:
+                # `stop` may have looked for workers before this one was there.
+                kill_workers()
+            return future.result(timeout)
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
