@@ -68,6 +68,10 @@ class ImageError(StarlightError):
         return _rebuild_image_error, (str(self), self.reason)
 
 
+class ComparisonError(StarlightError):
+    """Two evaluations cannot be compared; the text names both and what differs."""
+
+
 class BaselineError(StarlightError):
     """A baseline file cannot be used; the text names the file and key."""
 

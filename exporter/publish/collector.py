@@ -123,6 +123,12 @@ def _checks(snapshot: Snapshot) -> Iterator[Row]:
                 yield Row(metrics.REGRESSION_CHECK_PASSED, labels, int(check.passed))
 
 
+def _comparisons(snapshot: Snapshot) -> Iterator[Row]:
+    for pair, run in snapshot.runs.items():
+        for comparison in run.comparisons:
+            yield from series.comparison_rows(*pair, comparison)
+
+
 SECTIONS: Mapping[str, Callable[[Snapshot], Iterator[Row]]] = {
     "exporter": _exporter,
     "models": _models,
@@ -133,6 +139,7 @@ SECTIONS: Mapping[str, Callable[[Snapshot], Iterator[Row]]] = {
     "training": _training,
     "baseline": _baseline,
     "checks": _checks,
+    "comparisons": _comparisons,
 }
 
 

@@ -18,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from exporter.errors import DatasetError, StorageError
+from exporter.errors import StorageError
 from exporter.evaluation.evaluation import Evaluation, Prediction
 from exporter.evaluation.predictions import read_predictions, write_predictions
 from exporter.evaluation.serialise import from_json, to_json
@@ -43,67 +43,9 @@ class Entry:
     model: str
     dataset: str
     dataset_fingerprint: str
+    model_sha256: str
+    decision: str
     finished_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Flip:
-    """One file of which two evaluations give different verdicts."""
-
-    before: Prediction
-    after: Prediction
-
-
-@dataclass(frozen=True, slots=True)
-class Flips:
-    """Verdicts that were wrong before and are right now, and the other way round, sorted by path.
-
-    `not_comparable` counts the files that one of the two did not measure: they are neither.
-    """
-
-    fixed: tuple[Flip, ...]
-    broken: tuple[Flip, ...]
-    not_comparable: int
-
-
-def is_wrong(prediction: Prediction) -> bool | None:
-    """Whether the verdict contradicts the label (stego against clean or negative); None where nothing was measured."""
-    if prediction.verdict is None:
-        return None
-    return prediction.verdict != (prediction.file_class == "stego")
-
-
-def misclassified(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
-    """The measured files with a wrong verdict, in the given order; files that were not measured are not wrong."""
-    return tuple(prediction for prediction in predictions if is_wrong(prediction))
-
-
-def flips(
-    before: Evaluation,
-    before_predictions: Sequence[Prediction],
-    after: Evaluation,
-    after_predictions: Sequence[Prediction],
-) -> Flips:
-    """Which files changed sides between two evaluations; DatasetError unless both saw the same content."""
-    old, new = before.provenance.dataset_fingerprint, after.provenance.dataset_fingerprint
-    if old != new:
-        raise DatasetError(
-            f"evaluations {before.id} and {after.id} are not compared: "
-            f"they saw different images (dataset fingerprints {old[:12]} and {new[:12]})"
-        )
-    earlier = {prediction.path: prediction for prediction in before_predictions}
-    fixed: list[Flip] = []
-    broken: list[Flip] = []
-    not_comparable = 0
-    for prediction in sorted(after_predictions, key=lambda item: item.path):
-        other = earlier.pop(prediction.path, None)
-        was_wrong = None if other is None else is_wrong(other)
-        now_wrong = is_wrong(prediction)
-        if other is None or was_wrong is None or now_wrong is None:
-            not_comparable += 1
-        elif was_wrong != now_wrong:
-            (fixed if was_wrong else broken).append(Flip(other, prediction))
-    return Flips(tuple(fixed), tuple(broken), not_comparable + len(earlier))
 
 
 class Evidence:
@@ -160,6 +102,18 @@ class Evidence:
                 return other
         return None
 
+    def predecessor(self, entry: Entry) -> Entry | None:
+        """The newest earlier evaluation of another file under the same model's name, on the same content."""
+        for other in self.entries(entry.model, entry.dataset):
+            if (
+                other.finished_at < entry.finished_at
+                and other.dataset_fingerprint == entry.dataset_fingerprint
+                and other.decision == entry.decision
+                and other.model_sha256 != entry.model_sha256
+            ):
+                return other
+        return None
+
     def folder(self, entry: Entry) -> Path:
         """Where the files of an entry are."""
         return self._root / entry.id
@@ -198,8 +152,16 @@ class Evidence:
         except StorageError as error:
             _log.warning("damaged evidence skipped", reason=str(error))
             return None
-        fingerprint = evaluation.provenance.dataset_fingerprint
-        return Entry(name, evaluation.model, evaluation.dataset, fingerprint, evaluation.finished_at)
+        made_with = evaluation.provenance
+        return Entry(
+            id=name,
+            model=evaluation.model,
+            dataset=evaluation.dataset,
+            dataset_fingerprint=made_with.dataset_fingerprint,
+            model_sha256=made_with.model_sha256,
+            decision=made_with.decision,
+            finished_at=evaluation.finished_at,
+        )
 
     def _prune(self, model: str, dataset: str) -> None:
         for entry in self._entries(model, dataset)[self._keep :]:

@@ -13,13 +13,16 @@ from typing import Literal
 from exporter.dataset.dataset import FILE_CLASSES
 from exporter.detector.contract import FORMATS, METHODS
 from exporter.errors import MODEL_FAILURE_REASONS, NOT_MEASURED_REASONS
+from exporter.evaluation.comparison import DIRECTIONS
 from exporter.evaluation.evaluation import ROLES, STAGES
 
 PREFIX = "starlight_"
 
 Kind = Literal["gauge", "counter", "info", "histogram", "summary"]
 
-Group = Literal["Exporter", "Models", "Runs", "Accuracy", "Latency", "Data", "Training", "Baseline and checks"]
+Group = Literal[
+    "Exporter", "Models", "Runs", "Accuracy", "Latency", "Data", "Training", "Baseline and checks", "Comparisons"
+]
 GROUPS: tuple[Group, ...] = (
     "Exporter",
     "Models",
@@ -29,6 +32,7 @@ GROUPS: tuple[Group, ...] = (
     "Data",
     "Training",
     "Baseline and checks",
+    "Comparisons",
 )
 
 
@@ -646,16 +650,50 @@ REGRESSION_CHECK_PASSED = _family(
     absent="what the check needs was not measured",
 )
 
+# --- Comparisons ----------------------------------------------------------------------------------------------------
+
+_NOT_COMPARED = "the two have no stored predictions of the same images under the same decision rule"
+
+COMPARISON_IMAGES = _family(
+    "comparison_images",
+    "gauge",
+    "model against dataset class",
+    "Images that both models measured: what the flips are counted among.",
+    group="Comparisons",
+    unit="images",
+    absent=_NOT_COMPARED,
+)
+COMPARISON_FLIPS = _family(
+    "comparison_flips",
+    "gauge",
+    "model against dataset direction class",
+    "Images whose verdict is wrong by one model and right by the other: fixed by this model, or broken.",
+    group="Comparisons",
+    unit="images",
+    absent=_NOT_COMPARED,
+)
+COMPARISON_P_VALUE = _family(
+    "comparison_mcnemar_p_value",
+    "gauge",
+    "model against dataset class",
+    "Two-sided exact McNemar test over the flips: how often chance alone would split them so unevenly.",
+    group="Comparisons",
+    unit="ratio",
+    absent=f"{_NOT_COMPARED}, or no verdict flipped",
+)
+
 FAMILIES: tuple[Family, ...] = tuple(_table)
 
 LABELS: Mapping[str, str] = {
     "actual": f"{', '.join(METHODS)}, clean",
+    "against": "name of the baseline model, or `previous`: the file that this model's replaced",
     "category": "category of hard negatives: the dataset's folder name",
     "check": "name of a regression check",
-    "class": ", ".join(FILE_CLASSES),
+    "class": f"{', '.join(FILE_CLASSES)}; of comparisons also {', '.join(METHODS)}: stego files of one method",
     "dataset": "name of a configured dataset",
     "dataset_fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
     "decision": "the decision rule in words",
+    "direction": ", ".join(DIRECTIONS),
     "file": "path of the model file, as configured",
     "fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
     "format": f"{', '.join(FORMATS)}, other, unknown (the decoder's, not the file name's)",

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from exporter.dataset.dataset import SliceCount
 from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.comparison import Comparison
 from exporter.evaluation.evaluation import Evaluation, Proportion
 from exporter.publish import metrics
 from exporter.publish.metrics import Family, ProportionFamilies
@@ -150,6 +151,18 @@ def baseline_rows(model: str, baseline: Baseline) -> Iterator[Row]:
         yield Row(metrics.BASELINE_LATENCY, (model, number_label(quantile)), seconds)
     for image_format, ratio in baseline.false_positive_ratio_by_format.items():
         yield Row(metrics.BASELINE_FORMAT_FALSE_POSITIVES, (model, image_format), ratio)
+
+
+def comparison_rows(model: str, dataset: str, comparison: Comparison) -> Iterator[Row]:
+    """Flips and tests of the slices that hold an image which both models measured."""
+    for name, paired in comparison.slices.items():
+        if not paired.images:
+            continue
+        labels = (model, comparison.against, dataset)
+        yield Row(metrics.COMPARISON_IMAGES, (*labels, name), paired.images)
+        yield Row(metrics.COMPARISON_FLIPS, (*labels, "fixed", name), paired.fixed)
+        yield Row(metrics.COMPARISON_FLIPS, (*labels, "broken", name), paired.broken)
+        yield from optional(metrics.COMPARISON_P_VALUE, (*labels, name), paired.p_value)
 
 
 def _method_label(part: SliceCount) -> str:

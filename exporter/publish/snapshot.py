@@ -9,6 +9,7 @@ from typing import Literal
 
 from exporter.errors import ModelFailureReason
 from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.comparison import Comparison
 from exporter.evaluation.evaluation import Evaluation, Role
 from exporter.evaluation.regression import Check
 from exporter.publish.histogram import LatencyHistogram
@@ -78,7 +79,8 @@ class RunState:
     """One configured model on one configured dataset: what was run, what runs, and the last complete result.
 
     An outcome without an entry counts as zero; `last_run_successful` tells of the last run that was not cancelled, None
-    before there was one; `progress` (0..1) is None while nothing runs; `checks` are those of `evaluation`.
+    before there was one; `progress` (0..1) is None while nothing runs; `checks` are those of `evaluation`, and so are
+    `comparisons`, with other models' evaluations of the same images.
     """
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class RunState:
     interval_seconds: float | None = None
     evaluation: Evaluation | None = None
     checks: tuple[Check, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ from exporter.publish.snapshot import (
     Store,
 )
 from exporter.service import worker
+from exporter.service.comparing import comparisons
 from exporter.service.runner import Ended, Runner, keep_thumbnails
 from exporter.service.scheduler import Scheduler, interval_seconds
 from exporter.service.state import RunRecord, State
@@ -145,7 +146,7 @@ class Application:
                     run = old.runs.get(pair, RunState())
                     if _meaning(config, pair) != _meaning(previous, pair):
                         # Another rule, file or folder under the same name: the old verdicts are not its.
-                        run = replace(run, evaluation=None, checks=())
+                        run = replace(run, evaluation=None, checks=(), comparisons=())
                     runs[pair] = self._checked(replace(run, interval_seconds=interval))
             return replace(
                 old,
@@ -326,6 +327,7 @@ class Application:
             self._keep(run, run.result)
         self.state.update(lambda s: self._with_end(s, run))
         if run.result is not None:
+            self._compare(run.pair[1])
             for warning in run.result.warnings:
                 _log.warning("evaluation warning", model=run.pair[0], dataset=run.pair[1], reason=warning)
         elif isinstance(run.failure, ModelError):
@@ -385,7 +387,7 @@ class Application:
         dataset = old.datasets[pair[1]]
         if before is not None and before.provenance.dataset_fingerprint != fingerprint:
             dataset = replace(dataset, changed_at=evaluation.started_at)
-        run = self._checked(replace(old.runs[pair], evaluation=evaluation))
+        run = self._checked(replace(old.runs[pair], evaluation=evaluation, comparisons=()))
         return old.with_model(model).with_dataset(dataset).with_run(*pair, run)
 
     def _keep(self, run: Ended, result: RunResult) -> None:
@@ -400,6 +402,20 @@ class Application:
                     keep_thumbnails(run.thumbnails, folder)
             except (StorageError, OSError) as error:
                 self._storage_failed("evidence", error)
+
+    def _compare(self, dataset: str) -> None:
+        """Hold the results on a dataset against each other; each comparison stands with the result that it is of."""
+        found = comparisons(self.state.snapshot, self.evidence, dataset)
+
+        def change(old: Snapshot) -> Snapshot:
+            for pair, compared in found.items():
+                run = old.runs.get(pair)
+                if run is not None and run.evaluation is not None:
+                    of_this = tuple(one for one in compared if one.evaluation_id == run.evaluation.id)
+                    old = old.with_run(*pair, replace(run, comparisons=of_this))
+            return old
+
+        self.state.update(change)
 
     def _load_failed(self, name: str, reason: ModelFailureReason, text: str) -> None:
         _log.error("model not loaded", model=name, reason=reason, detail=text)
@@ -439,6 +455,8 @@ class Application:
                 _log.info("result restored", model=pair[0], dataset=pair[1], evaluation=evaluation.id)
             else:
                 self._runner.submit(pair, "start")
+        for dataset in {pair[1] for pair in stored}:
+            self._compare(dataset)
 
     def _restored(self, old: Snapshot, pair: Pair, evaluation: Evaluation) -> Snapshot:
         run = old.runs.get(pair)

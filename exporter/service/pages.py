@@ -14,8 +14,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 import exporter
 from exporter.detector.contract import METHODS
 from exporter.errors import StorageError
+from exporter.evaluation.comparison import flips, misclassified
 from exporter.evaluation.evaluation import Evaluation, Prediction
-from exporter.publish.evidence import Entry, Evidence, Flips, flips, misclassified
+from exporter.publish.evidence import Entry, Evidence
 from exporter.publish.snapshot import ModelState, Pair, RunState, Snapshot
 from exporter.service.state import RunRecord
 
@@ -167,7 +168,7 @@ def misclassified_page(evidence: Evidence, entry: Entry, query: Mapping[str, str
         measured=sum(p.verdict is not None for p in chosen),
         filtered=bool(active),
         filters=_filters(misclassified(everything), active, base),
-        flips=_flips(evidence, entry, evaluation, everything, query),
+        flips=_flips(evidence, entry, everything, query),
         thumbnails=thumbnails,
         limit=SHOWN_FILES,
         csv=f"{base}.csv?{urlencode(active)}" if active else f"{base}.csv",
@@ -192,7 +193,6 @@ def _filters(
 def _flips(
     evidence: Evidence,
     entry: Entry,
-    evaluation: Evaluation,
     predictions: tuple[Prediction, ...],
     query: Mapping[str, str],
 ) -> dict[str, Any] | None:
@@ -200,7 +200,7 @@ def _flips(
     if before is None:
         return None
     try:
-        found: Flips = flips(evidence.evaluation(before), evidence.predictions(before), evaluation, predictions)
+        found = flips(evidence.predictions(before), predictions)
     except StorageError:
         # Pruned between the list and the read: then there is nothing left to compare with.
         return None

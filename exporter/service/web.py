@@ -24,10 +24,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exporter.dataset.names import thumbnail_name
 from exporter.errors import ConfigError, StorageError
+from exporter.evaluation.comparison import misclassified
 from exporter.evaluation.predictions import predictions_csv
 from exporter.evaluation.serialise import to_json
 from exporter.publish.collector import build_registry
-from exporter.publish.evidence import PREDICTIONS_FILE, Entry, misclassified
+from exporter.publish.evidence import PREDICTIONS_FILE, Entry
 from exporter.publish.exposition import render
 from exporter.service import pages
 from exporter.service.app import Application

@@ -30,8 +30,8 @@ def evaluate(work: Work) -> RunResult:
     """Run one evaluation and draw the first misclassified files; raises what `evaluation.run.evaluate` raises."""
     # Late: the ONNX runtime and the decoders belong into this process, not into the one that serves scrapes.
     from exporter.dataset.thumbnails import write_thumbnails
+    from exporter.evaluation.comparison import misclassified
     from exporter.evaluation.run import evaluate as run
-    from exporter.publish.evidence import misclassified
 
     result = run(work.request)
     wrong = [prediction.path for prediction in misclassified(result.predictions)]

@@ -65,6 +65,12 @@ def test_a_new_model_is_noticed_however_it_arrives(
     assert exporter.value("model_load_failures_total", model="production", reason="invalid") in (None, 0.0)
     runs = httpx.get(f"{exporter.url}/api/v1/evaluations").json()["evaluations"]
     assert [run["trigger"] for run in runs] == ["model", "start"]
+    # The new file is held against the one that it replaced, on the same images.
+    compared = {"model": "production", "against": "previous", "class": "lsb"}
+    exporter.wait_for_value(EVERYTHING_FOUND, "comparison_flips", **compared, direction="fixed")
+    assert exporter.value("comparison_flips", **compared, direction="broken") == 0
+    assert exporter.value("comparison_images", **compared) == EVERYTHING_FOUND
+    assert exporter.value("comparison_mcnemar_p_value", **compared) == 2 * 0.5**EVERYTHING_FOUND
 
 
 def test_a_model_that_does_not_load_leaves_the_old_numbers_and_a_reason(exporter: Exporter, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from exporter.dataset.dataset import DatasetQuality, SliceCount
 from exporter.detector.contract import METHODS, ImageFormat
 from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.comparison import Comparison, PairedSlice
 from exporter.evaluation.evaluation import (
     STAGES,
     Evaluation,
@@ -35,6 +36,19 @@ FINGERPRINT = "9a8b7c6d5e4f" + "1" * 52
 FINISHED_AT = 1_790_000_000.25
 
 EMPTY = Proportion(0, 0, None, None, None)
+
+
+COMPARISON = Comparison(
+    evaluation_id="20260921T143320Z-production-reference",
+    against="v3",
+    against_id="20260921T143000Z-v3-reference",
+    slices={
+        "clean": PairedSlice(images=4_000, fixed=9, broken=1, p_value=0.021484375),
+        "stego": PairedSlice(images=1_000, fixed=0, broken=0, p_value=None),
+        "palette": PairedSlice(images=0, fixed=0, broken=0, p_value=None),
+    },
+    not_comparable=7,
+)
 
 
 def proportion(count: int, total: int) -> Proportion:
@@ -216,6 +230,7 @@ def run_state(result: Evaluation, **changes: Any) -> RunState:
         interval_seconds=300.0,
         evaluation=result,
         checks=check(result, BASELINE),
+        comparisons=(COMPARISON,),
     )
     return replace(state, **changes)
 

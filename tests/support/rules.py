@@ -31,12 +31,6 @@ FOREIGN: dict[str, frozenset[str]] = {
     "scrape_duration_seconds": frozenset(),
 }
 
-# The rules read these with `or`, so that they start to count once two models' predictions are compared.
-PLANNED: dict[str, frozenset[str]] = {
-    "starlight_comparison_mcnemar_p_value": frozenset({"model", "against", "dataset", "class"}),
-    "starlight_comparison_flips": frozenset({"model", "against", "dataset", "direction", "class"}),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -146,8 +140,7 @@ def known_metrics() -> dict[str, frozenset[str]]:
             }
         else:
             known[family.name] = labels
-    for table in (FOREIGN, PLANNED):
-        known |= {name: labels | SCRAPED_BY_PROMETHEUS for name, labels in table.items()}
+    known |= {name: labels | SCRAPED_BY_PROMETHEUS for name, labels in FOREIGN.items()}
     for rule in RECORDS:
         # The level names the labels that are left.
         levels = frozenset(rule.record.split(":")[0].split("_"))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.errors import DatasetError, StorageError
-from exporter.evaluation.evaluation import Evaluation, Prediction
-from exporter.publish.evidence import Entry, Evidence, flips, is_wrong, misclassified
+from exporter.errors import StorageError
+from exporter.evaluation.evaluation import Evaluation
+from exporter.publish.evidence import Entry, Evidence
 from support.publishing import FINISHED_AT, evaluation, prediction
 
 PREDICTIONS = (
@@ -20,9 +20,15 @@ PREDICTIONS = (
 )
 
 
-def numbered(number: int, *, model: str = "production", fingerprint: str = "f" * 64) -> Evaluation:
+def numbered(
+    number: int, *, model: str = "production", fingerprint: str = "f" * 64, sha256: str = "a" * 64
+) -> Evaluation:
     return evaluation(
-        evaluation_id=f"run-{number:04}", model=model, finished_at=FINISHED_AT + number, fingerprint=fingerprint
+        evaluation_id=f"run-{number:04}",
+        model=model,
+        finished_at=FINISHED_AT + number,
+        fingerprint=fingerprint,
+        model_sha256=sha256,
     )
 
 
@@ -160,49 +166,15 @@ def test_the_previous_one_is_of_the_same_content(tmp_path: Path) -> None:
     assert evidence.previous(first) is None
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (prediction(verdict=True), True),
-        (prediction(verdict=False), False),
-        (prediction(verdict=True, stego=True), False),
-        (prediction(verdict=False, stego=True), True),
-        (prediction(verdict=True, negative=True), True),
-        (prediction(verdict=False, negative=True), False),
-        (prediction(verdict=None), None),
-        (prediction(verdict=None, stego=True), None),
-    ],
-)
-def test_right_and_wrong(given: Prediction, expected: bool | None) -> None:
-    assert is_wrong(given) is expected
-    assert misclassified([given]) == ((given,) if expected else ())
-
-
-def test_flips_are_the_files_that_changed_sides() -> None:
-    before = [
-        prediction("clean/broken.png", verdict=False),
-        prediction("clean/fixed.png", verdict=True),
-        prediction("stego/a-fixed.png", verdict=False, stego=True),
-        prediction("stego/same.png", verdict=False, stego=True),
-        prediction("clean/gone.png", verdict=None),
-        prediction("clean/lost.png", verdict=True),
-    ]
-    after = [
-        prediction("stego/a-fixed.png", verdict=True, stego=True),
-        prediction("clean/broken.png", verdict=True),
-        prediction("clean/fixed.png", verdict=False),
-        prediction("stego/same.png", verdict=False, stego=True),
-        prediction("clean/gone.png", verdict=True),
-        prediction("clean/lost.png", verdict=None),
-    ]
-    found = flips(numbered(1), before, numbered(2), after)
-    assert [flip.after.path for flip in found.fixed] == ["clean/fixed.png", "stego/a-fixed.png"]
-    assert [flip.before.path for flip in found.broken] == ["clean/broken.png"]
-    assert found.not_comparable == 2
-    back = flips(numbered(2), after, numbered(1), before)
-    assert [flip.after.path for flip in back.broken] == ["clean/fixed.png", "stego/a-fixed.png"]
-
-
-def test_flips_between_different_contents_are_refused() -> None:
-    with pytest.raises(DatasetError, match=r"run-0001 and run-0002 are not compared: .* \(.*f{12} and e{12}\)"):
-        flips(numbered(1), PREDICTIONS, numbered(2, fingerprint="e" * 64), PREDICTIONS)
+def test_the_predecessor_is_another_file_under_the_same_name(tmp_path: Path) -> None:
+    evidence = Evidence(tmp_path)
+    evidence.store(numbered(1, sha256="b" * 64), PREDICTIONS)
+    evidence.store(numbered(2, sha256="c" * 64, fingerprint="e" * 64), PREDICTIONS)
+    evidence.store(numbered(3, sha256="d" * 64, model="other"), PREDICTIONS)
+    evidence.store(numbered(4), PREDICTIONS)
+    evidence.store(numbered(5), PREDICTIONS)
+    newest, first = evidence.find("run-0005"), evidence.find("run-0001")
+    assert newest is not None
+    assert first is not None
+    assert evidence.predecessor(newest) == first
+    assert evidence.predecessor(first) is None
