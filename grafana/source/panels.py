@@ -151,7 +151,7 @@ def bars(look: Look, *queries: Query, thresholds: Steps, minimum: float, maximum
 def rows(look: Look, *columns: Column, sort_by: str = "", descending: bool = True) -> table.Panel:
     """A table with one row per combination of the label columns; value columns are joined over them."""
     values = [column for column in columns if column.expr is not None]
-    panel = _described(table.Panel(), look).thresholds(plain()).show_header(True)
+    panel = _described(table.Panel(), look).thresholds(plain()).show_header(True).min_width(60)
     for letter, column in zip(ascii_uppercase, values, strict=False):
         assert column.expr is not None
         panel = panel.with_target(
