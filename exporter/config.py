@@ -16,6 +16,7 @@ from typing import Annotated, Any, Self
 from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from exporter.dataset.settings import DEFAULT_CACHE_BYTES, CacheSettings
 from exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
 from exporter.evaluation.evaluation import Role
@@ -190,21 +191,29 @@ class WatchConfig(StrictModel):
 
 
 class PathsConfig(StrictModel):
-    """Where the exporter writes (history under `data`, evidence under `results`), and the runbooks that it serves."""
+    """Where the exporter writes (history under `data`, evidence under `results`), and the runbooks that it serves.
+
+    Decoded images are kept under `cache`, by default in a folder of `data`.
+    """
 
     data: ConfigPath = _as_if_written("data")
     results: ConfigPath = _as_if_written("results")
+    cache: ConfigPath | None = None
     runbooks: ConfigPath = _as_if_written("alerting/runbooks")
 
 
 class LimitsConfig(StrictModel):
-    """What one run may take; `threads` is the number of cores where it is not given."""
+    """What one run may take; `threads` is the number of cores where it is not given.
+
+    `cache_bytes` is what decoded images may take on disk, whatever the number of datasets; 0 keeps none.
+    """
 
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     evaluation_timeout: Annotated[Duration, _between("1s", "7d")] = 3600.0
     image_timeout: Annotated[Duration, _between("100ms", "1h")] = 30.0
     max_image_pixels: Annotated[int, Field(ge=1, le=2**31)] = DEFAULT_MAX_PIXELS
     max_file_bytes: Annotated[Size, Field(ge=1, le=2**40)] = 256 * 1024 * 1024
+    cache_bytes: Annotated[Size, Field(ge=0, le=2**50)] = DEFAULT_CACHE_BYTES
 
 
 class LatencyConfig(StrictModel):
@@ -245,10 +254,10 @@ class Config(StrictModel):
     def _consistent(self) -> Self:
         _unique("models", [model.name for model in self.models])
         _unique("datasets", [dataset.name for dataset in self.datasets])
-        for key, folder in (("data", self.paths.data), ("results", self.paths.results)):
+        for key, folder in (("data", self.paths.data), ("results", self.paths.results), ("cache", self.paths.cache)):
             for index, dataset in enumerate(self.datasets):
                 # Every result written there would count as a change of the dataset, without end.
-                if folder.is_relative_to(dataset.path):
+                if folder is not None and folder.is_relative_to(dataset.path):
                     raise ValueError(f"paths.{key}: {folder} lies inside datasets[{index}].path {dataset.path}")
         return self
 
@@ -259,6 +268,11 @@ class Config(StrictModel):
     def dataset(self, name: str) -> DatasetConfig | None:
         """The dataset of that name."""
         return next((dataset for dataset in self.datasets if dataset.name == name), None)
+
+    def cache(self) -> CacheSettings | None:
+        """Where decoded images are kept, None where none are."""
+        folder = self.paths.cache or self.paths.data / "cache"
+        return CacheSettings(folder, self.limits.cache_bytes) if self.limits.cache_bytes else None
 
 
 def _unique(section: str, names: Sequence[str]) -> None:

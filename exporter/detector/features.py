@@ -17,7 +17,12 @@ def byte_statistics(bits: NDArray[np.uint8]) -> tuple[float, float, float]:
     Distinct values (over n up to 256 bytes, else among every n//1000-th byte, over 256), share of printable ASCII,
     share of the commonest byte; each 0..1. As in the published Starlight detectors.
     """
-    packed = np.packbits(bits)
+    return packed_statistics(np.packbits(bits))
+
+
+def packed_statistics(packed: NDArray[np.uint8]) -> tuple[float, float, float]:
+    """The same of bits that are packed already: an array of n bytes, any shape."""
+    packed = packed.reshape(-1)
     n = packed.size
     histogram = np.bincount(packed, minlength=256)
     distinct: float

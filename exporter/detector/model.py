@@ -30,7 +30,7 @@ from exporter.errors import ImageError, ModelError
 Tensor = NDArray[np.float32]
 
 # onnxruntime's own errors have no common base; besides them it raises plain ones for arguments and out of memory.
-_RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
+RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
     *(
         value
         for value in vars(onnxruntime_pybind11_state).values()
@@ -68,7 +68,9 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
+class ModelInput:
+    """An input that a model declares: the stream that feeds it (None: `bit_order`), and its shape without batch."""
+
     name: str
     stream: Stream | None
     shape: tuple[int, ...]
@@ -101,11 +103,11 @@ class Detector:
         declared = session.get_inputs()
         self.inputs: tuple[str, ...] = tuple(node.name for node in declared)
         self.outputs: tuple[str, ...] = tuple(node.name for node in session.get_outputs())
-        self._inputs = tuple(_check_input(path, node) for node in declared)
-        self.streams: frozenset[Stream] = frozenset(entry.stream for entry in self._inputs if entry.stream is not None)
+        self.feeds: tuple[ModelInput, ...] = tuple(_check_input(path, node) for node in declared)
+        self.streams: frozenset[Stream] = frozenset(entry.stream for entry in self.feeds if entry.stream is not None)
         self._fixed_batch = any(isinstance(node.shape[0], int) for node in declared)
         self._stego, self._method = self._choose_outputs()
-        self._wanted = [self._stego] if self._method is None else [self._stego, self._method.name]
+        self.wanted: tuple[str, ...] = (self._stego,) if self._method is None else (self._stego, self._method.name)
 
     @classmethod
     def load(cls, path: Path, *, expected_sha256: str | None = None) -> Detector:
@@ -116,17 +118,12 @@ class Detector:
         before = model_sha256(path)
         if expected_sha256 is not None and before != expected_sha256:
             raise ModelError(f"{path}: expected content {expected_sha256[:12]}, found {before[:12]}", reason="changed")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _FATAL_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             stat = path.stat()
-            session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            session = open_session(str(path))
         except OSError as error:
             raise _file_error(path, error) from error
-        except _RUNTIME_ERRORS as error:
+        except RUNTIME_ERRORS as error:
             if model_sha256(path) != before:
                 raise ModelError(f"{path}: changed while it was being loaded", reason="changed") from error
             raise ModelError(f"{path}: not a loadable ONNX model: {_one_line(error)}", reason="invalid") from error
@@ -148,21 +145,40 @@ class Detector:
             return tuple(self._scores([image])[0] for image in batch)
         return self._scores(batch) if batch else ()
 
-    def _scores(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
+    def serialised(self) -> bytes:
+        """The file's bytes; ModelError `changed` where they are no longer those that were loaded."""
         try:
-            outputs = self._session.run(self._wanted, self._feeds(batch))
-        except _RUNTIME_ERRORS as error:
-            raise ImageError(f"{self.path}: the model failed: {_one_line(error)}", reason="model_error") from error
-        for name, values in zip(self._wanted, outputs, strict=True):
+            data = self.path.read_bytes()
+        except OSError as error:
+            raise _file_error(self.path, error) from error
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ModelError(f"{self.path}: changed after it was loaded", reason="changed")
+        return data
+
+    def raw_outputs(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[NDArray[Any], ...]:
+        """What the model gives for the outputs `wanted`; ImageError `model_error` where it fails."""
+        try:
+            return tuple(self._session.run(list(self.wanted), self._feeds(batch)))
+        except RUNTIME_ERRORS as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: Exception) -> ImageError:
+        """The runtime's error as that of an image."""
+        return ImageError(f"{self.path}: the model failed: {_one_line(error)}", reason="model_error")
+
+    def score(self, outputs: Sequence[NDArray[Any]]) -> Score:
+        """What the outputs `wanted` for one image say; ImageError `model_error` where they are no finite numbers."""
+        for name, values in zip(self.wanted, outputs, strict=True):
             if not np.isfinite(values).all():
                 raise ImageError(f"{self.path}: output {name} is not a finite number", reason="model_error")
-        stego = outputs[0].reshape(-1)
+        probability = _sigmoid(float(outputs[0].reshape(-1)[0]))
         if self._method is None:
-            return tuple(Score(_sigmoid(float(logit)), None, None) for logit in stego)
-        return tuple(
-            Score(_sigmoid(float(logit)), *self._method_of(row))
-            for logit, row in zip(stego, outputs[1].reshape(len(batch), -1), strict=True)
-        )
+            return Score(probability, None, None)
+        return Score(probability, *self._method_of(outputs[1].reshape(-1)))
+
+    def _scores(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
+        outputs = self.raw_outputs(batch)
+        return tuple(self.score([values[index] for values in outputs]) for index in range(len(batch)))
 
     def _method_of(self, row: NDArray[Any]) -> tuple[tuple[float, ...], Method]:
         assert self._method is not None
@@ -182,7 +198,7 @@ class Detector:
 
     def _feeds(self, batch: Sequence[Mapping[Stream, Tensor]]) -> dict[str, Tensor]:
         feeds: dict[str, Tensor] = {}
-        for entry in self._inputs:
+        for entry in self.feeds:
             if entry.stream is None:
                 feeds[entry.name] = np.tile(np.array(BIT_ORDER_VALUE, dtype=np.float32), (len(batch), 1))
                 continue
@@ -217,7 +233,7 @@ class Detector:
         zeros: dict[Stream, Tensor] = {stream: np.zeros(STREAM_SHAPES[stream], np.float32) for stream in STREAMS}
         try:
             outputs = self._session.run(list(self.outputs), self._feeds([zeros] * images))
-        except _RUNTIME_ERRORS as error:
+        except RUNTIME_ERRORS as error:
             raise ModelError(
                 f"{self.path}: does not run on inputs of the contract's shapes: {_one_line(error)}", reason="signature"
             ) from error
@@ -240,6 +256,16 @@ class Detector:
             )
 
 
+def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
+    """A session on a model file or a serialised model: one thread of its own, no spinning, no log of its own."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 def model_sha256(path: Path) -> str:
     """SHA-256 of a model file as hexadecimal; ModelError `missing` or `unreadable`."""
     try:
@@ -254,7 +280,7 @@ def onnxruntime_version() -> str:
     return str(onnxruntime.__version__)
 
 
-def _check_input(path: Path, node: Any) -> _Input:
+def _check_input(path: Path, node: Any) -> ModelInput:
     name, shape = str(node.name), list(node.shape)
     stream = INPUT_STREAMS.get(name)
     if stream is None and name != BIT_ORDER_INPUT:
@@ -279,7 +305,7 @@ def _check_input(path: Path, node: Any) -> _Input:
         raise ModelError(
             f"{path}: input {name} has a fixed batch of {shape[0]}, expected a dynamic batch or 1", reason="signature"
         )
-    return _Input(name=name, stream=stream, shape=fitting[0])
+    return ModelInput(name=name, stream=stream, shape=fitting[0])
 
 
 def _shape_text(shape: tuple[int, ...]) -> str:

@@ -126,28 +126,28 @@ def tensors(
 
     They are new arrays, or those of `out` filled anew: who measures many images gives the same `workspace` again.
     """
-    bits = _bits(decoded.rgb) if "lsb" in streams or "content" in streams else None
+    bits = low_bits(decoded.rgb) if "lsb" in streams or "content" in streams else None
     result = workspace(streams) if out is None else {stream: out[stream] for stream in streams}
     for stream, array in result.items():
         match stream:
             case "pixel":
-                _unit_interval(decoded.rgb, array)
+                unit_interval(decoded.rgb, array)
             case "meta":
-                _unit_interval(_zero_filled(decoded.meta, META_BYTES), array)
+                unit_interval(zero_filled(decoded.meta, META_BYTES), array)
             case "alpha":
-                _fill_alpha(decoded.alpha, array)
+                fill_alpha(None if decoded.alpha is None else alpha_crop(decoded.alpha), array)
             case "lsb":
                 array[...] = bits
             case "palette":
-                _unit_interval(_zero_filled(decoded.palette, PALETTE_BYTES), array)
+                unit_interval(zero_filled(decoded.palette, PALETTE_BYTES), array)
             case "palette_lsb":
-                array[0] = 0 if decoded.luma is None else _bits(decoded.luma)
+                array[0] = 0 if decoded.luma is None else low_bits(decoded.luma)
             case "format":
-                array[...] = _format_features(decoded)
+                array[...] = format_features(decoded)
             case "content":
                 assert bits is not None
                 array[:3] = byte_statistics(bits)
-                array[3:] = 0 if decoded.alpha is None else byte_statistics(_bits(decoded.alpha))
+                array[3:] = 0 if decoded.alpha is None else byte_statistics(low_bits(decoded.alpha))
     return result
 
 
@@ -257,31 +257,42 @@ def _tail(data: bytes, pillow_format: str) -> bytes:
     return b"" if found < 0 else data[found + length :]
 
 
-def _bits(plane: Bytes) -> Bytes:
-    return np.bitwise_and(plane, np.uint8(1))
+def low_bits(plane: Bytes) -> Bytes:
+    """The lowest bit of every byte, as 0 and 1."""
+    bits: Bytes = np.bitwise_and(plane, np.uint8(1))
+    return bits
 
 
-def _unit_interval(values: Bytes, out: Tensor) -> None:
+def unit_interval(values: Bytes, out: Tensor) -> None:
+    """Bytes over 255 as float32, into `out`."""
     # A division: the product with 1/255 differs for 126 of the 256 values.
     np.divide(values, np.float32(255), out=out, dtype=np.float32)
 
 
-def _zero_filled(source: bytes, length: int) -> Bytes:
+def zero_filled(source: bytes, length: int) -> Bytes:
+    """`source` with zeros behind it, as an array of `length` bytes."""
     return np.frombuffer(source.ljust(length, b"\0"), np.uint8)
 
 
-def _fill_alpha(plane: Bytes | None, array: Tensor) -> None:
-    if plane is None:
-        array[...] = 0
-        return
+def alpha_crop(plane: Bytes) -> Bytes:
+    """The centre crop (256, 256) of a whole alpha plane."""
     height, width = plane.shape
     left, top, right, bottom = _crop_box(width, height)
-    crop = _padded(plane[np.newaxis, top:bottom, left:right])[0]
-    _unit_interval(crop, array[0])
-    array[1] = _bits(crop)
+    crop: Bytes = _padded(plane[np.newaxis, top:bottom, left:right])[0]
+    return crop
 
 
-def _format_features(decoded: DecodedImage) -> tuple[float, ...]:
+def fill_alpha(crop: Bytes | None, array: Tensor) -> None:
+    """Both planes of the stream `alpha` from the crop; zeros without one."""
+    if crop is None:
+        array[...] = 0
+        return
+    unit_interval(crop, array[0])
+    array[1] = low_bits(crop)
+
+
+def format_features(decoded: DecodedImage) -> tuple[float, ...]:
+    """The six numbers of the stream `format`."""
     return (
         float(decoded.mode == "RGBA"),
         0.0 if decoded.alpha is None else standard_deviation(decoded.alpha) / 255.0,

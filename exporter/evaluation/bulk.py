@@ -1,30 +1,111 @@
-"""Every image of a dataset once, on all cores: threads that share one session, each with one image in hand."""
+"""Every image of a dataset once, on all cores: each thread takes a few files, reads, decodes and scores them.
+
+One thread reads or decodes while another is in the network, and none waits for another at the end of anything but its
+own files. What is in memory at a time are the files in the threads' hands, however many there are in all.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from time import perf_counter
+from typing import Final
 
 from exporter.dataset.dataset import LabelledFile
+from exporter.detector.compact import CompactImage
+from exporter.detector.decision import DecisionRule
+from exporter.detector.model import Score
+from exporter.detector.staged import HEAD_BATCH, Scorer
 from exporter.errors import EvaluationError, ImageError, StarlightError
 from exporter.evaluation.evaluation import Prediction
-from exporter.evaluation.measurement import Measurement
+from exporter.evaluation.reading import ImageSource
 
 Progress = Callable[[int, int], None]
 """Called with how many images are done, and of how many."""
 
-_PROGRESS_SECONDS = 0.1
+CHUNK: Final = HEAD_BATCH
+_PROGRESS_SECONDS: Final = 0.1
+
+
+class BulkPass:
+    """How images of one dataset become verdicts of one model; safe with several threads."""
+
+    def __init__(self, source: ImageSource, scorer: Scorer, decision: DecisionRule, *, image_seconds: float) -> None:
+        self._source = source
+        self._scorer = scorer
+        self._decision = decision
+        self._image_seconds = image_seconds
+
+    def predict(self, files: Sequence[LabelledFile]) -> list[Prediction]:
+        """One Prediction per file, in order. An image's time is its own up to the network, and its share from there."""
+        results: list[Prediction | None] = [None] * len(files)
+        ready: list[tuple[int, CompactImage, float]] = []
+        for index, file in enumerate(files):
+            start = perf_counter()
+            image = self._image(file)
+            if isinstance(image, ImageError):
+                results[index] = _not_measured(file, image)
+            else:
+                ready.append((index, image, perf_counter() - start))
+        start = perf_counter()
+        scores = self._scores([image for _, image, _ in ready], [files[index] for index, _, _ in ready])
+        share = (perf_counter() - start) / max(1, len(ready))
+        for (index, _, seconds), score in zip(ready, scores, strict=True):
+            results[index] = self._prediction(files[index], score, seconds + share)
+        return [result for result in results if result is not None]
+
+    def _image(self, file: LabelledFile) -> CompactImage | ImageError:
+        if file.problem is not None:
+            return ImageError(file.problem.text, reason=file.problem.reason)
+        try:
+            return self._source.image(file)
+        except ImageError as error:
+            return ImageError(f"{file.path}: {error}", reason=error.reason)
+        except StarlightError:
+            raise
+        except Exception as error:
+            raise EvaluationError(f"{file.path}: {type(error).__name__}: {error}") from error
+
+    def _scores(self, images: Sequence[CompactImage], files: Sequence[LabelledFile]) -> list[Score | ImageError]:
+        try:
+            return self._scorer.score(images)
+        except StarlightError:
+            raise
+        except Exception as error:
+            names = files[0].path if len(files) == 1 else f"{files[0].path} to {files[-1].path}"
+            raise EvaluationError(f"{names}: {type(error).__name__}: {error}") from error
+
+    def _prediction(self, file: LabelledFile, score: Score | ImageError, seconds: float) -> Prediction:
+        if isinstance(score, ImageError):
+            return _not_measured(file, ImageError(f"{file.path}: {score}", reason=score.reason))
+        if seconds > self._image_seconds:
+            text = f"{file.path}: took {seconds:.1f} s, at most {self._image_seconds:g} s"
+            return _not_measured(file, ImageError(text, reason="timeout"))
+        return Prediction(
+            path=file.path,
+            sha256=file.sha256,
+            file_class=file.file_class,
+            method=file.method,
+            category=file.category,
+            image_format=file.image_format,
+            probability=score.probability,
+            predicted_method=score.predicted,
+            verdict=self._decision.verdict(score.probability, score.predicted),
+            not_measured=None,
+            detail="",
+            seconds=seconds,
+        )
 
 
 def predict_all(
-    measurement: Measurement, files: Sequence[LabelledFile], *, threads: int, progress: Progress
+    bulk: BulkPass, files: Sequence[LabelledFile], *, threads: int, progress: Progress
 ) -> tuple[Prediction, ...]:
     """One Prediction per file, in the files' order, equal whatever the number of threads (`seconds` apart).
 
-    EvaluationError names the file whose handling failed in a way that is no ImageError: that is a bug, not a bad image.
+    EvaluationError names the files whose handling failed in a way that is no ImageError: a bug, and no bad image.
     """
-    run = _BulkPass(measurement, files)
+    run = _Run(bulk, files)
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="evaluate") as pool:
         try:
             workers = {pool.submit(run.work) for _ in range(threads)}
@@ -39,62 +120,37 @@ def predict_all(
     return run.predictions()
 
 
-class _BulkPass:
+class _Run:
     """The state that the threads share: what is next, and the places of the results."""
 
-    def __init__(self, measurement: Measurement, files: Sequence[LabelledFile]) -> None:
-        self._measurement = measurement
+    def __init__(self, bulk: BulkPass, files: Sequence[LabelledFile]) -> None:
+        self._bulk = bulk
+        self._files = files
         self._results: list[Prediction | None] = [None] * len(files)
-        self._next: Iterator[tuple[int, LabelledFile]] = iter(enumerate(files))
+        self._next: Iterator[int] = iter(range(0, len(files), CHUNK))
         self._lock = threading.Lock()
         self._stopped = False
         self.done = 0
 
     def stop(self) -> None:
-        """Let every thread end after the image in its hands."""
+        """Let every thread end after the files in its hands."""
         self._stopped = True
 
     def work(self) -> None:
-        """Take the next file until there is none: what one thread does."""
+        """Take the next files until there are none: what one thread does."""
         while not self._stopped:
             with self._lock:
-                item = next(self._next, None)
-            if item is None:
+                start = next(self._next, None)
+            if start is None:
                 return
-            index, file = item
-            self._results[index] = self._predict(file)
+            predictions = self._bulk.predict(self._files[start : start + CHUNK])
             with self._lock:
-                self.done += 1
+                self._results[start : start + len(predictions)] = predictions
+                self.done += len(predictions)
 
     def predictions(self) -> tuple[Prediction, ...]:
         """All results, in order."""
         return tuple(result for result in self._results if result is not None)
-
-    def _predict(self, file: LabelledFile) -> Prediction:
-        if file.problem is not None:
-            return _not_measured(file, ImageError(file.problem.text, reason=file.problem.reason))
-        try:
-            measured = self._measurement.measure(file)
-        except ImageError as error:
-            return _not_measured(file, ImageError(f"{file.path}: {error}", reason=error.reason))
-        except StarlightError:
-            raise
-        except Exception as error:
-            raise EvaluationError(f"{file.path}: {type(error).__name__}: {error}") from error
-        return Prediction(
-            path=file.path,
-            sha256=file.sha256,
-            file_class=file.file_class,
-            method=file.method,
-            category=file.category,
-            image_format=file.image_format,
-            probability=measured.score.probability,
-            predicted_method=measured.score.predicted,
-            verdict=measured.verdict,
-            not_measured=None,
-            detail="",
-            seconds=measured.total,
-        )
 
 
 def _not_measured(file: LabelledFile, error: ImageError) -> Prediction:

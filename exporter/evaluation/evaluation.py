@@ -118,6 +118,22 @@ class TrainingHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Execution:
+    """How the bulk pass went about it; none of this may change a number.
+
+    `whole_because` says why the model was not cut into stages, None if it was. Of the images that were asked for,
+    `cached_images` came out of the cache and `decoded_images` did not; `cache_bytes` is what the cache held in the end,
+    None where none is configured; `cache_problem` is why it could not keep what was decoded, None if it could.
+    """
+
+    whole_because: str | None
+    cached_images: int
+    decoded_images: int
+    cache_bytes: int | None
+    cache_problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One model over one dataset. Times are UTC seconds, durations seconds, ratios 0..1.
 
@@ -128,7 +144,7 @@ class Evaluation:
     `images` counts the files of the dataset, measured or not; `not_measured` has every reason, and
     `images_per_second` is that of the measured images during the bulk pass. `confusion` is empty for a model that
     predicts no method. AUC, log loss and calibration are over clean and stego images, not over negatives, whose
-    mixture is arbitrary.
+    mixture is arbitrary. `execution` is None for results that were stored before it was recorded.
     """
 
     id: str
@@ -157,6 +173,7 @@ class Evaluation:
     latency: LatencySummary | None
     quality: DatasetQuality
     training: TrainingHealth | None
+    execution: Execution | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def _quantile(ordered: NDArray[np.float64], quantile: float) -> LatencyQuantile:
 
 def _timed(measurement: Measurement, file: LabelledFile) -> Measured | None:
     try:
-        return measurement.measure(file, verify=False)
+        return measurement.measure(file)
     except ImageError:
         # It was measured a moment ago: the file has vanished since, or this one time took too long to count.
         return None

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from exporter.dataset.settings import CacheSettings
 from exporter.detector.contract import DEFAULT_MAX_PIXELS
 from exporter.detector.decision import DecisionRule
 from exporter.evaluation.evaluation import Role
@@ -34,7 +35,7 @@ class RunRequest:
     """Everything that a run needs to know; it can be pickled. `trigger` says who asked, in one word.
 
     `latency_sample` 0 leaves the latency run out. `progress_file` is rewritten at most twice a second with
-    `{"done": images, "total": images}`.
+    `{"done": images, "total": images}`. Without `cache` every image is decoded.
     """
 
     model: str
@@ -51,3 +52,4 @@ class RunRequest:
     threads: int = field(default_factory=available_cores)
     expected_sha256: str | None = None
     progress_file: Path | None = None
+    cache: CacheSettings | None = None

@@ -14,17 +14,22 @@ from pathlib import Path
 import numpy as np
 
 import exporter
+from exporter.dataset.cache import CacheUse, StreamCache
 from exporter.dataset.dataset import Dataset
 from exporter.dataset.layout import scan
 from exporter.dataset.quality import measure as measure_quality
+from exporter.detector.cut import Uncut
 from exporter.detector.model import Detector, onnxruntime_version
+from exporter.detector.staged import StagedModel, WholeModel
 from exporter.errors import EvaluationError, ModelError, StorageError
 from exporter.evaluation.accuracy import accuracy
-from exporter.evaluation.bulk import Progress, predict_all
-from exporter.evaluation.evaluation import Evaluation, ModelFacts, Provenance, RunResult, TrainingHealth
+from exporter.evaluation.bulk import BulkPass, Progress, predict_all
+from exporter.evaluation.evaluation import Evaluation, Execution, ModelFacts, Provenance, RunResult, TrainingHealth
 from exporter.evaluation.latency import measure_latency
 from exporter.evaluation.measurement import Measurement
+from exporter.evaluation.reading import ImageSource
 from exporter.evaluation.request import RunRequest
+from exporter.evaluation.scoring import staged as in_stages
 from exporter.evaluation.training import read_training_log
 
 _FILE_SECONDS = 0.5
@@ -46,21 +51,34 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
             reason="signature",
         )
     dataset = scan(request.dataset, request.dataset_root)
-    measurement = Measurement(detector, request.decision, dataset.root, request.limits)
+    cache = None if request.cache is None else StreamCache(request.cache)
     measurable = sum(file.problem is None for file in dataset.files)
     timed = min(request.latency_sample, measurable)
     reporter = _Reporter(progress, request.progress_file, total=len(dataset.files) + timed)
     bulk_clock = time.perf_counter()
+    if cache is not None:
+        cache.expect(file.sha256 for file in dataset.files if file.problem is None)
+    limits = request.limits
+    staged = in_stages(detector, request.decision, dataset.root, dataset.files, limits=limits, seed=request.seed)
+    bulk = BulkPass(
+        ImageSource(dataset.root, limits, cache),
+        WholeModel(detector) if isinstance(staged, Uncut) else staged,
+        request.decision,
+        image_seconds=limits.image_seconds,
+    )
     try:
         predictions = predict_all(
-            measurement, dataset.files, threads=request.threads, progress=lambda done, _: reporter.report(done)
+            bulk, dataset.files, threads=request.threads, progress=lambda done, _: reporter.report(done)
         )
     except EvaluationError as error:
         raise EvaluationError(f"{_names(request)}: {error}") from error
+    finally:
+        # Also what a run that fails has decoded is of use to the next one.
+        cache_use = None if cache is None else cache.publish()
     bulk_seconds = time.perf_counter() - bulk_clock
     measured = [file for file, entry in zip(dataset.files, predictions, strict=True) if entry.not_measured is None]
     latency = measure_latency(
-        measurement,
+        Measurement(detector, request.decision, dataset.root, limits),
         measured,
         sample=request.latency_sample,
         seed=request.seed,
@@ -103,12 +121,13 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         latency=None if latency is None else latency[0],
         quality=measure_quality(dataset),
         training=training,
+        execution=_execution(staged, cache_use, measurable),
     )
     return RunResult(
         evaluation=evaluation,
         predictions=predictions,
         latency=None if latency is None else latency[1],
-        warnings=(*warnings, *reporter.warnings),
+        warnings=(*warnings, *reporter.warnings, *_cache_warnings(cache_use)),
     )
 
 
@@ -145,6 +164,22 @@ class _Reporter:
         except OSError as error:
             self.warnings = (f"{path}: progress cannot be written: {error.strerror or error}",)
             self._path = None
+
+
+def _execution(staged: StagedModel | Uncut, use: CacheUse | None, images: int) -> Execution:
+    return Execution(
+        whole_because=staged.reason if isinstance(staged, Uncut) else None,
+        cached_images=0 if use is None else use.found,
+        decoded_images=images if use is None else images - use.found,
+        cache_bytes=None if use is None else use.bytes,
+        cache_problem=None if use is None else use.problem,
+    )
+
+
+def _cache_warnings(use: CacheUse | None) -> tuple[str, ...]:
+    if use is None or use.problem is None:
+        return ()
+    return (f"decoded images are not kept, the next run takes longer: {use.problem}",)
 
 
 def _training(path: Path | None) -> tuple[TrainingHealth | None, tuple[str, ...]]:

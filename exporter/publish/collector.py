@@ -60,6 +60,7 @@ def _runs(snapshot: Snapshot) -> Iterator[Row]:
         yield Row(metrics.EVALUATION_IN_PROGRESS, pair, int(run.in_progress))
         if run.in_progress:
             yield from optional(metrics.EVALUATION_PROGRESS, pair, run.progress)
+            yield from optional(metrics.EVALUATION_REMAINING, pair, run.remaining_seconds)
         yield from optional(metrics.EVALUATION_INTERVAL, pair, run.interval_seconds)
         if run.evaluation is not None:
             yield from series.run_rows(run.evaluation)

@@ -272,6 +272,15 @@ EVALUATION_PROGRESS = _family(
     unit="ratio",
     absent="no run is under way",
 )
+EVALUATION_REMAINING = _family(
+    "evaluation_remaining_seconds",
+    "gauge",
+    "model dataset",
+    "Time that the run under way is likely to take from here, at the pace that it had so far.",
+    group="Runs",
+    unit="seconds",
+    absent="no run is under way, or it has only just begun",
+)
 EVALUATION_INTERVAL = _family(
     "evaluation_interval_seconds",
     "gauge",
@@ -301,6 +310,43 @@ EVALUATION_SPEED = _measured(
     "Images per second of the last complete evaluation, measured in bulk on all cores.",
     group="Runs",
     unit="images per second",
+)
+EVALUATION_STAGED = _measured(
+    "evaluation_staged",
+    "model dataset",
+    "Whether the bulk pass ran the model in stages whose outputs images share (1), or whole (0: its graph does not part"
+    " into stages, or they did not give what the whole model gives; the log says which).",
+    group="Runs",
+)
+EVALUATION_CACHED_IMAGES = _measured(
+    "evaluation_cached_images",
+    "model dataset",
+    "Images of the last complete evaluation that were in the cache of decoded images.",
+    group="Runs",
+    unit="images",
+)
+EVALUATION_DECODED_IMAGES = _measured(
+    "evaluation_decoded_images",
+    "model dataset",
+    "Images of the last complete evaluation that were not, and had to be decoded.",
+    group="Runs",
+    unit="images",
+)
+_NO_CACHE = f"{UNTIL_EVALUATED}, or no cache is configured"
+EVALUATION_CACHE_BYTES = _measured(
+    "evaluation_cache_bytes",
+    "model dataset",
+    "Size of the cache of decoded images, of all datasets, after the last complete evaluation.",
+    group="Runs",
+    unit="bytes",
+    absent=_NO_CACHE,
+)
+EVALUATION_CACHE_WRITABLE = _measured(
+    "evaluation_cache_writable",
+    "model dataset",
+    "Whether the last complete evaluation could keep what it decoded (1) or not (0: read-only, full; see the log).",
+    group="Runs",
+    absent=_NO_CACHE,
 )
 EVALUATION_INFO = _measured(
     "evaluation_info",

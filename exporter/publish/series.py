@@ -8,7 +8,7 @@ from typing import NamedTuple
 from exporter.dataset.dataset import SliceCount
 from exporter.evaluation.baseline import Baseline
 from exporter.evaluation.comparison import Comparison
-from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.evaluation.evaluation import Evaluation, Execution, Proportion
 from exporter.publish import metrics
 from exporter.publish.metrics import Family, ProportionFamilies
 
@@ -66,8 +66,20 @@ def run_rows(evaluation: Evaluation) -> Iterator[Row]:
     yield Row(metrics.EVALUATION_TIMESTAMP, pair, evaluation.finished_at)
     yield Row(metrics.EVALUATION_DURATION, pair, evaluation.duration_seconds)
     yield Row(metrics.EVALUATION_SPEED, pair, evaluation.images_per_second)
+    yield from _execution_rows(pair, evaluation.execution)
     hashes = (short_hash(provenance.model_sha256), short_hash(provenance.dataset_fingerprint))
     yield Row(metrics.EVALUATION_INFO, (*pair, *hashes, provenance.decision), 1)
+
+
+def _execution_rows(pair: tuple[str, str], execution: Execution | None) -> Iterator[Row]:
+    if execution is None:
+        return
+    yield Row(metrics.EVALUATION_STAGED, pair, int(execution.whole_because is None))
+    yield Row(metrics.EVALUATION_CACHED_IMAGES, pair, execution.cached_images)
+    yield Row(metrics.EVALUATION_DECODED_IMAGES, pair, execution.decoded_images)
+    if execution.cache_bytes is not None:
+        yield Row(metrics.EVALUATION_CACHE_BYTES, pair, execution.cache_bytes)
+        yield Row(metrics.EVALUATION_CACHE_WRITABLE, pair, int(execution.cache_problem is None))
 
 
 def accuracy_rows(evaluation: Evaluation) -> Iterator[Row]:

@@ -79,14 +79,15 @@ class RunState:
     """One configured model on one configured dataset: what was run, what runs, and the last complete result.
 
     An outcome without an entry counts as zero; `last_run_successful` tells of the last run that was not cancelled, None
-    before there was one; `progress` (0..1) is None while nothing runs; `checks` are those of `evaluation`, and so are
-    `comparisons`, with other models' evaluations of the same images.
+    before there was one; `progress` (0..1) and `remaining_seconds` are None while nothing runs; `checks` are those of
+    `evaluation`, and so are `comparisons`, with other models' evaluations of the same images.
     """
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
     last_run_successful: bool | None = None
     in_progress: bool = False
     progress: float | None = None
+    remaining_seconds: float | None = None
     interval_seconds: float | None = None
     evaluation: Evaluation | None = None
     checks: tuple[Check, ...] = ()

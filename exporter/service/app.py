@@ -35,6 +35,7 @@ from exporter.publish.snapshot import (
 )
 from exporter.service import worker
 from exporter.service.comparing import comparisons
+from exporter.service.pace import Pace
 from exporter.service.runner import Ended, Runner, keep_thumbnails
 from exporter.service.scheduler import Scheduler, interval_seconds
 from exporter.service.state import RunRecord, State
@@ -65,6 +66,7 @@ class Application:
         self._runner = Runner(self, order=self._order, timeout=lambda: self._config.limits.evaluation_timeout)
         self._watcher = Watcher(settle=self._config.watch.settle, changed=self._file_changed)
         self._postponed: dict[Pair, str] = {}
+        self._pace = Pace()
 
     @property
     def config(self) -> Config:
@@ -307,16 +309,19 @@ class Application:
             latency_sample=config.latency.sample,
             seed=config.latency.seed,
             threads=limits.threads or available_cores(),
+            cache=config.cache(),
         )
 
     def started(self, pair: Pair) -> None:
         """Show that a run is under way."""
         _log.info("evaluation started", model=pair[0], dataset=pair[1])
-        self._update_run(pair, in_progress=True, progress=0.0)
+        self._pace = Pace()
+        self._update_run(pair, in_progress=True, progress=0.0, remaining_seconds=None)
 
     def progressed(self, pair: Pair, ratio: float) -> None:
-        """Show how far it is."""
-        self._update_run(pair, progress=ratio)
+        """Show how far it is, and how long it may still take."""
+        remaining = self._pace.remaining(ratio, time.monotonic())
+        self._update_run(pair, progress=ratio, remaining_seconds=remaining)
 
     def ended(self, run: Ended) -> None:
         """Publish a result, or count and tell why there is none; the old numbers stay in that case."""
@@ -352,6 +357,7 @@ class Application:
             outcome=run.outcome,
             seconds=round(run.ended_at - run.started_at, 1),
             **({"reason": run.error} if run.error else {}),
+            **_went_about_it(run.result),
         )
 
     def _with_end(self, old: Snapshot, run: Ended) -> Snapshot:
@@ -360,7 +366,14 @@ class Application:
             return old
         outcomes = {**state.outcomes, run.outcome: state.outcomes.get(run.outcome, 0) + 1}
         successful = state.last_run_successful if run.outcome == "cancelled" else run.outcome == "success"
-        state = replace(state, in_progress=False, progress=None, outcomes=outcomes, last_run_successful=successful)
+        state = replace(
+            state,
+            in_progress=False,
+            progress=None,
+            remaining_seconds=None,
+            outcomes=outcomes,
+            last_run_successful=successful,
+        )
         new = old.with_run(*run.pair, state)
         model = old.models[run.pair[0]]
         if run.result is None or run.result.evaluation.provenance.decision != model.decision:
@@ -507,6 +520,14 @@ class Application:
     def _storage_failed(self, store: Store, error: Exception) -> None:
         _log.error("result not stored", store=store, reason=str(error))
         self.state.update(lambda s: s.with_storage_failure(store))
+
+
+def _went_about_it(result: RunResult | None) -> dict[str, object]:
+    execution = None if result is None else result.evaluation.execution
+    if execution is None:
+        return {}
+    told: dict[str, object] = {"cached": execution.cached_images, "decoded": execution.decoded_images}
+    return told if execution.whole_because is None else {**told, "ran_whole": execution.whole_because}
 
 
 def _history(config: Config) -> History:

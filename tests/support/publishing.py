@@ -16,6 +16,7 @@ from exporter.evaluation.comparison import Comparison, PairedSlice
 from exporter.evaluation.evaluation import (
     STAGES,
     Evaluation,
+    Execution,
     LatencyObservations,
     LatencyQuantile,
     LatencySummary,
@@ -156,6 +157,9 @@ def evaluation(
             generalization_gap=0.02,
             diverged=False,
         ),
+        execution=Execution(
+            whole_because=None, cached_images=900, decoded_images=1_352, cache_bytes=2**28, cache_problem=None
+        ),
     )
 
 
@@ -250,7 +254,9 @@ def full_snapshot() -> Snapshot:
         "v3", "baseline", 'models/v3/"new"\\model.onnx', "probability > 0.5", load_failures={"missing": 3}
     )
     snapshot = snapshot.with_model(missing)
-    snapshot = snapshot.with_run("production", "reference", run_state(evaluation(), in_progress=True, progress=0.25))
+    snapshot = snapshot.with_run(
+        "production", "reference", run_state(evaluation(), in_progress=True, progress=0.25, remaining_seconds=42.0)
+    )
     snapshot = snapshot.with_run("production", "field", RunState(interval_seconds=300.0))
     return snapshot.with_run("v3", "reference", RunState(outcomes={"error": 1}))
 

@@ -14,7 +14,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -22,15 +22,18 @@ from pathlib import Path
 import pytest
 
 from exporter.dataset.layout import scan
+from exporter.detector.compact import CompactImage
+from exporter.detector.contract import Stream
 from exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
 from exporter.detector.model import Detector, Score, model_sha256
+from exporter.detector.staged import WholeModel
 from exporter.detector.streams import DecodedImage, decode
 from exporter.errors import DatasetError, EvaluationError, ImageError, ModelError
 from exporter.evaluation.accuracy import accuracy
-from exporter.evaluation.bulk import predict_all
+from exporter.evaluation.bulk import BulkPass, predict_all
 from exporter.evaluation.evaluation import Evaluation, Prediction, RunResult
-from exporter.evaluation.measurement import LARGE_FILE_BYTES, Measurement
 from exporter.evaluation.predictions import predictions_csv
+from exporter.evaluation.reading import LARGE_FILE_BYTES, ImageSource
 from exporter.evaluation.request import RunLimits, RunRequest, available_cores
 from exporter.evaluation.run import evaluate
 from exporter.evaluation.serialise import from_json, to_json
@@ -260,9 +263,10 @@ def test_one_class_alone_leaves_the_others_not_measured(request_for: Requests, t
     assert evaluation.negatives == {}
 
 
-def measuring(request: RunRequest, **changes: object) -> Measurement:
-    limits = replace(request.limits, **changes)  # type: ignore[arg-type]
-    return Measurement(Detector.load(request.model_path), request.decision, request.dataset_root, limits)
+def bulk_pass(request: RunRequest) -> BulkPass:
+    source = ImageSource(request.dataset_root, request.limits)
+    scorer = WholeModel(Detector.load(request.model_path))
+    return BulkPass(source, scorer, request.decision, image_seconds=request.limits.image_seconds)
 
 
 def test_files_that_change_after_the_scan_are_unreadable(request_for: Requests, tmp_path: Path) -> None:
@@ -277,8 +281,7 @@ def test_files_that_change_after_the_scan_are_unreadable(request_for: Requests, 
     longer.write_bytes(longer.read_bytes() + b"x")
     other.write_bytes(bytes([*other.read_bytes()[: size - 1], 0x55]))
     shorter.write_bytes(shorter.read_bytes()[:-1])
-    measurement = measuring(request_for(dataset_root=tmp_path))
-    made = predict_all(measurement, files, threads=2, progress=lambda *_: None)
+    made = predict_all(bulk_pass(request_for(dataset_root=tmp_path)), files, threads=2, progress=lambda *_: None)
     assert [entry.not_measured for entry in made] == ["unreadable", None, "unreadable", "unreadable", "unreadable"]
     assert [entry.detail.partition(": ")[2] for entry in made] == [
         "cannot be read: No such file or directory",
@@ -303,7 +306,7 @@ def test_large_pictures_are_measured_one_at_a_time_and_like_the_others(
     for index in range(6):
         (tmp_path / "clean" / f"{index}.png").write_bytes(picture(index, size=(100 + 30 * (index % 2), 100)))
     small = evaluate(request_for(dataset_root=tmp_path, threads=3))
-    monkeypatch.setattr("exporter.evaluation.measurement.LARGE_PIXELS", 10_000)
+    monkeypatch.setattr("exporter.evaluation.reading.LARGE_PIXELS", 10_000)
     inside: list[int] = []
     most: list[int] = []
 
@@ -317,9 +320,10 @@ def test_large_pictures_are_measured_one_at_a_time_and_like_the_others(
         inside.pop()
         return decoded
 
-    monkeypatch.setattr("exporter.evaluation.measurement.decode", watched)
+    monkeypatch.setattr("exporter.evaluation.reading.decode", watched)
     large = evaluate(request_for(dataset_root=tmp_path, threads=3))
-    assert most == [1, 1, 1]
+    # Three pictures are large: once for the comparison of staged and whole model, once for the verdicts.
+    assert most == [1] * 6
     assert untimed(large) == untimed(small)
 
 
@@ -343,38 +347,39 @@ def test_too_many_pixels_are_too_large(request_for: Requests, tmp_path: Path) ->
 class _Faulty:
     """A detector with a bug: it fails in a way that no image and no model explains."""
 
-    streams = frozenset({"format"})
+    streams: frozenset[Stream] = frozenset({"format"})
 
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def predict(self, _batch: object) -> tuple[Score, ...]:
+    def score(self, images: Sequence[CompactImage]) -> list[Score | ImageError]:
+        if isinstance(self._error, ImageError):
+            return [self._error] * len(images)
         raise self._error
 
 
-def test_a_bug_fails_the_run_and_names_the_file(dataset_root: Path) -> None:
-    faulty = Measurement(_Faulty(ZeroDivisionError("oops")), PLAIN, dataset_root, RunLimits())  # type: ignore[arg-type]
-    with pytest.raises(EvaluationError, match=r"^\w+/.*: ZeroDivisionError: oops$") as error:
-        predict_all(faulty, scan("drawn", dataset_root).files, threads=2, progress=lambda *_: None)
+def faulty(error: Exception, root: Path) -> BulkPass:
+    return BulkPass(ImageSource(root, RunLimits()), _Faulty(error), PLAIN, image_seconds=30.0)
+
+
+def test_a_bug_fails_the_run_and_names_the_files(dataset_root: Path) -> None:
+    bulk = faulty(ZeroDivisionError("oops"), dataset_root)
+    with pytest.raises(EvaluationError, match=r"^\w+/.* to \w+/.*: ZeroDivisionError: oops$") as error:
+        predict_all(bulk, scan("drawn", dataset_root).files, threads=2, progress=lambda *_: None)
     assert isinstance(error.value.__cause__, ZeroDivisionError)
 
 
 def test_a_model_error_in_mid_run_passes_through(dataset_root: Path) -> None:
     broken = ModelError("gone", reason="changed")
-    faulty = Measurement(_Faulty(broken), PLAIN, dataset_root, RunLimits())  # type: ignore[arg-type]
+    files = scan("drawn", dataset_root).files
     with pytest.raises(ModelError) as error:
-        predict_all(faulty, scan("drawn", dataset_root).files, threads=2, progress=lambda *_: None)
+        predict_all(faulty(broken, dataset_root), files, threads=2, progress=lambda *_: None)
     assert error.value is broken
 
 
 def test_an_image_error_is_one_image(dataset_root: Path) -> None:
-    faulty = Measurement(
-        _Faulty(ImageError("no", reason="model_error")),  # type: ignore[arg-type]
-        PLAIN,
-        dataset_root,
-        RunLimits(),
-    )
-    made = predict_all(faulty, scan("drawn", dataset_root).files, threads=2, progress=lambda *_: None)
+    bulk = faulty(ImageError("no", reason="model_error"), dataset_root)
+    made = predict_all(bulk, scan("drawn", dataset_root).files, threads=2, progress=lambda *_: None)
     assert accuracy(made).not_measured["model_error"] == 92
 
 
