@@ -9,7 +9,7 @@ is large (a whole plane) is no place to cut: what makes it is computed again in 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,10 +61,10 @@ class Uncut:
     reason: str
 
 
-def cut(model: bytes, outputs: Sequence[str]) -> Cut | Uncut:
-    """Cut the graph of a serialised ONNX model that gives the named outputs."""
+def cut(model: bytes, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]) -> Cut | Uncut:
+    """Cut the graph of a serialised ONNX model that gives `outputs` for `inputs`, given with shapes without batch."""
     try:
-        graph = _Graph(_prepared(model), outputs)
+        graph = _Graph(_prepared(model, inputs), outputs)
     except _NoCutError as error:
         return Uncut(str(error))
     except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
@@ -76,7 +76,7 @@ class _NoCutError(Exception):
     """The model has to run whole; the text says why."""
 
 
-def _prepared(data: bytes) -> onnx.ModelProto:
+def _prepared(data: bytes, inputs: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
     """The model for one image: local functions inlined, shapes inferred, what depends on shapes alone folded."""
     model = onnx.load_model_from_string(data)
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
@@ -86,10 +86,10 @@ def _prepared(data: bytes) -> onnx.ModelProto:
     for node in _all_nodes(model.graph.node):
         if node.op_type in _RANDOM:
             raise _NoCutError(f"it draws random numbers ({node.op_type})")
-    constants = {tensor.name for tensor in model.graph.initializer}
     for value in model.graph.input:
-        if value.name not in constants and value.type.tensor_type.shape.dim:
-            value.type.tensor_type.shape.dim[0].dim_value = 1
+        if value.name in inputs:
+            shape = (1, *inputs[value.name])
+            value.CopyFrom(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
     # What the file says of shapes holds for another batch.
     del model.graph.value_info[:]
     for value in model.graph.output:

@@ -158,7 +158,8 @@ def stage(detector: Detector, samples: Sequence[CompactImage], decision: Decisio
     Outputs have to be equal within float rounding and verdicts equal; what fails on an image must fail on both sides.
     """
     try:
-        parts = cut(detector.serialised(), detector.wanted)
+        shapes = {entry.name: entry.shape for entry in detector.feeds}
+        parts = cut(detector.serialised(), shapes, detector.wanted)
     except ModelError as error:
         return Uncut(str(error))
     if isinstance(parts, Uncut):

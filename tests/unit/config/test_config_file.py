@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from exporter.config import Config, cron_trigger, duration_text, load_config
+from exporter.dataset.settings import CacheSettings
 from exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
 from exporter.errors import ConfigError
@@ -455,3 +456,13 @@ def test_the_shipped_file_does_what_its_comments_and_the_documentation_say() -> 
     assert config.paths.results == ROOT / "results"
     assert config.paths.runbooks == ROOT / "alerting" / "runbooks"
     assert (config.latency.sample, config.latency.seed) == (1000, 0)
+
+
+def test_decoded_images_are_kept_beside_the_data_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, GOOD)).cache() == CacheSettings(tmp_path / "data" / "cache", 4 * 1024**3)
+    elsewhere = GOOD + "paths: {data: there, cache: /fast/disk}\nlimits: {cache_bytes: 100MiB}\n"
+    assert load_config(written(tmp_path, elsewhere)).cache() == CacheSettings(Path("/fast/disk"), 100 * 1024**2)
+    assert load_config(written(tmp_path, GOOD + "limits: {cache_bytes: 0}\n")).cache() is None
+    error = error_of(written(tmp_path, GOOD + "paths: {cache: images/cache}\n"))
+    assert error == f"paths.cache: {tmp_path / 'images/cache'} lies inside datasets[0].path {tmp_path / 'images'}"
+    assert error_of(written(tmp_path, GOOD + "limits: {cache_bytes: lots}\n")) == f"limits.cache_bytes: {SIZE}'lots'"

@@ -283,8 +283,10 @@ def test_processes_and_threads_fill_it_at_once(tmp_path: Path) -> None:
     threads = [threading.Thread(target=put, args=(12 + first,)) for first in range(3)]
     for thread in threads:
         thread.start()
-    for worker in (*threads, *processes):
-        worker.join(60)
+    for thread in threads:
+        thread.join(60)
+    for process in processes:
+        process.join(60)
     shared.publish()
     assert [process.exitcode for process in processes] == [0, 0]
     cache = StreamCache(CacheSettings(tmp_path))

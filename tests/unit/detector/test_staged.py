@@ -1,0 +1,219 @@
+"""Staged and whole model say the same, whatever the graph and the images; what cannot be cut runs whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+
+from exporter.detector import staged as staged_module
+from exporter.detector.compact import CompactImage, compact
+from exporter.detector.contract import STREAM_SHAPES, STREAMS
+from exporter.detector.cut import Cut, Uncut, cut
+from exporter.detector.decision import PLAIN
+from exporter.detector.model import Detector, Score
+from exporter.detector.staged import StagedModel, WholeModel, stage
+from exporter.detector.streams import decode
+from exporter.errors import ImageError
+from exporter.evaluation.scoring import drawn_images
+from support.graphs import INPUT_NAMES, GraphBuilder, convolved, pooled, random_models, save
+from support.images import picture
+from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model
+
+MODES = (("png", "RGB"), ("png", "RGBA"), ("gif", "P"), ("jpeg", "RGB"), ("bmp", "L"))
+
+
+@lru_cache(maxsize=1)
+def images() -> tuple[CompactImage, ...]:
+    """Pictures of all kinds, two of each cover, and the drawn extremes."""
+    pictures = []
+    for seed, (image_format, mode) in enumerate(MODES * 3):
+        data = picture(seed % 10, image_format, mode=mode, size=(256, 200))
+        pictures.append(compact(decode(data + b"hidden" * (200 * (seed // 10)))))
+    return (*drawn_images(), *pictures)
+
+
+def equal_scores(ours: Score | ImageError, theirs: Score | ImageError) -> bool:
+    if isinstance(ours, ImageError) or isinstance(theirs, ImageError):
+        return isinstance(ours, ImageError) and isinstance(theirs, ImageError) and ours.reason == theirs.reason
+    return ours.predicted == theirs.predicted and abs(ours.probability - theirs.probability) < 1e-5
+
+
+def as_staged(model: onnx.ModelProto, path: Path) -> tuple[Detector, StagedModel | Uncut]:
+    detector = Detector.load(save(model, path))
+    return detector, stage(detector, images()[:4], PLAIN)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(model=random_models(), order=st.permutations(range(17)))
+def test_staged_and_whole_agree_on_random_graphs_and_images(
+    model: onnx.ModelProto, order: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    detector, staged = as_staged(model, tmp_path_factory.mktemp("graph") / "model.onnx")
+    if isinstance(staged, Uncut):
+        event(f"whole: {staged.reason[:50]}")
+        # Random graphs are made of what the cut understands: none may fail the comparison.
+        assert "differs" not in staged.reason
+        assert "fails" not in staged.reason
+        return
+    event("staged")
+    chosen = [images()[index] for index in order]
+    ours = staged.score(chosen)
+    for mine, other in zip(ours, WholeModel(detector).score(chosen), strict=True):
+        assert equal_scores(mine, other)
+    # The second time everything is known, in another order and company, and by several threads.
+    with ThreadPoolExecutor(2) as pool:
+        again = list(pool.map(lambda image: staged.score([image])[0], reversed(chosen)))
+    assert again[::-1] == ours
+
+
+def two_encoders(streams: tuple[str, ...] = ("pixel", "lsb", "meta")) -> tuple[GraphBuilder, list[str]]:
+    graph = GraphBuilder(1)
+    return graph, [convolved(graph, stream) for stream in STREAMS if stream in streams]
+
+
+def finished(graph: GraphBuilder, features: list[str], streams: tuple[str, ...]) -> onnx.ModelProto:
+    joined = graph.node("Concat", features, axis=1)
+    weights = graph.drawn(1, 8 * len(features))
+    graph.nodes.append(helper.make_node("Gemm", [joined, weights], ["stego_logits"], transB=1))
+    chosen = [stream for stream in STREAMS if stream in streams]
+    return graph.model(chosen, [("stego_logits", 1)], inside=False)
+
+
+def test_equal_streams_are_computed_once(tmp_path: Path) -> None:
+    _, staged = as_staged(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
+    assert isinstance(staged, StagedModel)
+    plain = picture(1, "bmp", size=(256, 256))
+    same_picture = [compact(decode(plain + bytes([1 + extra]) * 2000)) for extra in range(20)]
+    staged.score(same_picture)
+    assert (staged.computed, staged.shared) == (3, 57)
+    no_metadata = [compact(decode(picture(seed, "bmp"))) for seed in range(10)]
+    staged.score(no_metadata)
+    assert staged.computed == 3 + 20
+
+
+def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staged_module, "SHARED_BYTES", 5_000)
+    model = save(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
+    detector = Detector.load(model)
+    parts = cut(model.read_bytes(), {entry.name: entry.shape for entry in detector.feeds}, detector.wanted)
+    assert isinstance(parts, Cut)
+    small = StagedModel(detector, parts, batch=4, shared_bytes=5_000)
+    roomy = StagedModel(detector, parts, batch=4)
+    chosen = [compact(decode(picture(seed))) for seed in range(40)]
+    assert small.score(chosen) == roomy.score(chosen) == small.score(chosen)
+    assert small._shared._bytes <= 5_000
+    assert roomy.computed < small.computed
+
+
+def one_input(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
+    return [pooled(graph, "pixel"), convolved(graph, "pixel")], ("pixel",)
+
+
+def mixed_at_once(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
+    both = graph.node("Add", ["pixel_tensor", "lsb"])
+    means = graph.node("Flatten", [graph.node("GlobalAveragePool", [both])], axis=1)
+    return [graph.dense(means, 3, 8)], ("pixel", "lsb")
+
+
+def random_numbers(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
+    noise = graph.node("RandomNormalLike", [pooled(graph, "pixel")], scale=0.001)
+    return [noise, pooled(graph, "lsb")], ("pixel", "lsb")
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (one_input, "it depends on one input alone"),
+        (mixed_at_once, "no part of it depends on fewer inputs"),
+        (random_numbers, "it draws random numbers"),
+    ],
+)
+def test_a_graph_that_does_not_part_runs_whole(
+    build: Callable[[GraphBuilder], tuple[list[str], tuple[str, ...]]], reason: str, tmp_path: Path
+) -> None:
+    graph = GraphBuilder(3)
+    features, streams = build(graph)
+    if len(features) == 1:
+        features = features * 2
+    _, staged = as_staged(finished(graph, features, streams), tmp_path / "model.onnx")
+    assert isinstance(staged, Uncut)
+    assert staged.reason.startswith(reason)
+
+
+def test_two_inputs_that_mix_early_are_a_stage_of_their_own(tmp_path: Path) -> None:
+    graph = GraphBuilder(4)
+    features, _ = mixed_at_once(graph)
+    features.append(convolved(graph, "alpha"))
+    detector, staged = as_staged(finished(graph, features, ("pixel", "lsb", "alpha")), tmp_path / "model.onnx")
+    assert isinstance(staged, StagedModel)
+    assert {part.streams for part in staged._stages} == {("lsb", "pixel"), ("alpha",)}
+    for mine, other in zip(staged.score(images()), WholeModel(detector).score(images()), strict=True):
+        assert equal_scores(mine, other)
+
+
+def test_a_cut_that_does_not_give_the_same_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = save(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
+    changed = onnx.load(str(model))
+    for weights in changed.graph.initializer:
+        if weights.data_type == TensorProto.FLOAT and list(weights.dims) == [1, 24]:
+            weights.raw_data = (np.frombuffer(weights.raw_data, np.float32) * 1.01).tobytes()
+    # As if the cut had a mistake in it: the head has other weights than the model.
+    monkeypatch.setattr(
+        staged_module, "cut", lambda _, shapes, outputs: cut(changed.SerializeToString(), shapes, outputs)
+    )
+    staged = stage(Detector.load(model), images(), PLAIN)
+    assert isinstance(staged, Uncut)
+    assert "stego_logits differs" in staged.reason
+
+
+def test_a_file_that_is_no_longer_what_was_loaded_is_not_cut(tmp_path: Path) -> None:
+    path = save(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
+    detector = Detector.load(path)
+    path.write_bytes(b"another")
+    staged = stage(detector, images()[:2], PLAIN)
+    assert isinstance(staged, Uncut)
+    assert "changed after it was loaded" in staged.reason
+
+
+@pytest.mark.parametrize("write", [write_random_model, write_nan_for_alpha_model])
+def test_models_of_other_tests_agree_too(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    detector = Detector.load(write(tmp_path / "model.onnx"))
+    staged = stage(detector, images()[:4], PLAIN)
+    if isinstance(staged, StagedModel):
+        for mine, other in zip(staged.score(images()), WholeModel(detector).score(images()), strict=True):
+            assert equal_scores(mine, other)
+
+
+def test_a_model_that_answers_nan_answers_nan_in_stages(tmp_path: Path) -> None:
+    detector = Detector.load(write_constant_model(tmp_path / "model.onnx", logit=float("nan")))
+    staged = stage(detector, images()[:4], PLAIN)
+    assert isinstance(staged, Uncut)
+    assert all(isinstance(score, ImageError) for score in WholeModel(detector).score(images()))
+
+
+@pytest.mark.parametrize("name", ["v3", "v4"])
+def test_reference_models_run_in_stages_with_equal_bits(name: str) -> None:
+    path = Path(__file__).resolve().parents[3] / "models" / name / "model.onnx"
+    if not path.exists():
+        pytest.skip(f"models/{name} is not there")
+    detector = Detector.load(path)
+    staged = stage(detector, images(), PLAIN)
+    assert isinstance(staged, StagedModel), staged
+    for outputs, image in zip(staged.outputs(images()), images(), strict=True):
+        assert not isinstance(outputs, ImageError)
+        whole = detector.raw_outputs((image.tensors(detector.streams),))
+        for ours, theirs in zip(outputs, whole, strict=True):
+            np.testing.assert_allclose(ours, theirs[0], rtol=1e-5, atol=1e-5)
+
+
+def test_every_contract_input_has_a_name() -> None:
+    assert INPUT_NAMES.keys() == STREAM_SHAPES.keys()

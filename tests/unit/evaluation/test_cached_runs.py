@@ -1,0 +1,141 @@
+"""Runs with a cache of decoded images: equal numbers, less decoding, and no harm from whatever is wrong with it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.dataset.settings import CacheSettings
+from exporter.evaluation import reading
+from exporter.evaluation.evaluation import Evaluation, Execution, Prediction, RunResult
+from exporter.evaluation.request import RunLimits, RunRequest
+from exporter.evaluation.run import evaluate
+from support.images import picture
+
+Requests = Callable[..., RunRequest]
+
+
+def numbers(result: RunResult) -> tuple[Evaluation, tuple[Prediction, ...]]:
+    """A result without times, the id, and how the run went about it."""
+    evaluation = replace(
+        result.evaluation,
+        id="",
+        started_at=0.0,
+        finished_at=0.0,
+        duration_seconds=0.0,
+        images_per_second=0.0,
+        model_facts=replace(result.evaluation.model_facts, loaded_at=0.0),
+        execution=None,
+    )
+    return evaluation, tuple(replace(entry, seconds=None) for entry in result.predictions)
+
+
+def execution(result: RunResult) -> Execution:
+    assert result.evaluation.execution is not None
+    return result.evaluation.execution
+
+
+@pytest.fixture
+def root(tmp_path: Path, dataset_root: Path) -> Path:
+    """A dataset that a test may change."""
+    return Path(shutil.copytree(dataset_root, tmp_path / "dataset"))
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> CacheSettings:
+    return CacheSettings(tmp_path / "cache", 100_000_000)
+
+
+def test_numbers_are_the_same_without_with_and_out_of_the_cache(request_for: Requests, cache: CacheSettings) -> None:
+    without, cold, warm = (evaluate(request_for(cache=used)) for used in (None, cache, cache))
+    assert numbers(without) == numbers(cold) == numbers(warm)
+    assert (execution(without).cached_images, execution(without).decoded_images) == (0, 92)
+    assert (execution(cold).cached_images, execution(cold).decoded_images) == (0, 92)
+    assert (execution(warm).cached_images, execution(warm).decoded_images) == (92, 0)
+    assert execution(without).cache_bytes is None
+    assert execution(warm).cache_bytes == execution(cold).cache_bytes
+
+
+def test_only_what_changed_is_decoded_again(request_for: Requests, cache: CacheSettings, root: Path) -> None:
+    request = request_for(cache=cache, dataset_root=root)
+    evaluate(request)
+    changed = sorted((root / "clean").iterdir())[0]
+    changed.write_bytes(picture(4321, "png"))
+    (root / "clean" / "added.png").write_bytes(picture(1234, "png"))
+    sorted((root / "stego" / "alpha").iterdir())[0].rename(root / "stego" / "alpha" / "moved_alpha_0001.png")
+    after = evaluate(request)
+    assert (execution(after).cached_images, execution(after).decoded_images) == (91, 2)
+    assert numbers(after) == numbers(evaluate(replace(request, cache=None)))
+
+
+def test_another_dataset_with_equal_names_gets_its_own_numbers(
+    request_for: Requests, cache: CacheSettings, root: Path
+) -> None:
+    evaluate(request_for(cache=cache))
+    for seed, path in enumerate(sorted(root.rglob("*.*"))):
+        path.write_bytes(picture(5_000 + seed, path.suffix[1:]))
+    other = evaluate(request_for(cache=cache, dataset_root=root))
+    assert execution(other).cached_images == 0
+    assert numbers(other) == numbers(evaluate(request_for(dataset_root=root)))
+
+
+def test_a_smaller_limit_also_holds_for_what_is_cached(request_for: Requests, cache: CacheSettings, root: Path) -> None:
+    (root / "clean" / "wide.png").write_bytes(picture(1, size=(100, 101)))
+    evaluate(request_for(cache=cache, dataset_root=root))
+    limits = RunLimits(max_pixels=10_000)
+    small, fresh = (evaluate(request_for(cache=used, dataset_root=root, limits=limits)) for used in (cache, None))
+    assert numbers(small) == numbers(fresh)
+    assert small.evaluation.not_measured["too_large"] == 1
+
+
+def test_what_took_too_long_is_not_kept(request_for: Requests, cache: CacheSettings) -> None:
+    slow = evaluate(request_for(cache=cache, limits=RunLimits(image_seconds=0.0)))
+    assert slow.evaluation.not_measured["timeout"] == 92
+    assert execution(evaluate(request_for(cache=cache))).cached_images == 0
+
+
+def test_a_damaged_cache_costs_decoding_and_no_number(request_for: Requests, cache: CacheSettings) -> None:
+    before = evaluate(request_for(cache=cache))
+    for path in cache.folder.glob("*/*"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(bytes(content))
+    after = evaluate(request_for(cache=cache))
+    assert numbers(after) == numbers(before)
+    assert 0 < execution(after).decoded_images < 92
+    assert execution(evaluate(request_for(cache=cache))).decoded_images == 0
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(request_for: Requests, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = evaluate(request_for(cache=CacheSettings(tmp_path / "file" / "cache")))
+    assert numbers(result) == numbers(evaluate(request_for()))
+    assert execution(result).cache_problem is not None
+    (warning,) = result.warnings
+    assert warning.startswith("decoded images are not kept")
+    assert str(tmp_path / "file") in warning
+
+
+def test_a_file_that_is_replaced_during_the_run_is_never_taken_for_the_scanned_one(
+    request_for: Requests, cache: CacheSettings, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_for(cache=cache, dataset_root=root)
+    before = evaluate(request)
+    victim = sorted((root / "clean").iterdir())[3]
+    original = victim.read_bytes()
+    real = reading.ImageSource.image
+
+    def image(source: reading.ImageSource, file: object) -> object:
+        victim.write_bytes(picture(777, "png"))
+        return real(source, file)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(reading.ImageSource, "image", image)
+    # Out of the cache comes what the scan saw; without it the changed file is counted as unreadable.
+    assert numbers(evaluate(request)) == numbers(before)
+    victim.write_bytes(original)
+    fresh = evaluate(replace(request, cache=None))
+    assert fresh.evaluation.not_measured["unreadable"] == 1
