@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -59,17 +60,35 @@ def whole(least: int) -> Callable[[str], int]:
     return parse_whole
 
 
+def model_name(path: Path) -> str:
+    """models/production/model.onnx is called by its folder, anything/else.onnx by its own name."""
+    return path.resolve().parent.name if path.stem == "model" else path.stem
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, and what tells it how many are done and of how many."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def measure(options: argparse.Namespace) -> RunResult:
-    """One evaluation in this process, with a progress bar on standard error; raises what `evaluate` raises."""
+    """One evaluation in this process, with a progress bar; raises what `evaluate` raises."""
     # Late: a mistake on the command line is told without loading the ONNX runtime.
     from exporter.evaluation.run import evaluate
 
-    path: Path = options.model
     request = RunRequest(
-        # models/production/model.onnx is called by its folder, anything/else.onnx by its own name.
-        model=path.resolve().parent.name if path.stem == "model" else path.stem,
+        model=model_name(options.model),
         role=options.role,
-        model_path=path,
+        model_path=options.model,
         decision=options.decision,
         dataset=options.dataset.resolve().name,
         dataset_root=options.dataset,
@@ -79,13 +98,5 @@ def measure(options: argparse.Namespace) -> RunResult:
         seed=options.seed,
         threads=options.threads,
     )
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("measuring", total=None)
-        return evaluate(request, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    with progress_bar("measuring") as progress:
+        return evaluate(request, progress=progress)

@@ -42,8 +42,8 @@ class CompactImage:
 
     `rgb`: (3, 256, 256) bytes; `alpha`: (256, 256) bytes or None; `luma_bits`: 8,192 bytes, the packed lowest bits of
     (256, 256), or None; `features`: the streams `format` and `content`, 12 float32. `digests` names the content of each
-    stream: where two are equal the tensors are, and ZEROS means zeros. `blank` are streams that count as zeros whatever
-    the picture holds.
+    stream: where two are equal the tensors are, and ZEROS means zeros. `replaced` are streams that are not the
+    picture's own: zeros (None), a given tensor, or those of another image.
     """
 
     image_format: ImageFormat
@@ -56,16 +56,30 @@ class CompactImage:
     meta: bytes
     features: Tensor
     digests: Mapping[Stream, bytes]
-    blank: frozenset[Stream] = field(default=frozenset())
+    replaced: Mapping[Stream, Tensor | CompactImage | None] = field(default_factory=dict)
 
     def without(self, stream: Stream) -> CompactImage:
         """The same image with one stream all zeros."""
-        return replace(self, digests={**self.digests, stream: ZEROS}, blank=self.blank | {stream})
+        return self._with(stream, None, ZEROS)
+
+    def with_stream_of(self, stream: Stream, other: CompactImage) -> CompactImage:
+        """The same image with one stream of another image."""
+        return self._with(stream, other, other.digests[stream])
+
+    def with_tensor(self, stream: Stream, tensor: Tensor) -> CompactImage:
+        """The same image with one stream given, of shape STREAM_SHAPES[stream]."""
+        return self._with(stream, tensor, _digest(tensor))
+
+    def _with(self, stream: Stream, source: Tensor | CompactImage | None, digest: bytes) -> CompactImage:
+        return replace(self, digests={**self.digests, stream: digest}, replaced={**self.replaced, stream: source})
 
     def tensor(self, stream: Stream, out: Tensor) -> Tensor:
         """Fill `out`, of shape STREAM_SHAPES[stream], and return it."""
-        if stream in self.blank:
-            out[...] = 0
+        if stream in self.replaced:
+            source = self.replaced[stream]
+            if isinstance(source, CompactImage):
+                return source.tensor(stream, out)
+            out[...] = 0 if source is None else source
             return out
         match stream:
             case "pixel":

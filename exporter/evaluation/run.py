@@ -93,7 +93,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         role=request.role,
         dataset=request.dataset,
         trigger=request.trigger,
-        provenance=_provenance(request, detector, dataset),
+        provenance=provenance(request, detector, dataset),
         model_facts=ModelFacts(
             file=str(request.model_path),
             size_bytes=detector.size_bytes,
@@ -192,7 +192,8 @@ def _training(path: Path | None) -> tuple[TrainingHealth | None, tuple[str, ...]
         return None, (str(error),)
 
 
-def _provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Provenance:
+def provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Provenance:
+    """What a run was made with: hashes, rule, versions, seed."""
     return Provenance(
         model_sha256=detector.sha256,
         dataset_fingerprint=dataset.fingerprint,

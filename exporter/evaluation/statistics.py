@@ -119,6 +119,31 @@ def expected_calibration_error(scores: Scores) -> float | None:
     return math.fsum(np.abs(difference).tolist()) / scores.is_stego.size
 
 
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its two-sided 95 % interval; the bounds are None where one value alone gives no spread."""
+
+    value: float
+    lower: float | None
+    upper: float | None
+
+
+def mean_with_interval(values: ArrayLike) -> Interval | None:
+    """The mean of independent values (of paired differences, say) with Student's t interval; None without values.
+
+    Source: Student, The Probable Error of a Mean, Biometrika 6 (1908).
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.size == 0:
+        return None
+    mean = math.fsum(x.tolist()) / x.size
+    if x.size == 1:
+        return Interval(mean, None, None)
+    deviation = math.sqrt(math.fsum(((x - mean) ** 2).tolist()) / (x.size - 1) / x.size)
+    reach = float(special.stdtrit(x.size - 1, (1 + CONFIDENCE) / 2)) * deviation
+    return Interval(mean, mean - reach, mean + reach)
+
+
 def mcnemar_p_value(fixed: int, broken: int) -> float | None:
     """Two-sided exact McNemar test over paired verdicts that flipped; None where none flipped, ValueError below zero.
 

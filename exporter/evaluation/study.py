@@ -1,0 +1,77 @@
+"""An ablation as a run of its own: scan, load, take apart, with the provenance of what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from exporter.dataset.cache import StreamCache
+from exporter.dataset.layout import scan
+from exporter.detector.contract import STREAMS, Stream
+from exporter.detector.cut import Uncut
+from exporter.detector.model import Detector
+from exporter.detector.staged import WholeModel
+from exporter.errors import EvaluationError
+from exporter.evaluation.ablation import Ablation, Mode, Progress, ablate
+from exporter.evaluation.evaluation import Provenance
+from exporter.evaluation.reading import ImageSource
+from exporter.evaluation.request import RunRequest
+from exporter.evaluation.run import provenance
+from exporter.evaluation.scoring import staged as in_stages
+
+
+@dataclass(frozen=True, slots=True)
+class AblationStudy:
+    """One ablation with what it was made of and from; times are UTC seconds."""
+
+    model: str
+    dataset: str
+    provenance: Provenance
+    started_at: float
+    finished_at: float
+    ablation: Ablation
+
+
+def study(
+    request: RunRequest,
+    *,
+    mode: Mode = "zero",
+    streams: Sequence[Stream] = STREAMS,
+    progress: Progress | None = None,
+) -> AblationStudy:
+    """Ablate the streams of one model on one dataset; latency and training log of the request are left alone.
+
+    Raises ModelError and DatasetError where there is nothing to run, EvaluationError where not one image was measured.
+    """
+    started = time.time()
+    detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256)
+    dataset = scan(request.dataset, request.dataset_root)
+    cache = None if request.cache is None else StreamCache(request.cache)
+    limits = request.limits
+    staged = in_stages(detector, request.decision, dataset.root, dataset.files, limits=limits, seed=request.seed)
+    try:
+        result = ablate(
+            WholeModel(detector) if isinstance(staged, Uncut) else staged,
+            ImageSource(dataset.root, limits, cache),
+            request.decision,
+            dataset.files,
+            mode=mode,
+            streams=streams,
+            seed=request.seed,
+            threads=request.threads,
+            progress=progress,
+        )
+    finally:
+        if cache is not None:
+            cache.publish()
+    if not result.images:
+        raise EvaluationError(f"{request.model} on {request.dataset}: not one image could be measured")
+    return AblationStudy(
+        model=request.model,
+        dataset=request.dataset,
+        provenance=provenance(request, detector, dataset),
+        started_at=started,
+        finished_at=time.time(),
+        ablation=result,
+    )
