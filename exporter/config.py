@@ -236,6 +236,15 @@ class EvidenceConfig(StrictModel):
     keep: Annotated[int, Field(ge=1, le=10_000)] = 50
 
 
+class AnalysesConfig(StrictModel):
+    """What the exporter works out besides evaluations: `ablate` names the roles of the models whose streams it ablates.
+
+    It does so after the model's file or the images changed, and once a day, whenever no evaluation is wanted.
+    """
+
+    ablate: Annotated[tuple[Role, ...], Field(strict=False)] = ()
+
+
 class Config(StrictModel):
     """The whole file. Every model is evaluated on every dataset."""
 
@@ -249,6 +258,7 @@ class Config(StrictModel):
     latency: LatencyConfig = LatencyConfig()
     history: HistoryConfig = HistoryConfig()
     evidence: EvidenceConfig = EvidenceConfig()
+    analyses: AnalysesConfig = AnalysesConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

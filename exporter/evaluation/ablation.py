@@ -11,69 +11,30 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exporter.dataset.dataset import LabelledFile
 from exporter.detector.compact import CompactImage
-from exporter.detector.contract import METHODS, STREAM_SHAPES, STREAMS, Method, Stream
+from exporter.detector.contract import METHODS, STREAM_SHAPES, STREAMS, Stream
 from exporter.detector.decision import DecisionRule
 from exporter.detector.model import Score, Tensor
 from exporter.detector.staged import Scorer
 from exporter.errors import EvaluationError, ImageError
 from exporter.evaluation.accuracy import Accuracy, accuracy
-from exporter.evaluation.comparison import SLICES, PairedSlice, flips, paired_slice
-from exporter.evaluation.evaluation import Prediction, Proportion
+from exporter.evaluation.comparison import SLICES, flips, paired_slice
+from exporter.evaluation.evaluation import Prediction
 from exporter.evaluation.reading import ImageSource
-from exporter.evaluation.statistics import Interval, mean_with_interval, proportion
+from exporter.evaluation.statistics import mean_with_interval, proportion
+from exporter.evaluation.stream_effects import Ablation, Mode, State, StreamEffect
 
-Mode = Literal["zero", "mean", "shuffle"]
-MODES: Final[tuple[Mode, ...]] = ("zero", "mean", "shuffle")
-State = Literal["measured", "not measurable", "absent"]
 Progress = Callable[[int, int], None]
 
 CHUNK: Final = 16
 """Images in a thread's hands at a time; a shuffled stream comes from another image of the same, random sixteen."""
 _LEAST_PROBABILITY: Final = float(np.finfo(np.float64).eps)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEffect:
-    """A model without one stream. Everything but `changed` is None or empty unless the state is "measured".
-
-    `changed`: images whose input really differed, of those measured. `log_loss_increase`: mean over clean and stego
-    images of what the loss (nats) grows by, with its paired 95 % interval. `slices`: verdicts flipped against the full
-    model, with exact McNemar tests: "broken" ones the stream got right.
-    """
-
-    stream: Stream
-    state: State
-    changed: Proportion
-    clean: Proportion | None
-    stego: Proportion | None
-    detections: Mapping[Method, Proportion]
-    log_loss: float | None
-    log_loss_increase: Interval | None
-    slices: Mapping[str, PairedSlice]
-
-
-@dataclass(frozen=True, slots=True)
-class Ablation:
-    """The full model's figures on the images, and each stream's effect: most harmful to lose first, absent ones last.
-
-    `images` were measured with and without every stream; the others gave no verdict on at least one of these ways.
-    """
-
-    mode: Mode
-    images: int
-    not_measured: int
-    clean: Proportion
-    stego: Proportion
-    detections: Mapping[Method, Proportion]
-    log_loss: float | None
-    effects: tuple[StreamEffect, ...]
 
 
 @dataclass(frozen=True, slots=True)

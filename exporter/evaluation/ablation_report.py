@@ -8,11 +8,10 @@ from dataclasses import asdict
 from rich.markup import escape
 from rich.table import Table
 
-from exporter.evaluation.ablation import StreamEffect
 from exporter.evaluation.comparison import PairedSlice
 from exporter.evaluation.evaluation import Proportion
 from exporter.evaluation.statistics import Interval
-from exporter.evaluation.study import AblationStudy
+from exporter.evaluation.stream_effects import AblationStudy, StreamEffect
 
 NOT_MEASURED = "not measured"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from exporter.dataset.cache import StreamCache
 from exporter.dataset.layout import scan
@@ -13,24 +12,12 @@ from exporter.detector.cut import Uncut
 from exporter.detector.model import Detector
 from exporter.detector.staged import WholeModel
 from exporter.errors import EvaluationError
-from exporter.evaluation.ablation import Ablation, Mode, Progress, ablate
-from exporter.evaluation.evaluation import Provenance
+from exporter.evaluation.ablation import Progress, ablate
 from exporter.evaluation.reading import ImageSource
 from exporter.evaluation.request import RunRequest
 from exporter.evaluation.run import provenance
 from exporter.evaluation.scoring import staged as in_stages
-
-
-@dataclass(frozen=True, slots=True)
-class AblationStudy:
-    """One ablation with what it was made of and from; times are UTC seconds."""
-
-    model: str
-    dataset: str
-    provenance: Provenance
-    started_at: float
-    finished_at: float
-    ablation: Ablation
+from exporter.evaluation.stream_effects import AblationStudy, Mode
 
 
 def study(

@@ -19,7 +19,7 @@ from exporter.publish.exposition import number_text
 from exporter.publish.histogram import StageHistogram
 from exporter.publish.metrics import FAMILIES, Family
 from exporter.publish.series import Row, optional, short_hash
-from exporter.publish.snapshot import OUTCOMES, STORES, Snapshot
+from exporter.publish.snapshot import ANALYSES, OUTCOMES, STORES, AnalysisState, Snapshot
 
 _log = structlog.get_logger(__name__)
 
@@ -130,6 +130,18 @@ def _comparisons(snapshot: Snapshot) -> Iterator[Row]:
             yield from series.comparison_rows(*pair, comparison)
 
 
+def _analyses(snapshot: Snapshot) -> Iterator[Row]:
+    for run in snapshot.runs.values():
+        if run.ablation is not None:
+            yield from series.ablation_rows(run.ablation)
+    for analysis in ANALYSES:
+        state = snapshot.analyses.get(analysis, AnalysisState())
+        for outcome in OUTCOMES:
+            yield Row(metrics.ANALYSIS_RUNS, (analysis, outcome), state.outcomes.get(outcome, 0))
+        yield from optional(metrics.ANALYSIS_SUCCESSFUL, (analysis,), state.last_run_successful)
+        yield from optional(metrics.ANALYSIS_TIMESTAMP, (analysis,), state.succeeded_at)
+
+
 SECTIONS: Mapping[str, Callable[[Snapshot], Iterator[Row]]] = {
     "exporter": _exporter,
     "models": _models,
@@ -141,6 +153,7 @@ SECTIONS: Mapping[str, Callable[[Snapshot], Iterator[Row]]] = {
     "baseline": _baseline,
     "checks": _checks,
     "comparisons": _comparisons,
+    "analyses": _analyses,
 }
 
 

@@ -11,17 +11,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 from exporter.dataset.dataset import FILE_CLASSES
-from exporter.detector.contract import FORMATS, METHODS
+from exporter.detector.contract import FORMATS, METHODS, STREAMS
 from exporter.errors import MODEL_FAILURE_REASONS, NOT_MEASURED_REASONS
 from exporter.evaluation.comparison import DIRECTIONS
 from exporter.evaluation.evaluation import ROLES, STAGES
+from exporter.publish.snapshot import ANALYSES
 
 PREFIX = "starlight_"
 
 Kind = Literal["gauge", "counter", "info", "histogram", "summary"]
 
 Group = Literal[
-    "Exporter", "Models", "Runs", "Accuracy", "Latency", "Data", "Training", "Baseline and checks", "Comparisons"
+    "Exporter",
+    "Models",
+    "Runs",
+    "Accuracy",
+    "Latency",
+    "Data",
+    "Training",
+    "Baseline and checks",
+    "Comparisons",
+    "Analyses",
 ]
 GROUPS: tuple[Group, ...] = (
     "Exporter",
@@ -33,6 +43,7 @@ GROUPS: tuple[Group, ...] = (
     "Training",
     "Baseline and checks",
     "Comparisons",
+    "Analyses",
 )
 
 
@@ -728,11 +739,72 @@ COMPARISON_P_VALUE = _family(
     absent=f"{_NOT_COMPARED}, or no verdict flipped",
 )
 
+# --- Ablations and analyses -----------------------------------------------------------------------------------------
+
+_NOT_ABLATED = "no ablation was run yet, the model does not read the stream, or no image's input changed"
+
+
+def _ablation(name: str, help_text: str, *, labels: str = "", unit: str = "ratio") -> Family:
+    return _family(
+        f"ablation_{name}",
+        "gauge",
+        f"model dataset stream {labels}".strip(),
+        help_text,
+        group="Analyses",
+        unit=unit,
+        absent=_NOT_ABLATED,
+    )
+
+
+ABLATION_CHANGED = _ablation("changed_ratio", "Share of the images whose input really differed without the stream.")
+ABLATION_CLEAN = _ablation("clean_images", "Clean images measured without the stream.", unit="images")
+ABLATION_FALSE_POSITIVES = _ablation(
+    "false_positive_ratio", "False positive ratio of the model on the same images without the stream."
+)
+ABLATION_STEGO = _ablation("stego_images", "Stego images measured without the stream.", unit="images")
+ABLATION_DETECTIONS = _ablation(
+    "detection_ratio", "Detection ratio of the model on the same images without the stream, all methods."
+)
+ABLATION_LOSS = _ablation(
+    "log_loss_increase", "What the mean log loss grows by without the stream: what the stream is worth.", unit="nats"
+)
+ABLATION_LOSS_LOWER = _ablation("log_loss_increase_lower", "Lower bound of its paired 95 % interval.", unit="nats")
+ABLATION_LOSS_UPPER = _ablation("log_loss_increase_upper", "Upper bound of its paired 95 % interval.", unit="nats")
+ABLATION_P_VALUE = _ablation(
+    "mcnemar_p_value", "Exact McNemar test of the verdicts without the stream against the full model's.", labels="class"
+)
+ANALYSIS_RUNS = _family(
+    "analysis_runs_total",
+    "counter",
+    "analysis outcome",
+    "Analyses that the exporter ran on its own since it started, by outcome.",
+    group="Analyses",
+    absent=NEVER,
+)
+ANALYSIS_SUCCESSFUL = _family(
+    "analysis_last_run_successful",
+    "gauge",
+    "analysis",
+    "Whether the last run of this analysis that was not cancelled gave a result (1) or failed (0).",
+    group="Analyses",
+    absent="until the first run has ended",
+)
+ANALYSIS_TIMESTAMP = _family(
+    "analysis_timestamp_seconds",
+    "gauge",
+    "analysis",
+    "When this analysis last gave a result.",
+    group="Analyses",
+    unit="UTC seconds",
+    absent="until the first result",
+)
+
 FAMILIES: tuple[Family, ...] = tuple(_table)
 
 LABELS: Mapping[str, str] = {
     "actual": f"{', '.join(METHODS)}, clean",
     "against": "name of the baseline model, or `previous`: the file that this model's replaced",
+    "analysis": ", ".join(ANALYSES),
     "category": "category of hard negatives: the dataset's folder name",
     "check": "name of a regression check",
     "class": f"{', '.join(FILE_CLASSES)}; of comparisons also {', '.join(METHODS)}: stego files of one method",
@@ -760,6 +832,7 @@ LABELS: Mapping[str, str] = {
     "split": "train, validation",
     "stage": ", ".join(STAGES),
     "store": "history, evidence",
+    "stream": ", ".join(STREAMS),
     "threshold": "probability above which an image counts as stego",
     "version": "version",
 }

@@ -9,6 +9,7 @@ from exporter.dataset.dataset import SliceCount
 from exporter.evaluation.baseline import Baseline
 from exporter.evaluation.comparison import Comparison
 from exporter.evaluation.evaluation import Evaluation, Execution, Proportion
+from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish import metrics
 from exporter.publish.metrics import Family, ProportionFamilies
 
@@ -175,6 +176,25 @@ def comparison_rows(model: str, dataset: str, comparison: Comparison) -> Iterato
         yield Row(metrics.COMPARISON_FLIPS, (*labels, "fixed", name), paired.fixed)
         yield Row(metrics.COMPARISON_FLIPS, (*labels, "broken", name), paired.broken)
         yield from optional(metrics.COMPARISON_P_VALUE, (*labels, name), paired.p_value)
+
+
+def ablation_rows(study: AblationStudy) -> Iterator[Row]:
+    """What each stream is worth; streams without a measured effect have no samples."""
+    for effect in study.ablation.effects:
+        labels = (study.model, study.dataset, effect.stream)
+        if effect.state != "measured" or effect.clean is None or effect.stego is None:
+            continue
+        yield from optional(metrics.ABLATION_CHANGED, labels, effect.changed.ratio)
+        yield Row(metrics.ABLATION_CLEAN, labels, effect.clean.total)
+        yield from optional(metrics.ABLATION_FALSE_POSITIVES, labels, effect.clean.ratio)
+        yield Row(metrics.ABLATION_STEGO, labels, effect.stego.total)
+        yield from optional(metrics.ABLATION_DETECTIONS, labels, effect.stego.ratio)
+        if effect.log_loss_increase is not None:
+            yield Row(metrics.ABLATION_LOSS, labels, effect.log_loss_increase.value)
+            yield from optional(metrics.ABLATION_LOSS_LOWER, labels, effect.log_loss_increase.lower)
+            yield from optional(metrics.ABLATION_LOSS_UPPER, labels, effect.log_loss_increase.upper)
+        for name, paired in effect.slices.items():
+            yield from optional(metrics.ABLATION_P_VALUE, (*labels, name), paired.p_value)
 
 
 def _method_label(part: SliceCount) -> str:

@@ -12,9 +12,12 @@ from exporter.evaluation.baseline import Baseline
 from exporter.evaluation.comparison import Comparison
 from exporter.evaluation.evaluation import Evaluation, Role
 from exporter.evaluation.regression import Check
+from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish.histogram import LatencyHistogram
 
 Outcome = Literal["success", "error", "crashed", "timeout", "cancelled"]
+Analysis = Literal["ablation", "comparison", "variants", "regression"]
+ANALYSES: tuple[Analysis, ...] = ("ablation", "comparison", "variants", "regression")
 OUTCOMES: tuple[Outcome, ...] = ("success", "error", "crashed", "timeout", "cancelled")
 
 Store = Literal["history", "evidence"]
@@ -75,6 +78,24 @@ class DatasetState:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisState:
+    """How the exporter's runs of one analysis went; `succeeded_at` (UTC seconds) is None before the first result."""
+
+    outcomes: Mapping[Outcome, int] = field(default_factory=dict)
+    last_run_successful: bool | None = None
+    succeeded_at: float | None = None
+
+    def after(self, outcome: Outcome, at: float) -> AnalysisState:
+        """With one more run; a cancelled one says nothing about the analysis."""
+        good = outcome == "success"
+        return AnalysisState(
+            outcomes={**self.outcomes, outcome: self.outcomes.get(outcome, 0) + 1},
+            last_run_successful=self.last_run_successful if outcome == "cancelled" else good,
+            succeeded_at=at if good else self.succeeded_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class RunState:
     """One configured model on one configured dataset: what was run, what runs, and the last complete result.
 
@@ -92,6 +113,7 @@ class RunState:
     evaluation: Evaluation | None = None
     checks: tuple[Check, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
+    ablation: AblationStudy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +132,13 @@ class Snapshot:
     storage_failures: Mapping[Store, int] = field(default_factory=dict)
     storage_free_bytes: Mapping[Store, int] = field(default_factory=dict)
     history_damaged_lines: int | None = None
+    analyses: Mapping[Analysis, AnalysisState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for model, dataset in self.runs:
             if model not in self.models or dataset not in self.datasets:
                 raise ValueError(f"run of {model} on {dataset}: not in the snapshot's models and datasets")
-        for name in ("models", "datasets", "runs", "storage_failures", "storage_free_bytes"):
+        for name in ("models", "datasets", "runs", "storage_failures", "storage_free_bytes", "analyses"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def with_model(self, state: ModelState) -> Snapshot:
@@ -133,6 +156,11 @@ class Snapshot:
     def with_storage_failure(self, store: Store) -> Snapshot:
         """This snapshot with one more failure to write to `store`."""
         return replace(self, storage_failures={**self.storage_failures, store: self.storage_failures.get(store, 0) + 1})
+
+    def with_analysis(self, analysis: Analysis, outcome: Outcome, at: float) -> Snapshot:
+        """This snapshot with one more run of an analysis that ended at `at` (UTC seconds)."""
+        state = self.analyses.get(analysis, AnalysisState()).after(outcome, at)
+        return replace(self, analyses={**self.analyses, analysis: state})
 
     def evaluations(self) -> tuple[Evaluation, ...]:
         """The last complete evaluation of every configured model and dataset that has one."""

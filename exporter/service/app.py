@@ -34,6 +34,7 @@ from exporter.publish.snapshot import (
     Store,
 )
 from exporter.service import worker
+from exporter.service.analyses import Analyses, made_alike
 from exporter.service.comparing import comparisons
 from exporter.service.pace import Pace
 from exporter.service.runner import Ended, Runner, keep_thumbnails
@@ -64,6 +65,7 @@ class Application:
         self.evidence = _evidence(self._config)
         self._scheduler = Scheduler()
         self._runner = Runner(self, order=self._order, timeout=lambda: self._config.limits.evaluation_timeout)
+        self._analyses = Analyses(self.state, self._runner, config=lambda: self._config, request=self.request)
         self._watcher = Watcher(settle=self._config.watch.settle, changed=self._file_changed)
         self._postponed: dict[Pair, str] = {}
         self._pace = Pace()
@@ -148,7 +150,7 @@ class Application:
                     run = old.runs.get(pair, RunState())
                     if _meaning(config, pair) != _meaning(previous, pair):
                         # Another rule, file or folder under the same name: the old verdicts are not its.
-                        run = replace(run, evaluation=None, checks=(), comparisons=())
+                        run = replace(run, evaluation=None, checks=(), comparisons=(), ablation=None)
                     runs[pair] = self._checked(replace(run, interval_seconds=interval))
             return replace(
                 old,
@@ -333,6 +335,7 @@ class Application:
         self.state.update(lambda s: self._with_end(s, run))
         if run.result is not None:
             self._compare(run.pair[1])
+            self._analyses.after(run.pair)
             for warning in run.result.warnings:
                 _log.warning("evaluation warning", model=run.pair[0], dataset=run.pair[1], reason=warning)
         elif isinstance(run.failure, ModelError):
@@ -400,7 +403,10 @@ class Application:
         dataset = old.datasets[pair[1]]
         if before is not None and before.provenance.dataset_fingerprint != fingerprint:
             dataset = replace(dataset, changed_at=evaluation.started_at)
-        run = self._checked(replace(old.runs[pair], evaluation=evaluation, comparisons=()))
+        ablation = old.runs[pair].ablation
+        if ablation is not None and not made_alike(ablation.provenance, evaluation.provenance):
+            ablation = None
+        run = self._checked(replace(old.runs[pair], evaluation=evaluation, comparisons=(), ablation=ablation))
         return old.with_model(model).with_dataset(dataset).with_run(*pair, run)
 
     def _keep(self, run: Ended, result: RunResult) -> None:
@@ -470,6 +476,8 @@ class Application:
                 self._runner.submit(pair, "start")
         for dataset in {pair[1] for pair in stored}:
             self._compare(dataset)
+        for pair in stored:
+            self._analyses.after(pair)
 
     def _restored(self, old: Snapshot, pair: Pair, evaluation: Evaluation) -> Snapshot:
         run = old.runs.get(pair)

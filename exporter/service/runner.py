@@ -56,6 +56,19 @@ class Ended:
     thumbnails: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Work that can wait: done in a worker process while no evaluation is wanted, begun anew if one comes in between.
+
+    `done` is called from the runner's thread with the outcome, and with the function's result or what went wrong.
+    """
+
+    name: str
+    function: Callable[..., object]
+    arguments: tuple[object, ...]
+    done: Callable[[Outcome, object], None]
+
+
 class Listener(Protocol):
     """Who asks for runs and hears of them; called from the runner's thread."""
 
@@ -89,6 +102,7 @@ class Runner:
         self._make_executor = make_executor
         self._wake = threading.Condition()
         self._queue: dict[Pair, str] = {}
+        self._errands: dict[str, Errand] = {}
         self._current: Pair | None = None
         self._cancel = threading.Event()
         self._stopping = False
@@ -102,6 +116,12 @@ class Runner:
         """Queue a run; a pair that waits already keeps its place."""
         with self._wake:
             self._queue.setdefault(pair, trigger)
+            self._wake.notify()
+
+    def run_errand(self, errand: Errand) -> None:
+        """Queue an errand; it takes the place of one of the same name that still waits."""
+        with self._wake:
+            self._errands[errand.name] = errand
             self._wake.notify()
 
     def queued(self) -> int:
@@ -120,6 +140,7 @@ class Runner:
         with self._wake:
             self._stopping = True
             self._queue.clear()
+            self._errands.clear()
             self._cancel.set()
             self._wake.notify()
         if self._thread.is_alive():
@@ -147,14 +168,21 @@ class Runner:
     def _loop(self) -> None:
         while True:
             with self._wake:
-                while not self._queue and not self._stopping:
+                while not self._queue and not self._errands and not self._stopping:
                     self._wake.wait()
                 if self._stopping:
                     return
-                pair = min(self._queue, key=self._order)
-                trigger = self._queue.pop(pair)
-                self._current = pair
-                self._cancel.clear()
+                if self._queue:
+                    errand = None
+                    pair = min(self._queue, key=self._order)
+                    trigger = self._queue.pop(pair)
+                    self._current = pair
+                    self._cancel.clear()
+                else:
+                    errand = self._errands.pop(next(iter(self._errands)))
+            if errand is not None:
+                self._do(errand)
+                continue
             try:
                 request = self._listener.request(pair, trigger)
                 if request is not None:
@@ -164,6 +192,40 @@ class Runner:
             finally:
                 with self._wake:
                     self._current = None
+
+    def _do(self, errand: Errand) -> None:
+        try:
+            ended = self._attempt(errand)
+            if ended is not None:
+                errand.done(*ended)
+        except Exception:  # noqa: BLE001  # as above: the thread's last boundary
+            _log.exception("errand failed in an unexpected way", errand=errand.name)
+
+    def _attempt(self, errand: Errand) -> tuple[Outcome, object] | None:
+        """How it ended; None if it made room for an evaluation and waits again, or nobody wants it any more."""
+        executor = self._make_executor()
+        timeout = self._timeout()
+        deadline = time.monotonic() + timeout
+        try:
+            future = executor.submit(errand.function, *errand.arguments)
+            while not wait([future], POLL_SECONDS).done:
+                with self._wake:
+                    if self._queue or self._stopping:
+                        # Evaluations go first: a new model's numbers are wanted within a minute.
+                        kill_workers()
+                        if not self._stopping:
+                            self._errands.setdefault(errand.name, errand)
+                        return None
+                if time.monotonic() > deadline:
+                    kill_workers()
+                    return "timeout", TimeoutError(f"took longer than {timeout:g} s")
+            return "success", future.result()
+        except BrokenProcessPool as error:
+            return "crashed", error
+        except (StarlightError, OSError) as error:
+            return "error", error
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, pair: Pair, request: RunRequest) -> None:
         self._listener.started(pair)

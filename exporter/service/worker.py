@@ -8,6 +8,7 @@ from pathlib import Path
 
 from exporter.evaluation.evaluation import RunResult
 from exporter.evaluation.request import RunRequest
+from exporter.evaluation.stream_effects import AblationStudy
 
 NICENESS = 5
 THUMBNAILS = 60
@@ -41,6 +42,13 @@ def evaluate(work: Work) -> RunResult:
         # Pictures are an extra: a full disk must not cost the numbers.
         return replace(result, warnings=(*result.warnings, f"no thumbnails: {error.strerror or error}"))
     return result
+
+
+def ablate(request: RunRequest) -> AblationStudy:
+    """What each stream is worth; raises what `evaluation.study.study` raises."""
+    from exporter.evaluation.study import study
+
+    return study(request)
 
 
 def fingerprint(name: str, root: Path) -> str:

@@ -71,6 +71,8 @@ def test_a_new_model_is_noticed_however_it_arrives(
     assert exporter.value("comparison_flips", **compared, direction="broken") == 0
     assert exporter.value("comparison_images", **compared) == EVERYTHING_FOUND
     assert exporter.value("comparison_mcnemar_p_value", **compared) == 2 * 0.5**EVERYTHING_FOUND
+    # Nobody asked for ablations here; the counters are there all the same.
+    assert exporter.value("analysis_runs_total", analysis="ablation", outcome="success") == 0
 
 
 def test_a_model_that_does_not_load_leaves_the_old_numbers_and_a_reason(exporter: Exporter, tmp_path: Path) -> None:
@@ -246,3 +248,16 @@ def run(config: Path, *flags: str) -> tuple[int, str]:
         env={**os.environ, "PYTHONWARNINGS": "error"},
     )
     return done.returncode, done.stderr + done.stdout
+
+
+def test_streams_are_ablated_after_a_model_change(tmp_path: Path) -> None:
+    with Exporter(write_config(tmp_path, analyses={"ablate": ["production"]})) as exporter:
+        exporter.wait_for_value(1.0, "analysis_runs_total", analysis="ablation", outcome="success")
+        # The constant model reads one stream; without it, it still says the same.
+        assert exporter.value("ablation_log_loss_increase", model="production", stream="format") == 0
+        changed = exporter.value("ablation_changed_ratio", model="production", stream="format")
+        assert changed == 1
+        assert exporter.value("ablation_changed_ratio", model="production", stream="lsb") is None
+        by_rename(tmp_path / "models" / "model.onnx", better_model(tmp_path))
+        exporter.wait_for_value(2.0, "analysis_runs_total", analysis="ablation", outcome="success")
+        assert exporter.value("analysis_last_run_successful", analysis="ablation") == 1

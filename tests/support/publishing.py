@@ -29,8 +29,18 @@ from exporter.evaluation.evaluation import (
     TrainingHealth,
 )
 from exporter.evaluation.regression import check
+from exporter.evaluation.statistics import Interval
+from exporter.evaluation.stream_effects import Ablation, AblationStudy, StreamEffect
 from exporter.publish.histogram import LatencyHistogram
-from exporter.publish.snapshot import BuildInfo, ConfigReload, DatasetState, ModelState, RunState, Snapshot
+from exporter.publish.snapshot import (
+    AnalysisState,
+    BuildInfo,
+    ConfigReload,
+    DatasetState,
+    ModelState,
+    RunState,
+    Snapshot,
+)
 
 MODEL_SHA256 = "3b7c0f1e2d4a" + "5" * 52
 FINGERPRINT = "9a8b7c6d5e4f" + "1" * 52
@@ -49,6 +59,51 @@ COMPARISON = Comparison(
         "palette": PairedSlice(images=0, fixed=0, broken=0, p_value=None),
     },
     not_comparable=7,
+)
+
+
+ABLATION = AblationStudy(
+    model="production",
+    dataset="reference",
+    provenance=Provenance("3b7c", "9a8b", "probability > 0.5", "0.1.0", "1.32.0", "2.4.6", "13.0.0", 0),
+    started_at=1_790_000_010.0,
+    finished_at=1_790_000_020.0,
+    ablation=Ablation(
+        mode="zero",
+        images=4_990,
+        not_measured=267,
+        clean=Proportion(3, 3_990, 0.00075, 0.0002, 0.0022),
+        stego=Proportion(985, 1_000, 0.985, 0.975, 0.991),
+        detections={},
+        log_loss=0.0321,
+        effects=(
+            StreamEffect(
+                stream="lsb",
+                state="measured",
+                changed=Proportion(4_900, 4_990, 0.982, 0.978, 0.986),
+                clean=Proportion(4, 3_990, 0.001, 0.0003, 0.0026),
+                stego=Proportion(790, 1_000, 0.79, 0.763, 0.815),
+                detections={},
+                log_loss=0.4321,
+                log_loss_increase=Interval(0.4, 0.35, 0.45),
+                slices={
+                    "clean": PairedSlice(images=3_990, fixed=1, broken=2, p_value=1.0),
+                    "stego": PairedSlice(images=1_000, fixed=0, broken=195, p_value=4e-59),
+                },
+            ),
+            StreamEffect(
+                stream="palette",
+                state="not measurable",
+                changed=Proportion(0, 4_990, 0.0, 0.0, 0.0007),
+                clean=None,
+                stego=None,
+                detections={},
+                log_loss=None,
+                log_loss_increase=None,
+                slices={},
+            ),
+        ),
+    ),
 )
 
 
@@ -235,6 +290,7 @@ def run_state(result: Evaluation, **changes: Any) -> RunState:
         evaluation=result,
         checks=check(result, BASELINE),
         comparisons=(COMPARISON,),
+        ablation=ABLATION,
     )
     return replace(state, **changes)
 
@@ -244,6 +300,7 @@ def full_snapshot() -> Snapshot:
     snapshot = replace(
         empty_snapshot(),
         storage_failures={"history": 1},
+        analyses={"ablation": AnalysisState({"success": 3, "timeout": 1}, False, FINISHED_AT + 20)},
         storage_free_bytes={"history": 2**34},
         history_damaged_lines=0,
     )

@@ -18,9 +18,10 @@ from exporter.detector.decision import PLAIN
 from exporter.detector.model import Detector
 from exporter.detector.streams import decode, tensors
 from exporter.errors import EvaluationError
-from exporter.evaluation.ablation import MODES, Mode, StreamEffect, streams_named
+from exporter.evaluation.ablation import streams_named
 from exporter.evaluation.request import RunRequest
-from exporter.evaluation.study import AblationStudy, study
+from exporter.evaluation.stream_effects import MODES, AblationStudy, Mode, StreamEffect
+from exporter.evaluation.study import study
 from support.images import write_dataset
 from support.models import write_random_model
 

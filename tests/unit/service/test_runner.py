@@ -19,9 +19,9 @@ from exporter.detector.decision import DecisionRule
 from exporter.errors import DatasetError, ModelError
 from exporter.evaluation.evaluation import RunResult
 from exporter.evaluation.request import RunRequest
-from exporter.publish.snapshot import Pair
+from exporter.publish.snapshot import Outcome, Pair
 from exporter.service import worker
-from exporter.service.runner import Ended, Runner, process_pool, read_progress
+from exporter.service.runner import Ended, Errand, Runner, process_pool, read_progress
 from exporter.service.worker import Work
 from support.publishing import evaluation, prediction
 
@@ -70,6 +70,14 @@ def a_bug(_work: Work) -> RunResult:
 
 def a_slow_disk(_work: Work) -> RunResult:
     raise TimeoutError("the disk does not answer")
+
+
+def begins_and_waits_once(mark: Path) -> str:
+    if mark.exists():
+        return "second time"
+    mark.touch()
+    time.sleep(120)
+    return "first time"
 
 
 class Doing(ProcessPoolExecutor):
@@ -422,3 +430,70 @@ def until(look: Callable[[], bool]) -> None:
     while not look():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def errand(function: Callable[..., object], *arguments: object) -> tuple[Errand, list[tuple[Outcome, object]]]:
+    """An errand, and the list that its end is written to."""
+    ends: list[tuple[Outcome, object]] = []
+    return Errand("errand", function, arguments, lambda outcome, result: ends.append((outcome, result))), ends
+
+
+def test_an_errand_is_done_in_a_process_of_its_own(start: Start) -> None:
+    runner = start(process_pool)
+    asked, ends = errand(os.getpid)
+    runner.run_errand(asked)
+    until(lambda: bool(ends))
+    (outcome, result) = ends[0]
+    assert outcome == "success"
+    assert result != os.getpid()
+
+
+def test_an_errand_that_fails_says_why(start: Start) -> None:
+    runner = start(process_pool)
+    failing, ends = errand(worker.fingerprint, "a", Path("/nowhere/at/all"))
+    runner.run_errand(failing)
+    until(lambda: bool(ends))
+    assert ends[0][0] == "error"
+    assert "no such dataset folder" in str(ends[0][1])
+    dying, ends = errand(os._exit, 3)
+    runner.run_errand(dying)
+    until(lambda: bool(ends))
+    assert ends[0][0] == "crashed"
+
+
+def test_an_evaluation_goes_before_an_errand_which_begins_anew(
+    listening: Listening, start: Start, tmp_path: Path
+) -> None:
+    runner = start(doing(good))
+    mark = tmp_path / "begun"
+    asked, ends = errand(begins_and_waits_once, mark)
+    runner.run_errand(asked)
+    until(mark.exists)
+    runner.submit(PRODUCTION, "model")
+    assert listening.first().outcome == "success"
+    assert ends == []
+    until(lambda: bool(ends))
+    assert ends[0] == ("success", "second time")
+
+
+def test_an_errand_that_takes_too_long_is_ended(listening: Listening) -> None:
+    runner = Runner(listening, order=lambda _pair: 0, timeout=lambda: 0.5)
+    runner.start()
+    asked, ends = errand(time.sleep, 120)
+    runner.run_errand(asked)
+    until(lambda: bool(ends))
+    assert ends[0][0] == "timeout"
+    runner.stop()
+    until(lambda: not multiprocessing.active_children())
+
+
+def test_stop_ends_an_errand_and_tells_nobody(start: Start) -> None:
+    runner = start(process_pool)
+    asked, ends = errand(time.sleep, 120)
+    runner.run_errand(asked)
+    until(lambda: bool(multiprocessing.active_children()))
+    began = time.monotonic()
+    runner.stop()
+    assert time.monotonic() - began < 8
+    assert ends == []
+    until(lambda: not multiprocessing.active_children())
