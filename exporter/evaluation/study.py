@@ -35,6 +35,8 @@ def study(
     detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256)
     dataset = scan(request.dataset, request.dataset_root)
     cache = None if request.cache is None else StreamCache(request.cache)
+    if cache is not None:
+        cache.expect(file.sha256 for file in dataset.files if file.problem is None)
     limits = request.limits
     staged = in_stages(detector, request.decision, dataset.root, dataset.files, limits=limits, seed=request.seed)
     try:

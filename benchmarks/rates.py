@@ -1,0 +1,149 @@
+"""Images per second of every way to evaluate, and what they are over the bare session of the same round."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from benchmarks import results
+from benchmarks.results import Cost, cost
+from exporter.dataset.cache import StreamCache
+from exporter.dataset.dataset import Dataset, LabelledFile
+from exporter.dataset.layout import scan
+from exporter.dataset.settings import CacheSettings
+from exporter.detector.compact import CompactImage
+from exporter.detector.contract import STREAMS
+from exporter.detector.cut import Uncut
+from exporter.detector.decision import PLAIN
+from exporter.detector.model import Detector
+from exporter.detector.staged import Scorer, StagedModel, WholeModel
+from exporter.detector.streams import decode, tensors
+from exporter.evaluation.ablation import ablate
+from exporter.evaluation.bulk import BulkPass, predict_all
+from exporter.evaluation.reading import ImageSource
+from exporter.evaluation.request import RunLimits
+from exporter.evaluation.scoring import staged
+
+THREADS: Final = 2
+READY_IMAGES: Final = 300
+"""Tensors that are kept ready for the bare session: 2.3 MB each."""
+LIMITS: Final = RunLimits()
+_Item = TypeVar("_Item")
+
+
+class Rates:
+    """One model on one dataset, with a warm cache in a folder of its own."""
+
+    def __init__(self, model: Path, root: Path) -> None:
+        self.detector = Detector.load(model)
+        self.dataset: Dataset = scan(root.name, root)
+        self.files = self.dataset.files
+        self.folder = Path(tempfile.mkdtemp(prefix="starlight-bench-"))
+        self._bulk(WholeModel(self.detector), self.cache())
+        self.warm = self.cache()
+        self._ready = [self._compact(file).tensors(self.detector.streams) for file in self._spread(READY_IMAGES)]
+
+    def close(self) -> None:
+        """Remove the cache."""
+        shutil.rmtree(self.folder)
+
+    def cache(self, name: str = "warm") -> StreamCache:
+        """A cache as a new process opens it."""
+        return StreamCache(CacheSettings(self.folder / name, 64 * 1024**3))
+
+    def one_after_the_other(self) -> Cost:
+        """Read, decode, tensors, session: one image at a time on one core, as the exporter times latency."""
+        chosen = self._spread(READY_IMAGES)
+
+        def work() -> None:
+            for file in chosen:
+                self.detector.predict((tensors(decode(self._read(file)), self.detector.streams),))
+
+        return cost(len(chosen), work)
+
+    def everything_in_threads(self) -> Cost:
+        """The same on all cores."""
+        return self._bulk(WholeModel(self.detector), None)
+
+    def bare_session(self) -> Cost:
+        """The whole model on ready tensors, one shared session, two threads, one image a call."""
+        return self._threaded(lambda ready: self.detector.predict((ready,)), self._ready)
+
+    def cached_whole(self) -> Cost:
+        """The whole model on cached streams."""
+        return self._bulk(WholeModel(self.detector), self.warm)
+
+    def cached_staged(self) -> Cost:
+        """The model in stages on cached streams: what an evaluation of a changed model does."""
+        return self._bulk(self.stages(), self.warm)
+
+    def cold(self) -> Cost:
+        """A first evaluation: read, decode, write the cache, in stages."""
+        folder = self.folder / "cold"
+        rate = self._bulk(self.stages(), self.cache("cold"))
+        shutil.rmtree(folder)
+        return rate
+
+    def read_and_decode(self) -> Cost:
+        """Reading, decoding and making tensors on all cores, no network."""
+        return self._threaded(lambda file: tensors(decode(self._read(file)), STREAMS), self._spread(2 * READY_IMAGES))
+
+    def ablations(self) -> Cost:
+        """A warm evaluation together with all eight ablations."""
+        scorer, source = self.stages(), ImageSource(self.dataset.root, LIMITS, self.warm)
+        return cost(len(self.files), lambda: ablate(scorer, source, PLAIN, self.files, threads=THREADS))
+
+    def stages(self) -> StagedModel:
+        """The model in stages, with nothing shared yet."""
+        found = staged(self.detector, PLAIN, self.dataset.root, self.files, limits=LIMITS, seed=0)
+        if isinstance(found, Uncut):
+            raise SystemExit(f"{self.detector.path}: runs whole: {found.reason}")
+        return found
+
+    def _bulk(self, scorer: Scorer, cache: StreamCache | None) -> Cost:
+        source = ImageSource(self.dataset.root, LIMITS, cache)
+        bulk = BulkPass(source, scorer, PLAIN, image_seconds=LIMITS.image_seconds)
+
+        def work() -> None:
+            predict_all(bulk, self.files, threads=THREADS, progress=lambda *_: None)
+            if cache is not None:
+                cache.publish()
+
+        return cost(len(self.files), work)
+
+    def _threaded(self, work: Callable[[_Item], object], items: Sequence[_Item]) -> Cost:
+        with ThreadPoolExecutor(THREADS) as pool:
+            return cost(len(items), lambda: list(pool.map(work, items)))
+
+    def _compact(self, file: LabelledFile) -> CompactImage:
+        return ImageSource(self.dataset.root, LIMITS, self.warm).image(file)
+
+    def _read(self, file: LabelledFile) -> bytes:
+        return (self.dataset.root / file.path).read_bytes()
+
+    def _spread(self, count: int) -> Sequence[LabelledFile]:
+        return self.files[:: max(1, len(self.files) // count)][:count]
+
+
+def measure(name: str, model: Path, root: Path, *, runs: int) -> None:
+    """All ways, `runs` rounds, recorded as one section."""
+    rates = Rates(model, root)
+    try:
+        ways: dict[str, Callable[[], Cost]] = {
+            "one after the other": rates.one_after_the_other,
+            "bare session": rates.bare_session,
+            "two threads, each doing everything": rates.everything_in_threads,
+            "read and decode alone": rates.read_and_decode,
+            "cached streams, whole model": rates.cached_whole,
+            "cold, in stages": rates.cold,
+            "cached streams, in stages": rates.cached_staged,
+            "cached streams, in stages, and eight ablations": rates.ablations,
+        }
+        values = results.interleaved(ways, runs)
+        results.record(f"rates {name} {root.name}", {"images": len(rates.files), "values": values})
+    finally:
+        rates.close()
