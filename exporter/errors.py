@@ -7,7 +7,8 @@
     ├── ImageError           one image gives no streams or no verdict; `reason` is bounded
     ├── BaselineError        a baseline file cannot be used; names the file and key
     ├── StorageError         history or evidence cannot be written or read; names the file
-    └── EvaluationError      an evaluation run gave no result; names model and dataset
+    ├── EvaluationError      an evaluation run gave no result; names model and dataset
+    └── MonitoringError      Prometheus or Alertmanager gives no answer; names the address
 
 Third-party errors are mapped onto these once, at the boundary, with `raise … from`.
 """
@@ -82,6 +83,10 @@ class StorageError(StarlightError):
 
 class EvaluationError(StarlightError):
     """An evaluation run gave no result; the text names model and dataset and says why."""
+
+
+class MonitoringError(StarlightError):
+    """Prometheus or Alertmanager gives no answer, or refuses a question; the text names the address."""
 
 
 def _rebuild_model_error(message: str, reason: ModelFailureReason) -> ModelError:

@@ -21,6 +21,9 @@ from exporter.evaluation import report
 from exporter.evaluation.baseline import read_baseline
 from exporter.evaluation.predictions import predictions_csv
 from exporter.evaluation.regression import baseline_regressions, check
+from mirror.document import render
+from mirror.files import write_document
+from mirror.reading import of_one_evaluation
 
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARD = ROOT / "docs" / "grok" / "performance_dashboard.md"
@@ -50,7 +53,8 @@ def main() -> int:
         if options.predictions is not None:
             report.save(options.predictions, predictions_csv(result.predictions))
         if options.update_dashboard:
-            report.save(DASHBOARD, report.dashboard_markdown(result.evaluation, checks))
+            reading = of_one_evaluation(result.evaluation, checks)
+            write_document(DASHBOARD, render(reading, stem=DASHBOARD.stem, now=result.evaluation.finished_at))
     except StarlightError as error:
         print(f"monitor_performance: {error}", file=sys.stderr)
         return 2

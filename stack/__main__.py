@@ -53,7 +53,8 @@ def main() -> int:
 def parse_arguments() -> argparse.Namespace:
     """The command line of scripts/up."""
     parser = argparse.ArgumentParser(
-        prog="scripts/up", description="Start exporter, Prometheus, Alertmanager and the notification log on loopback."
+        prog="scripts/up",
+        description="Start exporter, Prometheus, Alertmanager, notification log and markdown mirror on loopback.",
     )
     parser.add_argument("--check", action="store_true", help="exit 0 once the first result is in Prometheus, else 1")
     parser.add_argument("--dataset", type=Path, metavar="DIR", help="labelled images of your own instead of reference")
@@ -156,6 +157,19 @@ def parts(arguments: argparse.Namespace, ports: Ports) -> list[Part]:
             ),
             ready_url=f"http://{addresses['prometheus']}/-/ready",
             page_url=f"http://{addresses['prometheus']}",
+        ),
+        Part(
+            name="mirror",
+            command=(
+                sys.executable,
+                str(ROOT / "scripts" / "mirror_dashboard.py"),
+                f"--prometheus=http://{addresses['prometheus']}",
+                f"--alertmanager=http://{addresses['alertmanager']}",
+                f"--output={data / 'documents' / 'performance_dashboard.md'}",
+                "--watch=30s",
+            ),
+            ready_url=None,
+            page_url=str(data / "documents" / "performance_dashboard.md"),
         ),
     ]
 

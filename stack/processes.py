@@ -20,11 +20,14 @@ class StackError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One process of the stack: its command, where it answers once it is ready, and the page people open."""
+    """One process of the stack: its command, where it answers once it is ready, and the page or file people open.
+
+    Without a `ready_url` it serves nothing, and is ready as soon as it runs.
+    """
 
     name: str
     command: tuple[str, ...]
-    ready_url: str
+    ready_url: str | None
     page_url: str
 
 
@@ -55,7 +58,7 @@ class Supervisor:
             raise StackError(f"{part.name}: cannot run {part.command[0]}: {error.strerror}") from error
         self._running.append((part, process))
         deadline = time.monotonic() + timeout
-        while not answers(part.ready_url):
+        while part.ready_url is not None and not answers(part.ready_url):
             self.check()
             if time.monotonic() > deadline:
                 raise StackError(f"{part.name}: no answer at {part.ready_url} in {timeout:.0f} s; see {log_file}")

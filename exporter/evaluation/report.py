@@ -1,4 +1,4 @@
-"""One evaluation for people and pipelines: a terminal table, a markdown page, a JSON file. Nothing is computed here."""
+"""One evaluation for people and pipelines: a terminal table, a JSON file. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -103,42 +103,6 @@ def metrics_json(evaluation: Evaluation, checks: Sequence[Check]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def dashboard_markdown(evaluation: Evaluation, checks: Sequence[Check]) -> str:
-    """A page with the values of this one evaluation, and which evaluation that is."""
-    lines = [
-        "# Detector performance",
-        "",
-        f"Model `{_cell(evaluation.model)}` ({evaluation.role}) on dataset `{_cell(evaluation.dataset)}`, measured "
-        f"{_utc(evaluation.finished_at)}. Every number is of this one evaluation; intervals are exact 95 % intervals "
-        "(Clopper and Pearson), of latencies by order statistics.",
-    ]
-    section = ""
-    for row in rows(evaluation):
-        if row.section != section:
-            section = row.section
-            lines += ["", f"## {section}", "", "| | value | 95 % interval | n |", "|---|---:|---:|---:|"]
-        lines.append(f"| {_cell(row.name)} | {row.value} | {row.interval} | {row.images} |")
-    lines += ["", "## Regression checks", "", "| check | slice | outcome | detail |", "|---|---|---|---|"]
-    lines += [f"| {c.name} | {_cell(c.slice)} | {outcome(c)} | {_cell(c.detail)} |" for c in checks]
-    provenance = evaluation.provenance
-    lines += [
-        "",
-        "## Provenance",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| model file | `{_cell(evaluation.model_facts.file)}` |",
-        f"| model SHA-256 | `{provenance.model_sha256}` |",
-        f"| dataset fingerprint | `{provenance.dataset_fingerprint}` |",
-        f"| decision rule | {_cell(provenance.decision)} |",
-        f"| exporter | {provenance.exporter_version} |",
-        f"| onnxruntime, numpy, Pillow | {provenance.onnxruntime_version}, {provenance.numpy_version}, "
-        f"{provenance.pillow_version} |",
-        f"| seed | {provenance.seed} |",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def save(path: Path, text: str) -> None:
     """Write a whole file or nothing; StorageError names it."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -227,7 +191,3 @@ def _provenance(evaluation: Evaluation) -> str:
 
 def _utc(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -165,3 +165,25 @@ class Snapshot:
     def evaluations(self) -> tuple[Evaluation, ...]:
         """The last complete evaluation of every configured model and dataset that has one."""
         return tuple(run.evaluation for run in self.runs.values() if run.evaluation is not None)
+
+
+def snapshot_of(evaluation: Evaluation, checks: tuple[Check, ...]) -> Snapshot:
+    """What an exporter would show that had made this one evaluation and nothing else."""
+    provenance, facts = evaluation.provenance, evaluation.model_facts
+    model = ModelState(
+        name=evaluation.model,
+        role=evaluation.role,
+        file=facts.file,
+        decision=provenance.decision,
+        sha256=provenance.model_sha256,
+        size_bytes=facts.size_bytes,
+        modified_at=facts.modified_at,
+        loaded_at=facts.loaded_at,
+        file_sha256=provenance.model_sha256,
+    )
+    empty = Snapshot(
+        build=BuildInfo(provenance.exporter_version, "", "", provenance.onnxruntime_version),
+        config=ConfigReload(successful=True, success_at=evaluation.started_at),
+    )
+    with_names = empty.with_model(model).with_dataset(DatasetState(evaluation.dataset))
+    return with_names.with_run(evaluation.model, evaluation.dataset, RunState(evaluation=evaluation, checks=checks))

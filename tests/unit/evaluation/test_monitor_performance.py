@@ -86,7 +86,8 @@ def test_nothing_measured_is_exit_code_two(tmp_path: Path, model_path: Path) -> 
 
 def test_the_dashboard_page_is_of_this_evaluation(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
     # The page lies beside the scripts: a copy of them keeps the test out of the real one.
-    shutil.copytree(SCRIPT.parent.parent / "exporter", tmp_path / "exporter")
+    for package in ("exporter", "mirror"):
+        shutil.copytree(SCRIPT.parent.parent / package, tmp_path / package)
     (tmp_path / "scripts").mkdir()
     copied = shutil.copy(SCRIPT, tmp_path / "scripts")
     command = [sys.executable, str(copied), "--model", str(model_path), "--dataset", str(dataset_root)]
@@ -95,5 +96,6 @@ def test_the_dashboard_page_is_of_this_evaluation(tmp_path: Path, model_path: Pa
     )
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "docs" / "grok" / "performance_dashboard.md").read_text()
-    assert "| clean images |" in page
-    assert "| latency | not measured |" in page
+    assert "| False positive rate, clean images |" in page
+    assert "| p95 | Not measured |" in page
+    assert "Not measured: no Prometheus was asked." in page

@@ -15,7 +15,6 @@ from rich.table import Table
 from exporter.errors import StorageError
 from exporter.evaluation.regression import check
 from exporter.evaluation.report import (
-    dashboard_markdown,
     failed_checks_table,
     figures_table,
     metrics_json,
@@ -84,21 +83,6 @@ def test_metrics_json_is_the_stored_evaluation_and_its_checks() -> None:
     assert len(content["regression_checks"]) == len(checks)
     assert content["regression_checks"][0]["name"] == "fpr_baseline"
     assert content["clean"]["count"] == 3
-
-
-def test_the_page_holds_every_figure_check_and_provenance() -> None:
-    checks = check(evaluation(), BASELINE)
-    page = dashboard_markdown(evaluation(), checks)
-    for row in rows(evaluation()):
-        assert f"| {row.name} | {row.value} | {row.interval} | {row.images} |" in page
-    assert page.count("\n| fpr_") == 3
-    assert evaluation().provenance.model_sha256 in page
-    assert "measured 2026-09-21" in page
-
-
-def test_a_pipe_in_a_name_breaks_no_table() -> None:
-    page = dashboard_markdown(bare_evaluation(negatives={"a|b": proportion(0, 1)}), ())
-    assert "| negative a\\|b |" in page
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
