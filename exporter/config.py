@@ -231,9 +231,10 @@ class HistoryConfig(StrictModel):
 
 
 class EvidenceConfig(StrictModel):
-    """How many evaluations keep their predictions and thumbnails."""
+    """How many evaluations of a model and dataset keep their predictions and thumbnails, and how large all may be."""
 
     keep: Annotated[int, Field(ge=1, le=10_000)] = 50
+    max_bytes: Annotated[Size, Field(ge=1024 * 1024, le=2**44)] = 2 * 1024**3
 
 
 class AnalysesConfig(StrictModel):

@@ -31,7 +31,7 @@ from exporter.dataset.settings import CacheSettings
 from exporter.detector.compact import DIGEST_BYTES, CompactImage
 from exporter.detector.contract import CROP, FORMATS, STREAMS, ImageFormat
 
-LAYOUT: Final = 1
+LAYOUT: Final = 2
 """Raised whenever records, or what is kept of an image, change."""
 DECODER_VERSION: Final = f"{LAYOUT}-{exporter.__version__}-pillow{PIL.__version__}"
 
@@ -55,6 +55,9 @@ _RECORD: Final = np.dtype(
         ("width", "<u4"),
         ("height", "<u4"),
         ("format", "<u4"),
+        ("mode", "S16"),
+        ("exif_bytes", "<u8"),
+        ("tail_bytes", "<u8"),
         *((part, _PART) for part in _PARTS),
         ("features", "<f4", (12,)),
         ("digests", "u1", (len(STREAMS), DIGEST_BYTES)),
@@ -262,6 +265,9 @@ class _Segment:
             meta=meta.tobytes(),
             features=record["features"],
             digests=dict(zip(STREAMS, (bytes(digest) for digest in record["digests"]), strict=True)),
+            mode=record["mode"].decode("ascii"),
+            exif_bytes=int(record["exif_bytes"]),
+            tail_bytes=int(record["tail_bytes"]),
         )
 
     def _part(self, place: NDArray[Any]) -> NDArray[np.uint8] | None:
@@ -296,6 +302,8 @@ class _Writer:
         record["sha256"] = np.frombuffer(key, np.uint8)
         record["width"], record["height"] = image.width, image.height
         record["format"] = _FORMATS.index(image.image_format)
+        record["mode"] = image.mode.encode("ascii")
+        record["exif_bytes"], record["tail_bytes"] = image.exif_bytes, image.tail_bytes
         before = self.bytes
         parts = {"rgb": image.rgb, "alpha": image.alpha, "luma": image.luma_bits}
         streams = {"rgb": "pixel", "alpha": "alpha", "luma": "palette_lsb"}

@@ -27,6 +27,7 @@ class LabelledFile:
 
     `method` is set for labelled stego files, `category` for negatives; `image_format` is the decoder's and None where
     the header cannot be read; `sha256` is empty where the bytes cannot be read. With a `problem` it is not measured.
+    `bit_order` and `payload_bytes` are what a stego file's sidecar tells of its payload.
     """
 
     path: str
@@ -37,6 +38,8 @@ class LabelledFile:
     size_bytes: int
     sha256: str
     problem: FileProblem | None
+    bit_order: str | None = None
+    payload_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -35,6 +35,8 @@ from exporter.errors import DatasetError, NotMeasuredReason
 # Pillow warns about large headers through the process-wide warnings machinery, which threads cannot filter apart.
 # Sizes are checked where pixels are decoded; here only headers are read.
 Image.MAX_IMAGE_PIXELS = None
+
+BIT_ORDERS = ("lsb-first", "msb-first")
 
 FOLDERS: dict[str, FileClass] = {"clean": "clean", "stego": "stego", "negatives": "negative"}
 
@@ -156,7 +158,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _label(found: _Found) -> LabelledFile:
     """One file's label, format and hash; every failure becomes the file's problem."""
     shown = printable_path(found.path)
-    method, category, label_problem = _labels(found, shown)
+    labels = _labels(found, shown)
     size, digest, header, problem = 0, "", None, found.problem
     if problem is None and shown != found.path:
         problem = "its name is not UTF-8"
@@ -165,8 +167,18 @@ def _label(found: _Found) -> LabelledFile:
             size, digest, header, problem = _read(found.root / found.path)
         except OSError as error:
             problem = f"cannot be read: {error.strerror or error}"
-    file_problem = _problem(shown, "unreadable", problem) if problem is not None else label_problem
-    return LabelledFile(shown, found.file_class, method, category, header, size, digest, file_problem)
+    return LabelledFile(
+        path=shown,
+        file_class=found.file_class,
+        method=labels.method,
+        category=labels.category,
+        image_format=header,
+        size_bytes=size,
+        sha256=digest,
+        problem=_problem(shown, "unreadable", problem) if problem is not None else labels.problem,
+        bit_order=labels.bit_order,
+        payload_bytes=labels.payload_bytes,
+    )
 
 
 def printable_path(path: str) -> str:
@@ -204,37 +216,47 @@ def _header_format(file: BinaryIO) -> ImageFormat | None:
         return None
 
 
-def _labels(found: _Found, shown: str) -> tuple[Method | None, str | None, FileProblem | None]:
-    """Method and category of a file, or why it has none."""
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What folder, name and sidecar tell of a file, or why they do not."""
+
+    method: Method | None = None
+    category: str | None = None
+    bit_order: str | None = None
+    payload_bytes: int | None = None
+    problem: FileProblem | None = None
+
+
+def _labels(found: _Found, shown: str) -> _Labels:
     folders = found.path.split("/")[1:-1]
     match found.file_class:
         case "clean":
-            return None, None, None
+            return _Labels()
         case "negative":
             if folders:
-                return None, printable_path(folders[0]), None
-            return None, None, _problem(shown, "unlabelled", "is in no category's folder below negatives/")
+                return _Labels(category=printable_path(folders[0]))
+            return _Labels(problem=_problem(shown, "unlabelled", "is in no category's folder below negatives/"))
         case "stego":
             try:
-                method = _sidecar_method(found.root / f"{found.path}.json")
+                sidecar = _sidecar(found.root / f"{found.path}.json")
             except _SidecarError as error:
-                return None, None, _problem(f"{shown}.json", "unlabelled", str(error))
-            method = method or _folder_method(folders) or _name_method(PurePosixPath(found.path))
+                return _Labels(problem=_problem(f"{shown}.json", "unlabelled", str(error)))
+            method = sidecar.method or _folder_method(folders) or _name_method(PurePosixPath(found.path))
             if method is None:
                 text = "is a stego file whose method neither sidecar nor folder nor name tells"
-                return None, None, _problem(shown, "unlabelled", text)
-            return method, None, None
+                return replace(sidecar, problem=_problem(shown, "unlabelled", text))
+            return replace(sidecar, method=method)
 
 
 class _SidecarError(Exception):
     """A sidecar is there but tells nothing; the text says why."""
 
 
-def _sidecar_method(path: Path) -> Method | None:
-    """The method a sidecar names, None where there is no sidecar or it says nothing about the embedding."""
+def _sidecar(path: Path) -> _Labels:
+    """What a sidecar tells: method, bit order, payload length; each None where there is no sidecar or it is silent."""
     try:
         if not path.exists():
-            return None
+            return _Labels()
         if not path.is_file() or path.stat().st_size > _LARGEST_SIDECAR:
             raise _SidecarError("is not a sidecar")
         content = json.loads(path.read_bytes())
@@ -245,13 +267,17 @@ def _sidecar_method(path: Path) -> Method | None:
     embedding = content.get("embedding") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(embedding, dict | None):
         raise _SidecarError("sidecar must be an object with an object `embedding`")
-    technique = embedding.get("technique") if embedding is not None else None
-    if technique is None:
-        return None
+    technique = None if embedding is None else embedding.get("technique")
     method = TECHNIQUES.get(technique.lower()) if isinstance(technique, str) else None
-    if method is None:
+    if technique is not None and method is None:
         raise _SidecarError(f"sidecar names an unknown technique: {str(technique)[:40]!r}")
-    return method
+    order, payload = None if embedding is None else embedding.get("bit_order"), content.get("payload_bytes")
+    return _Labels(
+        method=method,
+        # Facts for people, not labels: what is not of the expected form is left out, and the file stays measured.
+        bit_order=order if order in BIT_ORDERS else None,
+        payload_bytes=payload if type(payload) is int and 0 <= payload < 2**63 else None,
+    )
 
 
 def _folder_method(folders: list[str]) -> Method | None:

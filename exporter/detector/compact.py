@@ -42,8 +42,9 @@ class CompactImage:
 
     `rgb`: (3, 256, 256) bytes; `alpha`: (256, 256) bytes or None; `luma_bits`: 8,192 bytes, the packed lowest bits of
     (256, 256), or None; `features`: the streams `format` and `content`, 12 float32. `digests` names the content of each
-    stream: where two are equal the tensors are, and ZEROS means zeros. `replaced` are streams that are not the
-    picture's own: zeros (None), a given tensor, or those of another image.
+    stream: where two are equal the tensors are, and ZEROS means zeros. `mode`, `exif_bytes` and `tail_bytes` are those
+    of DecodedImage: for people, not for a stream. `replaced` are streams that are not the picture's own: zeros (None),
+    a given tensor, or those of another image.
     """
 
     image_format: ImageFormat
@@ -56,6 +57,9 @@ class CompactImage:
     meta: bytes
     features: Tensor
     digests: Mapping[Stream, bytes]
+    mode: str = ""
+    exif_bytes: int = 0
+    tail_bytes: int = 0
     replaced: Mapping[Stream, Tensor | CompactImage | None] = field(default_factory=dict)
 
     def without(self, stream: Stream) -> CompactImage:
@@ -115,7 +119,7 @@ def compact(decoded: DecodedImage) -> CompactImage:
         (0.0, 0.0, 0.0) if decoded.alpha is None else packed_statistics(np.packbits(low_bits(decoded.alpha)))
     )
     features = np.array((*format_features(decoded), *packed_statistics(rgb_bits), *alpha_statistics), dtype=np.float32)
-    return with_digests(
+    image = with_digests(
         image_format=decoded.image_format,
         width=decoded.width,
         height=decoded.height,
@@ -127,6 +131,7 @@ def compact(decoded: DecodedImage) -> CompactImage:
         features=features,
         rgb_bits=rgb_bits,
     )
+    return replace(image, mode=decoded.mode, exif_bytes=decoded.exif_bytes, tail_bytes=decoded.tail_bytes)
 
 
 def with_digests(

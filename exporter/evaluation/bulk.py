@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 from time import perf_counter
 from typing import Final
 
@@ -18,7 +19,7 @@ from exporter.detector.decision import DecisionRule
 from exporter.detector.model import Score
 from exporter.detector.staged import HEAD_BATCH, Scorer
 from exporter.errors import EvaluationError, ImageError, StarlightError
-from exporter.evaluation.evaluation import Prediction
+from exporter.evaluation.evaluation import FileFacts, Prediction
 from exporter.evaluation.reading import ImageSource
 
 Progress = Callable[[int, int], None]
@@ -43,16 +44,17 @@ class BulkPass:
         ready: list[tuple[int, CompactImage, float]] = []
         for index, file in enumerate(files):
             start = perf_counter()
-            image = self._image(file)
-            if isinstance(image, ImageError):
-                results[index] = _not_measured(file, image)
+            found = self._image(file)
+            if isinstance(found, ImageError):
+                results[index] = _not_measured(file, found)
             else:
-                ready.append((index, image, perf_counter() - start))
+                ready.append((index, found, perf_counter() - start))
         start = perf_counter()
         scores = self._scores([image for _, image, _ in ready], [files[index] for index, _, _ in ready])
         share = (perf_counter() - start) / max(1, len(ready))
-        for (index, _, seconds), score in zip(ready, scores, strict=True):
-            results[index] = self._prediction(files[index], score, seconds + share)
+        for (index, image, seconds), score in zip(ready, scores, strict=True):
+            prediction = self._prediction(files[index], score, seconds + share)
+            results[index] = replace(prediction, facts=_facts(files[index], image))
         return [result for result in results if result is not None]
 
     def _image(self, file: LabelledFile) -> CompactImage | ImageError:
@@ -153,6 +155,19 @@ class _Run:
         return tuple(result for result in self._results if result is not None)
 
 
+def _facts(file: LabelledFile, image: CompactImage) -> FileFacts:
+    return FileFacts(
+        size_bytes=file.size_bytes,
+        width=image.width,
+        height=image.height,
+        mode=image.mode,
+        exif_bytes=image.exif_bytes,
+        tail_bytes=image.tail_bytes,
+        bit_order=file.bit_order,
+        payload_bytes=file.payload_bytes,
+    )
+
+
 def _not_measured(file: LabelledFile, error: ImageError) -> Prediction:
     return Prediction(
         path=file.path,
@@ -167,4 +182,5 @@ def _not_measured(file: LabelledFile, error: ImageError) -> Prediction:
         not_measured=error.reason,
         detail=str(error),
         seconds=None,
+        facts=FileFacts(size_bytes=file.size_bytes, bit_order=file.bit_order, payload_bytes=file.payload_bytes),
     )

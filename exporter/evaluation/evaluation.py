@@ -177,6 +177,24 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
+class FileFacts:
+    """What a file is, apart from what the model says of it; None where it was not decoded or its sidecar is silent.
+
+    `mode` is the decoder's; `exif_bytes` and `tail_bytes` are the lengths before anything is cut; `bit_order` and
+    `payload_bytes` are told by the sidecar of a stego file.
+    """
+
+    size_bytes: int | None = None
+    width: int | None = None
+    height: int | None = None
+    mode: str | None = None
+    exif_bytes: int | None = None
+    tail_bytes: int | None = None
+    bit_order: str | None = None
+    payload_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What the model said of one file; `probability` and the verdict are None where not measured."""
 
@@ -192,6 +210,7 @@ class Prediction:
     not_measured: NotMeasuredReason | None
     detail: str
     seconds: float | None
+    facts: FileFacts = FileFacts()
 
 
 @dataclass(frozen=True, slots=True)

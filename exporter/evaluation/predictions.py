@@ -16,7 +16,7 @@ from typing import TypeVar, get_args
 from exporter.dataset.dataset import FILE_CLASSES
 from exporter.detector.contract import METHODS, ImageFormat
 from exporter.errors import NOT_MEASURED_REASONS, StorageError
-from exporter.evaluation.evaluation import Prediction
+from exporter.evaluation.evaluation import FileFacts, Prediction
 
 COLUMNS: tuple[str, ...] = (
     "path",
@@ -31,6 +31,14 @@ COLUMNS: tuple[str, ...] = (
     "detail",
     "seconds",
     "sha256",
+    "size_bytes",
+    "width",
+    "height",
+    "mode",
+    "exif_bytes",
+    "tail_bytes",
+    "bit_order",
+    "payload_bytes",
 )
 _Name = TypeVar("_Name", bound=str)
 
@@ -65,6 +73,20 @@ def _cells(entry: Prediction) -> tuple[str, ...]:
         entry.detail,
         "" if entry.seconds is None else repr(float(entry.seconds)),
         entry.sha256,
+        *("" if value is None else str(value) for value in _facts(entry.facts)),
+    )
+
+
+def _facts(facts: FileFacts) -> tuple[int | str | None, ...]:
+    return (
+        facts.size_bytes,
+        facts.width,
+        facts.height,
+        facts.mode,
+        facts.exif_bytes,
+        facts.tail_bytes,
+        facts.bit_order,
+        facts.payload_bytes,
     )
 
 
@@ -109,6 +131,16 @@ def _prediction(row: Sequence[str], where: str) -> Prediction:
         not_measured=_one_of(cells["not_measured"], NOT_MEASURED_REASONS, "not_measured", where),
         detail=cells["detail"],
         seconds=_number(cells["seconds"], "seconds", where),
+        facts=FileFacts(
+            size_bytes=_whole(cells["size_bytes"], "size_bytes", where),
+            width=_whole(cells["width"], "width", where),
+            height=_whole(cells["height"], "height", where),
+            mode=cells["mode"] or None,
+            exif_bytes=_whole(cells["exif_bytes"], "exif_bytes", where),
+            tail_bytes=_whole(cells["tail_bytes"], "tail_bytes", where),
+            bit_order=cells["bit_order"] or None,
+            payload_bytes=_whole(cells["payload_bytes"], "payload_bytes", where),
+        ),
     )
 
 
@@ -131,3 +163,11 @@ def _number(cell: str, column: str, where: str) -> float | None:
     if not math.isfinite(value):
         raise StorageError(f"{where}: {column}: {cell[:40]!r} is not a number")
     return value
+
+
+def _whole(cell: str, column: str, where: str) -> int | None:
+    if not cell:
+        return None
+    if not (cell.isascii() and cell.isdecimal()):
+        raise StorageError(f"{where}: {column}: {cell[:40]!r} is not a whole number")
+    return int(cell)

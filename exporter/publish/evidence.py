@@ -1,109 +1,119 @@
-"""The evidence behind an evaluation: its predictions, file by file, in `evaluations/<id>/`, a bounded number of them.
+"""The evidence behind evaluations: each one's predictions in `evaluations/<id>/`, bounded by count and bytes.
 
-Each folder holds `evaluation.json` and `predictions.csv`; whoever makes pages may put more beside them. A folder
-appears whole or not at all.
+A folder holds `evaluation.json`, `predictions.sqlite`, `checks.json` and thumbnails, and appears whole or not at all.
 """
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import re
 import shutil
+import sqlite3
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from exporter.errors import StorageError
 from exporter.evaluation.evaluation import Evaluation, Prediction
-from exporter.evaluation.predictions import read_predictions, write_predictions
+from exporter.evaluation.regression import Check
 from exporter.evaluation.serialise import from_json, to_json
+from exporter.publish.prediction_store import PredictionStore, write_store
+from exporter.publish.retention import Entry, newest_first, removal_order, too_many
 
 _log = structlog.get_logger(__name__)
 
 DEFAULT_KEEP: Final = 50
 """Evaluations kept for each model and dataset."""
+DEFAULT_MAX_BYTES: Final = 2 * 1024**3
+"""All evidence together."""
 
 EVALUATION_FILE: Final = "evaluation.json"
-PREDICTIONS_FILE: Final = "predictions.csv"
+PREDICTIONS_FILE: Final = "predictions.sqlite"
+CHECKS_FILE: Final = "checks.json"
+THUMBNAILS: Final = "thumbnails"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _PARTIAL: Final = ".partial-"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A stored evaluation, as far as lists need it; `finished_at` is UTC seconds."""
-
-    id: str
-    model: str
-    dataset: str
-    dataset_fingerprint: str
-    model_sha256: str
-    decision: str
-    finished_at: float
+_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 class Evidence:
     """The stored evaluations under one folder; only ids that are there lead anywhere, whatever is asked for."""
 
-    def __init__(self, root: Path, *, keep: int = DEFAULT_KEEP) -> None:
+    def __init__(self, root: Path, *, keep: int = DEFAULT_KEEP, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self._root = root / "evaluations"
         self._keep = keep
-        self._mutex = threading.Lock()
+        self._max_bytes = max_bytes
+        # Apart: a page that lists what is there must not wait for fifty thousand rows to be written.
+        self._writing = threading.Lock()
+        self._listing = threading.Lock()
         self._known: dict[str, Entry | None] = {}
 
-    def store(self, evaluation: Evaluation, predictions: Sequence[Prediction]) -> Path:
-        """Keeps one evaluation and returns its folder; the oldest of the same model and dataset make room.
+    def store(
+        self,
+        evaluation: Evaluation,
+        predictions: Sequence[Prediction],
+        *,
+        checks: Sequence[Check] = (),
+        thumbnails: Path | None = None,
+    ) -> Path:
+        """Keeps one evaluation and returns its folder; older ones make room, also where the disk is full.
 
         StorageError names what could not be written; then nothing of this evaluation stays behind.
         """
         if not _ID.fullmatch(evaluation.id):
             raise StorageError(f"{self._root}: {evaluation.id!r} cannot be the name of a folder")
-        folder = self._root / evaluation.id
-        partial = self._root / f"{_PARTIAL}{evaluation.id}"
-        with self._mutex:
-            try:
-                self._root.mkdir(parents=True, exist_ok=True)
-                self._remove_partial()
-                partial.mkdir()
-                (partial / EVALUATION_FILE).write_text(to_json(evaluation) + "\n", encoding="utf-8")
-                write_predictions(partial / PREDICTIONS_FILE, predictions)
-                for written in (partial / EVALUATION_FILE, partial / PREDICTIONS_FILE, partial):
-                    _sync(written)
-                partial.rename(folder)
-                _sync(self._root)
-            except (OSError, ValueError) as error:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise StorageError(
-                    f"{folder}: cannot be written: {getattr(error, 'strerror', None) or error}"
-                ) from error
-            self._prune(evaluation.model, evaluation.dataset)
+        with self._writing:
+            while True:
+                try:
+                    folder = self._write(evaluation, predictions, checks, thumbnails)
+                    break
+                except (OSError, ValueError, sqlite3.Error) as error:
+                    if is_full(error) and self._remove_next():
+                        continue
+                    reason = getattr(error, "strerror", None) or error
+                    raise StorageError(f"{self._root / evaluation.id}: cannot be written: {reason}") from error
+            self._prune(evaluation.id)
         return folder
+
+    def make_room(self) -> bool:
+        """Remove the evaluation that is missed least, for a result that found the disk full; False if none is left."""
+        with self._writing:
+            return self._remove_next()
 
     def entries(self, model: str | None = None, dataset: str | None = None) -> list[Entry]:
         """What is stored, newest first, of one model or dataset if asked for."""
-        with self._mutex:
+        with self._listing:
             return self._entries(model, dataset)
 
     def find(self, evaluation_id: str) -> Entry | None:
         """The entry of this id; None for anything that is not the id of a stored evaluation."""
-        with self._mutex:
-            return next((entry for entry in self._entries(None, None) if entry.id == evaluation_id), None)
+        return next((entry for entry in self.entries() if entry.id == evaluation_id), None)
 
     def previous(self, entry: Entry) -> Entry | None:
-        """The newest earlier evaluation of the same model on the same content of the same dataset."""
-        for other in self.entries(entry.model, entry.dataset):
-            if other.finished_at < entry.finished_at and other.dataset_fingerprint == entry.dataset_fingerprint:
-                return other
-        return None
+        """What to compare with: the newest earlier evaluation of the same model name on the same images.
+
+        One by another model file or decision rule goes before a mere repetition.
+        """
+        earlier = [
+            other
+            for other in self.entries(entry.model, entry.dataset)
+            if other.finished_at < entry.finished_at and other.dataset_fingerprint == entry.dataset_fingerprint
+        ]
+        now = (entry.model_sha256, entry.decision)
+        return next(
+            (other for other in earlier if (other.model_sha256, other.decision) != now), next(iter(earlier), None)
+        )
 
     def predecessor(self, entry: Entry) -> Entry | None:
-        """The newest earlier evaluation of another file under the same model's name, on the same content."""
+        """The newest earlier evaluation of another file under the same model's name and rule, on the same content."""
         for other in self.entries(entry.model, entry.dataset):
             if (
                 other.finished_at < entry.finished_at
@@ -122,11 +132,54 @@ class Evidence:
         """The stored Evaluation; StorageError if it has vanished or is damaged."""
         return _read_evaluation(self.folder(entry) / EVALUATION_FILE)
 
-    def predictions(self, entry: Entry) -> tuple[Prediction, ...]:
-        """The stored predictions; StorageError if they have vanished or are damaged."""
-        return read_predictions(self.folder(entry) / PREDICTIONS_FILE)
+    def checks(self, entry: Entry) -> tuple[Check, ...]:
+        """The regression checks as they stood when it was stored; StorageError as above."""
+        return _read_checks(self.folder(entry) / CHECKS_FILE)
 
-    def _entries(self, model: str | None, dataset: str | None) -> list[Entry]:
+    def predictions(self, entry: Entry) -> tuple[Prediction, ...]:
+        """All stored predictions; StorageError if they have vanished or are damaged."""
+        return self.open(entry).all()
+
+    def open(self, entry: Entry, *, before: Entry | None = None) -> PredictionStore:
+        """The stored predictions, to be read a page at a time, and those to compare them with."""
+        return PredictionStore(
+            self.folder(entry) / PREDICTIONS_FILE,
+            before=None if before is None else self.folder(before) / PREDICTIONS_FILE,
+        )
+
+    def thumbnail(self, entry: Entry, name: str) -> Path | None:
+        """A thumbnail that was drawn during the evaluation; `name` is one of `dataset.names.thumbnail_name`."""
+        file = self.folder(entry) / THUMBNAILS / name
+        return file if file.is_file() else None
+
+    def _write(
+        self,
+        evaluation: Evaluation,
+        predictions: Sequence[Prediction],
+        checks: Sequence[Check],
+        thumbnails: Path | None,
+    ) -> Path:
+        folder = self._root / evaluation.id
+        partial = self._root / f"{_PARTIAL}{evaluation.id}"
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._remove_partial()
+        try:
+            partial.mkdir()
+            (partial / EVALUATION_FILE).write_text(to_json(evaluation) + "\n", encoding="utf-8")
+            (partial / CHECKS_FILE).write_text(json.dumps([asdict(one) for one in checks]) + "\n", encoding="utf-8")
+            write_store(partial / PREDICTIONS_FILE, predictions)
+            for written in (*sorted(partial.iterdir()), partial):
+                _sync(written)
+            if thumbnails is not None:
+                shutil.copytree(thumbnails, partial / THUMBNAILS)
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        _sync(self._root)
+        return folder
+
+    def _entries(self, model: str | None = None, dataset: str | None = None) -> list[Entry]:
         try:
             names = sorted(
                 item.name
@@ -139,37 +192,57 @@ class Evidence:
             raise StorageError(f"{self._root}: cannot be read: {error.strerror or error}") from error
         # A stored evaluation never changes, so each file is read once; folders that are gone are forgotten.
         self._known = {name: self._known[name] if name in self._known else self._entry(name) for name in names}
-        found = [
+        return newest_first(
             entry
             for entry in self._known.values()
             if entry is not None and model in (None, entry.model) and dataset in (None, entry.dataset)
-        ]
-        return sorted(found, key=lambda entry: (entry.finished_at, entry.id), reverse=True)
+        )
 
     def _entry(self, name: str) -> Entry | None:
+        folder = self._root / name
         try:
-            evaluation = _read_evaluation(self._root / name / EVALUATION_FILE)
+            evaluation = _read_evaluation(folder / EVALUATION_FILE)
+            checks = _read_checks(folder / CHECKS_FILE)
         except StorageError as error:
             _log.warning("damaged evidence skipped", reason=str(error))
             return None
-        made_with = evaluation.provenance
         return Entry(
             id=name,
             model=evaluation.model,
             dataset=evaluation.dataset,
-            dataset_fingerprint=made_with.dataset_fingerprint,
-            model_sha256=made_with.model_sha256,
-            decision=made_with.decision,
+            dataset_fingerprint=evaluation.provenance.dataset_fingerprint,
+            model_sha256=evaluation.provenance.model_sha256,
+            decision=evaluation.provenance.decision,
             finished_at=evaluation.finished_at,
+            clean=evaluation.clean,
+            stego=evaluation.stego,
+            failed_checks=sum(check.passed is False and check.severity != "info" for check in checks),
         )
 
-    def _prune(self, model: str, dataset: str) -> None:
-        for entry in self._entries(model, dataset)[self._keep :]:
-            # Room that could not be made is no reason to lose the result that was just stored.
-            try:
-                shutil.rmtree(self._root / entry.id)
-            except OSError as error:
-                _log.warning("old evidence cannot be removed", folder=str(self._root / entry.id), reason=str(error))
+    def _prune(self, just_stored: str) -> None:
+        entries = self.entries()
+        for entry in too_many(entries, self._keep):
+            self._remove(entry)
+        left = {entry.id: _bytes_of(self._root / entry.id) for entry in self.entries()}
+        total = sum(left.values())
+        for entry in removal_order(entries):
+            if total <= self._max_bytes:
+                return
+            if entry.id in left and entry.id != just_stored and self._remove(entry):
+                total -= left[entry.id]
+
+    def _remove_next(self) -> bool:
+        return any(self._remove(entry) for entry in removal_order(self.entries()))
+
+    def _remove(self, entry: Entry) -> bool:
+        # Room that could not be made is no reason to lose the result that was just stored.
+        try:
+            shutil.rmtree(self._root / entry.id)
+        except OSError as error:
+            _log.warning("old evidence cannot be removed", folder=str(self._root / entry.id), reason=str(error))
+            return False
+        _log.info("old evidence removed", evaluation=entry.id, model=entry.model, dataset=entry.dataset)
+        return True
 
     def _remove_partial(self) -> None:
         """What a crash in the middle of `store` left behind."""
@@ -178,12 +251,44 @@ class Evidence:
                 shutil.rmtree(item)
 
 
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, says that a disk or a quota is full."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    if isinstance(error, shutil.Error):
+        # copytree gathers (source, target, text) of every file that failed.
+        return any(os.strerror(number) in str(error) for number in _FULL)
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return error is not None and is_full(error.__cause__)
+
+
 def _read_evaluation(path: Path) -> Evaluation:
+    return from_json(_read_text(path))
+
+
+def _read_checks(path: Path) -> tuple[Check, ...]:
+    text = _read_text(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        entries: list[dict[str, Any]] = json.loads(text)
+        return tuple(Check(**entry) for entry in entries)
+    except (ValueError, TypeError) as error:
+        raise StorageError(f"{path}: damaged: {error}") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    return from_json(text)
+
+
+def _bytes_of(folder: Path) -> int:
+    total = 0
+    with suppress(OSError):
+        for item in folder.rglob("*"):
+            total += item.stat().st_size
+    return total
 
 
 def _sync(path: Path) -> None:

@@ -21,7 +21,7 @@ from exporter.evaluation.baseline import Baseline, read_baseline
 from exporter.evaluation.evaluation import Evaluation, RunResult
 from exporter.evaluation.regression import check
 from exporter.evaluation.request import RunLimits, RunRequest, available_cores
-from exporter.publish.evidence import Evidence
+from exporter.publish.evidence import Evidence, is_full
 from exporter.publish.history import History, still_holds
 from exporter.publish.snapshot import (
     BuildInfo,
@@ -37,7 +37,7 @@ from exporter.service import worker
 from exporter.service.analyses import Analyses, made_alike
 from exporter.service.comparing import comparisons
 from exporter.service.pace import Pace
-from exporter.service.runner import Ended, Runner, keep_thumbnails
+from exporter.service.runner import Ended, Runner
 from exporter.service.scheduler import Scheduler, interval_seconds
 from exporter.service.state import RunRecord, State
 from exporter.service.watcher import Watcher
@@ -412,14 +412,13 @@ class Application:
     def _keep(self, run: Ended, result: RunResult) -> None:
         with self._storing:
             try:
-                self.history.append(result.evaluation)
+                self._append(result.evaluation)
             except StorageError as error:
                 self._storage_failed("history", error)
             try:
-                folder = self.evidence.store(result.evaluation, result.predictions)
-                if run.thumbnails is not None:
-                    keep_thumbnails(run.thumbnails, folder)
-            except (StorageError, OSError) as error:
+                checks = check(result.evaluation, self._baseline)
+                self.evidence.store(result.evaluation, result.predictions, checks=checks, thumbnails=run.thumbnails)
+            except StorageError as error:
                 self._storage_failed("evidence", error)
 
     def _compare(self, dataset: str) -> None:
@@ -435,6 +434,17 @@ class Application:
             return old
 
         self.state.update(change)
+
+    def _append(self, evaluation: Evaluation) -> None:
+        """A line of history; where the disk is full, old evidence goes before a new result is lost."""
+        stored = False
+        while not stored:
+            try:
+                self.history.append(evaluation)
+                stored = True
+            except StorageError as error:
+                if not is_full(error) or not self.evidence.make_room():
+                    raise
 
     def _load_failed(self, name: str, reason: ModelFailureReason, text: str) -> None:
         _log.error("model not loaded", model=name, reason=reason, detail=text)
@@ -543,7 +553,7 @@ def _history(config: Config) -> History:
 
 
 def _evidence(config: Config) -> Evidence:
-    return Evidence(config.paths.results, keep=config.evidence.keep)
+    return Evidence(config.paths.results, keep=config.evidence.keep, max_bytes=config.evidence.max_bytes)
 
 
 def _meaning(config: Config, pair: Pair) -> object:

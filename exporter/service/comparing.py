@@ -10,7 +10,8 @@ import structlog
 from exporter.errors import ComparisonError, StorageError
 from exporter.evaluation.comparison import Comparison, compare
 from exporter.evaluation.evaluation import Prediction
-from exporter.publish.evidence import Entry, Evidence
+from exporter.publish.evidence import Evidence
+from exporter.publish.retention import Entry
 from exporter.publish.snapshot import Pair, Snapshot
 
 PREVIOUS: Final = "previous"

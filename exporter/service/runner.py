@@ -301,8 +301,3 @@ def read_progress(file: Path) -> float | None:
         state = json.loads(file.read_text())
         return min(1.0, float(state["done"]) / float(state["total"]))
     return None
-
-
-def keep_thumbnails(source: Path, folder: Path) -> None:
-    """Move a run's thumbnails beside its predictions; OSError where the disk does not play along."""
-    shutil.copytree(source, folder / "thumbnails")

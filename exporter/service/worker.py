@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
-from exporter.evaluation.evaluation import RunResult
+from exporter.dataset.drawing import Drawing
+from exporter.evaluation.evaluation import Prediction, RunResult
 from exporter.evaluation.request import RunRequest
 from exporter.evaluation.stream_effects import AblationStudy
 
 NICENESS = 5
-THUMBNAILS = 60
+THUMBNAILS = 120
+"""Kept with an evaluation, so that its mistakes can be seen when the files are gone; others are drawn on request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +34,12 @@ def start_worker() -> None:
 def evaluate(work: Work) -> RunResult:
     """Run one evaluation and draw the first misclassified files; raises what `evaluation.run.evaluate` raises."""
     # Late: the ONNX runtime and the decoders belong into this process, not into the one that serves scrapes.
-    from exporter.dataset.thumbnails import write_thumbnails
+    from exporter.dataset.pictures import write_thumbnails
     from exporter.evaluation.comparison import misclassified
     from exporter.evaluation.run import evaluate as run
 
     result = run(work.request)
-    wrong = [prediction.path for prediction in misclassified(result.predictions)]
+    wrong = _over_all_slices(misclassified(result.predictions))
     try:
         write_thumbnails(work.request.dataset_root, wrong[:THUMBNAILS], work.thumbnails)
     except OSError as error:
@@ -49,6 +53,28 @@ def ablate(request: RunRequest) -> AblationStudy:
     from exporter.evaluation.study import study
 
     return study(request)
+
+
+def _over_all_slices(predictions: Sequence[Prediction]) -> list[str]:
+    """Paths, one of each kind of file in turn, so that every filter of the pages finds some."""
+    kinds: dict[tuple[str | None, ...], list[str]] = {}
+    for one in predictions:
+        kinds.setdefault((one.file_class, one.method, one.category, one.image_format), []).append(one.path)
+    return [path for turn in zip_longest(*kinds.values()) for path in turn if path is not None]
+
+
+def draw(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: int) -> Drawing:
+    """The streams of an evaluated file; ImageError where it cannot be shown."""
+    from exporter.dataset import pictures
+
+    return pictures.draw(pictures.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels)
+
+
+def thumbnail(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: int) -> bytes:
+    """A small PNG of an evaluated file; ImageError where it cannot be shown."""
+    from exporter.dataset import pictures
+
+    return pictures.thumbnail(pictures.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels)
 
 
 def fingerprint(name: str, root: Path) -> str:

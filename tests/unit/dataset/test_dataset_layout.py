@@ -87,6 +87,28 @@ def test_a_sidecar_that_names_no_technique_leaves_it_to_folder_and_name(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("order", "payload", "expected"),
+    [
+        ("msb-first", 17, ("msb-first", 17)),
+        ("lsb-first", 0, ("lsb-first", 0)),
+        (None, None, (None, None)),
+        ("<b>", "17", (None, None)),
+        (["lsb-first"], True, (None, None)),
+        ("middle", 2**70, (None, None)),
+    ],
+)
+def test_a_sidecar_tells_of_the_payload(
+    tmp_path: Path, order: object, payload: object, expected: tuple[str | None, int | None]
+) -> None:
+    put(tmp_path, "stego/x_lsb_1.png")
+    content = {"embedding": {"technique": "lsb.rgb", "bit_order": order}, "payload_bytes": payload}
+    sidecar(tmp_path, "stego/x_lsb_1.png", content)
+    file = scan(tmp_path)["stego/x_lsb_1.png"]
+    assert file.problem is None
+    assert (file.bit_order, file.payload_bytes) == expected
+
+
+@pytest.mark.parametrize(
     ("content", "text"),
     [
         (b"{", "sidecar is not JSON"),

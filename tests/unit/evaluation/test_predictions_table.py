@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.errors import StorageError
+from exporter.evaluation.evaluation import FileFacts
 from exporter.evaluation.predictions import COLUMNS, predictions_csv, read_predictions, write_predictions
 from support.results import predicted
 
@@ -20,6 +21,10 @@ ENTRIES = (
     predicted("stego/lsb/hidden_lsb_0001.bmp", "stego", 1.0, method="lsb", image_format="bmp", says=None),
     predicted("negatives/patterns/ü.png", "negative", 0.5, category="patterns", says="eoi"),
     predicted("clean/broken\nname.jpg", probability=None, missing="too_large"),
+    replace(
+        predicted("stego/eoi/hidden_eoi_0002.png", "stego", 0.9, method="eoi"),
+        facts=FileFacts(123_456, 640, 480, "RGBA", 0, 99, "msb-first", 17),
+    ),
 )
 
 
@@ -44,8 +49,8 @@ def test_numbers_and_names_read_back_equal(
 def test_the_table_is_what_any_csv_reader_sees() -> None:
     rows = list(csv.DictReader(predictions_csv(ENTRIES).splitlines(keepends=True)))
     assert tuple(rows[0]) == COLUMNS
-    assert [row["label"] for row in rows] == ["clean", "clean", "stego", "negative", "clean"]
-    assert [row["verdict"] for row in rows] == ["clean", "clean", "stego", "clean", ""]
+    assert [row["label"] for row in rows] == ["clean", "clean", "stego", "negative", "clean", "stego"]
+    assert [row["verdict"] for row in rows] == ["clean", "clean", "stego", "clean", "", "stego"]
     assert rows[4]["not_measured"] == "too_large"
     assert rows[4]["probability"] == ""
 
@@ -62,6 +67,7 @@ def test_the_table_is_what_any_csv_reader_sees() -> None:
         ("probability", "half", "2: probability: 'half' is not a number"),
         ("probability", "nan", "2: probability: 'nan' is not a number"),
         ("seconds", "inf", "2: seconds: "),
+        ("size_bytes", "-1", "2: size_bytes: '-1' is not a whole number"),
     ],
 )
 def test_a_damaged_row_is_named(tmp_path: Path, column: str, cell: str, says: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,12 @@ from structlog.testing import capture_logs
 
 from exporter.errors import StorageError
 from exporter.evaluation.evaluation import Evaluation
-from exporter.publish.evidence import Entry, Evidence
-from support.publishing import FINISHED_AT, evaluation, prediction
+from exporter.evaluation.regression import check
+from exporter.publish.evidence import Evidence
+from exporter.publish.prediction_store import Selection
+from exporter.publish.retention import Entry
+from support.publishing import FINISHED_AT, evaluation, prediction, proportion
+from support.servers import run_tool
 
 PREDICTIONS = (
     prediction("clean/a.png"),
@@ -39,7 +44,7 @@ def ids(entries: list[Entry]) -> list[str]:
 def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
     folder = Evidence(tmp_path).store(numbered(1), PREDICTIONS)
     assert folder == tmp_path / "evaluations" / "run-0001"
-    assert sorted(item.name for item in folder.iterdir()) == ["evaluation.json", "predictions.csv"]
+    assert sorted(item.name for item in folder.iterdir()) == ["checks.json", "evaluation.json", "predictions.sqlite"]
     again = Evidence(tmp_path)
     entry = again.find("run-0001")
     assert entry is not None
@@ -70,6 +75,70 @@ def test_the_oldest_of_the_same_model_and_dataset_make_room(tmp_path: Path) -> N
         evidence.store(numbered(number), PREDICTIONS)
     assert ids(evidence.entries()) == ["run-0006", "run-0005", "run-0000"]
     assert sorted(item.name for item in (tmp_path / "evaluations").iterdir()) == ["run-0000", "run-0005", "run-0006"]
+
+
+def test_failed_checks_and_the_runs_around_a_change_stay_longest(tmp_path: Path) -> None:
+    evidence = Evidence(tmp_path, keep=5)
+    for number in range(1, 11):
+        new = replace(numbered(number).provenance, model_sha256="c" * 64 if number >= 5 else "b" * 64)
+        result = replace(numbered(number), provenance=new)
+        checks = check(replace(result, clean=proportion(90, 100)), None) if number == 2 else ()
+        evidence.store(result, PREDICTIONS, checks=checks)
+    # 4 and 5 stand before and after the new model, 2 failed, 10 is the newest, and 9 the newest ordinary one.
+    assert ids(evidence.entries()) == ["run-0010", "run-0009", "run-0005", "run-0004", "run-0002"]
+    assert [entry.failed_checks > 0 for entry in evidence.entries()] == [False, False, False, False, True]
+
+
+def test_all_together_stay_below_their_bytes_and_the_newest_of_a_pair_goes_last(tmp_path: Path) -> None:
+    plain = sum(item.stat().st_size for item in Evidence(tmp_path / "one").store(numbered(1), PREDICTIONS).iterdir())
+    evidence = Evidence(tmp_path, max_bytes=plain * 3 + 1000)
+    evidence.store(numbered(1, model="other"), PREDICTIONS)
+    for number in range(2, 7):
+        evidence.store(numbered(number), PREDICTIONS)
+    assert ids(evidence.entries()) == ["run-0006", "run-0005", "run-0001"]
+    tiny = Evidence(tmp_path, max_bytes=1)
+    tiny.store(numbered(7), PREDICTIONS)
+    assert ids(tiny.entries()) == ["run-0007"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 KiB, where this process may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    code, told = run_tool(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)])
+    if code != 0:
+        pytest.skip(f"no file system of a limited size: {told}")
+    yield disk
+    assert run_tool(["umount", str(disk)])[0] == 0
+
+
+def test_a_full_disk_costs_the_oldest_evidence_and_not_the_new_result(small_disk: Path) -> None:
+    evidence = Evidence(small_disk)
+    many = [prediction(f"clean/{number:05}.png") for number in range(300)]
+    with capture_logs() as logs:
+        for number in range(1, 11):
+            evidence.store(numbered(number), many)
+    kept = ids(evidence.entries())
+    assert kept[0] == "run-0010"
+    assert kept == [f"run-{number:04}" for number in range(10, 10 - len(kept), -1)]
+    assert sum(log["event"] == "old evidence removed" for log in logs) == 10 - len(kept) > 0
+    assert evidence.open(evidence.entries()[0]).count(Selection("all")) == 300
+    with pytest.raises(StorageError, match=r"No space left|disk is full"):
+        evidence.store(numbered(11), [prediction(f"clean/{number:06}.png") for number in range(20_000)])
+    assert not list((small_disk / "evaluations").glob(".partial-*"))
+
+
+def test_thumbnails_come_along(tmp_path: Path) -> None:
+    (tmp_path / "drawn").mkdir()
+    (tmp_path / "drawn" / "a.png").write_bytes(b"picture")
+    evidence = Evidence(tmp_path)
+    evidence.store(numbered(1), PREDICTIONS, thumbnails=tmp_path / "drawn")
+    (entry,) = evidence.entries()
+    assert evidence.thumbnail(entry, "b.png") is None
+    found = evidence.thumbnail(entry, "a.png")
+    assert found is not None
+    assert found.read_bytes() == b"picture"
 
 
 def test_another_process_may_add_and_remove(tmp_path: Path) -> None:
@@ -149,8 +218,22 @@ def test_evidence_that_vanishes_while_it_is_read_is_an_error_that_names_it(tmp_p
     evidence.store(numbered(2), PREDICTIONS)
     with pytest.raises(StorageError, match=r"run-0001/evaluation\.json: cannot be read: No such file"):
         evidence.evaluation(entry)
-    with pytest.raises(StorageError, match=r"run-0001/predictions\.csv"):
+    with pytest.raises(StorageError, match=r"run-0001/predictions\.sqlite"):
         evidence.predictions(entry)
+
+
+def test_another_model_file_is_rather_compared_with_than_a_repetition(tmp_path: Path) -> None:
+    evidence = Evidence(tmp_path)
+    for number, sha256 in ((1, "a"), (2, "a"), (3, "b"), (4, "b")):
+        result = numbered(number)
+        evidence.store(replace(result, provenance=replace(result.provenance, model_sha256=sha256 * 64)), PREDICTIONS)
+    found = {entry.id: evidence.previous(entry) for entry in evidence.entries()}
+    assert {key: entry and entry.id for key, entry in found.items()} == {
+        "run-0004": "run-0002",
+        "run-0003": "run-0002",
+        "run-0002": "run-0001",
+        "run-0001": None,
+    }
 
 
 def test_the_previous_one_is_of_the_same_content(tmp_path: Path) -> None:
@@ -164,17 +247,3 @@ def test_the_previous_one_is_of_the_same_content(tmp_path: Path) -> None:
     assert first is not None
     assert evidence.previous(newest) == first
     assert evidence.previous(first) is None
-
-
-def test_the_predecessor_is_another_file_under_the_same_name(tmp_path: Path) -> None:
-    evidence = Evidence(tmp_path)
-    evidence.store(numbered(1, sha256="b" * 64), PREDICTIONS)
-    evidence.store(numbered(2, sha256="c" * 64, fingerprint="e" * 64), PREDICTIONS)
-    evidence.store(numbered(3, sha256="d" * 64, model="other"), PREDICTIONS)
-    evidence.store(numbered(4), PREDICTIONS)
-    evidence.store(numbered(5), PREDICTIONS)
-    newest, first = evidence.find("run-0005"), evidence.find("run-0001")
-    assert newest is not None
-    assert first is not None
-    assert evidence.predecessor(newest) == first
-    assert evidence.predecessor(first) is None

@@ -1,0 +1,125 @@
+"""How sure a rate is: where it stands against a limit, how many images would tell, what it means in the field.
+
+Everything here is for people who read a number; the checks that decide stand in `regression.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import special
+
+from exporter.evaluation.evaluation import Proportion
+from exporter.evaluation.statistics import CONFIDENCE, proportion
+
+Wanted = Literal["below", "above"]
+Standing = Literal["met", "missed", "cannot tell", "not measured"]
+
+LARGEST_SAMPLE = 10_000_000
+"""Beyond this many images the answer is "more than anybody has"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Where a rate stands against a limit; `more_images` (about) only with "cannot tell", None if none would do."""
+
+    standing: Standing
+    more_images: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Share of true stego images among those called stego, with a joint 95 % interval; None where it is undefined."""
+
+    value: float | None
+    lower: float
+    upper: float
+
+
+def against_limit(rate: Proportion, limit: float, wanted: Wanted) -> Verdict:
+    """Met or missed only where the whole exact interval lies on one side of the limit, which itself counts as missed.
+
+    `more_images` supposes that the rate stays as it is: the fewest images, doubled and halved to, whose interval would
+    end before the limit.
+    """
+    if rate.ratio is None or rate.lower is None or rate.upper is None:
+        return Verdict("not measured")
+    if wanted == "below":
+        met, missed = rate.upper < limit, rate.lower >= limit
+    else:
+        met, missed = rate.lower > limit, rate.upper <= limit
+    if met or missed:
+        return Verdict("met" if met else "missed")
+    needed = _images_needed(rate.ratio, limit, at_least=rate.total)
+    return Verdict("cannot tell", None if needed is None else needed - rate.total)
+
+
+def precision(clean: Proportion, stego: Proportion, prevalence: float) -> Precision | None:
+    """Precision where `prevalence` (0..1, exclusive) of all images are stego; None where a rate was not measured.
+
+    Bayes' rule on detection rate and false positive rate; the interval takes the far ends of two exact 97.5 %
+    intervals, which hold together with at least 95 % (Bonferroni). ValueError for a prevalence outside 0..1.
+    """
+    if not 0.0 < prevalence < 1.0:
+        raise ValueError(f"expected a prevalence between 0 and 1, got {prevalence!r}")
+    if clean.ratio is None or stego.ratio is None:
+        return None
+    (false_low, false_high), (found_low, found_high) = _interval(clean), _interval(stego)
+    return Precision(
+        value=_bayes(stego.ratio, clean.ratio, prevalence),
+        lower=_bayes(found_low, false_high, prevalence) or 0.0,
+        # No false alarm is ruled out at the low end of a rate of zero: then every alarm may be a true one.
+        upper=_bayes(found_high, false_low, prevalence) or 1.0,
+    )
+
+
+def benjamini_hochberg(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
+    """Adjusted p-values in the given order: calling those below q changed errs in at most a share q of the calls.
+
+    None (nothing flipped, nothing to test) stays None and counts as no test. Source: Benjamini and Hochberg, Journal of
+    the Royal Statistical Society B 57 (1995), as step-up adjusted values.
+    """
+    known = sorted((p, place) for place, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    smallest = 1.0
+    for rank in range(len(known), 0, -1):
+        p, place = known[rank - 1]
+        smallest = min(smallest, p * len(known) / rank)
+        adjusted[place] = smallest
+    return tuple(adjusted)
+
+
+def _images_needed(ratio: float, limit: float, *, at_least: int) -> int | None:
+    """The fewest images at which a rate of `ratio` would be told apart from the limit."""
+
+    def tells(images: int) -> bool:
+        bounds = proportion(round(ratio * images), images)
+        assert bounds.lower is not None
+        assert bounds.upper is not None
+        return bounds.upper < limit or bounds.lower > limit
+
+    below, enough = at_least, max(2 * at_least, 2)
+    while not tells(enough):
+        below, enough = enough, enough * 2
+        if enough > LARGEST_SAMPLE:
+            return None
+    while enough - below > max(1, below // 100):
+        middle = (below + enough) // 2
+        below, enough = (below, middle) if tells(middle) else (middle, enough)
+    return enough
+
+
+def _interval(rate: Proportion) -> tuple[float, float]:
+    tail = (1 - CONFIDENCE) / 4
+    low = 0.0 if rate.count == 0 else float(special.betaincinv(rate.count, rate.total - rate.count + 1, tail))
+    high = (
+        float(special.betaincinv(rate.count + 1, rate.total - rate.count, 1 - tail)) if rate.count < rate.total else 1.0
+    )
+    return low, high
+
+
+def _bayes(found: float, false: float, prevalence: float) -> float | None:
+    alarms = found * prevalence + false * (1 - prevalence)
+    return None if alarms == 0 else found * prevalence / alarms

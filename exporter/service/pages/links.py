@@ -1,0 +1,33 @@
+"""Addresses of pages; every one is made here, so that a route changes in two places at most."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from exporter.service.pages.page import address
+
+
+def evaluation(evaluation_id: str) -> str:
+    """All figures of an evaluation."""
+    return f"/evaluations/{quote(evaluation_id, safe='')}"
+
+
+def misclassified(evaluation_id: str, **filters: str | None) -> str:
+    """The images whose verdict is wrong; a `class` goes as `file_class`."""
+    named = {("class" if name == "file_class" else name): value for name, value in filters.items()}
+    return address(f"{evaluation(evaluation_id)}/misclassified", named)
+
+
+def image(evaluation_id: str, number: int) -> str:
+    """One image of an evaluation."""
+    return f"{evaluation(evaluation_id)}/images/{number}"
+
+
+def comparison(evaluation_id: str, against: str | None = None) -> str:
+    """An evaluation against another one: its id, or the name of a model on the same images."""
+    return address(f"{evaluation(evaluation_id)}/comparison", {"against": against})
+
+
+def training(model: str) -> str:
+    """How a model was trained."""
+    return address("/training", {"model": model})

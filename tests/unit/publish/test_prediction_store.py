@@ -1,0 +1,125 @@
+"""The store gives back what was written, a page at a time, and finds who changed sides."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from exporter.errors import StorageError
+from exporter.evaluation.evaluation import FileFacts, Prediction
+from exporter.publish.prediction_store import PredictionStore, Selection, write_store
+from support.publishing import prediction
+
+FACTS = FileFacts(123_456, 640, 480, "RGBA", 12, 99, "msb-first", 17)
+
+
+def sure(entry: Prediction, probability: float | None) -> Prediction:
+    return replace(entry, probability=probability)
+
+
+ENTRIES = (
+    sure(prediction("clean/a.png", verdict=True), 0.8),
+    sure(prediction("clean/b.png", verdict=True), 0.99),
+    sure(prediction("clean/c.png", verdict=False), 0.1),
+    prediction("clean/d.png", verdict=None),
+    sure(prediction("negatives/patterns/e.png", verdict=True, negative=True), 0.7),
+    replace(sure(prediction("stego/f.png", verdict=False, stego=True), 0.01), image_format="webp", facts=FACTS),
+    replace(sure(prediction("stego/g '\"<b>.png", verdict=True, stego=True), 0.9), method="lsb"),
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> PredictionStore:
+    write_store(tmp_path / "a ?#%.sqlite", ENTRIES)
+    return PredictionStore(tmp_path / "a ?#%.sqlite")
+
+
+def paths(store: PredictionStore, selection: Selection, *, limit: int = 100, offset: int = 0) -> list[str]:
+    return [row.prediction.path for row in store.page(selection, limit=limit, offset=offset)]
+
+
+def test_everything_reads_back_equal(store: PredictionStore) -> None:
+    assert store.all() == ENTRIES
+    found = store.row(5)
+    assert found is not None
+    assert (found.number, found.prediction) == (5, ENTRIES[5])
+    assert store.row(7) is None
+    assert store.row(-1) is None
+    assert store.of_path("stego/g '\"<b>.png") is not None
+    assert store.of_path("stego/nothing.png") is None
+
+
+def test_the_surest_mistakes_come_first_a_page_at_a_time(store: PredictionStore) -> None:
+    wrong = ["clean/b.png", "stego/f.png", "clean/a.png", "negatives/patterns/e.png"]
+    assert paths(store, Selection()) == wrong
+    assert paths(store, Selection(), limit=2, offset=1) == wrong[1:3]
+    assert store.count(Selection()) == 4
+    assert store.measured(Selection()) == 6
+    assert store.count(Selection("all")) == 7
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (Selection(filters={"class": "clean"}), ["clean/b.png", "clean/a.png"]),
+        (Selection(filters={"class": "clean", "format": "webp"}), []),
+        (Selection(filters={"format": "webp"}), ["stego/f.png"]),
+        (Selection(filters={"method": "alpha"}), ["stego/f.png"]),
+        (Selection(filters={"category": "patterns"}), ["negatives/patterns/e.png"]),
+        (Selection(filters={"category": "'; DROP TABLE predictions; --"}), []),
+        (Selection("not_measured"), ["clean/d.png"]),
+        (Selection(direction="false_positive"), ["clean/b.png", "clean/a.png", "negatives/patterns/e.png"]),
+        (Selection(direction="false_negative"), ["stego/f.png"]),
+    ],
+)
+def test_filters(store: PredictionStore, selection: Selection, expected: list[str]) -> None:
+    assert paths(store, selection) == expected
+    assert store.count(selection) == len(expected)
+
+
+def test_each_filter_counts_under_the_others(store: PredictionStore) -> None:
+    found = store.facets(Selection(filters={"class": "clean"}))
+    assert found["class"] == [("clean", 2), ("negative", 1), ("stego", 1)]
+    assert found["format"] == [("png", 2)]
+    assert found["method"] == found["category"] == []
+
+
+def test_who_changed_sides(tmp_path: Path) -> None:
+    before = [
+        prediction("clean/broken.png", verdict=False),
+        prediction("clean/fixed.png", verdict=True),
+        prediction("clean/other-bytes.png", verdict=True),
+        prediction("clean/gone.png", verdict=None),
+        prediction("stego/fixed.png", verdict=False, stego=True),
+        prediction("stego/same.png", verdict=False, stego=True),
+    ]
+    after = [
+        prediction("stego/fixed.png", verdict=True, stego=True),
+        prediction("clean/broken.png", verdict=True),
+        prediction("clean/fixed.png", verdict=False),
+        replace(prediction("clean/other-bytes.png", verdict=False), sha256="cd" * 32),
+        prediction("stego/same.png", verdict=False, stego=True),
+        prediction("clean/gone.png", verdict=True),
+    ]
+    write_store(tmp_path / "before.sqlite", before)
+    write_store(tmp_path / "after.sqlite", after)
+    store = PredictionStore(tmp_path / "after.sqlite", before=tmp_path / "before.sqlite")
+    assert paths(store, Selection(direction="broken")) == ["clean/broken.png"]
+    assert sorted(paths(store, Selection(direction="fixed"))) == ["clean/fixed.png", "stego/fixed.png"]
+    assert paths(store, Selection(direction="fixed", filters={"class": "stego"})) == ["stego/fixed.png"]
+    clean, stego = store.flip_counts()
+    assert (clean.file_class, clean.both, clean.wrong_before, clean.wrong_after) == ("clean", 2, 1, 1)
+    assert (clean.fixed, clean.broken) == (1, 1)
+    assert (stego.method, stego.both, stego.fixed, stego.broken) == ("alpha", 2, 1, 0)
+    said = store.said_before(store.page(Selection(direction="fixed"), limit=1))
+    assert [row.prediction.verdict for row in said.values()] == [True]
+
+
+def test_a_store_that_is_damaged_or_gone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"gone\.sqlite: cannot be read: unable to open"):
+        PredictionStore(tmp_path / "gone.sqlite").all()
+    (tmp_path / "text.sqlite").write_text("no database, but long enough to be looked at as one" * 20)
+    with pytest.raises(StorageError, match=r"text\.sqlite: cannot be read: file is not a database"):
+        PredictionStore(tmp_path / "text.sqlite").count(Selection())
