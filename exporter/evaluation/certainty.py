@@ -12,7 +12,7 @@ from typing import Literal
 from scipy import special
 
 from exporter.evaluation.evaluation import Proportion
-from exporter.evaluation.statistics import CONFIDENCE, proportion
+from exporter.evaluation.statistics import CONFIDENCE
 
 Wanted = Literal["below", "above"]
 Standing = Literal["met", "missed", "cannot tell", "not measured"]
@@ -66,7 +66,9 @@ def precision(clean: Proportion, stego: Proportion, prevalence: float) -> Precis
         raise ValueError(f"expected a prevalence between 0 and 1, got {prevalence!r}")
     if clean.ratio is None or stego.ratio is None:
         return None
-    (false_low, false_high), (found_low, found_high) = _interval(clean), _interval(stego)
+    tail = (1 - CONFIDENCE) / 4
+    false_low, false_high = _bounds(clean.count, clean.total, tail)
+    found_low, found_high = _bounds(stego.count, stego.total, tail)
     return Precision(
         value=_bayes(stego.ratio, clean.ratio, prevalence),
         lower=_bayes(found_low, false_high, prevalence) or 0.0,
@@ -95,10 +97,9 @@ def _images_needed(ratio: float, limit: float, *, at_least: int) -> int | None:
     """The fewest images at which a rate of `ratio` would be told apart from the limit."""
 
     def tells(images: int) -> bool:
-        bounds = proportion(round(ratio * images), images)
-        assert bounds.lower is not None
-        assert bounds.upper is not None
-        return bounds.upper < limit or bounds.lower > limit
+        # The bounds of a count that need not be whole: rounding it would make the answer jump about.
+        low, high = _bounds(ratio * images, images, (1 - CONFIDENCE) / 2)
+        return high < limit or low > limit
 
     below, enough = at_least, max(2 * at_least, 2)
     while not tells(enough):
@@ -111,12 +112,10 @@ def _images_needed(ratio: float, limit: float, *, at_least: int) -> int | None:
     return enough
 
 
-def _interval(rate: Proportion) -> tuple[float, float]:
-    tail = (1 - CONFIDENCE) / 4
-    low = 0.0 if rate.count == 0 else float(special.betaincinv(rate.count, rate.total - rate.count + 1, tail))
-    high = (
-        float(special.betaincinv(rate.count + 1, rate.total - rate.count, 1 - tail)) if rate.count < rate.total else 1.0
-    )
+def _bounds(count: float, total: int, tail: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval that leaves `tail` out on each side."""
+    low = 0.0 if count == 0 else float(special.betaincinv(count, total - count + 1, tail))
+    high = 1.0 if count == total else float(special.betaincinv(count + 1, total - count, 1 - tail))
     return low, high
 
 

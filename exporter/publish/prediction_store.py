@@ -62,6 +62,7 @@ CREATE UNIQUE INDEX by_path ON predictions (path);
 CREATE INDEX by_wrong ON predictions (wrong) WHERE wrong = 1;
 """
 _ROW: Final = ", ".join(f"p.{name}" for name in ("number", *_FIELDS))
+_SURENESS: Final = "CASE WHEN p.verdict THEN p.probability ELSE 1 - p.probability END"
 _BEFORE: Final = "JOIN before.predictions AS b ON b.path = p.path AND b.sha256 = p.sha256"
 
 
@@ -145,9 +146,7 @@ class PredictionStore:
 
     def page(self, selection: Selection, *, limit: int, offset: int = 0) -> list[Row]:
         """A part of a selection, the surest verdicts first."""
-        query = (
-            f"SELECT {_ROW} FROM {_source(selection)} ORDER BY abs(p.probability - 0.5) DESC, p.number LIMIT ? OFFSET ?"
-        )
+        query = f"SELECT {_ROW} FROM {_source(selection)} ORDER BY {_SURENESS} DESC, p.number LIMIT ? OFFSET ?"
         return [_row(cells) for cells in self._read(query, (*_values_of(selection), limit, offset), selection)]
 
     def facets(self, selection: Selection) -> dict[str, list[tuple[str, int]]]:

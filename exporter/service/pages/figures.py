@@ -65,6 +65,11 @@ def age(seconds: float) -> str:
     return f"{max(0.0, seconds):.0f} s"
 
 
+def words(name: str) -> str:
+    """The name of a check, a reason or an outcome as prose."""
+    return name.replace("_", " ").replace("fpr", "FPR")
+
+
 def size(count: int | None) -> str:
     """Bytes, in the largest unit that fits."""
     if count is None:
@@ -85,5 +90,5 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "iso": iso,
     "size": size,
     "number": lambda value: f"{value:g}",
-    "words": lambda text: text.replace("_", " "),
+    "words": words,
 }

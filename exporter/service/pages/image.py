@@ -23,7 +23,7 @@ _CAPTIONS: Final = {
     "lsb-blue": "lsb: blue",
     "alpha": "alpha: the plane",
     "alpha-lsb": "alpha: its LSB",
-    "palette": "palette: its colours in order",
+    "palette": "palette: its colours, in order",
     "palette-lsb": "palette_lsb: grey value's LSB",
 }
 _FORMAT: Final = ("has alpha", "alpha deviation / 255", "is palette", "is RGB", "width / 256", "height / 256")

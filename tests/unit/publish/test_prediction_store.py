@@ -26,6 +26,7 @@ ENTRIES = (
     prediction("clean/d.png", verdict=None),
     sure(prediction("negatives/patterns/e.png", verdict=True, negative=True), 0.7),
     replace(sure(prediction("stego/f.png", verdict=False, stego=True), 0.01), image_format="webp", facts=FACTS),
+    sure(prediction("stego/unsure.png", verdict=False, stego=True), 0.9),
     replace(sure(prediction("stego/g '\"<b>.png", verdict=True, stego=True), 0.9), method="lsb"),
 )
 
@@ -45,19 +46,19 @@ def test_everything_reads_back_equal(store: PredictionStore) -> None:
     found = store.row(5)
     assert found is not None
     assert (found.number, found.prediction) == (5, ENTRIES[5])
-    assert store.row(7) is None
+    assert store.row(8) is None
     assert store.row(-1) is None
     assert store.of_path("stego/g '\"<b>.png") is not None
     assert store.of_path("stego/nothing.png") is None
 
 
 def test_the_surest_mistakes_come_first_a_page_at_a_time(store: PredictionStore) -> None:
-    wrong = ["clean/b.png", "stego/f.png", "clean/a.png", "negatives/patterns/e.png"]
+    wrong = ["clean/b.png", "stego/f.png", "clean/a.png", "negatives/patterns/e.png", "stego/unsure.png"]
     assert paths(store, Selection()) == wrong
     assert paths(store, Selection(), limit=2, offset=1) == wrong[1:3]
-    assert store.count(Selection()) == 4
-    assert store.measured(Selection()) == 6
-    assert store.count(Selection("all")) == 7
+    assert store.count(Selection()) == 5
+    assert store.measured(Selection()) == 7
+    assert store.count(Selection("all")) == 8
 
 
 @pytest.mark.parametrize(
@@ -66,12 +67,12 @@ def test_the_surest_mistakes_come_first_a_page_at_a_time(store: PredictionStore)
         (Selection(filters={"class": "clean"}), ["clean/b.png", "clean/a.png"]),
         (Selection(filters={"class": "clean", "format": "webp"}), []),
         (Selection(filters={"format": "webp"}), ["stego/f.png"]),
-        (Selection(filters={"method": "alpha"}), ["stego/f.png"]),
+        (Selection(filters={"method": "alpha"}), ["stego/f.png", "stego/unsure.png"]),
         (Selection(filters={"category": "patterns"}), ["negatives/patterns/e.png"]),
         (Selection(filters={"category": "'; DROP TABLE predictions; --"}), []),
         (Selection("not_measured"), ["clean/d.png"]),
         (Selection(direction="false_positive"), ["clean/b.png", "clean/a.png", "negatives/patterns/e.png"]),
-        (Selection(direction="false_negative"), ["stego/f.png"]),
+        (Selection(direction="false_negative"), ["stego/f.png", "stego/unsure.png"]),
     ],
 )
 def test_filters(store: PredictionStore, selection: Selection, expected: list[str]) -> None:
@@ -81,7 +82,7 @@ def test_filters(store: PredictionStore, selection: Selection, expected: list[st
 
 def test_each_filter_counts_under_the_others(store: PredictionStore) -> None:
     found = store.facets(Selection(filters={"class": "clean"}))
-    assert found["class"] == [("clean", 2), ("negative", 1), ("stego", 1)]
+    assert found["class"] == [("clean", 2), ("negative", 1), ("stego", 2)]
     assert found["format"] == [("png", 2)]
     assert found["method"] == found["category"] == []
 
@@ -113,8 +114,9 @@ def test_who_changed_sides(tmp_path: Path) -> None:
     assert (clean.file_class, clean.both, clean.wrong_before, clean.wrong_after) == ("clean", 2, 1, 1)
     assert (clean.fixed, clean.broken) == (1, 1)
     assert (stego.method, stego.both, stego.fixed, stego.broken) == ("alpha", 2, 1, 0)
-    said = store.said_before(store.page(Selection(direction="fixed"), limit=1))
-    assert [row.prediction.verdict for row in said.values()] == [True]
+    fixed = store.page(Selection(direction="fixed", filters={"class": "clean"}), limit=9)
+    said = store.said_before(fixed)
+    assert [said[row.number].prediction.verdict for row in fixed] == [True]
 
 
 def test_a_store_that_is_damaged_or_gone_is_named(tmp_path: Path) -> None:
