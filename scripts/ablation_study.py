@@ -19,8 +19,7 @@ from exporter.detector.decision import PRODUCTION
 from exporter.errors import StarlightError
 from exporter.evaluation import report
 from exporter.evaluation.request import RunRequest, available_cores
-
-MODES = ("zero", "mean", "shuffle")
+from exporter.evaluation.stream_effects import MODES
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

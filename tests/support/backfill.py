@@ -34,8 +34,8 @@ def backfill(
             lines.append(openmetrics_header(family.base_name, family.kind, family.help))
             lines += [f"{series} {value} {at:.3f}\n" for series, at, value in sorted(found)]
     others: defaultdict[str, list[tuple[str, float, float]]] = defaultdict(list)
-    for name, labels, at, value in more:
-        others[name].append((f"{name}{label_text(dict(labels))}", at, value))
+    for name, own_labels, at, value in more:
+        others[name].append((f"{name}{label_text(dict(own_labels))}", at, value))
     for name, samples in others.items():
         lines.append(f"# TYPE {name} gauge\n")
         lines += [f"{series} {value} {at:.3f}\n" for series, at, value in sorted(samples)]

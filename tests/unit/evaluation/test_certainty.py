@@ -37,7 +37,7 @@ def test_how_many_more_images_it_takes() -> None:
     for factor, tells in ((1.1, True), (0.9, False)):
         images = round((1_000 + more) * factor)
         low = stats.binomtest(round(0.002 * images), images).proportion_ci(0.95, "exact").low
-        assert (low > 0.001) is tells
+        assert bool(low > 0.001) is tells
 
 
 def test_a_rate_that_sits_on_its_limit_is_never_told_apart() -> None:
@@ -52,6 +52,9 @@ def test_precision_at_a_base_rate() -> None:
     low = stats.binomtest(985, 1_000).proportion_ci(0.975, "exact").low
     high = stats.binomtest(7, 10_000).proportion_ci(0.975, "exact").high
     assert found.lower == pytest.approx(low * 1e-4 / (low * 1e-4 + high * 0.9999))
+    assert found.value is not None
+    assert found.lower is not None
+    assert found.upper is not None
     assert found.lower < found.value < found.upper < 1
 
 

@@ -34,6 +34,7 @@ def server(name: str, port: int) -> Part:
 
 def test_a_started_part_answers_and_a_stopped_one_does_not(supervisor: Supervisor) -> None:
     part = server("web", free_port())
+    assert part.ready_url is not None
     supervisor.start(part)
     assert answers(part.ready_url)
     supervisor.stop()
