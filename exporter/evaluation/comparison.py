@@ -99,6 +99,14 @@ def require_same_rule(before: Evaluation, after: Evaluation) -> None:
         )
 
 
+def require_different_files(before: Evaluation, after: Evaluation) -> None:
+    """ComparisonError if the two models are the same file, or share a name under which neither could be told apart."""
+    if before.provenance.model_sha256 == after.provenance.model_sha256:
+        raise ComparisonError(f"{before.model_facts.file} and {after.model_facts.file} are the same model file")
+    if before.model == after.model:
+        raise ComparisonError(f"both models are called {before.model}; put them into folders of different names")
+
+
 def flips(before: Sequence[Prediction], after: Sequence[Prediction]) -> Flips:
     """Which files changed sides. Files are paired by path and content: the caller has made sure of the dataset."""
     earlier = {(prediction.path, prediction.sha256): prediction for prediction in before}
@@ -126,10 +134,15 @@ def compare(
     after_predictions: Sequence[Prediction],
     *,
     against: str,
+    same_rule: bool = True,
 ) -> Comparison:
-    """The paired comparison under the name `against`; ComparisonError for different images or decision rules."""
+    """The paired comparison under the name `against`.
+
+    ComparisonError for different images, and for different decision rules unless `same_rule` is given up.
+    """
     require_same_images(before, after)
-    require_same_rule(before, after)
+    if same_rule:
+        require_same_rule(before, after)
     found = flips(before_predictions, after_predictions)
     return Comparison(
         evaluation_id=after.id,

@@ -1,0 +1,277 @@
+"""`baseline_comparison.md`: an older model and its candidate on the same images, and what the paired tests decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from exporter.detector.contract import METHODS
+from exporter.evaluation.certainty import benjamini_hochberg
+from exporter.evaluation.comparison import SLICES, Comparison, Flips, PairedSlice
+from exporter.evaluation.evaluation import Evaluation, LatencyQuantile, Proportion
+from exporter.evaluation.stream_effects import AblationStudy
+from exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ablation_rows
+from exporter.publish.documents.markdown import (
+    NOT_MEASURED,
+    PROVENANCE_HEADINGS,
+    figure,
+    p_value,
+    provenance_rows,
+    rate,
+    table,
+)
+
+FALSE_DISCOVERY_RATE: Final = 0.05
+SHOWN_FLIPS: Final = 40
+
+Decision = Literal["better", "worse", "mixed", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class OnDataset:
+    """Both models on one dataset."""
+
+    baseline: Evaluation
+    candidate: Evaluation
+    comparison: Comparison
+    flips: Flips
+
+    @property
+    def name(self) -> str:
+        """The dataset."""
+        return self.candidate.dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A slice of a dataset with its adjusted p value (Benjamini and Hochberg over everything in the document)."""
+
+    dataset: str
+    name: str
+    paired: PairedSlice
+    adjusted: float | None
+
+    @property
+    def changed(self) -> int:
+        """1: better beyond chance, -1: worse, 0: chance explains it, or nothing flipped."""
+        if self.adjusted is None or self.adjusted > FALSE_DISCOVERY_RATE:
+            return 0
+        return 1 if self.paired.fixed > self.paired.broken else -1
+
+
+def judged(results: Sequence[OnDataset]) -> tuple[Judged, ...]:
+    """Every slice that holds images, of every dataset; the tests are corrected together."""
+    found = [
+        (result.name, name, result.comparison.slices[name])
+        for result in results
+        for name in SLICES
+        if result.comparison.slices[name].images
+    ]
+    adjusted = benjamini_hochberg([paired.p_value for _, _, paired in found])
+    return tuple(Judged(*entry, value) for entry, value in zip(found, adjusted, strict=True))
+
+
+def decide(slices: Sequence[Judged]) -> Decision:
+    """What the tests say together: better or worse only where no slice says otherwise."""
+    signs = {entry.changed for entry in slices} - {0}
+    if not signs:
+        return "undecided"
+    if signs == {1}:
+        return "better"
+    return "worse" if signs == {-1} else "mixed"
+
+
+def document(results: Sequence[OnDataset], ablation: AblationStudy | None) -> str:
+    """The whole text; every number is of the given results."""
+    first = results[0]
+    old, new = first.baseline.model, first.candidate.model
+    slices = judged(results)
+    parts = [
+        f"# {old} against {new}",
+        f"Both models saw the same images of {_listed([result.name for result in results])}. Rates come with their"
+        " exact 95 % interval and counts. Written by `scripts/compare_baselines.py`; every number is measured.",
+        f"## Overall: {first.name}",
+        table(("figure", old, new, "change", "direction", "p (paired)"), _overall(first)),
+        "## Over all datasets",
+        table(("dataset and slice", "images", "fixed", "broken", "p", "p adjusted", "says"), _slice_rows(slices)),
+        f"Fixed: {old} was wrong and {new} is right; broken: the other way round. p: exact McNemar test; adjusted:"
+        f" Benjamini and Hochberg over all rows, called a change up to {FALSE_DISCOVERY_RATE:g}.",
+        "## The same model over several datasets",
+        table(("model and dataset", "false positives", "detection", "ROC AUC", "log loss"), _across(results)),
+        "A model whose rates differ between datasets is not a worse model: the datasets differ. Only rows of one"
+        " dataset compare.",
+        f"## What each stream is worth to {new}",
+        _ablation(ablation),
+        "## Key insight",
+        insight(slices, ablation),
+        "## Conclusion",
+        conclusion(slices, old, new),
+        "## Files that flipped",
+        *_flips(results),
+        "## Provenance",
+        table(PROVENANCE_HEADINGS, provenance_rows(one for r in results for one in (r.baseline, r.candidate))),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def insight(slices: Sequence[Judged], ablation: AblationStudy | None) -> str:
+    """The largest change beyond chance, and the stream that carries most."""
+    changed = [entry for entry in slices if entry.changed and entry.name not in ("stego",)]
+    sentences = []
+    if changed:
+        top = max(changed, key=lambda entry: abs(entry.paired.fixed - entry.paired.broken) / entry.paired.images)
+        net = top.paired.fixed - top.paired.broken
+        sentences.append(
+            f"The largest change is among {top.name} images of {top.dataset}: {abs(net)} of {top.paired.images}"
+            f" verdicts {'more are right' if net > 0 else 'more are wrong'} (adjusted p {p_value(top.adjusted)})."
+        )
+    else:
+        sentences.append("No slice changed beyond what chance explains.")
+    measured = [] if ablation is None else [e for e in ablation.ablation.effects if e.state == "measured"]
+    if measured and measured[0].log_loss_increase is not None:
+        lead = measured[0]
+        increase = lead.log_loss_increase
+        assert increase is not None
+        sentences.append(
+            f"It leans most on the stream `{lead.stream}`: without it the log loss grows by {increase.value:.3f} nats."
+        )
+    return " ".join(sentences)
+
+
+def conclusion(slices: Sequence[Judged], old: str, new: str) -> str:
+    """What may be said, and no more."""
+    better = [f"{entry.name} ({entry.dataset})" for entry in slices if entry.changed > 0]
+    worse = [f"{entry.name} ({entry.dataset})" for entry in slices if entry.changed < 0]
+    match decide(slices):
+        case "better":
+            return f"{new} is better than {old}: {_listed(better)} improved beyond chance, nothing got worse beyond it."
+        case "worse":
+            return f"{new} is worse than {old}: {_listed(worse)} got worse beyond chance, nothing improved beyond it."
+        case "mixed":
+            return (
+                f"The tests point both ways and do not decide: {_listed(better)} improved, {_listed(worse)} got worse."
+            )
+        case "undecided":
+            return "The tests do not decide: chance explains every difference on these images."
+
+
+def _overall(result: OnDataset) -> Iterator[tuple[str, ...]]:
+    old, new, slices = result.baseline, result.candidate, result.comparison.slices
+    yield _rate_row("false positive rate", old.clean, new.clean, slices["clean"], good=-1, digits=3)
+    yield _rate_row("detection, all methods", old.stego, new.stego, slices["stego"], good=1)
+    for method in METHODS:
+        yield _rate_row(
+            f"detection, {method}", old.detections.get(method), new.detections.get(method), slices[method], good=1
+        )
+    for name in dict.fromkeys((*old.clean_by_format, *new.clean_by_format)):
+        yield _rate_row(
+            f"false positives, {name}",
+            old.clean_by_format.get(name),
+            new.clean_by_format.get(name),
+            None,
+            good=-1,
+            digits=3,
+        )
+    for title, before, after, good in (
+        ("ROC AUC", old.roc_auc, new.roc_auc, 1),
+        ("log loss", old.log_loss, new.log_loss, -1),
+        ("calibration error", old.expected_calibration_error, new.expected_calibration_error, -1),
+    ):
+        yield (title, figure(before), figure(after), *_change(before, after, good, "{:+.4f}"), "")
+    before_p95, after_p95 = _p95(old), _p95(new)
+    yield (
+        "latency p95",
+        _milliseconds(before_p95),
+        _milliseconds(after_p95),
+        *_change(
+            None if before_p95 is None else 1e3 * before_p95.seconds,
+            None if after_p95 is None else 1e3 * after_p95.seconds,
+            -1,
+            "{:+.2f} ms",
+        ),
+        "",
+    )
+
+
+def _rate_row(
+    title: str,
+    before: Proportion | None,
+    after: Proportion | None,
+    paired: PairedSlice | None,
+    *,
+    good: int,
+    digits: int = 2,
+) -> tuple[str, ...]:
+    old = None if before is None or before.ratio is None else 100.0 * before.ratio
+    new = None if after is None or after.ratio is None else 100.0 * after.ratio
+    test = "" if paired is None or not paired.images else p_value(paired.p_value)
+    return (title, rate(before, digits), rate(after, digits), *_change(old, new, good, "{:+.2f} points"), test)
+
+
+def _change(before: float | None, after: float | None, good: int, form: str) -> tuple[str, str]:
+    if before is None or after is None:
+        return NOT_MEASURED, ""
+    difference = after - before
+    direction = "same" if difference == 0 else "better" if difference * good > 0 else "worse"
+    return form.format(difference), direction
+
+
+def _p95(evaluation: Evaluation) -> LatencyQuantile | None:
+    quantiles = () if evaluation.latency is None else evaluation.latency.quantiles
+    return next((entry for entry in quantiles if entry.quantile == 0.95), None)
+
+
+def _milliseconds(value: LatencyQuantile | None) -> str:
+    return NOT_MEASURED if value is None else f"{1e3 * value.seconds:.2f} ms"
+
+
+def _slice_rows(slices: Sequence[Judged]) -> Iterator[tuple[str, ...]]:
+    for entry in slices:
+        says = {1: "better", -1: "worse", 0: "no change beyond chance"}[entry.changed]
+        yield (
+            f"{entry.dataset}, {entry.name}",
+            str(entry.paired.images),
+            str(entry.paired.fixed),
+            str(entry.paired.broken),
+            p_value(entry.paired.p_value),
+            p_value(entry.adjusted),
+            says,
+        )
+
+
+def _across(results: Sequence[OnDataset]) -> Iterator[tuple[str, ...]]:
+    for result in results:
+        for one in (result.baseline, result.candidate):
+            yield (
+                f"{one.model} on {one.dataset}",
+                rate(one.clean, 3),
+                rate(one.stego),
+                figure(one.roc_auc, 5),
+                figure(one.log_loss),
+            )
+
+
+def _ablation(study: AblationStudy | None) -> str:
+    if study is None:
+        return f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}."
+    return "\n\n".join(
+        (
+            table(ABLATION_HEADINGS, ablation_rows(study)),
+            f"One stream replaced by {study.ablation.mode}s, {study.ablation.images} images of {study.dataset}, most"
+            " harmful first. A stream that no image carries is not measurable; that is not the same as worthless.",
+        )
+    )
+
+
+def _flips(results: Sequence[OnDataset]) -> Iterator[str]:
+    for result in results:
+        for title, flips in (("Broken", result.flips.broken), ("Fixed", result.flips.fixed)):
+            shown = [f"`{flip.after.path}`" for flip in flips[:SHOWN_FLIPS]]
+            rest = len(flips) - len(shown)
+            more = f", and {rest} more (in the prediction tables)" if rest else ""
+            yield f"{title} on {result.name}: {', '.join(shown) or 'none'}{more}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Evaluates two models on the same images and writes what the paired tests decide between them.
+
+Exit code 0: written; 2: it could not be measured, or a mistake on the command line, told in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from exporter.command import decision, model_name, progress_bar, whole
+from exporter.detector.decision import PRODUCTION, DecisionRule
+from exporter.errors import ComparisonError, StarlightError
+from exporter.evaluation.request import RunRequest, available_cores
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--baseline", type=Path, required=True, help="ONNX file of the older model")
+    parser.add_argument("--candidate", type=Path, required=True, help="ONNX file of the newer one")
+    parser.add_argument(
+        "--dataset", type=Path, action="append", required=True, help="folder with clean/, stego/ and negatives/; repeat"
+    )
+    for who in ("baseline", "candidate"):
+        parser.add_argument(
+            f"--{who}-decision", type=decision, default=PRODUCTION, help="production, plain or a threshold"
+        )
+    parser.add_argument(
+        "--allow-different-rules",
+        action="store_true",
+        help="compare models that decide by different rules all the same",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "docs" / "grok" / "baseline_comparison.md", help="the document to write"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "results" / "baselines", help="folder for predictions and metrics"
+    )
+    parser.add_argument("--threads", type=whole(1), default=available_cores(), help="default: one per core")
+    parser.add_argument("--latency-sample", type=whole(0), default=1000, help="images to time; 0 for none")
+    parser.add_argument("--seed", type=int, default=0, help="of all choices (default: 0)")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """See the text on top for the exit codes."""
+    options = parse()
+    # Late: a mistake on the command line is told without loading the ONNX runtime.
+    from exporter.evaluation.comparison import compare, flips, require_different_files
+    from exporter.evaluation.evaluation import RunResult
+    from exporter.evaluation.predictions import predictions_csv
+    from exporter.evaluation.regression import check
+    from exporter.evaluation.report import metrics_json
+    from exporter.evaluation.run import evaluate
+    from exporter.evaluation.study import study
+    from exporter.publish.documents.baseline_comparison import OnDataset, document
+    from exporter.publish.documents.markdown import save
+
+    def request(model: Path, rule: DecisionRule, dataset: Path) -> RunRequest:
+        return RunRequest(
+            model=model_name(model),
+            role="research",
+            model_path=model,
+            decision=rule,
+            dataset=dataset.resolve().name,
+            dataset_root=dataset,
+            trigger="command",
+            latency_sample=options.latency_sample,
+            seed=options.seed,
+            threads=options.threads,
+        )
+
+    def run(model: Path, rule: DecisionRule, dataset: Path) -> RunResult:
+        with progress_bar(f"{model_name(model)} on {dataset.resolve().name}") as progress:
+            return evaluate(request(model, rule, dataset), progress=progress)
+
+    try:
+        if options.baseline_decision != options.candidate_decision and not options.allow_different_rules:
+            raise ComparisonError("the decision rules differ; --allow-different-rules compares all the same")
+        results = []
+        written: dict[Path, str] = {}
+        for dataset in options.dataset:
+            old = run(options.baseline, options.baseline_decision, dataset)
+            new = run(options.candidate, options.candidate_decision, dataset)
+            require_different_files(old.evaluation, new.evaluation)
+            against = compare(
+                old.evaluation,
+                old.predictions,
+                new.evaluation,
+                new.predictions,
+                against=old.evaluation.model,
+                same_rule=not options.allow_different_rules,
+            )
+            results.append(OnDataset(old.evaluation, new.evaluation, against, flips(old.predictions, new.predictions)))
+            for result in (old, new):
+                # The first dataset has the plain names.
+                suffix = "" if len(results) == 1 else f"_{result.evaluation.dataset}"
+                stem = f"{result.evaluation.model}{suffix}"
+                written[options.results / f"{stem}_predictions.csv"] = predictions_csv(result.predictions)
+                checks = check(result.evaluation, None)
+                written[options.results / f"{stem}_metrics.json"] = metrics_json(result.evaluation, checks)
+        with progress_bar("ablating") as progress:
+            ablation = study(
+                request(options.candidate, options.candidate_decision, options.dataset[0]), progress=progress
+            )
+        written[options.results / "comparison.json"] = json.dumps([asdict(one.comparison) for one in results], indent=2)
+        for path, text in written.items():
+            save(path, text)
+        save(options.output, document(results, ablation))
+    except StarlightError as error:
+        print(f"compare_baselines: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("compare_baselines: interrupted", file=sys.stderr)
+        return 130
+    print(f"written: {options.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
