@@ -7,6 +7,7 @@ Exit code 0: written; 2: it could not be measured, or a mistake on the command l
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from exporter.command import add_run_arguments, measure
 from exporter.errors import StarlightError
 from exporter.evaluation import report
-from exporter.evaluation.baseline import baseline_json
+from exporter.evaluation.baseline import baseline_json, this_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = ROOT / "tests" / "regression_baselines.json"
@@ -42,7 +43,8 @@ def main() -> int:
             # A baseline without clean files or without a method would leave those checks out for good.
             print("record_baseline: the dataset lacks clean images or a method; no baseline written", file=sys.stderr)
             return 2
-        report.save(options.output, baseline_json(evaluation))
+        command = shlex.join([f"scripts/{Path(__file__).name}", *sys.argv[1:]])
+        report.save(options.output, baseline_json(evaluation, command=command, machine=this_machine()))
     except StarlightError as error:
         print(f"record_baseline: {error}", file=sys.stderr)
         return 2

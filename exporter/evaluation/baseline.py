@@ -11,7 +11,9 @@ A figure that is left out or null is not checked. Other keys (provenance, counts
 from __future__ import annotations
 
 import json
+import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -21,6 +23,7 @@ from types import MappingProxyType
 from exporter.detector.contract import FORMATS, METHODS, ImageFormat, Method
 from exporter.errors import BaselineError
 from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.evaluation.request import available_cores
 
 QUANTILE_KEYS: Mapping[str, float] = MappingProxyType({"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99})
 THROUGHPUT_KEY = "throughput_imgs_per_sec"
@@ -57,10 +60,11 @@ def read_baseline(path: Path) -> Baseline:
     return _File(path).baseline(content)
 
 
-def baseline_json(evaluation: Evaluation) -> str:
-    """An evaluation as a baseline file: the four keys in percent and milliseconds, then provenance and counts.
+def baseline_json(evaluation: Evaluation, *, command: str, machine: str) -> str:
+    """An evaluation as a baseline file: the four keys in percent and milliseconds, then counts and provenance.
 
-    What the evaluation did not measure is null, and not checked later.
+    What the evaluation did not measure is null, and not checked later. `command` repeats the measurement; `machine`
+    says what the milliseconds are milliseconds of.
     """
     latency = evaluation.latency
     quantiles = {} if latency is None else {entry.quantile: entry.seconds for entry in latency.quantiles}
@@ -86,9 +90,23 @@ def baseline_json(evaluation: Evaluation) -> str:
             "dataset": evaluation.dataset,
             **asdict(evaluation.provenance),
             "measured_at": f"{datetime.fromtimestamp(evaluation.finished_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "command": command,
+            "machine": machine,
         },
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def this_machine() -> str:
+    """Processor, cores that this process may use, and system, in a line for people."""
+    processor = platform.processor() or platform.machine()
+    with suppress(OSError):
+        # Linux names the processor here alone.
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                processor = line.partition(":")[2].strip()
+                break
+    return f"{processor}, {available_cores()} cores, {platform.system()}, Python {platform.python_version()}"
 
 
 def _to_percent(rate: Proportion) -> float | None:

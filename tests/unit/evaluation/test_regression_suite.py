@@ -72,7 +72,7 @@ def gate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def arguments(tmp_path: Path, model: Path, images: Path, *more: str | Path) -> Sequence[str | Path]:
     baseline = tmp_path / "baseline.json"
-    baseline.write_text(baseline_json(some_evaluation()))
+    baseline.write_text(baseline_json(some_evaluation(), command="c", machine="m"))
     return ("--model", model, "--dataset", images, "--baseline", baseline, "--report-dir", tmp_path / "reports", *more)
 
 

@@ -1,0 +1,140 @@
+"""The main path with nothing replaced: trained models, synthesised images, the real exporter, a real Prometheus."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from exporter.dataset.synthesis import synthesise
+from exporter.detector.contract import METHODS
+from support.exporter import Exporter
+from support.servers import Prometheus
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRAPE_SECONDS = 1
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "images"
+    synthesise(root, seed=515, clean=150, stego=250, negatives=50, workers=2)
+    return root
+
+
+@pytest.fixture
+def stack(tmp_path: Path, images: Path) -> dict[str, Any]:
+    """The shipped configurations on a copy of the production model, this test's images and ports."""
+    model = tmp_path / "production" / "model.onnx"
+    model.parent.mkdir()
+    shutil.copy(ROOT / "models" / "production" / "model.onnx", model)
+    settings = yaml.safe_load((ROOT / "starlight.yml").read_text())
+    settings["models"] = [entry for entry in settings["models"] if entry["role"] == "production"]
+    settings["models"][0]["file"] = str(model)
+    settings["datasets"] = [{"name": "images", "path": str(images)}]
+    settings["baseline"] = None
+    settings["paths"] = {"data": "data", "results": "results"}
+    config = tmp_path / "starlight.yml"
+    config.write_text(yaml.safe_dump(settings))
+    return {"config": config, "model": model, "folder": tmp_path}
+
+
+def scrape_config(folder: Path, exporter: Exporter) -> Path:
+    """The shipped prometheus.yml, pointed at this exporter and hurried."""
+    content = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
+    content["global"] |= {
+        "scrape_interval": f"{SCRAPE_SECONDS}s",
+        "scrape_timeout": f"{SCRAPE_SECONDS}s",
+        "evaluation_interval": f"{SCRAPE_SECONDS}s",
+    }
+    content["rule_files"] = [str(ROOT / "prometheus" / "rules" / "*.yml")]
+    content.pop("alerting")
+    jobs = [job for job in content["scrape_configs"] if job["job_name"] == "starlight-exporter"]
+    jobs[0]["static_configs"] = [{"targets": [f"127.0.0.1:{exporter.port}"]}]
+    content["scrape_configs"] = jobs
+    file = folder / "prometheus.yml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+def monitor(model: Path, images: Path, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
+    """The figures and the predictions of the one-shot command."""
+    figures, predictions = folder / "metrics.json", folder / "predictions.csv"
+    done = subprocess.run(
+        [
+            *(sys.executable, ROOT / "scripts" / "monitor_performance.py"),
+            *("--model", model, "--dataset", images, "--latency-sample", "0"),
+            *("--output", figures, "--predictions", predictions),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    with predictions.open(newline="") as file:
+        return json.loads(figures.read_text()), list(csv.DictReader(file))
+
+
+def counted(rows: list[dict[str, str]]) -> dict[str, float]:
+    """Detections per method and false positives, counted from the predictions with nothing of the product's code."""
+    measured = [row for row in rows if not row["not_measured"]]
+    found = Counter(row["method"] for row in measured if row["label"] == "stego" and row["verdict"] == "stego")
+    of = Counter(row["method"] for row in measured if row["label"] == "stego")
+    clean = [row for row in measured if row["label"] == "clean"]
+    ratios: dict[str, float] = {method: found[method] / of[method] for method in METHODS}
+    return {**ratios, "false positives": sum(row["verdict"] == "stego" for row in clean) / len(clean)}
+
+
+def asked(prometheus: Prometheus) -> dict[str, float]:
+    """The same figures by PromQL."""
+    rows = prometheus.query('starlight_detection_ratio{model="production"}')
+    ratios = {row["metric"]["method"]: float(row["value"][1]) for row in rows}
+    return {
+        **ratios,
+        "false positives": prometheus.wait_for_value('starlight_false_positive_ratio{model="production"}'),
+    }
+
+
+def test_a_swapped_model_is_seen_in_prometheus_with_the_numbers_of_the_command(
+    stack: dict[str, Any], images: Path
+) -> None:
+    folder, model = stack["folder"], stack["model"]
+    v4_figures, v4_rows = monitor(ROOT / "models" / "v4" / "model.onnx", images, folder)
+    v3_figures, v3_rows = monitor(ROOT / "models" / "v3" / "model.onnx", images, folder)
+    assert counted(v4_rows) != counted(v3_rows), "the two models do not differ here: the swap would prove nothing"
+    with Exporter(stack["config"]) as exporter:
+        config = scrape_config(folder, exporter)
+        with Prometheus(config, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
+            wait_for_model(prometheus, v4_figures)
+            assert asked(prometheus) == pytest.approx(counted(v4_rows))
+            new = model.with_name("new.onnx")
+            shutil.copy(ROOT / "models" / "v3" / "model.onnx", new)
+            os.replace(new, model)  # noqa: PTH105  # as a deployment does it
+            wait_for_model(prometheus, v3_figures)
+            assert asked(prometheus) == pytest.approx(counted(v3_rows))
+            assert latest(exporter)["clean"] == v3_figures["clean"]
+            assert latest(exporter)["detections"] == v3_figures["detections"]
+            assert latest(exporter)["operating_points"] == v3_figures["operating_points"]
+
+
+def wait_for_model(prometheus: Prometheus, figures: dict[str, Any]) -> None:
+    sha256 = figures["provenance"]["model_sha256"][:12]
+    prometheus.wait_for_value(f'starlight_evaluation_info{{model="production",model_sha256="{sha256}"}}', timeout=60)
+
+
+def latest(exporter: Exporter) -> dict[str, Any]:
+    (newest, *_) = httpx.get(f"{exporter.url}/api/v1/evaluations").json()["evaluations"]
+    content: dict[str, Any] = httpx.get(f"{exporter.url}/evaluations/{newest['id']}.json").json()
+    return content
