@@ -262,9 +262,10 @@ EVALUATION_LAST_RUN_SUCCESSFUL = _family(
     "evaluation_last_run_successful",
     "gauge",
     "model dataset",
-    "Whether the last run that was not cancelled gave a result (1) or failed (0; the numbers are of an older run).",
+    "Whether the last run gave a result (1) or failed (0; the numbers are of an older run). Runs that were cancelled or"
+    " had no model to load do not count.",
     group="Runs",
-    absent="until the first run has ended",
+    absent="until the first such run has ended",
 )
 EVALUATION_IN_PROGRESS = _family(
     "evaluation_in_progress",

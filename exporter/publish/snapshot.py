@@ -99,9 +99,10 @@ class AnalysisState:
 class RunState:
     """One configured model on one configured dataset: what was run, what runs, and the last complete result.
 
-    An outcome without an entry counts as zero; `last_run_successful` tells of the last run that was not cancelled, None
-    before there was one; `progress` (0..1) and `remaining_seconds` are None while nothing runs; `checks` are those of
-    `evaluation`, and so are `comparisons`, with other models' evaluations of the same images.
+    An outcome without an entry counts as zero; `last_run_successful` tells of the last run that was neither cancelled
+    nor without a model that loads, None before there was one; `progress` (0..1) and `remaining_seconds` are None while
+    nothing runs; `checks` are those of `evaluation`, and so are `comparisons`, with other models' evaluations of the
+    same images. `ablation` is of the same model file, images and rule.
     """
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)

@@ -368,7 +368,9 @@ class Application:
         if state is None:
             return old
         outcomes = {**state.outcomes, run.outcome: state.outcomes.get(run.outcome, 0) + 1}
-        successful = state.last_run_successful if run.outcome == "cancelled" else run.outcome == "success"
+        # A model that does not load is told of by the load; once the old file is back, nothing has failed any more.
+        tells_nothing = run.outcome == "cancelled" or isinstance(run.failure, ModelError)
+        successful = state.last_run_successful if tells_nothing else run.outcome == "success"
         state = replace(
             state,
             in_progress=False,

@@ -80,8 +80,10 @@ def derived_config(
 class Alertmanager(Server):
     """An Alertmanager on a free loopback port, without gossip; ready on return."""
 
-    def __init__(self, config: Path, data: Path, *, log: Path, flags: Sequence[str] = ()) -> None:
-        port = free_port()
+    def __init__(
+        self, config: Path, data: Path, *, log: Path, flags: Sequence[str] = (), port: int | None = None
+    ) -> None:
+        port = port or free_port()
         command = [
             program("prometheus-alertmanager"),
             f"--config.file={config}",

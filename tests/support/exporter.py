@@ -43,8 +43,10 @@ def write_config(folder: Path, **sections: Any) -> Path:
 class Exporter(Server):
     """`python -m exporter` on a free loopback port; healthy on return, its first results still to come."""
 
-    def __init__(self, config: Path, *, flags: Sequence[str] = ("--web.enable-lifecycle",)) -> None:
-        port = free_port()
+    def __init__(
+        self, config: Path, *, flags: Sequence[str] = ("--web.enable-lifecycle",), port: int | None = None
+    ) -> None:
+        port = port or free_port()
         command = [
             sys.executable,
             "-m",

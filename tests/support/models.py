@@ -67,6 +67,18 @@ def write_nan_for_alpha_model(path: Path) -> Path:
     return graph.write(path)
 
 
+def write_shifted_model(path: Path, source: Path, *, logit: float) -> Path:
+    """Another model with this much added to the logit of stego: above 0 it takes more images for stego."""
+    model = onnx.load(str(source))
+    (producer,) = (node for node in model.graph.node if "stego_logits" in node.output)
+    producer.output[list(producer.output).index("stego_logits")] = "unshifted"
+    model.graph.initializer.append(numpy_helper.from_array(np.asarray([logit], np.float32), "shift"))
+    model.graph.node.append(helper.make_node("Add", ["unshifted", "shift"], ["stego_logits"]))
+    onnx.checker.check_model(model)
+    onnx.save_model(model, str(path))
+    return path
+
+
 class _Graph:
     def __init__(self, streams: Collection[Stream]) -> None:
         self.streams: tuple[Stream, ...] = tuple(stream for stream in STREAMS if stream in streams)

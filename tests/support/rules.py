@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import promql_parser
 import yaml
 
+from exporter.evaluation.regression import CheckName
 from exporter.publish.metrics import FAMILIES
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,22 @@ FOREIGN: dict[str, frozenset[str]] = {
     "ALERTS": frozenset({"alertname", "alertstate", "severity", "model", "dataset"}),
     "scrape_duration_seconds": frozenset(),
 }
+
+ALERT_OF: Mapping[CheckName, str] = {
+    "fpr_baseline": "StarlightFalsePositivesAboveBaseline",
+    "fpr_stability": "StarlightFalsePositivesUnstable",
+    "fpr_target": "StarlightFalsePositiveTargetMissed",
+    "detection_baseline": "StarlightDetectionBelowBaseline",
+    "detection_floor": "StarlightDetectionBelowFloor",
+    "latency_baseline": "StarlightLatencyAboveBaseline",
+    "latency_limit": "StarlightLatencyAboveLimit",
+    "format_consistency": "StarlightFormatInconsistent",
+    "negatives": "StarlightNegativesMistaken",
+}
+"""The alert of each regression check; the detection target has none."""
+
+SLICE_LABEL: Mapping[str, str] = {"detection": "method", "format": "format", "negatives": "category"}
+"""First word of a check's name → the label that its alert names the slice by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,8 +82,10 @@ class Server:
 class Prometheus(Server):
     """A Prometheus with a configuration and a data folder of the test's own; ready to answer on return."""
 
-    def __init__(self, config: Path, data: Path, *, log: Path, flags: Sequence[str] = ()) -> None:
-        port = free_port()
+    def __init__(
+        self, config: Path, data: Path, *, log: Path, flags: Sequence[str] = (), port: int | None = None
+    ) -> None:
+        port = port or free_port()
         command = [
             program("prometheus"),
             f"--config.file={config}",

@@ -7,7 +7,7 @@ real expressions in one run of promtool. Only the annotations are left out: they
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import zip_longest
@@ -26,24 +26,11 @@ from exporter.evaluation.statistics import images_needed_to_confirm, proportion
 from exporter.publish.collector import StarlightCollector
 from exporter.publish.snapshot import DatasetState, ModelState, RunState, Snapshot
 from support.publishing import empty_snapshot, evaluation
-from support.rules import RULES, promtool, selectors
+from support.rules import ALERT_OF, RULES, SLICE_LABEL, promtool, selectors
 
 FILES = ("false_positives.yml", "slices.yml", "detection.yml", "latency.yml")
 
-ALERT_OF: Mapping[CheckName, str] = {
-    "fpr_baseline": "StarlightFalsePositivesAboveBaseline",
-    "fpr_stability": "StarlightFalsePositivesUnstable",
-    "fpr_target": "StarlightFalsePositiveTargetMissed",
-    "detection_baseline": "StarlightDetectionBelowBaseline",
-    "detection_floor": "StarlightDetectionBelowFloor",
-    "latency_baseline": "StarlightLatencyAboveBaseline",
-    "latency_limit": "StarlightLatencyAboveLimit",
-    "format_consistency": "StarlightFormatInconsistent",
-    "negatives": "StarlightNegativesMistaken",
-}
 NO_ALERT: frozenset[CheckName] = frozenset({"detection_target"})
-
-SLICE_LABEL: Mapping[str, str] = {"detection": "method", "format": "format", "negatives": "category"}
 
 AT_ONCE, LATER = "0m", "20m"
 """Critical latency alerts wait for a second latency run; everything else is told by the first scrape."""

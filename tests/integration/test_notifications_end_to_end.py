@@ -1,0 +1,290 @@
+"""From a worse model on disk to the mail about it: the shipped rules, routes and templates, all parts real.
+
+The dataset holds only images that the shipped model is right about, so that every alert has a cause in the test.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import httpx
+import pytest
+import yaml
+
+from exporter.dataset.synthesis import synthesise
+from exporter.detector.decision import PRODUCTION
+from exporter.evaluation.baseline import read_baseline
+from exporter.evaluation.comparison import misclassified
+from exporter.evaluation.evaluation import Evaluation, RunResult
+from exporter.evaluation.regression import Check, check
+from exporter.evaluation.request import RunRequest
+from exporter.evaluation.run import evaluate
+from support.alertmanager import wait_for
+from support.hurried_stack import HurriedStack, Told, text_of
+from support.models import write_shifted_model
+from support.rules import ALERT_OF, ROOT
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+V3, V4 = (ROOT / "models" / name / "model.onnx" for name in ("v3", "v4"))
+
+TOLD_SECONDS = 60.0
+"""Longest wait for what has to come, on a busy machine."""
+
+QUIET_SECONDS = 6.0
+"""Longer than any wait of the hurried stack but those of `info`: what was going to be told besides has been told."""
+
+
+class Reference(NamedTuple):
+    """Labelled images that the shipped model is right about, and the baseline recorded on them."""
+
+    images: Path
+    baseline: Path
+
+
+def measured(model: Path, images: Path) -> RunResult:
+    """What the exporter will measure, without the exporter."""
+    return evaluate(
+        RunRequest(
+            model="production",
+            role="production",
+            model_path=model,
+            decision=PRODUCTION,
+            dataset="images",
+            dataset_root=images,
+            trigger="test",
+            latency_sample=0,
+            threads=2,
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    folder = tmp_path_factory.mktemp("reference")
+    images = folder / "images"
+    synthesise(images, seed=303, clean=120, stego=60, negatives=25, workers=2)
+    for wrong in misclassified(measured(V4, images).predictions):
+        file = images / wrong.path
+        file.unlink()
+        file.with_name(f"{file.name}.json").unlink(missing_ok=True)
+    baseline = folder / "baseline.json"
+    recorded = subprocess.run(
+        [
+            *(sys.executable, ROOT / "scripts" / "record_baseline.py", "--model", V4, "--dataset", images),
+            *("--latency-sample", "0", "--output", baseline),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert recorded.returncode == 0, recorded.stderr
+    return Reference(images, baseline)
+
+
+@pytest.fixture
+def reference(pristine: Reference, tmp_path: Path) -> Reference:
+    """A copy that a test may damage."""
+    return Reference(shutil.copytree(pristine.images, tmp_path / "images"), pristine.baseline)
+
+
+@pytest.fixture
+def stack(reference: Reference, tmp_path: Path) -> Iterator[HurriedStack]:
+    """Everything running, the shipped model measured, and nothing to say."""
+    model = tmp_path / "production" / "model.onnx"
+    model.parent.mkdir()
+    shutil.copy(V4, model)
+    shipped = yaml.safe_load((ROOT / "starlight.yml").read_text())
+    (production,) = (entry for entry in shipped["models"] if entry["role"] == "production")
+    settings = {
+        "models": [production | {"file": str(model)}],
+        "datasets": [{"name": "images", "path": str(reference.images)}],
+        "baseline": str(reference.baseline),
+        "schedule": {"interval": "60s"},
+        "watch": {"interval": "200ms", "settle": "400ms"},
+        "paths": {"data": "data", "results": "results", "runbooks": str(ROOT / "alerting" / "runbooks")},
+        # How long this machine takes for an image is not this test's business.
+        "latency": {"sample": 0},
+    }
+    with HurriedStack(tmp_path, settings) as running:
+        running.prometheus.wait_for_value("starlight_false_positive_ratio", timeout=TOLD_SECONDS)
+        yield running
+
+
+def put_into_production(stack: HurriedStack, model: Path) -> None:
+    """As a deployment does it: the new file complete beside the old one, then renamed over it."""
+    production = stack.folder / "production" / "model.onnx"
+    new = production.with_name("new.onnx")
+    shutil.copy(model, new)
+    os.replace(new, production)  # noqa: PTH105  # the call that deployments make
+
+
+def wait_until(stack: HurriedStack, look: Callable[[HurriedStack], set[Told]], expected: set[Told]) -> None:
+    """Return once exactly this is told, and no more than this after everything else would have been told too."""
+    deadline = time.monotonic() + TOLD_SECONDS
+    while (seen := look(stack)) != expected and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert seen == expected
+    time.sleep(QUIET_SECONDS)
+    assert look(stack) == expected
+
+
+def told_of(checks: tuple[Check, ...]) -> set[Told]:
+    """What the gate's verdict has to be told as: each finding at its highest severity."""
+    failed = [one for one in checks if one.severity is not None and one.name in ALERT_OF]
+    return {Told(ALERT_OF[one.name], str(one.severity), one.slice) for one in failed}
+
+
+def more_false_positives(folder: Path) -> Path:
+    return write_shifted_model(folder / "worse.onnx", V4, logit=6.0)
+
+
+def fewer_detections(_folder: Path) -> Path:
+    return V3
+
+
+@pytest.mark.parametrize(
+    ("worse", "main"),
+    [
+        (more_false_positives, Told("StarlightFalsePositivesAboveBaseline", "critical")),
+        (fewer_detections, Told("StarlightDetectionBelowFloor", "critical", "palette")),
+    ],
+)
+def test_a_worse_model_is_told_with_its_reason_and_a_better_one_ends_it(
+    stack: HurriedStack, reference: Reference, tmp_path: Path, worse: Callable[[Path], Path], main: Told
+) -> None:
+    model = worse(tmp_path)
+    evaluation = measured(model, reference.images).evaluation
+    expected = told_of(check(evaluation, read_baseline(reference.baseline)))
+    expected.add(Told("StarlightRegressionSuiteFailing", "warning"))
+    assert main in expected, "the model is not bad enough to prove anything"
+
+    # Healthy for a while, evaluated anew meanwhile: nothing to say.
+    httpx.post(f"{stack.exporter.url}/api/v1/evaluations").raise_for_status()
+    stack.exporter.wait_for_value(2, "evaluations_total", outcome="success")
+    time.sleep(QUIET_SECONDS)
+    assert stack.fired() == set()
+    assert (stack.firing(), stack.mails.messages) == (set(), [])
+
+    put_into_production(stack, model)
+    wait_until(stack, HurriedStack.firing, expected)
+    assert_told_well(stack, main, evaluation)
+    for told in expected:
+        assert stack.mailed(told), told
+
+    put_into_production(stack, V4)
+    wait_for(lambda: stack.resolved() >= expected or None, "the end of all that was told", timeout=TOLD_SECONDS)
+    assert stack.firing_now() == set()
+    assert stack.firing() == expected
+    # The warning that a critical alert mutes ends with it. Alertmanager lists it where the group ends others too.
+    assert stack.resolved() <= expected | {told._replace(severity="warning") for told in expected}
+    assert any(mail["subject"].startswith("[RESOLVED]") for mail in stack.mailed(main))
+
+
+def assert_told_well(stack: HurriedStack, main: Told, evaluation: Evaluation) -> None:
+    """Subject, body and links of the mail about one alert of a worse model."""
+    mail = stack.mailed(main)[0]
+    text = text_of(mail)
+    firing = int(re.findall(r"\((\d+) firing\)", text)[0])
+    more = f" and {firing - 1} more" if firing > 1 else ""
+    assert re.fullmatch(rf"\[CRITICAL\] [A-Z][\w ]+( \(\w+\))?{more}: production on images", mail["subject"])
+    if main.slice:
+        rate = evaluation.detections["palette"]
+        assert f"production on images: {rate.count} of {rate.total} palette images are detected" in text
+    else:
+        rate = evaluation.clean
+        assert f"production on images: {rate.count} of {rate.total} clean images are taken for stego" in text
+    (alert, *_) = (
+        alert
+        for notification in stack.log.notifications()
+        for alert in notification["alerts"]
+        if Told.of(alert["labels"]) == main
+    )
+    assert alert["annotations"]["description"] in text
+    # Both links lead somewhere, and the evidence holds as many files as the text says.
+    evidence = httpx.get(alert["annotations"]["evidence_url"], follow_redirects=True).raise_for_status()
+    wrong = rate.total - rate.count if main.slice else rate.count
+    assert evidence.text.count("<figure") == wrong or f"{wrong} " in evidence.text
+    runbook = httpx.get(alert["annotations"]["runbook_url"]).raise_for_status()
+    assert runbook.text.startswith(f"# {main.name}\n")
+    html = mail.get_body(("html",))
+    assert html is not None
+    assert f'href="{alert["annotations"]["runbook_url"]}"' in html.get_content()
+
+
+def test_an_exporter_that_was_killed_is_told_and_nothing_that_it_said_before(stack: HurriedStack) -> None:
+    down = {Told("StarlightExporterDown", "warning")}
+    stack.exporter.process.send_signal(signal.SIGKILL)
+    wait_for(lambda: stack.firing() == down or None, "the warning", timeout=TOLD_SECONDS)
+    # Down for five minutes it is critical, and mutes the warning.
+    down.add(Told("StarlightExporterDown", "critical"))
+    wait_until(stack, HurriedStack.firing, down)
+    (mail, *_) = stack.mailed(Told("StarlightExporterDown", "critical"))
+    where = f"starlight-exporter 127.0.0.1:{stack.ports.exporter}"
+    assert mail["subject"] == f"[CRITICAL] Exporter Down: {where}"
+    assert f"127.0.0.1:{stack.ports.exporter} does not answer Prometheus: no model is being watched." in text_of(mail)
+
+    stack.exporter.process.wait()
+    stack.start_exporter()
+    wait_for(
+        lambda: Told("StarlightExporterDown", "critical") in stack.resolved() or None, "its end", timeout=TOLD_SECONDS
+    )
+    time.sleep(QUIET_SECONDS)
+    assert stack.firing_now() == set()
+    assert stack.fired() == stack.firing() == down
+    stack.mails.wait_for(f"[RESOLVED] Exporter Down: {where}")
+
+
+def test_a_corrupt_model_file_is_told_and_the_good_numbers_stay(stack: HurriedStack, tmp_path: Path) -> None:
+    not_loadable = {Told("StarlightModelNotLoadable", "critical")}
+    ratio = stack.prometheus.value("starlight_false_positive_ratio")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(V4.read_bytes()[: V4.stat().st_size // 2])
+    put_into_production(stack, broken)
+    wait_until(stack, HurriedStack.firing, not_loadable)
+    (mail, *_) = stack.mailed(*not_loadable)
+    assert mail["subject"] == "[CRITICAL] Model Not Loadable: production"
+    assert (
+        "The file of production does not load (invalid). The numbers shown are of the last file that did."
+        in text_of(mail)
+    )
+    assert stack.prometheus.value("starlight_false_positive_ratio") == ratio
+
+    put_into_production(stack, V4)
+    wait_until(stack, HurriedStack.resolved, not_loadable)
+    assert stack.firing_now() == set()
+    # The warning of the same alert is muted by the critical one, in Prometheus it fires beside it.
+    assert stack.fired() == {Told("StarlightModelNotLoadable", "warning"), *not_loadable}
+    stack.mails.wait_for("[RESOLVED] Model Not Loadable: production")
+
+
+def test_images_made_unreadable_are_told_and_are_in_no_ratio(stack: HurriedStack, reference: Reference) -> None:
+    not_measured = Told("StarlightImagesNotMeasured", "critical", "unreadable")
+    changed = Told("StarlightDatasetChanged", "info")
+    originals = {file: file.read_bytes() for file in sorted((reference.images / "clean").glob("*.png"))[:20]}
+    for file in originals:
+        file.write_bytes(b"no image")
+    wait_until(stack, HurriedStack.firing, {not_measured, changed})
+    (mail, *_) = stack.mailed(not_measured)
+    total = stack.prometheus.value("sum(starlight_dataset_images)")
+    assert mail["subject"] == "[CRITICAL] Images Not Measured (unreadable): production on images"
+    assert f"production on images: 20 of {total:.0f} images were not measured, reason unreadable." in text_of(mail)
+    assert stack.prometheus.value("starlight_false_positive_ratio") == 0.0
+    clean = stack.prometheus.value("starlight_clean_images")
+
+    for file, content in originals.items():
+        file.write_bytes(content)
+    # A dataset that has changed stays news for an hour.
+    wait_until(stack, HurriedStack.resolved, {not_measured})
+    assert stack.firing_now() == {changed}
+    assert stack.prometheus.value("starlight_clean_images") == (clean or 0) + 20
+    stack.mails.wait_for("[RESOLVED] Images Not Measured (unreadable): production on images")

@@ -1,0 +1,189 @@
+"""The shipped stack on free ports, with all of its intervals divided by one number and a mail sink beside the log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from email.message import EmailMessage
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import yaml
+
+from stack.configuration import Ports, write_alertmanager, write_prometheus
+from support.alertmanager import ALERTING, Alertmanager, MailSink, NotificationLog
+from support.exporter import Exporter
+from support.rules import ROOT, RULES
+from support.servers import Prometheus, free_port
+
+SPEED = 15
+"""Shipped seconds per second of a test. What an evaluation takes is not divided: it is real."""
+
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_DURATION = r"(\d+)(ms|s|m|h|d)\b"
+_SLICE_LABELS = ("method", "format", "category", "class", "reason", "store", "section")
+
+
+class Told(NamedTuple):
+    """One alert as somebody is told of it."""
+
+    name: str
+    severity: str
+    slice: str = ""
+
+    @classmethod
+    def of(cls, labels: Mapping[str, str]) -> Told:
+        """From the labels of an alert."""
+        told = [labels[label] for label in _SLICE_LABELS if labels.get(label)]
+        return cls(labels["alertname"], labels["severity"], ", ".join(told))
+
+
+def hurried(text: str, before: str) -> str:
+    """A configuration with every duration that follows `before` (a regular expression) divided by SPEED."""
+
+    def divided(match: re.Match[str]) -> str:
+        return f"{match[1]}{int(match[2]) * _UNITS[match[3]] // SPEED}ms"
+
+    found, count = re.subn(f"({before}){_DURATION}", divided, text, flags=re.MULTILINE)
+    assert count, f"no duration after {before}"
+    return found
+
+
+def hurried_rules(folder: Path) -> Path:
+    """Every shipped rule, with its ranges, waiting times and intervals divided."""
+    folder.mkdir()
+    for file in RULES.glob("*.yml"):
+        text = hurried(file.read_text(), r"\[|^ +(?:for|interval): ")
+        (folder / file.name).write_text(text)
+    return folder
+
+
+class HurriedStack:
+    """Exporter, Prometheus, Alertmanager, notification log and mail sink with the shipped rules, routes and templates.
+
+    `settings` is the exporter's configuration; what it holds is not hurried.
+    """
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.ports = Ports(*(free_port() for _ in range(4)))
+        self._settings = dict(settings)
+        self._servers = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start everything; the exporter's first results are still to come."""
+        with ExitStack() as servers:
+            self.mails = servers.enter_context(MailSink())
+            self.log = servers.enter_context(
+                NotificationLog(
+                    self.folder / "notifications.jsonl",
+                    log=self.folder / "notification_log.log",
+                    port=self.ports.notifications,
+                )
+            )
+            servers.enter_context(
+                Alertmanager(
+                    self._alertmanager_config(),
+                    self.folder / "alertmanager",
+                    log=self.folder / "alertmanager.log",
+                    port=self.ports.alertmanager,
+                )
+            )
+            self.start_exporter()
+            servers.callback(self._stop_exporter)
+            self.prometheus = servers.enter_context(
+                Prometheus(
+                    self._prometheus_config(),
+                    self.folder / "tsdb",
+                    log=self.folder / "prometheus.log",
+                    port=self.ports.prometheus,
+                )
+            )
+            self._servers = servers.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._servers.close()
+
+    def start_exporter(self) -> None:
+        """Start it, the first time or once more: at the same address."""
+        config = self.folder / "starlight.yml"
+        config.write_text(yaml.safe_dump(self._settings))
+        self.exporter = Exporter(config, port=self.ports.exporter)
+
+    def firing(self) -> set[Told]:
+        """What the notification log was told as firing at any time."""
+        return self._logged("firing")
+
+    def resolved(self) -> set[Told]:
+        """What the notification log was told as over."""
+        return self._logged("resolved")
+
+    def mailed(self, told: Told) -> list[EmailMessage]:
+        """The mails that name this alert."""
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", told.name.removeprefix("Starlight"))
+        heading = words + (f" ({told.slice})" if told.slice else "")
+        state = told.severity.upper()
+        return [
+            mail
+            for mail in tuple(self.mails.messages)
+            if mail["subject"].startswith((f"[{state}]", "[RESOLVED]")) and heading in text_of(mail).splitlines()
+        ]
+
+    def fired(self) -> set[Told]:
+        """What has fired since the start in Prometheus, also if it was muted or not yet told."""
+        rows = self.prometheus.query('count_over_time(ALERTS{alertstate="firing"}[1h])')
+        return {Told.of(row["metric"]) for row in rows}
+
+    def firing_now(self) -> set[Told]:
+        """What fires in Prometheus at this moment."""
+        return {Told.of(row["metric"]) for row in self.prometheus.query('ALERTS{alertstate="firing"}')}
+
+    def _stop_exporter(self) -> None:
+        self.exporter.stop()
+
+    def _logged(self, status: str) -> set[Told]:
+        return {
+            Told.of(alert["labels"])
+            for notification in self.log.notifications()
+            for alert in notification["alerts"]
+            if alert["status"] == status
+        }
+
+    def _prometheus_config(self) -> Path:
+        file = write_prometheus(ROOT, self.folder / "run", self.ports)
+        text = hurried(file.read_text(), r"_interval: |_timeout: ")
+        rules = hurried_rules(self.folder / "rules")
+        # A busy machine may answer late; the shipped timeout is long enough for that, a fifteenth of it is not.
+        text = re.sub(r"scrape_timeout: .+", "scrape_timeout: 1s", text)
+        return _write(file, text.replace(f"{ROOT}/prometheus/rules/", f"{rules}/"))
+
+    def _alertmanager_config(self) -> Path:
+        file = write_alertmanager(ROOT, self.folder / "run", self.ports)
+        config = yaml.safe_load(hurried(file.read_text(), r"group_(?:wait|interval): "))
+        example = yaml.safe_load((ALERTING / "examples" / "alertmanager.mail-slack.yml").read_text())
+        (mail,) = (one["email_configs"] for one in example["receivers"] if "email_configs" in one)
+        config["global"] = {
+            "smtp_from": example["global"]["smtp_from"],
+            "smtp_smarthost": self.mails.smarthost,
+            "smtp_require_tls": False,
+        }
+        for receiver in config["receivers"]:
+            receiver["email_configs"] = mail
+        return _write(file, yaml.safe_dump(config, sort_keys=False))
+
+
+def text_of(mail: EmailMessage) -> str:
+    """The plain text of a mail."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return str(body.get_content())
+
+
+def _write(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
