@@ -13,13 +13,12 @@ from types import FrameType
 
 from rich.console import Console
 
-from stack import configuration, results
-from stack.configuration import LOOPBACK, SHIPPED, Ports
+from stack import compose, configuration, grafana, results
+from stack.configuration import LOOPBACK, REFERENCE_RECIPE, SHIPPED, Ports
 from stack.processes import Part, StackError, Supervisor
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "datasets" / "reference"
-REFERENCE_RECIPE = ("--seed", "2026", "--clean", "1000", "--stego", "800", "--negatives", "200")
 FIRST_RESULT_SECONDS = 600.0
 
 
@@ -36,7 +35,11 @@ def main() -> int:
     )
     supervisor = Supervisor(arguments.data / "logs")
     try:
-        run(arguments, ports, supervisor, console)
+        containers = None if arguments.native or wants_processes(arguments) else compose.command()
+        if containers is not None:
+            compose.run(containers, console, check=arguments.check)
+        else:
+            run(arguments, ports, supervisor, console)
     except StackError as error:
         console.print(f"up: {error}", style="bold red", markup=False, soft_wrap=True)
         return 1
@@ -57,6 +60,7 @@ def parse_arguments() -> argparse.Namespace:
         description="Start exporter, Prometheus, Alertmanager, notification log and markdown mirror on loopback.",
     )
     parser.add_argument("--check", action="store_true", help="exit 0 once the first result is in Prometheus, else 1")
+    parser.add_argument("--native", action="store_true", help="start processes, even where a Docker engine answers")
     parser.add_argument("--dataset", type=Path, metavar="DIR", help="labelled images of your own instead of reference")
     parser.add_argument("--model", type=Path, metavar="FILE", help="an ONNX detector of your own as production model")
     parser.add_argument("--config", type=Path, default=ROOT / "starlight.yml", help="exporter configuration")
@@ -70,16 +74,28 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
+def wants_processes(arguments: argparse.Namespace) -> bool:
+    """Whether a flag was given that only processes can follow: own files, other places, other ports."""
+    own = (arguments.dataset, arguments.model)
+    ports = {name: getattr(arguments, f"{name}_port") for name in SHIPPED.named()}
+    places = (arguments.config, arguments.data) != (ROOT / "starlight.yml", ROOT / "data")
+    return any(own) or places or ports != SHIPPED.named()
+
+
 def run(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, console: Console) -> None:
     """Start every part, show the first results, then wait for Ctrl-C (with `--check`: return)."""
     configuration.require_free(ports)
     if arguments.dataset is None:
         make_reference_dataset(console)
-    for part in parts(arguments, ports):
+    dashboards = grafana.part(ROOT, arguments.data.resolve(), ports)
+    if dashboards is None:
+        console.print("grafana        not installed: the README says how to get the dashboards", highlight=False)
+    for part in (*parts(arguments, ports), *([] if dashboards is None else [dashboards])):
         supervisor.start(part)
         console.print(f"{part.name:14} {part.page_url}", highlight=False)
     prometheus = f"http://{LOOPBACK}:{ports.prometheus}"
-    wait_for_first_result(prometheus, ports, supervisor, console)
+    status_page = f"http://{LOOPBACK}:{ports.exporter}/"
+    results.wait_for_first(prometheus, status_page, console, seconds=FIRST_RESULT_SECONDS, still=supervisor.check)
     results.show(prometheus, Console())
     if arguments.check:
         return
@@ -172,20 +188,6 @@ def parts(arguments: argparse.Namespace, ports: Ports) -> list[Part]:
             page_url=str(data / "documents" / "performance_dashboard.md"),
         ),
     ]
-
-
-def wait_for_first_result(prometheus: str, ports: Ports, supervisor: Supervisor, console: Console) -> None:
-    """Return once Prometheus has a production model's false positive ratio; StackError after ten minutes."""
-    deadline = time.monotonic() + FIRST_RESULT_SECONDS
-    with console.status("waiting for the first evaluation to reach Prometheus"):
-        while not results.false_positive_ratio(prometheus):
-            supervisor.check()
-            if time.monotonic() > deadline:
-                raise StackError(
-                    f"no false positive ratio of a production model in Prometheus after {FIRST_RESULT_SECONDS:.0f} s; "
-                    f"the status page says why: http://{LOOPBACK}:{ports.exporter}/"
-                )
-            time.sleep(1)
 
 
 def program(name: str) -> str:

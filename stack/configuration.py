@@ -14,6 +14,8 @@ import yaml
 from stack.processes import StackError
 
 LOOPBACK = "127.0.0.1"
+REFERENCE_RECIPE = ("--seed", "2026", "--clean", "1000", "--stego", "800", "--negatives", "200")
+"""How scripts/make_dataset.py makes the reference dataset: 2,000 images."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
+
+from stack.processes import StackError
 
 PRODUCTION = ' * on (model) group_left () (starlight_model_info{role="production"} > 0)'
 
@@ -31,6 +35,25 @@ def query(prometheus: str, expression: str) -> list[Sample]:
     except (urllib.error.URLError, OSError, json.JSONDecodeError):
         return []
     return [Sample(labels=row["metric"], value=float(row["value"][1])) for row in answer["data"]["result"]]
+
+
+def wait_for_first(
+    prometheus: str, status_page: str, console: Console, *, seconds: float, still: Callable[[], None]
+) -> None:
+    """Return once Prometheus has a production model's false positive ratio; StackError after so many seconds.
+
+    `still` is called every second and raises what else ends the waiting.
+    """
+    deadline = time.monotonic() + seconds
+    with console.status("waiting for the first evaluation to reach Prometheus"):
+        while not false_positive_ratio(prometheus):
+            still()
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"no false positive ratio of a production model in Prometheus after {seconds:.0f} s; "
+                    f"the status page says why: {status_page}"
+                )
+            time.sleep(1)
 
 
 def false_positive_ratio(prometheus: str) -> list[Sample]:

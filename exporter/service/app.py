@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import shutil
 import threading
@@ -567,7 +568,7 @@ def _meaning(config: Config, pair: Pair) -> object:
 def _first_snapshot() -> Snapshot:
     build = BuildInfo(
         version=exporter.__version__,
-        revision="",
+        revision=os.environ.get("STARLIGHT_REVISION", ""),
         python=platform.python_version(),
         onnxruntime=metadata.version("onnxruntime"),
     )

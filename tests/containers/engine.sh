@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# A Docker engine for the container tests where none runs and no registry can be reached (Debian, as root):
+#   tests/containers/engine.sh start DIR    installs docker.io, docker-compose and debootstrap if they are missing, starts
+#                                           dockerd on DIR/docker.sock, makes a base image, prints what to export
+#   tests/containers/engine.sh stop DIR     ends that dockerd by its process id
+set -euo pipefail
+
+usage() { sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+[ $# -eq 2 ] || usage
+mkdir -p "$2"
+folder=$(cd "$2" && pwd)
+socket=unix://$folder/docker.sock
+base=starlight-test/debian-python
+
+start() {
+  [ "$(id -u)" -eq 0 ] || { echo "engine: dockerd has to be started by root" >&2; exit 1; }
+  missing=()
+  command -v dockerd >/dev/null || missing+=(docker.io)
+  command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
+  command -v debootstrap >/dev/null || missing+=(debootstrap)
+  if [ ${#missing[@]} -gt 0 ]; then
+    apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+  fi
+  if ! docker -H "$socket" info >/dev/null 2>&1; then
+    nohup dockerd --data-root "$folder/data" --exec-root "$folder/exec" -H "$socket" --pidfile "$folder/docker.pid" \
+      >"$folder/dockerd.log" 2>&1 &
+    for _ in $(seq 60); do docker -H "$socket" info >/dev/null 2>&1 && break; sleep 1; done
+    docker -H "$socket" info >/dev/null || { tail -n 5 "$folder/dockerd.log" >&2; exit 1; }
+  fi
+  if ! docker -H "$socket" image inspect "$base" >/dev/null 2>&1; then
+    debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates bookworm "$folder/root" >&2
+    # The host's certificates too, for networks that have their own.
+    cp /etc/ssl/certs/ca-certificates.crt "$folder/root/etc/ssl/certs/ca-certificates.crt"
+    tar -C "$folder/root" -c . | docker -H "$socket" import - "$base" >&2
+    rm -rf "$folder/root"
+  fi
+  echo "export DOCKER_HOST=$socket STARLIGHT_TEST_BASE=$base"
+}
+
+stop() {
+  [ -f "$folder/docker.pid" ] && kill "$(cat "$folder/docker.pid")"
+}
+
+case $1 in start) start ;; stop) stop ;; *) usage ;; esac

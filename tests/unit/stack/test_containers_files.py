@@ -1,0 +1,123 @@
+"""What the compose file and the Dockerfile promise, held to it without an engine; and what the setup service writes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stack.configuration import SHIPPED
+from stack.containers import PASSWORD_FILE, make_password, write_configurations
+
+ROOT = Path(__file__).resolve().parents[3]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+each_service = pytest.mark.parametrize("name", SERVICES)
+
+
+@each_service
+def test_images_have_exact_versions(name: str) -> None:
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+
+
+@each_service
+def test_a_service_is_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["mem_limit"]
+    assert service["cpus"]
+
+
+@each_service
+def test_ports_are_published_on_loopback_alone(name: str) -> None:
+    for port in SERVICES[name].get("ports", ()):
+        assert re.fullmatch(r"127\.0\.0\.1:\$\{STARLIGHT_[A-Z]+_PORT:-(\d+)\}:\1", port)
+
+
+def test_the_default_ports_are_the_shipped_ones() -> None:
+    for name, port in SHIPPED.named().items():
+        assert SERVICES[name]["ports"] == [f"127.0.0.1:${{STARLIGHT_{name.upper()}_PORT:-{port}}}:{port}"]
+
+
+@each_service
+def test_a_service_waits_for_health_or_completion(name: str) -> None:
+    for waited, how in SERVICES[name].get("depends_on", {}).items():
+        expected = "service_completed_successfully" if waited == "setup" else "service_healthy"
+        assert how == {"condition": expected}
+
+
+@each_service
+def test_every_named_volume_is_declared(name: str) -> None:
+    for volume in SERVICES[name].get("volumes", ()):
+        source = volume.split(":")[0]
+        if source.startswith("./"):
+            assert (ROOT / source).exists(), source
+            assert volume.endswith(":ro"), "nothing in a container writes to the checkout"
+        else:
+            assert source in COMPOSE["volumes"]
+
+
+def test_no_secret_stands_in_the_file() -> None:
+    for name, service in SERVICES.items():
+        for key, value in service.get("environment", {}).items():
+            if "PASSWORD" in key or "SECRET" in key:
+                assert key.endswith("__FILE"), f"{name}: {key}"
+                assert value.startswith("/"), f"{name}: {key}"
+
+
+def test_history_is_kept_for_a_year() -> None:
+    assert "--storage.tsdb.retention.time=1y" in SERVICES["prometheus"]["command"]
+
+
+def test_the_image_is_small_and_runs_as_nobody_in_particular() -> None:
+    stages = DOCKERFILE.split("\nFROM ")
+    assert len(stages) == 3
+    last = stages[-1]
+    assert re.search(r"^USER (?!0|root)\d+:\d+$", last, re.MULTILINE)
+    assert last.index("\nUSER ") < last.index("\nCMD ")
+    assert "HEALTHCHECK" in last
+    assert "curl" not in DOCKERFILE
+    assert "org.opencontainers.image.version" in last
+    assert "--require-hashes -r requirements.lock" in DOCKERFILE
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    copied = re.findall(r"^COPY (?!--from)(\S+)", DOCKERFILE, re.MULTILINE)
+    assert ignored[0] == "*"
+    assert {f"!{name}" for name in copied} == {line for line in ignored if line.startswith("!")}
+
+
+def test_the_setup_service_names_services_where_the_shipped_files_have_loopback(tmp_path: Path) -> None:
+    write_configurations(tmp_path)
+    prometheus = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text())
+    targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in prometheus["scrape_configs"]}
+    assert targets == {
+        "starlight-exporter": ["exporter:9877"],
+        "prometheus": ["127.0.0.1:9090"],
+        "alertmanager": ["alertmanager:9093"],
+    }
+    assert prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
+    # Links are for the reader's browser.
+    assert prometheus["global"]["external_labels"]["exporter_url"] == "http://127.0.0.1:9877"
+    alertmanager = (tmp_path / "alertmanager" / "alertmanager.yml").read_text()
+    assert "url: http://notifications:9876/notifications" in alertmanager
+    assert sorted(path.name for path in (tmp_path / "prometheus" / "rules").iterdir()) == sorted(
+        path.name for path in (ROOT / "prometheus" / "rules").iterdir()
+    )
+    # A second start writes over the first one's.
+    write_configurations(tmp_path)
+
+
+def test_a_password_is_made_once_and_is_never_the_same(tmp_path: Path) -> None:
+    make_password(tmp_path / "a")
+    made = (tmp_path / "a" / PASSWORD_FILE).read_text()
+    make_password(tmp_path / "a")
+    assert (tmp_path / "a" / PASSWORD_FILE).read_text() == made
+    make_password(tmp_path / "b")
+    assert (tmp_path / "b" / PASSWORD_FILE).read_text() != made
+    assert len(made) >= 20
