@@ -1,0 +1,103 @@
+// Draws dashboards in Chromium and says, as JSON on standard output, what became of each panel.
+//
+//   node draw.mjs --prometheus http://127.0.0.1:9090 --out FOLDER [--width 1600] [--scale 1] [--from MS --to MS]
+//                 [--scrape-ms 15000] [--var NAME=VALUE]... dashboard.json...
+//
+// Needs `npm ci` and `npm run build` before. No server: pages come from dist/, queries go to Prometheus.
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { chromium } from 'playwright-core';
+
+const { values: options, positionals: files } = parseArgs({
+  allowPositionals: true,
+  options: {
+    prometheus: { type: 'string' },
+    out: { type: 'string' },
+    chromium: { type: 'string', default: '/usr/bin/chromium' },
+    width: { type: 'string', default: '1600' },
+    scale: { type: 'string', default: '1' },
+    from: { type: 'string' },
+    to: { type: 'string' },
+    'scrape-ms': { type: 'string', default: '15000' },
+    var: { type: 'string', multiple: true, default: [] },
+    'wait-seconds': { type: 'string', default: '60' },
+  },
+});
+
+const ORIGIN = 'http://preview.invalid';
+const DIST = path.join(import.meta.dirname, 'dist');
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
+
+async function answer(route) {
+  const request = route.request();
+  const { pathname, search } = new URL(request.url());
+  if (pathname.startsWith('/prometheus/')) {
+    const reply = await fetch(options.prometheus + pathname.slice('/prometheus'.length) + search);
+    return route.fulfill({ status: reply.status, contentType: 'application/json', body: await reply.text() });
+  }
+  const file = path.join(DIST, pathname === '/' ? 'index.html' : path.normalize(pathname));
+  try {
+    return await route.fulfill({ contentType: TYPES[path.extname(file)] ?? 'text/plain', body: await readFile(file) });
+  } catch {
+    return route.fulfill({ status: 404, body: '' });
+  }
+}
+
+const settled = () => {
+  const panels = Object.values(window.previewReport ?? {});
+  const failed = window.previewReport?.dashboard !== undefined;
+  return failed || (panels.length >= window.previewExpected && panels.every((panel) => panel.status !== 'loading'));
+};
+
+async function draw(browser, file) {
+  const page = await browser.newPage({
+    viewport: { width: Number(options.width), height: 1080 },
+    deviceScaleFactor: Number(options.scale),
+    timezoneId: 'UTC',
+    locale: 'en-US',
+  });
+  const errors = [];
+  page.on('pageerror', (error) => errors.push(String(error)));
+  await page.route(`${ORIGIN}/**`, answer);
+  const dashboard = JSON.parse(await readFile(file, 'utf-8'));
+  await page.addInitScript((content) => (window.previewDashboard = content), dashboard);
+  const query = new URLSearchParams({ scrapeMs: options['scrape-ms'] });
+  for (const name of ['from', 'to']) {
+    if (options[name]) {
+      query.set(name, options[name]);
+    }
+  }
+  for (const assignment of options.var) {
+    const [name, ...value] = assignment.split('=');
+    query.set(`var-${name}`, value.join('='));
+  }
+  await page.goto(`${ORIGIN}/?${query}`);
+  try {
+    await page.waitForFunction(settled, null, { timeout: 1000 * Number(options['wait-seconds']) });
+  } catch {
+    errors.push(`not drawn after ${options['wait-seconds']} s`);
+  }
+  // Charts are drawn a frame after their data has come.
+  await page.waitForTimeout(500);
+  if (options.out) {
+    await page.screenshot({ path: path.join(options.out, `${path.basename(file, '.json')}.png`), fullPage: true });
+  }
+  const [panels, warnings] = await page.evaluate(() => [window.previewReport, window.previewWarnings]);
+  await page.close();
+  return { panels, warnings, errors };
+}
+
+const browser = await chromium.launch({
+  executablePath: options.chromium,
+  args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'],
+});
+try {
+  const reports = {};
+  for (const file of files) {
+    reports[path.basename(file, '.json')] = await draw(browser, file);
+  }
+  console.log(JSON.stringify(reports));
+} finally {
+  await browser.close();
+}

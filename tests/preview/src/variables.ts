@@ -1,0 +1,70 @@
+// Dashboard variables: their values from Prometheus, and their places in queries, titles and links.
+import { TimeRange } from '@grafana/data';
+import { ask } from './prometheus';
+
+export interface Variable {
+  value: string | string[];
+  all?: string;
+}
+export type Variables = Record<string, Variable>;
+
+const VARIABLE = /\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)\]\]/g;
+const LABEL_VALUES = /^label_values\((?:(.+),\s*)?(\w+)\)$/;
+
+// Doubled: once for the regular expression, once for the PromQL string around it.
+const escapeForQuery = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\\\$&');
+
+const isAll = (value: string | string[]) => (Array.isArray(value) ? value[0] : value) === '$__all';
+
+export function interpolate(text: string, variables: Variables, builtIn: Record<string, string> = {}): string {
+  return text.replace(VARIABLE, (whole, plain, braced, _format, bracketed) => {
+    const name = plain ?? braced ?? bracketed;
+    if (name in builtIn) {
+      return builtIn[name];
+    }
+    const variable = variables[name];
+    if (!variable) {
+      return whole;
+    }
+    const { value, all } = variable;
+    if (isAll(value)) {
+      return all ?? '.*';
+    }
+    if (!Array.isArray(value)) {
+      return value;
+    }
+    return value.length === 1 ? escapeForQuery(value[0]) : `(${value.map(escapeForQuery).join('|')})`;
+  });
+}
+
+async function queryValues(definition: any, range: TimeRange, known: Variables): Promise<string[]> {
+  const query = interpolate(typeof definition.query === 'string' ? definition.query : definition.query?.query ?? '', known);
+  const match = LABEL_VALUES.exec(query.trim());
+  if (!match) {
+    throw new Error(`variable ${definition.name}: this preview knows label_values() alone, not ${query}`);
+  }
+  const [, selector, label] = match;
+  const times = { start: String(range.from.unix()), end: String(range.to.unix()) };
+  const values: string[] = await ask(`label/${label}/values`, selector ? { 'match[]': selector, ...times } : times);
+  if (!values.length) {
+    throw new Error(`variable ${definition.name}: no values`);
+  }
+  return values;
+}
+
+export async function loadVariables(definitions: any[], range: TimeRange): Promise<Variables> {
+  const variables: Variables = {};
+  for (const definition of definitions) {
+    const current = definition.current?.value;
+    if (definition.type === 'query') {
+      const values = await queryValues(definition, range, variables);
+      variables[definition.name] = {
+        value: current ?? (definition.includeAll ? '$__all' : values[0]),
+        all: definition.allValue || `(${values.map(escapeForQuery).join('|')})`,
+      };
+    } else {
+      variables[definition.name] = { value: current ?? definition.query ?? '' };
+    }
+  }
+  return variables;
+}
