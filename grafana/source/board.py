@@ -13,7 +13,6 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     GridPos,
-    VariableHide,
     VariableOption,
     VariableRefresh,
     VariableSort,
@@ -21,16 +20,11 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from exporter.publish import metrics
 from grafana.source.panels import DATASOURCE, Panel
-from grafana.source.style import ORANGE, RED
+from grafana.source.style import MODEL_CHANGE, RED
 
 TAG: Final = "starlight"
 COLUMNS: Final = 24
 EXPORTER_URL: Final = "http://127.0.0.1:9877"
-EVIDENCE: Final = (
-    "${exporter}/evaluations/latest/misclassified?model=${__data.fields.model}&dataset=${__data.fields.dataset}"
-)
-"""Data link of a table row: the images behind its counts."""
-
 _ALL: Final = VariableOption(selected=True, text="All", value="$__all")
 
 
@@ -41,9 +35,9 @@ class Board:
     uid: str
     title: str
     description: str
-    models: str = metrics.MODEL_INFO.name
-    """The selector whose `model` values the dashboard offers."""
-    hours: int = 6
+    one_model: bool = True
+    """About one model, chosen above the panels; else about all of them."""
+    hours: int = 24
     _parts: list[Any] = field(default_factory=list)
     _y: int = 0
 
@@ -70,9 +64,9 @@ class Board:
             .uid(self.uid)
             .description(self.description)
             .tags([TAG])
-            .timezone("utc")
+            .timezone("browser")
             .time(f"now-{self.hours}h", "now")
-            .refresh("15s")
+            .refresh("1m")
             .tooltip(DashboardCursorSync.CROSSHAIR)
             .readonly()
             .link(
@@ -83,9 +77,9 @@ class Board:
                 .include_vars(True)
             )
         )
-        for variable in (*_variables(self.models), _exporter_url()):
+        for variable in _variables(one_model=self.one_model):
             builder = builder.with_variable(variable)
-        for annotation in _annotations():
+        for annotation in _annotations(one_model=self.one_model):
             builder = builder.annotation(annotation)
         for part in self._parts:
             builder = builder.with_row(part) if isinstance(part, dashboard.Row) else builder.with_panel(part)
@@ -99,69 +93,75 @@ class Board:
         return len(self._parts) + 1
 
 
-def _variables(models: str) -> Sequence[Any]:
-    def of_label(name: str, label: str, query: str) -> dashboard.QueryVariable:
-        return (
-            dashboard.QueryVariable(name)
-            .label(label)
-            .datasource(DATASOURCE)
-            .query(f"label_values({query}, {name})")
-            .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
-            .sort(VariableSort.ALPHABETICAL_ASC)
-            .multi(True)
-            .include_all(True)
-            .all_value(".+")
-            .current(_ALL)
-        )
-
+def _variables(*, one_model: bool) -> Sequence[Any]:
     source = (
         dashboard.DatasourceVariable("datasource")
         .label("Data source")
         .type("prometheus")
         .current(VariableOption(selected=True, text="Prometheus", value="prometheus"))
     )
-    return (
-        source,
-        of_label("model", "Model", models),
-        of_label("dataset", "Dataset", metrics.EVALUATION_IN_PROGRESS.name),
-        of_label("method", "Method", metrics.STEGO.total.name),
+    model = (
+        _of_label("model", "Model", metrics.MODEL_INFO.name)
+        .description("The model that the panels are about; the dashboard Models shows all of them.")
+        .multi(False)
+        .include_all(False)
+        .current(VariableOption(selected=True, text="production", value="production"))
     )
-
-
-def _exporter_url() -> dashboard.TextBoxVariable:
-    return (
+    exporter = (
         dashboard.TextBoxVariable("exporter")
         .label("Exporter")
+        .description("Where this browser finds the exporter: links to images and runbooks begin with it.")
         .default_value(EXPORTER_URL)
         .current(VariableOption(selected=True, text=EXPORTER_URL, value=EXPORTER_URL))
-        .hide(VariableHide.HIDE_VARIABLE)
+    )
+    return (
+        source,
+        *([model] if one_model else []),
+        _all_of(_of_label("dataset", "Dataset", metrics.EVALUATION_IN_PROGRESS.name)),
+        _all_of(_of_label("method", "Method", metrics.STEGO.total.name)),
+        exporter,
     )
 
 
-def _annotations() -> Sequence[dashboard.AnnotationQuery]:
-    info = f'{metrics.MODEL_INFO.name}{{model=~"$model",sha256!=""}}'
-    now, before = (f"max by (model, sha256) ({selector})" for selector in (info, f"{info} offset 1m"))
-    # A file is new where its hash was not there a minute ago, though the exporter was.
-    changed = f"({now} unless {before}) and on () count({metrics.MODEL_INFO.name} offset 1m)"
-    firing = 'max by (alertname, severity, model, dataset) (ALERTS{alertname=~"Starlight.+",alertstate="firing"})'
-    shared = dashboard.AnnotationQuery
+def _of_label(name: str, label: str, metric: str) -> dashboard.QueryVariable:
     return (
-        shared()
-        .name("Model changes")
+        dashboard.QueryVariable(name)
+        .label(label)
         .datasource(DATASOURCE)
-        .enable(True)
-        .icon_color(ORANGE)
-        .expr(changed)
-        .step("15s")
-        .title_format("{{model}} changed")
-        .text_format("now {{sha256}}"),
-        shared()
-        .name("Firing alerts")
-        .datasource(DATASOURCE)
-        .enable(True)
-        .icon_color(RED)
-        .expr(firing)
-        .step("15s")
+        .query(f"label_values({metric}, {name})")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .sort(VariableSort.ALPHABETICAL_ASC)
+    )
+
+
+def _all_of(variable: dashboard.QueryVariable) -> dashboard.QueryVariable:
+    return variable.multi(True).include_all(True).all_value(".+").current(_ALL)
+
+
+def _annotations(*, one_model: bool) -> Sequence[dashboard.AnnotationQuery]:
+    of, for_alerts = (',model=~"$model"', ',model=~"$model|"') if one_model else ("", "")
+    now = f'max by (model, sha256) ({metrics.MODEL_INFO.name}{{sha256!=""{of}}})'
+    # A file is new where its hash was not there two minutes ago; looking back further lets a restart pass unmarked.
+    before = f'max by (model, sha256) (last_over_time({metrics.MODEL_INFO.name}{{sha256!=""{of}}}[15m] offset 2m))'
+    # The first samples ever are no change.
+    changed = f"({now} unless {before}) and on () count(last_over_time({metrics.MODEL_INFO.name}[15m] offset 2m))"
+    # Alerts about the stack itself carry no model and belong to every one.
+    alerts = f'ALERTS{{alertname=~"Starlight.+",alertstate="firing",severity!="info"{for_alerts}}}'
+    return (
+        _annotation("Model changes", changed, MODEL_CHANGE).title_format("{{model}} changed").text_format("{{sha256}}"),
+        _annotation("Firing alerts", f"max by (alertname, severity) ({alerts})", RED)
         .title_format("{{alertname}}")
-        .text_format("{{severity}} {{model}} {{dataset}}"),
+        .text_format("{{severity}}"),
+    )
+
+
+def _annotation(name: str, expr: str, colour: str) -> dashboard.AnnotationQuery:
+    return (
+        dashboard.AnnotationQuery()
+        .name(name)
+        .datasource(DATASOURCE)
+        .enable(True)
+        .icon_color(colour)
+        .expr(expr)
+        .step("30s")
     )

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.builders import bargauge, stat, statetimeline, table, timeseries
+
+from exporter.detector.contract import FORMATS
 from exporter.publish import metrics
 from grafana.source.board import Board
-from grafana.source.panels import Column, Look, Query, bars, colour_methods, line_chart, rows, single_value
+from grafana.source.limits import ANY_IS_WARNING, BALANCE
+from grafana.source.panels import Look, Query, bars, line_chart, single_value, state_history
 from grafana.source.queries import by, select
-from grafana.source.style import ANY_IS_WARNING, BAD, GOOD, WARNING, reference_line
+from grafana.source.style import BLUE, CLASS_COLOURS, METHOD_COLOURS, REASON_COLOURS, reference_line
+from grafana.source.tables import Column, rows
+
+_FILES = select(metrics.DATASET_IMAGES, method="~.*")
 
 
 def data() -> Board:
@@ -16,22 +23,44 @@ def data() -> Board:
         "Starlight / Data",
         "Counts by class, method and format, balance and entropy, duplicates, images not measured, changes.",
     )
-    balance = single_value(
+    board.add(4, (6, _images()), (5, _balance()), (5, _duplicates()), (4, _not_measured()), (4, _changed()))
+    board.row("What is in it")
+    board.add(9, (8, _counts()), (8, _methods()), (8, _formats()))
+    board.row("Changes")
+    board.add(6, (12, _fingerprints()), (12, _classes_over_time()))
+    board.add(8, (8, _entropy()), (8, _shares_over_time()), (8, _reasons()))
+    return board
+
+
+def _images() -> stat.Panel:
+    return single_value(
+        Look(
+            "Images", "Files of the dataset, measured or not. A drop is an alert: restore the missing files.", "none", 0
+        ),
+        Query(by("dataset", _FILES), "{{dataset}}"),
+    )
+
+
+def _balance() -> stat.Panel:
+    return single_value(
         Look(
             "Balance of methods",
-            "Entropy of the method shares over its maximum. Far below 1, an average is that of one method.",
+            "Entropy of the method shares over the largest it can be. Orange: averages over methods are those of "
+            "one method; add files of the others.",
             "percentunit",
             1,
         ),
-        Query(f"{select(metrics.DATASET_ENTROPY)} / {select(metrics.DATASET_ENTROPY_MAX)}", "{{dataset}}"),
-        thresholds=((None, BAD), (0.8, WARNING), (0.95, GOOD)),
+        Query(
+            f"{by('dataset', select(metrics.DATASET_ENTROPY), 'min')}"
+            f" / {by('dataset', select(metrics.DATASET_ENTROPY_MAX), 'max')}",
+            "{{dataset}}",
+        ),
+        thresholds=BALANCE,
     )
-    total = single_value(
-        Look("Images", "Files of the dataset, measured or not.", "none", 0),
-        Query(by("dataset", select(metrics.DATASET_IMAGES)), "{{dataset}}"),
-        thresholds=((None, "text"),),
-    )
-    duplicates = single_value(
+
+
+def _duplicates() -> stat.Panel:
+    return single_value(
         Look(
             "Duplicates",
             "Files with the same bytes as another: they count twice in every rate. Remove them.",
@@ -41,107 +70,137 @@ def data() -> Board:
         Query(by("dataset", select(metrics.DATASET_DUPLICATES), "max"), "{{dataset}}"),
         thresholds=ANY_IS_WARNING,
     )
-    missing = single_value(
+
+
+def _not_measured() -> stat.Panel:
+    return single_value(
         Look(
             "Not measured",
-            "Images that gave no verdict in the last evaluation: in no rate. The reasons stand below.",
+            "Images that gave no verdict in the last evaluation and are in no rate. Orange: the reasons stand below.",
             "none",
             0,
         ),
-        Query(by("model dataset", select(metrics.NOT_MEASURED)), "{{model}} on {{dataset}}"),
+        Query(by("dataset", select(metrics.NOT_MEASURED)), "{{dataset}}"),
         thresholds=ANY_IS_WARNING,
     )
-    board.add(5, (6, total), (6, balance), (6, duplicates), (6, missing))
-    counts = rows(
-        Look("Counts", "By class, method and format; `unlabelled` files are in no rate.", ""),
-        Column("dataset"),
-        Column("class"),
-        Column("method"),
-        Column("format"),
-        Column(
-            "images", by("dataset class method format", select(metrics.DATASET_IMAGES, method="~.*"), "max"), "none", 0
-        ),
-        sort_by="images",
-    )
-    shares = bars(
+
+
+def _changed() -> stat.Panel:
+    return single_value(
         Look(
-            "Method shares",
-            "Shares of the labelled stego files. Even bars: every method weighs the same.",
-            "percentunit",
-            1,
-        ),
-        Query(by("dataset method", select(metrics.DATASET_METHOD_SHARE), "max"), "{{method}}, {{dataset}}"),
-        thresholds=((None, "#56B4E9"),),
-        minimum=0,
-        maximum=1,
-    )
-    formats = bars(
-        Look(
-            "Formats",
-            "Images by format over all classes. A format without images is one that nobody watches.",
-            "none",
-            0,
-        ),
-        Query(by("format dataset", select(metrics.DATASET_IMAGES, method="~.*")), "{{format}}, {{dataset}}"),
-        thresholds=((None, "#56B4E9"),),
-        minimum=0,
-        maximum=None,
-    )
-    board.add(10, (10, counts), (7, shares), (7, formats))
-    entropy = line_chart(
-        Look(
-            "Entropy of method shares",
-            "In bits, with its true maximum (dashed): log2 of the number of methods.",
-            "none",
-            3,
-        ),
-        Query(by("dataset", select(metrics.DATASET_ENTROPY), "max"), "{{dataset}}"),
-        Query(by("dataset", select(metrics.DATASET_ENTROPY_MAX), "max"), "maximum, {{dataset}}"),
-    ).override_by_regexp("/^maximum/", reference_line())
-    share = colour_methods(
-        line_chart(
-            Look(
-                "Method shares over time",
-                "A step is a changed dataset: rates before and after it are not alike.",
-                "percentunit",
-                1,
-            ),
-            Query(by("method dataset", select(metrics.DATASET_METHOD_SHARE), "max"), "{{method}} {{dataset}}"),
-        )
-    )
-    reasons = line_chart(
-        Look(
-            "Not measured by reason",
-            "unreadable: damaged files; model_error: the model failed; timeout: too slow; unlabelled: fix the dataset.",
-            "none",
-            0,
-        ),
-        Query(by("reason", select(metrics.NOT_MEASURED)), "{{reason}}"),
-    )
-    board.add(9, (8, entropy), (8, share), (8, reasons))
-    fingerprints = rows(
-        Look(
-            "Fingerprints",
-            "Hash over every path, label and content. Results of different ones are never compared.",
-            "",
-        ),
-        Column("dataset"),
-        Column("fingerprint", width=200),
-        Column("in use", by("dataset fingerprint", select(metrics.DATASET_INFO), "max"), "none", 0),
-    )
-    changed = single_value(
-        Look(
-            "Seen to change",
-            "Time since the exporter last saw the content change. `not measured`: it has not, since it watches.",
+            "Content changed",
+            "Time since the exporter last saw the content change. Not measured: it has not, as long as it watches.",
             "s",
             0,
         ),
         Query(f"time() - {by('dataset', select(metrics.DATASET_CHANGED_TIMESTAMP), 'max')}", "{{dataset}}"),
-        thresholds=((None, "text"),),
     )
-    size = line_chart(
+
+
+def _counts() -> table.Panel:
+    labels = "class method dataset"
+    return rows(
+        Look(
+            "Files by class, method and format",
+            "Unlabelled files are in no rate: name their method. An empty cell is a format that nobody watches.",
+            "none",
+        ),
+        Column("class"),
+        Column("method"),
+        Column("dataset"),
+        *(
+            Column(name, by(labels, select(metrics.DATASET_IMAGES, method="~.*", format=name)), "none", 0, nothing="–")
+            for name in FORMATS
+        ),
+        Column("all", by(labels, _FILES), "none", 0),
+        sort_by="class",
+        descending=False,
+    )
+
+
+def _methods() -> bargauge.Panel:
+    return bars(
+        Look(
+            "Shares of the methods",
+            "Of the labelled stego files. Even bars: every method weighs the same. A short one: add files of that "
+            "method.",
+            "percentunit",
+            1,
+        ),
+        Query(by("method dataset", select(metrics.DATASET_METHOD_SHARE), "max"), "{{method}}, {{dataset}}"),
+        maximum=1,
+    )
+
+
+def _formats() -> bargauge.Panel:
+    return bars(
+        Look(
+            "Files by format",
+            "Over all classes. A format with few files has wide intervals: add files before trusting its rate.",
+            "none",
+            0,
+        ),
+        Query(by("format dataset", _FILES), "{{format}}, {{dataset}}"),
+    )
+
+
+def _fingerprints() -> statetimeline.Panel:
+    return state_history(
+        Look(
+            "Fingerprints",
+            "A hash over every path, label and content. Where a band ends and another begins, the data changed: "
+            "numbers on both sides are not comparable.",
+            "none",
+        ),
+        Query(by("dataset fingerprint", select(metrics.DATASET_INFO), "max"), "{{dataset}} {{fingerprint}}"),
+        meanings={1: ("in use", BLUE)},
+    )
+
+
+def _classes_over_time() -> timeseries.Panel:
+    return line_chart(
         Look("Images by class", "A drop means lost files, and an alert.", "none", 0),
-        Query(by("dataset class", select(metrics.DATASET_IMAGES, method="~.*")), "{{class}}, {{dataset}}"),
+        Query(by("dataset class", _FILES), "{{dataset}}, {{class}}"),
+        colours=CLASS_COLOURS,
     )
-    board.add(7, (9, fingerprints), (5, changed), (10, size))
-    return board
+
+
+def _entropy() -> timeseries.Panel:
+    return line_chart(
+        Look(
+            "Entropy of the method shares",
+            "In bits, with the most that it can be (grey): log2 of the number of methods. Falling: one method takes "
+            "over.",
+            "none",
+            3,
+        ),
+        Query(by("dataset", select(metrics.DATASET_ENTROPY), "max"), "{{dataset}}"),
+        Query(f"max({select(metrics.DATASET_ENTROPY_MAX)})", "maximum"),
+    ).override_by_name("maximum", reference_line())
+
+
+def _shares_over_time() -> timeseries.Panel:
+    return line_chart(
+        Look(
+            "Shares of the methods over time",
+            "A step is a changed dataset: rates before and after it are not alike.",
+            "percentunit",
+            0,
+        ),
+        Query(by("dataset method", select(metrics.DATASET_METHOD_SHARE), "max"), "{{dataset}}, {{method}}"),
+        colours=METHOD_COLOURS,
+    )
+
+
+def _reasons() -> timeseries.Panel:
+    return line_chart(
+        Look(
+            "Not measured by reason",
+            "unreadable: damaged files; too_large: over the size limit; timeout: too slow; model_error: the model "
+            "failed; unlabelled: a stego file without a method. Each is an alert.",
+            "none",
+            0,
+        ),
+        Query(by("reason", select(metrics.NOT_MEASURED)), "{{reason}}"),
+        colours=REASON_COLOURS,
+    )

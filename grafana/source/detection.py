@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.builders import bargauge, table, timeseries
+
 from exporter.evaluation import regression
 from exporter.publish import metrics
-from grafana.source.board import EVIDENCE, Board
-from grafana.source.panels import Column, Look, Query, bars, colour_methods, line_chart, rows
-from grafana.source.queries import by, select
-from grafana.source.style import BAD, DETECTIONS, FALSE_POSITIVES, NEGATIVES, reference_line
+from grafana.source import evidence
+from grafana.source.board import Board
+from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, FORMAT_LIMIT, NEGATIVES
+from grafana.source.panels import Look, Query, bars, line_chart
+from grafana.source.queries import against, by, select
+from grafana.source.shared import detection_by_method, detection_over_time
+from grafana.source.style import BAD, FORMAT_COLOURS, reference_line
+from grafana.source.tables import Column, matrix, rows
 
-_FORMAT_LIMIT = regression.FORMAT_DEFAULT_BASELINE + regression.FORMAT_MARGIN
+_FOUND = f"{by('dataset', select(metrics.STEGO.count))} / {by('dataset', select(metrics.STEGO.total))}"
 
 
 def detection() -> Board:
@@ -19,175 +25,209 @@ def detection() -> Board:
         "Starlight / Detection",
         "Detection per method, false positives per format and category, confusion, operating points, calibration.",
     )
+    board.row("Datasets side by side")
+    board.add(5, (24, _datasets()))
     board.row("Methods")
-    found = colour_methods(
-        line_chart(
-            Look(
-                "Detection by method",
-                "Lowest over the chosen models and datasets. At or below the floor: look at the missed images.",
-                "percentunit",
-                2,
-            ),
-            Query(by("method", select(metrics.STEGO.ratio), "min"), "{{method}}"),
-            Query(f"vector({regression.DETECTION_FLOOR})", "floor"),
-            minimum=None,
-            maximum=1,
-        )
-    ).override_by_name("floor", reference_line(BAD))
-    interval = rows(
-        Look(
-            "Detection and its certainty",
-            "Counts and the exact 95 % interval. Red is at or below the floor; the count opens the missed images.",
-            "",
-        ),
-        Column("model"),
-        Column("dataset"),
-        Column("method"),
-        Column(
-            "found",
-            by("model dataset method", select(metrics.STEGO.count)),
-            "none",
-            0,
-            link=EVIDENCE + "&class=stego&method=${__data.fields.method}",
-        ),
-        Column("of", by("model dataset method", select(metrics.STEGO.total)), "none", 0),
-        Column("rate", by("model dataset method", select(metrics.STEGO.ratio)), "percentunit", 2, DETECTIONS),
-        Column("lower", by("model dataset method", select(metrics.STEGO.lower)), "percentunit", 2),
-        Column("upper", by("model dataset method", select(metrics.STEGO.upper)), "percentunit", 2),
-        sort_by="rate",
-        descending=False,
-    )
-    board.add(9, (10, found), (14, interval))
-    confusion = rows(
-        Look(
-            "Confusion of methods",
-            "What the images are, and what the model called them. Off the diagonal: mix-ups; in `clean`: misses.",
-            "",
-        ),
-        Column("actual"),
-        *(
-            Column(name, by("actual", select(metrics.METHOD_PREDICTIONS, predicted=name)), "none", 0)
-            for name in ("alpha", "palette", "lsb", "exif", "eoi", "clean")
-        ),
-    )
-    across = rows(
+    board.add(9, (13, detection_by_method()), (11, detection_over_time()))
+    board.add(8, (13, _confusion()), (11, _detection_bars()))
+    board.row("Formats and hard negatives")
+    board.add(9, (14, _formats()), (10, _formats_over_time()))
+    board.add(8, (14, _negatives()), (10, _negatives_over_time()))
+    board.row("Thresholds and probabilities")
+    board.add(10, (10, _operating_points()), (7, _calibration()), (7, _separation()))
+    return board
+
+
+def _datasets() -> table.Panel:
+    clean = metrics.CLEAN
+    return rows(
         Look(
             "Datasets side by side",
-            "The same model over several datasets. A gap between them means that one is easier than the other, not that"
-            " the model changed.",
-            "",
+            "The same model over each dataset. A difference between rows says that one dataset is harder, not that "
+            "the model changed. Red: click the dataset for its evaluation.",
+            "none",
         ),
-        Column("model"),
-        Column("dataset"),
+        Column("dataset", link=evidence.EVALUATION),
         Column(
-            "false positive rate", by("model dataset", select(metrics.CLEAN.ratio)), "percentunit", 3, FALSE_POSITIVES
-        ),
-        Column(
-            "detection",
-            f"{by('model dataset', select(metrics.STEGO.count))} / {by('model dataset', select(metrics.STEGO.total))}",
+            "false positives",
+            by("dataset", select(clean.ratio), "max"),
             "percentunit",
             2,
-            DETECTIONS,
+            FALSE_POSITIVES,
+            link=evidence.FALSE_POSITIVES,
         ),
-        Column("ROC AUC", by("model dataset", select(metrics.ROC_AUC)), "none", 5),
-        Column("log loss", by("model dataset", select(metrics.LOG_LOSS)), "none", 4),
-        Column("calibration error", by("model dataset", select(metrics.CALIBRATION_ERROR)), "none", 4),
+        Column("at least", by("dataset", select(clean.lower), "max"), "percentunit", 2),
+        Column("at most", by("dataset", select(clean.upper), "max"), "percentunit", 2),
+        Column("found", _FOUND, "percentunit", 1, DETECTIONS),
+        Column("worst method", by("dataset", select(metrics.STEGO.ratio), "min"), "percentunit", 1, DETECTIONS),
+        Column("ROC AUC", by("dataset", select(metrics.ROC_AUC), "min"), "none", 4),
+        Column("log loss", by("dataset", select(metrics.LOG_LOSS), "max"), "none", 4),
+        Column("calibration", by("dataset", select(metrics.CALIBRATION_ERROR), "max"), "none", 4),
     )
-    board.add(8, (11, confusion), (13, across))
-    board.row("Formats and negatives")
-    by_format = line_chart(
+
+
+def _confusion() -> table.Panel:
+    predictions = select(metrics.METHOD_PREDICTIONS)
+    return matrix(
         Look(
-            "False positives by format",
-            "Highest over the chosen models and datasets. At the dashed line a format without a baseline fails.",
+            "Confusion of methods",
+            "Of the images of each kind (rows), the share that the model called so (columns). Off the diagonal: "
+            "mix-ups; in the column clean: missed. A dark column clean: look at the missed images of that method.",
             "percentunit",
-            3,
+            1,
         ),
-        Query(by("format", select(metrics.CLEAN_BY_FORMAT.ratio), "max"), "{{format}}"),
-        Query(f"vector({_FORMAT_LIMIT:g})", "limit without a baseline"),
-    ).override_by_name("limit without a baseline", reference_line(BAD))
-    formats = rows(
+        f"{by('actual predicted', predictions)} / on (actual) group_left () ({by('actual', predictions)} > 0)",
+        across="predicted",
+        down="actual",
+    )
+
+
+def _detection_bars() -> bargauge.Panel:
+    return bars(
+        Look(
+            "Worst dataset of each method",
+            f"The lowest rate over the chosen datasets. Orange up to {regression.DETECTION_TARGET:.0%}, red up to"
+            f" {regression.DETECTION_FLOOR:.0%}: the table above has the counts.",
+            "percentunit",
+            1,
+        ),
+        Query(by("method", select(metrics.STEGO.ratio), "min"), "{{method}}"),
+        thresholds=DETECTIONS,
+        maximum=1,
+    )
+
+
+def _formats() -> table.Panel:
+    clean, labels = metrics.CLEAN_BY_FORMAT, "format dataset"
+    return rows(
         Look(
             "False positives by format",
-            "Counts, interval and what the baseline promises; the count opens the images.",
-            "",
-        ),
-        Column("model"),
-        Column("dataset"),
-        Column("format"),
-        Column(
-            "wrong",
-            by("model dataset format", select(metrics.CLEAN_BY_FORMAT.count)),
+            f"Clean images taken for stego, with the exact 95 % interval. Red from {FORMAT_LIMIT:.2%} on, the limit "
+            "of a format without a baseline; the alert takes the baseline where there is one. Click a rate for the "
+            "images.",
             "none",
-            0,
-            link=EVIDENCE + "&class=clean&format=${__data.fields.format}",
         ),
-        Column("of", by("model dataset format", select(metrics.CLEAN_BY_FORMAT.total)), "none", 0),
+        Column("format"),
+        Column("dataset"),
         Column(
             "rate",
-            by("model dataset format", select(metrics.CLEAN_BY_FORMAT.ratio)),
+            by(labels, select(clean.ratio), "max"),
             "percentunit",
-            3,
-            ((None, "text"), (_FORMAT_LIMIT, BAD)),
+            2,
+            ((None, "transparent"), (FORMAT_LIMIT, BAD)),
+            link=evidence.FALSE_POSITIVES_BY_FORMAT,
         ),
-        Column("upper", by("model dataset format", select(metrics.CLEAN_BY_FORMAT.upper)), "percentunit", 3),
+        Column("at least", by(labels, select(clean.lower), "max"), "percentunit", 2),
+        Column("at most", by(labels, select(clean.upper), "max"), "percentunit", 1),
+        Column("wrong", by(labels, select(clean.count)), "none", 0),
+        Column("of images", by(labels, select(clean.total)), "none", 0),
+        Column("baseline", against(clean.total, metrics.BASELINE_FORMAT_FALSE_POSITIVES, labels), "percentunit", 2),
         sort_by="rate",
     )
-    negatives = bars(
+
+
+def _formats_over_time() -> timeseries.Panel:
+    return line_chart(
         Look(
-            "False positives among negatives",
-            "Clean images made to look suspicious, by category. Red fails the check: see which ones.",
+            "False positives by format over time",
+            "The highest over the chosen datasets. From the dashed line on, a format without a baseline fails.",
+            "percentunit",
+            2,
+        ),
+        Query(by("format", select(metrics.CLEAN_BY_FORMAT.ratio), "max"), "{{format}}"),
+        Query(f"vector({FORMAT_LIMIT:g})", "limit without a baseline"),
+        colours=FORMAT_COLOURS,
+    ).override_by_name("limit without a baseline", reference_line(BAD))
+
+
+def _negatives() -> table.Panel:
+    negatives, labels = metrics.NEGATIVES, "category dataset"
+    return rows(
+        Look(
+            "Hard negatives by category",
+            "Clean images made to look suspicious, and the share taken for stego, with the exact 95 % interval. Red "
+            f"from {regression.NEGATIVES_LIMIT:.1%} on: click the rate for the images.",
+            "none",
+        ),
+        Column("category"),
+        Column("dataset"),
+        Column(
+            "rate",
+            by(labels, select(negatives.ratio), "max"),
+            "percentunit",
+            2,
+            NEGATIVES,
+            link=evidence.FALSE_POSITIVES_BY_CATEGORY,
+        ),
+        Column("at least", by(labels, select(negatives.lower), "max"), "percentunit", 2),
+        Column("at most", by(labels, select(negatives.upper), "max"), "percentunit", 1),
+        Column("wrong", by(labels, select(negatives.count)), "none", 0),
+        Column("of images", by(labels, select(negatives.total)), "none", 0),
+        sort_by="rate",
+    )
+
+
+def _negatives_over_time() -> timeseries.Panel:
+    return line_chart(
+        Look(
+            "Hard negatives over time",
+            "The highest rate of each category over the chosen datasets. From the dashed line on, it fails.",
             "percentunit",
             2,
         ),
         Query(by("category", select(metrics.NEGATIVES.ratio), "max"), "{{category}}"),
-        thresholds=NEGATIVES,
-        minimum=0,
-        maximum=4 * regression.NEGATIVES_LIMIT,
-    )
-    board.add(9, (8, by_format), (10, formats), (6, negatives))
-    board.row("Thresholds and probabilities")
-    points = rows(
+        Query(f"vector({regression.NEGATIVES_LIMIT})", "limit"),
+    ).override_by_name("limit", reference_line(BAD))
+
+
+def _operating_points() -> table.Panel:
+    return rows(
         Look(
             "Operating points",
-            "What one threshold for all methods would give: pick by the false positives that can be borne.",
-            "",
+            "What one threshold for all methods would give, the worst over the chosen datasets: choose by the false "
+            "positives that can be borne. The model's own rule may have a threshold for each method.",
+            "none",
         ),
-        Column("model"),
-        Column("dataset"),
         Column("threshold"),
         Column(
-            "false positive rate",
-            by("model dataset threshold", select(metrics.OPERATING_POINT_FALSE_POSITIVES)),
+            "false positives",
+            by("threshold", select(metrics.OPERATING_POINT_FALSE_POSITIVES), "max"),
             "percentunit",
-            3,
+            2,
             FALSE_POSITIVES,
         ),
         Column(
-            "detection",
-            by("model dataset threshold", select(metrics.OPERATING_POINT_DETECTIONS)),
-            "percentunit",
-            2,
-            DETECTIONS,
+            "found", by("threshold", select(metrics.OPERATING_POINT_DETECTIONS), "min"), "percentunit", 1, DETECTIONS
         ),
         sort_by="threshold",
+        descending=False,
     )
-    calibration = line_chart(
+
+
+def _calibration() -> timeseries.Panel:
+    return line_chart(
         Look(
             "Calibration error and log loss",
-            "How far stated probabilities are from the truth. A jump here alone: look at the thresholds again.",
+            "How far the stated probabilities are from what was observed. A jump here alone: choose the thresholds "
+            "anew.",
+            "none",
+            3,
+        ),
+        Query(by("dataset", select(metrics.CALIBRATION_ERROR), "max"), "calibration error, {{dataset}}"),
+        Query(by("dataset", select(metrics.LOG_LOSS), "max"), "log loss, {{dataset}}"),
+    )
+
+
+def _separation() -> timeseries.Panel:
+    return line_chart(
+        Look(
+            "ROC AUC",
+            "How well clean and stego are told apart, whatever the threshold; 1 is perfect. A fall: the model "
+            "itself got worse.",
             "none",
             4,
         ),
-        Query(
-            by("model dataset", select(metrics.CALIBRATION_ERROR), "max"), "calibration error, {{model}} on {{dataset}}"
-        ),
-        Query(by("model dataset", select(metrics.LOG_LOSS), "max"), "log loss, {{model}} on {{dataset}}"),
-    )
-    auc = line_chart(
-        Look("ROC AUC", "How well clean and stego are told apart, whatever the threshold.", "none", 5),
-        Query(by("model dataset", select(metrics.ROC_AUC), "min"), "{{model}} on {{dataset}}"),
+        Query(by("dataset", select(metrics.ROC_AUC), "min"), "{{dataset}}"),
         minimum=None,
         maximum=1,
     )
-    board.add(9, (10, points), (7, calibration), (7, auc))
-    return board

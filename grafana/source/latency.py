@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.builders import heatmap, stat, table, timeseries
+
 from exporter.evaluation import regression
+from exporter.evaluation.evaluation import STAGES
 from exporter.publish import metrics
 from grafana.source.board import Board
-from grafana.source.panels import Column, Look, Query, histogram_over_time, line_chart, rows, single_value
-from grafana.source.queries import by, select
-from grafana.source.style import BAD, LATENCY, reference_line
+from grafana.source.limits import LATENCY, NEUTRAL, fails_above
+from grafana.source.panels import Look, Query, histogram_over_time, line_chart, single_value
+from grafana.source.queries import against, by, select
+from grafana.source.shared import P95, latency_over_time, throughput_over_time
+from grafana.source.style import BAD, QUANTILE_COLOURS, STAGE_COLOURS, YELLOW, reference_line
+from grafana.source.tables import Column, rows
 
-
-def _per_stage(suffix: str) -> str:
-    parts = select(metrics.INFERENCE_DURATION, suffix, stage="~read|decode|features|inference")
-    return f"sum by (stage) (rate({parts}[1h]))"
-
-
-def _quantile(quantile: float) -> str:
-    buckets = select(metrics.INFERENCE_DURATION, "_bucket", stage="total")
-    return f"histogram_quantile({quantile}, sum by (le, model) (increase({buckets}[1h])))"
+# Recorded in prometheus/rules/recording.yml: a latency run lasts seconds and comes every few minutes, so that shorter
+# windows would be empty most of the time.
+_BUCKETS = 'model_stage_le:starlight_inference_duration_seconds_bucket:increase1h{model=~"$model",stage="total"}'
+_POOLED = 'model_stage:starlight_inference_duration_seconds:%s_%s{model=~"$model",stage="total"}'
+_PARTS = "|".join(stage for stage in STAGES if stage != "total")
 
 
 def latency() -> Board:
@@ -27,92 +29,143 @@ def latency() -> Board:
         "Starlight / Latency",
         "One image at a time, from file bytes to verdict: distribution, quantiles, stages, throughput.",
     )
-    tiles = [
-        single_value(
-            Look(
-                f"p{float(quantile) * 100:g}",
-                "Of the last latency run. Only p95 has a limit; above it: what else ran there, then the model.",
-                "s",
-                2,
-            ),
-            Query(by("model dataset", select(metrics.LATENCY, quantile=quantile), "max"), "{{model}} on {{dataset}}"),
-            thresholds=LATENCY if quantile == "0.95" else ((None, "text"),),
-            trend=True,
-        )
-        for quantile in ("0.5", "0.95", "0.99")
-    ]
-    images = single_value(
+    board.add(4, *((5, _quantile(name)) for name in QUANTILE_COLOURS), (5, _throughput()), (4, _sample()))
+    board.add(9, (14, _heat()), (10, _against_baseline()))
+    board.row("Over time")
+    board.add(9, (12, latency_over_time()), (12, _p95()))
+    board.add(8, (8, _stages()), (8, throughput_over_time()), (8, _pooled()))
+    return board
+
+
+def _quantile(name: str) -> stat.Panel:
+    quantile = f"{float(name[1:]) / 100:g}"
+    limited = quantile == P95
+    of_limit = (
+        f" Red from the limit of {regression.LATENCY_LIMIT_SECONDS * 1000:g} ms on: what else ran, then the stages."
+    )
+    return single_value(
+        Look(
+            f"Latency {name}",
+            f"Exact, of the last latency run.{of_limit if limited else ' Only p95 has a limit.'}",
+            "s",
+            1,
+        ),
+        Query(by("dataset", select(metrics.LATENCY, quantile=quantile), "max"), "{{dataset}}"),
+        thresholds=LATENCY if limited else NEUTRAL,
+    )
+
+
+def _throughput() -> stat.Panel:
+    return single_value(
+        Look(
+            "Images per second",
+            "One image at a time, in the last latency run. Nothing alerts on it: where it falls, latency has grown.",
+            "none",
+            0,
+        ),
+        Query(by("dataset", select(metrics.THROUGHPUT), "max"), "{{dataset}}"),
+    )
+
+
+def _sample() -> stat.Panel:
+    return single_value(
         Look(
             "Images timed",
             "Sample of the last latency run. Below about 300 there is no p99: it is not measured, not zero.",
             "none",
             0,
         ),
-        Query(by("model dataset", select(metrics.LATENCY_IMAGES), "max"), "{{model}} on {{dataset}}"),
-        thresholds=((None, "text"),),
+        Query(by("dataset", select(metrics.LATENCY_IMAGES), "max"), "{{dataset}}"),
     )
-    board.add(5, *((6, tile) for tile in (*tiles, images)))
-    heat = histogram_over_time(
+
+
+def _heat() -> heatmap.Panel:
+    return histogram_over_time(
         Look(
             "Time per image",
-            "All latency runs as they come in; a second band means two kinds of images or a disturbed machine.",
+            "Timings of the hour before each moment, all datasets. A second band: two kinds of images, or a "
+            "disturbed machine; after a new model both bands show for an hour.",
             "s",
         ),
-        Query(
-            f"sum by (le) (increase({select(metrics.INFERENCE_DURATION, '_bucket', stage='total')}[$__rate_interval]))"
-        ),
+        Query(by("le", _BUCKETS), "{{le}}"),
     )
-    board.add(10, (24, heat))
-    promised = by("model", select(metrics.BASELINE_LATENCY, quantile="0.95"), "max")
-    exact = line_chart(
-        Look("p95 against baseline and limit", "Exact p95 of each run with its 95 % interval (dashed).", "s", 2),
-        Query(by("model dataset", select(metrics.LATENCY, quantile="0.95"), "max"), "{{model}} on {{dataset}}"),
-        Query(
-            by("model dataset", select(metrics.LATENCY_LOWER, quantile="0.95"), "max"),
-            "lower, {{model}} on {{dataset}}",
+
+
+def _against_baseline() -> table.Panel:
+    labels = "quantile dataset"
+    baseline = against(metrics.LATENCY, metrics.BASELINE_LATENCY, labels)
+    return rows(
+        Look(
+            "Against the baseline",
+            "The last latency run, its 95 % interval and the baseline. Red above "
+            f"{regression.LATENCY_BASELINE_FACTOR:g} times the baseline, which for p95 is an alert. A baseline of "
+            "another machine says nothing: record one here.",
+            "none",
         ),
-        Query(
-            by("model dataset", select(metrics.LATENCY_UPPER, quantile="0.95"), "max"),
-            "upper, {{model}} on {{dataset}}",
+        Column("quantile", width=80),
+        Column("dataset"),
+        Column("time", by(labels, select(metrics.LATENCY), "max"), "s", 1),
+        Column("at least", by(labels, select(metrics.LATENCY_LOWER), "max"), "s", 1),
+        Column("at most", by(labels, select(metrics.LATENCY_UPPER), "max"), "s", 1),
+        Column("baseline", baseline, "s", 1),
+        Column(
+            "times",
+            f"{by(labels, select(metrics.LATENCY), 'max')} / {baseline}",
+            "none",
+            2,
+            fails_above(regression.LATENCY_BASELINE_FACTOR),
         ),
-        Query(
-            f"{promised} * {regression.LATENCY_BASELINE_FACTOR}",
-            "allowed by the baseline of {{model}}",
+        sort_by="quantile",
+        descending=False,
+    )
+
+
+def _p95() -> timeseries.Panel:
+    promised = by("model", select(metrics.BASELINE_LATENCY, quantile=P95), "max")
+    panel = line_chart(
+        Look(
+            "p95 by dataset",
+            "Exact p95 of each run with its 95 % interval (grey), what the baseline allows (yellow) and the limit "
+            "(red). Only an interval that is past a line as a whole is more than chance.",
+            "s",
         ),
+        Query(by("dataset", select(metrics.LATENCY, quantile=P95), "max"), "{{dataset}}"),
+        Query(by("dataset", select(metrics.LATENCY_LOWER, quantile=P95), "max"), "at least, {{dataset}}"),
+        Query(by("dataset", select(metrics.LATENCY_UPPER, quantile=P95), "max"), "at most, {{dataset}}"),
+        Query(f"{promised} * {regression.LATENCY_BASELINE_FACTOR}", "allowed by the baseline"),
         Query(f"vector({regression.LATENCY_LIMIT_SECONDS})", "limit"),
     )
-    exact = exact.override_by_regexp("/^(lower|upper|allowed)/", reference_line())
-    exact = exact.override_by_name("limit", reference_line(BAD))
-    pooled = line_chart(
-        Look(
-            "Quantiles of the last hour",
-            "From the histogram, over all datasets of a model: coarser than the exact ones, but they add up.",
-            "s",
-            2,
-        ),
-        *(Query(_quantile(quantile), f"p{quantile * 100:g} {{{{model}}}}") for quantile in (0.5, 0.95, 0.99)),
-    )
-    board.add(9, (12, exact), (12, pooled))
-    stages = line_chart(
+    panel = panel.override_by_regexp("/^at (least|most)/", reference_line())
+    panel = panel.override_by_name("allowed by the baseline", reference_line(YELLOW))
+    return panel.override_by_name("limit", reference_line(BAD))
+
+
+def _stages() -> timeseries.Panel:
+    def per_stage(suffix: str) -> str:
+        return f"sum by (stage) (increase({select(metrics.INFERENCE_DURATION, suffix, stage=f'~{_PARTS}')}[1h]))"
+
+    return line_chart(
         Look(
             "Mean time by stage",
-            "Where the time goes. Decode and read rise with larger images, inference with the model.",
+            "Where the time goes, over the hour before. Read and decode grow with the images, inference with the "
+            "model.",
             "s",
-            2,
         ),
-        Query(f"{_per_stage('_sum')} / {_per_stage('_count')}", "{{stage}}"),
+        Query(f"{per_stage('_sum')} / ({per_stage('_count')} > 0)", "{{stage}}"),
+        colours=STAGE_COLOURS,
+        stacked=True,
     )
-    throughput = line_chart(
-        Look("Throughput", "Images per second: one at a time, and in bulk on all cores.", "none", 0),
-        Query(by("model dataset", select(metrics.THROUGHPUT), "max"), "one at a time, {{model}} on {{dataset}}"),
-        Query(by("model dataset", select(metrics.EVALUATION_SPEED), "max"), "in bulk, {{model}} on {{dataset}}"),
-    )
-    table = rows(
-        Look("Against the baseline", "Exact quantiles beside what the baseline file promises.", ""),
-        Column("model"),
-        Column("quantile"),
-        Column("measured", by("model quantile", select(metrics.LATENCY), "max"), "s", 2),
-        Column("baseline", by("model quantile", select(metrics.BASELINE_LATENCY), "max"), "s", 2),
-    )
-    board.add(9, (9, stages), (8, throughput), (7, table))
-    return board
+
+
+def _pooled() -> timeseries.Panel:
+    return line_chart(
+        Look(
+            "Quantiles of the last hour and day",
+            "From the histogram, over all datasets: coarser than the exact ones (buckets are 10 % apart) and slower "
+            "to move. The day (dashed) shows a drift that single runs hide.",
+            "s",
+        ),
+        *(Query(_POOLED % (name, "1h"), name) for name in QUANTILE_COLOURS),
+        *(Query(_POOLED % (name, "1d"), f"day, {name}") for name in QUANTILE_COLOURS),
+        colours=QUANTILE_COLOURS,
+    ).override_by_regexp("/^day/", reference_line())

@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
+from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
+
 from exporter.evaluation import regression
 from exporter.publish import metrics
-from grafana.source.board import EVIDENCE, Board
-from grafana.source.panels import (
-    Column,
-    Look,
-    Query,
-    alert_list,
-    bars,
-    colour_methods,
-    line_chart,
-    rows,
-    single_value,
-    state_history,
-)
-from grafana.source.queries import by, select
-from grafana.source.style import (
-    BAD,
+from grafana.source import evidence
+from grafana.source.board import Board
+from grafana.source.health import FIRING, HEALTH, MEANINGS
+from grafana.source.limits import (
+    ANY_IS_WARNING,
     DETECTIONS,
     FALSE_POSITIVES,
-    GOOD,
-    GREY,
+    FALSE_POSITIVES_CERTAIN,
     LATENCY,
-    WARNING,
-    reference_line,
-    states,
+    STALE,
+    STALE_INTERVALS,
 )
-
-HEALTH_STATES = states(
-    healthy=(0, "healthy", GOOD),
-    warning=(1, "warning", WARNING),
-    critical=(2, "critical", BAD),
-    blind=(3, "no exporter", GREY),
+from grafana.source.panels import Look, Query, line_chart, single_value, state_history
+from grafana.source.queries import against, by, select
+from grafana.source.shared import (
+    P95,
+    checks_over_time,
+    detection_by_method,
+    detection_over_time,
+    false_positives_over_time,
+    latency_over_time,
+    throughput_over_time,
 )
+from grafana.source.style import BAD, BLUE, WARNING, reference_line
+from grafana.source.tables import Column, rows
 
-
-def _firing(severity: str) -> str:
-    return f'(count(ALERTS{{alertname=~"Starlight.+",alertstate="firing",severity="{severity}"}}) > bool 0)'
-
-
-HEALTH = (
-    f'2 * {_firing("critical")} or {_firing("warning")} or (vector(0) and on () up{{job="starlight-exporter"}} == 1)'
-    " or vector(3)"
-)
+_AGE = f"time() - {by('dataset', select(metrics.EVALUATION_TIMESTAMP), 'min')}"
+_AGE_IN_INTERVALS = f"({_AGE}) / {by('dataset', select(metrics.EVALUATION_INTERVAL), 'max')}"
 
 
 def overview() -> Board:
@@ -53,223 +41,223 @@ def overview() -> Board:
     board = Board(
         "starlight-overview",
         "Starlight / Overview",
-        "The production models at a glance, and their history with model changes and firing alerts.",
-        models=f'{metrics.MODEL_INFO.name}{{role="production"}}',
+        "Is the current model healthy, what changed, since when, where is it worst, and is the answer certain.",
     )
-    fpr, detected = metrics.CLEAN, metrics.STEGO
-    board.add(
-        5,
-        (
-            4,
-            single_value(
-                Look("Health", "The worst alert that fires. When it is red, the alert list says why.", "none"),
-                Query(HEALTH, "health"),
-                thresholds=((None, GREY),),
-                mappings=HEALTH_STATES,
-                named=False,
-            ),
-        ),
-        (
-            5,
-            single_value(
-                Look(
-                    "False positive rate",
-                    "Clean images called stego. When it is red, it misses its target: open the misclassified images.",
-                    "percentunit",
-                    3,
-                ),
-                Query(by("model dataset", select(fpr.ratio), "max"), "{{model}} on {{dataset}}"),
-                thresholds=FALSE_POSITIVES,
-                trend=True,
-            ),
-        ),
-        (
-            5,
-            single_value(
-                Look(
-                    "Worst method",
-                    "The method with the lowest detection rate. When it is red, it is below the floor: see Detection.",
-                    "percentunit",
-                    2,
-                ),
-                Query(f"bottomk by (model, dataset) (1, {select(detected.ratio)})", "{{method}}, {{dataset}}"),
-                thresholds=DETECTIONS,
-            ),
-        ),
-        (
-            5,
-            single_value(
-                Look(
-                    "Latency p95",
-                    "File bytes to verdict, one image at a time. When it is red: see Latency.",
-                    "s",
-                    2,
-                ),
-                Query(by("model dataset", select(metrics.LATENCY, quantile="0.95"), "max"), "{{model}} on {{dataset}}"),
-                thresholds=LATENCY,
-                trend=True,
-            ),
-        ),
-        (
-            5,
-            single_value(
-                Look(
-                    "Last evaluation",
-                    "Time since the last complete evaluation. Older than twice its interval is stale: see Exporter.",
-                    "s",
-                    0,
-                ),
-                Query(
-                    f"time() - {by('model dataset', select(metrics.EVALUATION_TIMESTAMP), 'max')}",
-                    "{{model}} on {{dataset}}",
-                ),
-                thresholds=((None, GOOD),),
-            ),
-        ),
-    )
-    board.add(
-        8,
-        (
-            9,
-            bars(
-                Look(
-                    "Detection by method",
-                    "Orange is below the target, red at or below the floor: look at the missed images.",
-                    "percentunit",
-                    2,
-                ),
-                Query(by("method", select(detected.ratio), "min"), "{{method}}"),
-                thresholds=DETECTIONS,
-                minimum=0,
-                maximum=1,
-            ),
-        ),
-        (8, alert_list(Look("Alerts", "Pending and firing alerts; each links to its runbook and evidence.", ""))),
-        (
-            7,
-            rows(
-                Look(
-                    "Detection against baseline",
-                    "Measured rate and what the baseline promises. Below 95 % of it, an alert fires.",
-                    "percentunit",
-                    2,
-                ),
-                Column("method"),
-                Column("measured", by("method", select(detected.ratio), "min"), "percentunit", 2, DETECTIONS),
-                Column("baseline", by("method", select(metrics.BASELINE_DETECTIONS), "max"), "percentunit", 2),
-            ),
-        ),
-    )
-    board.add(
-        6,
-        (
-            24,
-            rows(
-                Look(
-                    "Is the answer certain",
-                    "Counts and the exact 95 % interval. The target is confirmed where the upper bound is below it;"
-                    " it takes thousands of clean images to tell.",
-                    "",
-                ),
-                Column("model"),
-                Column("dataset"),
-                Column("false positives", by("model dataset", select(fpr.count)), "none", 0, link=EVIDENCE),
-                Column("clean images", by("model dataset", select(fpr.total)), "none", 0),
-                Column("rate", by("model dataset", select(fpr.ratio)), "percentunit", 3, FALSE_POSITIVES),
-                Column("lower", by("model dataset", select(fpr.lower)), "percentunit", 3),
-                Column("upper", by("model dataset", select(fpr.upper)), "percentunit", 3),
-                Column("throughput", by("model dataset", select(metrics.THROUGHPUT)), "none", 0),
-                Column("not measured", by("model dataset", select(metrics.NOT_MEASURED)), "none", 0),
-            ),
-        ),
-    )
-    board.add(
-        5,
-        (
-            24,
-            rows(
-                Look(
-                    "Provenance",
-                    "What every number here was measured with: hashes of model and data, and the rule.",
-                    "",
-                ),
-                Column("model"),
-                Column("dataset"),
-                Column("model_sha256"),
-                Column("dataset_fingerprint"),
-                Column("decision"),
-                Column(
-                    "evaluated",
-                    by(
-                        "model dataset model_sha256 dataset_fingerprint decision",
-                        f"{select(metrics.EVALUATION_INFO)} * on (model, dataset) group_left () "
-                        f"{select(metrics.EVALUATION_TIMESTAMP)} * 1000",
-                        "max",
-                    ),
-                    "dateTimeAsIso",
-                ),
-            ),
-        ),
-    )
+    board.add(4, (5, _health()), (5, _false_positives()), (5, _worst_method()), (5, _latency()), (4, _age()))
+    board.add(6, (15, _certainty()), (9, _alerts()))
+    board.add(8, (15, detection_by_method()), (9, _quantiles()))
+    board.add(5, (24, _provenance()))
     board.row("History")
-    fpr_chart = line_chart(
+    board.add(7, (12, _health_over_time()), (12, checks_over_time()))
+    board.add(8, (12, false_positives_over_time()), (12, detection_over_time()))
+    board.add(8, (8, latency_over_time()), (8, throughput_over_time()), (8, _age_over_time()))
+    return board
+
+
+def _health() -> stat.Panel:
+    return single_value(
+        Look(
+            "Health of $model",
+            "The worst alert that fires for this model or for the stack itself. Red: click the alert's name in Firing"
+            " alerts for its runbook. Not measured: there is no evaluation; see the dashboard Exporter.",
+            "none",
+        ),
+        Query(HEALTH, "health"),
+        meanings=MEANINGS,
+        named=False,
+    )
+
+
+def _false_positives() -> stat.Panel:
+    return single_value(
         Look(
             "False positive rate",
-            "The rate, its exact 95 % interval (dashed) and the target. Steps at a model change are the new model's.",
+            f"Clean images taken for stego. Orange from the target of {regression.FPR_TARGET:.2%} on: the table "
+            "below says whether chance explains it, and leads to the images.",
             "percentunit",
-            3,
+            2,
         ),
-        Query(by("model dataset", select(fpr.ratio), "max"), "{{model}} on {{dataset}}"),
-        Query(by("model dataset", select(fpr.lower), "max"), "lower, {{dataset}}"),
-        Query(by("model dataset", select(fpr.upper), "max"), "upper, {{dataset}}"),
-        Query(by("model", select(metrics.BASELINE_FALSE_POSITIVES), "max"), "baseline of {{model}}"),
-        Query(f"vector({regression.FPR_TARGET})", "target"),
+        Query(by("dataset", select(metrics.CLEAN.ratio), "max"), "{{dataset}}"),
+        thresholds=FALSE_POSITIVES,
     )
-    fpr_chart = fpr_chart.override_by_regexp("/^(lower|upper|baseline)/", reference_line())
-    fpr_chart = fpr_chart.override_by_name("target", reference_line(BAD))
-    detection_chart = colour_methods(
-        line_chart(
-            Look(
-                "Detection by method",
-                "Lowest rate of each method over the chosen models and datasets.",
-                "percentunit",
-                2,
-            ),
-            Query(by("method", select(detected.ratio), "min"), "{{method}}"),
-            Query(f"vector({regression.DETECTION_FLOOR})", "floor"),
-            Query(f"vector({regression.DETECTION_TARGET})", "target"),
-            minimum=None,
-            maximum=1,
-        )
-    )
-    detection_chart = detection_chart.override_by_name("floor", reference_line(BAD))
-    detection_chart = detection_chart.override_by_name("target", reference_line())
-    board.add(9, (12, fpr_chart), (12, detection_chart))
-    latency_chart = line_chart(
-        Look("Latency", "Quantiles of the last latency run, and the limit of p95.", "s", 2),
-        Query(by("quantile", select(metrics.LATENCY), "max"), "quantile {{quantile}}"),
-        Query(f"vector({regression.LATENCY_LIMIT_SECONDS})", "limit"),
-    ).override_by_name("limit", reference_line(BAD))
-    board.add(
-        8,
-        (8, latency_chart),
-        (
-            8,
-            line_chart(
-                Look(
-                    "Throughput", "Images per second, one at a time (latency run) and in bulk on all cores.", "none", 0
-                ),
-                Query(by("model dataset", select(metrics.THROUGHPUT), "max"), "one at a time, {{dataset}}"),
-                Query(by("model dataset", select(metrics.EVALUATION_SPEED), "max"), "in bulk, {{dataset}}"),
-            ),
+
+
+def _worst_method() -> stat.Panel:
+    return single_value(
+        Look(
+            "Worst method",
+            f"The method that is found least. Orange up to the target of {regression.DETECTION_TARGET:.0%}, red up "
+            f"to the floor of {regression.DETECTION_FLOOR:.0%}: look at the missed images in Detection by method.",
+            "percentunit",
+            1,
         ),
-        (
-            8,
-            state_history(
-                Look("Health", "The worst firing alert over time.", "none"),
-                Query(HEALTH, "health"),
-                mappings=HEALTH_STATES,
-            ),
+        Query(
+            f"bottomk by (dataset) (1, {by('dataset method', select(metrics.STEGO.ratio), 'min')})",
+            "{{dataset}}: {{method}}",
+        ),
+        thresholds=DETECTIONS,
+    )
+
+
+def _latency() -> stat.Panel:
+    return single_value(
+        Look(
+            "Latency p95",
+            f"From file bytes to verdict, one image at a time. Red from {regression.LATENCY_LIMIT_SECONDS * 1000:g} "
+            "ms on: see the dashboard Latency for the stage that grew.",
+            "s",
+            1,
+        ),
+        Query(by("dataset", select(metrics.LATENCY, quantile=P95), "max"), "{{dataset}}"),
+        thresholds=LATENCY,
+    )
+
+
+def _age() -> stat.Panel:
+    panel = single_value(
+        Look(
+            "Last evaluation",
+            f"How old the oldest numbers here are, and in intervals of the schedule. Red above {STALE_INTERVALS:g} "
+            "intervals: the dashboard Exporter shows which runs fail.",
+            "s",
+            0,
+        ),
+        Query(f"max({_AGE})", "ago"),
+        Query(f"max({_AGE_IN_INTERVALS})", "intervals"),
+    )
+    return panel.override_by_name(
+        "intervals", Column("", expr="", unit="none", decimals=1, thresholds=STALE).properties()
+    )
+
+
+def _certainty() -> table.Panel:
+    clean = metrics.CLEAN
+    return rows(
+        Look(
+            "False positives, and how certain that is",
+            "Counts and the exact 95 % interval. A rate from the target on is orange; only where the lower end of "
+            "the interval is red too does chance not explain it. Click a rate for the images, a dataset for its "
+            "evaluation.",
+            "none",
+        ),
+        Column("dataset", link=evidence.EVALUATION),
+        Column(
+            "rate",
+            by("dataset", select(clean.ratio), "max"),
+            "percentunit",
+            2,
+            FALSE_POSITIVES,
+            link=evidence.FALSE_POSITIVES,
+        ),
+        Column("at least", by("dataset", select(clean.lower), "max"), "percentunit", 3, FALSE_POSITIVES_CERTAIN),
+        Column("at most", by("dataset", select(clean.upper), "max"), "percentunit", 2),
+        Column("wrong", by("dataset", select(clean.count)), "none", 0),
+        Column("of images", by("dataset", select(clean.total)), "none", 0),
+        Column("baseline", against(clean.total, metrics.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
+        Column("target", f"0 * {by('dataset', select(clean.total))} + {regression.FPR_TARGET}", "percentunit", 2),
+    )
+
+
+def _alerts() -> table.Panel:
+    labels = "severity alertname dataset"
+    since = f"ALERTS_FOR_STATE and ignoring (alertstate) {FIRING}"
+    return rows(
+        Look(
+            "Firing alerts",
+            "What fires now for this model or for the stack itself, critical first. Click a name for its runbook. "
+            "Empty: nothing fires.",
+            "none",
+        ),
+        Column("severity", width=75, named_colours={"critical": BAD, "warning": WARNING, "info": BLUE}),
+        Column("alert", label="alertname", link=evidence.RUNBOOK),
+        Column("dataset", width=80),
+        Column("since", f"{by(labels, since, 'min')} * 1000", "dateTimeFromNow", width=110),
+        sort_by="severity",
+        descending=False,
+    )
+
+
+def _quantiles() -> table.Panel:
+    labels = "quantile dataset"
+    return rows(
+        Look(
+            "Latency",
+            "Exact quantiles of the last latency run with their 95 % intervals; alerts compare p95 with its "
+            "baseline and its limit. An end of an interval, or a p99, that the sample is too small for is not "
+            "measured.",
+            "none",
+        ),
+        Column("quantile"),
+        Column("dataset"),
+        Column("time", by(labels, select(metrics.LATENCY), "max"), "s", 1),
+        Column("at least", by(labels, select(metrics.LATENCY_LOWER), "max"), "s", 1),
+        Column("at most", by(labels, select(metrics.LATENCY_UPPER), "max"), "s", 1),
+        Column("baseline", against(metrics.LATENCY, metrics.BASELINE_LATENCY, labels), "s", 1),
+        sort_by="quantile",
+        descending=False,
+    )
+
+
+def _provenance() -> table.Panel:
+    labels = "dataset model_sha256 dataset_fingerprint decision"
+    info = select(metrics.EVALUATION_INFO)
+
+    def beside(expr: str) -> str:
+        return by(labels, f"{info} * on (model, dataset) group_left () {expr}", "max")
+
+    return rows(
+        Look(
+            "Where these numbers come from",
+            "Model file and data of the last complete evaluation, by their hashes, and the decision rule. Results "
+            "on different data are not comparable. Images not measured are in no rate: their reasons stand in the "
+            "dashboard Data.",
+            "none",
+        ),
+        Column("dataset", width=110, link=evidence.EVALUATION),
+        Column("model file", label="model_sha256", width=125),
+        Column("data", label="dataset_fingerprint", width=125),
+        Column("decision"),
+        Column(
+            "evaluated",
+            beside(f"{by('model dataset', select(metrics.EVALUATION_TIMESTAMP), 'max')} * 1000"),
+            "dateTimeFromNow",
+            width=130,
+        ),
+        Column(
+            "measured in", beside(by("model dataset", select(metrics.EVALUATION_DURATION), "max")), "s", 1, width=110
+        ),
+        Column(
+            "not measured",
+            beside(by("model dataset", select(metrics.NOT_MEASURED))),
+            "none",
+            0,
+            ANY_IS_WARNING,
+            width=110,
         ),
     )
-    return board
+
+
+def _health_over_time() -> statetimeline.Panel:
+    return state_history(
+        Look(
+            "Health over time",
+            "The state above, over time. Where a red stretch begins, its cause does: a purple line just before it "
+            "is a new model.",
+            "none",
+        ),
+        Query(HEALTH, "health"),
+        meanings=MEANINGS,
+    )
+
+
+def _age_over_time() -> timeseries.Panel:
+    panel = line_chart(
+        Look(
+            "Age of the results",
+            "Falls to zero at each evaluation. A line that keeps growing: runs fail; see the dashboard Exporter.",
+            "s",
+        ),
+        Query(_AGE, "{{dataset}}"),
+        Query(f"max({select(metrics.EVALUATION_INTERVAL)})", "interval"),
+    )
+    return panel.override_by_name("interval", reference_line())

@@ -26,15 +26,8 @@ def by(labels: str, expression: str, operator: str = "sum") -> str:
     return f"{operator} by ({', '.join(labels.split())}) ({expression})"
 
 
-def within(text: str) -> str:
-    """A panel's query with Grafana's variables replaced by values that stand for everything, for a plain Prometheus."""
-    replaced = {
-        "$__rate_interval": "1m",
-        "$__interval": "15s",
-        "$__range_s": "3600",
-        "$__range": "1h",
-        **{f"${name}": ".+" for name in VARIABLES},
-    }
-    for name, value in replaced.items():
-        text = text.replace(name, value)
-    return text
+def against(family: Family, baseline: Family, labels: str) -> str:
+    """What the baseline promises for every series of a family: the baseline's value in rows of the family's labels."""
+    shared = ", ".join(label for label in baseline.labels if label in family.labels)
+    promised = f"max by ({shared}) ({select(baseline)})"
+    return by(labels, f"0 * {select(family)} + on ({shared}) group_left () {promised}")

@@ -1,21 +1,32 @@
-"""Colours and thresholds. Every number is one of `exporter.evaluation.regression`: panels and alerts agree."""
+"""Colours that stay apart for every kind of colour vision, and the words that stand for numbers.
+
+State is never told by colour alone: every coloured cell also has its number or its word.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from grafana_foundation_sdk.builders.dashboard import ThresholdsConfig
+from grafana_foundation_sdk.builders.dashboard import DashboardSpecialValueMapOptions, ThresholdsConfig
 from grafana_foundation_sdk.models.dashboard import (
     DynamicConfigValue,
+    SpecialValueMap,
+    SpecialValueMatch,
     Threshold,
     ThresholdsMode,
     ValueMap,
+    ValueMapping,
     ValueMappingResult,
 )
 
-from exporter.evaluation import regression
+from exporter.dataset.dataset import FILE_CLASSES
+from exporter.detector.contract import FORMATS, METHODS
+from exporter.errors import NOT_MEASURED_REASONS
+from exporter.evaluation.evaluation import STAGES
+from exporter.evaluation.latency import QUANTILES
 
-# Okabe and Ito, "Color Universal Design", 2008: told apart with every kind of colour vision.
+# Okabe and Ito, "Color Universal Design", 2008.
 BLUE: Final = "#56B4E9"
 ORANGE: Final = "#E69F00"
 GREEN: Final = "#009E73"
@@ -25,11 +36,24 @@ RED: Final = "#D55E00"
 DEEP_BLUE: Final = "#0072B2"
 GREY: Final = "#8E8E8E"
 
-GOOD, WARNING, BAD = GREEN, ORANGE, RED
+GOOD, WARNING, BAD, UNKNOWN = GREEN, ORANGE, RED, GREY
+MODEL_CHANGE: Final = PURPLE
 
-METHOD_COLOURS: Final = {"alpha": BLUE, "palette": ORANGE, "lsb": GREEN, "exif": PURPLE, "eoi": YELLOW}
+Steps = Sequence[tuple[float | None, str]]
+"""From which value on which colour holds, lowest first; the first value is None."""
 
-NOT_MEASURED: Final = "not measured"
+
+def _in_order(names: Sequence[str]) -> Mapping[str, str]:
+    return dict(zip(names, (BLUE, ORANGE, GREEN, PURPLE, YELLOW, DEEP_BLUE, GREY), strict=False))
+
+
+METHOD_COLOURS: Final = _in_order(METHODS)
+FORMAT_COLOURS: Final = _in_order((*FORMATS, "other", "unknown"))
+CLASS_COLOURS: Final = _in_order(FILE_CLASSES)
+STAGE_COLOURS: Final = _in_order(STAGES)
+QUANTILE_COLOURS: Final = _in_order(tuple(f"p{100 * quantile:g}" for quantile in QUANTILES))
+REASON_COLOURS: Final = _in_order(NOT_MEASURED_REASONS)
+ROLE_COLOURS: Final = {"production": BLUE, "baseline": YELLOW, "research": PURPLE}
 
 
 def steps(*rising: tuple[float | None, str]) -> ThresholdsConfig:
@@ -41,35 +65,33 @@ def steps(*rising: tuple[float | None, str]) -> ThresholdsConfig:
     )
 
 
-def plain(colour: str = BLUE) -> ThresholdsConfig:
-    """One colour for every value: the panel tells facts that are neither good nor bad."""
-    return steps((None, colour))
+def words(meanings: Mapping[int, tuple[str, str]]) -> list[ValueMapping]:
+    """Value → its word and colour."""
+    options = {
+        str(value): ValueMappingResult(text=text, color=colour, index=place)
+        for place, (value, (text, colour)) in enumerate(meanings.items())
+    }
+    return [ValueMap(options=options)]
 
 
-FALSE_POSITIVES: Final = ((None, GOOD), (regression.FPR_TARGET, BAD))
-NEGATIVES: Final = ((None, GOOD), (regression.NEGATIVES_LIMIT, BAD))
-DETECTIONS: Final = ((None, BAD), (regression.DETECTION_FLOOR, WARNING), (regression.DETECTION_TARGET, GOOD))
-LATENCY: Final = ((None, GOOD), (regression.LATENCY_LIMIT_SECONDS, BAD))
-P_VALUE: Final = ((None, WARNING), (0.05, GREY))
-ANY_IS_BAD: Final = ((None, GOOD), (1.0, BAD))
-ANY_IS_WARNING: Final = ((None, GOOD), (1.0, WARNING))
-
-
-def states(**texts: tuple[int, str, str]) -> list[ValueMap]:
-    """Value → text and colour, one keyword per state: `healthy=(0, "healthy", GREEN)`."""
-    return [
-        ValueMap(
-            options={
-                str(value): ValueMappingResult(text=text, color=colour, index=place)
-                for place, (value, text, colour) in enumerate(texts.values())
-            }
-        )
-    ]
+def nothing_is(text: str) -> ValueMapping:
+    """No value, in grey: without this it would have the colour of the lowest step."""
+    options = (
+        DashboardSpecialValueMapOptions()
+        .match(SpecialValueMatch.NULL_AND_NAN)
+        .result(ValueMappingResult(text=text, color=UNKNOWN, index=99))
+    )
+    return SpecialValueMap(options=options.build())
 
 
 def fixed_colour(colour: str) -> DynamicConfigValue:
     """Override: this series in this colour."""
     return DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
+
+
+def shades(colour: str) -> DynamicConfigValue:
+    """Override: these series in lighter and darker shades of a colour."""
+    return DynamicConfigValue(id_val="color", value={"mode": "shades", "fixedColor": colour})
 
 
 def reference_line(colour: str = GREY) -> list[DynamicConfigValue]:
@@ -79,5 +101,4 @@ def reference_line(colour: str = GREY) -> list[DynamicConfigValue]:
         DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": [6, 4]}),
         DynamicConfigValue(id_val="custom.lineWidth", value=1),
         DynamicConfigValue(id_val="custom.fillOpacity", value=0),
-        DynamicConfigValue(id_val="custom.showPoints", value="never"),
     ]

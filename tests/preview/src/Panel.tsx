@@ -153,8 +153,7 @@ function Visualisation({ panel, frames, width, height }: VisualisationProps) {
       return <Heatmap {...plot} frames={frames} options={options} />;
     case 'state-timeline':
       return <StateTimeline {...plot} frames={frames} options={options} />;
-    case 'table': {
-      const initialSort = options.sortBy;
+    case 'table':
       return (
         <TableNG
           data={frames[0]}
@@ -164,12 +163,11 @@ function Visualisation({ panel, frames, width, height }: VisualisationProps) {
           noHeader={options.showHeader === false}
           cellHeight={options.cellHeight}
           fieldConfig={panel.fieldConfig}
-          initialSortBy={initialSort}
+          sortBy={options.sortBy}
           enableVirtualization={false}
           {...({} as any)}
         />
       );
-    }
     case 'stat':
     case 'bargauge':
       return <SingleValues panel={panel} frames={frames} width={width} height={height} />;

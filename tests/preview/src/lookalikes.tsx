@@ -1,7 +1,7 @@
 // Heatmap, state timeline and annotations: @grafana/ui does not export Grafana's own, so these are drawn after them.
 import { useLayoutEffect, useMemo } from 'react';
 import { DataFrame, FieldType, formattedValueToString, getValueFormat, GrafanaTheme2, TimeRange } from '@grafana/data';
-import { UPlotChart, UPlotConfigBuilder } from '@grafana/ui';
+import { measureText, UPlotChart, UPlotConfigBuilder } from '@grafana/ui';
 import { interpolateOranges, interpolateSpectral, interpolateViridis } from 'd3-scale-chromatic';
 import { Annotation } from './prometheus';
 
@@ -33,6 +33,7 @@ function CellPlot({ width, height, range, theme, times, rowLabels, draw }: CellP
       placement: 'left',
       scaleKey: 'y',
       theme,
+      size: 16 + Math.max(...rowLabels.map((label) => measureText(label, 12).width)),
       grid: { show: false },
       splits: rowLabels.map((_, row) => row),
       values: (_plot: any, rows: number[]) => rows.map((row) => rowLabels[row] ?? ''),
@@ -108,6 +109,7 @@ export function StateTimeline({ frames, options, ...plot }: Plot & { frames: Dat
     context.save();
     context.font = `${12 * devicePixelRatio}px Inter, sans-serif`;
     context.textBaseline = 'middle';
+    context.textAlign = 'left';
     rows.forEach(({ field, times, step }, index) => {
       const half = (options.rowHeight ?? 0.9) / 2;
       const top = u.valToPos(rows.length - 1 - index + half, 'y', true);
