@@ -25,7 +25,7 @@ def data() -> Board:
     )
     board.add(4, (6, _images()), (5, _balance()), (5, _duplicates()), (4, _not_measured()), (4, _changed()))
     board.row("What is in it")
-    board.add(9, (8, _counts()), (8, _methods()), (8, _formats()))
+    board.add(9, (12, _counts()), (6, _methods()), (6, _formats()))
     board.row("Changes")
     board.add(6, (12, _fingerprints()), (12, _classes_over_time()))
     board.add(8, (8, _entropy()), (8, _shares_over_time()), (8, _reasons()))
@@ -159,7 +159,9 @@ def _fingerprints() -> statetimeline.Panel:
 
 def _classes_over_time() -> timeseries.Panel:
     return line_chart(
-        Look("Images by class", "A drop means lost files, and an alert.", "none", 0),
+        Look(
+            "Images by class", "A drop means lost files, and an alert: restore them or accept the new data.", "none", 0
+        ),
         Query(by("dataset class", _FILES), "{{dataset}}, {{class}}"),
         colours=CLASS_COLOURS,
     )

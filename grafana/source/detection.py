@@ -8,7 +8,7 @@ from exporter.evaluation import regression
 from exporter.publish import metrics
 from grafana.source import evidence
 from grafana.source.board import Board
-from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, FORMAT_LIMIT, NEGATIVES
+from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, FORMAT_LIMIT, NEGATIVES, UNCOLOURED
 from grafana.source.panels import Look, Query, bars, line_chart
 from grafana.source.queries import against, by, select
 from grafana.source.shared import detection_by_method, detection_over_time
@@ -114,7 +114,7 @@ def _formats() -> table.Panel:
             by(labels, select(clean.ratio), "max"),
             "percentunit",
             2,
-            ((None, "transparent"), (FORMAT_LIMIT, BAD)),
+            ((None, UNCOLOURED), (FORMAT_LIMIT, BAD)),
             link=evidence.FALSE_POSITIVES_BY_FORMAT,
         ),
         Column("at least", by(labels, select(clean.lower), "max"), "percentunit", 2),

@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseri
 from exporter.publish import metrics
 from exporter.publish.snapshot import OUTCOMES
 from grafana.source.board import Board
-from grafana.source.limits import ANY_IS_BAD, ANY_IS_WARNING, FREE_SPACE, STALE_INTERVALS
+from grafana.source.limits import ANY_IS_BAD, ANY_IS_WARNING, FREE_SPACE, MARKED, STALE_INTERVALS
 from grafana.source.panels import Look, Query, line_chart, single_value, state_history
 from grafana.source.queries import by, select
 from grafana.source.style import BAD, BLUE, GOOD, GREY, WARNING, YELLOW, reference_line
@@ -122,11 +122,18 @@ def _runs() -> table.Panel:
                 by(labels, select(metrics.EVALUATIONS, model="~.+", outcome=outcome)),
                 "none",
                 0,
-                () if outcome in ("success", "cancelled") else ANY_IS_WARNING,
+                () if outcome in ("success", "cancelled") else MARKED,
             )
             for outcome in OUTCOMES
         ),
         Column("duration", by(labels, select(metrics.EVALUATION_DURATION, model="~.+"), "max"), "s", 1),
+        Column(
+            "still to go",
+            by(labels, select(metrics.EVALUATION_REMAINING, model="~.+"), "max"),
+            "s",
+            0,
+            nothing="–",
+        ),
         Column("interval", by(labels, select(metrics.EVALUATION_INTERVAL, model="~.+"), "max"), "s", 0),
         sort_by="model",
         descending=False,

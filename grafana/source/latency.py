@@ -16,7 +16,7 @@ from grafana.source.style import BAD, QUANTILE_COLOURS, STAGE_COLOURS, YELLOW, r
 from grafana.source.tables import Column, rows
 
 # Recorded in prometheus/rules/recording.yml: a latency run lasts seconds and comes every few minutes, so that shorter
-# windows would be empty most of the time.
+# windows would be empty most of the time. An hour without a run gives no number, which `> 0` leaves out.
 _BUCKETS = 'model_stage_le:starlight_inference_duration_seconds_bucket:increase1h{model=~"$model",stage="total"}'
 _POOLED = 'model_stage:starlight_inference_duration_seconds:%s_%s{model=~"$model",stage="total"}'
 _PARTS = "|".join(stage for stage in STAGES if stage != "total")
@@ -165,7 +165,7 @@ def _pooled() -> timeseries.Panel:
             "to move. The day (dashed) shows a drift that single runs hide.",
             "s",
         ),
-        *(Query(_POOLED % (name, "1h"), name) for name in QUANTILE_COLOURS),
-        *(Query(_POOLED % (name, "1d"), f"day, {name}") for name in QUANTILE_COLOURS),
+        *(Query(_POOLED % (name, "1h") + " > 0", name) for name in QUANTILE_COLOURS),
+        *(Query(_POOLED % (name, "1d") + " > 0", f"day, {name}") for name in QUANTILE_COLOURS),
         colours=QUANTILE_COLOURS,
     ).override_by_regexp("/^day/", reference_line())

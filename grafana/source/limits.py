@@ -14,7 +14,7 @@ import yaml
 
 from exporter.evaluation import regression
 from exporter.publish import metrics
-from grafana.source.style import BAD, BLUE, GOOD, GREY, WARNING, Steps
+from grafana.source.style import BAD, BLUE, GOOD, WARNING, Steps
 
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
 
@@ -58,6 +58,9 @@ def fails_below(limit: float, colour: str = BAD) -> Steps:
     return ((None, colour), (limit, GOOD))
 
 
+UNCOLOURED: Final = "transparent"
+"""A cell that is as it should be, in a column where only the others are to be seen."""
+
 NEUTRAL: Final[Steps] = ((None, BLUE),)
 """For facts that are neither good nor bad."""
 
@@ -86,8 +89,11 @@ FREE_SPACE: Final[Steps] = (
 )
 ANY_IS_BAD: Final = fails_above(0)
 ANY_IS_WARNING: Final = fails_above(0, WARNING)
+MARKED: Final[Steps] = ((None, UNCOLOURED), (just_above(0), WARNING))
+"""For table cells that count something that should not be there."""
+
 P_VALUE: Final[Steps] = (
     (None, BAD),
-    (alert_limit("StarlightFalsePositivesAboveBaseline", "critical", metrics.COMPARISON_P_VALUE.name), GREY),
+    (alert_limit("StarlightFalsePositivesAboveBaseline", "critical", metrics.COMPARISON_P_VALUE.name), UNCOLOURED),
 )
 """Below it, chance hardly splits the flips so unevenly."""

@@ -12,7 +12,7 @@ from exporter.publish import metrics
 from exporter.publish.metrics import Family
 from grafana.source import evidence
 from grafana.source.board import Board
-from grafana.source.limits import ANY_IS_WARNING, DETECTIONS, FALSE_POSITIVES, GAP, LATENCY, P_VALUE
+from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, GAP, LATENCY, MARKED, P_VALUE
 from grafana.source.panels import Look, Query, line_chart
 from grafana.source.queries import by, select
 from grafana.source.shared import P95
@@ -154,7 +154,7 @@ def _flips() -> table.Panel:
         Column("dataset"),
         Column("class"),
         Column("fixed", by(labels, _of(metrics.COMPARISON_FLIPS, direction="fixed")), "none", 0),
-        Column("broken", by(labels, _of(metrics.COMPARISON_FLIPS, direction="broken")), "none", 0, ANY_IS_WARNING),
+        Column("broken", by(labels, _of(metrics.COMPARISON_FLIPS, direction="broken")), "none", 0, MARKED),
         Column("of images", by(labels, _of(metrics.COMPARISON_IMAGES)), "none", 0),
         Column("p value", by(labels, _of(metrics.COMPARISON_P_VALUE), "max"), "none", 4, P_VALUE, nothing="no flip"),
         sort_by="broken",

@@ -10,11 +10,11 @@ from grafana.source import evidence
 from grafana.source.board import Board
 from grafana.source.health import FIRING, HEALTH, MEANINGS
 from grafana.source.limits import (
-    ANY_IS_WARNING,
     DETECTIONS,
     FALSE_POSITIVES,
     FALSE_POSITIVES_CERTAIN,
     LATENCY,
+    MARKED,
     STALE,
     STALE_INTERVALS,
 )
@@ -44,8 +44,8 @@ def overview() -> Board:
         "Is the current model healthy, what changed, since when, where is it worst, and is the answer certain.",
     )
     board.add(4, (5, _health()), (5, _false_positives()), (5, _worst_method()), (5, _latency()), (4, _age()))
-    board.add(6, (15, _certainty()), (9, _alerts()))
-    board.add(8, (15, detection_by_method()), (9, _quantiles()))
+    board.add(6, (12, _certainty()), (12, _alerts()))
+    board.add(8, (12, detection_by_method()), (12, _quantiles()))
     board.add(5, (24, _provenance()))
     board.row("History")
     board.add(7, (12, _health_over_time()), (12, checks_over_time()))
@@ -181,7 +181,7 @@ def _quantiles() -> table.Panel:
     labels = "quantile dataset"
     return rows(
         Look(
-            "Latency",
+            "Latency by quantile",
             "Exact quantiles of the last latency run with their 95 % intervals; alerts compare p95 with its "
             "baseline and its limit. An end of an interval, or a p99, that the sample is too small for is not "
             "measured.",
@@ -231,7 +231,7 @@ def _provenance() -> table.Panel:
             beside(by("model dataset", select(metrics.NOT_MEASURED))),
             "none",
             0,
-            ANY_IS_WARNING,
+            MARKED,
             width=110,
         ),
     )

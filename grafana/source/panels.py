@@ -191,6 +191,7 @@ def histogram_over_time(look: Look, query: Query) -> heatmap.Panel:
         .filter_values(heatmap.FilterValueRange().le(1e-9))
         .y_axis(heatmap.YAxisConfig().unit(look.unit).decimals(1).axis_placement(AxisPlacement.LEFT))
         .cell_gap(0)
+        .exemplars_color(BLUE)
         .show_legend()
     )
     return panel.with_target(_target(0, query).format(PromQueryFormat.HEATMAP).range())

@@ -21,7 +21,7 @@ def false_positives_over_time() -> timeseries.Panel:
     """Rate, interval, baseline, target."""
     panel = line_chart(
         Look(
-            "False positive rate",
+            "False positive rate over time",
             "With its exact 95 % interval (grey), its baseline (yellow) and the target of "
             f"{regression.FPR_TARGET:.2%} (red). Past the target: open the images from the table above. A step at a "
             "purple line came with a new model.",
@@ -43,7 +43,7 @@ def detection_over_time() -> timeseries.Panel:
     """Each method's lowest rate over the chosen datasets, with floor and target."""
     panel = line_chart(
         Look(
-            "Detection by method",
+            "Detection over time",
             f"The lowest rate of each method over the chosen datasets. At or below the floor of"
             f" {regression.DETECTION_FLOOR:.0%} (red) an alert fires: look at the missed images.",
             "percentunit",
@@ -63,7 +63,7 @@ def latency_over_time() -> timeseries.Panel:
     """The exact quantiles of each run, the highest over the chosen datasets, with the limit and baseline of p95."""
     panel = line_chart(
         Look(
-            "Latency",
+            "Latency over time",
             f"p50, p95 and p99 of each latency run. The limit of {regression.LATENCY_LIMIT_SECONDS * 1000:g} ms "
             "(red) and the baseline (yellow) are for p95. Above: what else ran on that machine, then the model.",
             "s",
@@ -101,7 +101,7 @@ def throughput_over_time() -> timeseries.Panel:
     """One at a time and in bulk."""
     return line_chart(
         Look(
-            "Throughput",
+            "Throughput over time",
             "Images per second: one at a time, as in the latency run, and in bulk on all cores. Nothing alerts on it.",
             "none",
             0,

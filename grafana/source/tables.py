@@ -126,7 +126,10 @@ def matrix(look: Look, expr: str, *, across: str, down: str) -> table.Panel:
         DynamicConfigValue(id_val="color", value={"mode": "continuous-blues"}),
     ]
     panel = panel.with_override(MatcherConfig(id_val="byType", options="number"), shade)
-    corner = [DynamicConfigValue(id_val="displayName", value=f"{down} ↓ {across} →")]
+    corner = [
+        DynamicConfigValue(id_val="displayName", value=f"{down} ↓ {across} →"),
+        DynamicConfigValue(id_val="custom.width", value=150),
+    ]
     return panel.override_by_name(f"{down}\\{across}", corner)
 
 

@@ -51,8 +51,11 @@ const settled = () => {
 };
 
 async function draw(browser, file) {
+  const dashboard = JSON.parse(await readFile(file, 'utf-8'));
+  // All of it in sight: tables are filled once they are.
+  const bottom = Math.max(...dashboard.panels.map((panel) => panel.gridPos.y + panel.gridPos.h));
   const page = await browser.newPage({
-    viewport: { width: Number(options.width), height: 1080 },
+    viewport: { width: Number(options.width), height: 1080 + 38 * bottom },
     deviceScaleFactor: Number(options.scale),
     timezoneId: 'UTC',
     locale: 'en-US',
@@ -60,7 +63,6 @@ async function draw(browser, file) {
   const errors = [];
   page.on('pageerror', (error) => errors.push(String(error)));
   await page.route(`${ORIGIN}/**`, answer);
-  const dashboard = JSON.parse(await readFile(file, 'utf-8'));
   await page.addInitScript((content) => (window.previewDashboard = content), dashboard);
   const query = new URLSearchParams({ scrapeMs: options['scrape-ms'] });
   for (const name of ['from', 'to']) {
@@ -81,7 +83,8 @@ async function draw(browser, file) {
   // Charts are drawn a frame after their data has come.
   await page.waitForTimeout(500);
   if (options.out) {
-    await page.screenshot({ path: path.join(options.out, `${path.basename(file, '.json')}.png`), fullPage: true });
+    const picture = path.join(options.out, `${path.basename(file, '.json')}.png`);
+    await page.locator('#dashboard').screenshot({ path: picture });
   }
   const [panels, warnings] = await page.evaluate(() => [window.previewReport, window.previewWarnings]);
   await page.close();

@@ -124,6 +124,9 @@ export function StateTimeline({ frames, options, ...plot }: Plot & { frames: Dat
         ) {
           last += 1;
         }
+        if (field.values[first] === null) {
+          continue;
+        }
         const { color, text } = field.display!(field.values[first]);
         const left = Math.max(u.bbox.left, u.valToPos(times[first], 'x', true));
         const right = u.valToPos(Math.min(plot.range.to.valueOf(), times[last] + step), 'x', true);

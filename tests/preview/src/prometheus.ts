@@ -110,10 +110,18 @@ function tableFrame(target: any, series: Series[], valueName: string): DataFrame
   });
 }
 
+// A time without a sample is a gap, not a line across it.
+function withGaps(points: Array<[number, string]>, step: number): Array<[number, string | null]> {
+  return points.flatMap((point, i) => {
+    const missing = i > 0 && point[0] - points[i - 1][0] > 1.5 * step;
+    return missing ? [[points[i - 1][0] + step, null], point] : [point];
+  }) as Array<[number, string | null]>;
+}
+
 function seriesFrame(target: any, one: Series, stepMs: number): DataFrame {
   const name = legendOf(target.legendFormat, one.metric);
   const { __name__, ...labels } = one.metric;
-  const points = pointsOf(one);
+  const points = withGaps(pointsOf(one), stepMs / 1000);
   return toDataFrame({
     refId: target.refId,
     name,
@@ -123,7 +131,7 @@ function seriesFrame(target: any, one: Series, stepMs: number): DataFrame {
         name: 'Value',
         type: FieldType.number,
         labels,
-        values: points.map((point) => numberOf(point[1])),
+        values: points.map((point) => (point[1] === null ? null : numberOf(point[1]))),
         config: name ? { displayNameFromDS: name } : {},
       },
     ],

@@ -1,0 +1,105 @@
+"""Every query parses, asks for what exists, and everything that exists is on some dashboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import promql_parser
+import pytest
+
+from exporter.publish.metrics import FAMILIES
+from support.dashboards import NAMES, DashboardQuery, plain, queries
+from support.rules import rules
+
+ALL_QUERIES = [query for name in NAMES for query in queries(name)]
+
+# Of Prometheus itself, of every scrape target, and of the exporter's process.
+FOREIGN = {
+    "ALERTS": {"alertname", "alertstate", "severity", "model", "dataset"},
+    "ALERTS_FOR_STATE": {"alertname", "severity", "model", "dataset"},
+    "up": set[str](),
+    "scrape_duration_seconds": set[str](),
+    "scrape_samples_scraped": set[str](),
+    "process_resident_memory_bytes": set[str](),
+    "process_cpu_seconds_total": set[str](),
+    "process_open_fds": set[str](),
+    "process_start_time_seconds": set[str](),
+}
+SCRAPE_LABELS = {"job", "instance"}
+
+LEFT_OUT = {
+    "starlight_model_file_info": "runs ahead of the file in use for seconds; an alert tells when it stays ahead",
+}
+"""Families on no dashboard, each with the reason."""
+
+
+def samples() -> dict[str, set[str]]:
+    """Every name that a scrape can give, with its labels."""
+    found = {name: set(labels) for name, labels in FOREIGN.items()}
+    for family in FAMILIES:
+        labels = {*family.labels}
+        if family.kind == "histogram":
+            found |= {f"{family.name}{suffix}": labels for suffix in ("_sum", "_count")}
+            found[f"{family.name}_bucket"] = labels | {"le"}
+        else:
+            found[family.name] = labels
+    return found
+
+
+def recorded() -> dict[str, set[str]]:
+    """Every recorded series, with the labels that its name tells."""
+    return {rule.record: set(rule.record.split(":")[0].split("_")) for rule in rules() if rule.record}
+
+
+KNOWN = samples() | recorded()
+
+
+def selectors(node: Any) -> Iterator[Any]:
+    """Every vector selector of a parsed expression."""
+    if isinstance(node, promql_parser.VectorSelector):
+        yield node
+    if isinstance(node, promql_parser.Call):
+        for argument in node.args:
+            yield from selectors(argument)
+    for name in ("expr", "lhs", "rhs", "param", "vs", "vector_selector"):
+        child = getattr(node, name, None)
+        if child is not None:
+            yield from selectors(child)
+
+
+def parsed(query: DashboardQuery) -> list[Any]:
+    return list(selectors(promql_parser.parse(plain(query.expr))))
+
+
+@pytest.mark.parametrize("query", ALL_QUERIES, ids=lambda query: f"{query.dashboard}: {query.place}")
+def test_the_query_parses_and_asks_for_what_exists(query: DashboardQuery) -> None:
+    for selector in parsed(query):
+        assert selector.name in KNOWN, f"no such metric: {selector.name}"
+        labels = {matcher.name for matcher in selector.matchers.matchers} - SCRAPE_LABELS
+        assert labels <= KNOWN[selector.name], f"{selector.name} has no label {labels - KNOWN[selector.name]}"
+
+
+@pytest.mark.parametrize("query", ALL_QUERIES, ids=lambda query: f"{query.dashboard}: {query.place}")
+def test_counters_are_never_drawn_bare(query: DashboardQuery) -> None:
+    if not re.search(r"\w_total\b", query.expr) or query.place.startswith(("Runs since", "variable")):
+        return
+    assert re.search(r"(increase|rate)\(", query.expr)
+    for window in re.findall(r"rate\([^\[]+\[([^\]]+)\]", query.expr):
+        assert window == "$__rate_interval"
+
+
+def test_every_metric_is_on_a_dashboard_or_left_out_with_a_reason() -> None:
+    asked = {selector.name for query in ALL_QUERIES for selector in parsed(query)}
+    through_rules = {
+        selector.name
+        for rule in rules()
+        if rule.record in asked
+        for selector in selectors(promql_parser.parse(rule.expr))
+    }
+    shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked | through_rules} | asked
+    families = {family.name for family in FAMILIES}
+    assert families - shown - set(LEFT_OUT) == set()
+    assert set(LEFT_OUT) & shown == set(), "no longer left out"
+    assert set(LEFT_OUT) <= families, "no longer exposed"
