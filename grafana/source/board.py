@@ -147,11 +147,12 @@ def _annotations(*, one_model: bool) -> Sequence[dashboard.AnnotationQuery]:
     changed = f"({now} unless {before}) and on () count({before})"
     # Alerts about the stack itself carry no model and belong to every one.
     alerts = f'ALERTS{{alertname=~"Starlight.+",alertstate="firing",severity!="info"{for_alerts}}}'
+    # Model changes last: drawn over the alerts that they cause.
     return (
-        _annotation("Model changes", changed, MODEL_CHANGE).title_format("{{model}} changed").text_format("{{sha256}}"),
         _annotation("Firing alerts", f"max by (alertname, severity) ({alerts})", RED)
         .title_format("{{alertname}}")
         .text_format("{{severity}}"),
+        _annotation("Model changes", changed, MODEL_CHANGE).title_format("{{model}} changed").text_format("{{sha256}}"),
     )
 
 

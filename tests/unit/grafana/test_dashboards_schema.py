@@ -234,7 +234,7 @@ def test_links_lead_to_every_dashboard_and_keep_time_and_variables(name: str) ->
 @every_dashboard
 def test_model_changes_and_firing_alerts_are_marked(name: str) -> None:
     annotations = load(name)["annotations"]["list"]
-    assert [(one["name"], one["enable"]) for one in annotations] == [("Model changes", True), ("Firing alerts", True)]
+    assert [(one["name"], one["enable"]) for one in annotations] == [("Firing alerts", True), ("Model changes", True)]
 
 
 @every_dashboard

@@ -1,0 +1,114 @@
+"""A real Prometheus that has scraped a real exporter with every reference model, under the shipped rules."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.dataset.synthesis import synthesise
+from exporter.detector.contract import FORMATS, METHODS
+from support.exporter import Exporter
+from support.servers import Prometheus
+
+ROOT = Path(__file__).resolve().parents[3]
+MODELS = tuple(sorted((ROOT / "models").glob("*/model.onnx")))
+ROLES = {"production": "production", "v3": "baseline"}
+EVALUATION_TIMEOUT = 240.0
+
+BASELINE = {
+    "fpr": 0.1,
+    "detection_rates": dict.fromkeys(METHODS, 97.0),
+    "performance": {"p50_ms": 2.0, "p95_ms": 4.0, "p99_ms": 5.0},
+    "fpr_by_format": dict.fromkeys(FORMATS, 0.1),
+}
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Ready once every model has a result, the recorded series have theirs."""
+    if not any(path.parent.name == "production" for path in MODELS):
+        pytest.skip("models/ holds no production model")
+    folder = tmp_path_factory.mktemp("grafana")
+    synthesise(folder / "images", seed=5, clean=60, stego=50, negatives=25, workers=2)
+    config = write_exporter_config(folder)
+    with Exporter(config) as exporter:
+        prometheus_config = write_prometheus_config(folder, exporter.port)
+        with Prometheus(prometheus_config, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
+            # A run under way has series that a finished one has not.
+            prometheus.wait_for_value("max(starlight_evaluation_remaining_seconds)", timeout=EVALUATION_TIMEOUT)
+            complete = f"count(starlight_evaluation_info) == {len(MODELS)}"
+            prometheus.wait_for_value(complete, timeout=EVALUATION_TIMEOUT)
+            recorded = "count(model_stage:starlight_inference_duration_seconds:p95_1d > 0)"
+            prometheus.wait_for_value(f"{recorded} == {len(MODELS)}", timeout=60.0)
+            yield prometheus
+
+
+def write_exporter_config(folder: Path) -> Path:
+    models: list[dict[str, Any]] = []
+    for path in MODELS:
+        name = path.parent.name
+        log = folder / f"{name}.jsonl"
+        log.write_text("".join(json.dumps(epoch) + "\n" for epoch in training(epochs=6)))
+        models.append(
+            {
+                "name": name,
+                "file": str(path),
+                "role": ROLES.get(name, "research"),
+                "training_log": str(log),
+                "decision": {"thresholds": {"alpha": 0.7, "palette": 0.98, "lsb": 0.95, "exif": 0.5, "eoi": 0.65}},
+            }
+        )
+    baseline = folder / "baseline.json"
+    baseline.write_text(json.dumps(BASELINE))
+    config = folder / "starlight.yml"
+    config.write_text(
+        yaml.safe_dump(
+            {
+                "models": models,
+                "datasets": [{"name": "reference", "path": "images"}],
+                "schedule": {"interval": "1h"},
+                "baseline": str(baseline),
+            }
+        )
+    )
+    return config
+
+
+def training(*, epochs: int) -> Iterator[dict[str, float]]:
+    for epoch in range(1, epochs + 1):
+        yield {
+            "epoch": epoch,
+            "train_loss": 0.7 / epoch,
+            "validation_loss": 0.72 / epoch,
+            "train_accuracy": 1 - 0.4 / epoch,
+            "validation_accuracy": 1 - 0.42 / epoch,
+        }
+
+
+def write_prometheus_config(folder: Path, exporter_port: int) -> Path:
+    """The shipped configuration and rules, every second."""
+    rules = folder / "rules"
+    rules.mkdir()
+    for file in (ROOT / "prometheus" / "rules").glob("*.yml"):
+        text = re.sub(r"^(\s+interval:) .*$", r"\1 1s", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        (rules / file.name).write_text(text, encoding="utf-8")
+    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+    config["global"] |= {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(rules / "*.yml")]
+    config["alerting"] = {}
+    config["scrape_configs"] = [
+        {
+            "job_name": "starlight-exporter",
+            "scrape_timeout": "1s",
+            "static_configs": [{"targets": [f"127.0.0.1:{exporter_port}"]}],
+        }
+    ]
+    file = folder / "prometheus.yml"
+    file.write_text(yaml.safe_dump(config))
+    return file

@@ -1,0 +1,37 @@
+"""Every query of every panel, annotation and variable, against a real Prometheus over the real exporter."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from support.dashboards import NAMES, DashboardQuery, plain, queries
+from support.servers import Prometheus
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+
+LEGITIMATELY_EMPTY = {
+    "annotation Model changes": "no model was replaced",
+    "Content changed (A)": "the dataset did not change while the exporter watched",
+    "Latency p99 (A)": "a p99 needs more timings than this dataset has images",
+}
+"""Places without data in a stack that has just measured everything once, each with the reason."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_query_gives_data(measured: Prometheus, name: str) -> None:
+    empty = []
+    for query in queries(name):
+        if not answered(measured, query) and query.place not in LEGITIMATELY_EMPTY:
+            empty.append(f"{query.place}: {query.expr}")
+    assert empty == []
+
+
+def answered(prometheus: Prometheus, query: DashboardQuery) -> bool:
+    """Whether a query has a result, asked as Grafana asks it; AssertionError if Prometheus refuses it."""
+    expr = plain(query.expr, model="production")
+    if query.instant:
+        return bool(prometheus.query(expr))
+    now = time.time()
+    return bool(prometheus.query_range(expr, start=now - 600, end=now, step=1))
