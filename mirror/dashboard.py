@@ -139,24 +139,15 @@ class DatasetFigures:
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """Everything current: models on datasets (production ones first), and the datasets."""
+    """Everything current: `subjects` are what the document is about, `others` stand in one table."""
 
-    models: tuple[ModelOnDataset, ...]
+    subjects: tuple[ModelOnDataset, ...]
+    others: tuple[ModelOnDataset, ...]
     datasets: tuple[DatasetFigures, ...]
 
-    @property
-    def production(self) -> tuple[ModelOnDataset, ...]:
-        """The models that the document is about."""
-        return tuple(entry for entry in self.models if entry.role == "production")
 
-    @property
-    def others(self) -> tuple[ModelOnDataset, ...]:
-        """Baseline and research models."""
-        return tuple(entry for entry in self.models if entry.role != "production")
-
-
-def build_dashboard(samples: Samples, *, now: float) -> Dashboard:
-    """The figures of every configured model on every dataset that the samples tell of."""
+def build_dashboard(samples: Samples, *, now: float, about: str = "production") -> Dashboard:
+    """The figures of every configured model on every dataset; the subjects are the models with the role `about`."""
     found = []
     for info in samples.of(metrics.MODEL_INFO):
         place = _only(info, "instance", "model")
@@ -166,10 +157,11 @@ def build_dashboard(samples: Samples, *, now: float) -> Dashboard:
             for sample in samples.of(family, place)
         }
         found += [_model_on_dataset(samples, info, {**place, "dataset": name}, now) for name in sorted(datasets)]
-    order = {"production": 0, "baseline": 1, "research": 2}
+    found.sort(key=lambda one: (one.role, sorted(one.labels.items())))
     places = {(sample.label("instance"), sample.label("dataset")) for sample in _dataset_samples(samples)}
     return Dashboard(
-        models=tuple(sorted(found, key=lambda one: (order.get(one.role, 3), sorted(one.labels.items())))),
+        subjects=tuple(one for one in found if one.role == about),
+        others=tuple(one for one in found if one.role != about),
         datasets=tuple(_dataset(samples, instance, name) for instance, name in sorted(places)),
     )
 

@@ -51,8 +51,8 @@ def render(reading: Reading, *, stem: str, now: float) -> Document:
         f"Written from {reading.source}; do not edit. Rates have exact 95 % intervals (Clopper and Pearson), latencies "
         "those of order statistics. What has no data says so; nothing is filled in.",
         *_section("Status", [*_status(reading), *(f"\n{remark}" for remark in reading.remarks)]),
-        *_section("Current metrics", _per_model(board.production, lambda one: _accuracy(one, reading.links))),
-        *_section("Inference performance", _per_model(board.production, lambda one: _figures(one.latency))),
+        *_section("Current metrics", _per_model(board.subjects, lambda one: _accuracy(one, reading.links))),
+        *_section("Inference performance", _per_model(board.subjects, lambda one: _figures(one.latency))),
         *_section("Dataset quality", _datasets(board.datasets)),
         *_section("Baseline and research models", _others(board)),
         *_section("Alerts of the last day", _alerts(reading.alerts, reading.links)),
@@ -73,8 +73,8 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _status(reading: Reading) -> list[str]:
-    production = reading.dashboard.production
-    if not production:
+    subjects = reading.dashboard.subjects
+    if not subjects:
         return [f"**{NOT_MEASURED}.**"]
     header = ("model", "file", "SHA-256", "dataset", "evaluated", "status")
     rows = [
@@ -86,9 +86,9 @@ def _status(reading: Reading) -> list[str]:
             NOT_MEASURED if one.evaluated_at is None else utc(one.evaluated_at),
             _standing(one, reading.alerts or ()),
         )
-        for one in production
+        for one in subjects
     ]
-    return [*_table(header, rows), *(line for one in production for line in _details(one))]
+    return [*_table(header, rows), *(line for one in subjects for line in _details(one))]
 
 
 def _standing(one: ModelOnDataset, alerts: Sequence[Episode]) -> str:

@@ -92,8 +92,7 @@ def read(prometheus_url: str, alertmanager_url: str | None, *, now: float) -> Re
         except MonitoringError:
             remarks.append("Alertmanager gives no answer: whether an alert is silenced or inhibited is not known.")
     current: list[tuple[Mapping[str, str], float | None]] = [
-        (entry.labels, None if entry.overdue_since is not None else entry.evaluated_at)
-        for entry in dashboard.production
+        (entry.labels, None if entry.overdue_since is not None else entry.evaluated_at) for entry in dashboard.subjects
     ]
     if not current:
         remarks.append("Prometheus has no current value of a production model: is the exporter up, and scraped?")
@@ -122,7 +121,7 @@ def of_one_evaluation(evaluation: Evaluation, checks: tuple[Check, ...]) -> Read
     samples = samples_of(snapshot_of(evaluation, checks))
     return Reading(
         source="one evaluation made by hand",
-        dashboard=build_dashboard(samples, now=evaluation.finished_at),
+        dashboard=build_dashboard(samples, now=evaluation.finished_at, about=evaluation.role),
         alerts=None,
         trends=(),
         links=Links(),

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Final
 
 from exporter.dataset.dataset import LabelledFile
+from exporter.dataset.facts import FactCollector
 from exporter.detector.compact import CompactImage
 from exporter.detector.decision import DecisionRule
 from exporter.detector.model import Score
@@ -30,13 +31,25 @@ _PROGRESS_SECONDS: Final = 0.1
 
 
 class BulkPass:
-    """How images of one dataset become verdicts of one model; safe with several threads."""
+    """How images of one dataset become verdicts of one model; safe with several threads.
 
-    def __init__(self, source: ImageSource, scorer: Scorer, decision: DecisionRule, *, image_seconds: float) -> None:
+    Every image that was decoded is shown to `facts`, so that nobody has to decode it once more to look at the data.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        scorer: Scorer,
+        decision: DecisionRule,
+        *,
+        image_seconds: float,
+        facts: FactCollector | None = None,
+    ) -> None:
         self._source = source
         self._scorer = scorer
         self._decision = decision
         self._image_seconds = image_seconds
+        self._facts = FactCollector() if facts is None else facts
 
     def predict(self, files: Sequence[LabelledFile]) -> list[Prediction]:
         """One Prediction per file, in order. An image's time is its own up to the network, and its share from there."""
@@ -49,6 +62,7 @@ class BulkPass:
                 results[index] = _not_measured(file, found)
             else:
                 ready.append((index, found, perf_counter() - start))
+                self._facts.add(file, found)
         start = perf_counter()
         scores = self._scores([image for _, image, _ in ready], [files[index] for index, _, _ in ready])
         share = (perf_counter() - start) / max(1, len(ready))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exporter.dataset.dataset import DatasetQuality, FileClass
+from exporter.dataset.facts import Fact
 from exporter.detector.contract import ImageFormat, Method
 from exporter.errors import NotMeasuredReason
 
@@ -134,6 +135,20 @@ class Execution:
 
 
 @dataclass(frozen=True, slots=True)
+class Shortcut:
+    """How far one rule on one fact of a file, chosen on other files, separates a method's files from clean ones.
+
+    `found` are stego files of the method, `false_alarms` clean files, both counted on files that the rule was not
+    chosen on. `fact` and `rule` (in words) are those of the best rule over all files.
+    """
+
+    fact: Fact
+    rule: str
+    found: Proportion
+    false_alarms: Proportion
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One model over one dataset. Times are UTC seconds, durations seconds, ratios 0..1.
 
@@ -145,6 +160,8 @@ class Evaluation:
     `images_per_second` is that of the measured images during the bulk pass. `confusion` is empty for a model that
     predicts no method. AUC, log loss and calibration are over clean and stego images, not over negatives, whose
     mixture is arbitrary. `execution` is None for results that were stored before it was recorded.
+    `shortcuts` has the methods that the dataset holds enough files of; `leaked_images` counts files that the model was
+    trained on, and is None where the model does not say what it was trained on.
     """
 
     id: str
@@ -174,6 +191,8 @@ class Evaluation:
     quality: DatasetQuality
     training: TrainingHealth | None
     execution: Execution | None = None
+    shortcuts: dict[Method, Shortcut] = field(default_factory=dict)
+    leaked_images: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

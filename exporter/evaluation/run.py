@@ -16,7 +16,9 @@ import numpy as np
 import exporter
 from exporter.dataset.cache import CacheUse, StreamCache
 from exporter.dataset.dataset import Dataset
+from exporter.dataset.facts import FactCollector
 from exporter.dataset.layout import scan
+from exporter.dataset.leakage import MANIFEST_NAME, leaked_images, read_manifest
 from exporter.dataset.quality import measure as measure_quality
 from exporter.detector.cut import Uncut
 from exporter.detector.model import Detector, onnxruntime_version
@@ -30,6 +32,7 @@ from exporter.evaluation.measurement import Measurement
 from exporter.evaluation.reading import ImageSource
 from exporter.evaluation.request import RunRequest
 from exporter.evaluation.scoring import staged as in_stages
+from exporter.evaluation.shortcuts import find_shortcuts
 from exporter.evaluation.training import read_training_log
 
 _FILE_SECONDS = 0.5
@@ -60,11 +63,13 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         cache.expect(file.sha256 for file in dataset.files if file.problem is None)
     limits = request.limits
     staged = in_stages(detector, request.decision, dataset.root, dataset.files, limits=limits, seed=request.seed)
+    facts = FactCollector()
     bulk = BulkPass(
         ImageSource(dataset.root, limits, cache),
         WholeModel(detector) if isinstance(staged, Uncut) else staged,
         request.decision,
         image_seconds=limits.image_seconds,
+        facts=facts,
     )
     try:
         predictions = predict_all(
@@ -85,6 +90,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         progress=lambda done, _: reporter.report(len(dataset.files) + done),
     )
     training, warnings = _training(request.training_log)
+    leaked, leakage_warnings = _leaked(request.model_path, dataset)
     reporter.finish()
     counts = accuracy(predictions)
     evaluation = Evaluation(
@@ -120,6 +126,8 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         operating_points=counts.operating_points,
         latency=None if latency is None else latency[0],
         quality=measure_quality(dataset),
+        shortcuts=find_shortcuts(facts.table(), seed=request.seed),
+        leaked_images=leaked,
         training=training,
         execution=_execution(staged, cache_use, measurable),
     )
@@ -127,7 +135,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         evaluation=evaluation,
         predictions=predictions,
         latency=None if latency is None else latency[1],
-        warnings=(*warnings, *reporter.warnings, *_cache_warnings(cache_use)),
+        warnings=(*warnings, *leakage_warnings, *reporter.warnings, *_cache_warnings(cache_use)),
     )
 
 
@@ -188,6 +196,17 @@ def _training(path: Path | None) -> tuple[TrainingHealth | None, tuple[str, ...]
         return None, ()
     try:
         return read_training_log(path), ()
+    except StorageError as error:
+        return None, (str(error),)
+
+
+def _leaked(model: Path, dataset: Dataset) -> tuple[int | None, tuple[str, ...]]:
+    """Without a manifest of its training files, or with a broken one, nobody knows whether a model saw these images."""
+    manifest = model.with_name(MANIFEST_NAME)
+    if not manifest.exists():
+        return None, ()
+    try:
+        return leaked_images(dataset.files, read_manifest(manifest)), ()
     except StorageError as error:
         return None, (str(error),)
 

@@ -14,6 +14,7 @@ from prometheus_client.samples import Sample
 from exporter.errors import MODEL_FAILURE_REASONS
 from exporter.evaluation.evaluation import Evaluation
 from exporter.evaluation.latency import LATENCY_BUCKETS
+from exporter.evaluation.mismatch import dataset_gaps, format_gaps
 from exporter.publish import metrics, series
 from exporter.publish.exposition import number_text
 from exporter.publish.histogram import StageHistogram
@@ -93,6 +94,11 @@ def _data(snapshot: Snapshot) -> Iterator[Row]:
         yield from optional(metrics.DATASET_CHANGED_TIMESTAMP, (dataset.name,), dataset.changed_at)
     for evaluation in _newest(snapshot, lambda evaluation: evaluation.dataset):
         yield from series.dataset_rows(evaluation)
+    evaluations = snapshot.evaluations()
+    for evaluation in evaluations:
+        yield from series.leakage_rows(evaluation)
+        yield from series.gap_rows(format_gaps(evaluation))
+    yield from series.gap_rows(dataset_gaps(evaluations))
 
 
 def _training(snapshot: Snapshot) -> Iterator[Row]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from exporter.dataset.dataset import FILE_CLASSES
+from exporter.dataset.facts import FACTS
 from exporter.detector.contract import FORMATS, METHODS, STREAMS
 from exporter.errors import MODEL_FAILURE_REASONS, NOT_MEASURED_REASONS
 from exporter.evaluation.comparison import DIRECTIONS
@@ -600,6 +601,98 @@ DATASET_DUPLICATES = _measured(
     unit="images",
 )
 
+
+_SHORTCUT = "by the best rule on one fact of the file, on files that the rule was not chosen on"
+_NO_SHORTCUT = f"{UNTIL_EVALUATED}, or there are fewer than ten files of the method, or fewer than ten clean ones"
+
+DATASET_SHORTCUT = _measured(
+    "dataset_shortcut_ratio",
+    "dataset method",
+    f"Share of the method's files that are told from clean ones {_SHORTCUT}.",
+    group="Data",
+    unit="ratio",
+    absent=_NO_SHORTCUT,
+)
+DATASET_SHORTCUT_LOWER = _measured(
+    "dataset_shortcut_ratio_lower",
+    "dataset method",
+    f"Lower bound of the exact (Clopper-Pearson) 95 % interval of {DATASET_SHORTCUT.name}.",
+    group="Data",
+    unit="ratio",
+    absent=_NO_SHORTCUT,
+)
+DATASET_SHORTCUT_UPPER = _measured(
+    "dataset_shortcut_ratio_upper",
+    "dataset method",
+    f"Upper bound of the exact (Clopper-Pearson) 95 % interval of {DATASET_SHORTCUT.name}.",
+    group="Data",
+    unit="ratio",
+    absent=_NO_SHORTCUT,
+)
+DATASET_SHORTCUT_FALSE_ALARMS = _measured(
+    "dataset_shortcut_false_alarm_ratio",
+    "dataset method",
+    f"Share of the clean files that are taken for this method's {_SHORTCUT}.",
+    group="Data",
+    unit="ratio",
+    absent=_NO_SHORTCUT,
+)
+DATASET_SHORTCUT_INFO = _measured(
+    "dataset_shortcut_info",
+    "dataset method fact",
+    "The fact that the best rule over all files looks at; always 1.",
+    group="Data",
+    kind="info",
+    absent=_NO_SHORTCUT,
+)
+DATASET_LEAKED = _measured(
+    "dataset_leaked_images",
+    "model dataset",
+    "Files of the dataset that the model was trained on, byte for byte, by the manifest beside the model.",
+    group="Data",
+    unit="images",
+    absent=f"{UNTIL_EVALUATED}, or there is no manifest of training files beside the model",
+)
+
+_NO_GAP = "there is nothing to hold it against: one format alone, or one dataset alone"
+
+SOURCE_GAP = _family(
+    "source_gap_ratio",
+    "gauge",
+    "model dataset format rate",
+    "A rate on this slice minus the same model's rate on the rest: a format against the dataset's other formats, or"
+    " (without format) the dataset against the other ones.",
+    group="Data",
+    unit="ratio",
+    absent=_NO_GAP,
+)
+SOURCE_GAP_LOWER = _family(
+    "source_gap_ratio_lower",
+    "gauge",
+    "model dataset format rate",
+    f"Lower bound of the 95 % interval (Newcombe) of {SOURCE_GAP.name}.",
+    group="Data",
+    unit="ratio",
+    absent=_NO_GAP,
+)
+SOURCE_GAP_UPPER = _family(
+    "source_gap_ratio_upper",
+    "gauge",
+    "model dataset format rate",
+    f"Upper bound of the 95 % interval (Newcombe) of {SOURCE_GAP.name}.",
+    group="Data",
+    unit="ratio",
+    absent=_NO_GAP,
+)
+SOURCE_GAP_P_VALUE = _family(
+    "source_gap_p_value",
+    "gauge",
+    "model dataset format rate",
+    "Exact (Fisher) two-sided p value for no difference between the slice and the rest.",
+    group="Data",
+    absent=_NO_GAP,
+)
+
 # --- Training -------------------------------------------------------------------------------------------------------
 
 _NO_LOG = "the model has no training log, or was not evaluated yet"
@@ -813,6 +906,7 @@ LABELS: Mapping[str, str] = {
     "dataset_fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
     "decision": "the decision rule in words",
     "direction": ", ".join(DIRECTIONS),
+    "fact": ", ".join(FACTS),
     "file": "path of the model file, as configured",
     "fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
     "format": f"{', '.join(FORMATS)}, other, unknown (the decoder's, not the file name's)",
@@ -824,6 +918,7 @@ LABELS: Mapping[str, str] = {
     "predicted": f"{', '.join(METHODS)}, clean",
     "python": "version",
     "quantile": "0.5, 0.95, 0.99",
+    "rate": "false_positive, or the method whose detection rate it is",
     "reason": f"images: {', '.join(NOT_MEASURED_REASONS)}; model files: {', '.join(MODEL_FAILURE_REASONS)}",
     "revision": "source revision",
     "role": ", ".join(ROLES),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from exporter.dataset.dataset import SliceCount
 from exporter.evaluation.baseline import Baseline
 from exporter.evaluation.comparison import Comparison
 from exporter.evaluation.evaluation import Evaluation, Execution, Proportion
+from exporter.evaluation.mismatch import Gap
 from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish import metrics
 from exporter.publish.metrics import Family, ProportionFamilies
@@ -57,6 +58,7 @@ def evaluation_rows(evaluation: Evaluation) -> Iterator[Row]:
     yield from accuracy_rows(evaluation)
     yield from latency_rows(evaluation)
     yield from dataset_rows(evaluation)
+    yield from leakage_rows(evaluation)
     yield from training_rows(evaluation)
 
 
@@ -134,6 +136,28 @@ def dataset_rows(evaluation: Evaluation) -> Iterator[Row]:
     yield from optional(metrics.DATASET_ENTROPY, dataset, quality.entropy_bits)
     yield Row(metrics.DATASET_ENTROPY_MAX, dataset, quality.entropy_max_bits)
     yield Row(metrics.DATASET_DUPLICATES, dataset, quality.duplicate_images)
+    for method, shortcut in evaluation.shortcuts.items():
+        of_method = (*dataset, method)
+        yield from optional(metrics.DATASET_SHORTCUT, of_method, shortcut.found.ratio)
+        yield from optional(metrics.DATASET_SHORTCUT_LOWER, of_method, shortcut.found.lower)
+        yield from optional(metrics.DATASET_SHORTCUT_UPPER, of_method, shortcut.found.upper)
+        yield from optional(metrics.DATASET_SHORTCUT_FALSE_ALARMS, of_method, shortcut.false_alarms.ratio)
+        yield Row(metrics.DATASET_SHORTCUT_INFO, (*of_method, shortcut.fact), 1)
+
+
+def leakage_rows(evaluation: Evaluation) -> Iterator[Row]:
+    """How many of the images the model was trained on, where it says so."""
+    yield from optional(metrics.DATASET_LEAKED, (evaluation.model, evaluation.dataset), evaluation.leaked_images)
+
+
+def gap_rows(gaps: Iterable[Gap]) -> Iterator[Row]:
+    """How far a model's rates differ between datasets and formats."""
+    for gap in gaps:
+        labels = (gap.model, gap.dataset, gap.image_format or "", gap.rate)
+        yield Row(metrics.SOURCE_GAP, labels, gap.difference)
+        yield Row(metrics.SOURCE_GAP_LOWER, labels, gap.lower)
+        yield Row(metrics.SOURCE_GAP_UPPER, labels, gap.upper)
+        yield Row(metrics.SOURCE_GAP_P_VALUE, labels, gap.p_value)
 
 
 def training_rows(evaluation: Evaluation) -> Iterator[Row]:

@@ -246,7 +246,7 @@ def test_two_exporters_are_told_apart(tmp_path: Path) -> None:
     backfill(tmp_path / "tsdb", [], more=more)
     with Prometheus(config, tmp_path / "tsdb", log=tmp_path / "log") as prometheus:
         board = read(prometheus.url, None, now=NOW).dashboard
-    assert [(one.labels["instance"], one.evaluated_at) for one in board.production] == [
+    assert [(one.labels["instance"], one.evaluated_at) for one in board.subjects] == [
         ("exporter:9877", NOW - 5),
         ("other:9877", None),
     ]

@@ -26,8 +26,8 @@ def backfill(
     for at, snapshot in scrapes:
         for metric in StarlightCollector(lambda snapshot=snapshot: snapshot).collect():  # type: ignore[misc]
             for sample in metric.samples:
-                labels = label_text({**sample.labels, **SCRAPE_LABELS})
-                by_family[metric.name].append((f"{sample.name}{labels}", at, number_text(sample.value)))
+                series = f"{sample.name}{label_text({**sample.labels, **SCRAPE_LABELS})}"
+                by_family[metric.name].append((series, at, number_text(sample.value)))
     lines = []
     for family in FAMILIES:
         if family.kind != "histogram" and (found := by_family.get(family.base_name)):

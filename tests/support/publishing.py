@@ -25,6 +25,7 @@ from exporter.evaluation.evaluation import (
     Prediction,
     Proportion,
     Provenance,
+    Shortcut,
     TrainingEpoch,
     TrainingHealth,
 )
@@ -212,6 +213,11 @@ def evaluation(
             generalization_gap=0.02,
             diverged=False,
         ),
+        shortcuts={
+            "exif": Shortcut("exif_bytes", "exif_bytes > 0.5", proportion(190, 200), proportion(2, clean_images)),
+            "lsb": Shortcut("lsb_printable", "lsb_printable > 0.51", proportion(4, 200), proportion(9, clean_images)),
+        },
+        leaked_images=2,
         execution=Execution(
             whole_because=None, cached_images=900, decoded_images=1_352, cache_bytes=2**28, cache_problem=None
         ),

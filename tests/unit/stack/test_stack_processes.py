@@ -36,9 +36,14 @@ def test_a_started_part_answers_and_a_stopped_one_does_not(supervisor: Superviso
     part = server("web", free_port())
     assert part.ready_url is not None
     supervisor.start(part)
-    assert answers(part.ready_url)
+    assert answers(part.page_url)
     supervisor.stop()
-    assert not answers(part.ready_url)
+    assert not answers(part.page_url)
+
+
+def test_a_part_that_serves_nothing_is_ready_when_it_runs(supervisor: Supervisor) -> None:
+    supervisor.start(Part("quiet", (sys.executable, "-c", "import time; time.sleep(60)"), None, "a file"))
+    supervisor.check()
 
 
 def test_a_part_that_dies_at_once_is_reported_with_its_last_words(supervisor: Supervisor) -> None:

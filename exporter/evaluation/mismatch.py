@@ -1,0 +1,139 @@
+"""Cover-source mismatch: how far one model's rates differ between datasets, and between file formats of one dataset.
+
+A detector knows the covers that it was trained on; on other cameras, other software or another format it may be worse,
+and a rate over a mixture hides that. Each slice is held against the rest of the same model's images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from scipy import special
+
+from exporter.detector.contract import METHODS, ImageFormat, Method
+from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.evaluation.statistics import proportion
+
+Rate = Literal["false_positive"] | Method
+RATES: tuple[Rate, ...] = ("false_positive", *METHODS)
+
+_NORMAL_QUANTILE = float(special.ndtri(0.975))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One slice's rate minus that of the rest, with a 95 % interval and an exact p value for "no difference".
+
+    `image_format` None: this dataset against the model's other datasets; else: this format's clean files against the
+    dataset's other formats. `rate` is false_positive, or the method whose detection it is.
+    """
+
+    model: str
+    dataset: str
+    image_format: ImageFormat | None
+    rate: Rate
+    here: Proportion
+    elsewhere: Proportion
+    difference: float
+    lower: float
+    upper: float
+    p_value: float
+
+
+def format_gaps(evaluation: Evaluation) -> tuple[Gap, ...]:
+    """False positive rate of each format's clean files against the other formats', where both have files."""
+    found = []
+    for name, here in evaluation.clean_by_format.items():
+        rest = [other for format_, other in evaluation.clean_by_format.items() if format_ != name]
+        gap = _gap(evaluation, name, "false_positive", here, rest)
+        found += [gap] if gap is not None else []
+    return tuple(found)
+
+
+def dataset_gaps(evaluations: Iterable[Evaluation]) -> tuple[Gap, ...]:
+    """Each dataset's rates against those of the same model file and decision rule on other datasets."""
+    every = list(evaluations)
+    found = []
+    for one in every:
+        others = [other for other in every if _same_model_elsewhere(one, other)]
+        for rate in RATES:
+            gap = _gap(one, None, rate, _rate(one, rate), [_rate(other, rate) for other in others])
+            found += [gap] if gap is not None else []
+    return tuple(found)
+
+
+# Whoever shows the gaps of unchanged results asks for the same counts again and again.
+@lru_cache(maxsize=4096)
+def fisher_p_value(here: Proportion, elsewhere: Proportion) -> float:
+    """Two-sided exact test that both proportions are of one rate: the sum over all tables that are not more likely.
+
+    Source: Fisher, The Design of Experiments, 1935; tables of equal margins have hypergeometric probabilities.
+    """
+    hits, images, total = here.count + elsewhere.count, here.total, here.total + elsewhere.total
+    counts = np.arange(max(0, hits + images - total), min(hits, images) + 1)
+    logs = (
+        _log_choose(hits, counts) + _log_choose(total - hits, images - counts) - _log_choose(total, np.array([images]))
+    )
+    observed = logs[here.count - counts[0]]
+    # Rounding must not put a table that is exactly as likely on the other side.
+    return min(1.0, math.fsum(np.exp(logs[logs <= observed + 1e-7]).tolist()))
+
+
+def difference_interval(here: Proportion, elsewhere: Proportion) -> tuple[float, float]:
+    """95 % interval of the difference of two rates. Source: Newcombe, Statistics in Medicine 17 (1998), method 10."""
+    p, q = here.count / here.total, elsewhere.count / elsewhere.total
+    p_lower, p_upper = _wilson(here)
+    q_lower, q_upper = _wilson(elsewhere)
+    lower = p - q - math.hypot(p - p_lower, q_upper - q)
+    upper = p - q + math.hypot(p_upper - p, q - q_lower)
+    return max(-1.0, lower), min(1.0, upper)
+
+
+def _gap(
+    evaluation: Evaluation, image_format: ImageFormat | None, rate: Rate, here: Proportion, rest: Sequence[Proportion]
+) -> Gap | None:
+    elsewhere = proportion(sum(other.count for other in rest), sum(other.total for other in rest))
+    if here.total == 0 or elsewhere.total == 0:
+        return None
+    lower, upper = difference_interval(here, elsewhere)
+    return Gap(
+        model=evaluation.model,
+        dataset=evaluation.dataset,
+        image_format=image_format,
+        rate=rate,
+        here=here,
+        elsewhere=elsewhere,
+        difference=here.count / here.total - elsewhere.count / elsewhere.total,
+        lower=lower,
+        upper=upper,
+        p_value=fisher_p_value(here, elsewhere),
+    )
+
+
+def _same_model_elsewhere(one: Evaluation, other: Evaluation) -> bool:
+    a, b = one.provenance, other.provenance
+    return (
+        one.model == other.model
+        and (a.model_sha256, a.decision) == (b.model_sha256, b.decision)
+        and a.dataset_fingerprint != b.dataset_fingerprint
+    )
+
+
+def _rate(evaluation: Evaluation, rate: Rate) -> Proportion:
+    return evaluation.clean if rate == "false_positive" else evaluation.detections[rate]
+
+
+def _wilson(value: Proportion) -> tuple[float, float]:
+    n, p, z = value.total, value.count / value.total, _NORMAL_QUANTILE
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _log_choose(n: int, k: np.ndarray) -> np.ndarray:
+    return np.asarray(special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1))
