@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -32,6 +33,7 @@ _CONTENT: Final = tuple(
     for plane in ("RGB", "alpha")
     for what in ("share of distinct bytes", "share of printable bytes", "share of commonest byte")
 )
+_READABLE: Final = re.compile(rb"[ -~]{4,}")
 _DUMP_WIDTH: Final = 16
 _DUMP_ROWS: Final = 128
 
@@ -85,6 +87,7 @@ def image_page(
             "pictures": pictures,
             "absent": absent,
             "dump": [] if drawing is None else dump(drawing.meta),
+            "readable": [] if drawing is None else readable(drawing.meta),
             "floats": floats,
         },
         content={
@@ -107,6 +110,11 @@ def dump(data: bytes) -> list[tuple[str, str, str]]:
         text = "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in part)
         rows.append((f"{start:04x}", part.hex(" ").ljust(_DUMP_WIDTH * 3 - 1), text))
     return rows
+
+
+def readable(data: bytes) -> list[str]:
+    """The runs of at least four printable ASCII characters, as the tool `strings` finds them."""
+    return [run.decode("ascii") for run in _READABLE.findall(data)]
 
 
 def _opinion(evidence: Evidence, entry: Entry, row: Row, model: ModelState) -> Opinion:
@@ -137,6 +145,7 @@ def _opinion_content(one: Opinion) -> dict[str, Any]:
 def _streams(drawing: Drawing, pictures: list[tuple[str, str]], floats: list[tuple[str, float]]) -> dict[str, Any]:
     return {
         "pictures": {caption: link for link, caption in pictures},
+        "meta_text": readable(drawing.meta),
         "meta_hex": drawing.meta.rstrip(b"\0").hex(),
         "exif_bytes": drawing.exif_bytes,
         "tail_bytes": drawing.tail_bytes,
