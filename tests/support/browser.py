@@ -9,7 +9,9 @@ from typing import Any, Self
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -69,6 +71,11 @@ class Browser:
         """How many elements there are of a selector."""
         return len(self.driver.find_elements(By.CSS_SELECTOR, selector))
 
+    def tab(self) -> str:
+        """Press the tabulator key; returns the text of what has the focus then."""
+        ActionChains(self.driver).send_keys(Keys.TAB).perform()
+        return self.driver.switch_to.active_element.text
+
     @property
     def text(self) -> str:
         """What is to be read on the page."""
@@ -84,7 +91,7 @@ class Browser:
 
         def loaded() -> list[WebElement]:
             elements = self.driver.find_elements(By.CSS_SELECTOR, selector)
-            return [one for one in elements if int(one.get_property("naturalWidth") or 0) > 0]
+            return [one for one in elements if one.get_property("naturalWidth") not in (None, 0)]
 
         WebDriverWait(self.driver, PATIENCE).until(lambda _: loaded())
         return len(loaded())
@@ -96,12 +103,12 @@ class Browser:
 
     def complaints(self) -> list[str]:
         """What the browser's console says, such as anything that the content security policy stopped."""
-        return [str(entry["message"]) for entry in self.driver.get_log("browser")]
+        return [str(entry["message"]) for entry in self._log("browser")]
 
     def hosts(self) -> set[str]:
         """Every scheme and host that was asked for anything."""
         found = set()
-        for entry in self.driver.get_log("performance"):
+        for entry in self._log("performance"):
             message: dict[str, Any] = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 found.add("/".join(message["params"]["request"]["url"].split("/")[:3]))
@@ -111,6 +118,10 @@ class Browser:
         """The whole page as PNG."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self.driver.save_screenshot(str(file))
+
+    def _log(self, kind: str) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]
+        return entries
 
     def _command(self, name: str, **parameters: object) -> dict[str, Any]:
         result: dict[str, Any] = self.driver.execute_cdp_cmd(name, parameters)
