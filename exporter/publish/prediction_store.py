@@ -1,7 +1,7 @@
 """The predictions of one evaluation as an SQLite file: written once, then read a page at a time.
 
-SQLite, not CSV: of 50,000 predictions a filtered page with its counts takes 50 ms, and 1.0 s from a CSV table that has
-to be read whole; writing takes 0.5 s against 0.8 s, and both are 8 MB (Python 3.11, one core of a busy machine).
+SQLite, not CSV: of 50,000 predictions a filtered page with all its counts costs 0.05 s of processor time, and 1.0 s from a
+CSV table, which has to be read whole (Python 3.11; `benchmarks/evidence_pages.py` measures the pages over HTTP).
 """
 
 from __future__ import annotations
@@ -54,15 +54,21 @@ CREATE TABLE predictions (
   number INTEGER PRIMARY KEY, path TEXT NOT NULL, sha256 BLOB NOT NULL, file_class TEXT NOT NULL, method TEXT,
   category TEXT, image_format TEXT, probability REAL, predicted_method TEXT, verdict INTEGER, not_measured TEXT,
   detail TEXT NOT NULL, seconds REAL, size_bytes INTEGER, width INTEGER, height INTEGER, mode TEXT, exif_bytes INTEGER,
-  tail_bytes INTEGER, bit_order TEXT, payload_bytes INTEGER, wrong INTEGER
+  tail_bytes INTEGER, bit_order TEXT, payload_bytes INTEGER, wrong INTEGER, sureness REAL
 ) STRICT;
 """
-_INDEXES: Final = """
+# Made when all rows are in. `kinds` answers every count from some hundred rows; `by_sureness` holds all that a page's
+# order and filters look at, so that only the rows that are shown are read.
+_DERIVED: Final = """
+CREATE TABLE kinds AS
+  SELECT file_class, method, category, image_format, wrong, not_measured, count(*) AS images
+  FROM predictions GROUP BY 1, 2, 3, 4, 5, 6;
 CREATE UNIQUE INDEX by_path ON predictions (path);
 CREATE INDEX by_wrong ON predictions (wrong) WHERE wrong = 1;
+CREATE INDEX by_sureness ON predictions
+  (sureness DESC, number, wrong, file_class, method, category, image_format, not_measured);
 """
 _ROW: Final = ", ".join(f"p.{name}" for name in ("number", *_FIELDS))
-_SURENESS: Final = "CASE WHEN p.verdict THEN p.probability ELSE 1 - p.probability END"
 _BEFORE: Final = "JOIN before.predictions AS b ON b.path = p.path AND b.sha256 = p.sha256"
 
 
@@ -117,13 +123,13 @@ def write_store(path: Path, predictions: Sequence[Prediction]) -> None:
         database.execute("PRAGMA journal_mode = OFF")
         database.execute("PRAGMA synchronous = OFF")
         database.executescript(_SCHEMA)
-        marks = ", ".join("?" * (len(_FIELDS) + 2))
+        marks = ", ".join("?" * (len(_FIELDS) + 3))
         with database:
             database.executemany(
                 f"INSERT INTO predictions VALUES ({marks})",
                 (_values(number, prediction) for number, prediction in enumerate(predictions)),
             )
-        database.executescript(_INDEXES)
+        database.executescript(_DERIVED)
 
 
 class PredictionStore:
@@ -136,43 +142,44 @@ class PredictionStore:
 
     def count(self, selection: Selection) -> int:
         """How many predictions a selection holds."""
-        return int(self._read(f"SELECT count(*) FROM {_source(selection)}", _values_of(selection), selection)[0][0])
+        return int(self._read(f"SELECT {_counted(selection)} FROM {_source(selection)}", selection)[0][0])
 
     def measured(self, selection: Selection) -> int:
         """How many files with a verdict there are under the filters of a selection, right or wrong."""
         every = Selection("all", filters=selection.filters)
-        query = f"SELECT count(p.verdict) FROM {_source(every)}"
-        return int(self._read(query, _values_of(every), every)[0][0])
+        return int(self._read(f"SELECT total(p.images) FROM {_source(every)} AND p.wrong IS NOT NULL", every)[0][0])
 
     def page(self, selection: Selection, *, limit: int, offset: int = 0) -> list[Row]:
-        """A part of a selection, the surest verdicts first."""
-        query = f"SELECT {_ROW} FROM {_source(selection)} ORDER BY {_SURENESS} DESC, p.number LIMIT ? OFFSET ?"
-        return [_row(cells) for cells in self._read(query, (*_values_of(selection), limit, offset), selection)]
+        """A part of a selection, the surest verdicts first: a search for reasons starts with the worst mistakes."""
+        order = "ORDER BY p.sureness DESC, p.number"
+        chosen = f"SELECT p.number FROM {_source(selection, rows=True)} {order} LIMIT ? OFFSET ?"
+        query = f"SELECT {_ROW} FROM predictions AS p WHERE p.number IN ({chosen}) {order}"
+        return [_row(cells) for cells in self._read(query, selection, limit, offset)]
 
     def facets(self, selection: Selection) -> dict[str, list[tuple[str, int]]]:
         """For each filter the values that occur under the other filters, and how often."""
         found = {}
         for name, column in FILTERS.items():
             others = selection.without(name)
-            query = f"SELECT p.{column}, count(*) FROM {_source(others)} GROUP BY 1 ORDER BY 1"
-            cells = self._read(query, _values_of(others), others)
+            query = f"SELECT p.{column}, {_counted(others)} FROM {_source(others)} GROUP BY 1 ORDER BY 1"
+            cells = self._read(query, others)
             found[name] = [(str(value), int(count)) for value, count in cells if value is not None]
         return found
 
     def row(self, number: int) -> Row | None:
         """The prediction of that number."""
-        cells = self._read(f"SELECT {_ROW} FROM predictions AS p WHERE p.number = ?", (number,))
+        cells = self._read(f"SELECT {_ROW} FROM predictions AS p WHERE p.number = ?", None, number)
         return _row(cells[0]) if cells else None
 
     def of_path(self, path: str) -> Row | None:
         """The prediction for a file."""
-        cells = self._read(f"SELECT {_ROW} FROM predictions AS p WHERE p.path = ?", (path,))
+        cells = self._read(f"SELECT {_ROW} FROM predictions AS p WHERE p.path = ?", None, path)
         return _row(cells[0]) if cells else None
 
     def all(self) -> tuple[Prediction, ...]:
         """Every prediction, in the order of the evaluation."""
         return tuple(
-            _row(cells).prediction for cells in self._read(f"SELECT {_ROW} FROM predictions AS p ORDER BY p.number", ())
+            _row(cells).prediction for cells in self._read(f"SELECT {_ROW} FROM predictions AS p ORDER BY p.number")
         )
 
     def flip_counts(self) -> list[FlipCount]:
@@ -183,7 +190,7 @@ class PredictionStore:
             FROM predictions AS p {_BEFORE}
             WHERE p.wrong IS NOT NULL AND b.wrong IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
         """
-        rows = self._read(query, (), Selection(direction="broken"))
+        rows = self._read(query, Selection(direction="broken"))
         return [FlipCount(*cells[:4], *(int(cell) for cell in cells[4:])) for cells in rows]
 
     def said_before(self, rows: Sequence[Row]) -> dict[int, Row]:
@@ -193,12 +200,13 @@ class PredictionStore:
         marks = ", ".join("?" * len(rows))
         here = {row.prediction.path: row.number for row in rows}
         query = f"SELECT {_ROW} FROM predictions AS p WHERE p.path IN ({marks})"
-        found = [_row(cells) for cells in PredictionStore(self._before)._read(query, tuple(here))]
+        found = [_row(cells) for cells in PredictionStore(self._before)._read(query, None, *here)]
         return {here[row.prediction.path]: row for row in found}
 
-    def _read(self, query: str, values: Sequence[object], selection: Selection | None = None) -> list[tuple[Any, ...]]:
+    def _read(self, query: str, selection: Selection | None = None, *values: object) -> list[tuple[Any, ...]]:
+        filters = () if selection is None else tuple(selection.filters.values())
         with self._open(selection is not None and selection.compares) as database:
-            return database.execute(query, values).fetchall()
+            return database.execute(query, (*filters, *values)).fetchall()
 
     @contextmanager
     def _open(self, compare: bool) -> Iterator[sqlite3.Connection]:
@@ -213,15 +221,17 @@ class PredictionStore:
             raise StorageError(f"{self._path}: cannot be read: {error}") from error
 
 
-def _source(selection: Selection) -> str:
-    """FROM and WHERE of a selection; values come as parameters, names from this module's tables."""
-    conditions = [f"p.{FILTERS[name]} = ?" for name in selection.filters]
-    joined = ""
+def _source(selection: Selection, *, rows: bool = False) -> str:
+    """FROM and WHERE of a selection; values come as parameters, names from this module's tables.
+
+    `rows` reads the predictions themselves, where counts would do with kinds.
+    """
+    conditions = ["true", *(f"p.{FILTERS[name]} = ?" for name in selection.filters)]
     match selection.direction:
         case "broken":
-            joined, conditions = _BEFORE, [*conditions, "b.wrong = 0 AND p.wrong = 1"]
+            conditions += ["b.wrong = 0 AND p.wrong = 1"]
         case "fixed":
-            joined, conditions = _BEFORE, [*conditions, "b.wrong = 1 AND p.wrong = 0"]
+            conditions += ["b.wrong = 1 AND p.wrong = 0"]
         case "false_positive":
             conditions += ["p.wrong = 1 AND p.file_class != 'stego'"]
         case "false_negative":
@@ -230,11 +240,12 @@ def _source(selection: Selection) -> str:
             conditions += ["p.wrong = 1"]
         case None if selection.shown == "not_measured":
             conditions += ["p.not_measured IS NOT NULL"]
-    return f"predictions AS p {joined} WHERE {' AND '.join(conditions) or 'true'}"
+    table = "predictions" if rows or selection.compares else "kinds"
+    return f"{table} AS p {_BEFORE if selection.compares else ''} WHERE {' AND '.join(conditions)}"
 
 
-def _values_of(selection: Selection) -> tuple[str, ...]:
-    return tuple(selection.filters.values())
+def _counted(selection: Selection) -> str:
+    return "count(*)" if selection.compares else "total(p.images)"
 
 
 def _values(number: int, prediction: Prediction) -> tuple[object, ...]:
@@ -255,7 +266,15 @@ def _values(number: int, prediction: Prediction) -> tuple[object, ...]:
         prediction.seconds,
         *(getattr(facts, name) for name in _FACTS),
         is_wrong(prediction),
+        _sureness(prediction),
     )
+
+
+def _sureness(prediction: Prediction) -> float | None:
+    """Probability of what the verdict says."""
+    if prediction.probability is None or prediction.verdict is None:
+        return None
+    return prediction.probability if prediction.verdict else 1 - prediction.probability
 
 
 def _row(cells: Sequence[Any]) -> Row:

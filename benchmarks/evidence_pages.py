@@ -1,0 +1,101 @@
+"""How long pages over many stored predictions take, and how long storing them does.
+
+    .venv/bin/python benchmarks/evidence_pages.py --images 50000
+
+Answers are taken over HTTP from the site in this process, and timed at the client: medians and ranges of `--runs`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import random
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from exporter.detector.contract import FORMATS, METHODS
+from exporter.evaluation.evaluation import FileFacts, Prediction
+from support.publishing import FINISHED_AT, evaluation, full_snapshot, model_state, run_state
+from support.web import Site, quiet_application
+
+PAGES = (
+    ("misclassified", "/evaluations/now/misclassified"),
+    ("… class and format", "/evaluations/now/misclassified?class=clean&format=png"),
+    ("… method, last page", "/evaluations/now/misclassified?method=lsb&page=999"),
+    ("… broken since", "/evaluations/now/misclassified?direction=broken"),
+    ("all images, page 400", "/evaluations/now/images?page=400"),
+    ("evaluation", "/evaluations/now"),
+    ("comparison", "/evaluations/now/comparison"),
+    ("status", "/"),
+)
+
+
+def main() -> None:
+    """Store two evaluations, ask for each page several times, print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=50_000)
+    parser.add_argument("--runs", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        _measure(Path(folder), options.images, options.runs)
+
+
+def _measure(folder: Path, images: int, runs: int) -> None:
+    now = evaluation(evaluation_id="now")
+    snapshot = full_snapshot().with_model(model_state()).with_run("production", "reference", run_state(now))
+    application = quiet_application(folder, snapshot)
+    before = evaluation(evaluation_id="before", finished_at=FINISHED_AT - 900, model_sha256="a" * 64)
+    for result, seed in ((before, 1), (now, 2)):
+        predictions = _predictions(images, seed)
+        start = time.perf_counter()
+        stored = application.evidence.store(result, predictions)
+        size = sum(file.stat().st_size for file in stored.iterdir())
+        print(f"stored {images} predictions in {time.perf_counter() - start:.2f} s, {size / 2**20:.1f} MiB")
+    print(f"\n| page over {images} predictions | median ms | range |\n|---|---:|---:|")
+    with Site(application) as site, httpx.Client(base_url=site.url, timeout=60.0) as client:
+        for name, path in PAGES:
+            times = []
+            for _ in range(runs):
+                start = time.perf_counter()
+                client.get(path, headers={"Accept": "text/html"}).raise_for_status()
+                times.append((time.perf_counter() - start) * 1000)
+            print(f"| {name} | {statistics.median(times):.0f} | {min(times):.0f} to {max(times):.0f} |")
+
+
+def _predictions(images: int, seed: int) -> list[Prediction]:
+    """Half clean and half stego over all formats and methods; every tenth verdict is wrong."""
+    draw = random.Random(seed)
+    return [_prediction(number, draw.random()) for number in range(images)]
+
+
+def _prediction(number: int, drawn: float) -> Prediction:
+    stego = number % 2 == 1
+    wrong = drawn < 0.1
+    method = METHODS[number % len(METHODS)] if stego else None
+    entry = Prediction(
+        path=f"{'stego' if stego else 'clean'}/some-image-of-a-data-set-{number:06}.png",
+        sha256=hashlib.sha256(str(number).encode()).hexdigest(),
+        file_class="stego" if stego else "clean",
+        method=method,
+        category=None,
+        image_format=FORMATS[number // 2 % len(FORMATS)],
+        probability=drawn,
+        predicted_method=method or "lsb",
+        verdict=stego != wrong,
+        not_measured=None,
+        detail="",
+        seconds=drawn / 100,
+    )
+    return replace(entry, facts=FileFacts(number, 256, 256, "RGB", 0, number % 3_000, "lsb-first", number % 9_000))
+
+
+if __name__ == "__main__":
+    main()
