@@ -1,7 +1,7 @@
 """The predictions of one evaluation as an SQLite file: written once, then read a page at a time.
 
-SQLite, not CSV: of 50,000 predictions a filtered page with all its counts costs 0.05 s of processor time; a CSV table has
-to be read whole, which costs 1.0 s (Python 3.11). `benchmarks/evidence_pages.py` measures the pages over HTTP.
+SQLite, not CSV: of 50,000 predictions a filtered page with all its counts costs 0.05 s of processor time; a CSV table
+has to be read whole, which costs 1.0 s (Python 3.11). `benchmarks/evidence_pages.py` measures the pages over HTTP.
 """
 
 from __future__ import annotations

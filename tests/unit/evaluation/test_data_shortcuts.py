@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from exporter.dataset.dataset import FileClass
 from exporter.dataset.facts import FACTS, FactTable
 from exporter.dataset.layout import scan
 from exporter.dataset.leakage import MANIFEST_NAME, leaked_images, manifest_text, read_manifest
 from exporter.dataset.synthesis import synthesise
+from exporter.detector.contract import Method
 from exporter.errors import StorageError
 from exporter.evaluation.evaluation import Evaluation
 from exporter.evaluation.mismatch import dataset_gaps, difference_interval, fisher_p_value, format_gaps
@@ -119,9 +121,15 @@ def test_the_rule_is_the_best_of_an_exhaustive_search() -> None:
         assert rule.hits(stego) == most
 
 
+def labelled(*, clean: int, lsb: int) -> tuple[tuple[FileClass, Method | None], ...]:
+    bare: tuple[FileClass, Method | None] = ("clean", None)
+    hiding: tuple[FileClass, Method | None] = ("stego", "lsb")
+    return (bare,) * clean + (hiding,) * lsb
+
+
 def test_noise_is_found_no_more_often_than_it_raises_false_alarms() -> None:
     rng = np.random.default_rng(2)
-    labels = (("clean", None),) * 500 + (("stego", "lsb"),) * 500
+    labels = labelled(clean=500, lsb=500)
     table = FactTable(labels, rng.normal(size=(1000, len(FACTS))))
     shortcut = find_shortcuts(table)["lsb"]
     assert shortcut.found.count < 30
@@ -130,7 +138,7 @@ def test_noise_is_found_no_more_often_than_it_raises_false_alarms() -> None:
 
 
 def test_too_few_files_are_not_measured() -> None:
-    labels = (("clean", None),) * 9 + (("stego", "lsb"),) * 500
+    labels = labelled(clean=9, lsb=500)
     assert find_shortcuts(FactTable(labels, np.zeros((509, len(FACTS))))) == {}
     assert find_shortcuts(FactTable((), np.zeros((0, len(FACTS))))) == {}
 
@@ -191,7 +199,8 @@ def test_gaps_are_of_one_model_over_formats_and_datasets() -> None:
         detections={**bare_evaluation().detections, "lsb": proportion(90, 100)},
     )
     png_gap, gif_gap = format_gaps(base)
-    assert (png_gap.image_format, png_gap.difference) == ("png", pytest.approx(0.012))
+    assert png_gap.image_format == "png"
+    assert png_gap.difference == pytest.approx(0.012)
     assert gif_gap.difference == -png_gap.difference
     assert png_gap.p_value == gif_gap.p_value < 0.001
     assert png_gap.lower > 0

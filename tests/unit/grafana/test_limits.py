@@ -7,6 +7,7 @@ import pytest
 from exporter.evaluation import regression
 from grafana.source import limits
 from grafana.source.limits import alert_limit, just_above
+from grafana.source.style import BAD
 
 
 @pytest.mark.parametrize(
@@ -36,5 +37,5 @@ def test_an_alert_that_does_not_exist_is_an_error() -> None:
 
 def test_a_rate_at_its_floor_is_not_good_enough() -> None:
     colours = [colour for value, colour in limits.DETECTIONS if value is None or value <= regression.DETECTION_FLOOR]
-    assert colours == [limits.BAD]
+    assert colours == [BAD]
     assert just_above(regression.DETECTION_FLOOR) > regression.DETECTION_FLOOR
