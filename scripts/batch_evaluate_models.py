@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Evaluates every model that has a card on one dataset, and says which differences chance explains.
+
+Exit code 0: at least one model was measured; 2: none was, or a mistake on the command line, told in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from exporter.command import decision, progress_bar, whole
+from exporter.detector.decision import PRODUCTION
+from exporter.errors import DatasetError, ModelError, StarlightError
+from exporter.evaluation.cards import CardedModel, find_models
+from exporter.evaluation.request import RunRequest, available_cores
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models-dir", type=Path, default=ROOT / "models", help="folder of <model>/card.yml")
+    parser.add_argument("--dataset", type=Path, required=True, help="folder with clean/, stego/ and negatives/")
+    parser.add_argument(
+        "--decision", type=decision, default=PRODUCTION, help="production, plain or a threshold (default: production)"
+    )
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "docs" / "grok" / "model_variants.md", help="the document to write"
+    )
+    parser.add_argument("--json", type=Path, default=ROOT / "results" / "model_variants.json", help="every figure")
+    parser.add_argument("--threads", type=whole(1), default=available_cores(), help="default: one per core")
+    parser.add_argument("--latency-sample", type=whole(0), default=1000, help="images to time; 0 for none")
+    parser.add_argument("--seed", type=int, default=0, help="chooses the images to time (default: 0)")
+    return parser.parse_args(arguments)
+
+
+def main() -> int:
+    """See the text on top for the exit codes."""
+    options = parse()
+    # Late: a mistake on the command line is told without loading the ONNX runtime.
+    from exporter.evaluation.run import evaluate
+    from exporter.evaluation.serialise import to_json
+    from exporter.publish.documents.markdown import save
+    from exporter.publish.documents.model_variants import Variant, cells, document, headings
+
+    def run(model: CardedModel) -> Variant:
+        if model.problem is not None:
+            return Variant(model.name, model.title, None, (), model.problem)
+        request = RunRequest(
+            model=model.name,
+            role="research",
+            model_path=model.file,
+            decision=options.decision,
+            dataset=options.dataset.resolve().name,
+            dataset_root=options.dataset,
+            trigger="command",
+            training_log=model.training_log,
+            latency_sample=options.latency_sample,
+            seed=options.seed,
+            threads=options.threads,
+        )
+        try:
+            with progress_bar(model.name) as progress:
+                result = evaluate(request, progress=progress)
+        except ModelError as error:
+            return Variant(model.name, model.title, None, (), f"not measured: {error.reason}")
+        return Variant(model.name, model.title, result.evaluation, result.predictions, None)
+
+    try:
+        variants = [run(model) for model in find_models(options.models_dir)]
+        if all(variant.evaluation is None for variant in variants):
+            raise DatasetError(f"{options.models_dir}: not one of its models could be measured")
+        records = {
+            v.name: {"problem": v.problem} if v.evaluation is None else json.loads(to_json(v.evaluation))
+            for v in variants
+        }
+        save(options.json, json.dumps(records, indent=2, ensure_ascii=False) + "\n")
+        save(options.output, document(variants))
+    except StarlightError as error:
+        print(f"batch_evaluate_models: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("batch_evaluate_models: interrupted", file=sys.stderr)
+        return 130
+    shown = Table(*headings(), title=f"{len(variants)} models on {options.dataset.resolve().name}")
+    for row in cells(variants):
+        shown.add_row(*row)
+    Console().print(shown)
+    print(f"written: {options.output}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

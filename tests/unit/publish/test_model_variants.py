@@ -1,0 +1,112 @@
+"""Variants side by side: found by their cards, broken ones as rows, the best marked, chance told from difference."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from exporter.errors import DatasetError
+from exporter.evaluation.cards import find_models
+from exporter.evaluation.evaluation import Prediction
+from exporter.publish.documents.model_variants import ALIKE, BEST, Variant, cells, document, marks
+from support.images import write_dataset
+from support.models import write_random_model
+from support.publishing import evaluation, prediction, proportion
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def variant(name: str, false_alarms: int, shift: int = 0) -> Variant:
+    predictions: tuple[Prediction, ...] = tuple(
+        prediction(f"clean/{number:03}.png", verdict=shift <= number < shift + false_alarms) for number in range(100)
+    )
+    measured = replace(evaluation(model=name), clean=proportion(false_alarms, 100))
+    return Variant(name, f"the {name} one", measured, predictions, None)
+
+
+def test_the_best_is_marked_and_what_chance_explains_beside_it() -> None:
+    marked = marks([variant("best", 2), variant("close", 4), variant("worse", 30)])
+    assert marked["best", "false positives"] == BEST
+    assert marked["close", "false positives"] == ALIKE
+    assert ("worse", "false positives") not in marked
+    # All else is equal, and equal ones are all the best.
+    assert {marked[name, "size"] for name in ("best", "close", "worse")} == {BEST}
+
+
+def test_a_model_that_could_not_be_measured_is_a_row_that_says_so() -> None:
+    broken = Variant("broken", "", None, (), "not measured: invalid")
+    rows = list(cells([variant("best", 2), broken]))
+    assert rows[1][:2] == ("broken", "not measured: invalid")
+    assert len({len(row) for row in rows}) == 1
+    assert "| broken | not measured: invalid |" in document([variant("best", 2), broken])
+
+
+def write_card(folder: Path, **content: object) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "card.yml").write_text(yaml.safe_dump(content))
+
+
+def test_models_are_found_by_their_cards(tmp_path: Path) -> None:
+    write_card(tmp_path / "b", name="second", title="a title", file="weights.onnx")
+    write_card(tmp_path / "a")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "card.yml").write_text("[not: {a card")
+    (tmp_path / "without").mkdir()
+    first, second, broken = find_models(tmp_path)
+    assert (first.name, first.file) == ("a", tmp_path / "a" / "model.onnx")
+    assert (second.name, second.title, second.file) == ("second", "a title", tmp_path / "b" / "weights.onnx")
+    assert broken.problem is not None
+    assert str(tmp_path / "c" / "card.yml") in broken.problem
+
+
+def test_a_folder_without_cards_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no model card; expected"):
+        find_models(tmp_path)
+    with pytest.raises(DatasetError, match="cannot be read"):
+        find_models(tmp_path / "nowhere")
+
+
+def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "batch_evaluate_models.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "250"})
+
+
+def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
+    models, images = tmp_path / "models", write_dataset(tmp_path / "drawn", clean=10, stego=10, negatives=2)
+    for name, seed in (("one", 1), ("two", 2)):
+        write_card(models / name, name=name, title=f"number {name}", file="model.onnx")
+        write_random_model(models / name / "model.onnx", seed=seed, scale=40.0)
+    write_card(models / "gone", name="gone")
+    write_card(models / "odd", name="odd")
+    (models / "odd" / "model.onnx").write_bytes(b"no model")
+    output, figures = tmp_path / "variants.md", tmp_path / "variants.json"
+    arguments = ("--models-dir", models, "--dataset", images, "--output", output, "--json", figures)
+    done = run_script(*arguments, "--latency-sample", "0")
+    assert done.returncode == 0, done.stderr
+    text = output.read_text()
+    assert "| gone | not measured: missing |" in text
+    assert "| odd | not measured: invalid |" in text
+    written = json.loads(figures.read_text())
+    assert written["gone"] == {"problem": "not measured: missing"}
+    clean = written["one"]["clean"]
+    assert f"{clean['count']} of {clean['total']}" in next(
+        line for line in text.splitlines() if line.startswith("| one")
+    )
+    assert "4 models on drawn" in done.stdout
+
+
+def test_no_model_at_all_is_an_error_and_no_file(tmp_path: Path) -> None:
+    images = write_dataset(tmp_path / "drawn", clean=2, stego=2, negatives=0)
+    write_card(tmp_path / "models" / "gone", name="gone")
+    output = tmp_path / "variants.md"
+    done = run_script("--models-dir", tmp_path / "models", "--dataset", images, "--output", output)
+    assert done.returncode == 2
+    assert "not one of its models could be measured" in done.stderr
+    assert not output.exists()
