@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 import structlog
 
@@ -15,10 +14,9 @@ from exporter.evaluation.request import RunRequest
 from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish.snapshot import Outcome, Pair, Snapshot
 from exporter.service import worker
+from exporter.service.reports import DAY_SECONDS, Reports
 from exporter.service.runner import Errand, Runner
 from exporter.service.state import State
-
-DAY_SECONDS: Final = 86_400.0
 
 _log = structlog.get_logger(__name__)
 
@@ -33,14 +31,21 @@ class Analyses:
         *,
         config: Callable[[], Config],
         request: Callable[[Pair, str], RunRequest | None],
+        reports: Reports,
     ) -> None:
         self._state = state
         self._runner = runner
         self._config = config
         self._request = request
+        self._reports = reports
 
     def after(self, pair: Pair) -> None:
-        """A result is in: ablate its model unless that was done to this file on these images within a day."""
+        """A result is in: write its reports if it was the last one wanted, and ablate its model if that is due."""
+        if not self._runner.queued():
+            self._reports.write(pair[1])
+        self._ablate(pair)
+
+    def _ablate(self, pair: Pair) -> None:
         run = self._state.snapshot.runs.get(pair)
         if run is None or run.evaluation is None or self._role(pair) not in self._config().analyses.ablate:
             return
@@ -75,6 +80,7 @@ class Analyses:
 
         self._state.update(change)
         if study is not None:
+            self._reports.write(pair[1])
             _log.info("ablation ended", model=pair[0], dataset=pair[1], images=study.ablation.images)
         else:
             reason = " ".join(str(result).split()) or type(result).__name__

@@ -38,6 +38,7 @@ from exporter.service import worker
 from exporter.service.analyses import Analyses, made_alike
 from exporter.service.comparing import comparisons
 from exporter.service.pace import Pace
+from exporter.service.reports import Reports
 from exporter.service.runner import Ended, Runner
 from exporter.service.scheduler import Scheduler, interval_seconds
 from exporter.service.state import RunRecord, State
@@ -66,7 +67,13 @@ class Application:
         self.evidence = _evidence(self._config)
         self._scheduler = Scheduler()
         self._runner = Runner(self, order=self._order, timeout=lambda: self._config.limits.evaluation_timeout)
-        self._analyses = Analyses(self.state, self._runner, config=lambda: self._config, request=self.request)
+        self._analyses = Analyses(
+            self.state,
+            self._runner,
+            config=lambda: self._config,
+            request=self.request,
+            reports=Reports(self.state, config=lambda: self._config, evidence=lambda: self.evidence),
+        )
         self._watcher = Watcher(settle=self._config.watch.settle, changed=self._file_changed)
         self._postponed: dict[Pair, str] = {}
         self._pace = Pace()

@@ -71,6 +71,12 @@ def test_a_new_model_is_noticed_however_it_arrives(
     assert exporter.value("comparison_flips", **compared, direction="broken") == 0
     assert exporter.value("comparison_images", **compared) == EVERYTHING_FOUND
     assert exporter.value("comparison_mcnemar_p_value", **compared) == 2 * 0.5**EVERYTHING_FOUND
+    # What the exporter writes down of its own results stands there once all are in.
+    exporter.wait_for_value(2.0, "analysis_runs_total", analysis="regression", outcome="success")
+    exporter.wait_for_value(2.0, "analysis_runs_total", analysis="variants", outcome="success")
+    assert len(list((tmp_path / "results" / "regression_reports").glob("*.json"))) == 2
+    variants = (tmp_path / "results" / "documents" / "model_variants_drawn.md").read_text()
+    assert "| production |" in variants
     # Nobody asked for ablations here; the counters are there all the same.
     assert exporter.value("analysis_runs_total", analysis="ablation", outcome="success") == 0
 

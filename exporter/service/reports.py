@@ -1,0 +1,124 @@
+"""What the exporter writes down of its own results: the regression suite's report, the comparison, the variants.
+
+Written when all results of a dataset are in after a change, and again once a day; the last outcome of each is a metric.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from exporter.config import Config
+from exporter.errors import StarlightError
+from exporter.evaluation.comparison import compare, flips, require_same_images, require_same_rule
+from exporter.evaluation.evaluation import Evaluation
+from exporter.evaluation.suite import report_json, report_name, run_suite
+from exporter.publish.documents import baseline_comparison, model_variants
+from exporter.publish.documents.baseline_comparison import OnDataset
+from exporter.publish.documents.markdown import save
+from exporter.publish.documents.model_variants import Variant
+from exporter.publish.evidence import Evidence
+from exporter.publish.retention import Entry
+from exporter.publish.snapshot import Analysis, Snapshot
+from exporter.service.state import State
+
+DAY_SECONDS: Final = 86_400.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Reports:
+    """Writes `<results>/regression_reports/` and `<results>/documents/`, each file whole or not at all."""
+
+    def __init__(self, state: State, *, config: Callable[[], Config], evidence: Callable[[], Evidence]) -> None:
+        self._state = state
+        self._config = config
+        self._evidence = evidence
+        self._written: dict[str, tuple[object, float]] = {}
+
+    def write(self, dataset: str) -> None:
+        """Everything about one dataset, unless it was written of the same results within a day."""
+        snapshot = self._state.snapshot
+        shown = {m: run.evaluation for (m, d), run in snapshot.runs.items() if d == dataset and run.evaluation}
+        key = {name: one.provenance for name, one in shown.items()}, self._ablated(snapshot, dataset)
+        before, at = self._written.get(dataset, (None, 0.0))
+        if not shown or (key == before and time.time() - at < DAY_SECONDS):
+            return
+        self._written[dataset] = key, time.time()
+        self._attempt("regression", lambda: self._regression(snapshot, dataset))
+        self._attempt("comparison", lambda: self._comparison(snapshot, dataset))
+        self._attempt("variants", lambda: self._variants(shown.values(), dataset))
+
+    def _attempt(self, analysis: Analysis, work: Callable[[], bool]) -> None:
+        try:
+            if not work():
+                return
+        except (StarlightError, OSError) as error:
+            _log.error("report not written", analysis=analysis, reason=str(error))
+            self._state.update(lambda s: s.with_analysis(analysis, "error", time.time()))
+            return
+        self._state.update(lambda s: s.with_analysis(analysis, "success", time.time()))
+
+    def _regression(self, snapshot: Snapshot, dataset: str) -> bool:
+        folder = self._config().paths.results / "regression_reports"
+        baseline = str(self._config().baseline or "")
+        written = False
+        for (model, name), run in snapshot.runs.items():
+            if name == dataset and run.evaluation is not None and snapshot.models[model].role == "production":
+                save(folder / report_name(run.evaluation), report_json(run.evaluation, run_suite(run.checks), baseline))
+                written = True
+        return written
+
+    def _comparison(self, snapshot: Snapshot, dataset: str) -> bool:
+        written = False
+        for (model, name), run in snapshot.runs.items():
+            if name != dataset or run.evaluation is None or snapshot.models[model].role != "production":
+                continue
+            for against in (b for b, state in snapshot.models.items() if state.role == "baseline"):
+                other = snapshot.runs[against, dataset].evaluation
+                if other is None:
+                    continue
+                require_same_images(other, run.evaluation)
+                require_same_rule(other, run.evaluation)
+                old, new = self._entry(other), self._entry(run.evaluation)
+                if old is None or new is None:
+                    continue
+                before, after = self._evidence().predictions(old), self._evidence().predictions(new)
+                result = OnDataset(
+                    other,
+                    run.evaluation,
+                    compare(other, before, run.evaluation, after, against=against),
+                    flips(before, after),
+                )
+                file = self._document(f"baseline_comparison_{against}_{model}_{dataset}")
+                save(file, baseline_comparison.document([result], run.ablation))
+                written = True
+        return written
+
+    def _variants(self, shown: Iterable[Evaluation], dataset: str) -> bool:
+        variants = []
+        for one in shown:
+            entry = self._entry(one)
+            if entry is not None:
+                variants.append(Variant(one.model, "", one, self._evidence().predictions(entry), None))
+        if variants:
+            save(self._document(f"model_variants_{dataset}"), model_variants.document(variants))
+        return bool(variants)
+
+    def _entry(self, evaluation: Evaluation) -> Entry | None:
+        return self._evidence().find(evaluation.id)
+
+    def _document(self, name: str) -> Path:
+        return self._config().paths.results / "documents" / f"{name}.md"
+
+    @staticmethod
+    def _ablated(snapshot: Snapshot, dataset: str) -> tuple[float, ...]:
+        return tuple(
+            run.ablation.finished_at
+            for (_, d), run in snapshot.runs.items()
+            if d == dataset and run.ablation is not None
+        )
