@@ -6,6 +6,7 @@
 // Needs `npm ci` and `npm run build` before. No server: pages come from dist/, queries go to Prometheus.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { chromium } from 'playwright-core';
 
@@ -26,7 +27,7 @@ const { values: options, positionals: files } = parseArgs({
 });
 
 const ORIGIN = 'http://preview.invalid';
-const DIST = path.join(import.meta.dirname, 'dist');
+const DIST = fileURLToPath(new URL('./dist', import.meta.url));
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
 
 async function answer(route) {

@@ -14,9 +14,14 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600
 LEGITIMATELY_EMPTY = {
     "annotation Model changes": "no model was replaced",
     "Content changed (A)": "the dataset did not change while the exporter watched",
+    "Runs since the exporter started (H)": "no run is under way any more",
     "Latency p99 (A)": "a p99 needs more timings than this dataset has images",
+    "Latency over time (C)": "a p99 needs more timings than this dataset has images",
 }
 """Places without data in a stack that has just measured everything once, each with the reason."""
+
+RETRIES = 5
+"""A scrape that a busy machine makes too late leaves no value of this moment: Grafana, too, asks again."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,7 +36,9 @@ def test_every_query_gives_data(measured: Prometheus, name: str) -> None:
 def answered(prometheus: Prometheus, query: DashboardQuery) -> bool:
     """Whether a query has a result, asked as Grafana asks it; AssertionError if Prometheus refuses it."""
     expr = plain(query.expr, model="production")
-    if query.instant:
-        return bool(prometheus.query(expr))
-    now = time.time()
-    return bool(prometheus.query_range(expr, start=now - 600, end=now, step=1))
+    for _ in range(1 if query.place in LEGITIMATELY_EMPTY else RETRIES):
+        now = time.time()
+        if prometheus.query(expr) if query.instant else prometheus.query_range(expr, start=now - 600, end=now, step=1):
+            return True
+        time.sleep(2)
+    return False
