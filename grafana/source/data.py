@@ -6,8 +6,9 @@ from grafana_foundation_sdk.builders import bargauge, stat, statetimeline, table
 
 from exporter.detector.contract import FORMATS
 from exporter.publish import metrics
+from exporter.publish.metrics import Family
 from grafana.source.board import Board
-from grafana.source.limits import ANY_IS_WARNING, BALANCE
+from grafana.source.limits import ANY_IS_WARNING, BALANCE, MARKED
 from grafana.source.panels import Look, Query, bars, line_chart, single_value, state_history
 from grafana.source.queries import by, select
 from grafana.source.style import BLUE, CLASS_COLOURS, METHOD_COLOURS, REASON_COLOURS, reference_line
@@ -26,6 +27,8 @@ def data() -> Board:
     board.add(4, (6, _images()), (5, _balance()), (5, _duplicates()), (4, _not_measured()), (4, _changed()))
     board.row("What is in it")
     board.add(9, (12, _counts()), (6, _methods()), (6, _formats()))
+    board.row("Is it a fair test")
+    board.add(8, (16, _shortcuts()), (8, _leaked()))
     board.row("Changes")
     board.add(6, (12, _fingerprints()), (12, _classes_over_time()))
     board.add(8, (8, _entropy()), (8, _shares_over_time()), (8, _reasons()))
@@ -141,6 +144,61 @@ def _formats() -> bargauge.Panel:
             0,
         ),
         Query(by("format dataset", _FILES), "{{format}}, {{dataset}}"),
+    )
+
+
+def _shortcuts() -> table.Panel:
+    labels = "method dataset fact"
+    info = select(metrics.DATASET_SHORTCUT_INFO)
+
+    def beside(family: Family) -> str:
+        return by(
+            labels, f"{info} * on (dataset, method) group_left () {by('dataset method', select(family), 'max')}", "max"
+        )
+
+    return rows(
+        Look(
+            "Shortcuts",
+            "Share of a method's files that one fact of the file (size, format, metadata) tells from clean ones, "
+            "without looking at a pixel, on files that the rule was not chosen on. A high share: a detector may "
+            "have learnt the way that the data was made; give clean files the same trait.",
+            "none",
+        ),
+        Column("method"),
+        Column("dataset"),
+        Column("fact"),
+        Column("told apart", beside(metrics.DATASET_SHORTCUT), "percentunit", 1),
+        Column("at least", beside(metrics.DATASET_SHORTCUT_LOWER), "percentunit", 1),
+        Column("at most", beside(metrics.DATASET_SHORTCUT_UPPER), "percentunit", 1),
+        Column("false alarms", beside(metrics.DATASET_SHORTCUT_FALSE_ALARMS), "percentunit", 1),
+        sort_by="told apart",
+    )
+
+
+def _leaked() -> table.Panel:
+    # The second half has a row, without a number, for models that have no manifest.
+    return rows(
+        Look(
+            "Trained on",
+            "Files of the dataset that a model was trained on, byte for byte. Orange: its rates on this dataset say "
+            "nothing; measure on other files. Not measured: no manifest of training files lies beside the model.",
+            "none",
+        ),
+        Column("model"),
+        Column("dataset"),
+        Column(
+            "leaked images",
+            by(
+                "model dataset",
+                f"{select(metrics.DATASET_LEAKED, model='~.+')} or 0 / (0 * "
+                f"{select(metrics.CLEAN.total, model='~.+')})",
+                "max",
+            ),
+            "none",
+            0,
+            MARKED,
+        ),
+        sort_by="leaked images",
     )
 
 

@@ -8,7 +8,7 @@ from exporter.evaluation import regression
 from exporter.publish import metrics
 from grafana.source import evidence
 from grafana.source.board import Board
-from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, FORMAT_LIMIT, NEGATIVES, UNCOLOURED
+from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, FORMAT_LIMIT, NEGATIVES, P_VALUE, UNCOLOURED
 from grafana.source.panels import Look, Query, bars, line_chart
 from grafana.source.queries import against, by, select
 from grafana.source.shared import detection_by_method, detection_over_time
@@ -33,6 +33,7 @@ def detection() -> Board:
     board.row("Formats and hard negatives")
     board.add(9, (14, _formats()), (10, _formats_over_time()))
     board.add(8, (14, _negatives()), (10, _negatives_over_time()))
+    board.add(8, (24, _gaps()))
     board.row("Thresholds and probabilities")
     board.add(10, (10, _operating_points()), (7, _calibration()), (7, _separation()))
     return board
@@ -178,6 +179,28 @@ def _negatives_over_time() -> timeseries.Panel:
         Query(by("category", select(metrics.NEGATIVES.ratio), "max"), "{{category}}"),
         Query(f"vector({regression.NEGATIVES_LIMIT})", "limit"),
     ).override_by_name("limit", reference_line(BAD))
+
+
+def _gaps() -> table.Panel:
+    labels = "rate format dataset"
+    return rows(
+        Look(
+            "Gaps between sources",
+            "A rate on one format minus the same rate on the dataset's other formats; without a format, one dataset "
+            "against the others. A p value in red: the model does differ there by more than chance; look at the "
+            "images of that slice.",
+            "none",
+        ),
+        Column("rate"),
+        Column("format"),
+        Column("dataset"),
+        Column("gap", by(labels, select(metrics.SOURCE_GAP), "max"), "percentunit", 2),
+        Column("at least", by(labels, select(metrics.SOURCE_GAP_LOWER), "max"), "percentunit", 2),
+        Column("at most", by(labels, select(metrics.SOURCE_GAP_UPPER), "max"), "percentunit", 2),
+        Column("p value", by(labels, select(metrics.SOURCE_GAP_P_VALUE), "min"), "none", 4, P_VALUE),
+        sort_by="p value",
+        descending=False,
+    )
 
 
 def _operating_points() -> table.Panel:

@@ -17,6 +17,7 @@ _JOB = '{job="starlight-exporter"}'
 _UP = {1: ("UP", GOOD), 0: ("DOWN", BAD)}
 _RELOAD = {1: ("in force", GOOD), 0: ("REFUSED", BAD)}
 _RUNNING = {0: ("idle", GREY), 1: ("running", BLUE)}
+_LAST_RUN = {0: ("failed", BAD), 1: ("succeeded", GOOD)}
 _STAGED = {0: ("whole", GREY), 1: ("staged", BLUE)}
 _WRITABLE = {0: ("not kept", WARNING), 1: ("kept", GOOD)}
 
@@ -34,6 +35,7 @@ def exporter() -> Board:
     board.add(8, (24, _runs()))
     board.add(8, (14, _activity()), (10, _schedule()))
     board.add(8, (8, _duration()), (8, _progress()), (8, _failures()))
+    board.add(5, (24, _analyses()))
     board.row("Decoding and storage")
     board.add(7, (14, _bulk()), (10, _storage()))
     board.row("Process and scrapes")
@@ -115,7 +117,7 @@ def _runs() -> table.Panel:
         ),
         Column("model"),
         Column("dataset"),
-        Column("last run", succeeded, "none", meanings={0: ("failed", BAD), 1: ("succeeded", GOOD)}),
+        Column("last run", succeeded, "none", meanings=_LAST_RUN),
         *(
             Column(
                 outcome,
@@ -209,6 +211,30 @@ def _failures() -> timeseries.Panel:
             f"sum by (model, reason) (increase({failures}[1h])) > 0 or sum by (model) (increase({failures}[1h]))",
             "{{model}} {{reason}}",
         ),
+    )
+
+
+def _analyses() -> table.Panel:
+    return rows(
+        Look(
+            "Analyses",
+            "What the exporter runs on its own beside evaluations: by outcome since it started, and when the last "
+            "one gave a result. Failed: the numbers in Models are of an older one; the log has the reason.",
+            "none",
+        ),
+        Column("analysis"),
+        Column("last run", by("analysis", select(metrics.ANALYSIS_SUCCESSFUL), "min"), "none", meanings=_LAST_RUN),
+        *(
+            Column(
+                outcome,
+                by("analysis", select(metrics.ANALYSIS_RUNS, outcome=outcome)),
+                "none",
+                0,
+                () if outcome in ("success", "cancelled") else MARKED,
+            )
+            for outcome in OUTCOMES
+        ),
+        Column("result", by("analysis", f"{select(metrics.ANALYSIS_TIMESTAMP)} * 1000", "max"), "dateTimeFromNow"),
     )
 
 

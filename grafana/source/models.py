@@ -39,6 +39,8 @@ def models() -> Board:
     board.add(8, (8, _false_positives()), (8, _worst_method()), (8, _p95()))
     board.row("Paired comparison")
     board.add(10, (15, _flips()), (9, _broken()))
+    board.row("What each stream is worth")
+    board.add(9, (24, _streams()))
     board.row("Training")
     board.add(7, (24, _training()))
     return board
@@ -172,6 +174,37 @@ def _broken() -> timeseries.Panel:
             0,
         ),
         Query(by("model against dataset", broken), "{{model}} against {{against}}, {{dataset}}"),
+    )
+
+
+def _streams() -> table.Panel:
+    labels = "model dataset stream"
+
+    def p_value(kind: str) -> str:
+        return by(labels, _of(metrics.ABLATION_P_VALUE, **{"class": kind}), "min")
+
+    return rows(
+        Look(
+            "Ablation by stream",
+            "The same images without one stream. Worth is what the log loss grows by: with a lower end above 0 the "
+            "model needs the stream; around 0 it does not. Changed says in how many images the input really "
+            "differed. A p value in red: the verdicts change by more than chance.",
+            "none",
+        ),
+        Column("model"),
+        Column("stream"),
+        Column("dataset"),
+        Column("worth", by(labels, _of(metrics.ABLATION_LOSS), "max"), "none", 4),
+        Column("at least", by(labels, _of(metrics.ABLATION_LOSS_LOWER), "max"), "none", 4),
+        Column("at most", by(labels, _of(metrics.ABLATION_LOSS_UPPER), "max"), "none", 4),
+        Column("false positives", by(labels, _of(metrics.ABLATION_FALSE_POSITIVES), "max"), "percentunit", 2),
+        Column("of clean", by(labels, _of(metrics.ABLATION_CLEAN)), "none", 0),
+        Column("p, clean", p_value("clean"), "none", 4, P_VALUE, nothing="no flip"),
+        Column("found", by(labels, _of(metrics.ABLATION_DETECTIONS), "min"), "percentunit", 1),
+        Column("of stego", by(labels, _of(metrics.ABLATION_STEGO)), "none", 0),
+        Column("p, stego", p_value("stego"), "none", 4, P_VALUE, nothing="no flip"),
+        Column("changed", by(labels, _of(metrics.ABLATION_CHANGED), "max"), "percentunit", 0),
+        sort_by="worth",
     )
 
 
