@@ -29,7 +29,7 @@ from exporter.evaluation.request import RunLimits
 from exporter.evaluation.scoring import staged
 
 THREADS: Final = 2
-READY_IMAGES: Final = 300
+READY_IMAGES: Final = 60
 """Tensors that are kept ready for the bare session: 2.3 MB each."""
 LIMITS: Final = RunLimits()
 _Item = TypeVar("_Item")

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from exporter.dataset.settings import CacheSettings
 from exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
 from exporter.errors import ConfigError
 from exporter.evaluation.evaluation import ROLES, RunResult
@@ -32,6 +33,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--latency-sample", type=whole(0), default=1000, help="images to time; 0 for none (default: 1000)"
     )
+    parser.add_argument("--cache", type=Path, help="keep decoded images in this folder, for the next run to use")
     parser.add_argument("--seed", type=int, default=0, help="chooses the images to time (default: 0)")
 
 
@@ -97,6 +99,7 @@ def measure(options: argparse.Namespace) -> RunResult:
         latency_sample=options.latency_sample,
         seed=options.seed,
         threads=options.threads,
+        cache=None if options.cache is None else CacheSettings(options.cache),
     )
     with progress_bar("measuring") as progress:
         return evaluate(request, progress=progress)

@@ -49,7 +49,7 @@ BAD: dict[str, tuple[str, str]] = {
     "unknown key": (
         GOOD + "surprise: 1\n",
         "surprise: unknown key; expected one of models, datasets, schedule, watch, "
-        "baseline, paths, limits, latency, history, evidence",
+        "baseline, paths, limits, latency, history, evidence, analyses",
     ),
     "misspelt key": (GOOD + "schedul: {interval: 1h}\n", "schedul: unknown key; did you mean schedule?"),
     "misspelt key in a list": (
@@ -233,7 +233,7 @@ BAD: dict[str, tuple[str, str]] = {
     "an unknown number key": (
         GOOD + "3: x\n",
         "[3]: unknown key; expected one of models, datasets, schedule, watch, "
-        "baseline, paths, limits, latency, history, evidence",
+        "baseline, paths, limits, latency, history, evidence, analyses",
     ),
 }
 
