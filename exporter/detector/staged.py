@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -20,7 +20,7 @@ from exporter.detector.contract import BIT_ORDER_VALUE, Stream
 from exporter.detector.cut import Cut, Stage, Uncut, cut
 from exporter.detector.decision import DecisionRule
 from exporter.detector.model import RUNTIME_ERRORS, Detector, ModelInput, Score, Tensor, open_session
-from exporter.detector.streams import workspace
+from exporter.detector.streams import ThreadWorkspace, workspace
 from exporter.errors import ImageError, ModelError
 
 HEAD_BATCH: Final = 16
@@ -50,7 +50,7 @@ class WholeModel:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self.streams = detector.streams
-        self._scratch = _Scratch(detector.streams)
+        self._scratch = ThreadWorkspace(detector.streams)
 
     def score(self, images: Sequence[CompactImage]) -> list[Score | ImageError]:
         """See Scorer."""
@@ -58,7 +58,7 @@ class WholeModel:
 
     def _one(self, image: CompactImage) -> Score | ImageError:
         try:
-            return self._detector.predict((image.tensors(self.streams, out=self._scratch.arrays()),))[0]
+            return self._detector.predict((image.tensors(self.streams, out=self._scratch.arrays),))[0]
         except ImageError as error:
             return error
 
@@ -74,7 +74,7 @@ class StagedModel:
         self._head = _Part(parts.head, self._inputs)
         self._batch = batch
         self._shared = _SharedOutputs(shared_bytes)
-        self._scratch = _Scratch(detector.streams)
+        self._scratch = ThreadWorkspace(detector.streams)
 
     @property
     def computed(self) -> int:
@@ -115,7 +115,7 @@ class StagedModel:
 
     def _boundary(self, image: CompactImage) -> dict[str, NDArray[Any]]:
         """Everything that the head is fed for one image."""
-        feeds = _Feeds(image, self._inputs, self._scratch.arrays())
+        feeds = _Feeds(image, self._inputs, self._scratch.arrays)
         known: dict[str, NDArray[Any]] = {}
         for number, stage in enumerate(self._stages):
             key = (number, *(image.digests[stream] for stream in stage.streams))
@@ -270,13 +270,3 @@ class _SharedOutputs:
 
 def _size(outputs: _Outputs) -> int:
     return _ENTRY_OVERHEAD + sum(values.nbytes for values in outputs)
-
-
-class _Scratch(threading.local):
-    """Arrays for the tensors of one image, a set for each thread."""
-
-    def __init__(self, streams: Collection[Stream]) -> None:
-        self._arrays = workspace(streams)
-
-    def arrays(self) -> dict[Stream, Tensor]:
-        return self._arrays

@@ -10,6 +10,7 @@ import io
 import logging
 import re
 import struct
+import threading
 import warnings
 import zlib
 from collections.abc import Collection, Mapping
@@ -157,6 +158,13 @@ def workspace(streams: Collection[Stream] = STREAMS) -> dict[Stream, Tensor]:
     Fresh memory for the 2.3 MB of one image costs more, in page faults, than all that is computed in it.
     """
     return {stream: np.empty(STREAM_SHAPES[stream], np.float32) for stream in streams}
+
+
+class ThreadWorkspace(threading.local):
+    """A `workspace` for each thread that asks."""
+
+    def __init__(self, streams: Collection[Stream]) -> None:
+        self.arrays = workspace(streams)
 
 
 def _decode(data: bytes, max_pixels: int) -> DecodedImage:

@@ -9,7 +9,7 @@ from time import perf_counter
 from exporter.dataset.dataset import LabelledFile
 from exporter.detector.decision import DecisionRule
 from exporter.detector.model import Detector, Score
-from exporter.detector.streams import decode, tensors
+from exporter.detector.streams import ThreadWorkspace, decode, tensors
 from exporter.errors import ImageError
 from exporter.evaluation.reading import Reader
 from exporter.evaluation.request import RunLimits
@@ -36,7 +36,7 @@ class Measurement:
         self._decision = decision
         self._reader = Reader(root, limits)
         self._limits = limits
-        self._streams = tuple(sorted(detector.streams))
+        self._scratch = ThreadWorkspace(detector.streams)
 
     def measure(self, file: LabelledFile) -> Measured:
         """The verdict on one file; ImageError with the reason why there is none."""
@@ -49,7 +49,8 @@ class Measurement:
         decoded = decode(data, max_pixels=max_pixels)
         del data
         ready = perf_counter()
-        streams = tensors(decoded, self._streams)
+        arrays = self._scratch.arrays
+        streams = tensors(decoded, arrays.keys(), out=arrays)
         del decoded
         fed = perf_counter()
         (score,) = self._detector.predict((streams,))
