@@ -1,0 +1,144 @@
+"""From a worse model in place to its alert in the notification log: the stack at its shipped intervals, real seconds.
+
+    python -m benchmarks.notification_delay --dataset datasets/reference --good models/v4/model.onnx \\
+        --worse models/v3/model.onnx --swaps 3
+
+Starts scripts/up on ports of its own with the dataset and a copy of the good model, swaps the worse one in, waits for
+the first firing notification, swaps back, waits until all is resolved, and so on. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+NAMES = ("exporter", "prometheus", "alertmanager", "notifications")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--good", type=Path, required=True)
+    parser.add_argument("--worse", type=Path, required=True)
+    parser.add_argument("--swaps", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="starlight-delay-") as name:
+        rows = measure(Path(name), options)
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end\n")
+    print("| swap | new value in Prometheus | alert fires | notification delivered |")
+    print("|---|---:|---:|---:|")
+    for number, row in enumerate(rows, 1):
+        print(f"| {number} | {row[0]:.0f} s | {row[1]:.0f} s | {row[2]:.0f} s |")
+    medians = [statistics.median(column) for column in zip(*rows, strict=True)]
+    print("| median | " + " | ".join(f"{value:.0f} s" for value in medians) + " |")
+
+
+def measure(folder: Path, options: argparse.Namespace) -> list[tuple[float, float, float]]:
+    """One row per swap: seconds from the rename to value, firing alert and delivered notification."""
+    ports = {name: free_port() for name in NAMES}
+    model = folder / "model.onnx"
+    shutil.copy(options.good, model)
+    command = [
+        *(sys.executable, "-m", "stack", "--native", "--dataset", str(options.dataset), "--model", str(model)),
+        *("--data", str(folder / "data")),
+        *(word for name, port in ports.items() for word in (f"--{name}-port", str(port))),
+    ]
+    stack = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    prometheus = f"http://127.0.0.1:{ports['prometheus']}"
+    try:
+        production = 'starlight_evaluation_info{model="production"}'
+        wait(lambda: query(prometheus, production), "the first result", 900)
+        rows = []
+        log = folder / "data" / "notifications.jsonl"
+        for _ in range(options.swaps):
+            before = hashes(prometheus, production)
+            began = swap(options.worse, model)
+            value = wait(partial(changed, prometheus, production, before), "the new value", 300)
+            fires = wait(lambda: query(prometheus, 'ALERTS{alertstate="firing",model="production"}'), "an alert", 300)
+            delivered = wait(partial(told, log, began), "the notification", 300)
+            rows.append((value - began, fires - began, delivered - began))
+            swap(options.good, model)
+            wait(lambda: not query(prometheus, 'ALERTS{model="production"}'), "the end of all alerts", 900)
+            # Alertmanager still has to tell that it is over.
+            time.sleep(60)
+        return rows
+    finally:
+        stack.terminate()
+        stack.wait(60)
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def swap(source: Path, model: Path) -> float:
+    """Put a copy in the model's place as a deployment does; the time of the rename."""
+    beside = model.with_name("new.onnx")
+    shutil.copy(source, beside)
+    beside.replace(model)
+    return time.time()
+
+
+def hashes(prometheus: str, production: str) -> set[str]:
+    """The model hashes whose results Prometheus has now."""
+    return {row["metric"]["model_sha256"] for row in query(prometheus, production)}
+
+
+def changed(prometheus: str, production: str, before: set[str]) -> bool:
+    """Whether a result of another file is there."""
+    return bool(hashes(prometheus, production) - before)
+
+
+def told(log: Path, since: float) -> bool:
+    """Whether a firing alert about the production model was delivered since then."""
+    alerts = [alert for line in log.read_text().splitlines() for alert in json.loads(line)["alerts"]]
+    return any(
+        alert["status"] == "firing"
+        and alert["labels"].get("model") == "production"
+        and datetime.fromisoformat(alert["startsAt"]).timestamp() >= since
+        for alert in alerts
+    )
+
+
+def query(prometheus: str, expression: str) -> list[dict[str, Any]]:
+    """An instant query; nothing from a Prometheus that does not answer yet."""
+    try:
+        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": expression}, timeout=5)
+        return list(answer.json()["data"]["result"])
+    except (httpx.TransportError, ValueError, KeyError):
+        return []
+
+
+def wait(look: Callable[[], object], what: str, seconds: float) -> float:
+    """The time at which it was there."""
+    deadline = time.time() + seconds
+    while not look():
+        if time.time() > deadline:
+            raise SystemExit(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.25)
+    return time.time()
+
+
+if __name__ == "__main__":
+    main()
