@@ -12,6 +12,7 @@ from exporter.evaluation.comparison import SLICES, Comparison, Flips, PairedSlic
 from exporter.evaluation.evaluation import Evaluation, LatencyQuantile, Proportion
 from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ablation_rows
+from exporter.publish.documents.data_quality import data_quality
 from exporter.publish.documents.markdown import (
     NOT_MEASURED,
     PROVENANCE_HEADINGS,
@@ -101,6 +102,8 @@ def document(results: Sequence[OnDataset], ablation: AblationStudy | None) -> st
         table(("model and dataset", "false positives", "detection", "ROC AUC", "log loss"), _across(results)),
         "A model whose rates differ between datasets is not a worse model: the datasets differ. Only rows of one"
         " dataset compare.",
+        "## The data behind it",
+        *data_quality([one for result in results for one in (result.baseline, result.candidate)]),
         f"## What each stream is worth to {new}",
         _ablation(ablation),
         "## Key insight",

@@ -27,7 +27,7 @@ from exporter.evaluation.request import RunRequest
 from exporter.evaluation.run import evaluate
 from exporter.evaluation.shortcuts import best_rule, find_shortcuts
 from exporter.evaluation.statistics import proportion
-from exporter.publish.data_quality import data_quality_section
+from exporter.publish.documents.data_quality import data_quality
 from support.models import write_constant_model
 from support.results import bare_evaluation
 
@@ -88,7 +88,7 @@ def test_planted_shortcuts_are_found_and_named(
     # These are clean files by another name: nothing tells them apart, and the rule that seems to is held out.
     assert lsb.found.upper is not None
     assert lsb.found.upper < 0.35
-    text = "\n".join(data_quality_section([result]))
+    text = "\n\n".join(data_quality([result]))
     assert text.count("**shortcut**") == 2
     assert "`grey_palette > 0.5`" in text
 
@@ -216,10 +216,10 @@ def test_gaps_are_of_one_model_over_formats_and_datasets() -> None:
     assert gaps["field", "lsb"].difference == pytest.approx(-0.4)
     assert gaps["field", "false_positive"].difference == 0
     assert dataset_gaps([base, another_model]) == dataset_gaps([base]) == ()
-    text = "\n".join(data_quality_section([base, other]))
-    assert "| production | field | detection, lsb | 50 of 100 | 90 of 100 | -40.000" in text
+    text = "\n\n".join(data_quality([base, other]))
+    assert "| production on field | detection, lsb | 50 of 100 | 90 of 100 | -40.000" in text
     assert text.count("**differs**") == 6
 
 
 def test_without_anything_the_section_says_so() -> None:
-    assert "\n".join(data_quality_section([])).count("Not measured") == 3
+    assert "\n\n".join(data_quality([])).count("Not measured.") == 3
