@@ -16,14 +16,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from exporter.errors import StarlightError
+from training.variants import VARIANTS
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--variant", choices=("v3", "v4"), default="v4", help="architecture (default: v4)")
+    parser.add_argument("--variant", choices=tuple(VARIANTS), default="v4", help="architecture (default: v4)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the model, such as models/v4")
-    parser.add_argument("--train-dataset", type=Path, help="dataset to learn from")
+    parser.add_argument("--train-dataset", type=Path, action="append", default=[], help="dataset to learn from; repeat")
     parser.add_argument("--validation-dataset", type=Path, help="another dataset, to watch the training with")
     parser.add_argument("--epochs", type=int, default=12, help="passes over the training data (default: 12)")
     parser.add_argument("--seed", type=int, default=1, help="of weights, order and dropout (default: 1)")
@@ -32,6 +33,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--measure", metavar="TITLE=DIR", action="append", default=[], help="dataset for the card; repeat"
     )
     parser.add_argument("--remark", action="append", default=[], help="a sentence for the card; repeat")
+    parser.add_argument("--cache", type=Path, help="folder that keeps decoded datasets for the next run")
     parser.add_argument("--measure-only", action="store_true", help="measure the model that is in --out, train nothing")
     options = parser.parse_args(arguments)
     if not options.measure_only and not (options.train_dataset and options.validation_dataset):
@@ -64,7 +66,7 @@ def main() -> int:
     job = Job(
         variant=options.variant,
         out=options.out,
-        train_dataset=options.train_dataset,
+        train_datasets=tuple(options.train_dataset),
         validation_dataset=options.validation_dataset,
         epochs=options.epochs,
         seed=options.seed,
@@ -72,6 +74,7 @@ def main() -> int:
         measure=tuple((title, Path(folder)) for title, _, folder in (text.partition("=") for text in options.measure)),
         remarks=tuple(options.remark),
         measure_only=options.measure_only,
+        cache=options.cache,
     )
     try:
         with bar:

@@ -59,10 +59,11 @@ def notes(card: Record) -> str:
 
 def _training(training: Record) -> str:
     last = training["last_epoch"]
+    data = " and ".join(_made(made) for made in training["datasets"])
     return (
         "## Training\n\n"
         f"{training['epochs']} epochs, seed {training['seed']}; {training['images']:,} images "
-        f"({_made(training['dataset'])}), validated on {training['validation_images']:,} others "
+        f"({data}), validated on {training['validation_images']:,} others "
         f"({_made(training['validation_dataset'])}). Last epoch: training loss {last['train_loss']}, validation loss "
         f"{last['validation_loss']}, validation accuracy {last['validation_accuracy']}. Every epoch is in "
         "`training_log.jsonl`."

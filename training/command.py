@@ -14,7 +14,7 @@ from exporter.detector.decision import PRODUCTION
 from exporter.detector.model import Detector
 from exporter.errors import ModelError, StorageError
 from training import card as cards
-from training.data import Examples, load_examples
+from training.data import Examples, join, load_examples
 from training.export import export
 from training.fit import EpochRecord, Recipe, train, write_log
 from training.measure import Titled, made_with, measure_dataset, measure_one_image, measure_probes
@@ -30,7 +30,7 @@ class Job:
 
     variant: VariantName
     out: Path
-    train_dataset: Path | None
+    train_datasets: tuple[Path, ...]
     validation_dataset: Path | None
     epochs: int
     seed: int
@@ -38,6 +38,7 @@ class Job:
     measure: tuple[tuple[str, Path], ...]
     remarks: tuple[str, ...]
     measure_only: bool
+    cache: Path | None
 
 
 def run(job: Job, bar: Progress, tell: Callable[[str], object]) -> None:
@@ -59,10 +60,9 @@ def run(job: Job, bar: Progress, tell: Callable[[str], object]) -> None:
 
 
 def _train(job: Job, bar: Progress, tell: Callable[[str], object]) -> cards.Record:
-    assert job.train_dataset is not None
     assert job.validation_dataset is not None
-    training = _load(job.train_dataset, bar)
-    validation = _load(job.validation_dataset, bar)
+    training = join([_load(root, job.cache, bar) for root in job.train_datasets])
+    validation = _load(job.validation_dataset, job.cache, bar)
     task = bar.add_task(f"training {job.variant}", total=None)
     records: list[EpochRecord] = []
 
@@ -93,9 +93,9 @@ def _train(job: Job, bar: Progress, tell: Callable[[str], object]) -> cards.Reco
     return _first_card(job, recipe, network, (training, validation), log)
 
 
-def _load(root: Path, bar: Progress) -> Examples:
+def _load(root: Path, cache: Path | None, bar: Progress) -> Examples:
     task = bar.add_task(f"decoding {root.name}", total=None)
-    return load_examples(root, progress=lambda done, total: bar.update(task, completed=done, total=total))
+    return load_examples(root, cache=cache, progress=lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _first_card(
@@ -105,7 +105,6 @@ def _first_card(
     data: tuple[Examples, Examples],
     log: tuple[EpochRecord, ...],
 ) -> cards.Record:
-    assert job.train_dataset is not None
     assert job.validation_dataset is not None
     variant = VARIANTS[job.variant]
     detector = Detector.load(job.out / MODEL)
@@ -124,8 +123,8 @@ def _first_card(
         "outputs": list(OUTPUTS),
         "decision": PRODUCTION.describe(),
         "training": {
-            "dataset": made_with(job.train_dataset),
-            "dataset_fingerprint": training.fingerprint,
+            "datasets": [made_with(root) for root in job.train_datasets],
+            "dataset_fingerprints": training.fingerprint.split("+"),
             "images": len(training),
             "validation_dataset": made_with(job.validation_dataset),
             "validation_dataset_fingerprint": validation.fingerprint,

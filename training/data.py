@@ -1,7 +1,8 @@
-"""A labelled dataset as arrays that fit into memory: what the network's fixed front end makes of each image, packed."""
+"""A labelled dataset as arrays that fit into memory: what the network's fixed front end makes of each image."""
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -16,24 +17,33 @@ from torch import Tensor
 
 from exporter.dataset import layout
 from exporter.dataset.dataset import Dataset
-from exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE, INPUT_STREAMS, METHODS, STREAMS
+from exporter.detector import streams
+from exporter.detector.contract import (
+    BIT_ORDER_INPUT,
+    BIT_ORDER_VALUE,
+    INPUT_STREAMS,
+    METHODS,
+    STREAM_SHAPES,
+    STREAMS,
+    Stream,
+)
 from exporter.detector.streams import decode, tensors
 from exporter.errors import ImageError
-from training.network import FrontEnd
+from training import byte_classes, front_end
+from training.front_end import FrontEnd, planes_of
 from training.variants import VARIANTS, Variant
 
-Arrays = dict[str, NDArray[np.uint8] | NDArray[np.float32]]
-
-PLANES = {"lsb": 3, "alpha_bits": 1, "palette_lsb": 1}
-BYTES = ("pixel_tensor", "meta", "alpha_values", "palette")
-FLOATS = ("format_features", "content_features")
+Arrays = dict[str, NDArray[np.float32]]
 
 _CHUNK = 64
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Images ready for training: packed arrays by name, `stego` (N,) 0/1, `method` (N,) class id or −1."""
+    """Images ready for training: what v4's front end makes of them, by name, `stego` (N,) 0/1, `method` (N,) class id
+    or −1.
+    """
 
     arrays: Arrays
     stego: NDArray[np.int64]
@@ -45,33 +55,89 @@ class Examples:
     def __len__(self) -> int:
         return len(self.stego)
 
-    def batch(self, rows: NDArray[np.int64], *, shift: int = 0) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Front-end tensors of these rows with stego (N×1 floats) and method targets.
-
-        `shift` rolls the planes to the right by so many pixels: the same text seen from another start of the crop.
-        """
-        ready: dict[str, Tensor] = {}
-        for name, planes in PLANES.items():
-            bits = np.unpackbits(self.arrays[name][rows].view(np.uint8), axis=-1)
-            ready[name] = torch.from_numpy(bits.reshape(len(rows), planes, 256, 256)).float()
-        known, odd = (np.unpackbits(self.arrays[name][rows].view(np.uint8), axis=-1) for name in ("known", "odd"))
-        signs = known.astype(np.int8) * (2 * odd.astype(np.int8) - 1)
-        ready["parity"] = torch.from_numpy(signs.reshape(len(rows), 1, 256, 256)).float()
-        if shift:
-            ready = {name: torch.roll(plane, shift, 3) for name, plane in ready.items()}
-        for name in BYTES:
-            ready[name] = torch.from_numpy(self.arrays[name][rows]).float() / 255.0
-        for name in FLOATS:
-            ready[name] = torch.from_numpy(self.arrays[name][rows])
+    def batch(self, rows: NDArray[np.int64], variant: Variant) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """What the variant's own front end would make of these rows, with stego (N×1 floats) and method targets."""
+        ready = {name: torch.from_numpy(array[rows]) for name, array in self.arrays.items()}
+        # Planes stand in one order in every variant; an older one has the first of them.
+        for name in ("kinds", "habits"):
+            ready[name] = ready[name][:, : len(planes_of(variant))]
         ready[BIT_ORDER_INPUT] = torch.tensor(BIT_ORDER_VALUE).expand(len(rows), 3)
         stego = torch.from_numpy(self.stego[rows]).float().unsqueeze(1)
         return ready, stego, torch.from_numpy(self.method[rows])
 
 
-def load_examples(root: Path, *, workers: int | None = None, progress: Callable[[int, int], None]) -> Examples:
-    """Decodes every labelled image of a dataset; the order is that of the dataset, whatever the number of workers."""
+def join(parts: Sequence[Examples]) -> Examples:
+    """Several datasets as one."""
+    return Examples(
+        arrays={name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays},
+        stego=np.concatenate([part.stego for part in parts]),
+        method=np.concatenate([part.method for part in parts]),
+        names=tuple(name for part in parts for name in part.names),
+        fingerprint="+".join(part.fingerprint for part in parts),
+        unreadable=sum(part.unreadable for part in parts),
+    )
+
+
+def load_examples(
+    root: Path,
+    *,
+    workers: int | None = None,
+    cache: Path | None = None,
+    progress: Callable[[int, int], None],
+) -> Examples:
+    """Decodes every labelled image of a dataset; the order is that of the dataset, whatever the number of workers.
+
+    In the folder `cache` the result is kept for the next time, as long as neither the files nor the front end change.
+    """
     dataset = layout.scan(root.name, root)
-    return _load(dataset, workers or os.cpu_count() or 1, progress)
+    if cache is None:
+        return _load(dataset, workers or os.cpu_count() or 1, progress)
+    kept = cache / f"{dataset.fingerprint[:16]}-{_front_end_version()}.npz"
+    if kept.is_file():
+        progress(len(dataset.files), len(dataset.files))
+        return _read(kept)
+    examples = _load(dataset, workers or os.cpu_count() or 1, progress)
+    cache.mkdir(parents=True, exist_ok=True)
+    _write(kept, examples)
+    return examples
+
+
+_ARRAY = "array."
+
+
+def _write(path: Path, examples: Examples) -> None:
+    staged = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with staged.open("wb") as file:
+        np.savez(
+            file,
+            stego=examples.stego,
+            method=examples.method,
+            names=np.array(examples.names),
+            fingerprint=np.array(examples.fingerprint),
+            unreadable=np.array(examples.unreadable),
+            **{_ARRAY + name: array for name, array in examples.arrays.items()},  # type: ignore[arg-type]
+        )
+    staged.replace(path)
+
+
+def _read(path: Path) -> Examples:
+    with np.load(path) as kept:
+        return Examples(
+            arrays={name.removeprefix(_ARRAY): kept[name] for name in kept.files if name.startswith(_ARRAY)},
+            stego=kept["stego"],
+            method=kept["method"],
+            names=tuple(kept["names"].tolist()),
+            fingerprint=str(kept["fingerprint"]),
+            unreadable=int(kept["unreadable"]),
+        )
+
+
+def _front_end_version() -> str:
+    """Changes with the code that the kept arrays come from."""
+    digest = hashlib.sha256()
+    for module in (byte_classes, front_end, streams):
+        digest.update(Path(module.__file__).read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _load(dataset: Dataset, workers: int, progress: Callable[[int, int], None]) -> Examples:
@@ -104,40 +170,30 @@ def _load(dataset: Dataset, workers: int, progress: Callable[[int, int], None]) 
 
 def _prepare(paths: Sequence[str]) -> tuple[Arrays, list[int]]:
     torch.set_num_threads(1)
-    variant: Variant = VARIANTS["v4"]
-    front = FrontEnd(variant)
-    rows: list[dict[str, NDArray[np.uint8] | NDArray[np.float32]]] = []
+    decoded: list[dict[Stream, NDArray[np.float32]]] = []
     good: list[int] = []
     for number, path in enumerate(paths):
         try:
-            streams = tensors(decode(Path(path).read_bytes()), STREAMS)
+            decoded.append(tensors(decode(Path(path).read_bytes()), STREAMS))
         except ImageError:
             continue
-        given = {name: torch.from_numpy(streams[INPUT_STREAMS[name]]).unsqueeze(0) for name in variant.inputs}
-        rows.append(_packed(front(given)))
         good.append(number)
-    if not rows:
-        return {name: np.zeros((0, *value.shape[1:]), value.dtype) for name, value in _empty().items()}, good
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}, good
-
-
-def _empty() -> Arrays:
     variant = VARIANTS["v4"]
-    return _packed(FrontEnd(variant)({name: torch.zeros(1, *variant.input_shape(name)) for name in variant.inputs}))
+    front = FrontEnd(variant)
+    parts = [_front(front, decoded[at : at + _AT_ONCE]) for at in range(0, len(decoded), _AT_ONCE)]
+    if not parts:
+        nothing = _front(front, [{stream: np.zeros(STREAM_SHAPES[stream], np.float32) for stream in STREAMS}])
+        return {name: array[:0] for name, array in nothing.items()}, good
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, good
 
 
-def _packed(ready: dict[str, Tensor]) -> Arrays:
-    arrays: Arrays = {}
-    for name in PLANES:
-        arrays[name] = np.packbits(ready[name].numpy().astype(np.uint8).reshape(1, -1), axis=-1)
-    parity = ready["parity"].numpy().reshape(1, -1)
-    arrays["known"] = np.packbits(parity != 0, axis=-1)
-    arrays["odd"] = np.packbits(parity > 0, axis=-1)
-    for name in BYTES:
-        arrays[name] = np.rint(ready[name].numpy() * 255.0).astype(np.uint8)
-    for name in FLOATS:
-        arrays[name] = ready[name].numpy().astype(np.float32)
-    return arrays
+def _front(front: FrontEnd, images: Sequence[dict[Stream, NDArray[np.float32]]]) -> Arrays:
+    given = {
+        name: torch.from_numpy(np.stack([image[INPUT_STREAMS[name]] for image in images]))
+        for name in front.variant.inputs
+    }
+    with torch.no_grad():
+        return {name: tensor.numpy().astype(np.float32) for name, tensor in front(given).items()}
 
 
 def batches(count: int, size: int, generator: np.random.Generator | None) -> Iterator[NDArray[np.int64]]:

@@ -92,6 +92,7 @@ def _name_batch_axis(path: Path) -> None:
     model = onnx.load(str(path))
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    _fill_with_zeros(model.graph)
     model.producer_name = "starlight-observability"
     model.doc_string = ""
     model.graph.doc_string = ""
@@ -104,3 +105,18 @@ def _name_batch_axis(path: Path) -> None:
         del value.metadata_props[:]
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
+
+
+def _fill_with_zeros(graph: onnx.GraphProto) -> None:
+    """Large arrays of zeros are set, not copied number by number: Expand of a zero becomes ConstantOfShape."""
+    zeros = {
+        value.name
+        for value in graph.initializer
+        if value.data_type == onnx.TensorProto.FLOAT and not value.dims and not float(onnx.numpy_helper.to_array(value))
+    }
+    for node in graph.node:
+        if node.op_type == "Expand" and node.input[0] in zeros:
+            shape = node.input[1]
+            node.op_type = "ConstantOfShape"
+            del node.input[:]
+            node.input.append(shape)

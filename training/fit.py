@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from exporter.detector.decision import PRODUCTION
 from training.data import Examples, batches
 from training.network import ReferenceNetwork
+from training.objectives import first_hard_negatives, hardest, loss_of, objective_of
 from training.variants import Variant
 
 
@@ -26,7 +27,7 @@ class Recipe:
 
     seed: int
     epochs: int
-    batch: int = 48
+    batch: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
     method_weight: float = 0.3
@@ -71,7 +72,9 @@ def train(
         [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": kept, "weight_decay": 0.0}],
         lr=recipe.learning_rate,
     )
-    steps = sum(1 for _ in batches(len(training), recipe.batch, np.random.default_rng(0)))
+    objective = objective_of(variant, recipe.method_weight)
+    hard = first_hard_negatives(variant, training)
+    steps = sum(1 for _ in batches(len(training) + len(hard), recipe.batch, np.random.default_rng(0)))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs, pct_start=0.15
     )
@@ -81,11 +84,11 @@ def train(
         network.train()
         loss_sum, correct, seen = 0.0, 0, 0
         rate = float(schedule.get_last_lr()[0])
-        for rows in batches(len(training), recipe.batch, generator):
-            shift = int(generator.integers(0, 8)) if generator.random() < 0.5 else 0
-            ready, stego, method = training.batch(rows, shift=shift)
-            logits, methods, _ = network.learned(ready)
-            loss = loss_of(logits, methods, stego, method, recipe.method_weight)
+        rows_of_epoch = np.concatenate([np.arange(len(training)), hard])
+        for places in batches(len(rows_of_epoch), recipe.batch, generator):
+            rows = rows_of_epoch[places]
+            batch = training.batch(rows, variant)
+            loss, logits = objective(network, batch)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -95,7 +98,7 @@ def train(
             # Young averages would remember the start: the window grows with the number of steps.
             _average(averaged, network, min(recipe.averaging, (1.0 + done) / (10.0 + done)))
             loss_sum += float(loss.detach()) * len(rows)
-            correct += int(((logits.detach() > 0) == (stego > 0.5)).sum())
+            correct += int(((logits > 0) == (batch[1] > 0.5)).sum())
             seen += len(rows)
             progress(done, steps * recipe.epochs)
         record = EpochRecord(
@@ -106,18 +109,10 @@ def train(
             **_validated(averaged, validation, recipe),
         )
         records.append(record)
+        if len(hard):
+            hard = hardest(predict(averaged, training)[0].numpy(), training.stego, len(hard))
         finished_epoch(record)
     return averaged, tuple(records)
-
-
-def loss_of(logits: Tensor, methods: Tensor, stego: Tensor, method: Tensor, method_weight: float) -> Tensor:
-    """Binary cross-entropy over all images, plus the cross-entropy of the method over stego images."""
-    binary = nn.functional.binary_cross_entropy_with_logits(logits, stego)
-    labelled = method >= 0
-    # Selecting rows has no deterministic gradient everywhere; a weighted sum has.
-    per_image = nn.functional.cross_entropy(methods, method.clamp(min=0), reduction="none")
-    named = (per_image * labelled).sum() / labelled.sum().clamp(min=1)
-    return binary + method_weight * named
 
 
 def predict(network: ReferenceNetwork, examples: Examples, *, size: int = 128) -> tuple[Tensor, Tensor]:
@@ -126,7 +121,7 @@ def predict(network: ReferenceNetwork, examples: Examples, *, size: int = 128) -
     logits, methods = [], []
     with torch.no_grad():
         for rows in batches(len(examples), size, None):
-            stego, method, _ = network.learned(examples.batch(rows)[0])
+            stego, method, _ = network.learned(examples.batch(rows, network.variant)[0])
             logits.append(stego[:, 0])
             methods.append(method)
     return torch.cat(logits), torch.cat(methods)

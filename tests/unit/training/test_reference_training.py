@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from exporter.dataset.synthesis import synthesise
+from exporter.dataset.synthesis.embeddings import embed_alpha, embed_lsb, embed_palette
+from exporter.dataset.synthesis.exif import ExifFields, exif_bytes
+from exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS
 from exporter.detector.model import Detector
 from exporter.detector.streams import decode, tensors
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
 
-from training.data import Examples, load_examples  # noqa: E402
-from training.export import export, largest_difference  # noqa: E402
+from training.data import Examples, join, load_examples  # noqa: E402
+from training.export import example_inputs, export, largest_difference  # noqa: E402
 from training.fit import Recipe, train  # noqa: E402
-from training.network import FrontEnd, IndexParity, ReferenceNetwork  # noqa: E402
+from training.front_end import FrontEnd, IndexParity, MetaKinds  # noqa: E402
+from training.network import ReferenceNetwork  # noqa: E402
 from training.variants import VARIANTS, VariantName  # noqa: E402
 
 
@@ -40,12 +44,12 @@ def examples(folder: Path) -> Examples:
 
 
 def parity(image: Image.Image, file_format: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The network's parity plane of an indexed image, and the indices that were stored."""
+    """The signs that the network reads from an indexed image, and the indices that were stored."""
     out = io.BytesIO()
     image.save(out, file_format, **({"optimize": False} if file_format == "GIF" else {}))
     streams = tensors(decode(out.getvalue()), ("pixel", "palette"))
-    plane = IndexParity()(*(torch.from_numpy(streams[name])[None] for name in ("pixel", "palette")))
-    return plane[0, 0].numpy(), np.asarray(image)
+    pixels, palette = (torch.from_numpy(streams[name])[None] for name in ("pixel", "palette"))
+    return IndexParity()(pixels.flatten(2), palette).reshape(256, 256).numpy(), np.asarray(image)
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "PNG", "BMP"])
@@ -56,54 +60,153 @@ def test_index_parity_is_read_back_from_colours(file_format: str) -> None:
     colours = np.array([(8 * (i % 32), 8 * (i // 32), 64 + i % 7) for i in range(200)], dtype=np.uint8)
     image = Image.fromarray(indices)
     image.putpalette(colours.tobytes(), "RGB")
-    plane, stored = parity(image, file_format)
-    np.testing.assert_array_equal(plane, np.where(stored & 1, 1.0, -1.0))
+    signs, stored = parity(image, file_format)
+    np.testing.assert_array_equal(signs, np.where(stored & 1, 1.0, -1.0))
 
 
 def test_black_is_told_from_the_padding_behind_a_short_palette() -> None:
     indices = np.tile(np.array([[0, 1], [2, 1]], dtype=np.uint8), (128, 128))
     image = Image.fromarray(indices)
     image.putpalette(bytes((200, 10, 10, 0, 0, 0, 10, 200, 10)), "RGB")
-    plane, stored = parity(image, "PNG")
-    np.testing.assert_array_equal(plane, np.where(stored & 1, 1.0, -1.0))
+    signs, stored = parity(image, "PNG")
+    np.testing.assert_array_equal(signs, np.where(stored & 1, 1.0, -1.0))
+
+
+def test_a_colour_at_even_and_at_odd_places_does_not_tell_its_index() -> None:
+    indices = np.tile(np.array([[0, 1], [2, 3]], dtype=np.uint8), (128, 128))
+    image = Image.fromarray(indices)
+    image.putpalette(bytes((9, 9, 9, 70, 0, 0, 9, 9, 9, 9, 9, 9)), "RGB")
+    signs, stored = parity(image, "PNG")
+    np.testing.assert_array_equal(signs, np.where(stored == 1, 1.0, 0.0))
 
 
 def test_a_picture_without_palette_has_no_parity() -> None:
-    plane = IndexParity()(torch.rand(2, 3, 256, 256), torch.zeros(2, 768))
-    assert not plane.any()
+    assert not IndexParity()(torch.rand(2, 3, 500), torch.zeros(2, 768)).any()
 
 
-def test_parity_does_not_depend_on_the_rest_of_the_batch() -> None:
-    generator = torch.Generator().manual_seed(1)
-    pixel = torch.randint(0, 256, (3, 3, 256, 256), generator=generator).float() / 255
-    palette = torch.randint(0, 256, (3, 768), generator=generator).float() / 255
-    together = IndexParity()(pixel, palette)
+def front(data: bytes, name: VariantName = "v4") -> tuple[dict[str, torch.Tensor], list[NDArray[np.float32]]]:
+    """What the front end makes of a file, and the bytes that it reads in each plane."""
+    variant = VARIANTS[name]
+    streams = tensors(decode(data))
+    given = {
+        n: torch.from_numpy(streams[INPUT_STREAMS[n]])[None, : variant.input_shape(n)[0]]
+        for n in variant.inputs
+        if n != BIT_ORDER_INPUT
+    }
+    end = FrontEnd(variant)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    end.spelling.register_forward_hook(lambda _module, arguments, _result: seen.append(arguments))
+    ready = end(given)
+    values, exists = seen[0]
+    return ready, [values[0, plane][exists[0, plane] > 0].numpy() for plane in range(values.shape[1])]
+
+
+TEXT = b"Once upon a midnight dreary, while I pondered, weak and weary, over many a quaint and curious volume. " * 6
+
+
+@pytest.mark.parametrize(("width", "height"), [(256, 256), (64, 100), (203, 131), (301, 270), (255, 400), (517, 64)])
+def test_the_hidden_bytes_are_read_at_any_size(width: int, height: int) -> None:
+    rng = np.random.default_rng(width)
+    rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    alpha = rng.integers(0, 256, (height, width), dtype=np.uint8)
+    picture = np.dstack([embed_lsb(rgb, TEXT, "lsb-first"), embed_alpha(alpha, TEXT)])
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
+    _, (colour, opacity, *_) = front(out.getvalue())
+    for plane, message in ((colour, TEXT), (opacity, b"AI42" + TEXT)):
+        # Bytes that a row's end or the crop cuts are missing, so what is read are pieces of the text, in order.
+        read = bytes(int(value) for value in plane[:20])
+        pieces = [message[at : at + 4] for at in range(len(message))]
+        assert any(read[at : at + 4] in pieces for at in range(12)), read
+        if width == height == 256:
+            assert read == message[:20]
+
+
+def test_a_text_in_palette_indices_shows_in_either_bit_order() -> None:
+    rng = np.random.default_rng(4)
+    colours = np.array([(8 * (i % 32), 8 * (i // 32), 64 + i % 7) for i in range(256)], dtype=np.uint8)
+    lowest: list[NDArray[np.float32]] = []
+    for order in ("lsb-first", "msb-first"):
+        indices = rng.integers(0, 256, (256, 256), dtype=np.uint8)
+        image = Image.fromarray(embed_palette(indices, TEXT, order))  # type: ignore[arg-type]
+        image.putpalette(colours.tobytes(), "RGB")
+        out = io.BytesIO()
+        image.save(out, "PNG")
+        ready, planes = front(out.getvalue())
+        read = bytes(int(value) for value in planes[3][:40])
+        if order == "msb-first":
+            read = bytes(int(f"{value:08b}"[::-1], 2) for value in read)
+        assert read == TEXT[:40]
+        lowest.append(ready["kinds"][0, 3, 2].numpy())
+    # The same classes of bytes, under the other order.
+    np.testing.assert_allclose(lowest[0][0], lowest[1][1], atol=0.2)
+    assert lowest[0][0, 6] > 0.4
+
+
+def test_the_front_end_does_not_depend_on_the_rest_of_the_batch() -> None:
+    variant = VARIANTS["v4"]
+    inputs = dict(zip(variant.inputs, example_inputs(variant, 3), strict=True))
+    together = FrontEnd(variant)(inputs)
     for i in range(3):
-        assert torch.equal(together[i : i + 1], IndexParity()(pixel[i : i + 1], palette[i : i + 1]))
+        alone = FrontEnd(variant)({name: value[i : i + 1] for name, value in inputs.items()})
+        for name, value in alone.items():
+            assert torch.equal(together[name][i : i + 1], value), name
 
 
-def test_v3_computes_the_lowest_alpha_bit_itself() -> None:
-    values = torch.arange(256).float().repeat(256, 1)[None, None] / 255
-    given = {name: torch.zeros(1, *VARIANTS["v3"].input_shape(name)) for name in VARIANTS["v3"].inputs}
-    ready = FrontEnd(VARIANTS["v3"])({**given, "alpha": values})
-    assert torch.equal(ready["alpha_bits"][0, 0, 0], (torch.arange(256) % 2).float())
+def test_v3_reads_the_lowest_alpha_bit_as_v4_does(folder: Path) -> None:
+    for path in sorted((folder / "stego").glob("*_alpha_*.png")):
+        older, newer = front(path.read_bytes(), "v3")[0], front(path.read_bytes())[0]
+        assert torch.equal(older["kinds"], newer["kinds"][:, :2])
+
+
+def test_the_comment_tag_and_its_length_are_found_in_either_byte_order() -> None:
+    for little in (True, False):
+        fields = ExifFields({}, {}, {}, little=little).with_user_comment(b"x" * 300)
+        meta = np.zeros((1, 2048), np.float32)
+        block = np.frombuffer(exif_bytes(fields), np.uint8)
+        meta[0, : block.size] = block / np.float32(255)
+        found, logarithm, share = MetaKinds()(torch.from_numpy(meta))[1][0].tolist()
+        assert found == 1.0
+        assert logarithm == pytest.approx(np.log1p(300) / 8)
+        assert share == pytest.approx(300 / 2048)
 
 
 def test_cached_examples_are_what_the_front_end_makes_of_the_streams(folder: Path, examples: Examples) -> None:
     assert examples.unreadable == 0
     assert int(examples.stego.sum()) == 30
     assert (np.bincount(examples.method[examples.method >= 0], minlength=5) == 6).all()
-    variant = VARIANTS["v4"]
     for row in (0, 25, len(examples) - 1):
-        streams = tensors(decode((folder / examples.names[row]).read_bytes()))
-        from exporter.detector.contract import INPUT_STREAMS
+        for name in ("v3", "v4"):
+            expected = front((folder / examples.names[row]).read_bytes(), name)[0]  # type: ignore[arg-type]
+            ready, stego, method = examples.batch(np.array([row]), VARIANTS[name])  # type: ignore[index]
+            for key, value in expected.items():
+                assert torch.equal(ready[key], value), key
+            assert bool(stego[0, 0]) == examples.names[row].startswith("stego/")
+            assert (int(method[0]) >= 0) == bool(stego[0, 0])
 
-        expected = FrontEnd(variant)({n: torch.from_numpy(streams[INPUT_STREAMS[n]])[None] for n in variant.inputs})
-        ready, stego, method = examples.batch(np.array([row]))
-        for name, value in expected.items():
-            assert torch.equal(ready[name], value), name
-        assert bool(stego[0, 0]) == examples.names[row].startswith("stego/")
-        assert (int(method[0]) >= 0) == bool(stego[0, 0])
+
+def test_kept_examples_are_the_same_and_are_read_instead_of_decoding(
+    folder: Path, examples: Examples, tmp_path: Path
+) -> None:
+    first = load_examples(folder, workers=1, cache=tmp_path, progress=nothing)
+    kept = list(tmp_path.iterdir())
+    assert len(kept) == 1
+    written = kept[0].stat().st_mtime_ns
+    again = load_examples(folder, workers=1, cache=tmp_path, progress=nothing)
+    assert kept[0].stat().st_mtime_ns == written
+    for other in (first, again):
+        assert other.names == examples.names
+        assert other.fingerprint == examples.fingerprint
+        np.testing.assert_array_equal(other.method, examples.method)
+        for name, array in examples.arrays.items():
+            np.testing.assert_array_equal(other.arrays[name], array)
+
+
+def test_several_datasets_are_learned_from_as_one(examples: Examples) -> None:
+    both = join([examples, examples])
+    assert len(both) == 2 * len(examples)
+    assert both.names == examples.names * 2
+    np.testing.assert_array_equal(both.arrays["kinds"][len(examples) :], examples.arrays["kinds"])
 
 
 @pytest.mark.parametrize("name", ["v3", "v4"])

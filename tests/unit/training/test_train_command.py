@@ -91,7 +91,7 @@ def test_a_small_run_leaves_a_model_a_log_and_a_card_that_belong_together(tmp_pa
     card = read_card(out)
     assert card["measured"][0]["dataset"] == "a small set"
     assert card["measured"][0]["false_positives"]["total"] == 16
-    assert card["training"]["dataset"]["seed"] == 6
+    assert card["training"]["datasets"][0]["seed"] == 6
     assert card["remarks"] == ["Too small to be of use."]
     assert card["latency"]["images"] > 0
     assert {probe["probe"] for probe in card["weaknesses"]}

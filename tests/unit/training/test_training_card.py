@@ -31,7 +31,7 @@ def card() -> dict[str, Any]:
             "seed": 4,
             "images": 20,
             "validation_images": 20,
-            "dataset": MADE,
+            "datasets": [MADE],
             "validation_dataset": None,
             "last_epoch": {"train_loss": 0.25, "validation_loss": 0.5, "validation_accuracy": 0.875},
         },
