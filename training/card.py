@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from exporter.detector.contract import METHODS
 from exporter.errors import ModelError
 
 Record = dict[str, Any]
@@ -55,6 +57,38 @@ def notes(card: Record) -> str:
     if card.get("remarks"):
         parts.append("## Remarks\n\n" + "\n".join(f"- {remark}" for remark in card["remarks"]))
     return "\n\n".join(parts) + "\n"
+
+
+def write_index(models: Path) -> None:
+    """`README.md` of the models folder, from the cards in it."""
+    found = [read_card(path.parent) for path in sorted(models.glob(f"*/{CARD}"))]
+    (models / NOTES).write_text(index(found), encoding="utf-8")
+
+
+def index(found: Sequence[Record]) -> str:
+    """One line per card, with what the first dataset of its card gave."""
+    lines = [
+        "# Reference models",
+        "",
+        "Each folder holds `model.onnx`, its card (`card.yml`, and `README.md` made from it) and the "
+        "`training_log.jsonl` that it left. `production/model.onnx` is the current model: the same bytes as `v4`. "
+        "This page is made from the cards.",
+        "",
+        "| Model | What it is | Bytes | False positives | " + " | ".join(METHODS) + " |",
+        "|---|---|---:|---:|" + "---:|" * len(METHODS),
+    ]
+    for card in found:
+        measured = (card.get("measured") or [{}])[0]
+        rates = [measured.get("false_positives"), *(measured.get("detections", {}).get(m) for m in METHODS)]
+        cells = [
+            f"{rate['count']:,} of {rate['total']:,}" if rate and rate["total"] else "not measured" for rate in rates
+        ]
+        lines.append(
+            f"| [`{card['name']}`]({card['name']}/{NOTES}) | {card['title']} | {card['size_bytes']:,} | "
+            + " | ".join(cells)
+            + " |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 def _training(training: Record) -> str:

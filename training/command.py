@@ -57,6 +57,7 @@ def run(job: Job, bar: Progress, tell: Callable[[str], object]) -> None:
     if job.measure:
         _measure(job, card, bar, tell)
     cards.write_card(job.out, card)
+    cards.write_index(job.out.parent)
 
 
 def _train(job: Job, bar: Progress, tell: Callable[[str], object]) -> cards.Record:

@@ -1,0 +1,94 @@
+"""The models in `models/`: what their cards say is what the files are and do. Needs no PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporter.dataset import layout
+from exporter.dataset.synthesis import synthesise
+from exporter.detector.contract import METHODS
+from exporter.detector.decision import PRODUCTION
+from exporter.detector.model import Detector, model_sha256
+from exporter.detector.streams import decode, tensors
+from exporter.evaluation.training import read_training_log
+from training.card import index, notes, read_card
+from training.variants import LARGEST_MODEL_BYTES, OUTPUTS
+
+MODELS = Path(__file__).resolve().parents[3] / "models"
+SHIPPED = sorted(path.parent.name for path in MODELS.glob("*/card.yml"))
+
+
+def test_the_reference_models_are_there() -> None:
+    assert {"v3", "v4"} <= set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_card_describes_the_file_beside_it(name: str) -> None:
+    folder = MODELS / name
+    card, detector = read_card(folder), Detector.load(folder / "model.onnx")
+    assert card["name"] == name
+    assert card["sha256"] == detector.sha256
+    assert card["size_bytes"] == detector.size_bytes <= LARGEST_MODEL_BYTES
+    assert tuple(card["inputs"]) == detector.inputs
+    assert tuple(card["outputs"]) == detector.outputs == OUTPUTS
+    assert set(card["streams"]) == detector.streams
+    assert card["decision"] == PRODUCTION.describe()
+    assert (folder / "README.md").read_text(encoding="utf-8") == notes(card)
+    assert {path.name for path in folder.iterdir()} == {"README.md", "card.yml", "model.onnx", "training_log.jsonl"}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_training_log_belongs_to_its_card(name: str) -> None:
+    card, log = read_card(MODELS / name), read_training_log(MODELS / name / "training_log.jsonl")
+    assert len(log.epochs) == card["training"]["epochs"]
+    assert log.epochs[-1].validation_loss == card["training"]["last_epoch"]["validation_loss"]
+    assert log.epochs[-1].validation_loss < log.epochs[0].validation_loss  # type: ignore[operator]
+
+
+def test_the_index_is_made_from_the_cards() -> None:
+    assert (MODELS / "README.md").read_text(encoding="utf-8") == index([read_card(MODELS / name) for name in SHIPPED])
+
+
+def test_the_current_model_is_v4() -> None:
+    assert model_sha256(MODELS / "production" / "model.onnx") == model_sha256(MODELS / "v4" / "model.onnx")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shipped") / "fresh"
+    synthesise(root, seed=314, clean=120, stego=50, negatives=30, workers=1)
+    return root
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_an_image_scores_the_same_alone_and_in_a_batch(name: str, folder: Path) -> None:
+    detector = Detector.load(MODELS / name / "model.onnx")
+    images = [tensors(decode(path.read_bytes())) for path in sorted((folder / "clean").iterdir())[:7]]
+    together = detector.predict(images)
+    alone = [detector.predict([image])[0] for image in images]
+    np.testing.assert_allclose(
+        [score.probability for score in together], [score.probability for score in alone], rtol=1e-4, atol=1e-6
+    )
+    assert [score.predicted for score in together] == [score.predicted for score in alone]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_rates_of_a_card_hold_on_fresh_data(name: str, folder: Path) -> None:
+    detector = Detector.load(MODELS / name / "model.onnx")
+    measured = read_card(MODELS / name)["measured"][0]
+    found = {method: [0, 0] for method in METHODS}
+    alarms = [0, 0]
+    for file in layout.scan("fresh", folder).files:
+        score = detector.predict([tensors(decode((folder / file.path).read_bytes()))])[0]
+        tally = alarms if file.method is None else found[file.method]
+        tally[0] += PRODUCTION.verdict(score.probability, score.predicted)
+        tally[1] += 1
+    # A rate far outside of the card's interval: ten files per method allow no finer statement.
+    assert alarms[0] <= 2, alarms
+    for method, (count, total) in found.items():
+        rate = measured["detections"][method]
+        assert total == 10
+        assert rate["lower"] - 0.35 <= count / total <= rate["upper"] + 0.35, (method, count)
