@@ -136,6 +136,7 @@ def _front_end_version() -> str:
     """Changes with the code that the kept arrays come from."""
     digest = hashlib.sha256()
     for module in (byte_classes, front_end, streams):
+        assert module.__file__ is not None
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:12]
 

@@ -85,13 +85,14 @@ def attack(network: ReferenceNetwork, batch: Batch, method_weight: float) -> dic
     What the learned layers get is moved, not pixels: no change of pixels reaches them otherwise than through counts.
     """
     ready, stego, method = batch
-    moved = {name: ready[name].clone().requires_grad_() for name in ATTACKED if name in ready}
+    moved: dict[str, Tensor] = {name: ready[name].clone().requires_grad_() for name in ATTACKED if name in ready}
     logits, methods, _ = network.learned({**ready, **moved})
     gradients = torch.autograd.grad(loss_of(logits, methods, stego, method, method_weight), list(moved.values()))
-    return ready | {
+    attacked: dict[str, Tensor] = {
         name: (value + ADVERSARIAL_STEP * gradient.sign()).detach()
         for (name, value), gradient in zip(moved.items(), gradients, strict=True)
     }
+    return {**ready, **attacked}
 
 
 def first_hard_negatives(variant: Variant, training: Examples) -> NDArray[np.int64]:
