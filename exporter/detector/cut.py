@@ -61,15 +61,37 @@ class Uncut:
     reason: str
 
 
-def cut(model: bytes, inputs: Mapping[str, tuple[int, ...]], outputs: Sequence[str]) -> Cut | Uncut:
-    """Cut the graph of a serialised ONNX model that gives `outputs` for `inputs`, given with shapes without batch."""
+def cut(
+    model: bytes,
+    inputs: Mapping[str, tuple[int, ...]],
+    outputs: Sequence[str],
+    measured: Mapping[str, tuple[int, ...]] | None = None,
+) -> Cut | Uncut:
+    """Cut the graph of a serialised ONNX model that gives `outputs` for `inputs`, given with shapes without batch.
+
+    `measured` are shapes that were found by running it for one image, for tensors of which inference tells none; they
+    only serve to tell large tensors from small ones.
+    """
     try:
-        graph = _Graph(_prepared(model, inputs), outputs)
+        graph = _Graph(_prepared(model, inputs), outputs, measured or {})
     except _NoCutError as error:
         return Uncut(str(error))
     except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
         return Uncut(f"its graph is not understood: {' '.join(str(error).split())[:200]}")
     return graph.cut()
+
+
+def asking_for_shapes(model: bytes, inputs: Mapping[str, tuple[int, ...]]) -> tuple[bytes, tuple[str, ...]]:
+    """The model with every tensor whose shape is not inferred as an output, and their names; none if it is no use."""
+    try:
+        prepared = _prepared(model, inputs)
+        graph = _Graph(prepared, [value.name for value in prepared.graph.output], {})
+    except (_NoCutError, DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError):
+        return b"", ()
+    names = graph.of_unknown_shape()
+    del prepared.graph.output[:]
+    prepared.graph.output.extend(graph.typed(name) for name in names)
+    return prepared.SerializeToString(), tuple(names)
 
 
 class _NoCutError(Exception):
@@ -100,8 +122,9 @@ def _prepared(data: bytes, inputs: Mapping[str, tuple[int, ...]]) -> onnx.ModelP
 class _Graph:
     """One graph with what each of its tensors depends on and how large it is."""
 
-    def __init__(self, model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+    def __init__(self, model: onnx.ModelProto, outputs: Sequence[str], measured: Mapping[str, tuple[int, ...]]) -> None:
         self._model = model
+        self._measured = measured
         self._outputs = tuple(outputs)
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self._inputs = {value.name: value for value in model.graph.input if value.name not in self._weights}
@@ -141,7 +164,15 @@ class _Graph:
         if large:
             return Uncut(f"it mixes its inputs before it makes something small of {', '.join(large)}")
         stacked = (*head.feeds, *head.reads)
-        return Cut(tuple(stages), head, batched=all((self._shape(name) or (0,))[0] == 1 for name in stacked))
+        return Cut(tuple(stages), head, batched=all((self._size(name) or (0,))[0] == 1 for name in stacked))
+
+    def of_unknown_shape(self) -> list[str]:
+        """Tensors of a known type whose shape is not inferred."""
+        return [name for name in self._producer if self._kind(name) and self._shape(name) is None]
+
+    def typed(self, name: str) -> onnx.ValueInfoProto:
+        """A tensor as an output, its shape left open."""
+        return helper.make_tensor_value_info(name, self._kind(name), None)
 
     def _boundaries(self) -> dict[_Names, list[str]]:
         """The small tensors where sets end, of those sets whose work is worth a call of its own."""
@@ -211,6 +242,11 @@ class _Graph:
     def _is_heavy(self, node: onnx.NodeProto) -> bool:
         return any(self._bytes(name) > LARGEST_BOUNDARY for name in (*_reads(node), *node.output))
 
+    def _size(self, name: str) -> tuple[int, ...] | None:
+        """The shape that is inferred, else the one that was measured."""
+        shape = self._shape(name)
+        return self._measured.get(name) if shape is None else shape
+
     def _shape(self, name: str) -> tuple[int, ...] | None:
         if name in self._weights:
             return tuple(self._weights[name].dims)
@@ -226,7 +262,7 @@ class _Graph:
         """Size of a tensor; infinite where it is not known, so that it is no boundary."""
         if not name:
             return 0
-        shape, kind = self._shape(name), self._kind(name)
+        shape, kind = self._size(name), self._kind(name)
         if shape is None or not kind or kind == TensorProto.STRING:
             return math.inf
         return math.prod(shape) * int(helper.tensor_dtype_to_np_dtype(kind).itemsize)

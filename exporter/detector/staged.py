@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from exporter.detector.compact import CompactImage
 from exporter.detector.contract import BIT_ORDER_VALUE, Stream
-from exporter.detector.cut import Cut, Stage, Uncut, cut
+from exporter.detector.cut import Cut, Stage, Uncut, asking_for_shapes, cut
 from exporter.detector.decision import DecisionRule
 from exporter.detector.model import RUNTIME_ERRORS, Detector, ModelInput, Score, Tensor, open_session
 from exporter.detector.streams import ThreadWorkspace, workspace
@@ -131,13 +131,7 @@ class StagedModel:
     def _through_head(self, images: list[dict[str, NDArray[Any]]]) -> list[_Outputs | ImageError]:
         filled = images + images[:1] * (self._batch - len(images))
         try:
-            outputs = self._run(
-                self._head,
-                {
-                    name: filled[0][name] if self._batch == 1 else np.concatenate([feeds[name] for feeds in filled])
-                    for name in (*self._head.feeds, *self._head.reads)
-                },
-            )
+            outputs = self._run(self._head, _Stacked(filled))
         except ImageError as error:
             if len(images) == 1:
                 return [error]
@@ -158,8 +152,8 @@ def stage(detector: Detector, samples: Sequence[CompactImage], decision: Decisio
     Outputs have to be equal within float rounding and verdicts equal; what fails on an image must fail on both sides.
     """
     try:
-        shapes = {entry.name: entry.shape for entry in detector.feeds}
-        parts = cut(detector.serialised(), shapes, detector.wanted)
+        model, shapes = detector.serialised(), {entry.name: entry.shape for entry in detector.feeds}
+        parts = cut(model, shapes, detector.wanted, _measured_shapes(model, shapes))
     except ModelError as error:
         return Uncut(str(error))
     if isinstance(parts, Uncut):
@@ -175,6 +169,17 @@ def stage(detector: Detector, samples: Sequence[CompactImage], decision: Decisio
             # Counted from here, and without what only the comparison needed.
             return StagedModel(detector, parts, batch=batch)
     return Uncut(reason)
+
+
+def _measured_shapes(model: bytes, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """The shapes that inference does not tell, as they are for one image of zeros; none where that cannot be run."""
+    asking, names = asking_for_shapes(model, inputs)
+    zeros = {name: np.zeros((1, *shape), np.float32) for name, shape in inputs.items()}
+    try:
+        values = open_session(asking).run(list(names), zeros) if names else []
+    except RUNTIME_ERRORS:
+        return {}
+    return {name: np.shape(value) for name, value in zip(names, values, strict=True)}
 
 
 def _difference(
@@ -236,6 +241,19 @@ class _Feeds(dict[str, Tensor]):
             tensor = self._image.tensor(entry.stream, self._arrays[entry.stream])[np.newaxis, : entry.shape[0]]
         self[name] = tensor
         return tensor
+
+
+class _Stacked(dict[str, NDArray[Any]]):
+    """Name → the tensors of several images as one, made when it is asked for; ValueError where sizes differ."""
+
+    def __init__(self, images: Sequence[Mapping[str, NDArray[Any]]]) -> None:
+        super().__init__()
+        self._images = images
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        if len(self._images) == 1:
+            return self._images[0][name]
+        return np.concatenate([tensors[name] for tensors in self._images])
 
 
 class _SharedOutputs:

