@@ -222,8 +222,7 @@ def _operating_points() -> table.Panel:
         Column(
             "found", by("threshold", select(metrics.OPERATING_POINT_DETECTIONS), "min"), "percentunit", 1, DETECTIONS
         ),
-        sort_by="threshold",
-        descending=False,
+        sort_by="false positives",
     )
 
 

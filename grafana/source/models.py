@@ -197,7 +197,7 @@ def _streams() -> table.Panel:
         Column("worth", by(labels, _of(metrics.ABLATION_LOSS), "max"), "none", 4),
         Column("at least", by(labels, _of(metrics.ABLATION_LOSS_LOWER), "max"), "none", 4),
         Column("at most", by(labels, _of(metrics.ABLATION_LOSS_UPPER), "max"), "none", 4),
-        Column("false positives", by(labels, _of(metrics.ABLATION_FALSE_POSITIVES), "max"), "percentunit", 2),
+        Column("wrong", by(labels, _of(metrics.ABLATION_FALSE_POSITIVES), "max"), "percentunit", 2),
         Column("of clean", by(labels, _of(metrics.ABLATION_CLEAN)), "none", 0),
         Column("p, clean", p_value("clean"), "none", 4, P_VALUE, nothing="no flip"),
         Column("found", by(labels, _of(metrics.ABLATION_DETECTIONS), "min"), "percentunit", 1),

@@ -25,6 +25,7 @@ from exporter.detector.contract import FORMATS, METHODS
 from exporter.errors import NOT_MEASURED_REASONS
 from exporter.evaluation.evaluation import STAGES
 from exporter.evaluation.latency import QUANTILES
+from exporter.evaluation.report import NOT_MEASURED
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE: Final = "#56B4E9"
@@ -75,11 +76,12 @@ def words(meanings: Mapping[int, tuple[str, str]]) -> list[ValueMapping]:
 
 
 def nothing_is(text: str) -> ValueMapping:
-    """No value, in grey: without this it would have the colour of the lowest step."""
+    """No value: without this it would have the colour of the lowest step. What should be there and is not is grey."""
+    colour = UNKNOWN if text == NOT_MEASURED else "transparent"
     options = (
         DashboardSpecialValueMapOptions()
         .match(SpecialValueMatch.NULL_AND_NAN)
-        .result(ValueMappingResult(text=text, color=UNKNOWN, index=99))
+        .result(ValueMappingResult(text=text, color=colour, index=99))
     )
     return SpecialValueMap(options=options.build())
 

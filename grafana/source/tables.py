@@ -55,6 +55,8 @@ class Column:
     def properties(self) -> list[DynamicConfigValue]:
         """What sets the column apart from the table."""
         found: dict[str, Any] = {}
+        if self.expr is None:
+            found["noValue"] = "–"
         if self.unit:
             found["unit"] = self.unit
         if self.decimals is not None:

@@ -35,13 +35,14 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     if not any(path.parent.name == "production" for path in MODELS):
         pytest.skip("models/ holds no production model")
     folder = tmp_path_factory.mktemp("grafana")
-    synthesise(folder / "images", seed=5, clean=40, stego=40, negatives=25, workers=2)
+    synthesise(folder / "images", seed=5, clean=40, stego=60, negatives=25, workers=2)
     config = write_exporter_config(folder)
     with Exporter(config) as exporter:
         prometheus_config = write_prometheus_config(folder, exporter.port)
         with Prometheus(prometheus_config, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
             complete = f"count(starlight_evaluation_info) == {len(MODELS)}"
             prometheus.wait_for_value(complete, timeout=EVALUATION_TIMEOUT)
+            prometheus.wait_for_value("max(starlight_ablation_log_loss_increase)", timeout=EVALUATION_TIMEOUT)
             recorded = "count(model_stage:starlight_inference_duration_seconds:p95_1d > 0)"
             prometheus.wait_for_value(f"{recorded} == {len(MODELS)}", timeout=60.0)
             yield prometheus
@@ -72,6 +73,7 @@ def write_exporter_config(folder: Path) -> Path:
                 "datasets": [{"name": "reference", "path": "images"}],
                 "schedule": {"interval": "1h"},
                 "baseline": str(baseline),
+                "analyses": {"ablate": ["production"]},
             }
         )
     )

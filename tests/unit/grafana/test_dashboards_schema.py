@@ -42,6 +42,7 @@ OVERRIDES = {
     "displayName",
     "links",
     "mappings",
+    "noValue",
     "thresholds",
     "unit",
 }
