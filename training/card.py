@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from exporter.detector.contract import METHODS
+from exporter.detector.model import Detector
 from exporter.errors import ModelError
 
 Record = dict[str, Any]
@@ -57,6 +58,23 @@ def notes(card: Record) -> str:
     if card.get("remarks"):
         parts.append("## Remarks\n\n" + "\n".join(f"- {remark}" for remark in card["remarks"]))
     return "\n\n".join(parts) + "\n"
+
+
+def quantised(card: Record, detector: Detector, images: int) -> Record:
+    """The card of a model that was quantised, from that of the model it was made from: nothing is measured yet."""
+    kept = {name: value for name, value in card.items() if name not in ("measured", "weaknesses", "latency", "remarks")}
+    return kept | {
+        "name": detector.path.parent.name,
+        "variant": detector.path.parent.name,
+        "title": f"{card['name']} with its learned layers in eight bits (static, QDQ)",
+        "sha256": detector.sha256,
+        "size_bytes": detector.size_bytes,
+        "remarks": [
+            f"Made from {card['name']} (SHA-256 {card['sha256'][:12]}), whose training log this is; scales taken from "
+            f"{images} images of its training data.",
+            "The front end, which spells out bytes exactly, and the two heads stay in floats.",
+        ],
+    }
 
 
 def write_index(models: Path) -> None:

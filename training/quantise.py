@@ -1,0 +1,99 @@
+"""Static quantisation: the learned layers of a finished model in eight bits, its exact front end left in floats.
+
+Dynamic quantisation would choose its scales from the batch, so an image's verdict would depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from exporter.dataset import layout
+from exporter.detector.contract import INPUT_STREAMS, STREAMS
+from exporter.detector.streams import decode, tensors
+from exporter.errors import DatasetError, ImageError, ModelError
+from training.variants import LARGEST_MODEL_BYTES
+
+QUANTISED = ("MatMul", "Gemm", "Conv")
+FIXED = "front."
+"""How the names of the front end's tables begin: powers of two and hash weights that must stay exact."""
+HEADS = ("stego_logits", "method_logits")
+"""Left in floats: two small layers whose steps would be seen in every probability."""
+
+
+def learned_layers(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes to quantise: products with learned weights, without the heads."""
+    stored = {value.name for value in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in QUANTISED
+        and node.input[1] in stored
+        and not node.input[1].startswith(FIXED)
+        and node.input[0] not in stored
+        and not any(output.startswith(HEADS) for output in node.output)
+    ]
+
+
+def quantise(source: Path, target: Path, calibration: Path, *, images: int) -> int:
+    """Writes `target` (QDQ, per-channel signed weights, unsigned activations), calibrated on every n-th image of a
+    dataset; returns how many there were. ModelError where nothing could be quantised or the file is too large.
+    """
+    model = onnx.load(str(source))
+    nodes = learned_layers(model)
+    if not nodes:
+        raise ModelError(f"{source}: has no learned layer to quantise", reason="invalid")
+    reader = _Reader(calibration, [value.name for value in model.graph.input], images)
+    staged = target.with_name(target.name + ".part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    logging.getLogger().setLevel(logging.ERROR)
+    quantize_static(
+        str(source),
+        str(staged),
+        reader,
+        quant_format=QuantFormat.QDQ,
+        nodes_to_quantize=nodes,
+        op_types_to_quantize=list(QUANTISED),
+        per_channel=True,
+        # Seven-bit weights: on processors without VNNI, sums of products of full range saturate.
+        reduce_range=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+    )
+    if staged.stat().st_size > LARGEST_MODEL_BYTES:
+        raise ModelError(f"{target}: {staged.stat().st_size} bytes, at most {LARGEST_MODEL_BYTES}", reason="invalid")
+    os.replace(staged, target)  # noqa: PTH105
+    return reader.count
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    """One image at a time, by the model's input names."""
+
+    def __init__(self, root: Path, names: list[str], images: int) -> None:
+        files = [file for file in layout.scan(root.name, root).files if file.problem is None]
+        if not files:
+            raise DatasetError(f"{root}: holds no image to calibrate with")
+        step = max(1, len(files) // images)
+        self.paths = [root / file.path for file in files[::step]][:images]
+        self.names = names
+        self.count = 0
+        self._feeds = self._read()
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        return next(self._feeds, None)
+
+    def _read(self) -> Iterator[dict[str, NDArray[np.float32]]]:
+        for path in self.paths:
+            try:
+                streams = tensors(decode(path.read_bytes()), STREAMS)
+            except ImageError:
+                continue
+            self.count += 1
+            yield {name: streams[INPUT_STREAMS[name]][np.newaxis] for name in self.names}
