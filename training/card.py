@@ -66,13 +66,13 @@ def quantised(card: Record, detector: Detector, images: int) -> Record:
     return kept | {
         "name": detector.path.parent.name,
         "variant": detector.path.parent.name,
-        "title": f"{card['name']} with its learned layers in eight bits (static, QDQ)",
+        "title": f"{card['name']} with its text reader and plane encoders in eight bits (static, QDQ)",
         "sha256": detector.sha256,
         "size_bytes": detector.size_bytes,
         "remarks": [
             f"Made from {card['name']} (SHA-256 {card['sha256'][:12]}), whose training log this is; scales taken from "
             f"{images} images of its training data.",
-            "The front end, which spells out bytes exactly, and the two heads stay in floats.",
+            "The exact front end and the dense layers behind the text reader stay in floats.",
         ],
     }
 

@@ -1,4 +1,4 @@
-"""Static quantisation: the learned layers of a finished model in eight bits, its exact front end left in floats.
+"""Static quantisation: the text reader of a finished model in eight bits, its exact front end left in floats.
 
 Dynamic quantisation would choose its scales from the batch, so an image's verdict would depend on its neighbours.
 """
@@ -21,7 +21,8 @@ from exporter.detector.streams import decode, tensors
 from exporter.errors import DatasetError, ImageError, ModelError
 from training.variants import LARGEST_MODEL_BYTES
 
-QUANTISED = ("MatMul", "Gemm", "Conv")
+QUANTISED = ("MatMul",)
+"""The text reader and the plane encoders. With the dense layers behind them in eight bits, verdicts changed."""
 FIXED = "front."
 """How the names of the front end's tables begin: powers of two and hash weights that must stay exact."""
 HEADS = ("stego_logits", "method_logits")
