@@ -23,7 +23,7 @@ TRIPLET_WEIGHT: Final = 0.5
 TRIPLET_MARGIN: Final = 0.4
 ADVERSARIAL_STEP: Final = 0.03
 """How far each number of the front end's moves; shares and their roots run from 0 to 1."""
-ATTACKED: Final = ("kinds", "habits", "balance", "meta")
+ATTACKED: Final[tuple[str, ...]] = ("kinds", "habits", "balance", "meta")
 HARD_SHARE: Final = 0.1
 """Hard negatives that are shown once more, per image without a text."""
 
