@@ -19,6 +19,13 @@ start() {
   command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
   command -v debootstrap >/dev/null || missing+=(debootstrap)
   if [ ${#missing[@]} -gt 0 ]; then
+    # docker.io would start an engine of its own: a policy of "no" lasts for this install.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e "$policy" ]; then
+      printf '#!/bin/sh\nexit 101\n' > "$policy"
+      chmod +x "$policy"
+      trap 'rm -f "$policy"' EXIT
+    fi
     apt-get update -qq >&2
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
   fi
@@ -39,7 +46,12 @@ start() {
 }
 
 stop() {
-  [ -f "$folder/docker.pid" ] && kill "$(cat "$folder/docker.pid")"
+  [ -f "$folder/docker.pid" ] || { echo "engine: none runs in $folder" >&2; exit 1; }
+  pid=$(cat "$folder/docker.pid")
+  kill "$pid"
+  for _ in $(seq 30); do kill -0 "$pid" 2>/dev/null || return 0; sleep 1; done
+  echo "engine: $pid does not end; see $folder/dockerd.log" >&2
+  exit 1
 }
 
 case $1 in start) start ;; stop) stop ;; *) usage ;; esac
