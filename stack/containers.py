@@ -6,6 +6,7 @@ with names in their places into a volume, so that each fact stays in one file.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -24,7 +25,8 @@ def main() -> int:
     volumes = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("/starlight")
     try:
         write_configurations(volumes / "config")
-        make_password(volumes / "secrets")
+        # Another container's user reads it; only containers see the volume.
+        make_password(volumes / "secrets", mode=0o444)
         make_reference_dataset(volumes / "datasets" / "reference")
     except (StackError, OSError) as error:
         print(f"setup: {error}", file=sys.stderr)  # noqa: T201  # what a container says of itself
@@ -54,14 +56,18 @@ def write_configurations(folder: Path) -> None:
         (target / f"{name}.yml").write_text(text)
 
 
-def make_password(folder: Path) -> None:
-    """A password of its own for this installation's Grafana, made once; the volume is what keeps it from others."""
+def make_password(folder: Path, *, mode: int) -> None:
+    """A password of its own for this installation's Grafana, made once, in a file with these permissions."""
     file = folder / PASSWORD_FILE
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(secrets.token_urlsafe(18))
-        # Another container's user reads it.
-        file.chmod(0o444)
+        # With its permissions from the first moment on, and whole or not at all.
+        partial = file.with_name(f".{file.name}.partial")
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as writing:
+            os.fchmod(writing.fileno(), mode)
+            writing.write(secrets.token_urlsafe(18))
+        partial.replace(file)
 
 
 def make_reference_dataset(folder: Path) -> None:

@@ -18,7 +18,7 @@ def part(root: Path, data: Path, ports: Ports) -> Part | None:
     program = shutil.which("grafana")
     if program is None:
         return None
-    make_password(data / "secrets")
+    make_password(data / "secrets", mode=0o600)
     # A tarball's own folder, else where the packages put it.
     beside = Path(program).resolve().parents[1]
     home = next((place for place in (beside, *_HOMES) if (place / "public").is_dir()), beside)

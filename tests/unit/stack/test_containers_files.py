@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from stack import grafana
 from stack.configuration import SHIPPED
 from stack.containers import PASSWORD_FILE, make_password, write_configurations
 
@@ -114,10 +115,26 @@ def test_the_setup_service_names_services_where_the_shipped_files_have_loopback(
 
 
 def test_a_password_is_made_once_and_is_never_the_same(tmp_path: Path) -> None:
-    make_password(tmp_path / "a")
+    make_password(tmp_path / "a", mode=0o600)
     made = (tmp_path / "a" / PASSWORD_FILE).read_text()
-    make_password(tmp_path / "a")
+    make_password(tmp_path / "a", mode=0o600)
     assert (tmp_path / "a" / PASSWORD_FILE).read_text() == made
-    make_password(tmp_path / "b")
+    make_password(tmp_path / "b", mode=0o600)
     assert (tmp_path / "b" / PASSWORD_FILE).read_text() != made
     assert len(made) >= 20
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o444])
+def test_a_password_can_be_read_by_those_who_need_it_alone(tmp_path: Path, mode: int) -> None:
+    make_password(tmp_path, mode=mode)
+    assert (tmp_path / PASSWORD_FILE).stat().st_mode & 0o777 == mode
+    assert [file.name for file in tmp_path.iterdir()] == [PASSWORD_FILE]
+
+
+def test_a_native_grafana_keeps_its_password_from_other_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "grafana"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert grafana.part(ROOT, tmp_path / "data", SHIPPED) is not None
+    assert (tmp_path / "data" / "secrets" / PASSWORD_FILE).stat().st_mode & 0o777 == 0o600
