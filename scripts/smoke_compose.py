@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import re
 import subprocess
 import sys
 import time
@@ -23,6 +24,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from stack import compose
 
 ROOT = Path(__file__).resolve().parent.parent
+DASHBOARDS = ROOT / "grafana" / "dashboards"
+PANEL = ("overview.json", "False positive rate")
 HEALTHY = ("notifications", "exporter", "alertmanager", "prometheus", "grafana")
 
 
@@ -56,17 +59,25 @@ def unhealthy(command: tuple[str, ...], seconds: float) -> list[str]:
 
 def unprovisioned(grafana: str, secret: str) -> list[str]:
     """What of dashboards, data source and a panel's query Grafana does not give."""
-    files = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+    files = sorted(DASHBOARDS.glob("*.json"))
     expected = {json.loads(file.read_text())["uid"] for file in files}
     try:
         found = {entry["uid"] for entry in _get(f"{grafana}/api/search?type=dash-db", secret)}
-        query = urllib.parse.urlencode({"query": "starlight_false_positive_ratio"})
+        query = urllib.parse.urlencode({"query": panel_query(*PANEL)})
         proxy = f"{grafana}/api/datasources/proxy/uid/prometheus/api/v1/query?{query}"
         answered = _get(proxy, secret)["data"]["result"]
     except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
         return [f"{grafana}: {error}"]
     lacking = [f"dashboard {uid} is not provisioned" for uid in sorted(expected - found)]
-    return lacking if answered else [*lacking, "Prometheus has no false positive ratio yet, asked through Grafana"]
+    return lacking if answered else [*lacking, f"panel {PANEL[1]!r}: Prometheus has no answer, asked through Grafana"]
+
+
+def panel_query(file: str, title: str) -> str:
+    """The first query of a dashboard's panel, its variables matching everything; KeyError if there is no such panel."""
+    for panel in json.loads((DASHBOARDS / file).read_text())["panels"]:
+        if panel.get("title") == title:
+            return re.sub(r"\$\{?\w+\}?", ".+", str(panel["targets"][0]["expr"]))
+    raise KeyError(f"no panel {title!r} in {file}")
 
 
 def password(command: tuple[str, ...]) -> str:

@@ -35,10 +35,15 @@ def main() -> int:
     )
     supervisor = Supervisor(arguments.data / "logs")
     try:
-        containers = None if arguments.native or wants_processes(arguments) else compose.command()
+        containers = None if arguments.native else compose.command()
+        own = flags_for_processes(arguments)
+        if containers is not None and own:
+            console.print(f"processes instead of containers, because of {', '.join(own)}", highlight=False)
+            containers = None
         if containers is not None:
             compose.run(containers, console, check=arguments.check)
         else:
+            install_programs()
             run(arguments, ports, supervisor, console)
     except StackError as error:
         console.print(f"up: {error}", style="bold red", markup=False, soft_wrap=True)
@@ -53,7 +58,7 @@ def main() -> int:
     return 0
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     """The command line of scripts/up."""
     parser = argparse.ArgumentParser(
         prog="scripts/up",
@@ -67,19 +72,25 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=ROOT / "data", metavar="DIR", help="state, logs, Prometheus data")
     for name, port in SHIPPED.named().items():
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=f"default {port}")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     for path in (arguments.dataset, arguments.model, arguments.config):
         if path is not None and not path.exists():
             parser.error(f"no such file or folder: {path}")
     return arguments
 
 
-def wants_processes(arguments: argparse.Namespace) -> bool:
-    """Whether a flag was given that only processes can follow: own files, other places, other ports."""
-    own = (arguments.dataset, arguments.model)
-    ports = {name: getattr(arguments, f"{name}_port") for name in SHIPPED.named()}
-    places = (arguments.config, arguments.data) != (ROOT / "starlight.yml", ROOT / "data")
-    return any(own) or places or ports != SHIPPED.named()
+def flags_for_processes(arguments: argparse.Namespace) -> list[str]:
+    """The flags given that only processes can follow: own files, other places, other ports."""
+    shipped: dict[str, object] = {"dataset": None, "model": None}
+    shipped |= {"config": ROOT / "starlight.yml", "data": ROOT / "data"}
+    shipped |= {f"{name}_port": port for name, port in SHIPPED.named().items()}
+    return [f"--{name.replace('_', '-')}" for name, value in shipped.items() if getattr(arguments, name) != value]
+
+
+def install_programs() -> None:
+    """Prometheus and Alertmanager, where they are missing and may be installed; StackError where they may not."""
+    if subprocess.run([str(ROOT / "scripts" / "setup")], check=False).returncode != 0:
+        raise StackError("what processes need could not be set up; the reason stands above")
 
 
 def run(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, console: Console) -> None:
