@@ -136,5 +136,5 @@ def wait_for_model(prometheus: Prometheus, figures: dict[str, Any]) -> None:
 
 def latest(exporter: Exporter) -> dict[str, Any]:
     (newest, *_) = httpx.get(f"{exporter.url}/api/v1/evaluations").json()["evaluations"]
-    content: dict[str, Any] = httpx.get(f"{exporter.url}/evaluations/{newest['id']}.json").json()
+    content: dict[str, Any] = httpx.get(f"{exporter.url}/evaluations/{newest['id']}.json").json()["evaluation"]
     return content

@@ -296,7 +296,7 @@ def run_state(result: Evaluation, **changes: Any) -> RunState:
         evaluation=result,
         checks=check(result, BASELINE),
         comparisons=(COMPARISON,),
-        ablation=ABLATION,
+        ablation=replace(ABLATION, model=result.model, dataset=result.dataset),
     )
     return replace(state, **changes)
 

@@ -12,6 +12,7 @@ from support.servers import Prometheus
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
 LEGITIMATELY_EMPTY = {
+    "Ablation by stream (F)": "no clean image changes sides without a stream of a model that is sure of it",
     "annotation Model changes": "no model was replaced",
     "Content changed (A)": "the dataset did not change while the exporter watched",
     "Runs since the exporter started (H)": "no run is under way any more",

@@ -199,7 +199,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     used = StreamCache(CacheSettings(tmp_path, max_bytes=limit))
     used.expect([sha256(image_file(0))])
     used.publish()
-    filled(tmp_path, range(10, 32), max_bytes=limit)
+    filled(tmp_path, range(10, 28), max_bytes=limit)
     left = StreamCache(CacheSettings(tmp_path, max_bytes=limit))
     assert left.get(sha256(image_file(0))) is not None
     assert left.get(sha256(image_file(4))) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -55,8 +56,8 @@ def dashboard_links() -> Iterator[tuple[str, str]]:
     for file in sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json")):
         for link in addresses(json.loads(file.read_text())):
             filled = link.replace("${exporter}", BASE)
-            filled = re.sub(r"\$\{__data\.fields\.(\w+)\}", lambda m: LABELS[m[1]], filled)
-            yield file.stem, re.sub(r"\$\{(model|dataset)\}", lambda m: LABELS[m[1]], filled)
+            filled = re.sub(r"\$\{(?:__data\.fields\.)?(\w+)(?::percentencode)?\}", lambda m: LABELS[m[1]], filled)
+            yield file.stem, filled.replace("${__value.raw}", "StarlightExporterDown")
 
 
 def markdown_links() -> Iterator[tuple[str, str]]:
@@ -81,13 +82,22 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         prediction("negatives/patterns/wrong.png", verdict=True, negative=True),
     ]
     application.evidence.store(RESULT, predictions)
+    runbooks = application.config.paths.runbooks
+    runbooks.mkdir(parents=True)
+    shutil.copy(REPOSITORY / "alerting" / "runbooks" / "StarlightExporterDown.md", runbooks)
     with Site(application) as site, httpx.Client(base_url=site.url, follow_redirects=True) as opened:
         yield opened
 
 
 def test_there_are_links_of_each_kind() -> None:
     assert len(list(rule_links())) > 40
-    assert len(list(markdown_links())) > 10
+    assert {text for text, _ in markdown_links()} >= {
+        f"`{MODEL}`",
+        "False positive rate, clean images",
+        "False positive rate, clean png",
+        "False positive rate, negative patterns",
+        "Detection rate, lsb",
+    }
     assert {name for name, _ in dashboard_links()} >= {"overview", "detection"}
 
 
