@@ -35,6 +35,8 @@ def _exporter(snapshot: Snapshot) -> Iterator[Row]:
     for store in STORES:
         yield Row(metrics.STORAGE_FAILURES, (store,), snapshot.storage_failures.get(store, 0))
         yield from optional(metrics.STORAGE_FREE, (store,), snapshot.storage_free_bytes.get(store))
+        yield from optional(metrics.STORAGE_SIZE, (store,), snapshot.storage_size_bytes.get(store))
+    yield Row(metrics.EVALUATIONS_QUEUED, (), snapshot.queued)
     yield from optional(metrics.HISTORY_DAMAGED_LINES, (), snapshot.history_damaged_lines)
 
 

@@ -175,6 +175,23 @@ STORAGE_FREE = _family(
     unit="bytes",
     absent="it could not be found out",
 )
+STORAGE_SIZE = _family(
+    "storage_size_bytes",
+    "gauge",
+    "store",
+    "Bytes that history or evidence take, rotated and kept ones included; looked at once a minute.",
+    group="Exporter",
+    unit="bytes",
+    absent="until it was looked at first",
+)
+EVALUATIONS_QUEUED = _family(
+    "evaluations_queued",
+    "gauge",
+    "",
+    "Evaluation runs that wait for the one under way.",
+    group="Exporter",
+    absent=NEVER,
+)
 HISTORY_DAMAGED_LINES = _family(
     "history_damaged_lines",
     "gauge",

@@ -132,6 +132,8 @@ class Snapshot:
     runs: Mapping[Pair, RunState] = field(default_factory=dict)
     storage_failures: Mapping[Store, int] = field(default_factory=dict)
     storage_free_bytes: Mapping[Store, int] = field(default_factory=dict)
+    storage_size_bytes: Mapping[Store, int] = field(default_factory=dict)
+    queued: int = 0
     history_damaged_lines: int | None = None
     analyses: Mapping[Analysis, AnalysisState] = field(default_factory=dict)
 
@@ -139,7 +141,15 @@ class Snapshot:
         for model, dataset in self.runs:
             if model not in self.models or dataset not in self.datasets:
                 raise ValueError(f"run of {model} on {dataset}: not in the snapshot's models and datasets")
-        for name in ("models", "datasets", "runs", "storage_failures", "storage_free_bytes", "analyses"):
+        for name in (
+            "models",
+            "datasets",
+            "runs",
+            "storage_failures",
+            "storage_free_bytes",
+            "storage_size_bytes",
+            "analyses",
+        ):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def with_model(self, state: ModelState) -> Snapshot:

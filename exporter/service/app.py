@@ -8,6 +8,7 @@ import platform
 import shutil
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
@@ -325,6 +326,7 @@ class Application:
     def started(self, pair: Pair) -> None:
         """Show that a run is under way."""
         _log.info("evaluation started", model=pair[0], dataset=pair[1])
+        self.state.update(lambda s: replace(s, queued=self._runner.queued()))
         self._pace = Pace()
         self._update_run(pair, in_progress=True, progress=0.0, remaining_seconds=None)
 
@@ -340,7 +342,7 @@ class Application:
         if run.result is not None:
             # Stored first: what a page links to is there.
             self._keep(run, run.result)
-        self.state.update(lambda s: self._with_end(s, run))
+        self.state.update(lambda s: replace(self._with_end(s, run), queued=self._runner.queued()))
         if run.result is not None:
             self._compare(run.pair[1])
             self._analyses.after(run.pair)
@@ -543,7 +545,11 @@ class Application:
                 with suppress(OSError):
                     free[store] = shutil.disk_usage(place).free
                     break
-        self.state.update(lambda s: replace(s, storage_free_bytes=free))
+        sizes: dict[Store, int] = {
+            "history": _size(self._config.paths.data.glob("history*.jsonl*")),
+            "evidence": _size((self._config.paths.results / "evaluations").rglob("*")),
+        }
+        self.state.update(lambda s: replace(s, storage_free_bytes=free, storage_size_bytes=sizes))
 
     def _storage_failed(self, store: Store, error: Exception) -> None:
         _log.error("result not stored", store=store, reason=str(error))
@@ -564,6 +570,15 @@ def _history(config: Config) -> History:
 
 def _evidence(config: Config) -> Evidence:
     return Evidence(config.paths.results, keep=config.evidence.keep, max_bytes=config.evidence.max_bytes)
+
+
+def _size(files: Iterable[Path]) -> int:
+    total = 0
+    for file in files:
+        # Old ones are removed meanwhile.
+        with suppress(OSError):
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 def _meaning(config: Config, pair: Pair) -> object:

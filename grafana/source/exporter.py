@@ -37,7 +37,8 @@ def exporter() -> Board:
     board.add(8, (8, _duration()), (8, _progress()), (8, _failures()))
     board.add(5, (24, _analyses()))
     board.row("Decoding and storage")
-    board.add(7, (14, _bulk()), (10, _storage()))
+    board.add(7, (24, _bulk()))
+    board.add(7, (8, _storage()), (8, _stored()), (8, _queue()))
     board.row("Process and scrapes")
     board.add(8, (6, _scrape()), (6, _memory()), (6, _processor()), (6, _samples()))
     board.add(4, (11, _build()), (4, _configured()), (4, _damaged()), (5, _started()))
@@ -281,6 +282,31 @@ def _storage() -> timeseries.Panel:
         ),
     )
     return panel.override_by_name("nearly full", reference_line(WARNING)).override_by_name("full", reference_line(BAD))
+
+
+def _stored() -> timeseries.Panel:
+    return line_chart(
+        Look(
+            "Stored results",
+            "What history and evidence take; old ones make room at their configured limits. A line that only rises "
+            "towards the free space beside it: lower `history` or `evidence` in the configuration.",
+            "bytes",
+        ),
+        Query(by("store", select(metrics.STORAGE_SIZE), "max"), "{{store}}"),
+    )
+
+
+def _queue() -> timeseries.Panel:
+    return line_chart(
+        Look(
+            "Runs that wait",
+            "Evaluations in the queue behind the one under way. Never back at 0: runs take longer than their interval; "
+            "fewer models, fewer images or a longer interval.",
+            "none",
+            0,
+        ),
+        Query(f"max({select(metrics.EVALUATIONS_QUEUED)})", "waiting"),
+    )
 
 
 def _scrape() -> timeseries.Panel:

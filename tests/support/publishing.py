@@ -308,6 +308,8 @@ def full_snapshot() -> Snapshot:
         storage_failures={"history": 1},
         analyses={"ablation": AnalysisState({"success": 3, "timeout": 1}, False, FINISHED_AT + 20)},
         storage_free_bytes={"history": 2**34},
+        storage_size_bytes={"history": 81_920, "evidence": 2**22},
+        queued=2,
         history_damaged_lines=0,
     )
     snapshot = snapshot.with_dataset(DatasetState("reference", changed_at=FINISHED_AT - 700))
