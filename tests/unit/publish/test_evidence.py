@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from structlog.testing import capture_logs
 from exporter.errors import StorageError
 from exporter.evaluation.evaluation import Evaluation
 from exporter.evaluation.regression import check
-from exporter.publish.evidence import Evidence
+from exporter.publish.evidence import Evidence, is_full
+from exporter.publish.history import History
 from exporter.publish.prediction_store import Selection
 from exporter.publish.retention import Entry
 from support.publishing import FINISHED_AT, evaluation, prediction, proportion
@@ -127,6 +129,25 @@ def test_a_full_disk_costs_the_oldest_evidence_and_not_the_new_result(small_disk
     with pytest.raises(StorageError, match=r"No space left|disk is full"):
         evidence.store(numbered(11), [prediction(f"clean/{number:06}.png") for number in range(20_000)])
     assert not list((small_disk / "evaluations").glob(".partial-*"))
+
+
+def test_old_evidence_makes_room_for_a_line_of_history(small_disk: Path) -> None:
+    evidence, history = Evidence(small_disk), History(small_disk / "history.jsonl")
+    many = [prediction(f"clean/{number:05}.png") for number in range(200)]
+    for number in range(1, 4):
+        evidence.store(numbered(number), many)
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    with pytest.raises(StorageError) as error:
+        history.append(numbered(4))
+    assert is_full(error.value)
+    assert evidence.make_room()
+    history.append(numbered(4))
+    assert [one.id for one in history.evaluations()] == ["run-0004"]
+    assert ids(evidence.entries()) == ["run-0003", "run-0002"]
+    history.close()
 
 
 def test_thumbnails_come_along(tmp_path: Path) -> None:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
+import bcrypt
 import httpx
 import pytest
 
 from exporter.evaluation.evaluation import Evaluation, FileFacts, Prediction
 from exporter.evaluation.regression import check
 from exporter.publish.evidence import Evidence
+from exporter.service.web_config import Users
 from support.images import picture
 from support.publishing import FINISHED_AT, evaluation, full_snapshot, model_state, prediction, run_state
 from support.web import Site, quiet_application
@@ -293,6 +295,16 @@ def test_a_formula_in_a_name_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> N
         text = httpx.get(f"{served.url}/evaluations/run/misclassified.csv").text
     (row,) = csv.DictReader(io.StringIO(text))
     assert row["category"] == "'=1+1"
+
+
+def test_pages_and_pictures_ask_for_the_password_as_the_rest_does(tmp_path: Path) -> None:
+    application = quiet_application(tmp_path, full_snapshot())
+    stored(application.evidence, evaluation(evaluation_id=NOW), broken=False)
+    users = Users({"reader": bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()})
+    with Site(application, users=users) as served:
+        for path in ("/", f"/evaluations/{NOW}", f"/evaluations/{NOW}.json", f"/evaluations/{NOW}/images/0/pixel.png"):
+            assert httpx.get(served.url + path).status_code == 401
+        assert httpx.get(f"{served.url}/evaluations/{NOW}", auth=("reader", "secret")).status_code == 200
 
 
 def test_damaged_evidence_is_an_error_that_harms_no_other_page(tmp_path: Path) -> None:
