@@ -14,7 +14,7 @@ import structlog
 
 from exporter.config import Config
 from exporter.errors import StarlightError
-from exporter.evaluation.comparison import compare, flips, require_same_images, require_same_rule
+from exporter.evaluation.comparison import compare, flips
 from exporter.evaluation.evaluation import Evaluation
 from exporter.evaluation.suite import report_json, report_name, run_suite
 from exporter.publish.documents import baseline_comparison, model_variants
@@ -48,20 +48,25 @@ class Reports:
         before, at = self._written.get(dataset, (None, 0.0))
         if not shown or (key == before and time.time() - at < DAY_SECONDS):
             return
-        self._written[dataset] = key, time.time()
-        self._attempt("regression", lambda: self._regression(snapshot, dataset))
-        self._attempt("comparison", lambda: self._comparison(snapshot, dataset))
-        self._attempt("variants", lambda: self._variants(shown.values(), dataset))
+        done = [
+            self._attempt("regression", lambda: self._regression(snapshot, dataset)),
+            self._attempt("comparison", lambda: self._comparison(snapshot, dataset)),
+            self._attempt("variants", lambda: self._variants(shown.values(), dataset)),
+        ]
+        # What failed is tried again with the next result.
+        if all(done):
+            self._written[dataset] = key, time.time()
 
-    def _attempt(self, analysis: Analysis, work: Callable[[], bool]) -> None:
+    def _attempt(self, analysis: Analysis, work: Callable[[], bool]) -> bool:
         try:
-            if not work():
-                return
+            written = work()
         except (StarlightError, OSError) as error:
             _log.error("report not written", analysis=analysis, reason=str(error))
             self._state.update(lambda s: s.with_analysis(analysis, "error", time.time()))
-            return
-        self._state.update(lambda s: s.with_analysis(analysis, "success", time.time()))
+            return False
+        if written:
+            self._state.update(lambda s: s.with_analysis(analysis, "success", time.time()))
+        return True
 
     def _regression(self, snapshot: Snapshot, dataset: str) -> bool:
         folder = self._config().paths.results / "regression_reports"
@@ -80,10 +85,8 @@ class Reports:
                 continue
             for against in (b for b, state in snapshot.models.items() if state.role == "baseline"):
                 other = snapshot.runs[against, dataset].evaluation
-                if other is None:
+                if other is None or not _comparable(other, run.evaluation):
                     continue
-                require_same_images(other, run.evaluation)
-                require_same_rule(other, run.evaluation)
                 old, new = self._entry(other), self._entry(run.evaluation)
                 if old is None or new is None:
                     continue
@@ -122,3 +125,9 @@ class Reports:
             for (_, d), run in snapshot.runs.items()
             if d == dataset and run.ablation is not None
         )
+
+
+def _comparable(one: Evaluation, other: Evaluation) -> bool:
+    """Whether both saw the same images under the same rule; if not yet, a later result may be."""
+    ours, theirs = one.provenance, other.provenance
+    return (ours.dataset_fingerprint, ours.decision) == (theirs.dataset_fingerprint, theirs.decision)

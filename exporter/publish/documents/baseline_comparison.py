@@ -91,7 +91,7 @@ def document(results: Sequence[OnDataset], ablation: AblationStudy | None) -> st
     parts = [
         f"# {old} against {new}",
         f"Both models saw the same images of {_listed([result.name for result in results])}. Rates come with their"
-        " exact 95 % interval and counts. Written by `scripts/compare_baselines.py`; every number is measured.",
+        " exact 95 % interval and counts; every number is measured.",
         f"## Overall: {first.name}",
         table(("figure", old, new, "change", "direction", "p (paired)"), _overall(first)),
         "## Over all datasets",
