@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -125,7 +125,7 @@ def headings() -> tuple[str, ...]:
 def document(variants: Sequence[Variant]) -> str:
     """The whole text; every number is of the given results."""
     measured = [variant.evaluation for variant in variants if variant.evaluation is not None]
-    described: Mapping[str, str] = {variant.name: variant.title for variant in variants if variant.title}
+    titles = "\n".join(f"- **{variant.name}**: {variant.title}" for variant in variants if variant.title)
     name = measured[0].dataset if measured else NOT_MEASURED
     return (
         "\n\n".join(
@@ -136,8 +136,7 @@ def document(variants: Sequence[Variant]) -> str:
                 table(headings(), cells(variants)),
                 f"{BEST} best of its column; {ALIKE} an exact McNemar test on the same images cannot tell it from the"
                 f" best (Benjamini and Hochberg over the table, {FALSE_DISCOVERY_RATE:g}). Times are of one run.",
-                "## What they are",
-                "\n".join(f"- **{model}**: {title}" for model, title in described.items()) or "No card has a title.",
+                *(("## What they are", titles) if titles else ()),
                 "## Provenance",
                 table(PROVENANCE_HEADINGS, provenance_rows(measured)),
             )
