@@ -131,8 +131,8 @@ def document(variants: Sequence[Variant]) -> str:
         "\n\n".join(
             (
                 "# Model variants",
-                f"Every model with a card in one table, on the same images of {name}. Rates come with their exact 95 %"
-                " interval and counts. Written by `scripts/batch_evaluate_models.py`; every number is measured.",
+                f"Every measured model in one table, on the same images of {name}. Rates come with their exact 95 %"
+                " interval and counts; every number is measured.",
                 table(headings(), cells(variants)),
                 f"{BEST} best of its column; {ALIKE} an exact McNemar test on the same images cannot tell it from the"
                 f" best (Benjamini and Hochberg over the table, {FALSE_DISCOVERY_RATE:g}). Times are of one run.",
