@@ -440,9 +440,12 @@ def test_weekdays_are_those_of_crontab(weekday: str, expected: set[str]) -> None
 
 def test_the_shipped_file_does_what_its_comments_and_the_documentation_say() -> None:
     config = load_config(ROOT / "starlight.yml")
-    production, v3 = config.models
+    production, v3, *research = config.models
     assert (production.name, production.role) == ("production", "production")
     assert (v3.name, v3.role) == ("v3", "baseline")
+    assert {model.name: model.role for model in research} == dict.fromkeys(
+        ("v4_triplet_loss", "v4_adversarial_hardened", "v4_int8"), "research"
+    )
     for model in config.models:
         assert model.file == ROOT / "models" / model.name / "model.onnx"
         assert model.decision.rule() == DecisionRule.per_method({m: PRODUCTION_THRESHOLDS[m] for m in METHODS})
