@@ -21,7 +21,7 @@ from exporter.dataset.synthesis.negatives import CATEGORIES
 from exporter.dataset.synthesis.sources import CoverPictures, DrawnPictures, find_covers
 from exporter.errors import DatasetError
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Goes up whenever the same seed would give other files."""
 
 MANIFEST = "dataset.json"

@@ -16,8 +16,10 @@ ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 2, 3, 4, 5, 7, 10
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 USER_COMMENT, MAKER_NOTE = 0x9286, 0x927C
 
-LARGEST_MAKER_NOTE = 1400
-LARGEST_INNOCENT = 1800
+LARGEST_MAKER_NOTE = 4500
+"""So that long blocks are as common without a text as with one; real cameras write up to some 40,000 bytes."""
+LONGEST_FILLING = 2500
+LARGEST_CARRIER = 1800
 """The detector reads 2,048 bytes of EXIF and tail together; a longer block would hide whatever follows it."""
 
 
@@ -46,6 +48,16 @@ class ExifFields:
         """The same block with its UserComment set to `value`."""
         comment = Entry(USER_COMMENT, UNDEFINED, value)
         return ExifFields(self.main, {**self.exif, USER_COMMENT: comment}, self.gps, self.little)
+
+    def within(self, limit: int) -> ExifFields:
+        """The same block in at most `limit` bytes, as far as cutting MakerNote and UserComment makes it shorter."""
+        exif = dict(self.exif)
+        for tag in (MAKER_NOTE, USER_COMMENT):
+            value = exif[tag].value if tag in exif else b""
+            excess = len(exif_bytes(ExifFields(self.main, exif, self.gps, self.little))) - limit
+            if excess > 0 and isinstance(value, bytes) and value:
+                exif[tag] = Entry(tag, UNDEFINED, value[: max(0, len(value) - excess)])
+        return ExifFields(self.main, exif, self.gps, self.little)
 
 
 def exif_bytes(fields: ExifFields) -> bytes:
@@ -171,12 +183,7 @@ def camera_exif(rng: Rng, width: int, height: int) -> ExifFields:
     if rng.random() < 0.5:
         _put(exif, USER_COMMENT, UNDEFINED, innocent_comment(rng))
     gps = _gps(rng) if rng.random() < 0.35 else {}
-    fields = ExifFields(main, exif, gps, little)
-    excess = len(exif_bytes(fields)) - LARGEST_INNOCENT
-    if excess > 0 and MAKER_NOTE in exif:
-        note = exif[MAKER_NOTE].value
-        exif[MAKER_NOTE] = Entry(MAKER_NOTE, UNDEFINED, bytes(note[:-excess] if isinstance(note, bytes) else b""))
-    return fields
+    return ExifFields(main, exif, gps, little)
 
 
 def _put(directory: Directory, tag: int, kind: int, value: bytes | tuple[int, ...] | tuple[Fraction, ...]) -> None:
@@ -261,14 +268,16 @@ def maker_note(rng: Rng, make: str) -> bytes:
 
 
 def innocent_comment(rng: Rng) -> bytes:
-    """A UserComment as cameras leave it: empty, blank, zero-filled, or at most 40 characters."""
+    """A UserComment as cameras leave it: empty, filled with one byte to any length, or at most 40 characters."""
     style = rng.random()
     prefix = b"ASCII\x00\x00\x00"
     if style < 0.15:
         return prefix
-    if style < 0.4:
-        return prefix + b" " * int(rng.choice([12, 37, 44, 120, 256]))
-    if style < 0.6:
-        return b"\x00" * int(rng.choice([8, 64, 125, 264]))
+    if style < 0.7:
+        filling = one_of(rng, (b" ", b" ", b"\x00", b"\x00", b"\xff"))
+        # Some lengths that cameras have, and any other: none of them is to mean anything.
+        size = one_of(rng, (12, 37, 44, 64, 120, 125, 256, 264)) if style < 0.4 else 0
+        body = filling * (size or round(log_uniform(rng, 8, LONGEST_FILLING)))
+        return body if filling == b"\x00" else prefix + body
     text = one_of(rng, COMMENTS).encode()
     return (prefix + text) if style < 0.85 else (text + b"\x00")

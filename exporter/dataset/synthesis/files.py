@@ -27,7 +27,7 @@ from exporter.dataset.synthesis.embeddings import (
     embed_palette,
     user_comment,
 )
-from exporter.dataset.synthesis.exif import ExifFields
+from exporter.dataset.synthesis.exif import LARGEST_CARRIER, ExifFields
 from exporter.dataset.synthesis.negatives import CATEGORIES, make_negative
 from exporter.dataset.synthesis.payloads import Payload, make_payload
 from exporter.dataset.synthesis.sources import PictureSource
@@ -135,6 +135,8 @@ def _stego_carrier(recipe: Recipe, index: int) -> Carrier:
     # A paired carrier is the clean file of its pair's number, so that the clean files use every cover in turn.
     picture = recipe.pictures.picture(rng, index // PAIRED_EVERY if _is_paired(recipe, index) else index)
     carrier = make_carrier(rng, storage, picture)
+    if method in ("exif", "eoi") and carrier.exif is not None:
+        carrier = carrier.with_exif(carrier.exif.within(LARGEST_CARRIER))
     if method == "eoi":
         # A long tail would push the payload out of the bytes that the detector reads.
         carrier = carrier.with_tail(short_tail(rng) if rng.random() < 0.2 else b"")

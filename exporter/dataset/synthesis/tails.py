@@ -12,11 +12,11 @@ from exporter.dataset.synthesis.choice import log_uniform, one_of, pick
 
 Rng = np.random.Generator
 
-SHORTEST, LONGEST = 120, 2000
+SHORTEST, LONGEST = 120, 4500
 
 
 def innocent_tail(rng: Rng) -> bytes:
-    """Padding, a binary trailer, an appended thumbnail, line ends or a small structure; at most about 2,300 bytes."""
+    """Padding, a binary trailer, an appended thumbnail, line ends or a small structure; at most 4,500 bytes."""
     return pick(rng, KINDS)(rng)
 
 

@@ -16,7 +16,7 @@ from exporter.dataset.synthesis import exif
 def test_camera_blocks_are_read_by_two_readers(seed: int) -> None:
     fields = exif.camera_exif(np.random.default_rng(seed), 320, 200)
     block = exif.exif_bytes(fields)
-    assert len(block) <= exif.LARGEST_INNOCENT
+    assert len(exif.exif_bytes(fields.within(exif.LARGEST_CARRIER))) <= exif.LARGEST_CARRIER
     by_piexif = piexif.load(block)
     assert set(by_piexif["0th"]) == {
         *fields.main,
@@ -30,7 +30,22 @@ def test_camera_blocks_are_read_by_two_readers(seed: int) -> None:
     assert by_pillow[0x0112] == by_piexif["0th"][0x0112]
     assert set(by_pillow.get_ifd(0x8769)) == set(fields.exif)
     comment = by_piexif["Exif"].get(exif.USER_COMMENT, b"").removeprefix(b"ASCII\x00\x00\x00")
-    assert len(comment.strip(b" \x00")) <= 40
+    assert len(comment.strip(b" \x00\xff")) <= 40
+
+
+def test_a_block_is_cut_in_its_note_and_comment_alone() -> None:
+    rng = np.random.default_rng(7)
+    blocks = [exif.camera_exif(rng, 320, 200) for _ in range(200)]
+    long = [block for block in blocks if len(exif.exif_bytes(block)) > exif.LARGEST_CARRIER]
+    assert len(long) > 20
+    for block in long:
+        cut = block.within(exif.LARGEST_CARRIER)
+        assert len(exif.exif_bytes(cut)) in (exif.LARGEST_CARRIER - 1, exif.LARGEST_CARRIER)
+        assert (cut.main, cut.gps) == (block.main, block.gps)
+        assert {tag: value for tag, value in cut.exif.items() if tag not in (exif.MAKER_NOTE, exif.USER_COMMENT)} == {
+            tag: value for tag, value in block.exif.items() if tag not in (exif.MAKER_NOTE, exif.USER_COMMENT)
+        }
+    assert all(block.within(100_000) == block for block in blocks)
 
 
 def test_values_of_every_type_survive() -> None:
