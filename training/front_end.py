@@ -22,38 +22,44 @@ from training.variants import Variant
 
 SEGMENT: Final = CROP // 8
 """Bytes are looked at in segments of 32: one row of a single plane, a third of a row of an RGB plane."""
-SINGLE_ROWS: Final = (*range(31), *range(31, 255, 7))
+SINGLE_ROWS: Final = (*range(31), *range(31, 252, 13))
 """Rows of the picture that are read in a single plane: where a palette hides the first bits, later rows may tell."""
 TRIPLE_ROWS: Final = len(SINGLE_ROWS) // 3
 SEGMENTS: Final = len(SINGLE_ROWS)
 WINDOWS: Final = (64, 128, 256, 512, 1024)
 LAGS: Final = (1, 2, 3, 7)
-HABITS: Final = len(LAGS) + 2
 META_BLOCK: Final = 32
 META_KINDS: Final = len(CLASSES)
-META_TAG: Final = 3
+META_TAG: Final = 2
 
-# A linear hash of a colour into a table that is large enough for 256 colours to rarely meet, and small enough to be
-# cheap. Its whole numbers stay below 2**24, hence they are the same in every runtime once rounded.
-HASH_WEIGHTS: Final = (25.0, 29.0, 459.0)
-HASH_SLOTS: Final = 131_072
+# A linear hash of a colour into a table that is large enough for 256 colours to seldom meet, and small enough to stay
+# in a core's own cache. Its whole numbers stay below 2**24, hence they are the same in every runtime once rounded.
+HASH_WEIGHTS: Final = (25.0, 29.0, 101.0)
+HASH_SLOTS: Final = 40_000
 ODD: Final = 1024.0
 UNKNOWN_BIT: Final = 512.0
 """Stands for a bit that cannot be told; a byte with such a bit comes out larger than any byte."""
+
+DIGIT: Final = 64.0
+DIGITS: Final = 4
+"""Counters in one number: a segment counts to 32 at most, and four digits of base 64 are exact in a float."""
+COUNTERS: Final = -(-2 * len(CLASSES) // DIGITS) * DIGITS
+COUNTED: Final = COUNTERS + 2 + len(LAGS)
+HABITS: Final = COUNTED + 2
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where the picture lies in the crop, N×1 floats: its first row and column there, the rows and columns it fills.
 
-    `above`: how many of its rows are above the crop, `first`: the column of the picture at the crop's first, `stride`:
-    its width; above and stride modulo 8.
+    `above`: how many of its rows are above the crop, `stride`: its width, both modulo 8; `first`: the column of the
+    picture at the crop's first.
     """
 
-    top: Tensor
     left: Tensor
-    height: Tensor
+    top: Tensor
     width: Tensor
+    height: Tensor
     above: Tensor
     first: Tensor
     stride: Tensor
@@ -61,38 +67,32 @@ class Layout:
     @classmethod
     def of(cls, format_features: Tensor) -> Layout:
         """From the width and height over 256 that the format stream carries (N×6), by the contract's centre crop."""
-        size = torch.floor(format_features[:, 4:6] * CROP + 0.5)
-        skipped = torch.round((size - CROP).clamp(min=0.0) * 0.5)
-        seen = size.clamp(max=CROP)
+        size = torch.round(format_features[:, 4:6] * CROP)
+        beyond = (size - CROP).clamp(min=0.0)
+        skipped = torch.round(beyond * 0.5)
+        seen = size - beyond
         start = torch.floor((CROP - seen) * 0.5)
-        first = skipped - start
-        return cls(
-            top=start[:, 1:2],
-            left=start[:, 0:1],
-            height=seen[:, 1:2],
-            width=seen[:, 0:1],
-            above=torch.fmod(skipped[:, 1:2], 8.0),
-            first=first[:, 0:1],
-            stride=torch.fmod(size[:, 0:1], 8.0),
-        )
+        turns = torch.fmod(torch.cat([skipped, size], dim=1), 8.0)
+        left, top, width, height, first, _, _, above, stride, _ = torch.cat(
+            [start, seen, skipped - start, turns], dim=1
+        ).split(1, dim=1)
+        return cls(left, top, width, height, above, first, stride)
 
     def read(self, rows: Sequence[int]) -> Rows:
         """The plan for reading these rows of the picture."""
         numbers = torch.tensor(rows).float()
-        first = (self.above + numbers) * self.stride + self.first
         # Any larger multiple of 8 keeps the difference positive.
-        phase = torch.fmod(8.0 * CROP * 8.0 - first, 8.0)
-        start = (torch.arange(float(SEGMENT)) * 8.0 + phase.unsqueeze(2)) - self.left.unsqueeze(2)
-        in_row = (start >= 0.0) & (start <= self.width.unsqueeze(2) - 8.0)
-        below = (numbers < self.height).unsqueeze(2)
+        phase = torch.fmod((8.0 * CROP * 8.0 - self.first) - (self.above + numbers) * self.stride, 8.0)
+        start = torch.arange(float(SEGMENT)) * 8.0 + (phase - self.left).unsqueeze(2)
+        last = torch.where(numbers < self.height, self.width - 8.0, -1.0)
         place = (self.top + numbers).clamp(max=CROP - 1.0).to(torch.int64)
-        return Rows(place, phase.to(torch.int64), (in_row & below).to(numbers.dtype))
+        return Rows(place, phase.to(torch.int64), (start >= 0.0) & (start <= last.unsqueeze(2)))
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
     """R rows of the crop to read: their places (N×R), how many pixels of each belong to a byte begun before its first
-    (N×R), and which groups of eight pixels from there on lie in the picture (N×R×32, 0 and 1).
+    (N×R), and which groups of eight pixels from there on lie in the picture (N×R×32, booleans).
     """
 
     place: Tensor
@@ -106,60 +106,72 @@ class Rows:
     def of(self, planes: Tensor, channels: Sequence[int]) -> Tensor:
         """N×C×256×256 → N×len(channels)×R×256: these rows of these channels."""
         batch, count = planes.shape[0], planes.shape[1]
-        offsets = torch.tensor(channels).reshape(-1, 1) * CROP + torch.arange(batch).reshape(-1, 1, 1) * (count * CROP)
-        index = (self.place.unsqueeze(1) + offsets).reshape(-1)
-        return planes.reshape(-1, CROP).index_select(0, index).reshape(batch, len(channels), -1, CROP)
+        image = torch.arange(batch).reshape(-1, 1, 1) * (count * CROP)
+        index = (self.place.unsqueeze(1) + image) + torch.tensor(channels).reshape(-1, 1) * CROP
+        return planes.reshape(-1, CROP).index_select(0, index.reshape(-1)).reshape(batch, len(channels), -1, CROP)
 
 
 class ByteReader(nn.Module):
-    """Rows of bit planes (N×C×R×256, 0 and 1) → bytes, lowest bit first.
+    """Rows of bit planes (0 and 1) → bytes, lowest bit first; eight pixels from 8g + phase on make `channels` bytes.
 
-    Eight pixels from 8g + phase on make `channels` bytes. One channel: every plane has bytes of its own, N×C×R×32.
-    Three: they share theirs, N×1×R×96. Each row is multiplied with the powers of two at its own phase.
+    One channel: planes side by side, N×1×R×8G → N×R×G. Three, which share their bytes: N×3×R×256 → N×R×96. Each row is
+    multiplied with the powers of two at its own phase. What a byte gets from behind a plane's last group is of no use;
+    `Rows.whole` says that it is not there.
     """
 
     powers: Tensor
     offsets: Tensor
+    joining: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        # [channel, phase, column in the group, byte that begins in this group | byte that began in the group before]
+        # [channel, phase, column in the group, byte that began in the group before | byte that begins in this group]
         powers = torch.zeros(channels, 8, 8, 2 * channels)
         for phase in range(8):
             for pixel in range(8):
                 for channel in range(channels):
                     byte, bit = divmod(pixel * channels + channel, 8)
-                    place = phase + pixel
-                    powers[channel, phase, place % 8, byte + channels * (place // 8)] = 2.0**bit
+                    before, column = divmod(phase + pixel, 8)
+                    powers[channel, phase, column, byte + channels * (1 - before)] = 2.0**bit
         self.register_buffer("powers", powers.reshape(8 * channels, -1), persistent=False)
         self.register_buffer("offsets", 8 * torch.arange(channels).reshape(1, -1, 1), persistent=False)
+        # A window over a group's parts and those of the next adds the two parts of each byte.
+        joining = torch.zeros(channels, 1, 4 * channels)
+        for byte in range(channels):
+            joining[byte, 0, [2 * channels + byte, 3 * channels + byte]] = 1.0
+        self.register_buffer("joining", joining, persistent=False)
 
     def forward(self, rows: Tensor, plan: Rows) -> Tensor:
         count, channels = rows.shape[2], self.channels
-        index = (plan.phase.unsqueeze(1) + self.offsets).reshape(-1)
-        weights = self.powers.index_select(0, index).reshape(-1, channels, count, 8, 2 * channels)
-        parts = torch.matmul(rows.reshape(-1, rows.shape[1], count, SEGMENT, 8), weights)
+        index = plan.phase if channels == 1 else plan.phase.unsqueeze(1) + self.offsets
+        weights = self.powers.index_select(0, index.reshape(-1)).reshape(-1, channels, count, 8, 2 * channels)
+        parts = torch.matmul(rows.reshape(-1, channels, count, rows.shape[3] // 8, 8), weights)
+        parts = parts.sum(1) if channels > 1 else parts.squeeze(1)
+        joined = nn.functional.conv1d(
+            parts.reshape(-1, 1, rows.shape[3] // 8 * 2 * channels), self.joining, stride=2 * channels, padding=channels
+        )
         if channels > 1:
-            parts = parts.sum(1, keepdim=True)
-        begun, ended = parts[..., :channels], parts[..., channels:]
-        return (begun + nn.functional.pad(ended[:, :, :, 1:], (0, 0, 0, 1))).flatten(3)
+            joined = joined.transpose(1, 2)
+        return joined.reshape(-1, count, rows.shape[3] // 8 * channels)
 
 
 class IndexParity(nn.Module):
-    """Pixels (N×3×K) and palette (N×768) → the lowest bit of each pixel's palette index: −1 even, +1 odd, 0 unknown.
+    """Pixels (N×3×K) and palette (N×768) → the lowest bit of each pixel's palette index (N×K): 0, 1 or UNKNOWN_BIT.
 
     Palette colours go into a hash table, pixels look themselves up. A colour that stands at even and at odd places of
     the palette does not tell its index. The zero padding behind a short palette is not black.
     """
 
     weights: Tensor
+    rounding: Tensor
     places: Tensor
     behind: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.tensor([HASH_WEIGHTS]) * 255.0, persistent=False)
+        self.register_buffer("weights", torch.tensor(HASH_WEIGHTS).reshape(1, 3, 1) * 255.0, persistent=False)
+        self.register_buffer("rounding", torch.tensor([0.5]), persistent=False)
         # Counts even places in ones and odd places in units of ODD.
         self.register_buffer("places", torch.tensor([[1.0, ODD]]).repeat(1, 128), persistent=False)
         # Row i, column j: place i is at or behind place j.
@@ -173,18 +185,21 @@ class IndexParity(nn.Module):
         real = (torch.matmul(coloured, self.behind) > 0.0).to(pixels.dtype)
         # A last black entry looks like padding; it is taken for an entry where the palette has no other black.
         shifted = torch.cat([coloured.amax(1, keepdim=True), real[:, :-1]], dim=1)
-        has_black = (real * (1.0 - coloured)).amax(1, keepdim=True)
+        has_black = (real - coloured).amax(1, keepdim=True)
         weights = real + (shifted - real) * (1.0 - has_black)
         # Sums of whole numbers: the order in which entries of one colour are added does not matter.
-        table = torch.zeros((palette.shape[0], HASH_SLOTS)).scatter_add(1, slots, self.places * weights)
-        found = torch.gather(table, 1, self._slots(pixels))
+        counts = torch.zeros((palette.shape[0], HASH_SLOTS)).scatter_add(1, slots, self.places * weights)
+        found = torch.gather(counts, 1, slots)
         odd = torch.floor(found / ODD)
         even = found - odd * ODD
-        return odd.clamp(max=1.0) - even.clamp(max=1.0)
+        sign = odd.clamp(max=1.0) - even.clamp(max=1.0)
+        told = torch.where(sign == 0.0, UNKNOWN_BIT, sign.clamp(min=0.0))
+        bits = torch.full((palette.shape[0], HASH_SLOTS), UNKNOWN_BIT).scatter(1, slots, told)
+        return torch.gather(bits, 1, self._slots(pixels))
 
     def _slots(self, colours: Tensor) -> Tensor:
         """N×3×K colours /255 → N×K slots."""
-        return (torch.matmul(self.weights, colours) + 0.5).to(torch.int64).squeeze(1)
+        return nn.functional.conv1d(colours, self.weights, self.rounding).to(torch.int64).squeeze(1)
 
 
 class Spelling(nn.Module):
@@ -192,71 +207,73 @@ class Spelling(nn.Module):
 
     Windows are the segments that begin within so many known bytes. N×P×W×2×len(CLASSES), per bit order: square roots of
     the shares of each class of bytes; roots spread out what is rare, for one byte in a hundred that is in no text
-    matters. And N×P×W×HABITS: shares of bytes that repeat the one so many places before, share of bytes of which all
-    bits are known, logarithm of their number.
+    matters. And N×P×W×HABITS: the same roots in a row, those of the shares of bytes that repeat the one so many places
+    before, the share of bytes of which all bits are known, the logarithm of their number.
     """
 
     packed: Tensor
+    digits: Tensor
+    carries: Tensor
+    lags: Tensor
+    strangers: Tensor
+    earlier: Tensor
     sizes: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        # Four counters in one number: a segment counts to 32 at most, and 4 × 6 bits are exact in a float.
-        table = nn.functional.pad(both_orders(membership(CLASSES)).flatten(1), (0, -2 * len(CLASSES) % 4))
-        digits = table.reshape(NO_BYTE + 1, 4, -1)
-        packed = (digits * (64.0 ** torch.arange(4.0)).reshape(1, 4, 1)).sum(1)
-        self.register_buffer("packed", packed, persistent=False)
+        table = both_orders(membership(CLASSES)).flatten(1)
+        table = nn.functional.pad(table, (0, COUNTERS - 2 * len(CLASSES), 0, SEGMENT - 1))
+        worth = DIGIT ** torch.arange(float(DIGITS))
+        self.register_buffer("packed", (table.reshape(-1, COUNTERS // DIGITS, DIGITS) * worth).sum(2), persistent=False)
+        each = torch.eye(COUNTERS // DIGITS)
+        self.register_buffer("digits", torch.kron(each, (1.0 / worth).unsqueeze(0)), persistent=False)
+        carries = torch.eye(DIGITS) - DIGIT * torch.diag(torch.ones(DIGITS - 1), -1)
+        self.register_buffer("carries", torch.kron(each, carries), persistent=False)
+        # Every byte less the one so many places before it, as one product; equal bytes give zero.
+        pairs = [(lag, place) for lag in LAGS for place in range(max(LAGS), SEGMENT)]
+        lags = torch.zeros(SEGMENT, len(pairs))
+        for column, (lag, place) in enumerate(pairs):
+            lags[place, column], lags[place - lag, column] = 1.0, -1.0
+        self.register_buffer("lags", lags, persistent=False)
+        # What is no byte equals nothing else; the table has a row of zeros for each.
+        self.register_buffer("strangers", NO_BYTE + torch.arange(float(SEGMENT)), persistent=False)
+        self.register_buffer("earlier", torch.triu(torch.ones(SEGMENTS, SEGMENTS), 1), persistent=False)
         self.register_buffer("sizes", torch.tensor(WINDOWS).float().reshape(-1, 1), persistent=False)
 
     def forward(self, values: Tensor, exists: Tensor) -> tuple[Tensor, Tensor]:
         planes, kinds = values.shape[1], 2 * len(CLASSES)
-        known = exists * (values < NO_BYTE).to(values.dtype)
-        spelled = (values - NO_BYTE) * known + NO_BYTE
-        index = spelled.to(torch.int64).reshape(-1)
-        counters = self.packed.index_select(0, index).reshape(-1, planes, SEGMENTS, SEGMENT, self.packed.shape[1])
-        classes = _unpacked(counters.sum(3))[..., :kinds]
-        total = known.sum(3)
-        counted = [classes, total.unsqueeze(3), exists.sum(3, keepdim=True)]
-        counted += [self._repeats(spelled, known, lag) for lag in LAGS]
-        sums = torch.matmul(within(total, self.sizes), torch.cat(counted, dim=3))
-        bytes_known, bytes_there = sums[..., kinds : kinds + 1], sums[..., kinds + 1 : kinds + 2]
-        shares = sums / bytes_known.clamp(min=1.0)
-        habits = [
-            shares[..., kinds + 2 :],
-            bytes_known / bytes_there.clamp(min=1.0),
-            torch.log1p(bytes_known) * 0.125,
-        ]
-        roots = torch.sqrt(shares[..., :kinds]).reshape(-1, planes, len(WINDOWS), 2, len(CLASSES))
-        return roots, torch.cat(habits, dim=3)
-
-    @staticmethod
-    def _repeats(spelled: Tensor, known: Tensor, lag: int) -> Tensor:
-        same = (spelled[..., lag:] == spelled[..., :-lag]).to(spelled.dtype)
-        return (same * known[..., lag:]).sum(3, keepdim=True)
+        known = (exists & (values < NO_BYTE)).to(values.dtype)
+        spelled = (values - self.strangers) * known + self.strangers
+        total = known.sum(3, keepdim=True)
+        index = spelled.to(torch.int32).reshape(-1)
+        counters = self.packed.index_select(0, index).reshape(-1, planes, SEGMENTS, SEGMENT, COUNTERS // DIGITS).sum(3)
+        # Below each digit stand those before it, which the next higher one's product takes off.
+        classes = torch.matmul(torch.floor(torch.matmul(counters, self.digits)), self.carries)
+        same = (torch.matmul(spelled, self.lags) == 0.0).to(values.dtype)
+        repeats = same.reshape(-1, planes, SEGMENTS, len(LAGS), SEGMENT - max(LAGS)).sum(4)
+        counted = torch.cat([classes, total, exists.to(values.dtype).sum(3, keepdim=True), repeats], dim=3)
+        sums = torch.matmul(within(total.squeeze(3), self.earlier, self.sizes), counted)
+        bytes_known, bytes_there = sums[..., COUNTERS : COUNTERS + 1], sums[..., COUNTERS + 1 : COUNTERS + 2]
+        roots = torch.sqrt(sums / bytes_known.clamp(min=1.0))
+        extent = [bytes_known / bytes_there.clamp(min=1.0), torch.log1p(bytes_known) * 0.125]
+        by_order = roots[..., :kinds].reshape(-1, planes, len(WINDOWS), 2, len(CLASSES))
+        return by_order, torch.cat([roots, *extent], dim=3)
 
 
-def _unpacked(counters: Tensor) -> Tensor:
-    """…×K numbers of four counters each → …×4K counters."""
-    shifted = [torch.floor(counters / 64.0**place) for place in range(1, 4)]
-    return torch.cat(
-        [high - 64.0 * low for high, low in zip([counters, *shifted], [*shifted, 0.0 * counters], strict=True)], dim=-1
-    )
-
-
-def within(known: Tensor, sizes: Tensor) -> Tensor:
+def within(known: Tensor, earlier: Tensor, sizes: Tensor) -> Tensor:
     """Known bytes per segment (…×SEGMENTS), sizes (W×1) → …×W×SEGMENTS: 1 where a segment begins within the window."""
-    before = torch.cumsum(known, dim=-1) - known
-    return (before.unsqueeze(-2) < sizes).to(known.dtype)
+    return (torch.matmul(known, earlier).unsqueeze(-2) < sizes).to(known.dtype)
 
 
 class BitBalance(nn.Module):
-    """Signs of single bits (N×SEGMENTS×256: −1, 0 unknown, +1) → N×W×16.
+    """Single bits (N×SEGMENTS×256: 0, 1 or UNKNOWN_BIT) → N×W×16.
 
     Per window, here of known bits over eight, the mean sign of each bit of a byte, and how many of them are known: for
     palettes that hold colours twice, whose bytes are seldom known whole. Bit 7 of plain text is always 0.
     """
 
     turns: Tensor
+    earlier: Tensor
     sizes: Tensor
 
     def __init__(self) -> None:
@@ -266,19 +283,20 @@ class BitBalance(nn.Module):
             for column in range(8):
                 turns[phase, column, (column - phase) % 8] = 1.0
         self.register_buffer("turns", turns.flatten(1), persistent=False)
+        self.register_buffer("earlier", torch.triu(torch.ones(SEGMENTS, SEGMENTS), 1), persistent=False)
         self.register_buffer("sizes", torch.tensor(WINDOWS).float().reshape(-1, 1), persistent=False)
 
-    def forward(self, signs: Tensor, layout: Layout, plan: Rows) -> Tensor:
-        columns = torch.arange(float(CROP)) - layout.left
-        inside = ((columns >= 0.0) & (columns < layout.width)).to(signs.dtype)
-        seen = (signs * inside.unsqueeze(1)).reshape(-1, SEGMENTS, SEGMENT, 8)
-        below = plan.whole.amax(2).reshape(-1, SEGMENTS, 1, 1)
-        sums = torch.stack([seen.sum(2), seen.abs().sum(2)], dim=2) * below
+    def forward(self, bits: Tensor, plan: Rows) -> Tensor:
+        groups = plan.whole.to(bits.dtype)
+        seen = torch.matmul(groups.unsqueeze(2), bits.reshape(-1, SEGMENTS, SEGMENT, 8))
+        unknown = torch.floor(seen / UNKNOWN_BIT)
+        known = groups.sum(2, keepdim=True).unsqueeze(3) - unknown
+        signs = 2.0 * (seen - UNKNOWN_BIT * unknown) - known
         turns = self.turns.index_select(0, plan.phase.reshape(-1)).reshape(-1, SEGMENTS, 8, 8)
-        bits = torch.matmul(sums, turns).flatten(2)
-        balance = torch.matmul(within(bits[..., 8:].sum(2) * 0.125, self.sizes), bits)
-        known = balance[..., 8:]
-        return torch.cat([balance[..., :8] / known.clamp(min=1.0), torch.log1p(known) * 0.125], dim=2)
+        turned = torch.matmul(torch.cat([signs, known], dim=2), turns).flatten(2)
+        sums = torch.matmul(within(known.sum((2, 3)) * 0.125, self.earlier, self.sizes), turned)
+        balance, number = sums.split(8, dim=2)
+        return torch.cat([balance / number.clamp(min=1.0), torch.log1p(number) * 0.125], dim=2)
 
 
 class MetaKinds(nn.Module):
@@ -310,9 +328,9 @@ class MetaKinds(nn.Module):
         blocks = kinds.reshape(-1, META_BYTES // META_BLOCK, META_BLOCK, META_KINDS).mean(2).transpose(1, 2)
         numbers = nn.functional.conv1d(values.unsqueeze(1), self.numbers)
         is_tag = (numbers[:, :2] == self.tags).to(meta.dtype)
-        found = is_tag.amax((1, 2)).unsqueeze(1)
-        length = (is_tag * numbers[:, 2:]).amax((1, 2)).unsqueeze(1)
-        return torch.sqrt(blocks), torch.cat([found, torch.log1p(length) * 0.125, length / META_BYTES], dim=1)
+        length = (is_tag * numbers[:, 2:]).flatten(1).amax(1, keepdim=True)
+        found = is_tag.flatten(1).amax(1, keepdim=True)
+        return torch.sqrt(blocks), torch.cat([found, torch.log1p(length) * 0.125], dim=1)
 
 
 def planes_of(variant: Variant) -> tuple[str, ...]:
@@ -324,6 +342,8 @@ def planes_of(variant: Variant) -> tuple[str, ...]:
 class FrontEnd(nn.Module):
     """The variant's inputs by name → the small tensors that ReferenceNetwork.learned takes, by name."""
 
+    thrice: Tensor
+
     def __init__(self, variant: Variant) -> None:
         super().__init__()
         self.variant = variant
@@ -334,6 +354,7 @@ class FrontEnd(nn.Module):
         self.spelling = Spelling()
         self.bit_balance = BitBalance()
         self.meta_kinds = MetaKinds()
+        self.register_buffer("thrice", torch.arange(SEGMENT).repeat_interleave(3), persistent=False)
 
     def forward(self, given: dict[str, Tensor]) -> dict[str, Tensor]:
         ready = {name: given[name] for name in ("palette", "format_features", "content_features")}
@@ -341,8 +362,7 @@ class FrontEnd(nn.Module):
             ready[BIT_ORDER_INPUT] = given[BIT_ORDER_INPUT]
         ready["meta"], ready["tag"] = self.meta_kinds(given["meta"])
         ready["alpha"] = given["alpha"][:, :, ::16, ::16][:, 0:1]
-        layout = Layout.of(given["format_features"])
-        single = layout.read(SINGLE_ROWS)
+        single = Layout.of(given["format_features"]).read(SINGLE_ROWS)
         triple = single.first(TRIPLE_ROWS)
         rows = [self._alpha_bits(given["alpha"], single)]
         if "palette_lsb" in given:
@@ -350,17 +370,16 @@ class FrontEnd(nn.Module):
         if self.reads_indices:
             ready["pixel_tensor"] = given["pixel_tensor"][:, :, ::16, ::16]
             pixels = single.of(given["pixel_tensor"], (0, 1, 2)).flatten(2)
-            signs = self.parity(pixels, given["palette"]).reshape(-1, SEGMENTS, CROP)
-            known = signs * signs
-            bits = (known + signs) * 0.5 + (1.0 - known) * UNKNOWN_BIT
-            rows.append(bits.unsqueeze(1))
-            ready["balance"] = self.bit_balance(signs, layout, single)
-        colour = self.triple(triple.of(given["lsb"], (0, 1, 2)), triple).reshape(-1, 1, SEGMENTS, SEGMENT)
-        others = self.single(torch.cat(rows, dim=1), single)
+            bits = self.parity(pixels, given["palette"]).reshape(-1, 1, SEGMENTS, CROP)
+            rows.append(bits)
+            ready["balance"] = self.bit_balance(bits, single)
+        colour = self.triple(triple.of(given["lsb"], (0, 1, 2)), triple).reshape(-1, SEGMENTS, SEGMENT)
+        others = self.single(torch.cat(rows, dim=3), single)
+        values = torch.cat([colour, others], dim=2).reshape(-1, SEGMENTS, 1 + len(rows), SEGMENT).transpose(1, 2)
         # One existence per group of eight pixels, of which an RGB plane has three bytes.
-        wide = triple.whole.unsqueeze(3).expand(-1, -1, -1, 3).reshape(-1, 1, SEGMENTS, SEGMENT)
-        exists = torch.cat([wide, single.whole.unsqueeze(1).expand(-1, len(rows), -1, -1)], dim=1)
-        ready["kinds"], ready["habits"] = self.spelling(torch.cat([colour, others], dim=1), exists)
+        wide = triple.whole.index_select(2, self.thrice).reshape(-1, SEGMENTS, SEGMENT)
+        exists = torch.stack([wide, *([single.whole] * len(rows))], dim=1)
+        ready["kinds"], ready["habits"] = self.spelling(values, exists)
         return ready
 
     def _alpha_bits(self, alpha: Tensor, plan: Rows) -> Tensor:
