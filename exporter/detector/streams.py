@@ -125,24 +125,31 @@ def tensors(
 ) -> dict[Stream, Tensor]:
     """Float32 arrays of shape STREAM_SHAPES[stream], without batch axis; only the wanted streams are computed.
 
-    They are new arrays, or those of `out` filled anew: who measures many images gives the same `workspace` again.
+    They are new arrays, or those of `out` filled anew: who measures many images gives the same `workspace` again. What
+    an image does not have is one array of zeros that all share and nobody writes to.
     """
     bits = low_bits(decoded.rgb) if "lsb" in streams or "content" in streams else None
-    result = workspace(streams) if out is None else {stream: out[stream] for stream in streams}
-    for stream, array in result.items():
+    result: dict[Stream, Tensor] = {}
+    for stream in streams:
+        if _lacks(decoded, stream):
+            result[stream] = _ZEROS[stream]
+            continue
+        array = result[stream] = np.empty(STREAM_SHAPES[stream], np.float32) if out is None else out[stream]
         match stream:
             case "pixel":
                 unit_interval(decoded.rgb, array)
             case "meta":
                 unit_interval(zero_filled(decoded.meta, META_BYTES), array)
             case "alpha":
-                fill_alpha(None if decoded.alpha is None else alpha_crop(decoded.alpha), array)
+                assert decoded.alpha is not None
+                fill_alpha(alpha_crop(decoded.alpha), array)
             case "lsb":
                 array[...] = bits
             case "palette":
                 unit_interval(zero_filled(decoded.palette, PALETTE_BYTES), array)
             case "palette_lsb":
-                array[0] = 0 if decoded.luma is None else low_bits(decoded.luma)
+                assert decoded.luma is not None
+                array[0] = low_bits(decoded.luma)
             case "format":
                 array[...] = format_features(decoded)
             case "content":
@@ -150,6 +157,31 @@ def tensors(
                 array[:3] = byte_statistics(bits)
                 array[3:] = 0 if decoded.alpha is None else byte_statistics(low_bits(decoded.alpha))
     return result
+
+
+def _shared_zeros() -> dict[Stream, Tensor]:
+    zeros = {stream: np.zeros(shape, np.float32) for stream, shape in STREAM_SHAPES.items()}
+    for array in zeros.values():
+        array.flags.writeable = False
+    return zeros
+
+
+# Left alone, their memory stays out of the way of what is computed; filling it anew takes time.
+_ZEROS: Final = _shared_zeros()
+
+
+def _lacks(decoded: DecodedImage, stream: Stream) -> bool:
+    match stream:
+        case "alpha":
+            return decoded.alpha is None
+        case "palette_lsb":
+            return decoded.luma is None
+        case "palette":
+            return not decoded.palette
+        case "meta":
+            return not decoded.meta
+        case _:
+            return False
 
 
 def workspace(streams: Collection[Stream] = STREAMS) -> dict[Stream, Tensor]:
