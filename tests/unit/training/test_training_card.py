@@ -12,7 +12,7 @@ from training.card import notes, read_card, write_card
 
 RATE = {"count": 3, "total": 2000, "ratio": 0.0015, "lower": 0.000309, "upper": 0.004378}
 NONE = {"count": 0, "total": 0}
-MADE = {"generator": 1, "seed": 9, "clean": 10, "stego": 5, "negatives": 5, "covers": None}
+MADE = {"generator": 2, "seed": 9, "clean": 10, "stego": 5, "negatives": 5, "covers": None}
 
 
 def card() -> dict[str, Any]:
