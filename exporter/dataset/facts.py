@@ -7,6 +7,7 @@ EXIF. These facts are collected while images are decoded for an evaluation, 152 
 from __future__ import annotations
 
 import threading
+from array import array
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -60,20 +61,24 @@ class FactCollector:
     """Gathers the facts of images as they are decoded; `add` may be called from several threads at once."""
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[FILE_CLASS_AND_METHOD, NDArray[np.float64]]] = {}
+        self._files: list[tuple[str, FileClass, Method | None]] = []
+        self._values = array("d")
         self._lock = threading.Lock()
 
     def add(self, file: LabelledFile, image: CompactImage) -> None:
         """Remember one image."""
         row = facts(file, image)
         with self._lock:
-            self._rows[file.path] = ((file.file_class, file.method), row)
+            self._files.append((file.path, file.file_class, file.method))
+            self._values.frombytes(row.tobytes())
 
     def table(self) -> FactTable:
         """Everything so far; the order does not depend on who was decoded first."""
-        rows = [self._rows[path] for path in sorted(self._rows)]
-        values = np.array([values for _, values in rows], np.float64).reshape(len(rows), len(FACTS))
-        return FactTable(tuple(label for label, _ in rows), values)
+        with self._lock:
+            files = list(self._files)
+            values = np.frombuffer(self._values.tobytes(), np.float64).reshape(len(files), len(FACTS))
+        order = sorted(range(len(files)), key=lambda row: files[row][0])
+        return FactTable(tuple(files[row][1:] for row in order), values[order])
 
 
 def facts(file: LabelledFile, image: CompactImage) -> NDArray[np.float64]:

@@ -20,7 +20,7 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -66,6 +66,7 @@ DECODER_ERRORS = (
 _REFUSED = frozenset(("EPS", "ICO", "ICNS"))
 _BLOCK = 1 << 20
 _LARGEST_SIDECAR = 1 << 20
+_CHUNK = 64
 
 
 def scan(name: str, root: Path) -> Dataset:
@@ -77,8 +78,11 @@ def scan(name: str, root: Path) -> Dataset:
     if not found:
         raise DatasetError(f"{root}: no images in clean/, stego/ or negatives/")
     prepare_decoder()
+    # One task for many files: a task that waits takes more memory than what becomes of its file.
+    chunks = [found[at : at + _CHUNK] for at in range(0, len(found), _CHUNK)]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        files = sorted(pool.map(_label, found), key=lambda file: file.path)
+        labelled = [file for part in pool.map(_label_all, chunks) for file in part]
+    files = sorted(labelled, key=lambda file: file.path)
     return Dataset(name=name, root=root, files=tuple(files), fingerprint=_fingerprint(files))
 
 
@@ -153,6 +157,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     except OSError:
         # A link to itself, say; it is told when the file is read.
         return False
+
+
+def _label_all(found: Sequence[_Found]) -> list[LabelledFile]:
+    return [_label(entry) for entry in found]
 
 
 def _label(found: _Found) -> LabelledFile:
