@@ -4,7 +4,8 @@
         --worse models/v3/model.onnx --swaps 3
 
 Starts scripts/up on ports of its own with the dataset and a copy of the good model, swaps the worse one in, waits for
-the first firing notification, swaps back, waits until all is resolved, and so on. Prints a Markdown table.
+the first firing notification, counts those that follow within a minute with something critical and new, swaps back,
+waits until all is resolved, and so on. Prints a Markdown table.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -45,16 +46,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="starlight-delay-") as name:
         rows = measure(Path(name), options)
     print(f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end\n")
-    print("| swap | new value in Prometheus | alert fires | notification delivered |")
-    print("|---|---:|---:|---:|")
+    print(
+        "| swap | new value in Prometheus | alert fires | notification delivered | critical alerts | in notifications |"
+    )
+    print("|---|---:|---:|---:|---:|---:|")
     for number, row in enumerate(rows, 1):
-        print(f"| {number} | {row[0]:.0f} s | {row[1]:.0f} s | {row[2]:.0f} s |")
-    medians = [statistics.median(column) for column in zip(*rows, strict=True)]
-    print("| median | " + " | ".join(f"{value:.0f} s" for value in medians) + " |")
+        times = " | ".join(f"{seconds:.0f} s" for seconds in (row.value, row.fires, row.delivered))
+        print(f"| {number} | {times} | {row.alerts} | {row.told_in} |")
+    medians = [statistics.median(column) for column in zip(*(row[:3] for row in rows), strict=True)]
+    print("| median | " + " | ".join(f"{value:.0f} s" for value in medians) + " | | |")
 
 
-def measure(folder: Path, options: argparse.Namespace) -> list[tuple[float, float, float]]:
-    """One row per swap: seconds from the rename to value, firing alert and delivered notification."""
+class Row(NamedTuple):
+    """One swap: seconds from the rename, and in how many notifications how many critical alerts were told."""
+
+    value: float
+    fires: float
+    delivered: float
+    alerts: int
+    told_in: int
+
+
+def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """One row per swap."""
     ports = {name: free_port() for name in NAMES}
     model = folder / "model.onnx"
     shutil.copy(options.good, model)
@@ -76,7 +90,10 @@ def measure(folder: Path, options: argparse.Namespace) -> list[tuple[float, floa
             value = wait(partial(changed, prometheus, production, before), "the new value", 300)
             fires = wait(lambda: query(prometheus, f'ALERTS{{alertstate="firing",{ABOUT_RATES}}}'), "an alert", 300)
             delivered = wait(partial(told, log, began), "the notification", 300)
-            rows.append((value - began, fires - began, delivered - began))
+            # Twice the time after which Alertmanager tells what is new in the same group.
+            time.sleep(60)
+            alerts, told_in = critical(log, began)
+            rows.append(Row(value - began, fires - began, delivered - began, alerts, told_in))
             swap(options.good, model)
             wait(lambda: not query(prometheus, f"ALERTS{{{ABOUT_RATES}}}"), "the end of all alerts", 900)
             # Alertmanager still has to tell that it is over.
@@ -114,13 +131,36 @@ def changed(prometheus: str, production: str, before: set[str]) -> bool:
 
 def told(log: Path, since: float) -> bool:
     """Whether a firing alert about the production model was delivered since then."""
-    alerts = [alert for line in log.read_text().splitlines() for alert in json.loads(line)["alerts"]]
-    return any(
+    return any(about_rates(alert, since) for notification in notifications(log) for alert in notification["alerts"])
+
+
+def critical(log: Path, since: float) -> tuple[int, int]:
+    """How many critical alerts were told since then, and in how many notifications for the first time."""
+    seen: set[str] = set()
+    count = 0
+    for notification in notifications(log):
+        named = {
+            json.dumps(alert["labels"], sort_keys=True)
+            for alert in notification["alerts"]
+            if about_rates(alert, since) and alert["labels"]["severity"] == "critical"
+        }
+        count += bool(named - seen)
+        seen |= named
+    return len(seen), count
+
+
+def notifications(log: Path) -> list[dict[str, Any]]:
+    """What the notification log holds."""
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def about_rates(alert: dict[str, Any], since: float) -> bool:
+    """Whether it began to fire since then and is caused by the swap (see ABOUT_RATES)."""
+    return (
         alert["status"] == "firing"
         and alert["labels"].get("model") == "production"
         and not alert["labels"]["alertname"].startswith(("StarlightLatency", "StarlightRegressionSuite"))
         and datetime.fromisoformat(alert["starts_at"]).timestamp() >= since
-        for alert in alerts
     )
 
 
