@@ -1,7 +1,8 @@
 """The regression checks: every threshold of this project in one place, as decimal constants.
 
-Point values decide *warning*. Chance decides the rest: *critical* only where the exact 95 % bound is past the threshold
-too, *info* where a target is so small that the sample cannot tell.
+Point values decide *warning*. Chance decides the rest: *critical* only where it does not explain the failure, since the
+exact 95 % bound is past the threshold too or the paired test against the baseline model's verdicts on the same images
+rejects at 1 %; *info* where a target is so small that the sample cannot tell.
 
 Comparisons are exact. A ratio is the fraction of its two counts; a decimal from a file or of this module is the decimal
 that was written, not the binary number beside it (0.0001 + 0.0002 is 0.0003 here). A value that sits on a threshold
@@ -23,7 +24,7 @@ falls on the side that the table says. Expressions in other languages have to al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
@@ -31,6 +32,8 @@ from typing import Literal
 
 from exporter.detector.contract import METHODS
 from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.comparison import Comparison as PairedComparison
+from exporter.evaluation.comparison import PairedSlice
 from exporter.evaluation.evaluation import Evaluation, LatencyQuantile, Proportion
 from exporter.evaluation.statistics import images_needed_to_confirm
 
@@ -46,6 +49,8 @@ LATENCY_LIMIT_SECONDS = 0.005
 FORMAT_MARGIN = 0.0002
 FORMAT_DEFAULT_BASELINE = 0.001
 NEGATIVES_LIMIT = 0.005
+PAIRED_TEST_LEVEL = 0.01
+"""Highest p value of the exact McNemar test (exclusive) at which chance does not explain what a model broke."""
 
 CheckName = Literal[
     "fpr_baseline",
@@ -105,8 +110,33 @@ class Check:
     severity: Severity | None = None
 
 
-def check(evaluation: Evaluation, baseline: Baseline | None) -> tuple[Check, ...]:
-    """Every check of the table, in its order, for every slice that the evaluation or the baseline has."""
+def check(
+    evaluation: Evaluation, baseline: Baseline | None, paired: Sequence[PairedComparison] = ()
+) -> tuple[Check, ...]:
+    """Every check of the table, in its order, for every slice that the evaluation or the baseline has.
+
+    `paired` are the comparisons of this evaluation with models of role baseline; one that rejects is enough.
+    """
+    return tuple(_beyond_chance(one, paired) for one in _by_bounds(evaluation, baseline))
+
+
+def worse_beyond_chance(pairs: PairedSlice) -> bool:
+    """More images broken than fixed, and the paired test rejects that it is chance."""
+    return pairs.broken > pairs.fixed and pairs.p_value is not None and pairs.p_value < PAIRED_TEST_LEVEL
+
+
+def _beyond_chance(one: Check, paired: Sequence[PairedComparison]) -> Check:
+    """The check as the paired test sees it, where it compares with the baseline and the test covers its images."""
+    images = {"fpr_baseline": "clean", "fpr_stability": "clean", "detection_baseline": one.slice}.get(one.name)
+    if one.severity != "warning" or images is None:
+        return one
+    pairs = [found.slices[images] for found in paired if images in found.slices]
+    if not any(worse_beyond_chance(one_pair) for one_pair in pairs):
+        return one
+    return replace(one, severity="critical", detail=f"{one.detail}; the paired test rejects chance")
+
+
+def _by_bounds(evaluation: Evaluation, baseline: Baseline | None) -> tuple[Check, ...]:
     base = baseline if baseline is not None else Baseline()
     absent = "no baseline" if baseline is None else "the baseline does not hold it"
     fpr, rates, latency = evaluation.clean, evaluation.detections, _p95(evaluation)

@@ -8,7 +8,7 @@ import platform
 import shutil
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib import metadata
@@ -160,7 +160,7 @@ class Application:
                     if _meaning(config, pair) != _meaning(previous, pair):
                         # Another rule, file or folder under the same name: the old verdicts are not its.
                         run = replace(run, evaluation=None, checks=(), comparisons=(), ablation=None)
-                    runs[pair] = self._checked(replace(run, interval_seconds=interval))
+                    runs[pair] = self._checked(replace(run, interval_seconds=interval), models)
             return replace(
                 old,
                 config=ConfigReload(successful=True, success_at=time.time()),
@@ -217,10 +217,11 @@ class Application:
             _log.warning("no baseline", reason=str(error))
             return None
 
-    def _checked(self, run: RunState) -> RunState:
+    def _checked(self, run: RunState, models: Mapping[str, ModelState]) -> RunState:
         if run.evaluation is None:
             return run
-        return replace(run, checks=check(run.evaluation, self._baseline))
+        paired = [one for one in run.comparisons if one.against in models and models[one.against].role == "baseline"]
+        return replace(run, checks=check(run.evaluation, self._baseline, paired))
 
     def _order(self, pair: Pair) -> int:
         model = self.state.snapshot.models.get(pair[0])
@@ -258,7 +259,8 @@ class Application:
 
     def _with_baseline(self, old: Snapshot) -> Snapshot:
         models = {name: replace(model, baseline=self._baseline) for name, model in old.models.items()}
-        return replace(old, models=models, runs={pair: self._checked(run) for pair, run in old.runs.items()})
+        runs = {pair: self._checked(run, models) for pair, run in old.runs.items()}
+        return replace(old, models=models, runs=runs)
 
     def _model_changed(self, name: str) -> None:
         before = self.state.snapshot.models[name].file_sha256
@@ -418,7 +420,8 @@ class Application:
         ablation = old.runs[pair].ablation
         if ablation is not None and not made_alike(ablation.provenance, evaluation.provenance):
             ablation = None
-        run = self._checked(replace(old.runs[pair], evaluation=evaluation, comparisons=(), ablation=ablation))
+        run = replace(old.runs[pair], evaluation=evaluation, comparisons=(), ablation=ablation)
+        run = self._checked(run, old.models)
         return old.with_model(model).with_dataset(dataset).with_run(*pair, run)
 
     def _keep(self, run: Ended, result: RunResult) -> None:
@@ -442,7 +445,7 @@ class Application:
                 run = old.runs.get(pair)
                 if run is not None and run.evaluation is not None:
                     of_this = tuple(one for one in compared if one.evaluation_id == run.evaluation.id)
-                    old = old.with_run(*pair, replace(run, comparisons=of_this))
+                    old = old.with_run(*pair, self._checked(replace(run, comparisons=of_this), old.models))
             return old
 
         self.state.update(change)

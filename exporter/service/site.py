@@ -88,9 +88,13 @@ class EvidenceSite:
 
     def _evaluation(self, request: Request) -> Page:
         entry = self._entry(request)
-        model = self._app.state.snapshot.models.get(entry.model)
+        snapshot = self._app.state.snapshot
+        model, run = snapshot.models.get(entry.model), snapshot.runs.get((entry.model, entry.dataset))
+        # The result that is shown has been compared with the baseline model's since it was stored: what the alerts say.
+        shown = run is not None and run.evaluation is not None and run.evaluation.id == entry.id
+        checks = run.checks if run is not None and shown else self._app.evidence.checks(entry)
         prevalence = parse_prevalence(request.query_params.get("prevalence"))
-        return evaluation_page(self._app.evidence, entry, None if model is None else model.baseline, prevalence)
+        return evaluation_page(self._app.evidence, entry, None if model is None else model.baseline, checks, prevalence)
 
     def _misclassified(self, request: Request) -> Page:
         entry, before, asked = self._asked(request, misclassified=True)

@@ -35,10 +35,11 @@ def parse_prevalence(text: str | None) -> float:
     return value
 
 
-def evaluation_page(evidence: Evidence, entry: Entry, baseline: Baseline | None, prevalence: float) -> Page:
+def evaluation_page(
+    evidence: Evidence, entry: Entry, baseline: Baseline | None, checks: tuple[Check, ...], prevalence: float
+) -> Page:
     """Everything that one evaluation says; `prevalence` is the share of stego images in the field."""
     evaluation = evidence.evaluation(entry)
-    checks = evidence.checks(entry)
     found = slices.groups(evaluation, baseline)
     field = precision(evaluation.clean, evaluation.stego, prevalence)
     others = [other for other in evidence.entries(dataset=entry.dataset) if other.id != entry.id]

@@ -9,9 +9,10 @@ import pytest
 
 from exporter.detector.contract import METHODS
 from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.comparison import Comparison, PairedSlice
 from exporter.evaluation.evaluation import Evaluation
 from exporter.evaluation.regression import CHECK_NAMES, Check, baseline_regressions, check
-from exporter.evaluation.statistics import proportion
+from exporter.evaluation.statistics import mcnemar_p_value, proportion
 from support.results import bare_evaluation, p95
 
 BASELINE = Baseline(
@@ -151,6 +152,36 @@ def test_severity_of_a_rate_follows_its_lower_bound(count: int, total: int, seve
     found = one(check(of_clean(count, total), BASELINE), "fpr_baseline")
     assert found.severity == severity
     assert found.significant is (severity == "critical")
+
+
+@pytest.mark.parametrize(
+    ("fixed", "broken", "severity"),
+    [
+        (0, 8, "critical"),
+        (0, 7, "warning"),
+        (8, 0, "warning"),
+        (4, 16, "warning"),
+        (3, 17, "critical"),
+        (0, 0, "warning"),
+    ],
+)
+def test_severity_against_the_baseline_follows_the_paired_test(fixed: int, broken: int, severity: str) -> None:
+    pairs = PairedSlice(500, fixed, broken, mcnemar_p_value(fixed, broken))
+    paired = [Comparison("now", "v3", "then", {"clean": pairs, "lsb": pairs}, 0)]
+    evaluation = bare_evaluation(
+        clean=proportion(2, 500),
+        detections={m: proportion(92, 100) for m in METHODS},
+        negatives={"x": proportion(1, 100)},
+    )
+    checks = check(evaluation, BASELINE, paired)
+    assert one(checks, "fpr_baseline").severity == severity
+    assert one(checks, "fpr_stability").severity == severity
+    assert one(checks, "detection_baseline", "lsb").severity == severity
+    # Of other images, against a fixed limit, or passed: nothing that this comparison could say.
+    assert one(checks, "detection_baseline", "exif").severity == "warning"
+    assert one(checks, "detection_floor", "lsb").severity == "warning"
+    assert one(checks, "negatives", "x").severity == "warning"
+    assert one(check(of_clean(0, 500), BASELINE, paired), "fpr_baseline").severity is None
 
 
 def test_severity_of_a_detection_follows_its_upper_bound() -> None:

@@ -20,9 +20,11 @@ import yaml
 from exporter.detector.contract import FORMATS, METHODS, ImageFormat
 from exporter.evaluation import regression as gate
 from exporter.evaluation.baseline import Baseline
+from exporter.evaluation.comparison import Comparison as PairedComparison
+from exporter.evaluation.comparison import PairedSlice
 from exporter.evaluation.evaluation import Evaluation, LatencyQuantile, Proportion, Role
 from exporter.evaluation.regression import Check, CheckName, Comparison
-from exporter.evaluation.statistics import images_needed_to_confirm, proportion
+from exporter.evaluation.statistics import images_needed_to_confirm, mcnemar_p_value, proportion
 from exporter.publish.collector import StarlightCollector
 from exporter.publish.snapshot import DatasetState, ModelState, RunState, Snapshot
 from support.publishing import empty_snapshot, evaluation
@@ -39,11 +41,20 @@ Slice = tuple[int, int, float | None]
 """Count, total, and the baseline's ratio."""
 
 
+AGAINST, PREVIOUS = "baseline-0", "previous"
+"""A model of role baseline, and what is none: only verdicts of the first decide."""
+
+
 class Case(NamedTuple):
-    """One model: what was measured and what its baseline promises."""
+    """One model: what was measured, what its baseline promises, and how its verdicts differ from other models'."""
 
     measured: Evaluation
     baseline: Baseline
+    comparisons: tuple[PairedComparison, ...] = ()
+
+    def checks(self) -> tuple[Check, ...]:
+        """What the gate makes of it."""
+        return gate.check(self.measured, self.baseline, [one for one in self.comparisons if one.against == AGAINST])
 
 
 def _decimal(value: float) -> Fraction:
@@ -177,6 +188,40 @@ def _cases(role: Role) -> list[Case]:
     return cases
 
 
+def _pairs() -> list[PairedSlice]:
+    """Flips on both sides of the level of the paired test, in both directions; too few to reject; and none."""
+    found = {(0, 0), (0, 1)}
+    for flipped in (7, 8, 20, 101):
+        p_values = {count: mcnemar_p_value(count, flipped - count) or 1.0 for count in range(flipped // 2 + 1)}
+        reject = sum(p_value < gate.PAIRED_TEST_LEVEL for p_value in p_values.values())
+        found |= {(count, flipped - count) for count in (reject - 1, reject) if count >= 0}
+    return [
+        PairedSlice(200, fixed, broken, mcnemar_p_value(fixed, broken))
+        for one in sorted(found)
+        for fixed, broken in (one, one[::-1])
+    ]
+
+
+def _paired_cases() -> list[Case]:
+    """Each outcome of the paired test with ratios that pass, fail by their value alone, and fail beyond chance."""
+    cases: list[Case] = []
+    for pairs in _pairs():
+        for wrong, missed in ((0, 0), (2, 6), (50, 50)):
+            measured = replace(
+                evaluation(model=f"production-paired-{len(cases)}"),
+                clean=proportion(wrong, 500),
+                detections={method: proportion(100 - missed, 100) for method in METHODS},
+            )
+            broken = PairedSlice(200, 0, 100, mcnemar_p_value(0, 100))
+            comparisons = tuple(
+                PairedComparison(measured.id, against, "", dict.fromkeys(("clean", *METHODS), one), 0)
+                for against, one in ((AGAINST, pairs), (PREVIOUS, broken))
+            )
+            promised = Baseline(false_positive_ratio=0.001, detection_ratios=dict.fromkeys(METHODS, 0.99))
+            cases.append(Case(measured, promised, comparisons))
+    return cases
+
+
 def _snapshot(cases: Sequence[Case]) -> Snapshot:
     models = {
         case.measured.model: ModelState(
@@ -188,7 +233,10 @@ def _snapshot(cases: Sequence[Case]) -> Snapshot:
         )
         for case in cases
     }
-    runs = {(case.measured.model, case.measured.dataset): RunState(evaluation=case.measured) for case in cases}
+    runs = {
+        (case.measured.model, case.measured.dataset): RunState(evaluation=case.measured, comparisons=case.comparisons)
+        for case in cases
+    }
     datasets = {name: DatasetState(name) for _, name in runs}
     return replace(empty_snapshot(), models=models, datasets=datasets, runs=runs)
 
@@ -238,7 +286,7 @@ def _labels(check: Check, measured: Evaluation, severity: str) -> dict[str, str]
 @pytest.fixture(scope="module")
 def decided() -> list[tuple[Case, Check]]:
     """Every case of a production model with every check that the gate makes of it."""
-    return [(case, one) for case in _cases("production") for one in gate.check(case.measured, case.baseline)]
+    return [(case, one) for case in (*_cases("production"), *_paired_cases()) for one in case.checks()]
 
 
 def test_the_cases_reach_both_sides_and_every_severity_of_every_check(decided: list[tuple[Case, Check]]) -> None:
@@ -252,6 +300,18 @@ def test_the_cases_reach_both_sides_and_every_severity_of_every_check(decided: l
         if check.value is not None and check.value == check.limit:
             on_the_limit[check.name] = ">=" if check.passed is False else ">"
     assert set(on_the_limit) >= set(ALERT_OF)
+
+
+def test_the_cases_reach_both_sides_of_the_paired_test(decided: list[tuple[Case, Check]]) -> None:
+    """Failed checks that only the paired test makes critical, and the same ones that it does not, at its nearest."""
+    for name in ("fpr_baseline", "fpr_stability", "detection_baseline"):
+        seen: dict[str | None, list[float]] = {"warning": [], "critical": []}
+        for case, one in decided:
+            if one.name == name and case.comparisons and one.passed is False and one.significant is False:
+                pairs = case.comparisons[0].slices[one.slice or "clean"]
+                if pairs.broken > pairs.fixed and pairs.p_value is not None:
+                    seen[one.severity].append(pairs.p_value)
+        assert 0.005 < max(seen["critical"]) < gate.PAIRED_TEST_LEVEL < min(seen["warning"]) < 0.02
 
 
 def test_gate_and_alerts_decide_alike(decided: list[tuple[Case, Check]], tmp_path: Path) -> None:
@@ -268,6 +328,7 @@ def test_gate_and_alerts_decide_alike(decided: list[tuple[Case, Check]], tmp_pat
                     expected[time, ALERT_OF[check.name]].append({"exp_labels": labels})
     # Models of other roles with the same numbers must not fire anything.
     others = [*_cases("research"), *_cases("baseline")[::20]]
+    assert AGAINST in {case.measured.model for case in others}
     cases = [*{case.measured.model: case for case, _ in decided}.values(), *others]
     test = {
         "rule_files": ["rules.yml"],

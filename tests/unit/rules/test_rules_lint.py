@@ -24,7 +24,7 @@ from support.rules import (
 from support.rules import functions as functions_of
 
 ROUNDING = 1e-12
-PAIRED_TEST_LEVEL = 0.01
+PAIRED_TEST_LEVEL = regression.PAIRED_TEST_LEVEL
 
 QUALITY_FILES = {"false_positives.yml", "slices.yml", "detection.yml", "latency.yml"}
 
