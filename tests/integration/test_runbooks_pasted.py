@@ -1,0 +1,130 @@
+"""What a runbook asks to be pasted, pasted: every line of every shell block, in bash, against a real stack.
+
+The addresses are those of the test's own servers; the folder has everything that the repository has, a small dataset in
+the place of the reference one, and logs.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import promql_parser
+import pytest
+
+from exporter.dataset.synthesis import synthesise
+from stack.configuration import Ports, write_alertmanager, write_prometheus
+from support.alertmanager import Alertmanager
+from support.hurried_stack import hurried, hurried_rules
+from support.publishing import full_snapshot
+from support.rules import ROOT, RUNBOOKS, nodes
+from support.servers import Prometheus, free_port
+from support.web import Site, quiet_application
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+PAGES = sorted(RUNBOOKS.glob("*.md"))
+LINKED = ("alerting", "exporter", "prometheus", "scripts", "stack", "tests", "starlight.yml", "pyproject.toml")
+
+SERVES, MAKES_MANY = "--web.enable-lifecycle", "--clean 10000"
+"""In lines of which the options alone are looked at: one runs until somebody ends it, one makes 11,000 images."""
+
+COMPARING = {"==", "!=", ">", "<", ">=", "<=", "and", "unless"}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where lines are pasted, and the addresses of the servers there."""
+
+    folder: Path
+    ports: Ports
+
+    def paste(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run one line as it stands, but for the ports."""
+        for name, port in self.ports.named().items():
+            line = line.replace(f"127.0.0.1:{getattr(Ports(), name)}", f"127.0.0.1:{port}")
+        return subprocess.run(
+            ["bash", "-c", line], cwd=self.folder, capture_output=True, text=True, check=False, timeout=240
+        )
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("runbooks")
+    for name in LINKED:
+        (folder / name).symlink_to(ROOT / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+    shutil.copytree(ROOT / "models", folder / "models")
+    synthesise(folder / "datasets" / "reference", seed=7, clean=30, stego=20, negatives=10, workers=1)
+    (folder / "data" / "logs").mkdir(parents=True)
+    (folder / "data" / "logs" / "exporter.log").write_text("model loaded\n")
+    (folder / "results").mkdir()
+
+    application_folder = tmp_path_factory.mktemp("exporter")
+    servers = tmp_path_factory.mktemp("servers")
+    with Site(quiet_application(application_folder, full_snapshot()), lifecycle=True) as site:
+        ports = Ports(exporter=site.port, prometheus=free_port(), alertmanager=free_port(), notifications=free_port())
+        config = write_prometheus(ROOT, servers / "run", ports)
+        rules = hurried_rules(servers / "rules")
+        text = hurried(config.read_text(), r"_interval: |_timeout: ").replace(f"{ROOT}/prometheus/rules/", f"{rules}/")
+        config.write_text(re.sub(r"scrape_timeout: .+", "scrape_timeout: 1s", text))
+        alertmanager = write_alertmanager(ROOT, servers / "run", ports)
+        with (
+            Alertmanager(alertmanager, servers / "am", log=servers / "am.log", port=ports.alertmanager),
+            Prometheus(config, servers / "tsdb", log=servers / "prometheus.log", port=ports.prometheus) as prometheus,
+        ):
+            prometheus.wait_for_value("dataset_class:starlight_dataset_images:sum{class='clean'}")
+            prometheus.wait_for_value("count(alertmanager_config_last_reload_successful)")
+            prometheus.wait_for_value("delta(dataset_class:starlight_dataset_images:sum{class='clean'}[1h])")
+            prometheus.wait_for_value("count(model_stage:starlight_inference_duration_seconds:p95_1d)")
+            prometheus.wait_for_value("count(prometheus_config_last_reload_successful)")
+            yield Place(folder, ports)
+
+
+def _lines(page: Path) -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines()]
+
+
+ALL = tuple(dict.fromkeys(line for page in PAGES for line in _lines(page)))
+QUERIES = tuple(line for line in ALL if line.startswith("promtool query"))
+COMMANDS = tuple(line for line in ALL if line not in QUERIES)
+
+
+def _filters(query: str) -> bool:
+    """Whether the query comes up empty where all is well."""
+    return any(isinstance(node, promql_parser.BinaryExpr) and str(node.op) in COMPARING for node in nodes(query))
+
+
+@pytest.mark.parametrize("line", QUERIES)
+def test_a_query_gives_something(place: Place, line: str) -> None:
+    done = place.paste(line)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+    query = re.findall(r"'(.*)'$", line)[0]
+    assert done.stdout.strip() or _filters(query), "an empty answer to a question that always has one"
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_does_what_it_says(place: Place, line: str) -> None:
+    if SERVES in line or MAKES_MANY in line:
+        words = line.split()
+        told = place.paste(" ".join([*words[: 2 if words[0].endswith("python") else 1], "--help"])).stdout
+        for option in re.findall(r"--[\w.-]+", line):
+            assert option in told
+        return
+    done = place.paste(line)
+    # A measurement may find this model worse, or too few images of a kind; a search at the end may find nothing.
+    allowed = {0}
+    if re.search(r"scripts/(monitor_performance|regression_tests)", line):
+        allowed = {0, 1, 2}
+    elif line.rsplit("|", maxsplit=1)[-1].strip().startswith("grep"):
+        allowed = {0, 1}
+    assert done.returncode in allowed, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "usage:" not in done.stderr
