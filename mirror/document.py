@@ -163,7 +163,7 @@ def _filters(figure: Figure, kind: str) -> dict[str, str]:
     if kind == "stego":
         return {"class": "stego", "method": figure.name}
     if first == "negative":
-        return {"class": "negative"}
+        return {"class": "negative", "category": rest}
     return {"class": "clean"} if rest == "images" else {"class": "clean", "format": rest}
 
 

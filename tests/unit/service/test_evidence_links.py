@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,22 @@ def test_it_leads_to_a_page_with_its_filters(client: httpx.Client, link: str) ->
     assert parse_qs(answer.url.query.decode()) == wanted
     if asked.fragment:
         assert f'id="{asked.fragment}"' in answer.text
+
+
+@pytest.mark.parametrize("links", [rule_links, dashboard_links, markdown_links])
+def test_each_place_filters_by_what_its_figure_is_about(links: Callable[[], Iterator[tuple[str, str]]]) -> None:
+    """One kind of filter per kind of figure, and none of them wider than the figure."""
+    filters = {
+        frozenset(parse_qs(urlsplit(address).query)) - {"model", "dataset"}
+        for _, address in links()
+        if urlsplit(address).path.endswith("/misclassified")
+    }
+    assert filters == {
+        frozenset({"class"}),
+        frozenset({"class", "format"}),
+        frozenset({"class", "method"}),
+        frozenset({"class", "category"}),
+    }
 
 
 @pytest.mark.parametrize(
