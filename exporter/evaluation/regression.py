@@ -194,19 +194,29 @@ def _ratio(name: CheckName, of: str, value: Proportion | None, limit: _Limit) ->
         return Check(name, of, None, limit.shown, None, None, "no image of this slice was measured")
     told = f"{value.count} of {value.total}"
     bound = limit.bound(value.lower, value.upper)
-    return _decide(Check(name, of, value.ratio, limit.shown, None, None, told), limit, _fraction(value), bound)
+    return _decide(Check(name, of, value.ratio, limit.shown, None, None, told), limit, _fraction(value), bound, _plain)
 
 
 def _latency(name: CheckName, value: LatencyQuantile | None, limit: _Limit) -> Check:
     of = f"p{LATENCY_QUANTILE * 100:.0f}"
     if value is None:
         return Check(name, of, None, limit.shown, None, None, "too few timings for this quantile")
-    told = f"{value.seconds * 1e3:.3f} ms"
+    pending = Check(name, of, value.seconds, limit.shown, None, None, _milliseconds(value.seconds))
     bound = limit.bound(value.lower, value.upper)
-    return _decide(Check(name, of, value.seconds, limit.shown, None, None, told), limit, _decimal(value.seconds), bound)
+    return _decide(pending, limit, _decimal(value.seconds), bound, _milliseconds)
 
 
-def _decide(pending: Check, limit: _Limit, value: Fraction, bound: float | None) -> Check:
+def _plain(number: float) -> str:
+    return f"{number:.10g}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.3f} ms"
+
+
+def _decide(
+    pending: Check, limit: _Limit, value: Fraction, bound: float | None, written: Callable[[float], str]
+) -> Check:
     if limit.value is None:
         return replace(pending, detail=f"{pending.detail}; {limit.absent}")
     past = _FAILS[limit.fails]
@@ -217,7 +227,7 @@ def _decide(pending: Check, limit: _Limit, value: Fraction, bound: float | None)
         passed=not failed,
         significant=significant,
         severity=("critical" if significant else "warning") if failed else None,
-        detail=f"{pending.detail}; fails when {limit.fails} {float(limit.value):.10g}",
+        detail=f"{pending.detail}; fails when {limit.fails} {written(float(limit.value))}",
     )
 
 

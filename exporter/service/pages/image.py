@@ -82,6 +82,7 @@ def image_page(
             "row": row,
             "wrong": is_wrong(row.prediction),
             "opinions": opinions,
+            "rules": _by_rule(opinions),
             "drawing": drawing,
             "not_drawn": not_drawn,
             "pictures": pictures,
@@ -126,6 +127,14 @@ def _opinion(evidence: Evidence, entry: Entry, row: Row, model: ModelState) -> O
         if found is not None and found.prediction.sha256 == row.prediction.sha256:
             return Opinion(model, other, found)
     return Opinion(model, None, None)
+
+
+def _by_rule(opinions: Iterable[Opinion]) -> dict[str, list[str]]:
+    """Decision rule → the models that use it."""
+    rules: dict[str, list[str]] = {}
+    for one in opinions:
+        rules.setdefault(one.model.decision, []).append(one.model.name)
+    return rules
 
 
 def _opinion_content(one: Opinion) -> dict[str, Any]:

@@ -133,8 +133,9 @@ def _state(run: RunState, failed: Sequence[Check]) -> tuple[str, str]:
     fails = "fails" if len(failed) == 1 else "fail"
     if run.evaluation is None:
         level, state = "quiet", "evaluating" if run.in_progress else "not measured"
-    elif any(check.severity == "critical" for check in failed):
-        level, state = "bad", f"{checks} {fails}, not by chance"
+    elif certain := sum(check.severity == "critical" for check in failed):
+        some = "" if certain == len(failed) else f"{certain} of them "
+        level, state = "bad", f"{checks} {fails}, {some}not by chance"
     elif failed:
         level, state = "warn", f"{checks} {fails}, chance not ruled out"
     else:

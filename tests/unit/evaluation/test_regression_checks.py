@@ -106,6 +106,8 @@ def test_limits_are_shown() -> None:
     found = one(checks, "fpr_baseline")
     assert (found.value, found.limit) == (0.0012, 0.0011)
     assert found.detail == "12 of 10000; fails when > 0.0011"
+    found = one(check(bare_evaluation(latency=p95(0.0041)), BASELINE), "latency_baseline", "p95")
+    assert found.detail == "4.100 ms; fails when > 3.600 ms"
 
 
 def test_without_a_baseline_its_checks_are_not_measured() -> None:
