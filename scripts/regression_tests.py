@@ -23,9 +23,17 @@ from exporter.command import add_run_arguments, measure
 from exporter.errors import DatasetError, StarlightError
 from exporter.evaluation import report
 from exporter.evaluation.baseline import read_baseline
-from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.evaluation.evaluation import Evaluation
 from exporter.evaluation.regression import check
-from exporter.evaluation.suite import SuiteTest, exit_code, junit_xml, report_json, report_name, run_suite
+from exporter.evaluation.suite import (
+    SuiteTest,
+    exit_code,
+    junit_xml,
+    missing_images,
+    report_json,
+    report_name,
+    run_suite,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = ROOT / "tests" / "regression_baselines.json"
@@ -53,13 +61,14 @@ def with_negatives(options: argparse.Namespace, evaluation: Evaluation) -> Evalu
     with tempfile.TemporaryDirectory(prefix="starlight-negatives-") as root:
         (Path(root) / "negatives").symlink_to(options.negatives.resolve(), target_is_directory=True)
         settings = argparse.Namespace(**{**vars(options), "dataset": Path(root), "latency_sample": 0})
-        found: dict[str, Proportion] = measure(settings).evaluation.negatives
-    if not found:
+        more = measure(settings).evaluation
+    if not more.negatives:
         raise DatasetError(f"{options.negatives}: expected images in folders named after their category")
-    return replace(evaluation, negatives=found)
+    missing = {reason: count + more.not_measured[reason] for reason, count in evaluation.not_measured.items()}
+    return replace(evaluation, negatives=more.negatives, images=evaluation.images + more.images, not_measured=missing)
 
 
-def tests_table(tests: tuple[SuiteTest, ...]) -> Table:
+def tests_table(evaluation: Evaluation, tests: tuple[SuiteTest, ...]) -> Table:
     """The suite for a terminal."""
     table = Table("test", "slice", "outcome", "detail")
     for test in tests:
@@ -68,6 +77,9 @@ def tests_table(tests: tuple[SuiteTest, ...]) -> Table:
         table.add_row(f"[bold]{test.name}[/bold]", "", f"[{style}]{test.outcome}[/{style}]", "")
         for one in test.checks:
             table.add_row("", escape(one.slice), report.outcome(one), escape(one.detail))
+    if missing := missing_images(evaluation):
+        table.add_section()
+        table.add_row("[bold]images[/bold]", "", f"[{STYLES['not measured']}]not measured[/]", missing)
     return table
 
 
@@ -90,9 +102,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("regression_tests: interrupted", file=sys.stderr)
         return 130
-    Console().print(tests_table(tests))
+    Console().print(tests_table(evaluation, tests))
     print(f"report: {written}")
-    return exit_code(tests)
+    return exit_code(evaluation, tests)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The regression suite: the gate before a deployment. Five tests over the checks of `regression.py`.
 
-A test that could not be measured is no pass: an empty slice, no baseline to hold, too few timings.
+What could not be measured is no pass: an empty slice, no baseline to hold, too few timings, an image without a verdict.
 """
 
 from __future__ import annotations
@@ -45,12 +45,19 @@ def run_suite(checks: Sequence[Check]) -> tuple[SuiteTest, ...]:
     return tuple(_test(name, tuple(c for c in checks if c.name == check)) for name, check in SUITE.items())
 
 
-def exit_code(tests: Sequence[SuiteTest]) -> int:
-    """0: all passed; 1: a regression; 2: no regression seen, but something could not be measured."""
+def exit_code(evaluation: Evaluation, tests: Sequence[SuiteTest]) -> int:
+    """0: all passed; 1: a regression; 2: no regression seen, but a slice or an image could not be measured."""
     outcomes = {test.outcome for test in tests}
     if "failed" in outcomes:
         return 1
-    return 2 if "not measured" in outcomes else 0
+    return 2 if "not measured" in outcomes or missing_images(evaluation) else 0
+
+
+def missing_images(evaluation: Evaluation) -> str:
+    """Images in no ratio, so that no test can tell what the model says of them; empty if there are none."""
+    missing = {reason: count for reason, count in evaluation.not_measured.items() if count}
+    told = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in missing.items())
+    return f"{sum(missing.values())} of {evaluation.images} images were not measured: {told}" if missing else ""
 
 
 def report_json(evaluation: Evaluation, tests: Sequence[SuiteTest], baseline: str) -> str:
@@ -60,7 +67,7 @@ def report_json(evaluation: Evaluation, tests: Sequence[SuiteTest], baseline: st
         "model": evaluation.model,
         "dataset": evaluation.dataset,
         "baseline": baseline,
-        "exit_code": exit_code(tests),
+        "exit_code": exit_code(evaluation, tests),
         "provenance": asdict(evaluation.provenance),
         "not_measured": evaluation.not_measured,
         "tests": [asdict(test) for test in tests],
@@ -96,6 +103,10 @@ def junit_xml(evaluation: Evaluation, tests: Sequence[SuiteTest]) -> str:
                 ET.SubElement(case, "failure", type=check.severity or "warning", message=check.detail)
         suite.set("failures", str(failures))
         suite.set("errors", str(errors))
+    if missing := missing_images(evaluation):
+        suite = ET.SubElement(root, "testsuite", name="images", tests="1", failures="0", errors="1")
+        case = ET.SubElement(suite, "testcase", classname=f"{evaluation.model}.{evaluation.dataset}.images", name="all")
+        ET.SubElement(case, "error", type="not measured", message=missing)
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.errors import NotMeasuredReason
 from exporter.evaluation.baseline import baseline_json
 from exporter.evaluation.regression import CHECK_NAMES, Check
 from exporter.evaluation.suite import SUITE, exit_code, junit_xml, run_suite
@@ -21,6 +23,9 @@ from support.publishing import evaluation as some_evaluation
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "regression_tests.py"
 
+WHOLE = replace(some_evaluation(), not_measured=dict.fromkeys(some_evaluation().not_measured, 0))
+"""Every image measured."""
+
 PASSED = tuple(Check(name, "x", 0.0, 1.0, True, False, "fine") for name in CHECK_NAMES)
 
 
@@ -29,32 +34,43 @@ def with_outcome(name: str, passed: bool | None) -> tuple[Check, ...]:
 
 
 def test_all_passed_is_zero() -> None:
-    assert exit_code(run_suite(PASSED)) == 0
+    assert exit_code(WHOLE, run_suite(PASSED)) == 0
 
 
 @pytest.mark.parametrize("check", SUITE.values())
 def test_each_test_of_the_suite_can_say_no(check: str) -> None:
-    assert exit_code(run_suite(with_outcome(check, passed=False))) == 1
+    assert exit_code(WHOLE, run_suite(with_outcome(check, passed=False))) == 1
 
 
 @pytest.mark.parametrize("check", SUITE.values())
 def test_what_was_not_measured_is_no_pass(check: str) -> None:
-    assert exit_code(run_suite(with_outcome(check, passed=None))) == 2
+    assert exit_code(WHOLE, run_suite(with_outcome(check, passed=None))) == 2
 
 
 @pytest.mark.parametrize("check", SUITE.values())
 def test_a_test_without_any_slice_is_no_pass(check: str) -> None:
-    assert exit_code(run_suite([one for one in PASSED if one.name != check])) == 2
+    assert exit_code(WHOLE, run_suite([one for one in PASSED if one.name != check])) == 2
 
 
 @pytest.mark.parametrize("check", sorted(set(CHECK_NAMES) - set(SUITE.values())))
 def test_checks_outside_the_suite_do_not_decide(check: str) -> None:
-    assert exit_code(run_suite(with_outcome(check, passed=False))) == 0
+    assert exit_code(WHOLE, run_suite(with_outcome(check, passed=False))) == 0
 
 
 def test_a_regression_outweighs_what_was_not_measured() -> None:
     checks = tuple(replace(c, passed={"negatives": None, "latency_limit": False}.get(c.name, True)) for c in PASSED)
-    assert exit_code(run_suite(checks)) == 1
+    assert exit_code(WHOLE, run_suite(checks)) == 1
+
+
+@pytest.mark.parametrize("reason", sorted(WHOLE.not_measured))
+def test_an_image_without_a_verdict_is_no_pass(reason: NotMeasuredReason) -> None:
+    evaluation = replace(WHOLE, not_measured={**WHOLE.not_measured, reason: 1})
+    tests = run_suite(PASSED)
+    assert exit_code(evaluation, tests) == 2
+    (error,) = ET.fromstring(junit_xml(evaluation, tests)).findall("./testsuite[@name='images']/testcase/error")
+    assert error.get("message") == f"1 of {WHOLE.images} images were not measured: 1 {reason.replace('_', ' ')}"
+    assert ET.fromstring(junit_xml(WHOLE, tests)).find(".//error") is None
+    assert exit_code(evaluation, run_suite(with_outcome("negatives", passed=False))) == 1
 
 
 def test_junit_tells_failures_from_errors() -> None:
@@ -107,6 +123,17 @@ def test_negatives_of_another_folder_take_the_place_of_the_datasets(tmp_path: Pa
     tests = {test["name"]: test for test in json.loads(report.read_text())["tests"]}
     slices = {check["slice"]: check["value"] for check in tests["negatives_resistance"]["checks"]}
     assert slices == {"rgb_no_alpha": 1.0, "patterns": 1.0}
+
+
+def test_a_damaged_image_of_another_folder_of_negatives_counts_too(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    images = write_dataset(tmp_path / "images", negatives=0)
+    own = write_dataset(tmp_path / "own", clean=0, stego=0, negatives=6) / "negatives"
+    next(file for file in sorted(own.rglob("*.png"))).write_bytes(b"no image")
+    done = gate(*arguments(tmp_path, model, images, "--negatives", own))
+    (report,) = (tmp_path / "reports").glob("*.json")
+    assert json.loads(report.read_text())["not_measured"]["unreadable"] == 1
+    assert "images were not measured: 1 unreadable" in " ".join(re.sub(r"[│┃]", " ", done.stdout).split())
 
 
 @pytest.mark.parametrize("missing", ["--model", "--dataset", "--baseline", "--negatives"])
