@@ -1,0 +1,85 @@
+"""What a reader finds on the pages: trend and age of a cell, the curve of operating points, one image's streams."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import psutil
+import pytest
+
+from support.images import picture
+from support.publishing import evaluation, full_snapshot, model_state, prediction, run_state
+from support.web import Site, quiet_application
+
+TAIL = b"read me: four or more letters"
+BEFORE, NOW = "run-before", "run-now"
+AGE_SECONDS = 3 * 3600 + 60
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A palette image with a tail, missed by a model that replaced another one three hours ago."""
+    folder = tmp_path_factory.mktemp("shown")
+    data = picture(5, "gif", size=(40, 40)) + TAIL
+    file = folder / "images" / "stego" / "palette" / "one.gif"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(data)
+    at = time.time() - AGE_SECONDS
+    now = evaluation(evaluation_id=NOW, finished_at=at)
+    before = evaluation(evaluation_id=BEFORE, finished_at=at - 900, model_sha256="a" * 64)
+    other = evaluation(evaluation_id="other", model="v3", finished_at=at - 500)
+    snapshot = full_snapshot().with_model(model_state()).with_run("production", "reference", run_state(now))
+    application = quiet_application(folder, snapshot)
+    for result, verdict in ((before, True), (other, True), (now, False)):
+        shown = prediction("stego/palette/one.gif", verdict=verdict, stego=True)
+        named = replace(shown, method="palette", image_format="gif", sha256=hashlib.sha256(data).hexdigest())
+        application.evidence.store(result, [named, prediction("clean/a.png")])
+    with Site(application) as served, httpx.Client(base_url=served.url, timeout=60.0) as client:
+        yield client
+
+
+def html(site: httpx.Client, address: str) -> str:
+    return site.get(address, headers={"Accept": "text/html"}).raise_for_status().text
+
+
+def test_a_cell_of_the_matrix_has_its_trend_and_its_age(site: httpx.Client) -> None:
+    text = html(site, "/")
+    assert 'aria-label="false positives of the last 2 evaluations"' in text
+    assert f'<a href="/evaluations/{NOW}/comparison">no change beyond chance</a>' in text
+    assert f'<a href="/evaluations/{NOW}">evaluated</a> 3 h ago' in text
+    (cell,) = (one for one in site.get("/status.json").json()["cells"] if one["evaluation"] == NOW)
+    assert cell["compared_with"] == BEFORE
+
+
+def test_an_evaluation_has_the_curve_of_its_operating_points(site: httpx.Client) -> None:
+    points = evaluation().operating_points
+    assert len(points) > 1
+    text = html(site, f"/evaluations/{NOW}")
+    assert 'aria-label="Operating points: detections against false positives' in text
+    assert text.count("<title>probability &gt; ") == len(points)
+
+
+def test_an_image_shows_its_palette_its_meta_bytes_and_every_models_verdict(site: httpx.Client) -> None:
+    address = f"/evaluations/{NOW}/images/0"
+    text = html(site, address)
+    assert "palette: its colours, in order (" in text
+    assert "palette_lsb: grey value&#39;s LSB" in text
+    assert TAIL.decode() in text
+    content = site.get(f"{address}.json").json()
+    assert TAIL.decode() in " ".join(content["streams"]["meta_text"])
+    assert content["streams"]["meta_hex"] == TAIL.hex()
+    for link in content["streams"]["pictures"].values():
+        assert site.get(link).content.startswith(b"\x89PNG")
+    verdicts = {one["model"]: (one["verdict"], one["wrong"]) for one in content["verdicts"]}
+    assert verdicts == {"production": (False, True), "v3": (True, False)}
+
+
+def test_pictures_are_made_in_another_process(site: httpx.Client) -> None:
+    assert site.get(f"/evaluations/{NOW}/images/0/thumbnail.png").content.startswith(b"\x89PNG")
+    workers = [child for child in psutil.Process(os.getpid()).children() if "spawn_main" in " ".join(child.cmdline())]
+    assert workers
