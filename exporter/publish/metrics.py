@@ -712,6 +712,9 @@ SOURCE_GAP_P_VALUE = _family(
 
 # --- Training -------------------------------------------------------------------------------------------------------
 
+CURVE_EPOCHS = 40
+"""Points of a training curve that are exposed: an epoch is a label, and labels have to stay few."""
+
 _NO_LOG = "the model has no training log, or was not evaluated yet"
 _SHORT_LOG = f"{_NO_LOG}, or the log is too short to tell"
 
@@ -734,6 +737,21 @@ TRAINING_ACCURACY = _measured(
     "training_accuracy",
     "model split",
     "Accuracy in the last epoch of the training log.",
+    group="Training",
+    unit="ratio",
+    absent=f"{_NO_LOG}, or the log does not hold it",
+)
+TRAINING_EPOCH_LOSS = _measured(
+    "training_epoch_loss",
+    "model split epoch",
+    f"Loss by epoch of the training log, at most {CURVE_EPOCHS} epochs of it: evenly spread, the last among them.",
+    group="Training",
+    absent=f"{_NO_LOG}, or the log does not hold it",
+)
+TRAINING_EPOCH_ACCURACY = _measured(
+    "training_epoch_accuracy",
+    "model split epoch",
+    f"Accuracy by epoch of the training log, at most {CURVE_EPOCHS} epochs of it: evenly spread, the last among them.",
     group="Training",
     unit="ratio",
     absent=f"{_NO_LOG}, or the log does not hold it",
@@ -923,8 +941,9 @@ LABELS: Mapping[str, str] = {
     "dataset_fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
     "decision": "the decision rule in words",
     "direction": ", ".join(DIRECTIONS),
+    "epoch": f"number of an epoch of the training log; at most {CURVE_EPOCHS} for each model",
     "fact": ", ".join(FACTS),
-    "file": "path of the model file, as configured",
+    "file": "path of the model file: below the configuration's folder relative to it, else absolute",
     "fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
     "format": f"{', '.join(FORMATS)}, other, unknown (the decoder's, not the file name's)",
     "method": f"{', '.join(METHODS)}",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from exporter.dataset.dataset import SliceCount
 from exporter.evaluation.baseline import Baseline
 from exporter.evaluation.comparison import Comparison
-from exporter.evaluation.evaluation import Evaluation, Execution, Proportion
+from exporter.evaluation.evaluation import Evaluation, Execution, Proportion, TrainingEpoch
 from exporter.evaluation.mismatch import Gap
 from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish import metrics
@@ -161,7 +161,7 @@ def gap_rows(gaps: Iterable[Gap]) -> Iterator[Row]:
 
 
 def training_rows(evaluation: Evaluation) -> Iterator[Row]:
-    """The last epoch of the training log beside the model, and what its curves say."""
+    """The last epoch of the training log beside the model, what its curves say, and the curves."""
     training = evaluation.training
     model = (evaluation.model,)
     if training is None:
@@ -177,6 +177,23 @@ def training_rows(evaluation: Evaluation) -> Iterator[Row]:
     yield from optional(metrics.TRAINING_CONVERGENCE_RATE, model, training.convergence_rate)
     yield from optional(metrics.TRAINING_STABILITY, model, training.stability_ratio)
     yield from optional(metrics.TRAINING_GENERALIZATION_GAP, model, training.generalization_gap)
+    yield from _curve_rows(evaluation.model, curve_epochs(training.epochs))
+
+
+def curve_epochs(epochs: Sequence[TrainingEpoch], most: int = metrics.CURVE_EPOCHS) -> Sequence[TrainingEpoch]:
+    """At most so many epochs of a log: all of a short one, else evenly spread, the first and the last among them."""
+    if len(epochs) <= most:
+        return epochs
+    return [epochs[place * (len(epochs) - 1) // (most - 1)] for place in range(most)]
+
+
+def _curve_rows(model: str, epochs: Iterable[TrainingEpoch]) -> Iterator[Row]:
+    for one in epochs:
+        epoch = str(one.epoch)
+        yield from optional(metrics.TRAINING_EPOCH_LOSS, (model, "train", epoch), one.train_loss)
+        yield from optional(metrics.TRAINING_EPOCH_LOSS, (model, "validation", epoch), one.validation_loss)
+        yield from optional(metrics.TRAINING_EPOCH_ACCURACY, (model, "train", epoch), one.train_accuracy)
+        yield from optional(metrics.TRAINING_EPOCH_ACCURACY, (model, "validation", epoch), one.validation_accuracy)
 
 
 def baseline_rows(model: str, baseline: Baseline) -> Iterator[Row]:

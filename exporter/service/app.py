@@ -199,7 +199,7 @@ class Application:
         fresh = ModelState(
             name=entry.name,
             role=entry.role,
-            file=str(entry.file),
+            file=self._shown(entry.file),
             decision=entry.decision.rule().describe(),
             baseline=self._baseline,
         )
@@ -207,6 +207,11 @@ class Application:
         if before is None or (before.file, before.decision) != (fresh.file, fresh.decision):
             return fresh
         return replace(before, role=entry.role, baseline=self._baseline)
+
+    def _shown(self, file: Path) -> str:
+        # Labels go to dashboards: they need not tell where on this machine the configuration lies.
+        folder = self._config_file.parent.absolute()
+        return str(file.relative_to(folder)) if file.is_relative_to(folder) else str(file)
 
     def _read_baseline(self) -> Baseline | None:
         if self._config.baseline is None:

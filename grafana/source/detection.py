@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import bargauge, table, timeseries
+from grafana_foundation_sdk.builders import bargauge, table, timeseries, xychart
 
 from exporter.evaluation import regression
 from exporter.publish import metrics
 from grafana.source import evidence
 from grafana.source.board import Board
+from grafana.source.curves import value_against_value
 from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, FORMAT_LIMIT, NEGATIVES, P_VALUE, UNCOLOURED
 from grafana.source.panels import Look, Query, bars, line_chart
 from grafana.source.queries import against, by, select
@@ -16,6 +17,9 @@ from grafana.source.style import BAD, FORMAT_COLOURS, reference_line
 from grafana.source.tables import Column, matrix, rows
 
 _FOUND = f"{by('dataset', select(metrics.STEGO.count))} / {by('dataset', select(metrics.STEGO.total))}"
+
+_AT_THRESHOLD_WRONG = by("threshold", select(metrics.OPERATING_POINT_FALSE_POSITIVES), "max")
+_AT_THRESHOLD_FOUND = by("threshold", select(metrics.OPERATING_POINT_DETECTIONS), "min")
 
 
 def detection() -> Board:
@@ -35,7 +39,8 @@ def detection() -> Board:
     board.add(8, (14, _negatives()), (10, _negatives_over_time()))
     board.add(8, (24, _gaps()))
     board.row("Thresholds and probabilities")
-    board.add(10, (10, _operating_points()), (7, _calibration()), (7, _separation()))
+    board.add(12, (12, _operating_curve()), (12, _operating_points()))
+    board.add(8, (12, _calibration()), (12, _separation()))
     return board
 
 
@@ -203,6 +208,21 @@ def _gaps() -> table.Panel:
     )
 
 
+def _operating_curve() -> xychart.Panel:
+    return value_against_value(
+        Look(
+            "Operating points: found against false positives",
+            "Each point is one threshold of the table beside it, the worst over the chosen datasets. Up and to the "
+            "left is better. A curve that bends away from that corner after a new model: no threshold makes up for it.",
+            "percentunit",
+            2,
+        ),
+        Query(_AT_THRESHOLD_WRONG, "false positives"),
+        Query(_AT_THRESHOLD_FOUND, "found"),
+        points="threshold",
+    )
+
+
 def _operating_points() -> table.Panel:
     return rows(
         Look(
@@ -212,16 +232,8 @@ def _operating_points() -> table.Panel:
             "none",
         ),
         Column("threshold"),
-        Column(
-            "false positives",
-            by("threshold", select(metrics.OPERATING_POINT_FALSE_POSITIVES), "max"),
-            "percentunit",
-            2,
-            FALSE_POSITIVES,
-        ),
-        Column(
-            "found", by("threshold", select(metrics.OPERATING_POINT_DETECTIONS), "min"), "percentunit", 1, DETECTIONS
-        ),
+        Column("false positives", _AT_THRESHOLD_WRONG, "percentunit", 2, FALSE_POSITIVES),
+        Column("found", _AT_THRESHOLD_FOUND, "percentunit", 1, DETECTIONS),
         sort_by="false positives",
     )
 

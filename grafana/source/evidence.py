@@ -26,4 +26,4 @@ MISSED_BY_METHOD: Final = Link(
     "Missed images of this method", f"{_WRONG}&class=stego&method=${{__data.fields.method:percentencode}}"
 )
 RUNBOOK: Final = Link("Runbook", "${exporter}/runbooks/${__value.raw}.md")
-STATUS: Final = Link("Status page", "${exporter}/")
+TRAINING: Final = Link("The training log's curves", "${exporter}/training?model=${__data.fields.model:percentencode}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from grafana_foundation_sdk.builders import table, timeseries
+from grafana_foundation_sdk.builders import table, timeseries, trend
 
 from exporter.evaluation import regression
 from exporter.evaluation.evaluation import ROLES
@@ -12,6 +12,7 @@ from exporter.publish import metrics
 from exporter.publish.metrics import Family
 from grafana.source import evidence
 from grafana.source.board import Board
+from grafana.source.curves import by_number
 from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, GAP, LATENCY, MARKED, P_VALUE
 from grafana.source.panels import Look, Query, line_chart
 from grafana.source.queries import by, select
@@ -43,6 +44,8 @@ def models() -> Board:
     board.add(9, (24, _streams()))
     board.row("Training")
     board.add(7, (24, _training()))
+    board.add(8, *((12, panel) for panel in _losses()))
+    board.add(8, *((12, panel) for panel in _accuracies()))
     return board
 
 
@@ -73,7 +76,7 @@ def _side_by_side() -> table.Panel:
 
 
 def _files() -> table.Panel:
-    labels = "model role sha256 file decision"
+    labels = "model role sha256 decision"
     info = _of(metrics.MODEL_INFO)
 
     def beside(family: Family, factor: str = "") -> str:
@@ -89,7 +92,6 @@ def _files() -> table.Panel:
         Column("model", width=110),
         Column("role", width=100),
         Column("sha256", width=120),
-        Column("file"),
         Column("decision"),
         Column("size", beside(metrics.MODEL_SIZE), "bytes", 0, width=90),
         Column("written", beside(metrics.MODEL_MODIFIED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=130),
@@ -213,10 +215,11 @@ def _training() -> table.Panel:
         Look(
             "Training health",
             "From the training log beside each model: its last epoch, and how it got there. A gap in orange is "
-            "overfitting; low stability is a zigzag. The curve by epoch is on the exporter's page: click a model.",
+            "overfitting; low stability is a zigzag. The curves are below, with the log itself on the exporter's page: "
+            "click a model.",
             "none",
         ),
-        Column("model", link=evidence.STATUS),
+        Column("model", link=evidence.TRAINING),
         Column("epochs", by("model", _of(metrics.TRAINING_EPOCHS), "max"), "none", 0),
         Column("loss", by("model", _of(metrics.TRAINING_LOSS, split="train"), "max"), "none", 4),
         Column("validation loss", by("model", _of(metrics.TRAINING_LOSS, split="validation"), "max"), "none", 4),
@@ -231,6 +234,49 @@ def _training() -> table.Panel:
         Column("loss taken per epoch", by("model", _of(metrics.TRAINING_CONVERGENCE_RATE), "max"), "percentunit", 1),
         Column("stability", by("model", _of(metrics.TRAINING_STABILITY), "max"), "none", 2),
         Column("diverged", by("model", _of(metrics.TRAINING_DIVERGED), "max"), "none", meanings=_DIVERGED),
+    )
+
+
+def _losses() -> tuple[trend.Panel, trend.Panel]:
+    def curve(split: str, title: str, description: str) -> trend.Panel:
+        query = by("model epoch", _of(metrics.TRAINING_EPOCH_LOSS, split=split), "max")
+        return by_number(Look(title, description, "none"), query, series="model", number="epoch", logarithmic=True)
+
+    return (
+        curve(
+            "train",
+            "Training loss by epoch",
+            "From the training log beside each model. Still falling steeply at its end: more epochs would help. "
+            "A jump upwards: the learning rate is too high.",
+        ),
+        curve(
+            "validation",
+            "Validation loss by epoch",
+            "On images that were not trained on. Where it rises while the training loss still falls, the model "
+            "learns its training images by heart: stop there.",
+        ),
+    )
+
+
+def _accuracies() -> tuple[trend.Panel, trend.Panel]:
+    def curve(split: str, title: str, description: str) -> trend.Panel:
+        query = by("model epoch", _of(metrics.TRAINING_EPOCH_ACCURACY, split=split), "max")
+        look = Look(title, description, "percentunit", 1)
+        return by_number(look, query, series="model", number="epoch", maximum=1)
+
+    return (
+        curve(
+            "train",
+            "Training accuracy by epoch",
+            "Share of the training images that were told right. Far from 100 % at its end: the model is too small, or "
+            "labels are wrong.",
+        ),
+        curve(
+            "validation",
+            "Validation accuracy by epoch",
+            "The same on images that were not trained on. Well below the curve beside it: overfitting; see the gap in "
+            "Training health.",
+        ),
     )
 
 

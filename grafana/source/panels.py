@@ -17,6 +17,8 @@ from grafana_foundation_sdk.builders import (
     statetimeline,
     table,
     timeseries,
+    trend,
+    xychart,
 )
 from grafana_foundation_sdk.models.common import (
     AxisPlacement,
@@ -45,11 +47,30 @@ from grafana.source.style import BLUE, Steps, fixed_colour, nothing_is, steps, w
 
 DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 
-Panel = timeseries.Panel | stat.Panel | table.Panel | bargauge.Panel | heatmap.Panel | statetimeline.Panel
+Panel = (
+    timeseries.Panel
+    | stat.Panel
+    | table.Panel
+    | bargauge.Panel
+    | heatmap.Panel
+    | statetimeline.Panel
+    | trend.Panel
+    | xychart.Panel
+)
 # Okabe and Ito's colours in Grafana since 13.2; the SDK's list of modes is older.
 COLOUR_BLIND_SAFE: Final = cast(FieldColorModeId, "palette-colorblind")
 
-P = TypeVar("P", timeseries.Panel, stat.Panel, table.Panel, bargauge.Panel, heatmap.Panel, statetimeline.Panel)
+P = TypeVar(
+    "P",
+    timeseries.Panel,
+    stat.Panel,
+    table.Panel,
+    bargauge.Panel,
+    heatmap.Panel,
+    statetimeline.Panel,
+    trend.Panel,
+    xychart.Panel,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +248,20 @@ def queried(panel: P, queries: Sequence[Query], *, instant: bool = False) -> P:
     for place, query in enumerate(queries):
         target = _target(place, query)
         panel = panel.with_target(target.instant() if instant else target.range())
+    return panel
+
+
+def queried_as_tables(panel: P, expressions: Sequence[str]) -> P:
+    """The panel with queries for the values of this moment, one row per series with a column for each label."""
+    for place, expr in enumerate(expressions):
+        panel = panel.with_target(
+            prometheus.Dataquery()
+            .ref_id(ascii_uppercase[place])
+            .expr(expr)
+            .instant()
+            .format(PromQueryFormat.TABLE)
+            .datasource(DATASOURCE)
+        )
     return panel
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any, Final
 
-from grafana_foundation_sdk.builders import common, prometheus, table
+from grafana_foundation_sdk.builders import common, table
 from grafana_foundation_sdk.models.common import TableCellHeight
 from grafana_foundation_sdk.models.dashboard import (
     DataTransformerConfig,
@@ -17,11 +17,10 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMapping,
     ValueMappingResult,
 )
-from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from exporter.evaluation.report import NOT_MEASURED
 from grafana.source.limits import NEUTRAL
-from grafana.source.panels import DATASOURCE, Link, Look, data_link, described
+from grafana.source.panels import Link, Look, data_link, described, queried_as_tables
 from grafana.source.style import Steps, nothing_is, steps, words
 
 FILLED: Final = {"type": "color-background", "mode": "basic"}
@@ -143,13 +142,4 @@ def _plain(look: Look, expressions: Sequence[str]) -> table.Panel:
         .cell_height(TableCellHeight.SM)
         .min_width(60)
     )
-    for letter, expr in zip(ascii_uppercase, expressions, strict=False):
-        panel = panel.with_target(
-            prometheus.Dataquery()
-            .ref_id(letter)
-            .expr(expr)
-            .instant()
-            .format(PromQueryFormat.TABLE)
-            .datasource(DATASOURCE)
-        )
-    return panel
+    return queried_as_tables(panel, expressions)

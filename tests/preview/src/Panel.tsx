@@ -3,17 +3,19 @@ import { useContext, useEffect, useState } from 'react';
 import { firstValueFrom } from 'rxjs';
 import {
   DataFrame,
+  Field,
+  FieldType,
   getDisplayValueAlignmentFactors,
   getFieldDisplayValues,
   LoadingState,
   transformDataFrame,
   VizOrientation,
 } from '@grafana/data';
-import { BarGauge, BigValue, PanelChrome, TimeSeries, VizRepeater } from '@grafana/ui';
+import { BarGauge, BigValue, PanelChrome, preparePlotFrame, TimeSeries, VizRepeater } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
 import { DashboardContext, TIME_ZONE } from './context';
 import { applyFields, withDefaults } from './fields';
-import { AnnotationMarks, Heatmap, StateTimeline } from './lookalikes';
+import { AnnotationMarks, Heatmap, StateTimeline, XYChart } from './lookalikes';
 import { alerts, QueryContext, runTarget } from './prometheus';
 import { report } from './report';
 import { interpolate } from './variables';
@@ -149,6 +151,26 @@ function Visualisation({ panel, frames, width, height }: VisualisationProps) {
         </TimeSeries>
       );
     }
+    case 'trend': {
+      // As Grafana's trend panel: a time series whose horizontal axis is the first number.
+      const x = frames[0].fields.find((field) => field.type === FieldType.number);
+      const first = (field: Field) => field === x;
+      return (
+        <TimeSeries
+          frames={frames}
+          structureRev={1}
+          width={width}
+          height={height}
+          timeRange={range}
+          timeZone={TIME_ZONE}
+          legend={{ calcs: [], ...options.legend }}
+          options={options}
+          preparePlotFrame={(given: DataFrame[], dimensions: any) => preparePlotFrame(given, { ...dimensions, x: first })}
+        />
+      );
+    }
+    case 'xychart':
+      return <XYChart {...plot} frame={frames[0]} />;
     case 'heatmap':
       return <Heatmap {...plot} frames={frames} options={options} />;
     case 'state-timeline':

@@ -39,23 +39,26 @@ const STANDARD: Record<string, any> = {
 // What Grafana's panel plugins take where a dashboard says nothing.
 const DEFAULTS: Record<string, any> = {
   timeseries: { color: { mode: FieldColorModeId.PaletteClassic } },
+  trend: { color: { mode: FieldColorModeId.PaletteClassic } },
+};
+const CHART = {
+  drawStyle: 'line',
+  lineInterpolation: 'linear',
+  lineWidth: 1,
+  fillOpacity: 0,
+  gradientMode: 'none',
+  spanNulls: false,
+  showPoints: 'auto',
+  pointSize: 5,
+  axisPlacement: 'auto',
+  scaleDistribution: { type: 'linear' },
+  stacking: { mode: 'none', group: 'A' },
+  thresholdsStyle: { mode: 'off' },
+  hideFrom: { tooltip: false, viz: false, legend: false },
 };
 const CUSTOM_DEFAULTS: Record<string, any> = {
-  timeseries: {
-    drawStyle: 'line',
-    lineInterpolation: 'linear',
-    lineWidth: 1,
-    fillOpacity: 0,
-    gradientMode: 'none',
-    spanNulls: false,
-    showPoints: 'auto',
-    pointSize: 5,
-    axisPlacement: 'auto',
-    scaleDistribution: { type: 'linear' },
-    stacking: { mode: 'none', group: 'A' },
-    thresholdsStyle: { mode: 'off' },
-    hideFrom: { tooltip: false, viz: false, legend: false },
-  },
+  timeseries: CHART,
+  trend: CHART,
   table: { align: 'auto', cellOptions: { type: 'auto' }, inspect: false },
 };
 

@@ -1,4 +1,4 @@
-// Heatmap, state timeline and annotations: @grafana/ui does not export Grafana's own, so these are drawn after them.
+// Heatmap, state timeline, XY chart and annotations: @grafana/ui does not export Grafana's own, so these are drawn after them.
 import { useLayoutEffect, useMemo } from 'react';
 import { DataFrame, FieldType, formattedValueToString, getValueFormat, GrafanaTheme2, TimeRange } from '@grafana/data';
 import { measureText, UPlotChart, UPlotConfigBuilder } from '@grafana/ui';
@@ -144,6 +144,52 @@ export function StateTimeline({ frames, options, ...plot }: Plot & { frames: Dat
   };
   const names = rows.map((row) => row.name).reverse();
   return <CellPlot {...plot} times={rows[0]?.times ?? [0]} rowLabels={names} draw={draw} />;
+}
+
+// The first number across, the second one up, in the order of the rows.
+export function XYChart({ width, height, range, theme, frame }: Plot & { frame: DataFrame }) {
+  const [across, up] = frame.fields.filter((field) => field.type === FieldType.number);
+  const points = across.values
+    .map((x: number, row: number) => [x, up.values[row]])
+    .filter(([x, y]: number[]) => x !== null && y !== null);
+  const config = useMemo(() => {
+    const builder: any = new UPlotConfigBuilder(TIME_ZONE as any);
+    const span = (place: number) => () => {
+      const values = points.map((point: number[]) => point[place]);
+      const [least, most] = [Math.min(...values), Math.max(...values)];
+      const room = (most - least || Math.abs(most) || 1) / 20;
+      return [least - room, most + room];
+    };
+    [
+      { scaleKey: 'x', field: across, placement: 'bottom', orientation: 0 },
+      { scaleKey: 'y', field: up, placement: 'left', orientation: 1 },
+    ].forEach(({ scaleKey, field, placement, orientation }, place) => {
+      builder.addScale({ scaleKey, isTime: false, orientation, direction: 1, range: span(place) });
+      const formatValue = (value: number) => formattedValueToString(field.display!(value));
+      builder.addAxis({ placement, scaleKey, theme, label: field.config.custom?.axisLabel, formatValue });
+    });
+    builder.addSeries({ scaleKey: 'y', theme, lineWidth: 0, show: true, pathBuilder: () => null, pointsBuilder: () => false });
+    builder.addHook('draw', (u: any) => {
+      const context = u.ctx;
+      const places = points.map(([x, y]: number[]) => [u.valToPos(x, 'x', true), u.valToPos(y, 'y', true)]);
+      context.save();
+      context.strokeStyle = context.fillStyle = up.display!(0).color;
+      context.lineWidth = 2 * devicePixelRatio;
+      context.beginPath();
+      places.forEach(([x, y]: number[]) => context.lineTo(x, y));
+      context.stroke();
+      places.forEach(([x, y]: number[]) => {
+        context.beginPath();
+        context.arc(x, y, 4 * devicePixelRatio, 0, 2 * Math.PI);
+        context.fill();
+      });
+      context.restore();
+    });
+    return builder;
+  }, [width, height]);
+  const sorted = points.map(([x]: number[]) => x).sort((a: number, b: number) => a - b);
+  const data: any = [sorted, sorted.map(() => 0)];
+  return <UPlotChart config={config} data={data} width={width} height={height} timeRange={range as any} {...({} as any)} />;
 }
 
 export function AnnotationMarks({ builder, annotations, theme }: { builder: any; annotations: Annotation[]; theme: GrafanaTheme2 }) {
