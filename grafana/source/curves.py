@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from grafana_foundation_sdk.builders import common, dashboard, trend, xychart
 from grafana_foundation_sdk.models.common import (
     LegendDisplayMode,
@@ -18,9 +20,12 @@ from grafana.source.limits import NEUTRAL
 from grafana.source.panels import COLOUR_BLIND_SAFE, Look, Query, described, queried_as_tables
 from grafana.source.style import BLUE, steps
 
+NEAR_THE_CORNER: Final = 0.01
+"""How much of the axes of two ratios is shown at least: no false positive and everything found is their corner."""
+
 
 def by_number(
-    look: Look, expr: str, *, series: str, number: str, logarithmic: bool = False, maximum: float | None = None
+    look: Look, expr: str, *, series: str, number: str, logarithmic: bool = False, soft_maximum: float | None = None
 ) -> trend.Panel:
     """One line for each value of the label `series`, over the numbers that the label `number` holds."""
     panel = (
@@ -38,8 +43,9 @@ def by_number(
     )
     if logarithmic:
         panel = panel.scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10))
-    if maximum is not None:
-        panel = panel.max(maximum)
+    if soft_maximum is not None:
+        # A hard one would hold for the horizontal axis too.
+        panel = panel.axis_soft_max(soft_maximum)
     corner = f"{number}\\{series}"
     for name, options in (
         # Columns in the order of their names: the same series has the same colour on every panel.
@@ -52,13 +58,14 @@ def by_number(
         panel = panel.with_transformation(DataTransformerConfig(id_val=name, options=options))
     axis = [
         DynamicConfigValue(id_val="unit", value="none"),
+        DynamicConfigValue(id_val="decimals", value=0),
         DynamicConfigValue(id_val="custom.axisLabel", value=number),
     ]
     return queried_as_tables(panel.override_by_name(number, axis), [expr])
 
 
 def value_against_value(look: Look, across: Query, up: Query, *, points: str) -> xychart.Panel:
-    """One point for each value of the label `points`, joined by a line; legends of the queries name the axes."""
+    """Two ratios: a point for each value of the label `points`, in a line; the queries' legends name the axes."""
     panel = (
         described(xychart.Panel(), look)
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color(BLUE))
@@ -85,9 +92,15 @@ def value_against_value(look: Look, across: Query, up: Query, *, points: str) ->
         ("sortBy", {"sort": [{"field": points}]}),
     ):
         panel = panel.with_transformation(DataTransformerConfig(id_val=name, options=options))
-    for legend in names.values():
-        axis = [DynamicConfigValue(id_val="custom.axisLabel", value=legend)]
-        panel = panel.override_by_name(legend, axis)
+    axes = (
+        (across.legend, {"min": 0, "custom.axisSoftMax": NEAR_THE_CORNER}),
+        (up.legend, {"max": 1, "custom.axisSoftMin": 1 - NEAR_THE_CORNER}),
+    )
+    for legend, ends in axes:
+        properties = {"custom.axisLabel": legend, **ends}
+        panel = panel.override_by_name(
+            legend, [DynamicConfigValue(id_val=name, value=value) for name, value in properties.items()]
+        )
     return queried_as_tables(panel, [across.expr, up.expr])
 
 

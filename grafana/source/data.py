@@ -12,7 +12,7 @@ from grafana.source.limits import ANY_IS_WARNING, BALANCE, MARKED
 from grafana.source.panels import Look, Query, bars, line_chart, single_value, state_history
 from grafana.source.queries import by, select
 from grafana.source.style import BLUE, CLASS_COLOURS, METHOD_COLOURS, REASON_COLOURS, reference_line
-from grafana.source.tables import Column, rows
+from grafana.source.tables import MODEL_WIDTH, Column, rows
 
 _FILES = select(metrics.DATASET_IMAGES, method="~.*")
 
@@ -26,9 +26,9 @@ def data() -> Board:
     )
     board.add(4, (6, _images()), (5, _balance()), (5, _duplicates()), (4, _not_measured()), (4, _changed()))
     board.row("What is in it")
-    board.add(9, (12, _counts()), (6, _methods()), (6, _formats()))
+    board.add(9, (11, _counts()), (7, _methods()), (6, _formats()))
     board.row("Is it a fair test")
-    board.add(8, (16, _shortcuts()), (8, _leaked()))
+    board.add(8, (14, _shortcuts()), (10, _leaked()))
     board.row("Changes")
     board.add(6, (12, _fingerprints()), (12, _classes_over_time()))
     board.add(8, (8, _entropy()), (8, _shares_over_time()), (8, _reasons()))
@@ -108,9 +108,9 @@ def _counts() -> table.Panel:
             "Unlabelled files are in no rate: name their method. An empty cell is a format that nobody watches.",
             "none",
         ),
-        Column("class"),
-        Column("method"),
-        Column("dataset"),
+        Column("class", width=75),
+        Column("method", width=70),
+        Column("dataset", width=90),
         *(
             Column(name, by(labels, select(metrics.DATASET_IMAGES, method="~.*", format=name)), "none", 0, nothing="–")
             for name in FORMATS
@@ -184,7 +184,7 @@ def _leaked() -> table.Panel:
             "nothing; measure on other files. Not measured: no manifest of training files lies beside the model.",
             "none",
         ),
-        Column("model"),
+        Column("model", width=MODEL_WIDTH),
         Column("dataset"),
         Column(
             "leaked images",

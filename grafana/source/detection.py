@@ -245,7 +245,6 @@ def _calibration() -> timeseries.Panel:
             "How far the stated probabilities are from what was observed. A jump here alone: choose the thresholds "
             "anew.",
             "none",
-            3,
         ),
         Query(by("dataset", select(metrics.CALIBRATION_ERROR), "max"), "calibration error, {{dataset}}"),
         Query(by("dataset", select(metrics.LOG_LOSS), "max"), "log loss, {{dataset}}"),
@@ -264,4 +263,5 @@ def _separation() -> timeseries.Panel:
         Query(by("dataset", select(metrics.ROC_AUC), "min"), "{{dataset}}"),
         minimum=None,
         maximum=1,
+        soft_minimum=0.98,
     )

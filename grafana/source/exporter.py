@@ -11,7 +11,7 @@ from grafana.source.limits import ANY_IS_BAD, ANY_IS_WARNING, FREE_SPACE, MARKED
 from grafana.source.panels import Look, Query, line_chart, single_value, state_history
 from grafana.source.queries import by, select
 from grafana.source.style import BAD, BLUE, GOOD, GREY, WARNING, YELLOW, reference_line
-from grafana.source.tables import Column, rows
+from grafana.source.tables import MODEL_WIDTH, Column, rows
 
 _JOB = '{job="starlight-exporter"}'
 _UP = {1: ("UP", GOOD), 0: ("DOWN", BAD)}
@@ -116,7 +116,7 @@ def _runs() -> table.Panel:
             "or for lack of memory. The log has the reasons.",
             "none",
         ),
-        Column("model"),
+        Column("model", width=MODEL_WIDTH),
         Column("dataset"),
         Column("last run", succeeded, "none", meanings=_LAST_RUN),
         *(
@@ -249,7 +249,7 @@ def _bulk() -> table.Panel:
             "the same.",
             "none",
         ),
-        Column("model"),
+        Column("model", width=MODEL_WIDTH),
         Column("dataset"),
         Column("images/s", by(labels, select(metrics.EVALUATION_SPEED, model="~.+"), "max"), "none", 0),
         Column("cached", by(labels, select(metrics.EVALUATION_CACHED_IMAGES, model="~.+"), "max"), "none", 0),

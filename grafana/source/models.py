@@ -18,7 +18,7 @@ from grafana.source.panels import Look, Query, line_chart
 from grafana.source.queries import by, select
 from grafana.source.shared import P95
 from grafana.source.style import BAD, GOOD, ROLE_COLOURS, reference_line, shades
-from grafana.source.tables import Column, rows
+from grafana.source.tables import MODEL_WIDTH, Column, rows
 
 _EVERY = "~.+"
 _LOADED = {1: ("loaded", GOOD), 0: ("not loadable", BAD)}
@@ -35,11 +35,11 @@ def models() -> Board:
     )
     board.row("Side by side")
     board.add(8, (24, _side_by_side()))
-    board.add(6, (24, _files()))
+    board.add(8, (24, _files()))
     board.row("Over time")
     board.add(8, (8, _false_positives()), (8, _worst_method()), (8, _p95()))
     board.row("Paired comparison")
-    board.add(10, (15, _flips()), (9, _broken()))
+    board.add(10, (16, _flips()), (8, _broken()))
     board.row("What each stream is worth")
     board.add(9, (24, _streams()))
     board.row("Training")
@@ -59,8 +59,8 @@ def _side_by_side() -> table.Panel:
             "Whether a difference is more than chance stands in Flips and paired tests.",
             "none",
         ),
-        Column("model", width=110),
-        Column("dataset", width=110),
+        Column("model", width=MODEL_WIDTH),
+        Column("dataset", width=95),
         Column("false positives", by(labels, _of(metrics.CLEAN.ratio), "max"), "percentunit", 2, FALSE_POSITIVES),
         Column("at most", by(labels, _of(metrics.CLEAN.upper), "max"), "percentunit", 2),
         Column("found", found, "percentunit", 1, DETECTIONS),
@@ -89,7 +89,7 @@ def _files() -> table.Panel:
             "says why.",
             "none",
         ),
-        Column("model", width=110),
+        Column("model", width=MODEL_WIDTH),
         Column("role", width=100),
         Column("sha256", width=120),
         Column("decision"),
@@ -129,6 +129,7 @@ def _worst_method() -> timeseries.Panel:
         regression.DETECTION_FLOOR,
         minimum=None,
         maximum=1,
+        soft_minimum=0.9,
     )
 
 
@@ -153,9 +154,9 @@ def _flips() -> table.Panel:
             "broken images.",
             "none",
         ),
-        Column("model"),
-        Column("against"),
-        Column("dataset"),
+        Column("model", width=MODEL_WIDTH),
+        Column("against", width=90),
+        Column("dataset", width=90),
         Column("class"),
         Column("fixed", by(labels, _of(metrics.COMPARISON_FLIPS, direction="fixed")), "none", 0),
         Column("broken", by(labels, _of(metrics.COMPARISON_FLIPS, direction="broken")), "none", 0, MARKED),
@@ -193,7 +194,7 @@ def _streams() -> table.Panel:
             "differed. A p value in red: the verdicts change by more than chance.",
             "none",
         ),
-        Column("model"),
+        Column("model", width=MODEL_WIDTH),
         Column("stream"),
         Column("dataset"),
         Column("worth", by(labels, _of(metrics.ABLATION_LOSS), "max"), "none", 4),
@@ -215,23 +216,23 @@ def _training() -> table.Panel:
         Look(
             "Training health",
             "From the training log beside each model: its last epoch, and how it got there. A gap in orange is "
-            "overfitting; low stability is a zigzag. The curves are below, with the log itself on the exporter's page: "
-            "click a model.",
+            "overfitting; low stability is a zigzag; loss taken is the share that an epoch takes away. The curves are "
+            "below, and with the log itself on the exporter's page: click a model.",
             "none",
         ),
-        Column("model", link=evidence.TRAINING),
+        Column("model", width=MODEL_WIDTH, link=evidence.TRAINING),
         Column("epochs", by("model", _of(metrics.TRAINING_EPOCHS), "max"), "none", 0),
         Column("loss", by("model", _of(metrics.TRAINING_LOSS, split="train"), "max"), "none", 4),
-        Column("validation loss", by("model", _of(metrics.TRAINING_LOSS, split="validation"), "max"), "none", 4),
+        Column("val. loss", by("model", _of(metrics.TRAINING_LOSS, split="validation"), "max"), "none", 4),
         Column("gap", by("model", _of(metrics.TRAINING_GENERALIZATION_GAP), "max"), "none", 4, GAP),
         Column("accuracy", by("model", _of(metrics.TRAINING_ACCURACY, split="train"), "max"), "percentunit", 2),
         Column(
-            "validation accuracy",
+            "val. accuracy",
             by("model", _of(metrics.TRAINING_ACCURACY, split="validation"), "max"),
             "percentunit",
             2,
         ),
-        Column("loss taken per epoch", by("model", _of(metrics.TRAINING_CONVERGENCE_RATE), "max"), "percentunit", 1),
+        Column("loss taken", by("model", _of(metrics.TRAINING_CONVERGENCE_RATE), "max"), "percentunit", 1),
         Column("stability", by("model", _of(metrics.TRAINING_STABILITY), "max"), "none", 2),
         Column("diverged", by("model", _of(metrics.TRAINING_DIVERGED), "max"), "none", meanings=_DIVERGED),
     )
@@ -262,7 +263,7 @@ def _accuracies() -> tuple[trend.Panel, trend.Panel]:
     def curve(split: str, title: str, description: str) -> trend.Panel:
         query = by("model epoch", _of(metrics.TRAINING_EPOCH_ACCURACY, split=split), "max")
         look = Look(title, description, "percentunit", 1)
-        return by_number(look, query, series="model", number="epoch", maximum=1)
+        return by_number(look, query, series="model", number="epoch", soft_maximum=1)
 
     return (
         curve(
@@ -296,10 +297,12 @@ def _by_role(
     *,
     minimum: float | None = 0,
     maximum: float | None = None,
+    soft_minimum: float | None = None,
 ) -> timeseries.Panel:
     """One query for each role, in the role's colour: models' names are not known here, roles are."""
     queries = [Query(of_role(role), "{{model}}, {{dataset}}") for role in ROLES]
-    panel = line_chart(look, *queries, Query(f"vector({limit})", limit_name), minimum=minimum, maximum=maximum)
+    queries.append(Query(f"vector({limit})", limit_name))
+    panel = line_chart(look, *queries, minimum=minimum, maximum=maximum, soft_minimum=soft_minimum)
     for letter, role in zip("ABC", ROLES, strict=True):
         panel = panel.override_by_query(letter, [shades(ROLE_COLOURS[role])])
     return panel.override_by_name(limit_name, reference_line(BAD))

@@ -104,10 +104,14 @@ def line_chart(
     *queries: Query,
     minimum: float | None = 0,
     maximum: float | None = None,
+    soft_minimum: float | None = None,
     colours: Mapping[str, str] | None = None,
     stacked: bool = False,
 ) -> timeseries.Panel:
-    """Values over time; `colours` go by the last word of a series' name; others take Grafana's safe ones in turn."""
+    """Values over time; `colours` go by the last word of a series' name; others take Grafana's safe ones in turn.
+
+    From `soft_minimum` on an axis is drawn where no value is below it.
+    """
     panel = (
         described(timeseries.Panel(), look)
         .color_scheme(dashboard.FieldColor().mode(COLOUR_BLIND_SAFE))
@@ -128,6 +132,8 @@ def line_chart(
         panel = panel.min(minimum)
     if maximum is not None:
         panel = panel.max(maximum)
+    if soft_minimum is not None:
+        panel = panel.axis_soft_min(soft_minimum)
     if stacked:
         panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
     for name, colour in (colours or {}).items():
@@ -156,6 +162,8 @@ def single_value(
         .text_mode(BigValueTextMode.VALUE_AND_NAME if named else BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
         .orientation(VizOrientation.AUTO)
+        # The name above the value, which then has the whole width: it is read from afar.
+        .wide_layout(False)
         .mappings([*(words(meanings) if meanings else []), nothing_is(NOT_MEASURED)])
     )
     if look.unit == "percentunit":

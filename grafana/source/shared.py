@@ -54,6 +54,7 @@ def detection_over_time() -> timeseries.Panel:
         Query(f"vector({regression.DETECTION_TARGET})", "target"),
         minimum=None,
         maximum=1,
+        soft_minimum=0.9,
         colours=METHOD_COLOURS,
     )
     return panel.override_by_name("floor", reference_line(BAD)).override_by_name("target", reference_line())

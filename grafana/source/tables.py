@@ -24,6 +24,8 @@ from grafana.source.panels import Link, Look, data_link, described, queried_as_t
 from grafana.source.style import Steps, nothing_is, steps, words
 
 FILLED: Final = {"type": "color-background", "mode": "basic"}
+MODEL_WIDTH: Final = 180
+"""Of a column of model names: room for the longest that are shipped."""
 COLOURED_TEXT: Final = {"type": "color-text"}
 
 

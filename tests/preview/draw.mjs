@@ -88,8 +88,10 @@ async function draw(browser, file) {
     await page.locator('#dashboard').screenshot({ path: picture });
   }
   const [panels, warnings] = await page.evaluate(() => [window.previewReport, window.previewWarnings]);
+  const links = await page.$$eval('#dashboard a[href^="http"]', (found) => found.map((one) => one.href));
+  const texts = await page.$$eval('[data-panel]', (found) => found.map((one) => [one.dataset.panel, one.innerText]));
   await page.close();
-  return { panels, warnings, errors };
+  return { panels, warnings, errors, links: [...new Set(links)], texts: Object.fromEntries(texts) };
 }
 
 const browser = await chromium.launch({

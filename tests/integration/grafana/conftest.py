@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,42 +12,44 @@ import pytest
 import yaml
 
 from exporter.dataset.synthesis import synthesise
-from exporter.detector.contract import FORMATS, METHODS
 from support.exporter import Exporter
+from support.prometheus_over_exporter import BASELINE, EVALUATION_TIMEOUT, write_prometheus_config
 from support.servers import Prometheus
 
 ROOT = Path(__file__).resolve().parents[3]
 MODELS = tuple(sorted((ROOT / "models").glob("*/model.onnx")))
 ROLES = {"production": "production", "v3": "baseline"}
-EVALUATION_TIMEOUT = 240.0
-
-BASELINE = {
-    "fpr": 0.1,
-    "detection_rates": dict.fromkeys(METHODS, 97.0),
-    "performance": {"p50_ms": 2.0, "p95_ms": 4.0, "p99_ms": 5.0},
-    "fpr_by_format": dict.fromkeys(FORMATS, 0.1),
-}
 
 
 @pytest.fixture(scope="session")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Ready once every model has a result, the recorded series have theirs."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the exporter and its Prometheus keep everything."""
+    return tmp_path_factory.mktemp("grafana")
+
+
+@pytest.fixture(scope="session")
+def measuring(folder: Path) -> Iterator[Exporter]:
+    """The exporter, its first results still to come."""
     if not any(path.parent.name == "production" for path in MODELS):
         pytest.skip("models/ holds no production model")
-    folder = tmp_path_factory.mktemp("grafana")
     synthesise(folder / "images", seed=5, clean=40, stego=60, negatives=25, workers=2)
-    config = write_exporter_config(folder)
-    with Exporter(config) as exporter:
-        prometheus_config = write_prometheus_config(folder, exporter.port)
-        with Prometheus(prometheus_config, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
-            complete = f"count(starlight_evaluation_info) == {len(MODELS)}"
-            prometheus.wait_for_value(complete, timeout=EVALUATION_TIMEOUT)
-            # Timings that were there at the first scrape are no increase: everything once more, while Prometheus looks.
-            httpx.post(f"{exporter.url}/api/v1/evaluations").raise_for_status()
-            prometheus.wait_for_value("max(starlight_ablation_log_loss_increase)", timeout=EVALUATION_TIMEOUT)
-            recorded = "count(model_stage:starlight_inference_duration_seconds:p95_1d > 0)"
-            prometheus.wait_for_value(f"{recorded} == {len(MODELS)}", timeout=EVALUATION_TIMEOUT)
-            yield prometheus
+    with Exporter(write_exporter_config(folder)) as exporter:
+        yield exporter
+
+
+@pytest.fixture(scope="session")
+def measured(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
+    """Ready once every model has a result and the recorded series have theirs."""
+    config = write_prometheus_config(folder, measuring.port)
+    with Prometheus(config, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
+        complete = f"count(starlight_evaluation_info) == {len(MODELS)}"
+        prometheus.wait_for_value(complete, timeout=EVALUATION_TIMEOUT)
+        # Timings that were there at the first scrape are no increase: everything once more, while Prometheus looks.
+        httpx.post(f"{measuring.url}/api/v1/evaluations").raise_for_status()
+        prometheus.wait_for_value("max(starlight_ablation_log_loss_increase)", timeout=EVALUATION_TIMEOUT)
+        recorded = "count(model_stage:starlight_inference_duration_seconds:p95_1d > 0)"
+        prometheus.wait_for_value(f"{recorded} == {len(MODELS)}", timeout=EVALUATION_TIMEOUT)
+        yield prometheus
 
 
 def write_exporter_config(folder: Path) -> Path:
@@ -92,25 +93,3 @@ def training(*, epochs: int) -> Iterator[dict[str, float]]:
             "train_accuracy": 1 - 0.4 / epoch,
             "validation_accuracy": 1 - 0.42 / epoch,
         }
-
-
-def write_prometheus_config(folder: Path, exporter_port: int) -> Path:
-    """The shipped configuration and rules, every few seconds."""
-    rules = folder / "rules"
-    rules.mkdir()
-    for file in (ROOT / "prometheus" / "rules").glob("*.yml"):
-        text = re.sub(r"^(\s+interval:) .*$", r"\1 1s", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        (rules / file.name).write_text(text, encoding="utf-8")
-    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
-    config["global"] |= {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(rules / "*.yml")]
-    config["alerting"] = {}
-    config["scrape_configs"] = [
-        {
-            "job_name": "starlight-exporter",
-            "static_configs": [{"targets": [f"127.0.0.1:{exporter_port}"]}],
-        }
-    ]
-    file = folder / "prometheus.yml"
-    file.write_text(yaml.safe_dump(config))
-    return file

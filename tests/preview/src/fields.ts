@@ -18,7 +18,7 @@ import {
   valueMappingsOverrideProcessor,
 } from '@grafana/data';
 import { warnings } from './report';
-import { interpolate, Variables } from './variables';
+import { interpolateLink, Variables } from './variables';
 
 const STANDARD: Record<string, any> = {
   unit: unitOverrideProcessor,
@@ -130,7 +130,7 @@ export function applyFields(
   const applied = applyFieldOverrides({
     data: frames,
     fieldConfig,
-    replaceVariables: (text: string) => interpolate(text ?? '', variables),
+    replaceVariables: (text: string, scoped?: any) => interpolateLink(text ?? '', variables, scoped),
     theme,
     timeZone,
     fieldConfigRegistry: registryFor(fieldConfig),

@@ -1,6 +1,6 @@
 // Heatmap, state timeline, XY chart and annotations: @grafana/ui does not export Grafana's own, so these are drawn after them.
 import { useLayoutEffect, useMemo } from 'react';
-import { DataFrame, FieldType, formattedValueToString, getValueFormat, GrafanaTheme2, TimeRange } from '@grafana/data';
+import { DataFrame, Field, FieldType, formattedValueToString, getValueFormat, GrafanaTheme2, TimeRange } from '@grafana/data';
 import { measureText, UPlotChart, UPlotConfigBuilder } from '@grafana/ui';
 import { interpolateOranges, interpolateSpectral, interpolateViridis } from 'd3-scale-chromatic';
 import { Annotation } from './prometheus';
@@ -154,17 +154,18 @@ export function XYChart({ width, height, range, theme, frame }: Plot & { frame: 
     .filter(([x, y]: number[]) => x !== null && y !== null);
   const config = useMemo(() => {
     const builder: any = new UPlotConfigBuilder(TIME_ZONE as any);
-    const span = (place: number) => () => {
+    const span = (field: Field, place: number) => () => {
       const values = points.map((point: number[]) => point[place]);
-      const [least, most] = [Math.min(...values), Math.max(...values)];
+      const { axisSoftMin = Infinity, axisSoftMax = -Infinity } = field.config.custom ?? {};
+      const [least, most] = [Math.min(axisSoftMin, ...values), Math.max(axisSoftMax, ...values)];
       const room = (most - least || Math.abs(most) || 1) / 20;
-      return [least - room, most + room];
+      return [field.config.min ?? least - room, field.config.max ?? most + room];
     };
     [
       { scaleKey: 'x', field: across, placement: 'bottom', orientation: 0 },
       { scaleKey: 'y', field: up, placement: 'left', orientation: 1 },
     ].forEach(({ scaleKey, field, placement, orientation }, place) => {
-      builder.addScale({ scaleKey, isTime: false, orientation, direction: 1, range: span(place) });
+      builder.addScale({ scaleKey, isTime: false, orientation, direction: 1, range: span(field, place) });
       const formatValue = (value: number) => formattedValueToString(field.display!(value));
       builder.addAxis({ placement, scaleKey, theme, label: field.config.custom?.axisLabel, formatValue });
     });

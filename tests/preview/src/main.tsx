@@ -90,7 +90,7 @@ function Dashboard({ dashboard }: { dashboard: any }) {
             const { x, y, w, h } = panel.gridPos;
             const place = { left: x * (column + GAP), top: y * (ROW + GAP), width: across(w), height: down(h) };
             return (
-              <div key={panel.id} style={{ position: 'absolute', ...place }}>
+              <div key={panel.id} data-panel={interpolate(panel.title ?? '', state.variables)} style={{ position: 'absolute', ...place }}>
                 {panel.type === 'row' ? (
                   <div style={{ fontSize: 18, fontWeight: 500, padding: '4px 0' }}>
                     ⌄ {interpolate(panel.title, state.variables)}

@@ -9,10 +9,25 @@ export interface Variable {
 export type Variables = Record<string, Variable>;
 
 const VARIABLE = /\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)\]\]/g;
+const OF_DATA = /\$\{__data\.fields\.(\w+)(?::(\w+))?\}|\$\{__value\.raw(?::(\w+))?\}/g;
 const LABEL_VALUES = /^label_values\((?:(.+),\s*)?(\w+)\)$/;
 
 // Doubled: once for the regular expression, once for the PromQL string around it.
 const escapeForQuery = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\\\$&');
+
+// A data link's fields: those of the row that it stands in, by the names that the panel shows.
+export function interpolateLink(text: string, variables: Variables, scoped: any): string {
+  const { field, frame, rowIndex } = scoped?.__dataContext?.value ?? {};
+  const inRow = text.replace(OF_DATA, (whole, name, format, formatOfValue) => {
+    const source = name === undefined ? field : frame?.fields.find((one: any) => (one.config.displayName ?? one.name) === name);
+    const value = source?.values[rowIndex ?? 0];
+    if (value === undefined) {
+      return whole;
+    }
+    return (format ?? formatOfValue) === 'percentencode' ? encodeURIComponent(String(value)) : String(value);
+  });
+  return interpolate(inRow, variables);
+}
 
 const isAll = (value: string | string[]) => (Array.isArray(value) ? value[0] : value) === '$__all';
 

@@ -34,6 +34,8 @@ UNITS = {"percentunit", "s", "none", "bytes", "dateTimeFromNow"}
 OVERRIDES = {
     "color",
     "custom.axisLabel",
+    "custom.axisSoftMax",
+    "custom.axisSoftMin",
     "custom.cellOptions",
     "custom.fillOpacity",
     "custom.lineStyle",
@@ -43,6 +45,8 @@ OVERRIDES = {
     "displayName",
     "links",
     "mappings",
+    "max",
+    "min",
     "noValue",
     "thresholds",
     "unit",

@@ -1,0 +1,42 @@
+"""A Prometheus under the shipped rules, in a hurry, that scrapes a test's exporter; and a baseline for its models."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from exporter.detector.contract import FORMATS, METHODS
+
+ROOT = Path(__file__).resolve().parents[2]
+EVALUATION_TIMEOUT = 240.0
+
+BASELINE = {
+    "fpr": 0.1,
+    "detection_rates": dict.fromkeys(METHODS, 97.0),
+    "performance": {"p50_ms": 2.0, "p95_ms": 4.0, "p99_ms": 5.0},
+    "fpr_by_format": dict.fromkeys(FORMATS, 0.1),
+}
+
+
+def write_prometheus_config(folder: Path, exporter_port: int) -> Path:
+    """The shipped configuration and rules, every few seconds; what is wrong for a second is alerted."""
+    rules = folder / "rules"
+    rules.mkdir()
+    for file in (ROOT / "prometheus" / "rules").glob("*.yml"):
+        text = re.sub(r"^(\s+(?:interval|for):) .*$", r"\1 1s", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        (rules / file.name).write_text(text, encoding="utf-8")
+    config = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
+    config["global"] |= {"scrape_interval": "3s", "scrape_timeout": "3s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(rules / "*.yml")]
+    config["alerting"] = {}
+    config["scrape_configs"] = [
+        {
+            "job_name": "starlight-exporter",
+            "static_configs": [{"targets": [f"127.0.0.1:{exporter_port}"]}],
+        }
+    ]
+    file = folder / "prometheus.yml"
+    file.write_text(yaml.safe_dump(config))
+    return file
