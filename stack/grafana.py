@@ -13,7 +13,7 @@ PORT = 3000
 _HOMES = (Path("/usr/share/grafana"), Path("/opt/grafana"))
 
 
-def part(root: Path, data: Path, ports: Ports) -> Part | None:
+def part(root: Path, data: Path, ports: Ports, port: int = PORT) -> Part | None:
     """Grafana's process, None where there is no `grafana` on the PATH."""
     program = shutil.which("grafana")
     if program is None:
@@ -24,12 +24,14 @@ def part(root: Path, data: Path, ports: Ports) -> Part | None:
     home = next((place for place in (beside, *_HOMES) if (place / "public").is_dir()), beside)
     environment = {
         "GF_SERVER_HTTP_ADDR": LOOPBACK,
-        "GF_SERVER_HTTP_PORT": str(PORT),
+        "GF_SERVER_HTTP_PORT": str(port),
         "GF_PATHS_DATA": str(data / "grafana"),
         "GF_PATHS_LOGS": str(data / "logs"),
         "GF_PATHS_PROVISIONING": str(root / "grafana" / "provisioning"),
         "GF_SECURITY_ADMIN_PASSWORD__FILE": str(data / "secrets" / PASSWORD_FILE),
         "GF_USERS_ALLOW_SIGN_UP": "false",
+        "GF_USERS_DEFAULT_THEME": "dark",
+        "GF_AUTH_ANONYMOUS_ENABLED": "false",
         "GF_ANALYTICS_REPORTING_ENABLED": "false",
         "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
         "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
@@ -51,6 +53,6 @@ def part(root: Path, data: Path, ports: Ports) -> Part | None:
             "server",
             f"--homepath={home}",
         ),
-        ready_url=f"http://{LOOPBACK}:{PORT}/api/health",
-        page_url=f"http://{LOOPBACK}:{PORT}  (admin, password in {data / 'secrets' / PASSWORD_FILE})",
+        ready_url=f"http://{LOOPBACK}:{port}/api/health",
+        page_url=f"http://{LOOPBACK}:{port}  (admin, password in {data / 'secrets' / PASSWORD_FILE})",
     )

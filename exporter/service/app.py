@@ -285,7 +285,8 @@ class Application:
     def _model_seen(self, name: str) -> str | None:
         """Hash the file as it is now and remember it; a file whose numbers are shown already counts as loaded."""
         model = self.state.snapshot.models[name]
-        sha256 = _sha256(Path(model.file))
+        entry = self._config.model(name)
+        sha256 = None if entry is None else _sha256(entry.file)
         loaded = True if sha256 is not None and sha256 == model.sha256 else model.last_load_successful
         self.state.update(
             lambda s: s.with_model(replace(s.models[name], file_sha256=sha256, last_load_successful=loaded))

@@ -94,6 +94,10 @@ def test_a_model_that_does_not_load_leaves_the_old_numbers_and_a_reason(exporter
     exporter.wait_for_value(1.0, "model_last_load_successful", model="production")
 
 
+def test_a_model_is_named_by_its_place_below_the_configuration(exporter: Exporter) -> None:
+    assert exporter.value("model_info", model="production", file="models/model.onnx") == 1
+
+
 def test_a_model_that_vanishes_and_comes_back(exporter: Exporter, tmp_path: Path) -> None:
     model = tmp_path / "models" / "model.onnx"
     model.rename(tmp_path / "elsewhere.onnx")
