@@ -58,7 +58,6 @@ def by_number(
         panel = panel.with_transformation(DataTransformerConfig(id_val=name, options=options))
     axis = [
         DynamicConfigValue(id_val="unit", value="none"),
-        DynamicConfigValue(id_val="decimals", value=0),
         DynamicConfigValue(id_val="custom.axisLabel", value=number),
     ]
     return queried_as_tables(panel.override_by_name(number, axis), [expr])

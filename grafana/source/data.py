@@ -26,7 +26,7 @@ def data() -> Board:
     )
     board.add(4, (6, _images()), (5, _balance()), (5, _duplicates()), (4, _not_measured()), (4, _changed()))
     board.row("What is in it")
-    board.add(9, (11, _counts()), (7, _methods()), (6, _formats()))
+    board.add(9, (12, _counts()), (6, _methods()), (6, _formats()))
     board.row("Is it a fair test")
     board.add(8, (14, _shortcuts()), (10, _leaked()))
     board.row("Changes")
@@ -166,7 +166,7 @@ def _shortcuts() -> table.Panel:
         ),
         Column("method"),
         Column("dataset"),
-        Column("fact"),
+        Column("fact", width=130),
         Column("told apart", beside(metrics.DATASET_SHORTCUT), "percentunit", 1),
         Column("at least", beside(metrics.DATASET_SHORTCUT_LOWER), "percentunit", 1),
         Column("at most", beside(metrics.DATASET_SHORTCUT_UPPER), "percentunit", 1),

@@ -122,7 +122,7 @@ def _worst_method() -> timeseries.Panel:
             "The lowest detection rate of any method, by model. At or below the red line an alert fires for "
             "production.",
             "percentunit",
-            0,
+            1,
         ),
         lambda role: by("model dataset", _with_role(_of(metrics.STEGO.ratio), role), "min"),
         "floor",
@@ -241,7 +241,7 @@ def _training() -> table.Panel:
 def _losses() -> tuple[trend.Panel, trend.Panel]:
     def curve(split: str, title: str, description: str) -> trend.Panel:
         query = by("model epoch", _of(metrics.TRAINING_EPOCH_LOSS, split=split), "max")
-        return by_number(Look(title, description, "none"), query, series="model", number="epoch", logarithmic=True)
+        return by_number(Look(title, description, "none", 3), query, series="model", number="epoch", logarithmic=True)
 
     return (
         curve(

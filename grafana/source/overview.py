@@ -45,7 +45,7 @@ def overview() -> Board:
     )
     board.add(4, (5, _health()), (5, _false_positives()), (5, _worst_method()), (5, _latency()), (4, _age()))
     # The reasons of the word above stand right below it.
-    board.add(6, (12, _alerts()), (12, _certainty()))
+    board.add(7, (12, _alerts()), (12, _certainty()))
     board.add(8, (12, detection_by_method()), (12, _quantiles()))
     board.add(5, (24, _provenance()))
     board.row("History")

@@ -187,7 +187,7 @@ def bars(
         .orientation(VizOrientation.HORIZONTAL)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
         .legend(common.VizLegendOptions().show_legend(False).display_mode(LegendDisplayMode.LIST))
-        .text(common.VizTextDisplayOptions().title_size(14).value_size(16))
+        .text(common.VizTextDisplayOptions().title_size(12).value_size(16))
         .min(minimum)
     )
     if maximum is not None:

@@ -47,7 +47,7 @@ def detection_over_time() -> timeseries.Panel:
             f"The lowest rate of each method over the chosen datasets. At or below the floor of"
             f" {regression.DETECTION_FLOOR:.0%} (red) an alert fires: look at the missed images.",
             "percentunit",
-            0,
+            1,
         ),
         Query(by("method", select(metrics.STEGO.ratio), "min"), "{{method}}"),
         Query(f"vector({regression.DETECTION_FLOOR})", "floor"),
