@@ -11,6 +11,10 @@ from grafana.source.style import BAD, GOOD, UNKNOWN, WARNING
 # Alerts about the stack itself carry neither model nor dataset: they belong to every one.
 FIRING: Final = 'ALERTS{alertname=~"Starlight.+",alertstate="firing",model=~"$model|",dataset=~"$dataset|"}'
 
+_CRITICAL: Final = f'({FIRING} and ALERTS{{severity="critical"}})'
+WORST_FIRING: Final = f"({_CRITICAL} or ({FIRING} unless ignoring (severity) {_CRITICAL}))"
+"""Each alert once: its warning is no news beside its critical one."""
+
 
 def _any(severity: str) -> str:
     return f'clamp_max(count({FIRING} and ALERTS{{severity="{severity}"}}), 1)'

@@ -8,7 +8,7 @@ from exporter.evaluation import regression
 from exporter.publish import metrics
 from grafana.source import evidence
 from grafana.source.board import Board
-from grafana.source.health import FIRING, HEALTH, MEANINGS
+from grafana.source.health import HEALTH, MEANINGS, WORST_FIRING
 from grafana.source.limits import (
     DETECTIONS,
     FALSE_POSITIVES,
@@ -160,17 +160,18 @@ def _certainty() -> table.Panel:
 
 
 def _alerts() -> table.Panel:
-    labels = "severity alertname dataset"
-    since = f"ALERTS_FOR_STATE and ignoring (alertstate) {FIRING}"
+    labels = "severity alertname method dataset"
+    since = f"ALERTS_FOR_STATE and ignoring (alertstate) {WORST_FIRING}"
     return rows(
         Look(
             "Firing alerts",
-            "What fires now for this model or for the stack itself, critical first. Click a name for its runbook. "
-            "Empty: nothing fires.",
+            "What fires now for this model or for the stack itself, critical first, with the method that it is about. "
+            "Click a name for its runbook. Empty: nothing fires.",
             "none",
         ),
         Column("severity", width=75, named_colours={"critical": BAD, "warning": WARNING, "info": BLUE}),
         Column("alert", label="alertname", link=evidence.RUNBOOK),
+        Column("method", width=70),
         Column("dataset", width=80),
         Column("since", f"{by(labels, since, 'min')} * 1000", "dateTimeFromNow", width=110),
         sort_by="severity",

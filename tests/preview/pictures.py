@@ -100,6 +100,7 @@ def ask(prometheus: str, expression: str) -> list[dict[str, Any]]:
 
 def look(prometheus: str, exporter: str, out: Path, *, seconds: float) -> None:
     """Every dashboard as `dashboard-NAME.png` and the exporter's status page as `status.png`."""
+    out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as drawn:
         # The address that readers have, not this run's.
         draw(prometheus, Path(drawn), seconds=seconds, exporter=EXPORTER_URL, width=WIDTH, scrape_seconds=15)

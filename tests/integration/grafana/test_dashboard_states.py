@@ -106,6 +106,7 @@ def stale(wall: Wall, regressed: dict[str, Any]) -> dict[str, Any]:
     (wall.folder / "images").rename(wall.folder / "images-gone")
     configure(wall.folder / "starlight.yml", interval="10s")
     httpx.post(f"{wall.exporter.url}/-/reload").raise_for_status()
+    wall.wait_for('count(starlight_evaluation_last_run_successful{model="production"} == 0)')
     wall.wait_for('max(ALERTS{alertname="StarlightEvaluationStale",alertstate="firing"})')
     return wall.draw("stale")
 
