@@ -25,7 +25,14 @@ NEAR_THE_CORNER: Final = 0.01
 
 
 def by_number(
-    look: Look, expr: str, *, series: str, number: str, logarithmic: bool = False, soft_maximum: float | None = None
+    look: Look,
+    expr: str,
+    *,
+    series: str,
+    number: str,
+    decimals: int,
+    logarithmic: bool = False,
+    soft_maximum: float | None = None,
 ) -> trend.Panel:
     """One line for each value of the label `series`, over the numbers that the label `number` holds."""
     panel = (
@@ -60,7 +67,10 @@ def by_number(
         DynamicConfigValue(id_val="unit", value="none"),
         DynamicConfigValue(id_val="custom.axisLabel", value=number),
     ]
-    return queried_as_tables(panel.override_by_name(number, axis), [expr])
+    panel = panel.override_by_name(number, axis)
+    # Whole numbers go across: only what goes up has decimals.
+    panel = panel.override_by_regexp(f"/^(?!{number}$)/", [DynamicConfigValue(id_val="decimals", value=decimals)])
+    return queried_as_tables(panel, [expr])
 
 
 def value_against_value(look: Look, across: Query, up: Query, *, points: str) -> xychart.Panel:

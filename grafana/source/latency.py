@@ -11,7 +11,7 @@ from grafana.source.board import Board
 from grafana.source.limits import LATENCY, NEUTRAL, fails_above
 from grafana.source.panels import Look, Query, histogram_over_time, line_chart, single_value
 from grafana.source.queries import against, by, select
-from grafana.source.shared import P95, latency_over_time, throughput_over_time
+from grafana.source.shared import P95, images_per_second, latency_over_time, throughput_over_time
 from grafana.source.style import BAD, QUANTILE_COLOURS, STAGE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import Column, rows
 
@@ -29,7 +29,7 @@ def latency() -> Board:
         "Starlight / Latency",
         "One image at a time, from file bytes to verdict: distribution, quantiles, stages, throughput.",
     )
-    board.add(4, *((5, _quantile(name)) for name in QUANTILE_COLOURS), (5, _throughput()), (4, _sample()))
+    board.add(4, *((5, _quantile(name)) for name in QUANTILE_COLOURS), (5, images_per_second()), (4, _sample()))
     board.add(9, (14, _heat()), (10, _against_baseline()))
     board.row("Over time")
     board.add(9, (12, latency_over_time()), (12, _p95()))
@@ -52,18 +52,6 @@ def _quantile(name: str) -> stat.Panel:
         ),
         Query(by("dataset", select(metrics.LATENCY, quantile=quantile), "max"), "{{dataset}}"),
         thresholds=LATENCY if limited else NEUTRAL,
-    )
-
-
-def _throughput() -> stat.Panel:
-    return single_value(
-        Look(
-            "Images per second",
-            "One image at a time, in the last latency run. Nothing alerts on it: where it falls, latency has grown.",
-            "none",
-            0,
-        ),
-        Query(by("dataset", select(metrics.THROUGHPUT), "max"), "{{dataset}}"),
     )
 
 

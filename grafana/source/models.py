@@ -90,13 +90,13 @@ def _files() -> table.Panel:
             "none",
         ),
         Column("model", width=MODEL_WIDTH),
-        Column("role", width=100),
-        Column("sha256", width=120),
+        Column("role", width=90),
+        Column("sha256", width=115),
         Column("decision"),
-        Column("size", beside(metrics.MODEL_SIZE), "bytes", 0, width=90),
-        Column("written", beside(metrics.MODEL_MODIFIED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=130),
-        Column("loaded", beside(metrics.MODEL_LOADED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=130),
-        Column("last load", beside(metrics.MODEL_LAST_LOAD_SUCCESSFUL), "none", meanings=_LOADED, width=100),
+        Column("size", beside(metrics.MODEL_SIZE), "bytes", 0, width=75),
+        Column("written", beside(metrics.MODEL_MODIFIED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=112),
+        Column("loaded", beside(metrics.MODEL_LOADED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=112),
+        Column("last load", beside(metrics.MODEL_LAST_LOAD_SUCCESSFUL), "none", meanings=_LOADED, width=85),
     )
 
 
@@ -241,7 +241,9 @@ def _training() -> table.Panel:
 def _losses() -> tuple[trend.Panel, trend.Panel]:
     def curve(split: str, title: str, description: str) -> trend.Panel:
         query = by("model epoch", _of(metrics.TRAINING_EPOCH_LOSS, split=split), "max")
-        return by_number(Look(title, description, "none", 3), query, series="model", number="epoch", logarithmic=True)
+        return by_number(
+            Look(title, description, "none"), query, series="model", number="epoch", decimals=3, logarithmic=True
+        )
 
     return (
         curve(
@@ -262,8 +264,8 @@ def _losses() -> tuple[trend.Panel, trend.Panel]:
 def _accuracies() -> tuple[trend.Panel, trend.Panel]:
     def curve(split: str, title: str, description: str) -> trend.Panel:
         query = by("model epoch", _of(metrics.TRAINING_EPOCH_ACCURACY, split=split), "max")
-        look = Look(title, description, "percentunit", 1)
-        return by_number(look, query, series="model", number="epoch", soft_maximum=1)
+        look = Look(title, description, "percentunit")
+        return by_number(look, query, series="model", number="epoch", decimals=1, soft_maximum=1)
 
     return (
         curve(

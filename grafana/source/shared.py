@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from grafana_foundation_sdk.builders import statetimeline, table, timeseries
+from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 
 from exporter.evaluation import regression
 from exporter.publish import metrics
 from grafana.source import evidence
 from grafana.source.health import PASSED
 from grafana.source.limits import DETECTIONS
-from grafana.source.panels import Look, Query, line_chart, state_history
+from grafana.source.panels import Look, Query, line_chart, single_value, state_history
 from grafana.source.queries import against, by, select
 from grafana.source.style import BAD, METHOD_COLOURS, QUANTILE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import Column, rows
@@ -98,6 +98,19 @@ def checks_over_time() -> statetimeline.Panel:
     )
 
 
+def images_per_second() -> stat.Panel:
+    """One at a time, of each dataset."""
+    return single_value(
+        Look(
+            "Images per second",
+            "One image at a time, in the last latency run. Nothing alerts on it: where it falls, latency has grown.",
+            "none",
+            0,
+        ),
+        Query(by("dataset", select(metrics.THROUGHPUT), "max"), "{{dataset}}"),
+    )
+
+
 def throughput_over_time() -> timeseries.Panel:
     """One at a time and in bulk."""
     return line_chart(
@@ -138,6 +151,12 @@ def detection_by_method() -> table.Panel:
         Column("at most", by("method dataset", select(stego.upper), "min"), "percentunit", 1),
         Column("of images", by("method dataset", select(stego.total)), "none", 0),
         Column("baseline", against(stego.total, metrics.BASELINE_DETECTIONS, "method dataset"), "percentunit", 1),
+        Column(
+            "target",
+            f"0 * {by('method dataset', select(stego.total))} + {regression.DETECTION_TARGET}",
+            "percentunit",
+            0,
+        ),
         sort_by="found",
         descending=False,
     )
