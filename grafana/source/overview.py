@@ -47,7 +47,7 @@ def overview() -> Board:
     board.add(4, (5, _health()), (5, _false_positives()), (5, _worst_method()), (5, _latency()), (4, _age()))
     # The reasons of the word above stand right below it.
     board.add(7, (12, _alerts()), (12, _certainty()))
-    board.add(8, (12, detection_by_method()), (8, _quantiles()), (4, images_per_second()))
+    board.add(8, (12, detection_by_method()), (9, _quantiles()), (3, images_per_second()))
     board.add(5, (24, _provenance()))
     board.row("History")
     board.add(7, (12, _health_over_time()), (12, checks_over_time()))
@@ -191,7 +191,7 @@ def _quantiles() -> table.Panel:
             "none",
         ),
         Column("quantile", width=72),
-        Column("dataset"),
+        Column("dataset", width=90),
         Column("time", by(labels, select(metrics.LATENCY), "max"), "s", 1),
         Column("at least", by(labels, select(metrics.LATENCY_LOWER), "max"), "s", 1),
         Column("at most", by(labels, select(metrics.LATENCY_UPPER), "max"), "s", 1),
