@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from grafana_foundation_sdk.builders import table, timeseries, trend
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
 from exporter.evaluation import regression
 from exporter.evaluation.evaluation import ROLES
@@ -17,7 +18,7 @@ from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, GAP, LATENCY, MAR
 from grafana.source.panels import Look, Query, line_chart
 from grafana.source.queries import by, select
 from grafana.source.shared import P95
-from grafana.source.style import BAD, GOOD, ROLE_COLOURS, reference_line, shades
+from grafana.source.style import BAD, GOOD, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, rows
 
 _EVERY = "~.+"
@@ -104,8 +105,8 @@ def _false_positives() -> timeseries.Panel:
     return _by_role(
         Look(
             "False positive rate",
-            "Of every model: production blue, baseline yellow, research purple. At the red line the target is "
-            "missed: open Detection for that model.",
+            "Of every model; production is the thick line. At the red line the target is missed: open Detection for "
+            "that model.",
             "percentunit",
             2,
         ),
@@ -301,10 +302,9 @@ def _by_role(
     maximum: float | None = None,
     soft_minimum: float | None = None,
 ) -> timeseries.Panel:
-    """One query for each role, in the role's colour: models' names are not known here, roles are."""
+    """One query for each role, production first and thick: models' names are not known here, roles are."""
     queries = [Query(of_role(role), "{{model}}, {{dataset}}") for role in ROLES]
     queries.append(Query(f"vector({limit})", limit_name))
     panel = line_chart(look, *queries, minimum=minimum, maximum=maximum, soft_minimum=soft_minimum)
-    for letter, role in zip("ABC", ROLES, strict=True):
-        panel = panel.override_by_query(letter, [shades(ROLE_COLOURS[role])])
+    panel = panel.override_by_query("A", [DynamicConfigValue(id_val="custom.lineWidth", value=4)])
     return panel.override_by_name(limit_name, reference_line(BAD))

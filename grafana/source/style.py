@@ -54,7 +54,6 @@ CLASS_COLOURS: Final = _in_order(FILE_CLASSES)
 STAGE_COLOURS: Final = _in_order(STAGES)
 QUANTILE_COLOURS: Final = _in_order(tuple(f"p{100 * quantile:g}" for quantile in QUANTILES))
 REASON_COLOURS: Final = _in_order(NOT_MEASURED_REASONS)
-ROLE_COLOURS: Final = {"production": BLUE, "baseline": YELLOW, "research": PURPLE}
 
 
 def steps(*rising: tuple[float | None, str]) -> ThresholdsConfig:
@@ -89,11 +88,6 @@ def nothing_is(text: str) -> ValueMapping:
 def fixed_colour(colour: str) -> DynamicConfigValue:
     """Override: this series in this colour."""
     return DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
-
-
-def shades(colour: str) -> DynamicConfigValue:
-    """Override: these series in lighter and darker shades of a colour."""
-    return DynamicConfigValue(id_val="color", value={"mode": "shades", "fixedColor": colour})
 
 
 def reference_line(colour: str = GREY) -> list[DynamicConfigValue]:
