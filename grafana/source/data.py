@@ -14,6 +14,8 @@ from grafana.source.queries import by, select
 from grafana.source.style import BLUE, CLASS_COLOURS, METHOD_COLOURS, REASON_COLOURS, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, rows
 
+UNCHANGED = "no change"
+"""Stands where the exporter has seen none since it started."""
 _FILES = select(metrics.DATASET_IMAGES, method="~.*")
 
 
@@ -92,11 +94,12 @@ def _changed() -> stat.Panel:
     return single_value(
         Look(
             "Content changed",
-            "Time since the exporter last saw the content change. Not measured: it has not, as long as it watches.",
+            "Time since the exporter last saw the content change. No change: it has seen none since it started.",
             "s",
             0,
         ),
         Query(f"time() - {by('dataset', select(metrics.DATASET_CHANGED_TIMESTAMP), 'max')}", "{{dataset}}"),
+        nothing=UNCHANGED,
     )
 
 

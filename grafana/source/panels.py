@@ -148,8 +148,9 @@ def single_value(
     meanings: Mapping[int, tuple[str, str]] | None = None,
     named: bool = True,
     link: Link | None = None,
+    nothing: str = NOT_MEASURED,
 ) -> stat.Panel:
-    """The value of each series at this moment, large and coloured by its thresholds; no series, no number.
+    """The value of each series at this moment, large and coloured by its thresholds; no series, no number: `nothing`.
 
     Instant queries: the last value of a series that has ended would pass for one of now.
     """
@@ -164,7 +165,8 @@ def single_value(
         .orientation(VizOrientation.AUTO)
         # The name above the value, which then has the whole width: it is read from afar.
         .wide_layout(False)
-        .mappings([*(words(meanings) if meanings else []), nothing_is(NOT_MEASURED)])
+        .mappings([*(words(meanings) if meanings else []), nothing_is(nothing)])
+        .no_value(nothing)
     )
     if look.unit == "percentunit":
         panel = panel.min(0).max(1)

@@ -17,6 +17,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from exporter.evaluation.report import NOT_MEASURED
+from grafana.source.data import UNCHANGED
 from support.dashboards import NAMES, load, panels
 
 SCHEMA = json.loads(
@@ -137,7 +138,8 @@ def test_every_number_has_a_unit_and_a_word_for_its_absence(name: str) -> None:
         defaults = panel["fieldConfig"]["defaults"]
         units = [defaults["unit"], *(value for key, value in properties(panel) if key == "unit")]
         assert set(units) <= UNITS, panel["title"]
-        assert defaults["noValue"] == NOT_MEASURED, panel["title"]
+        unchanged = panel["title"] == "Content changed"
+        assert defaults["noValue"] == (UNCHANGED if unchanged else NOT_MEASURED), panel["title"]
 
 
 @every_dashboard
