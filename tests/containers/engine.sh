@@ -36,6 +36,7 @@ start() {
     docker -H "$socket" info >/dev/null || { tail -n 5 "$folder/dockerd.log" >&2; exit 1; }
   fi
   if ! docker -H "$socket" image inspect "$base" >/dev/null 2>&1; then
+    rm -rf "$folder/root"  # of a start that was broken off
     debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates bookworm "$folder/root" >&2
     # The host's certificates too, for networks that have their own.
     cp /etc/ssl/certs/ca-certificates.crt "$folder/root/etc/ssl/certs/ca-certificates.crt"
