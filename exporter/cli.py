@@ -61,6 +61,7 @@ def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
+    from exporter.service.discovery import discover
     from exporter.service.web_config import load_web_config, tls_context
 
     config = load_config(options.config_file)
@@ -68,7 +69,11 @@ def _check(options: argparse.Namespace) -> int:
         web = load_web_config(options.web_config)
         if web.tls_server_config is not None:
             tls_context(web.tls_server_config, options.web_config)
-    print(f"{options.config_file}: ok, {len(config.models)} models on {len(config.datasets)} datasets")
+    found = discover(config)
+    for remark in found.remarks:
+        print(f"{options.config_file}: research: {remark}", file=sys.stderr)
+    more = f" and {len(found.models)} found in {config.research.models_dir}" if config.research is not None else ""
+    print(f"{options.config_file}: ok, {len(config.models)} models{more} on {len(config.datasets)} datasets")
     return 0
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from exporter.dataset.settings import CacheSettings
 from exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
-from exporter.errors import ConfigError
+from exporter.errors import ConfigError, DatasetError
 from exporter.evaluation.evaluation import ROLES, RunResult
 from exporter.evaluation.request import RunRequest, available_cores
 
@@ -65,6 +66,21 @@ def whole(least: int) -> Callable[[str], int]:
 def model_name(path: Path) -> str:
     """models/production/model.onnx is called by its folder, anything/else.onnx by its own name."""
     return path.resolve().parent.name if path.stem == "model" else path.stem
+
+
+def dataset_names(folders: Sequence[Path]) -> list[str]:
+    """A name for each dataset: its folder's, with a number behind it from the second folder of that name on.
+
+    DatasetError for the same folder twice: its images would count as if they were others.
+    """
+    names: list[str] = []
+    resolved = [folder.resolve() for folder in folders]
+    for index, folder in enumerate(resolved):
+        if folder in resolved[:index]:
+            raise DatasetError(f"{folders[index]}: given twice")
+        numbered = (f"{folder.name}-{number}" for number in count(2))
+        names.append(next(name for name in chain([folder.name], numbered) if name not in names))
+    return names
 
 
 @contextmanager

@@ -138,6 +138,16 @@ class ModelConfig(StrictModel):
     training_log: ConfigPath | None = None
 
 
+class ResearchConfig(StrictModel):
+    """A folder of models: each of its folders with a `card.yml` is a research model, from its arrival to its removal.
+
+    A model that the configuration names, or whose file it names, is not taken a second time. All decide by one rule.
+    """
+
+    models_dir: ConfigPath
+    decision: DecisionConfig = DecisionConfig(threshold=PLAIN_THRESHOLD)
+
+
 class DatasetConfig(StrictModel):
     """A folder with clean/, stego/ and negatives/."""
 
@@ -193,12 +203,14 @@ class WatchConfig(StrictModel):
 class PathsConfig(StrictModel):
     """Where the exporter writes (history under `data`, evidence under `results`), and the runbooks that it serves.
 
-    Decoded images are kept under `cache`, by default in a folder of `data`.
+    Decoded images are kept under `cache`, by default in a folder of `data`; comparison and variants are written to
+    `documents`, by default a folder of `results`.
     """
 
     data: ConfigPath = _as_if_written("data")
     results: ConfigPath = _as_if_written("results")
     cache: ConfigPath | None = None
+    documents: ConfigPath | None = None
     runbooks: ConfigPath = _as_if_written("alerting/runbooks")
 
 
@@ -240,9 +252,11 @@ class EvidenceConfig(StrictModel):
 class AnalysesConfig(StrictModel):
     """What the exporter works out besides evaluations: `ablate` names the roles of the models whose streams it ablates.
 
-    It does so after the model's file or the images changed, and once a day, whenever no evaluation is wanted.
+    It does so after the model's file or the images changed, and every `interval`, whenever no evaluation is wanted;
+    so it writes comparison, variants and the regression suite's report.
     """
 
+    interval: Annotated[Duration, _between("1m", "366d")] = 86_400.0
     ablate: Annotated[tuple[Role, ...], Field(strict=False)] = ()
 
 
@@ -251,6 +265,7 @@ class Config(StrictModel):
 
     models: Annotated[tuple[ModelConfig, ...], Field(strict=False, min_length=1, max_length=MAX_MODELS)]
     datasets: Annotated[tuple[DatasetConfig, ...], Field(strict=False, min_length=1, max_length=MAX_DATASETS)]
+    research: ResearchConfig | None = None
     schedule: ScheduleConfig = _as_if_written({"interval": "1h"})
     watch: WatchConfig = WatchConfig()
     baseline: ConfigPath | None = None
@@ -265,7 +280,8 @@ class Config(StrictModel):
     def _consistent(self) -> Self:
         _unique("models", [model.name for model in self.models])
         _unique("datasets", [dataset.name for dataset in self.datasets])
-        for key, folder in (("data", self.paths.data), ("results", self.paths.results), ("cache", self.paths.cache)):
+        written = {name: getattr(self.paths, name) for name in ("data", "results", "cache", "documents")}
+        for key, folder in written.items():
             for index, dataset in enumerate(self.datasets):
                 # Every result written there would count as a change of the dataset, without end.
                 if folder is not None and folder.is_relative_to(dataset.path):
@@ -279,6 +295,10 @@ class Config(StrictModel):
     def dataset(self, name: str) -> DatasetConfig | None:
         """The dataset of that name."""
         return next((dataset for dataset in self.datasets if dataset.name == name), None)
+
+    def documents(self) -> Path:
+        """Where the documents of the analyses are written."""
+        return self.paths.documents or self.paths.results / "documents"
 
     def cache(self) -> CacheSettings | None:
         """Where decoded images are kept, None where none are."""

@@ -21,6 +21,8 @@ from exporter.evaluation import report
 from exporter.evaluation.request import RunRequest, available_cores
 from exporter.evaluation.stream_effects import MODES
 
+ROOT = Path(__file__).resolve().parent.parent
+
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
@@ -34,7 +36,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="what takes the stream's place: zeros, its mean, or that of another image (default: zero)",
     )
     parser.add_argument("--stream", action="append", default=[], help="one of the eight; repeat (default: all)")
-    parser.add_argument("--output", type=Path, help="write every figure to this JSON file")
+    parser.add_argument("--output", type=Path, default=ROOT / "results" / "ablation.json", help="every figure")
     parser.add_argument(
         "--decision",
         type=decision,
@@ -69,8 +71,7 @@ def main() -> int:
         )
         with progress_bar("ablating") as progress:
             result = study(request, mode=options.mode, streams=streams, progress=progress)
-        if options.output is not None:
-            report.save(options.output, ablation_json(result))
+        report.save(options.output, ablation_json(result))
     except StarlightError as error:
         print(f"ablation_study: {error}", file=sys.stderr)
         return 2

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import decision, model_name, progress_bar, whole
+from exporter.command import dataset_names, decision, model_name, progress_bar, whole
 from exporter.detector.decision import PRODUCTION, DecisionRule
 from exporter.errors import ComparisonError, StarlightError
 from exporter.evaluation.request import RunRequest, available_cores
@@ -65,13 +65,13 @@ def main() -> int:
     from exporter.publish.documents.baseline_comparison import OnDataset, document
     from exporter.publish.documents.markdown import save
 
-    def request(model: Path, rule: DecisionRule, dataset: Path) -> RunRequest:
+    def request(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunRequest:
         return RunRequest(
             model=model_name(model),
             role="research",
             model_path=model,
             decision=rule,
-            dataset=dataset.resolve().name,
+            dataset=name,
             dataset_root=dataset,
             trigger="command",
             latency_sample=options.latency_sample,
@@ -79,19 +79,23 @@ def main() -> int:
             threads=options.threads,
         )
 
-    def run(model: Path, rule: DecisionRule, dataset: Path) -> RunResult:
-        with progress_bar(f"{model_name(model)} on {dataset.resolve().name}") as progress:
-            return evaluate(request(model, rule, dataset), progress=progress)
+    def run(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunResult:
+        with progress_bar(f"{model_name(model)} on {name}") as progress:
+            return evaluate(request(model, rule, name, dataset), progress=progress)
 
     try:
         if options.baseline_decision != options.candidate_decision and not options.allow_different_rules:
             raise ComparisonError("the decision rules differ; --allow-different-rules compares all the same")
+        require_different_files(options.baseline, options.candidate)
+        if model_name(options.baseline) == model_name(options.candidate):
+            name = model_name(options.baseline)
+            raise ComparisonError(f"both models are called {name}; put them into folders of different names")
+        names = dataset_names(options.dataset)
         results = []
         written: dict[Path, str] = {}
-        for dataset in options.dataset:
-            old = run(options.baseline, options.baseline_decision, dataset)
-            new = run(options.candidate, options.candidate_decision, dataset)
-            require_different_files(old.evaluation, new.evaluation)
+        for name, dataset in zip(names, options.dataset, strict=True):
+            old = run(options.baseline, options.baseline_decision, name, dataset)
+            new = run(options.candidate, options.candidate_decision, name, dataset)
             against = compare(
                 old.evaluation,
                 old.predictions,
@@ -110,7 +114,7 @@ def main() -> int:
                 written[options.results / f"{stem}_metrics.json"] = metrics_json(result.evaluation, checks)
         with progress_bar("ablating") as progress:
             ablation = study(
-                request(options.candidate, options.candidate_decision, options.dataset[0]), progress=progress
+                request(options.candidate, options.candidate_decision, names[0], options.dataset[0]), progress=progress
             )
         written[options.results / "comparison.json"] = json.dumps([asdict(one.comparison) for one in results], indent=2)
         for path, text in written.items():

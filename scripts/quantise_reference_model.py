@@ -36,13 +36,14 @@ def main() -> int:
     """Exit code 0: model and card are written; 2: a mistake, told in one line."""
     options = parse()
     try:
+        from exporter.evaluation.cards import read_card
         from training import card as cards
         from training.quantise import quantise
     except ModuleNotFoundError as error:
         print(f'quantise_reference_model: {error.name} is not installed: pip install -e ".[train]"', file=sys.stderr)
         return 2
     try:
-        card = cards.read_card(options.model)
+        card = read_card(options.model)
         count = quantise(
             options.model / card["file"], options.out / card["file"], options.calibration, images=options.images
         )

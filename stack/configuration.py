@@ -81,6 +81,8 @@ def write_exporter(config: Path, run: Path, *, dataset: Path | None, model: Path
         settings["datasets"] = [{"name": label(dataset), "path": str(dataset.resolve())}]
     for entry in settings["datasets"]:
         entry["path"] = str(base / entry["path"])
+    if settings.get("research"):
+        settings["research"]["models_dir"] = str(base / settings["research"]["models_dir"])
     if settings.get("baseline"):
         settings["baseline"] = str(base / settings["baseline"])
     paths = {"data": "data", "results": "results"} | settings.get("paths", {})

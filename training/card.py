@@ -10,25 +10,11 @@ import yaml
 
 from exporter.detector.contract import METHODS
 from exporter.detector.model import Detector
-from exporter.errors import ModelError
+from exporter.evaluation.cards import CARD, read_card
 
 Record = dict[str, Any]
 
-CARD, NOTES = "card.yml", "README.md"
-
-
-def read_card(folder: Path) -> Record:
-    """The card of a model folder; ModelError names the file that is missing or broken."""
-    path = folder / CARD
-    try:
-        card = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path}: no such card", reason="missing") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ModelError(f"{path}: not a readable card: {' '.join(str(error).split())}", reason="unreadable") from error
-    if not isinstance(card, dict):
-        raise ModelError(f"{path}: not a card: expected keys and values", reason="invalid")
-    return card
+NOTES = "README.md"
 
 
 def write_card(folder: Path, card: Record) -> None:

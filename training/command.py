@@ -13,6 +13,7 @@ from rich.progress import Progress
 from exporter.detector.decision import PRODUCTION
 from exporter.detector.model import Detector
 from exporter.errors import ModelError, StorageError
+from exporter.evaluation.cards import CARD, read_card
 from training import card as cards
 from training.data import Examples, join, load_examples
 from training.export import export
@@ -45,11 +46,9 @@ def run(job: Job, bar: Progress, tell: Callable[[str], object]) -> None:
     """Does the job; `tell` gets one line per epoch and per measured dataset. Raises StarlightError."""
     torch.set_num_threads(job.threads)
     if job.measure_only:
-        card = cards.read_card(job.out)
+        card = read_card(job.out)
         if card.get("sha256") != Detector.load(job.out / MODEL).sha256:
-            raise ModelError(
-                f"{job.out / cards.CARD}: describes another model than {MODEL} beside it", reason="changed"
-            )
+            raise ModelError(f"{job.out / CARD}: describes another model than {MODEL} beside it", reason="changed")
     else:
         card = _train(job, bar, tell)
     if job.remarks:

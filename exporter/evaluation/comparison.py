@@ -5,13 +5,15 @@ A comparison is paired: an image counts only where both models measured the same
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from exporter.dataset.dataset import FILE_CLASSES
 from exporter.detector.contract import METHODS
-from exporter.errors import ComparisonError
+from exporter.errors import ComparisonError, ModelError
 from exporter.evaluation.evaluation import Evaluation, Prediction
 from exporter.evaluation.statistics import mcnemar_p_value
 
@@ -99,12 +101,19 @@ def require_same_rule(before: Evaluation, after: Evaluation) -> None:
         )
 
 
-def require_different_files(before: Evaluation, after: Evaluation) -> None:
-    """ComparisonError if the two models are the same file, or share a name under which neither could be told apart."""
-    if before.provenance.model_sha256 == after.provenance.model_sha256:
-        raise ComparisonError(f"{before.model_facts.file} and {after.model_facts.file} are the same model file")
-    if before.model == after.model:
-        raise ComparisonError(f"both models are called {before.model}; put them into folders of different names")
+def require_different_files(before: Path, after: Path) -> None:
+    """ComparisonError where two model files have the same bytes; ModelError names one that is not there."""
+    hashes = []
+    for path in (before, after):
+        try:
+            with path.open("rb") as file:
+                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
+        except FileNotFoundError as error:
+            raise ModelError(f"{path}: no such model file", reason="missing") from error
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror or error}", reason="unreadable") from error
+    if hashes[0] == hashes[1]:
+        raise ComparisonError(f"{before} and {after} are the same model file")
 
 
 def flips(before: Sequence[Prediction], after: Sequence[Prediction]) -> Flips:

@@ -1,4 +1,4 @@
-"""The analyses that the exporter runs on its own: after a model change, and again once a day."""
+"""The analyses that the exporter runs on its own: after a model change, and again at an interval."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from exporter.evaluation.request import RunRequest
 from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish.snapshot import Outcome, Pair, Snapshot
 from exporter.service import worker
-from exporter.service.reports import DAY_SECONDS, Reports
-from exporter.service.runner import Errand, Runner
+from exporter.service.reports import Reports
+from exporter.service.runner import Chore, Errand, Runner
 from exporter.service.state import State
 
 _log = structlog.get_logger(__name__)
@@ -40,16 +40,26 @@ class Analyses:
         self._reports = reports
 
     def after(self, pair: Pair) -> None:
-        """A result is in: write its reports if it was the last one wanted, and ablate its model if that is due."""
-        if not self._runner.queued():
-            self._reports.write(pair[1])
-        self._ablate(pair)
+        """A result is in: ablate its model if that has no study, and write the reports once no evaluation is wanted."""
+        self._report(pair[1], again=False)
+        self._ablate(pair, again=False)
 
-    def _ablate(self, pair: Pair) -> None:
+    def all_again(self) -> None:
+        """Everything of every result that is shown, whether it has changed or not."""
+        for dataset in self._state.snapshot.datasets:
+            self._report(dataset, again=True)
+        for pair in self._state.snapshot.runs:
+            self._ablate(pair, again=True)
+
+    def _report(self, dataset: str, *, again: bool) -> None:
+        name = f"reports of {dataset}{' again' if again else ''}"
+        self._runner.run_errand(Chore(name, lambda: self._reports.write(dataset, again=again)))
+
+    def _ablate(self, pair: Pair, *, again: bool) -> None:
         run = self._state.snapshot.runs.get(pair)
         if run is None or run.evaluation is None or self._role(pair) not in self._config().analyses.ablate:
             return
-        if run.ablation is not None and time.time() - run.ablation.finished_at < DAY_SECONDS:
+        if run.ablation is not None and not again:
             # One of another file or other images has been dropped with the result that it belonged to.
             return
         request = self._request(pair, "ablation")
@@ -80,7 +90,7 @@ class Analyses:
 
         self._state.update(change)
         if study is not None:
-            self._reports.write(pair[1])
+            self._reports.write(pair[1], again=False)
             _log.info("ablation ended", model=pair[0], dataset=pair[1], images=study.ablation.images)
         else:
             reason = " ".join(str(result).split()) or type(result).__name__

@@ -1,6 +1,6 @@
 """What the exporter writes down of its own results: the regression suite's report, the comparison, the variants.
 
-Written when all results of a dataset are in after a change, and again once a day; the last outcome of each is a metric.
+The last outcome of each is a metric.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final
 
 import structlog
 
@@ -26,27 +25,24 @@ from exporter.publish.retention import Entry
 from exporter.publish.snapshot import Analysis, Snapshot
 from exporter.service.state import State
 
-DAY_SECONDS: Final = 86_400.0
-
 _log = structlog.get_logger(__name__)
 
 
 class Reports:
-    """Writes `<results>/regression_reports/` and `<results>/documents/`, each file whole or not at all."""
+    """Writes `<results>/regression_reports/` and the folder of documents, each file whole or not at all."""
 
     def __init__(self, state: State, *, config: Callable[[], Config], evidence: Callable[[], Evidence]) -> None:
         self._state = state
         self._config = config
         self._evidence = evidence
-        self._written: dict[str, tuple[object, float]] = {}
+        self._written: dict[str, object] = {}
 
-    def write(self, dataset: str) -> None:
-        """Everything about one dataset, unless it was written of the same results within a day."""
+    def write(self, dataset: str, *, again: bool) -> None:
+        """Everything about one dataset; of the same results only `again`."""
         snapshot = self._state.snapshot
         shown = {m: run.evaluation for (m, d), run in snapshot.runs.items() if d == dataset and run.evaluation}
         key = {name: one.provenance for name, one in shown.items()}, self._ablated(snapshot, dataset)
-        before, at = self._written.get(dataset, (None, 0.0))
-        if not shown or (key == before and time.time() - at < DAY_SECONDS):
+        if not shown or (key == self._written.get(dataset) and not again):
             return
         done = [
             self._attempt("regression", lambda: self._regression(snapshot, dataset)),
@@ -55,7 +51,7 @@ class Reports:
         ]
         # What failed is tried again with the next result.
         if all(done):
-            self._written[dataset] = key, time.time()
+            self._written[dataset] = key
 
     def _attempt(self, analysis: Analysis, work: Callable[[], bool]) -> bool:
         try:
@@ -116,7 +112,7 @@ class Reports:
         return self._evidence().find(evaluation.id)
 
     def _document(self, name: str) -> Path:
-        return self._config().paths.results / "documents" / f"{name}.md"
+        return self._config().documents() / f"{name}.md"
 
     @staticmethod
     def _ablated(snapshot: Snapshot, dataset: str) -> tuple[float, ...]:

@@ -69,6 +69,14 @@ class Errand:
     done: Callable[[Outcome, object], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Light work on results that are there, for the runner's own thread while no evaluation is wanted."""
+
+    name: str
+    work: Callable[[], None]
+
+
 class Listener(Protocol):
     """Who asks for runs and hears of them; called from the runner's thread."""
 
@@ -102,7 +110,7 @@ class Runner:
         self._make_executor = make_executor
         self._wake = threading.Condition()
         self._queue: dict[Pair, str] = {}
-        self._errands: dict[str, Errand] = {}
+        self._errands: dict[str, Errand | Chore] = {}
         self._current: Pair | None = None
         self._cancel = threading.Event()
         self._stopping = False
@@ -118,8 +126,8 @@ class Runner:
             self._queue.setdefault(pair, trigger)
             self._wake.notify()
 
-    def run_errand(self, errand: Errand) -> None:
-        """Queue an errand; it takes the place of one of the same name that still waits."""
+    def run_errand(self, errand: Errand | Chore) -> None:
+        """Queue an errand or a chore; it takes the place of one of the same name that still waits."""
         with self._wake:
             self._errands[errand.name] = errand
             self._wake.notify()
@@ -193,8 +201,11 @@ class Runner:
                 with self._wake:
                     self._current = None
 
-    def _do(self, errand: Errand) -> None:
+    def _do(self, errand: Errand | Chore) -> None:
         try:
+            if isinstance(errand, Chore):
+                errand.work()
+                return
             ended = self._attempt(errand)
             if ended is not None:
                 errand.done(*ended)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from exporter.evaluation.cards import CARD
+
 Signature = tuple[object, ...] | None
 
 BUSY_SHARE = 0.05
@@ -44,6 +46,10 @@ class Watcher:
         """Watch every file below a folder."""
         self._watch(key, root, tree_signature)
 
+    def watch_cards(self, key: str, root: Path) -> None:
+        """Watch which folders of a folder hold a model card, and the cards; not the files beside them."""
+        self._watch(key, root, cards_signature)
+
     def keep_only(self, keys: Collection[str]) -> None:
         """Forget everything else."""
         self._watched = {key: watched for key, watched in self._watched.items() if key in keys}
@@ -62,7 +68,8 @@ class Watcher:
             if self._clock() < watched.next_look and watched.reported:
                 continue
             now = self._look(watched)
-            if not watched.reported and now - watched.since >= self.settle:
+            # One report may end the watch of another file.
+            if key in self._watched and not watched.reported and now - watched.since >= self.settle:
                 watched.reported = True
                 self._changed(key)
 
@@ -89,6 +96,16 @@ def file_signature(path: Path) -> Signature:
     except OSError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def cards_signature(root: Path) -> Signature:
+    """What changes with the cards of `<root>/*/`; None where there is no readable folder."""
+    try:
+        names = sorted(os.listdir(root))  # noqa: PTH208  # names, without a Path for each
+    except OSError:
+        return None
+    cards = ((name, file_signature(root / name / CARD)) for name in names)
+    return tuple(card for card in cards if card[1] is not None)
 
 
 def tree_signature(root: Path) -> Signature:

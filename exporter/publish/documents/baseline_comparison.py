@@ -10,6 +10,7 @@ from exporter.detector.contract import METHODS
 from exporter.evaluation.certainty import benjamini_hochberg
 from exporter.evaluation.comparison import SLICES, Comparison, Flips, PairedSlice
 from exporter.evaluation.evaluation import Evaluation, LatencyQuantile, Proportion
+from exporter.evaluation.statistics import proportion
 from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ablation_rows
 from exporter.publish.documents.data_quality import data_quality
@@ -25,6 +26,8 @@ from exporter.publish.documents.markdown import (
 
 FALSE_DISCOVERY_RATE: Final = 0.05
 SHOWN_FLIPS: Final = 40
+
+NOT_TESTED: Final = "not tested"
 
 Decision = Literal["better", "worse", "mixed", "undecided"]
 
@@ -104,7 +107,7 @@ def document(results: Sequence[OnDataset], ablation: AblationStudy | None) -> st
         " dataset compare.",
         "## The data behind it",
         *data_quality([one for result in results for one in (result.baseline, result.candidate)]),
-        f"## What each stream is worth to {new}",
+        f"## What each stream is worth to {new}" + ("" if ablation is None else f" on {ablation.dataset}"),
         _ablation(ablation),
         "## Key insight",
         insight(slices, ablation),
@@ -176,25 +179,28 @@ def _overall(result: OnDataset) -> Iterator[tuple[str, ...]]:
             good=-1,
             digits=3,
         )
+    yield _rate_row("false positives, all negatives", _negatives(old), _negatives(new), slices["negative"], good=-1)
+    for category in dict.fromkeys((*old.negatives, *new.negatives)):
+        yield _rate_row(
+            f"false positives, negatives: {category}",
+            old.negatives.get(category),
+            new.negatives.get(category),
+            None,
+            good=-1,
+        )
     for title, before, after, good in (
         ("ROC AUC", old.roc_auc, new.roc_auc, 1),
         ("log loss", old.log_loss, new.log_loss, -1),
         ("calibration error", old.expected_calibration_error, new.expected_calibration_error, -1),
     ):
-        yield (title, figure(before), figure(after), *_change(before, after, good, "{:+.4f}"), "")
+        yield (title, figure(before), figure(after), *_change(before, after, good, "{:+.4f}"), NOT_TESTED)
     before_p95, after_p95 = _p95(old), _p95(new)
-    yield (
-        "latency p95",
-        _milliseconds(before_p95),
-        _milliseconds(after_p95),
-        *_change(
-            None if before_p95 is None else 1e3 * before_p95.seconds,
-            None if after_p95 is None else 1e3 * after_p95.seconds,
-            -1,
-            "{:+.2f} ms",
-        ),
-        "",
-    )
+    if before_p95 is None or after_p95 is None:
+        difference = NOT_MEASURED
+    else:
+        difference = f"{1e3 * (after_p95.seconds - before_p95.seconds):+.2f} ms"
+    # Two timings of one machine differ by what else it did: no direction without a test.
+    yield ("latency p95", _milliseconds(before_p95), _milliseconds(after_p95), difference, "", NOT_TESTED)
 
 
 def _rate_row(
@@ -208,7 +214,7 @@ def _rate_row(
 ) -> tuple[str, ...]:
     old = None if before is None or before.ratio is None else 100.0 * before.ratio
     new = None if after is None or after.ratio is None else 100.0 * after.ratio
-    test = "" if paired is None or not paired.images else p_value(paired.p_value)
+    test = NOT_TESTED if paired is None else p_value(paired.p_value) if paired.images else ""
     return (title, rate(before, digits), rate(after, digits), *_change(old, new, good, "{:+.2f} points"), test)
 
 
@@ -218,6 +224,11 @@ def _change(before: float | None, after: float | None, good: int, form: str) -> 
     difference = after - before
     direction = "same" if difference == 0 else "better" if difference * good > 0 else "worse"
     return form.format(difference), direction
+
+
+def _negatives(evaluation: Evaluation) -> Proportion:
+    categories = evaluation.negatives.values()
+    return proportion(sum(each.count for each in categories), sum(each.total for each in categories))
 
 
 def _p95(evaluation: Evaluation) -> LatencyQuantile | None:

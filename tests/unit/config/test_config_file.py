@@ -14,6 +14,7 @@ from exporter.dataset.settings import CacheSettings
 from exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
 from exporter.errors import ConfigError
+from exporter.service.discovery import discover, with_discovered
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = "{name: production, file: model.onnx, role: production}"
@@ -48,8 +49,24 @@ CRON = 'expected five cron fields such as "0 3 * * *"; got '
 BAD: dict[str, tuple[str, str]] = {
     "unknown key": (
         GOOD + "surprise: 1\n",
-        "surprise: unknown key; expected one of models, datasets, schedule, watch, "
-        "baseline, paths, limits, latency, history, evidence, analyses",
+        "surprise: unknown key; expected one of models, datasets, research, schedule, "
+        "watch, baseline, paths, limits, latency, history, evidence, analyses",
+    ),
+    "research models without a folder": (
+        GOOD + "research: {decision: {threshold: 0.5}}\n",
+        "research.models_dir: is missing",
+    ),
+    "research models by no rule": (
+        GOOD + "research: {models_dir: models, decision: {threshold: 2}}\n",
+        "research.decision.threshold: expected at most 1; got 2",
+    ),
+    "research models with roles": (
+        GOOD + "research: {models_dir: models, role: baseline}\n",
+        "research.role: unknown key; expected one of models_dir, decision",
+    ),
+    "analyses too often": (
+        GOOD + "analyses: {interval: 1s}\n",
+        "analyses.interval: expected a duration from 1m to 366d; got 1s",
     ),
     "misspelt key": (GOOD + "schedul: {interval: 1h}\n", "schedul: unknown key; did you mean schedule?"),
     "misspelt key in a list": (
@@ -232,8 +249,8 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "an unknown number key": (
         GOOD + "3: x\n",
-        "[3]: unknown key; expected one of models, datasets, schedule, watch, "
-        "baseline, paths, limits, latency, history, evidence, analyses",
+        "[3]: unknown key; expected one of models, datasets, research, schedule, "
+        "watch, baseline, paths, limits, latency, history, evidence, analyses",
     ),
 }
 
@@ -440,13 +457,13 @@ def test_weekdays_are_those_of_crontab(weekday: str, expected: set[str]) -> None
 
 def test_the_shipped_file_does_what_its_comments_and_the_documentation_say() -> None:
     config = load_config(ROOT / "starlight.yml")
-    production, v3, *research = config.models
+    production, v3 = config.models
     assert (production.name, production.role) == ("production", "production")
     assert (v3.name, v3.role) == ("v3", "baseline")
-    assert {model.name: model.role for model in research} == dict.fromkeys(
-        ("v4_triplet_loss", "v4_adversarial_hardened", "v4_int8"), "research"
-    )
-    for model in config.models:
+    assert config.research is not None
+    assert config.research.models_dir == ROOT / "models"
+    assert {"v4_triplet_loss", "v4_adversarial_hardened", "v4_int8"} <= {m.name for m in discover(config).models}
+    for model in with_discovered(config, discover(config)).models:
         assert model.file == ROOT / "models" / model.name / "model.onnx"
         assert model.decision.rule() == DecisionRule.per_method({m: PRODUCTION_THRESHOLDS[m] for m in METHODS})
     assert [(dataset.name, dataset.path) for dataset in config.datasets] == [
@@ -457,6 +474,8 @@ def test_the_shipped_file_does_what_its_comments_and_the_documentation_say() -> 
     assert config.baseline == ROOT / "tests" / "regression_baselines.json"
     assert config.paths.data == ROOT / "data"
     assert config.paths.results == ROOT / "results"
+    assert config.documents() == ROOT / "results" / "documents"
+    assert (config.analyses.interval, config.analyses.ablate) == (86400.0, ("production",))
     assert config.paths.runbooks == ROOT / "alerting" / "runbooks"
     assert (config.latency.sample, config.latency.seed) == (1000, 0)
 
@@ -469,3 +488,10 @@ def test_decoded_images_are_kept_beside_the_data_unless_told_otherwise(tmp_path:
     error = error_of(written(tmp_path, GOOD + "paths: {cache: images/cache}\n"))
     assert error == f"paths.cache: {tmp_path / 'images/cache'} lies inside datasets[0].path {tmp_path / 'images'}"
     assert error_of(written(tmp_path, GOOD + "limits: {cache_bytes: lots}\n")) == f"limits.cache_bytes: {SIZE}'lots'"
+
+
+def test_documents_are_written_beside_the_results_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, GOOD)).documents() == tmp_path / "results" / "documents"
+    assert load_config(written(tmp_path, GOOD + "paths: {documents: pages}\n")).documents() == tmp_path / "pages"
+    error = error_of(written(tmp_path, GOOD + "paths: {documents: images/pages}\n"))
+    assert error == f"paths.documents: {tmp_path / 'images/pages'} lies inside datasets[0].path {tmp_path / 'images'}"

@@ -21,7 +21,7 @@ from exporter.evaluation.evaluation import RunResult
 from exporter.evaluation.request import RunRequest
 from exporter.publish.snapshot import Outcome, Pair
 from exporter.service import worker
-from exporter.service.runner import Ended, Errand, Runner, process_pool, read_progress
+from exporter.service.runner import Chore, Ended, Errand, Runner, process_pool, read_progress
 from exporter.service.worker import Work
 from support.publishing import evaluation, prediction
 
@@ -497,3 +497,20 @@ def test_stop_ends_an_errand_and_tells_nobody(start: Start) -> None:
     assert time.monotonic() - began < 8
     assert ends == []
     until(lambda: not multiprocessing.active_children())
+
+
+def test_a_chore_waits_for_every_evaluation_and_one_that_fails_ends_nothing(listening: Listening, start: Start) -> None:
+    runner = start(doing(good))
+    order: list[str] = []
+
+    def work() -> None:
+        order.append(f"after {len(listening.over)} evaluations")
+        raise ValueError("a bug")
+
+    runner.submit(PRODUCTION, "start")
+    runner.submit(RESEARCH, "start")
+    runner.run_errand(Chore("reports", work))
+    until(lambda: bool(order))
+    assert order == ["after 2 evaluations"]
+    runner.run_errand(Chore("reports", lambda: order.append("again")))
+    until(lambda: len(order) == 2)

@@ -322,3 +322,36 @@ def test_a_look_that_takes_long_is_repeated_later(tmp_path: Path) -> None:
         clock.now += 1
         watcher.poll()
     assert len(looks) == pytest.approx(100 / 10.5, abs=2)
+
+
+def test_cards_are_watched_and_what_lies_beside_them_is_not(tmp_path: Path, scene: Scene) -> None:
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "v1" / "card.yml").write_text("title: first\n")
+    scene.watcher.watch_cards("research", tmp_path)
+    (tmp_path / "v1" / "training_log.jsonl").write_text("{}\n")
+    (tmp_path / "v2").mkdir()
+    assert scene.after(1.0) == scene.after(SETTLE) == []
+    (tmp_path / "v2" / "card.yml").write_text("title: second\n")
+    assert scene.after(1.0) == []
+    assert scene.after(SETTLE) == ["research"]
+    (tmp_path / "v1" / "card.yml").unlink()
+    assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
+
+
+def test_what_a_report_ends_the_watch_of_is_not_reported(tmp_path: Path) -> None:
+    clock = Clock()
+    reported: list[str] = []
+
+    def changed(key: str) -> None:
+        reported.append(key)
+        watcher.keep_only({key})
+
+    watcher = Watcher(settle=SETTLE, changed=changed, clock=clock)
+    for name in ("first", "second"):
+        (tmp_path / name).write_bytes(b"old")
+        watcher.watch_file(name, tmp_path / name)
+        (tmp_path / name).write_bytes(b"changed")
+    watcher.poll()
+    clock.now += SETTLE
+    watcher.poll()
+    assert reported == ["first"]

@@ -53,6 +53,8 @@ def test_somebodys_own_images_and_model_take_the_place_of_the_shipped_ones(tmp_p
     production = [entry for entry in config.models if entry.role == "production"]
     assert [Path(entry.file) for entry in production] == [model]
     assert all(Path(entry.file).is_absolute() for entry in config.models)
+    assert config.research is not None
+    assert config.research.models_dir == ROOT / "models"
 
 
 def test_a_port_that_is_taken_is_named_with_the_flag_that_moves_it() -> None:

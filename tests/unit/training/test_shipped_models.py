@@ -13,8 +13,9 @@ from exporter.detector.contract import METHODS
 from exporter.detector.decision import PRODUCTION
 from exporter.detector.model import Detector, model_sha256
 from exporter.detector.streams import decode, tensors
+from exporter.evaluation.cards import read_card
 from exporter.evaluation.training import read_training_log
-from training.card import index, notes, read_card
+from training.card import index, notes
 from training.variants import LARGEST_MODEL_BYTES, OUTPUTS
 
 MODELS = Path(__file__).resolve().parents[3] / "models"

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from exporter.dataset.synthesis import synthesise
+from exporter.evaluation.cards import read_card
 from exporter.evaluation.training import read_training_log
-from training.card import notes, read_card
+from training.card import notes
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "scripts" / "train_reference_model.py"

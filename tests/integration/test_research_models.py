@@ -1,0 +1,106 @@
+"""A model that arrives in the models folder: evaluated, compared, gone again. Shipped models, real images."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from exporter.dataset.synthesis import synthesise
+from support.exporter import Exporter, write_config
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "images"
+    synthesise(root, seed=52, clean=30, stego=50, negatives=10, workers=1)
+    return root
+
+
+@pytest.fixture
+def exporter(tmp_path: Path, images: Path) -> Iterator[Exporter]:
+    for name in ("production", "v3"):
+        shutil.copytree(ROOT / "models" / name, tmp_path / "models" / name)
+    config = write_config(
+        tmp_path,
+        models=[
+            {"name": "production", "file": "models/production/model.onnx", "role": "production"},
+            {"name": "v3", "file": "models/v3/model.onnx", "role": "baseline"},
+        ],
+        research={"models_dir": "models"},
+        datasets=[{"name": "drawn", "path": str(images)}],
+        latency={"sample": 0},
+    )
+    with Exporter(config) as process:
+        process.wait_for_value(30.0, "clean_images", model="v3")
+        yield process
+
+
+def test_a_model_is_evaluated_and_compared_on_arrival_and_forgotten_on_removal(
+    exporter: Exporter, tmp_path: Path
+) -> None:
+    assert exporter.value("model_info", model="v4_int8") is None
+    shutil.copytree(ROOT / "models" / "v4_int8", tmp_path / "models" / "v4_int8")
+    exporter.wait_for_value(30.0, "clean_images", model="v4_int8")
+    assert exporter.value("model_info", model="v4_int8", role="research") == 1
+    # Its numbers are those of the command on the same file and images.
+    detected = exporter.value("detections", model="v4_int8", method="palette")
+    assert detected == counted(tmp_path / "models" / "v4_int8" / "model.onnx", exporter, "palette")
+    compared = {"model": "v4_int8", "against": "v3", "class": "palette"}
+    exporter.wait_for_value(10.0, "comparison_images", **compared)
+    document = tmp_path / "results" / "documents" / "model_variants_drawn.md"
+    exporter.wait_for(lambda: "| v4_int8 |" in document.read_text(), "the model in the document")
+    production = exporter.value("evaluation_timestamp_seconds", model="production")
+
+    shutil.rmtree(tmp_path / "models" / "v4_int8")
+    exporter.wait_for(lambda: exporter.value("model_info", model="v4_int8") is None, "the model gone")
+    assert exporter.value("clean_images", model="v4_int8") is None
+    assert exporter.value("clean_images", model="v3") == 30.0
+    assert exporter.value("evaluation_timestamp_seconds", model="production") == production
+
+
+def test_a_reload_keeps_what_was_found(exporter: Exporter, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "models" / "v4_int8", tmp_path / "models" / "v4_int8")
+    exporter.wait_for_value(30.0, "clean_images", model="v4_int8")
+    measured = exporter.value("evaluation_timestamp_seconds", model="v4_int8")
+    assert httpx.post(f"{exporter.url}/-/reload").status_code == 200
+    assert exporter.value("evaluation_timestamp_seconds", model="v4_int8") == measured
+
+
+def test_a_card_without_a_model_is_a_model_that_does_not_load(exporter: Exporter, tmp_path: Path) -> None:
+    (tmp_path / "models" / "to-come").mkdir()
+    (tmp_path / "models" / "to-come" / "card.yml").write_text("title: to come\n")
+    exporter.wait_for_value(0.0, "model_last_load_successful", model="to-come")
+    shutil.copy(ROOT / "models" / "v4_int8" / "model.onnx", tmp_path / "models" / "to-come" / "model.onnx")
+    exporter.wait_for_value(30.0, "clean_images", model="to-come")
+
+
+def counted(model: Path, exporter: Exporter, method: str) -> float:
+    """Stego files of a method that the one-shot command finds, counted from its table of predictions."""
+    table = model.with_name("predictions.csv")
+    subprocess.run(
+        [
+            *(sys.executable, ROOT / "scripts" / "monitor_performance.py", "--model", model),
+            *("--dataset", dataset_of(exporter), "--latency-sample", "0", "--decision", "plain"),
+            *("--output", model.with_name("metrics.json"), "--predictions", table),
+        ],
+        check=False,
+        capture_output=True,
+    )
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    verdict, of = rows[0].index("verdict"), rows[0].index("method")
+    return float(sum(row[of] == method and row[verdict] == "stego" for row in rows[1:]))
+
+
+def dataset_of(exporter: Exporter) -> str:
+    config = (exporter.log.parent / "starlight.yml").read_text()
+    return next(line.split("path: ")[1] for line in config.splitlines() if "path: " in line)
