@@ -94,7 +94,7 @@ def test_the_comparison_says_what_the_models_say(dataset: Path, images: list[Ima
     output, results = tmp_path / "comparison.md", tmp_path / "results"
     done = run(
         *("compare_baselines.py", "--baseline", MODELS / "v3" / "model.onnx"),
-        *("--candidate", MODELS / "v4" / "model.onnx", "--dataset", dataset, "--latency-sample", 5),
+        *("--candidate", MODELS / "v4" / "model.onnx", "--dataset", dataset, "--latency-sample", 60),
         *("--output", output, "--results", results),
     )
     assert done.returncode == 0, done.stderr
@@ -117,7 +117,9 @@ def test_the_comparison_says_what_the_models_say(dataset: Path, images: list[Ima
     assert [int(count) for count in row.groups()] == negatives
     # Two timings without a test are not called better or worse.
     (latency,) = (line for line in text.splitlines() if line.startswith("| latency p95 |"))
-    assert latency.endswith("|  | not tested |")
+    assert latency.endswith("| not tested |")
+    assert "better" not in latency
+    assert "worse" not in latency
     assert "## What each stream is worth to v4 on images" in text
     lost = [image.path for image in images if image.label == "stego" and after[image.path] != before[image.path]]
     assert all(f"`{path}`" in text for path in lost)

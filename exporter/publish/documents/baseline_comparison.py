@@ -9,7 +9,7 @@ from typing import Final, Literal
 from exporter.detector.contract import METHODS
 from exporter.evaluation.certainty import benjamini_hochberg
 from exporter.evaluation.comparison import SLICES, Comparison, Flips, PairedSlice
-from exporter.evaluation.evaluation import Evaluation, LatencyQuantile, Proportion
+from exporter.evaluation.evaluation import Evaluation, Proportion
 from exporter.evaluation.statistics import proportion
 from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ablation_rows
@@ -188,19 +188,15 @@ def _overall(result: OnDataset) -> Iterator[tuple[str, ...]]:
             None,
             good=-1,
         )
-    for title, before, after, good in (
-        ("ROC AUC", old.roc_auc, new.roc_auc, 1),
-        ("log loss", old.log_loss, new.log_loss, -1),
-        ("calibration error", old.expected_calibration_error, new.expected_calibration_error, -1),
+    for title, before, after in (
+        ("ROC AUC", old.roc_auc, new.roc_auc),
+        ("log loss", old.log_loss, new.log_loss),
+        ("calibration error", old.expected_calibration_error, new.expected_calibration_error),
     ):
-        yield (title, figure(before), figure(after), *_change(before, after, good, "{:+.4f}"), NOT_TESTED)
-    before_p95, after_p95 = _p95(old), _p95(new)
-    if before_p95 is None or after_p95 is None:
-        difference = NOT_MEASURED
-    else:
-        difference = f"{1e3 * (after_p95.seconds - before_p95.seconds):+.2f} ms"
-    # Two timings of one machine differ by what else it did: no direction without a test.
-    yield ("latency p95", _milliseconds(before_p95), _milliseconds(after_p95), difference, "", NOT_TESTED)
+        yield (title, figure(before), figure(after), *_change(before, after, "{:+.4f}"), NOT_TESTED)
+    before_ms, after_ms = _p95_milliseconds(old), _p95_milliseconds(new)
+    shown = ("latency p95", _milliseconds(before_ms), _milliseconds(after_ms))
+    yield (*shown, *_change(before_ms, after_ms, "{:+.2f} ms"), NOT_TESTED)
 
 
 def _rate_row(
@@ -215,14 +211,21 @@ def _rate_row(
     old = None if before is None or before.ratio is None else 100.0 * before.ratio
     new = None if after is None or after.ratio is None else 100.0 * after.ratio
     test = NOT_TESTED if paired is None else p_value(paired.p_value) if paired.images else ""
-    return (title, rate(before, digits), rate(after, digits), *_change(old, new, good, "{:+.2f} points"), test)
+    change = _change(old, new, "{:+.2f} points", good=None if paired is None else good)
+    return (title, rate(before, digits), rate(after, digits), *change, test)
 
 
-def _change(before: float | None, after: float | None, good: int, form: str) -> tuple[str, str]:
+def _change(before: float | None, after: float | None, form: str, *, good: int | None = None) -> tuple[str, str]:
     if before is None or after is None:
         return NOT_MEASURED, ""
     difference = after - before
-    direction = "same" if difference == 0 else "better" if difference * good > 0 else "worse"
+    if difference == 0:
+        direction = "same"
+    elif good is None:
+        # Without a test nobody knows whether it is more than chance, or than what else the machine did.
+        direction = "higher" if difference > 0 else "lower"
+    else:
+        direction = "better" if difference * good > 0 else "worse"
     return form.format(difference), direction
 
 
@@ -231,13 +234,13 @@ def _negatives(evaluation: Evaluation) -> Proportion:
     return proportion(sum(each.count for each in categories), sum(each.total for each in categories))
 
 
-def _p95(evaluation: Evaluation) -> LatencyQuantile | None:
+def _p95_milliseconds(evaluation: Evaluation) -> float | None:
     quantiles = () if evaluation.latency is None else evaluation.latency.quantiles
-    return next((entry for entry in quantiles if entry.quantile == 0.95), None)
+    return next((1e3 * entry.seconds for entry in quantiles if entry.quantile == 0.95), None)
 
 
-def _milliseconds(value: LatencyQuantile | None) -> str:
-    return NOT_MEASURED if value is None else f"{1e3 * value.seconds:.2f} ms"
+def _milliseconds(value: float | None) -> str:
+    return NOT_MEASURED if value is None else f"{value:.2f} ms"
 
 
 def _slice_rows(slices: Sequence[Judged]) -> Iterator[tuple[str, ...]]:
