@@ -44,6 +44,11 @@ class Analyses:
         self._report(pair[1], again=False)
         self._ablate(pair, again=False)
 
+    def after_removal(self) -> None:
+        """Models are gone: write the reports without them."""
+        for dataset in self._state.snapshot.datasets:
+            self._report(dataset, again=False)
+
     def all_again(self) -> None:
         """Everything of every result that is shown, whether it has changed or not."""
         for dataset in self._state.snapshot.datasets:

@@ -190,6 +190,8 @@ class Application:
         _log.info("research models changed", arrived=sorted(names - known), gone=sorted(known - names))
         self._apply(config)
         self._evaluate_changed(before, config, "model")
+        if known - names:
+            self._analyses.after_removal()
 
     def _schedule(self, before: Config | None) -> None:
         config = self._config

@@ -65,6 +65,7 @@ def test_a_model_is_evaluated_and_compared_on_arrival_and_forgotten_on_removal(
     exporter.wait_for(lambda: exporter.value("model_info", model="v4_int8") is None, "the model gone")
     assert exporter.value("clean_images", model="v4_int8") is None
     assert exporter.value("clean_images", model="v3") == 30.0
+    exporter.wait_for(lambda: "| v4_int8 |" not in document.read_text(), "the document without the model")
     assert exporter.value("evaluation_timestamp_seconds", model="production") == production
 
 
