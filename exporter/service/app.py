@@ -15,9 +15,8 @@ import structlog
 
 import exporter
 from exporter.config import Config, load_config
-from exporter.errors import BaselineError, ConfigError, ModelError, ModelFailureReason
+from exporter.errors import BaselineError, ConfigError
 from exporter.evaluation.baseline import Baseline, read_baseline
-from exporter.evaluation.evaluation import RunResult
 from exporter.evaluation.request import RunRequest
 from exporter.publish.evidence import Evidence
 from exporter.publish.history import History
@@ -28,23 +27,18 @@ from exporter.publish.snapshot import (
     Snapshot,
 )
 from exporter.service.analyses import Analyses
-from exporter.service.comparing import comparisons
 from exporter.service.configured import meaning, run_request, with_configuration
 from exporter.service.discovery import discover, with_discovered
-from exporter.service.pace import Pace
+from exporter.service.outcomes import Outcomes
 from exporter.service.reports import Reports
 from exporter.service.restoring import Provenances
 from exporter.service.results import (
     with_baseline,
-    with_comparisons,
-    with_end,
-    with_load_failure,
     with_restored,
-    with_run_changed,
 )
 from exporter.service.runner import Ended, Runner
 from exporter.service.scheduler import Scheduler
-from exporter.service.state import RunRecord, State
+from exporter.service.state import State
 from exporter.service.storage import Storage
 from exporter.service.watcher import Watcher
 
@@ -66,6 +60,7 @@ class Application:
         self._watching = threading.Lock()
         self.state = State(_first_snapshot())
         self._storage = Storage(self.state, self._config)
+        self._outcomes = Outcomes(self.state, self._storage)
         self._scheduler = Scheduler()
         self._runner = Runner(self, order=self._order, timeout=lambda: self._config.limits.evaluation_timeout)
         self._analyses = Analyses(
@@ -77,7 +72,6 @@ class Application:
         )
         self._watcher = Watcher(settle=self._config.watch.settle, changed=self._file_changed)
         self._postponed: dict[Pair, str] = {}
-        self._pace = Pace()
 
     @property
     def config(self) -> Config:
@@ -255,7 +249,9 @@ class Application:
         for pair in [pair for pair in self._postponed if pair[0] == name]:
             self._runner.submit(pair, self._postponed.pop(pair))
         if now is None:
-            self._load_failed(name, "missing", f"{self.state.snapshot.models[name].file}: no such file or not readable")
+            self._outcomes.load_failed(
+                name, "missing", f"{self.state.snapshot.models[name].file}: no such file or not readable"
+            )
             return
         if now != before:
             _log.info("model changed", model=name, sha256=now[:12])
@@ -294,65 +290,16 @@ class Application:
 
     def started(self, pair: Pair) -> None:
         """Show that a run is under way."""
-        _log.info("evaluation started", model=pair[0], dataset=pair[1])
-        self.state.update(lambda s: replace(s, queued=self._runner.queued()))
-        self._pace = Pace()
-        self._update_run(pair, in_progress=True, progress=0.0, remaining_seconds=None)
+        self._outcomes.started(pair, queued=self._runner.queued())
 
     def progressed(self, pair: Pair, ratio: float) -> None:
-        """Show how far it is, and how long it may still take."""
-        remaining = self._pace.remaining(ratio, time.monotonic())
-        self._update_run(pair, progress=ratio, remaining_seconds=remaining)
+        """Show how far it is."""
+        self._outcomes.progressed(pair, ratio)
 
     def ended(self, run: Ended) -> None:
-        """Publish a result, or count and tell why there is none; the old numbers stay in that case."""
-        if run.pair not in self.state.snapshot.runs:
-            return
-        if run.result is not None:
-            # Stored first: what a page links to is there.
-            self._storage.keep(run.result, run.thumbnails, self._baseline)
-        self.state.update(lambda s: replace(with_end(s, run, self._baseline), queued=self._runner.queued()))
-        if run.result is not None:
-            self._compare(run.pair[1])
+        """Publish how it ended, and work out what follows from a result."""
+        if self._outcomes.ended(run, self._baseline, queued=self._runner.queued()):
             self._analyses.after(run.pair)
-            for warning in run.result.warnings:
-                _log.warning("evaluation warning", model=run.pair[0], dataset=run.pair[1], reason=warning)
-        elif isinstance(run.failure, ModelError):
-            self._load_failed(run.pair[0], run.failure.reason, run.error)
-        self.state.record(
-            RunRecord(
-                id=run.result.evaluation.id if run.result is not None else "",
-                model=run.pair[0],
-                dataset=run.pair[1],
-                trigger=run.trigger,
-                outcome=run.outcome,
-                started_at=run.started_at,
-                ended_at=run.ended_at,
-                error=run.error,
-            )
-        )
-        tell = _log.info if run.outcome in ("success", "cancelled") else _log.error
-        tell(
-            "evaluation ended",
-            model=run.pair[0],
-            dataset=run.pair[1],
-            outcome=run.outcome,
-            seconds=round(run.ended_at - run.started_at, 1),
-            **({"reason": run.error} if run.error else {}),
-            **_went_about_it(run.result),
-        )
-
-    def _compare(self, dataset: str) -> None:
-        """Hold the results on a dataset against each other; each comparison stands with the result that it is of."""
-        found = comparisons(self.state.snapshot, self.evidence, dataset)
-        self.state.update(lambda s: with_comparisons(s, found, self._baseline))
-
-    def _load_failed(self, name: str, reason: ModelFailureReason, text: str) -> None:
-        _log.error("model not loaded", model=name, reason=reason, detail=text)
-        self.state.update(lambda s: with_load_failure(s, name, reason))
-
-    def _update_run(self, pair: Pair, **changes: object) -> None:
-        self.state.update(lambda s: with_run_changed(s, pair, **changes))
 
     # Restart
 
@@ -368,17 +315,9 @@ class Application:
             else:
                 self._runner.submit(pair, "start")
         for dataset in {pair[1] for pair in stored}:
-            self._compare(dataset)
+            self._outcomes.compare(dataset, self._baseline)
         for pair in stored:
             self._analyses.after(pair)
-
-
-def _went_about_it(result: RunResult | None) -> dict[str, object]:
-    execution = None if result is None else result.evaluation.execution
-    if execution is None:
-        return {}
-    told: dict[str, object] = {"cached": execution.cached_images, "decoded": execution.decoded_images}
-    return told if execution.whole_because is None else {**told, "ran_whole": execution.whole_because}
 
 
 def _first_snapshot() -> Snapshot:
