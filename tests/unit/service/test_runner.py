@@ -160,6 +160,20 @@ class Listening:
 
 Start = Callable[..., Runner]
 
+_before: set[int | None] = set()
+
+
+@pytest.fixture(autouse=True)
+def children_before() -> None:
+    """Workers of other tests, which may still be on their way out, are not this test's."""
+    _before.clear()
+    _before.update(child.pid for child in multiprocessing.active_children())
+
+
+def new_children() -> list[int | None]:
+    """Process ids of workers that this test has started and that still run."""
+    return [child.pid for child in multiprocessing.active_children() if child.pid not in _before]
+
 
 @pytest.fixture
 def listening() -> Listening:
@@ -290,7 +304,7 @@ def test_a_run_that_takes_too_long_is_ended_with_its_process(listening: Listenin
     start(doing(slow), timeout=1.0).submit(PRODUCTION, "start")
     run = listening.first()
     assert (run.outcome, run.error) == ("timeout", "took longer than 1 s")
-    until(lambda: not multiprocessing.active_children())
+    until(lambda: not new_children())
 
 
 def test_the_current_run_is_cancelled_only_by_what_it_is_about(listening: Listening, start: Start) -> None:
@@ -323,7 +337,7 @@ def test_stop_ends_the_current_run_and_starts_no_other(listening: Listening, sta
     runner.stop()
     assert time.monotonic() - began < 8
     assert [(run.pair, run.outcome) for run in listening.over] == [(PRODUCTION, "cancelled")]
-    until(lambda: not multiprocessing.active_children())
+    until(lambda: not new_children())
 
 
 def test_a_bug_in_the_wiring_ends_this_run_alone(listening: Listening, start: Start) -> None:
@@ -399,7 +413,7 @@ def test_stop_ends_a_call_as_well(start: Start) -> None:
 
     thread = threading.Thread(target=call)
     thread.start()
-    until(lambda: bool(multiprocessing.active_children()))
+    until(lambda: bool(new_children()))
     runner.stop()
     thread.join(WAIT)
     assert len(errors) == 1
@@ -484,19 +498,19 @@ def test_an_errand_that_takes_too_long_is_ended(listening: Listening) -> None:
     until(lambda: bool(ends))
     assert ends[0][0] == "timeout"
     runner.stop()
-    until(lambda: not multiprocessing.active_children())
+    until(lambda: not new_children())
 
 
 def test_stop_ends_an_errand_and_tells_nobody(start: Start) -> None:
     runner = start(process_pool)
     asked, ends = errand(time.sleep, 120)
     runner.run_errand(asked)
-    until(lambda: bool(multiprocessing.active_children()))
+    until(lambda: bool(new_children()))
     began = time.monotonic()
     runner.stop()
     assert time.monotonic() - began < 8
     assert ends == []
-    until(lambda: not multiprocessing.active_children())
+    until(lambda: not new_children())
 
 
 def test_a_chore_waits_for_every_evaluation_and_one_that_fails_ends_nothing(listening: Listening, start: Start) -> None:
