@@ -34,9 +34,8 @@ at its real size (814,241 parameters, 185 million multiply-adds) with drawn weig
 the shipped model. *distinct* datasets have no two equal pictures; in *shared* ones each cover has five stego files.
 Core time is that of all threads; its ratios say what two cores do that nobody else uses.
 
-Measured so far on a machine that twenty other processes wanted at the same time, hence with few images and wide ranges;
-of 120 pictures few are equal. Not measured yet: an idle machine, 10,000 and 50,000 images, memory over their number,
-the time from a replaced model to its value in Prometheus, scrapes meanwhile.
+The machine is a virtual one whose speed changes by half from one hour to the next: compare numbers of one table alone.
+The rows of sizes were measured while tests ran beside them, the others with nothing else at work.
 """
 
 
