@@ -15,6 +15,7 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from exporter.dataset.leakage import MANIFEST_NAME
 from exporter.detector.model import Detector
 from exporter.errors import StarlightError
 
@@ -47,7 +48,8 @@ def main() -> int:
         count = quantise(
             options.model / card["file"], options.out / card["file"], options.calibration, images=options.images
         )
-        shutil.copyfile(options.model / card["training"]["log"], options.out / card["training"]["log"])
+        for name in (card["training"]["log"], MANIFEST_NAME):
+            shutil.copyfile(options.model / name, options.out / name)
         cards.write_card(options.out, cards.quantised(card, Detector.load(options.out / card["file"]), count))
         cards.write_index(options.out.parent)
     except StarlightError as error:

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from rich.progress import Progress
 
+from exporter.dataset import layout
+from exporter.dataset.leakage import MANIFEST_NAME, manifest_text
 from exporter.detector.decision import PRODUCTION
 from exporter.detector.model import Detector
 from exporter.errors import ModelError, StorageError
@@ -88,6 +90,8 @@ def _train(job: Job, bar: Progress, tell: Callable[[str], object]) -> cards.Reco
         job.out.mkdir(parents=True, exist_ok=True)
         export(network, job.out / MODEL)
         write_log(job.out / LOG, log)
+        learned_from = [file for root in job.train_datasets for file in layout.scan(root.name, root).files]
+        (job.out / MANIFEST_NAME).write_text(manifest_text(learned_from), encoding="ascii")
     except OSError as error:
         raise StorageError(f"{job.out}: cannot be written: {error.strerror or error}") from error
     return _first_card(job, recipe, network, (training, validation), log)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from exporter.dataset import layout
+from exporter.dataset.leakage import MANIFEST_NAME, leaked_images, read_manifest
 from exporter.dataset.synthesis import synthesise
 from exporter.detector.contract import METHODS
 from exporter.detector.decision import PRODUCTION
@@ -38,7 +39,20 @@ def test_a_card_describes_the_file_beside_it(name: str) -> None:
     assert set(card["streams"]) == detector.streams
     assert card["decision"] == PRODUCTION.describe()
     assert (folder / "README.md").read_text(encoding="utf-8") == notes(card)
-    assert {path.name for path in folder.iterdir()} == {"README.md", "card.yml", "model.onnx", "training_log.jsonl"}
+    assert {path.name for path in folder.iterdir()} == {
+        "README.md",
+        "card.yml",
+        "model.onnx",
+        "training_files.sha256",
+        "training_log.jsonl",
+    }
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_no_file_of_the_reference_data_was_trained_on(name: str, folder: Path) -> None:
+    manifest = read_manifest(MODELS / name / MANIFEST_NAME)
+    assert len(manifest) > 0.9 * read_card(MODELS / name)["training"]["images"]
+    assert leaked_images(layout.scan("fresh", folder).files, manifest) == 0
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -88,7 +88,13 @@ def test_a_small_run_leaves_a_model_a_log_and_a_card_that_belong_together(tmp_pa
         *("--measure", f"a small set={data}", "--remark", "Too small to be of use."),
     )
     assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in out.iterdir()) == ["README.md", "card.yml", "model.onnx", "training_log.jsonl"]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "README.md",
+        "card.yml",
+        "model.onnx",
+        "training_files.sha256",
+        "training_log.jsonl",
+    ]
     card = read_card(out)
     assert card["measured"][0]["dataset"] == "a small set"
     assert card["measured"][0]["false_positives"]["total"] == 16
