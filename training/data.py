@@ -29,7 +29,7 @@ from exporter.detector.contract import (
 )
 from exporter.detector.streams import decode, tensors
 from exporter.errors import ImageError
-from training import byte_classes, front_end
+from training import byte_classes, byte_rows, front_end
 from training.front_end import FrontEnd, planes_of
 from training.variants import VARIANTS, Variant
 
@@ -135,7 +135,7 @@ def _read(path: Path) -> Examples:
 def _front_end_version() -> str:
     """Changes with the code that the kept arrays come from."""
     digest = hashlib.sha256()
-    for module in (byte_classes, front_end, streams):
+    for module in (byte_classes, byte_rows, front_end, streams):
         assert module.__file__ is not None
         digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:12]

@@ -25,7 +25,6 @@ from exporter.detector.contract import FORMATS, METHODS
 from exporter.errors import NOT_MEASURED_REASONS
 from exporter.evaluation.evaluation import STAGES
 from exporter.evaluation.latency import QUANTILES
-from exporter.evaluation.report import NOT_MEASURED
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE: Final = "#56B4E9"
@@ -74,9 +73,8 @@ def words(meanings: Mapping[int, tuple[str, str]]) -> list[ValueMapping]:
     return [ValueMap(options=options)]
 
 
-def nothing_is(text: str) -> ValueMapping:
+def nothing_is(text: str, colour: str = UNKNOWN) -> ValueMapping:
     """No value: without this it would have the colour of the lowest step. What should be there and is not is grey."""
-    colour = UNKNOWN if text == NOT_MEASURED else "transparent"
     options = (
         DashboardSpecialValueMapOptions()
         .match(SpecialValueMatch.NULL_AND_NAN)

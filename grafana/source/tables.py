@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from exporter.evaluation.report import NOT_MEASURED
 from grafana.source.limits import NEUTRAL
 from grafana.source.panels import Link, Look, data_link, described, queried_as_tables
-from grafana.source.style import Steps, nothing_is, steps, words
+from grafana.source.style import UNKNOWN, Steps, nothing_is, steps, words
 
 FILLED: Final = {"type": "color-background", "mode": "basic"}
 MODEL_WIDTH: Final = 180
@@ -81,7 +81,9 @@ class Column:
         if self.named_colours is not None:
             colours = enumerate(self.named_colours.items())
             return [ValueMap(options={text: ValueMappingResult(color=c, index=place) for place, (text, c) in colours})]
-        return [*(words(self.meanings) if self.meanings is not None else []), nothing_is(self.nothing)]
+        # The colour is that of a cell's background: what need not be there has none.
+        colour = UNKNOWN if self.nothing == NOT_MEASURED else "transparent"
+        return [*(words(self.meanings) if self.meanings is not None else []), nothing_is(self.nothing, colour)]
 
 
 def rows(look: Look, *columns: Column, sort_by: str = "", descending: bool = True) -> table.Panel:

@@ -133,20 +133,12 @@ function Visualisation({ panel, frames, width, height }: VisualisationProps) {
   const { range, theme, annotations } = useContext(DashboardContext);
   const options = panel.options ?? {};
   const plot = { width, height, range, theme };
+  const series = { frames, structureRev: 1, width, height, timeRange: range, timeZone: TIME_ZONE, options };
   switch (panel.type) {
     case 'timeseries': {
       const legend = { displayMode: 'list', placement: 'bottom', showLegend: true, calcs: [], ...options.legend };
       return (
-        <TimeSeries
-          frames={frames}
-          structureRev={1}
-          width={width}
-          height={height}
-          timeRange={range}
-          timeZone={TIME_ZONE}
-          legend={legend}
-          options={options}
-        >
+        <TimeSeries {...series} legend={legend}>
           {(builder: any) => <AnnotationMarks builder={builder} annotations={annotations} theme={theme} />}
         </TimeSeries>
       );
@@ -157,14 +149,8 @@ function Visualisation({ panel, frames, width, height }: VisualisationProps) {
       const first = (field: Field) => field === x;
       return (
         <TimeSeries
-          frames={frames}
-          structureRev={1}
-          width={width}
-          height={height}
-          timeRange={range}
-          timeZone={TIME_ZONE}
+          {...series}
           legend={{ calcs: [], ...options.legend }}
-          options={options}
           preparePlotFrame={(given: DataFrame[], dimensions: any) => preparePlotFrame(given, { ...dimensions, x: first })}
         />
       );
