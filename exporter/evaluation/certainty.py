@@ -106,7 +106,7 @@ def _images_needed(ratio: float, limit: float, *, at_least: int) -> int | None:
         below, enough = enough, enough * 2
         if enough > LARGEST_SAMPLE:
             return None
-    while enough - below > max(1, below // 100):
+    while enough - below > 1:
         middle = (below + enough) // 2
         below, enough = (below, middle) if tells(middle) else (middle, enough)
     return enough
