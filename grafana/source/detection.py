@@ -192,7 +192,7 @@ def _gaps() -> table.Panel:
         Look(
             "Gaps between sources",
             "A rate on one format minus the same rate on the dataset's other formats; without a format, one dataset "
-            "against the others. A p value in red: the model does differ there by more than chance; look at the "
+            "against the others. A p value in blue: the model does differ there by more than chance; look at the "
             "images of that slice.",
             "none",
         ),

@@ -14,7 +14,7 @@ import yaml
 
 from exporter.evaluation import regression
 from exporter.publish import metrics
-from grafana.source.style import BAD, BLUE, GOOD, WARNING, Steps
+from grafana.source.style import BAD, BLUE, CERTAIN, GOOD, WARNING, Steps
 
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
 
@@ -93,7 +93,7 @@ MARKED: Final[Steps] = ((None, UNCOLOURED), (just_above(0), WARNING))
 """For table cells that count something that should not be there."""
 
 P_VALUE: Final[Steps] = (
-    (None, BAD),
+    (None, CERTAIN),
     (alert_limit("StarlightFalsePositivesAboveBaseline", "critical", metrics.COMPARISON_P_VALUE.name), UNCOLOURED),
 )
-"""Below it, chance hardly splits the flips so unevenly."""
+"""Below it, chance hardly splits the flips so unevenly; for better or for worse, so the colour is neither."""

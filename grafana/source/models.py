@@ -151,8 +151,8 @@ def _flips() -> table.Panel:
         Look(
             "Flips and paired tests",
             "Two models on the same images: verdicts that this one gets right where the other was wrong (fixed), "
-            "and the other way round (broken). A p value in red: chance hardly splits flips like this; look at the "
-            "broken images.",
+            "and the other way round (broken). A p value in blue: chance hardly splits flips like this; where more "
+            "are broken than fixed, look at the broken images.",
             "none",
         ),
         Column("model", width=MODEL_WIDTH),
@@ -192,7 +192,7 @@ def _streams() -> table.Panel:
             "Ablation by stream",
             "The same images without one stream. Worth is what the log loss grows by: with a lower end above 0 the "
             "model needs the stream; around 0 it does not. Changed says in how many images the input really "
-            "differed. A p value in red: the verdicts change by more than chance.",
+            "differed. A p value in blue: the verdicts change by more than chance.",
             "none",
         ),
         Column("model", width=MODEL_WIDTH),

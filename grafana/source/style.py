@@ -38,6 +38,7 @@ GREY: Final = "#8E8E8E"
 
 GOOD, WARNING, BAD, UNKNOWN = GREEN, ORANGE, RED, GREY
 MODEL_CHANGE: Final = PURPLE
+CERTAIN: Final = DEEP_BLUE
 
 Steps = Sequence[tuple[float | None, str]]
 """From which value on which colour holds, lowest first; the first value is None."""
