@@ -251,7 +251,8 @@ MODEL_LAST_LOAD_SUCCESSFUL = _family(
     "model_last_load_successful",
     "gauge",
     "model",
-    "Whether the last attempt to load the model file succeeded (1) or failed (0).",
+    "Whether the last attempt to load the model file succeeded (1) or failed (0). One that ends because the file is "
+    "replaced meanwhile does not count.",
     group="Models",
     absent="until the first attempt",
 )

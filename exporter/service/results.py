@@ -107,9 +107,13 @@ def with_comparisons(
 
 
 def with_load_failure(old: Snapshot, name: str, reason: ModelFailureReason) -> Snapshot:
-    """One more failure to load a model; its old numbers stay."""
+    """One more failure to load a model; its old numbers stay.
+
+    `changed` tells nothing of the file that is there now: its own load does, which follows.
+    """
     model = old.models.get(name)
     if model is None:
         return old
     failures = {**model.load_failures, reason: model.load_failures.get(reason, 0) + 1}
-    return old.with_model(replace(model, load_failures=failures, last_load_successful=False))
+    successful = model.last_load_successful if reason == "changed" else False
+    return old.with_model(replace(model, load_failures=failures, last_load_successful=successful))
