@@ -95,8 +95,8 @@ def _files() -> table.Panel:
         Column("sha256", width=115),
         Column("decision"),
         Column("size", beside(metrics.MODEL_SIZE), "bytes", 0, width=75),
-        Column("written", beside(metrics.MODEL_MODIFIED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=112),
-        Column("loaded", beside(metrics.MODEL_LOADED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=112),
+        Column("written", beside(metrics.MODEL_MODIFIED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=136),
+        Column("loaded", beside(metrics.MODEL_LOADED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=136),
         Column("last load", beside(metrics.MODEL_LAST_LOAD_SUCCESSFUL), "none", meanings=_LOADED, width=85),
     )
 

@@ -174,7 +174,7 @@ def _alerts() -> table.Panel:
         Column("alert", label="alertname", link=evidence.RUNBOOK),
         Column("method", width=70),
         Column("dataset", width=80),
-        Column("since", f"{by(labels, since, 'min')} * 1000", "dateTimeFromNow", width=110),
+        Column("since", f"{by(labels, since, 'min')} * 1000", "dateTimeFromNow", width=136),
         sort_by="severity",
         descending=False,
     )

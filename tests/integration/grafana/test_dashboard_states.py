@@ -100,6 +100,7 @@ def configure(file: Path, *, interval: str) -> None:
                 "schedule": {"interval": interval},
                 "watch": {"interval": "200ms", "settle": "400ms"},
                 "baseline": "baseline.json",
+                "analyses": {"ablate": ["production"]},
             }
         )
     )
