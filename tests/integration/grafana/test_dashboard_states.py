@@ -16,23 +16,20 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from PIL import Image
 
-from exporter.dataset.synthesis import synthesise
 from grafana.source.health import HEALTH
 from support.dashboards import NAMES, plain
 from support.drawings import draw
 from support.exporter import Exporter
 from support.prometheus_over_exporter import BASELINE, EVALUATION_TIMEOUT, ROOT, write_prometheus_config
 from support.servers import Prometheus
+from support.small_pictures import small_dataset
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 THRESHOLDS = {"alpha": 0.7, "palette": 0.98, "lsb": 0.95, "exif": 0.5, "eoi": 0.65}
 CRITICAL = 3.0
 SLOW_MACHINE = {"StarlightLatencyAboveLimit", "StarlightLatencyAboveBaseline", "StarlightRegressionSuiteFailing"}
-SMALL = 96
-"""Pixels a side: small enough for the latency limit even beside other tests, most of the time."""
 
 
 @dataclass(slots=True)
@@ -60,8 +57,7 @@ class Wall:
 @pytest.fixture(scope="module")
 def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
     folder = tmp_path_factory.mktemp("wall")
-    covers = small_covers(folder)
-    synthesise(folder / "images", seed=6, clean=100, stego=100, negatives=25, covers=covers, workers=2)
+    small_dataset(folder, seed=6, clean=100, stego=100, negatives=25)
     for name in ("production", "v3"):
         shutil.copytree(ROOT / "models" / name, folder / "models" / name)
     (folder / "baseline.json").write_text(json.dumps(BASELINE))
@@ -73,18 +69,6 @@ def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
             wall = Wall(folder, exporter, prometheus)
             wall.wait_for("count(starlight_evaluation_info) == 2")
             yield wall
-
-
-def small_covers(folder: Path) -> Path:
-    """Pictures to hide something in, made smaller."""
-    synthesise(folder / "drawn", seed=7, clean=60, stego=5, negatives=5, workers=2)
-    covers = folder / "covers"
-    covers.mkdir()
-    for file in sorted((folder / "drawn" / "clean").iterdir()):
-        if file.suffix != ".json":
-            with Image.open(file) as image:
-                image.convert("RGB").resize((SMALL, SMALL)).save(covers / f"{file.stem}.png")
-    return covers
 
 
 def configure(file: Path, *, interval: str) -> None:

@@ -20,8 +20,10 @@ from exporter.evaluation.suite import SUITE, exit_code, junit_xml, run_suite
 from support.images import write_dataset
 from support.models import write_constant_model
 from support.publishing import evaluation as some_evaluation
+from support.small_pictures import small_dataset
 
-SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "regression_tests.py"
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = ROOT / "scripts" / "regression_tests.py"
 
 WHOLE = replace(some_evaluation(), not_measured=dict.fromkeys(some_evaluation().not_measured, 0))
 """Every image measured."""
@@ -103,6 +105,18 @@ def test_a_model_that_finds_nothing_is_stopped_with_report_and_junit(tmp_path: P
     assert outcomes["negatives_resistance"] == "passed"
     assert content["exit_code"] == 1
     assert ET.parse(tmp_path / "junit.xml").getroot().find(".//failure") is not None
+
+
+@pytest.mark.slow
+def test_the_shipped_model_passes_on_pictures_it_never_saw(tmp_path: Path) -> None:
+    images = small_dataset(tmp_path, seed=31, clean=150, stego=150, negatives=25)
+    model = ROOT / "models" / "production" / "model.onnx"
+    done = gate("--model", model, "--dataset", images, "--report-dir", tmp_path / "reports")
+    (report,) = (tmp_path / "reports").glob("*.json")
+    outcomes = {test["name"]: test["outcome"] for test in json.loads(report.read_text())["tests"]}
+    # How fast a machine is that runs other tests beside it is nothing to assert; that the exit code tells it is.
+    assert done.returncode == (0 if outcomes.pop("inference_speed") == "passed" else 1), done.stderr
+    assert set(outcomes.values()) == {"passed"}
 
 
 def test_too_few_timings_are_no_pass(tmp_path: Path, dataset_root: Path) -> None:
