@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from exporter.detector.contract import FORMATS, METHODS
+from exporter.evaluation.certainty import Wanted, against_limit
 from exporter.evaluation.regression import (
     DETECTION_TARGET,
     FORMAT_DEFAULT_BASELINE,
@@ -17,7 +18,7 @@ from exporter.evaluation.regression import (
     NEGATIVES_LIMIT,
     CheckName,
 )
-from exporter.evaluation.statistics import images_needed_to_confirm
+from exporter.evaluation.statistics import proportion
 from exporter.publish import metrics
 from exporter.publish.metrics import Family, ProportionFamilies
 from exporter.publish.series import number_label
@@ -25,6 +26,8 @@ from mirror.samples import Sample, Samples
 
 Unit = Literal["ratio", "seconds", "images per second"]
 Standing = Literal["met", "met, not yet certain", "missed", "missed, may be chance", "no target", "not measured"]
+
+_UNCERTAIN: frozenset[Standing] = frozenset({"met, not yet certain", "missed, may be chance"})
 
 OVERDUE_INTERVALS = 2.0
 """An evaluation is overdue after this many of its intervals, as in the alert."""
@@ -65,11 +68,12 @@ class Figure:
         return "missed" if bound is not None and not self._within(bound) else "missed, may be chance"
 
     @property
-    def images_needed(self) -> int | None:
-        """How many images would confirm an upper limit if nothing more went wrong; None where that is no question."""
-        if self.standing != "met, not yet certain" or not self.wants_less or self.target is None or self.count is None:
+    def more_images(self) -> int | None:
+        """About how many more images would tell, if the rate stays as it is; None where that is no question."""
+        if self.standing not in _UNCERTAIN or self.target is None or self.count is None or self.total is None:
             return None
-        return images_needed_to_confirm(self.target, failures=self.count)
+        wanted: Wanted = "below" if self.wants_less else "above"
+        return against_limit(proportion(self.count, self.total), self.target, wanted).more_images
 
     def _within(self, value: float) -> bool:
         assert self.target is not None

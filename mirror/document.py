@@ -177,8 +177,9 @@ def _row(figure: Figure, name: str, page: str | None) -> tuple[str, ...]:
         images = f"{figure.count} of {figure.total}"
     sign = "<" if figure.wants_less else ">"
     status = _SYMBOLS[figure.standing]
-    if figure.images_needed is not None:
-        status += f": {figure.images_needed} images could tell"
+    more = figure.more_images
+    if more is not None:
+        status += f": needs about {more:,} more images"
     # A page of wrong verdicts helps only where there are any.
     wrong = figure.count != (0 if figure.wants_less else figure.total)
     return (
