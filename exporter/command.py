@@ -17,6 +17,8 @@ from exporter.errors import ConfigError, DatasetError
 from exporter.evaluation.evaluation import ROLES, RunResult
 from exporter.evaluation.request import RunRequest, available_cores
 
+MODELS = Path(__file__).resolve().parent.parent / "models"
+
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """What every command needs that evaluates one model on one dataset."""
@@ -29,13 +31,28 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="production (thresholds per predicted method), plain (0.5) or a threshold (default: production)",
     )
     parser.add_argument("--role", choices=ROLES, default="research", help="shown with the figures (default: research)")
-    parser.add_argument("--training-log", type=Path, help="JSONL file with losses and accuracies per epoch")
+    parser.add_argument(
+        "--training-log",
+        type=Path,
+        help="JSONL file with losses and accuracies per epoch (default: the one beside the model)",
+    )
+    add_models_dir(parser)
     parser.add_argument("--threads", type=whole(1), default=available_cores(), help="default: one per core")
     parser.add_argument(
         "--latency-sample", type=whole(0), default=1000, help="images to time; 0 for none (default: 1000)"
     )
     parser.add_argument("--cache", type=Path, help="keep decoded images in this folder, for the next run to use")
     parser.add_argument("--seed", type=int, default=0, help="chooses the images to time (default: 0)")
+
+
+def add_models_dir(parser: argparse.ArgumentParser) -> None:
+    """Where what is known of a model is looked for that has no training log, manifest or card beside it."""
+    parser.add_argument(
+        "--models-dir",
+        type=Path,
+        default=MODELS,
+        help="folder of <model>/card.yml: tells of a model of the same bytes with no card beside it (default: models)",
+    )
 
 
 def decision(text: str) -> DecisionRule:
@@ -112,6 +129,7 @@ def measure(options: argparse.Namespace) -> RunResult:
         dataset_root=options.dataset,
         trigger="command",
         training_log=options.training_log,
+        models_dir=options.models_dir,
         latency_sample=options.latency_sample,
         seed=options.seed,
         threads=options.threads,

@@ -139,9 +139,10 @@ class ModelConfig(StrictModel):
 
 
 class ResearchConfig(StrictModel):
-    """A folder of models: each of its folders with a `card.yml` is a research model, from its arrival to its removal.
+    """A folder of models: each of its folders with a `card.yml` or `model.onnx` is a research model while it is there.
 
     A model that the configuration names, or whose file it names, is not taken a second time. All decide by one rule.
+    The cards also tell of configured models whose files have the same bytes, and nothing that tells beside them.
     """
 
     models_dir: ConfigPath

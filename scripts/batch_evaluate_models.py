@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Evaluates every model that has a card on one dataset, and says which differences chance explains.
+"""Evaluates every model of a folder on one dataset, and says which differences chance explains.
+
+One without a card is measured as well and says so, unless it is a copy of one with a card, as a deployed model is.
 
 Exit code 0: at least one model was measured; 2: none was, or a mistake on the command line, told in one line.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from exporter.command import decision, progress_bar, whole
 from exporter.detector.decision import PRODUCTION
 from exporter.errors import DatasetError, ModelError, StarlightError
-from exporter.evaluation.cards import CardedModel, find_models
+from exporter.evaluation.cards import FoundModel, find_models
 from exporter.evaluation.request import RunRequest, available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +31,9 @@ ROOT = Path(__file__).resolve().parent.parent
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models-dir", type=Path, default=ROOT / "models", help="folder of <model>/card.yml")
+    parser.add_argument(
+        "--models-dir", type=Path, default=ROOT / "models", help="folder of <model>/card.yml or <model>/model.onnx"
+    )
     parser.add_argument("--dataset", type=Path, required=True, help="folder with clean/, stego/ and negatives/")
     parser.add_argument(
         "--decision", type=decision, default=PRODUCTION, help="production, plain or a threshold (default: production)"
@@ -47,14 +52,19 @@ def main() -> int:
     """See the text on top for the exit codes."""
     options = parse()
     # Late: a mistake on the command line is told without loading the ONNX runtime.
+    from exporter.evaluation.records import carded_twin
     from exporter.evaluation.run import evaluate
     from exporter.evaluation.serialise import to_json
     from exporter.publish.documents.markdown import save
     from exporter.publish.documents.model_variants import Variant, cells, document, headings
 
-    def run(model: CardedModel) -> Variant:
-        if model.problem is not None:
-            return Variant(model.name, model.title, None, (), model.problem)
+    def run(model: FoundModel, models: tuple[FoundModel, ...]) -> Variant:
+        variant = Variant(model.name, model.title, None, (), model.problem, model.has_card)
+        twin = None if model.has_card else carded_twin(models, model.file)
+        if twin is not None:
+            return replace(variant, problem=f"not measured: the same bytes as {twin.name}")
+        if variant.problem is not None:
+            return variant
         request = RunRequest(
             model=model.name,
             role="research",
@@ -63,7 +73,6 @@ def main() -> int:
             dataset=options.dataset.resolve().name,
             dataset_root=options.dataset,
             trigger="command",
-            training_log=model.training_log,
             latency_sample=options.latency_sample,
             seed=options.seed,
             threads=options.threads,
@@ -72,11 +81,12 @@ def main() -> int:
             with progress_bar(model.name) as progress:
                 result = evaluate(request, progress=progress)
         except ModelError as error:
-            return Variant(model.name, model.title, None, (), f"not measured: {error.reason}")
-        return Variant(model.name, model.title, result.evaluation, result.predictions, None)
+            return replace(variant, problem=f"not measured: {error.reason}")
+        return replace(variant, evaluation=result.evaluation, predictions=result.predictions)
 
     try:
-        variants = [run(model) for model in find_models(options.models_dir)]
+        models = find_models(options.models_dir)
+        variants = [run(model, models) for model in models]
         if all(variant.evaluation is None for variant in variants):
             raise DatasetError(f"{options.models_dir}: not one of its models could be measured")
         records = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import dataset_names, decision, model_name, progress_bar, whole
+from exporter.command import add_models_dir, dataset_names, decision, model_name, progress_bar, whole
 from exporter.detector.decision import PRODUCTION, DecisionRule
 from exporter.errors import ComparisonError, StarlightError
 from exporter.evaluation.request import RunRequest, available_cores
@@ -45,6 +45,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--results", type=Path, default=ROOT / "results" / "baselines", help="folder for predictions and metrics"
     )
+    add_models_dir(parser)
     parser.add_argument("--threads", type=whole(1), default=available_cores(), help="default: one per core")
     parser.add_argument("--latency-sample", type=whole(0), default=1000, help="images to time; 0 for none")
     parser.add_argument("--seed", type=int, default=0, help="of all choices (default: 0)")
@@ -74,6 +75,7 @@ def main() -> int:
             dataset=name,
             dataset_root=dataset,
             trigger="command",
+            models_dir=options.models_dir,
             latency_sample=options.latency_sample,
             seed=options.seed,
             threads=options.threads,

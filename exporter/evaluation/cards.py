@@ -14,17 +14,19 @@ MODEL: Final = "model.onnx"
 
 
 @dataclass(frozen=True, slots=True)
-class CardedModel:
-    """A model with a card; `name` is its folder's, which is unique whatever the cards say.
+class FoundModel:
+    """A model of a folder of models; `name` is its folder's, which is unique whatever the cards say.
 
-    `problem` says in one line why the card cannot be used; then `file` is a guess.
+    `sha256` is what the card states, None where it states none. `problem` says in one line why the card cannot be used;
+    then `file` is a guess. Without a card there is nothing but `<name>/model.onnx`.
     """
 
     name: str
-    title: str
     file: Path
-    training_log: Path | None
-    problem: str | None
+    has_card: bool = True
+    title: str = ""
+    sha256: str | None = None
+    problem: str | None = None
 
 
 def read_card(folder: Path) -> dict[str, Any]:
@@ -41,31 +43,40 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def find_models(root: Path) -> tuple[CardedModel, ...]:
-    """Every `<root>/*/card.yml`, sorted by folder; DatasetError where the folder cannot be read or holds none."""
+def find_models(root: Path) -> tuple[FoundModel, ...]:
+    """Every folder of `root` with a card or a `model.onnx`, sorted by name.
+
+    DatasetError where the folder cannot be read or holds none.
+    """
     try:
-        folders = sorted(folder for folder in root.iterdir() if (folder / CARD).exists())
+        folders = sorted(folder for folder in root.iterdir() if holds_model(folder))
     except OSError as error:
         raise DatasetError(f"{root}: cannot be read: {error.strerror or error}") from error
     if not folders:
-        raise DatasetError(f"{root}: no model card; expected {root}/<model>/{CARD}")
-    return tuple(_read(folder) for folder in folders)
+        raise DatasetError(f"{root}: no model; expected {root}/<model>/{CARD} or {root}/<model>/{MODEL}")
+    return tuple(model_in(folder) for folder in folders)
 
 
-def _read(folder: Path) -> CardedModel:
+def holds_model(folder: Path) -> bool:
+    """Whether a folder counts as a model's, whatever is in the files."""
+    return (folder / CARD).exists() or (folder / MODEL).is_file()
+
+
+def model_in(folder: Path) -> FoundModel:
+    """The model of a folder, as its card describes it if it has one."""
+    if not (folder / CARD).exists():
+        return FoundModel(folder.name, folder / MODEL, has_card=False)
     try:
         card = read_card(folder)
     except ModelError as error:
-        return CardedModel(folder.name, "", folder / MODEL, None, str(error))
+        return FoundModel(folder.name, folder / MODEL, problem=str(error))
     file = card.get("file", MODEL)
     if not isinstance(file, str) or Path(file).name != file:
         problem = f"{folder / CARD}: file: expected the name of a file beside the card"
-        return CardedModel(folder.name, "", folder / MODEL, None, problem)
-    log = folder / "training_log.jsonl"
-    return CardedModel(
+        return FoundModel(folder.name, folder / MODEL, problem=problem)
+    return FoundModel(
         name=folder.name,
-        title=str(card.get("title", "")),
         file=folder / file,
-        training_log=log if log.exists() else None,
-        problem=None,
+        title=str(card.get("title", "")),
+        sha256=str(card["sha256"]) if "sha256" in card else None,
     )

@@ -119,6 +119,23 @@ class TrainingHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The card that tells of a model: the model folder it lies in, and its title (empty where it gives none).
+
+    `beside` is False where the card lies beside another file of the same bytes, not beside the evaluated one.
+    """
+
+    folder: str
+    title: str
+    beside: bool
+
+    def describe(self) -> str:
+        """In words, e.g. `the same bytes as v4: all eight streams`."""
+        whose = self.folder if self.beside else f"the same bytes as {self.folder}"
+        return f"{whose}: {self.title}" if self.title else whose
+
+
+@dataclass(frozen=True, slots=True)
 class Execution:
     """How the bulk pass went about it; none of this may change a number.
 
@@ -161,7 +178,7 @@ class Evaluation:
     predicts no method. AUC, log loss and calibration are over clean and stego images, not over negatives, whose
     mixture is arbitrary. `execution` is None for results that were stored before it was recorded.
     `shortcuts` has the methods that the dataset holds enough files of; `leaked_images` counts files that the model was
-    trained on, and is None where the model does not say what it was trained on.
+    trained on, and is None where the model does not say what it was trained on. `origin` is None where no card tells.
     """
 
     id: str
@@ -193,6 +210,7 @@ class Evaluation:
     execution: Execution | None = None
     shortcuts: dict[Method, Shortcut] = field(default_factory=dict)
     leaked_images: int | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)

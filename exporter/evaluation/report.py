@@ -182,9 +182,10 @@ def _training(evaluation: Evaluation) -> list[Row]:
 
 
 def _provenance(evaluation: Evaluation) -> str:
-    provenance = evaluation.provenance
+    provenance, origin = evaluation.provenance, evaluation.origin
+    card = "" if origin is None else f" (card: {origin.describe()})"
     return (
-        f"model {provenance.model_sha256[:12]}, dataset {provenance.dataset_fingerprint[:12]}, "
+        f"model {provenance.model_sha256[:12]}{card}, dataset {provenance.dataset_fingerprint[:12]}, "
         f"{provenance.decision}, seed {provenance.seed}, {_utc(evaluation.finished_at)}"
     )
 

@@ -35,7 +35,9 @@ class RunRequest:
     """Everything that a run needs to know; it can be pickled. `trigger` says who asked, in one word.
 
     `latency_sample` 0 leaves the latency run out. `progress_file` is rewritten at most twice a second with
-    `{"done": images, "total": images}`. Without `cache` every image is decoded.
+    `{"done": images, "total": images}`. Without `cache` every image is decoded. A training log, manifest or card that
+    does not lie beside the model is looked for in the folders of `models_dir`, beside a model of the same bytes;
+    `training_log` goes before both.
     """
 
     model: str
@@ -46,6 +48,7 @@ class RunRequest:
     dataset_root: Path
     trigger: str
     training_log: Path | None = None
+    models_dir: Path | None = None
     limits: RunLimits = field(default_factory=RunLimits)
     latency_sample: int = 1000
     seed: int = 0

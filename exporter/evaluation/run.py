@@ -18,7 +18,7 @@ from exporter.dataset.cache import CacheUse, StreamCache
 from exporter.dataset.dataset import Dataset
 from exporter.dataset.facts import FactCollector
 from exporter.dataset.layout import scan
-from exporter.dataset.leakage import MANIFEST_NAME, leaked_images, read_manifest
+from exporter.dataset.leakage import leaked_images, read_manifest
 from exporter.dataset.quality import measure as measure_quality
 from exporter.detector.cut import Uncut
 from exporter.detector.model import Detector, onnxruntime_version
@@ -30,6 +30,7 @@ from exporter.evaluation.evaluation import Evaluation, Execution, ModelFacts, Pr
 from exporter.evaluation.latency import measure_latency
 from exporter.evaluation.measurement import Measurement
 from exporter.evaluation.reading import ImageSource
+from exporter.evaluation.records import records
 from exporter.evaluation.request import RunRequest
 from exporter.evaluation.scoring import staged as in_stages
 from exporter.evaluation.shortcuts import find_shortcuts
@@ -89,8 +90,11 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         seed=request.seed,
         progress=lambda done, _: reporter.report(len(dataset.files) + done),
     )
-    training, warnings = _training(request.training_log)
-    leaked, leakage_warnings = _leaked(request.model_path, dataset)
+    known = records(
+        request.model_path, detector.sha256, training_log=request.training_log, models_dir=request.models_dir
+    )
+    training, warnings = _training(known.training_log)
+    leaked, leakage_warnings = _leaked(known.manifest, dataset)
     reporter.finish()
     counts = accuracy(predictions)
     evaluation = Evaluation(
@@ -129,13 +133,14 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         shortcuts=find_shortcuts(facts.table(), seed=request.seed),
         leaked_images=leaked,
         training=training,
+        origin=known.origin,
         execution=_execution(staged, cache_use, measurable),
     )
     return RunResult(
         evaluation=evaluation,
         predictions=predictions,
         latency=None if latency is None else latency[1],
-        warnings=(*warnings, *leakage_warnings, *reporter.warnings, *_cache_warnings(cache_use)),
+        warnings=(*known.problems, *warnings, *leakage_warnings, *reporter.warnings, *_cache_warnings(cache_use)),
     )
 
 
@@ -200,10 +205,9 @@ def _training(path: Path | None) -> tuple[TrainingHealth | None, tuple[str, ...]
         return None, (str(error),)
 
 
-def _leaked(model: Path, dataset: Dataset) -> tuple[int | None, tuple[str, ...]]:
+def _leaked(manifest: Path | None, dataset: Dataset) -> tuple[int | None, tuple[str, ...]]:
     """Without a manifest of its training files, or with a broken one, nobody knows whether a model saw these images."""
-    manifest = model.with_name(MANIFEST_NAME)
-    if not manifest.exists():
+    if manifest is None:
         return None, ()
     try:
         return leaked_images(dataset.files, read_manifest(manifest)), ()

@@ -381,7 +381,7 @@ EVALUATION_CACHE_WRITABLE = _measured(
 )
 EVALUATION_INFO = _measured(
     "evaluation_info",
-    "model dataset model_sha256 dataset_fingerprint decision",
+    "model dataset model_sha256 dataset_fingerprint decision card",
     "Provenance of the last complete evaluation (hashes: 12 digits); always 1.",
     group="Runs",
     kind="info",
@@ -666,10 +666,10 @@ DATASET_SHORTCUT_INFO = _measured(
 DATASET_LEAKED = _measured(
     "dataset_leaked_images",
     "model dataset",
-    "Files of the dataset that the model was trained on, byte for byte, by the manifest beside the model.",
+    "Files of the dataset that the model was trained on, byte for byte, by its manifest of training files.",
     group="Data",
     unit="images",
-    absent=f"{UNTIL_EVALUATED}, or there is no manifest of training files beside the model",
+    absent=f"{UNTIL_EVALUATED}, or there is no such manifest beside the model or a carded one of the same bytes",
 )
 
 _NO_GAP = "there is nothing to hold it against: one format alone, or one dataset alone"
@@ -722,7 +722,7 @@ _SHORT_LOG = f"{_NO_LOG}, or the log is too short to tell"
 TRAINING_EPOCHS = _measured(
     "training_epochs",
     "model",
-    "Epochs in the training log beside the model.",
+    "Epochs in the training log beside the model, or beside a carded one of the same bytes.",
     group="Training",
     unit="epochs",
     absent=_NO_LOG,
@@ -935,6 +935,7 @@ LABELS: Mapping[str, str] = {
     "actual": f"{', '.join(METHODS)}, clean",
     "against": "name of the baseline model, or `previous`: the file that this model's replaced",
     "analysis": ", ".join(ANALYSES),
+    "card": "model folder whose card tells of the model: its own, or one with the same bytes; empty without a card",
     "category": "category of hard negatives: the dataset's folder name",
     "check": "name of a regression check",
     "class": f"{', '.join(FILE_CLASSES)}; of comparisons also {', '.join(METHODS)}: stego files of one method",

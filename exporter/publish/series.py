@@ -71,7 +71,8 @@ def run_rows(evaluation: Evaluation) -> Iterator[Row]:
     yield Row(metrics.EVALUATION_SPEED, pair, evaluation.images_per_second)
     yield from _execution_rows(pair, evaluation.execution)
     hashes = (short_hash(provenance.model_sha256), short_hash(provenance.dataset_fingerprint))
-    yield Row(metrics.EVALUATION_INFO, (*pair, *hashes, provenance.decision), 1)
+    card = "" if evaluation.origin is None else evaluation.origin.folder
+    yield Row(metrics.EVALUATION_INFO, (*pair, *hashes, provenance.decision, card), 1)
 
 
 def _execution_rows(pair: tuple[str, str], execution: Execution | None) -> Iterator[Row]:
@@ -161,7 +162,7 @@ def gap_rows(gaps: Iterable[Gap]) -> Iterator[Row]:
 
 
 def training_rows(evaluation: Evaluation) -> Iterator[Row]:
-    """The last epoch of the training log beside the model, what its curves say, and the curves."""
+    """The last epoch of the model's training log, what its curves say, and the curves."""
     training = evaluation.training
     model = (evaluation.model,)
     if training is None:

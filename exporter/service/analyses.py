@@ -44,8 +44,8 @@ class Analyses:
         self._report(pair[1], again=False)
         self._ablate(pair, again=False)
 
-    def after_removal(self) -> None:
-        """Models are gone: write the reports without them."""
+    def after_change_of_models(self) -> None:
+        """Models are gone, or a file does not load: write the reports that say so."""
         for dataset in self._state.snapshot.datasets:
             self._report(dataset, again=False)
 

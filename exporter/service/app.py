@@ -170,7 +170,7 @@ class Application:
     def _with_research(self, config: Config) -> Config:
         if config.research is not None:
             # Watched before it is looked at, so that nothing arrives in between.
-            self._watcher.watch_cards("research", config.research.models_dir)
+            self._watcher.watch_models("research", config.research.models_dir)
         found = discover(config)
         for remark in found.remarks:
             _log.warning("research models", remark=remark)
@@ -182,10 +182,14 @@ class Application:
         if config.models == before.models:
             return
         _log.info("research models changed", arrived=sorted(names - known), gone=sorted(known - names))
+        for model in config.models:
+            if model.name not in known:
+                # Its folder is there, which does not say that the file in it is complete.
+                self._watcher.watch_arrival(f"model {model.name}", model.file)
         self._apply(config)
         self._evaluate_changed(before, config, "model")
         if known - names:
-            self._analyses.after_removal()
+            self._analyses.after_change_of_models()
 
     def _schedule(self, before: Config | None) -> None:
         config = self._config
@@ -246,13 +250,15 @@ class Application:
     def _model_changed(self, name: str) -> None:
         before = self.state.snapshot.models[name].file_sha256
         now = self._model_seen(name)
-        for pair in [pair for pair in self._postponed if pair[0] == name]:
-            self._runner.submit(pair, self._postponed.pop(pair))
+        postponed = {pair: self._postponed.pop(pair) for pair in list(self._postponed) if pair[0] == name}
         if now is None:
             self._outcomes.load_failed(
                 name, "missing", f"{self.state.snapshot.models[name].file}: no such file or not readable"
             )
+            self._analyses.after_change_of_models()
             return
+        for pair, trigger in postponed.items():
+            self._runner.submit(pair, trigger)
         if now != before:
             _log.info("model changed", model=name, sha256=now[:12])
             self._runner.cancel(lambda pair: pair[0] == name)
@@ -300,6 +306,8 @@ class Application:
         """Publish how it ended, and work out what follows from a result."""
         if self._outcomes.ended(run, self._baseline, queued=self._runner.queued()):
             self._analyses.after(run.pair)
+        else:
+            self._analyses.after_change_of_models()
 
     # Restart
 

@@ -51,7 +51,6 @@ def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
     if model is None or dataset is None:
         return None
     limits = config.limits
-    beside = model.file.with_name("training_log.jsonl")
     return RunRequest(
         model=model.name,
         role=model.role,
@@ -60,7 +59,8 @@ def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
         dataset=dataset.name,
         dataset_root=dataset.path,
         trigger=trigger,
-        training_log=model.training_log or (beside if beside.exists() else None),
+        training_log=model.training_log,
+        models_dir=None if config.research is None else config.research.models_dir,
         limits=RunLimits(
             image_seconds=limits.image_timeout,
             max_file_bytes=limits.max_file_bytes,

@@ -1,4 +1,4 @@
-"""Research models that are found instead of configured: every folder of `research.models_dir` that holds a card."""
+"""Research models that are found instead of configured: the folders of `research.models_dir` with card or model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from exporter.config import MAX_MODELS, Config, ModelConfig
 from exporter.errors import DatasetError
-from exporter.evaluation.cards import CardedModel, find_models
+from exporter.evaluation.cards import FoundModel, find_models
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ def discover(config: Config) -> Discovery:
     if config.research is None:
         return Discovery((), ())
     try:
-        carded = find_models(config.research.models_dir)
+        everything = find_models(config.research.models_dir)
     except DatasetError as error:
         return Discovery((), (str(error),))
     files = {model.file for model in config.models}
     models: list[ModelConfig] = []
     remarks: list[str] = []
-    for found in carded:
+    for found in everything:
         if config.model(found.name) is not None or found.file in files:
             continue
         if found.problem is not None:
@@ -55,7 +55,7 @@ def with_discovered(config: Config, found: Discovery) -> Config:
     return config.model_copy(update={"models": (*config.models, *found.models)})
 
 
-def _entry(found: CardedModel, config: Config) -> ModelConfig:
+def _entry(found: FoundModel, config: Config) -> ModelConfig:
     assert config.research is not None
     return ModelConfig.model_validate(
         {"name": found.name, "file": str(found.file), "role": "research", "decision": config.research.decision}

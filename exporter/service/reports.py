@@ -14,7 +14,7 @@ import structlog
 from exporter.config import Config
 from exporter.errors import StarlightError
 from exporter.evaluation.comparison import compare, flips
-from exporter.evaluation.evaluation import Evaluation
+from exporter.evaluation.evaluation import Evaluation, Prediction
 from exporter.evaluation.suite import report_json, report_name, run_suite
 from exporter.publish.documents import baseline_comparison, model_variants
 from exporter.publish.documents.baseline_comparison import OnDataset
@@ -41,13 +41,14 @@ class Reports:
         """Everything about one dataset; of the same results only `again`."""
         snapshot = self._state.snapshot
         shown = {m: run.evaluation for (m, d), run in snapshot.runs.items() if d == dataset and run.evaluation}
-        key = {name: one.provenance for name, one in shown.items()}, self._ablated(snapshot, dataset)
+        broken = _without_a_file(snapshot, dataset)
+        key = {m: (one.provenance, one.origin) for m, one in shown.items()}, broken, self._ablated(snapshot, dataset)
         if not shown or (key == self._written.get(dataset) and not again):
             return
         done = [
             self._attempt("regression", lambda: self._regression(snapshot, dataset)),
             self._attempt("comparison", lambda: self._comparison(snapshot, dataset)),
-            self._attempt("variants", lambda: self._variants(shown.values(), dataset)),
+            self._attempt("variants", lambda: self._variants(shown.values(), broken, dataset)),
         ]
         # What failed is tried again with the next result.
         if all(done):
@@ -98,13 +99,14 @@ class Reports:
                 written = True
         return written
 
-    def _variants(self, shown: Iterable[Evaluation], dataset: str) -> bool:
+    def _variants(self, shown: Iterable[Evaluation], broken: Iterable[str], dataset: str) -> bool:
         variants = []
         for one in shown:
             entry = self._entry(one)
             if entry is not None:
-                variants.append(Variant(one.model, "", one, self._evidence().predictions(entry), None))
+                variants.append(_variant(one, self._evidence().predictions(entry)))
         if variants:
+            variants += [Variant(name, "", None, (), "not measured: its file cannot be loaded") for name in broken]
             save(self._document(f"model_variants_{dataset}"), model_variants.document(variants))
         return bool(variants)
 
@@ -121,6 +123,18 @@ class Reports:
             for (_, d), run in snapshot.runs.items()
             if d == dataset and run.ablation is not None
         )
+
+
+def _variant(evaluation: Evaluation, predictions: tuple[Prediction, ...]) -> Variant:
+    origin = evaluation.origin
+    title = "" if origin is None else origin.title if origin.beside else origin.describe()
+    return Variant(evaluation.model, title, evaluation, predictions, None, has_card=origin is not None)
+
+
+def _without_a_file(snapshot: Snapshot, dataset: str) -> list[str]:
+    """Models that have no result on the dataset because their files do not load."""
+    runs = ((model, run) for (model, name), run in snapshot.runs.items() if name == dataset)
+    return [m for m, run in runs if run.evaluation is None and snapshot.models[m].last_load_successful is False]
 
 
 def _comparable(one: Evaluation, other: Evaluation) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from exporter.evaluation.cards import CARD
+from exporter.evaluation.cards import CARD, MODEL
 
 Signature = tuple[object, ...] | None
 
@@ -42,13 +42,17 @@ class Watcher:
         """Watch the file that a path leads to, through symlinks; it need not be there yet."""
         self._watch(key, path, file_signature)
 
+    def watch_arrival(self, key: str, path: Path) -> None:
+        """Watch a file that has only just come, perhaps not all of it: it counts as changed once it has rested."""
+        self._watched[key] = _Watched(path, file_signature, file_signature(path), self._clock(), reported=False)
+
     def watch_tree(self, key: str, root: Path) -> None:
         """Watch every file below a folder."""
         self._watch(key, root, tree_signature)
 
-    def watch_cards(self, key: str, root: Path) -> None:
-        """Watch which folders of a folder hold a model card, and the cards; not the files beside them."""
-        self._watch(key, root, cards_signature)
+    def watch_models(self, key: str, root: Path) -> None:
+        """Watch which folders of a folder hold a model card or a model, and the cards; not the files beside them."""
+        self._watch(key, root, models_signature)
 
     def keep_only(self, keys: Collection[str]) -> None:
         """Forget everything else."""
@@ -98,14 +102,15 @@ def file_signature(path: Path) -> Signature:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def cards_signature(root: Path) -> Signature:
-    """What changes with the cards of `<root>/*/`; None where there is no readable folder."""
+def models_signature(root: Path) -> Signature:
+    """What changes with the cards of `<root>/*/` and which of them hold a model; None without a readable folder."""
     try:
         names = sorted(os.listdir(root))  # noqa: PTH208  # names, without a Path for each
     except OSError:
         return None
-    cards = ((name, file_signature(root / name / CARD)) for name in names)
-    return tuple(card for card in cards if card[1] is not None)
+    # A model without a card is watched as a file of its own, once it is known.
+    found = ((name, file_signature(root / name / CARD) or (root / name / MODEL).is_file()) for name in names)
+    return tuple(entry for entry in found if entry[1])
 
 
 def tree_signature(root: Path) -> Signature:

@@ -27,7 +27,8 @@ def data_quality(evaluations: Sequence[Evaluation]) -> list[str]:
         ),
         "### Leakage",
         _or_not_measured(("model and dataset", "files that it was trained on", "files"), _leakage(evaluations)),
-        "Not measured where no manifest of training files (`scripts/hash_dataset.py`) lies beside the model.",
+        "Not measured where no manifest of training files (`scripts/hash_dataset.py`) lies beside the model, or beside"
+        " a carded one of the same bytes.",
         "### Cover-source mismatch",
         _or_not_measured(
             ("model and slice", "rate", "here", "elsewhere", "difference in points", "p", "p adjusted", "says"),

@@ -1,4 +1,4 @@
-"""`model_variants.md`: every model with a card on the same images, the best of each column, what chance explains."""
+"""`model_variants.md`: every model of a folder on the same images, the best of each column, what chance explains."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ class Variant:
     evaluation: Evaluation | None
     predictions: tuple[Prediction, ...]
     problem: str | None
+    has_card: bool = True
+
+    def label(self) -> str:
+        """Its name, and that nobody says what it is where there is no card."""
+        return self.name if self.has_card else f"{self.name} (no card)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +116,10 @@ def cells(variants: Sequence[Variant]) -> Iterator[tuple[str, ...]]:
     marked = marks(variants)
     for variant in variants:
         if variant.evaluation is None:
-            yield (variant.name, variant.problem or NOT_MEASURED, *([""] * (len(COLUMNS) - 1)))
+            yield (variant.label(), variant.problem or NOT_MEASURED, *([""] * (len(COLUMNS) - 1)))
             continue
         texts = ((column.title, column.text(variant.evaluation)) for column in COLUMNS)
-        yield (variant.name, *(f"{text} {marked.get((variant.name, title), '')}".rstrip() for title, text in texts))
+        yield (variant.label(), *(f"{text} {marked.get((variant.name, title), '')}".rstrip() for title, text in texts))
 
 
 def headings() -> tuple[str, ...]:
@@ -131,7 +136,7 @@ def document(variants: Sequence[Variant]) -> str:
         "\n\n".join(
             (
                 "# Model variants",
-                f"Every measured model in one table, on the same images of {name}. Rates come with their exact 95 %"
+                f"Every model in one table, on the same images of {name}. Rates come with their exact 95 %"
                 " interval and counts; every number is measured.",
                 table(headings(), cells(variants)),
                 f"{BEST} best of its column; {ALIKE} an exact McNemar test on the same images cannot tell it from the"

@@ -136,6 +136,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
     return [
         ("model SHA-256", provenance.model_sha256),
         ("model file", facts.file),
+        ("model card", "none" if evaluation.origin is None else evaluation.origin.describe()),
         ("model size", figures.size(facts.size_bytes)),
         ("model modified", figures.utc(facts.modified_at)),
         ("inputs", ", ".join(facts.inputs)),

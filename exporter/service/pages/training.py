@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from exporter.evaluation.evaluation import TrainingEpoch, TrainingHealth
+from exporter.evaluation.evaluation import Evaluation, TrainingEpoch, TrainingHealth
 from exporter.publish.snapshot import Snapshot
 from exporter.service.pages import figures
 from exporter.service.pages.charts import Axis, Chart, Series, line_chart
@@ -16,13 +16,18 @@ def training_page(snapshot: Snapshot, model: str | None) -> Page:
     if model is not None and model not in snapshot.models:
         raise ValueError(f"model: expected one of {', '.join(snapshot.models)}; got {model[:40]!r}")
     wanted = [name for name in snapshot.models if model in (None, name)]
-    known = {name: _newest(snapshot, name) for name in wanted}
+    newest = {name: _newest(snapshot, name) for name in wanted}
+    known = {name: None if evaluation is None else evaluation.training for name, evaluation in newest.items()}
     return Page(
         template="training.html",
         path="/training",
         query={} if model is None else {"model": model},
         values={
-            "models": [(name, health, _loss(name, health), _accuracy(name, health)) for name, health in known.items()],
+            "models": [
+                (name, health, _loss(name, health), _accuracy(name, health), evaluation and evaluation.origin)
+                for name, evaluation in newest.items()
+                for health in [known[name]]
+            ],
             "one": model,
         },
         content={"models": known},
@@ -30,9 +35,9 @@ def training_page(snapshot: Snapshot, model: str | None) -> Page:
     )
 
 
-def _newest(snapshot: Snapshot, model: str) -> TrainingHealth | None:
+def _newest(snapshot: Snapshot, model: str) -> Evaluation | None:
     found = [run.evaluation for (name, _), run in snapshot.runs.items() if name == model and run.evaluation is not None]
-    return max(found, key=lambda evaluation: evaluation.finished_at).training if found else None
+    return max(found, key=lambda evaluation: evaluation.finished_at) if found else None
 
 
 def _loss(name: str, health: TrainingHealth | None) -> Chart | None:

@@ -1,9 +1,10 @@
-"""Variants side by side: found by their cards, broken ones as rows, the best marked, chance told from difference."""
+"""Variants side by side: found in their folders, broken ones as rows, the best marked, chance told from difference."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 import yaml
 
 from exporter.errors import DatasetError
-from exporter.evaluation.cards import find_models
+from exporter.evaluation.cards import FoundModel, find_models
 from exporter.evaluation.evaluation import Prediction
 from exporter.publish.documents.model_variants import ALIKE, BEST, Variant, cells, document, marks
 from support.images import write_dataset
@@ -53,22 +54,26 @@ def write_card(folder: Path, **content: object) -> None:
     (folder / "card.yml").write_text(yaml.safe_dump(content))
 
 
-def test_models_are_found_by_their_cards(tmp_path: Path) -> None:
+def test_models_are_found_by_card_or_file(tmp_path: Path) -> None:
     write_card(tmp_path / "b", name="a", title="a title", file="weights.onnx")
     write_card(tmp_path / "a")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "card.yml").write_text("[not: {a card")
-    (tmp_path / "without").mkdir()
-    first, second, broken = find_models(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "uncarded").mkdir()
+    (tmp_path / "uncarded" / "model.onnx").write_bytes(b"anything")
+    (tmp_path / "folder" / "model.onnx").mkdir(parents=True)
+    first, second, broken, uncarded = find_models(tmp_path)
     assert (first.name, first.file) == ("a", tmp_path / "a" / "model.onnx")
     # The folder is what tells models apart: a copied card says the name of another.
     assert (second.name, second.title, second.file) == ("b", "a title", tmp_path / "b" / "weights.onnx")
     assert broken.problem is not None
     assert str(tmp_path / "c" / "card.yml") in broken.problem
+    assert uncarded == FoundModel("uncarded", tmp_path / "uncarded" / "model.onnx", has_card=False)
 
 
-def test_a_folder_without_cards_is_told(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no model card; expected"):
+def test_a_folder_without_models_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no model; expected"):
         find_models(tmp_path)
     with pytest.raises(DatasetError, match="cannot be read"):
         find_models(tmp_path / "nowhere")
@@ -87,6 +92,11 @@ def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
     write_card(models / "gone", name="gone")
     write_card(models / "odd", name="odd")
     (models / "odd" / "model.onnx").write_bytes(b"no model")
+    for name, seed in (("bare", 3), ("copy", 1)):
+        (models / name).mkdir()
+        write_random_model(models / name / "model.onnx", seed=seed, scale=40.0)
+    (models / "text").mkdir()
+    (models / "text" / "model.onnx").write_text("no model either")
     output, figures = tmp_path / "variants.md", tmp_path / "variants.json"
     arguments = ("--models-dir", models, "--dataset", images, "--output", output, "--json", figures)
     done = run_script(*arguments, "--latency-sample", "0")
@@ -94,13 +104,17 @@ def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
     text = output.read_text()
     assert "| gone | not measured: missing |" in text
     assert "| odd | not measured: invalid |" in text
+    assert "| text (no card) | not measured: invalid |" in text
+    assert "| copy (no card) | not measured: the same bytes as one |" in text
+    assert re.search(r"\| bare \(no card\) \| \S+ % \(", text)
+    assert "bare (no card)" in done.stdout
     written = json.loads(figures.read_text())
     assert written["gone"] == {"problem": "not measured: missing"}
     clean = written["one"]["clean"]
     assert f"{clean['count']} of {clean['total']}" in next(
         line for line in text.splitlines() if line.startswith("| one")
     )
-    assert "4 models on drawn" in done.stdout
+    assert "7 models on drawn" in done.stdout
 
 
 def test_no_model_at_all_is_an_error_and_no_file(tmp_path: Path) -> None:

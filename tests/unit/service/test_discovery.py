@@ -1,4 +1,4 @@
-"""Research models that are found by their cards: which are taken, which are not, and what is said of them."""
+"""Research models that are found in their folder: which are taken, which are not, and what is said of them."""
 
 from __future__ import annotations
 
@@ -29,10 +29,15 @@ def add(folder: Path, name: str, card: str = "title: a try\nfile: model.onnx\n")
     (folder / "models" / name / "card.yml").write_text(card)
 
 
+def add_file(folder: Path, name: str) -> None:
+    (folder / "models" / name).mkdir(parents=True)
+    (folder / "models" / name / "model.onnx").write_bytes(b"anything")
+
+
 def test_folders_with_a_card_become_research_models_under_the_common_rule(config: Config, tmp_path: Path) -> None:
     add(tmp_path, "second", "file: other.onnx\n")
     add(tmp_path, "first")
-    (tmp_path / "models" / "without-card").mkdir()
+    (tmp_path / "models" / "empty").mkdir()
     found = discover(config)
     assert not found.remarks
     assert [(model.name, model.role, model.file) for model in found.models] == [
@@ -44,10 +49,26 @@ def test_folders_with_a_card_become_research_models_under_the_common_rule(config
     assert [model.name for model in together.models] == ["production", "v3", "first", "second"]
 
 
+def test_a_model_without_a_card_is_one_too(config: Config, tmp_path: Path) -> None:
+    add_file(tmp_path, "try")
+    found = discover(config)
+    assert not found.remarks
+    (model,) = found.models
+    assert (model.name, model.role, model.file) == ("try", "research", tmp_path / "models" / "try" / "model.onnx")
+    assert model.decision.rule().describe() == "probability > 0.25"
+
+
 def test_a_configured_model_is_not_taken_twice(config: Config, tmp_path: Path) -> None:
     add(tmp_path, "v3")
-    add(tmp_path, "production")
+    add_file(tmp_path, "production")
     assert discover(config).models == ()
+
+
+def test_a_file_that_is_configured_under_another_name_is_not_taken_twice(tmp_path: Path) -> None:
+    file = tmp_path / "starlight.yml"
+    file.write_text(CONFIG.replace("name: production", "name: live"))
+    add_file(tmp_path, "production")
+    assert discover(load_config(file)).models == ()
 
 
 def test_never_more_models_than_labels_allow(config: Config, tmp_path: Path) -> None:

@@ -327,7 +327,7 @@ def test_a_look_that_takes_long_is_repeated_later(tmp_path: Path) -> None:
 def test_cards_are_watched_and_what_lies_beside_them_is_not(tmp_path: Path, scene: Scene) -> None:
     (tmp_path / "v1").mkdir()
     (tmp_path / "v1" / "card.yml").write_text("title: first\n")
-    scene.watcher.watch_cards("research", tmp_path)
+    scene.watcher.watch_models("research", tmp_path)
     (tmp_path / "v1" / "training_log.jsonl").write_text("{}\n")
     (tmp_path / "v2").mkdir()
     assert scene.after(1.0) == scene.after(SETTLE) == []
@@ -336,6 +336,30 @@ def test_cards_are_watched_and_what_lies_beside_them_is_not(tmp_path: Path, scen
     assert scene.after(SETTLE) == ["research"]
     (tmp_path / "v1" / "card.yml").unlink()
     assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
+
+
+def test_a_model_without_a_card_is_noticed_and_its_content_is_not(tmp_path: Path, scene: Scene) -> None:
+    scene.watcher.watch_models("research", tmp_path)
+    (tmp_path / "try").mkdir()
+    assert [*scene.after(1.0), *scene.after(SETTLE)] == []
+    (tmp_path / "try" / "model.onnx").write_bytes(b"half")
+    assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
+    (tmp_path / "try" / "model.onnx").write_bytes(b"half and half")
+    assert [*scene.after(1.0), *scene.after(SETTLE)] == []
+    (tmp_path / "try" / "model.onnx").unlink()
+    assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
+
+
+def test_what_has_just_come_counts_once_it_has_rested(tmp_path: Path, scene: Scene) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(b"half")
+    scene.watcher.watch_arrival("arrived", file)
+    assert scene.watcher.unsettled("arrived")
+    assert scene.after(SETTLE - 1.0) == []
+    file.write_bytes(b"half and half")
+    assert scene.after(SETTLE - 1.0) == []
+    assert scene.after(SETTLE) == ["arrived"]
+    assert not scene.watcher.unsettled("arrived")
 
 
 def test_what_a_report_ends_the_watch_of_is_not_reported(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""What is known of how a model came to be: training log, manifest of training files, card.
+
+They lie beside the model's file. Deployment copies the file alone, so what does not lie beside it is looked for beside
+a carded model of the same bytes: what holds of one holds of the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from exporter.dataset.leakage import MANIFEST_NAME
+from exporter.errors import DatasetError
+from exporter.evaluation.cards import FoundModel, find_models, model_in
+from exporter.evaluation.evaluation import Origin
+
+TRAINING_LOG: Final = "training_log.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Where each stands, None where there is none; `problems` are lines about cards that cannot be used."""
+
+    training_log: Path | None
+    manifest: Path | None
+    origin: Origin | None
+    problems: tuple[str, ...] = ()
+
+
+def records(model: Path, sha256: str, *, training_log: Path | None, models_dir: Path | None) -> Records:
+    """What is known of the model whose file has this SHA-256, as the folders are now.
+
+    What lies beside it goes before what lies beside another of the same bytes, and `training_log` before both. A folder
+    of models that cannot be read tells nothing.
+    """
+    model = model.absolute()
+    own = model_in(model.parent)
+    problems = () if own.problem is None else (own.problem,)
+    origin = Origin(own.name, own.title, beside=True) if _tells_of(own, model, sha256) else None
+    log = training_log or _existing(model.with_name(TRAINING_LOG))
+    manifest = _existing(model.with_name(MANIFEST_NAME))
+    if log is not None and manifest is not None and origin is not None:
+        return Records(log, manifest, origin, problems)
+    same = None if models_dir is None else _same_bytes(models_dir, model, sha256)
+    if same is None:
+        return Records(log, manifest, origin, problems)
+    return Records(
+        training_log=log or _existing(same.file.with_name(TRAINING_LOG)),
+        manifest=manifest or _existing(same.file.with_name(MANIFEST_NAME)),
+        origin=origin or Origin(same.name, same.title, beside=False),
+        problems=problems,
+    )
+
+
+def carded_twin(models: tuple[FoundModel, ...], file: Path) -> FoundModel | None:
+    """The first carded one of these models, other than the file itself, that has the same bytes as it."""
+    sha256 = _sha256(file)
+    return None if sha256 is None else _twin(models, file, sha256)
+
+
+def _same_bytes(models_dir: Path, model: Path, sha256: str) -> FoundModel | None:
+    try:
+        return _twin(find_models(models_dir), model, sha256)
+    except DatasetError:
+        return None
+
+
+def _twin(models: tuple[FoundModel, ...], file: Path, sha256: str) -> FoundModel | None:
+    size = _size(file)
+    for found in models:
+        usable = found.has_card and found.problem is None and found.sha256 in (None, sha256)
+        if not usable or found.file.absolute() == file.absolute():
+            continue
+        # Sizes are cheap: hardly a file is read that is not the one.
+        if _size(found.file) == size and _sha256(found.file) == sha256:
+            return found
+    return None
+
+
+def _tells_of(found: FoundModel, model: Path, sha256: str) -> bool:
+    """Whether a card beside the model is about this file: it names it, and states no other hash."""
+    usable = found.has_card and found.problem is None
+    return usable and found.file == model and found.sha256 in (None, sha256)
+
+
+def _existing(path: Path) -> Path | None:
+    return path if path.exists() else None
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,185 @@
+"""A deployed copy that inherits what is known of its bytes, and bare files that arrive. Shipped models, real images."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import onnx
+import pytest
+
+from exporter.dataset.layout import scan
+from exporter.dataset.leakage import manifest_text
+from exporter.dataset.synthesis import synthesise
+from support.exporter import Exporter, write_config
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+CARDED = ("v3", "v4")
+LEAKED = {"v3": 3, "v4": 7}
+CLEAN = 20
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "images"
+    synthesise(root, seed=53, clean=CLEAN, stego=25, negatives=5, workers=1)
+    return root
+
+
+@pytest.fixture
+def models(tmp_path: Path, images: Path) -> Path:
+    """Two shipped models that have seen some of the images, and a copy of one of them in production."""
+    folder = tmp_path / "models"
+    files = scan("drawn", images).files
+    for name in CARDED:
+        shutil.copytree(MODELS / name, folder / name)
+        (folder / name / "training_files.sha256").write_text(manifest_text(files[: LEAKED[name]]))
+    (folder / "production").mkdir()
+    shutil.copy(folder / "v4" / "model.onnx", folder / "production" / "model.onnx")
+    return folder
+
+
+@pytest.fixture
+def exporter(images: Path, models: Path) -> Iterator[Exporter]:
+    config = write_config(
+        models.parent,
+        models=[
+            {"name": "production", "file": "models/production/model.onnx", "role": "production"},
+            {"name": "v3", "file": "models/v3/model.onnx", "role": "baseline"},
+        ],
+        research={"models_dir": "models"},
+        datasets=[{"name": "drawn", "path": str(images)}],
+        latency={"sample": 0},
+    )
+    with Exporter(config) as process:
+        process.wait_for_value(CLEAN, "clean_images", model="v4")
+        yield process
+
+
+def test_what_is_known_of_production_changes_with_its_bytes(exporter: Exporter, models: Path) -> None:
+    assert_known_as(exporter, models, "v4")
+
+    deploy(models, (models / "v3" / "model.onnx").read_bytes())
+    exporter.wait_for_value(1.0, "evaluation_info", model="production", card="v3")
+    assert_known_as(exporter, models, "v3")
+
+    deploy(models, unknown_bytes(models / "v4" / "model.onnx"))
+    exporter.wait_for(lambda: exporter.value("training_epochs", model="production") is None, "no training log")
+    assert exporter.value("evaluation_info", model="production", card="") == 1.0
+    assert exporter.value("clean_images", model="production") == CLEAN
+    assert exporter.value("dataset_leaked_images", model="production") is None
+    assert "no training log beside the model" in page(exporter, "/training?model=production")
+    # Nobody else has forgotten anything.
+    assert exporter.value("dataset_leaked_images", model="v4") == LEAKED["v4"]
+
+
+def test_a_bare_file_is_evaluated_on_arrival_and_forgotten_on_removal(
+    exporter: Exporter, models: Path, tmp_path: Path
+) -> None:
+    arrived = models / "try" / "model.onnx"
+    arrived.parent.mkdir()
+    arrived.write_bytes(unknown_bytes(models / "v4" / "model.onnx"))
+    exporter.wait_for_value(CLEAN, "clean_images", model="try")
+    assert exporter.value("model_info", model="try", role="research", decision="probability > 0.5") == 1.0
+    assert exporter.value("evaluation_info", model="try", card="") == 1.0
+    # The same network under another name says the same.
+    assert exporter.value("false_positives", model="try") == exporter.value("false_positives", model="v4")
+    exporter.wait_for(
+        lambda: exporter.value("comparison_images", model="try", against="v3", **{"class": "palette"}) is not None,
+        "the comparison with the baseline",
+    )
+    variants = tmp_path / "results" / "documents" / "model_variants_drawn.md"
+    exporter.wait_for(lambda: "| try (no card) |" in variants.read_text(), "the model in the document")
+    text = variants.read_text()
+    assert "| v4 |" in text
+    assert "- **production**: the same bytes as v4: all eight streams" in text
+
+    shutil.rmtree(arrived.parent)
+    exporter.wait_for(lambda: exporter.value("model_info", model="try") is None, "the model gone")
+    exporter.wait_for(lambda: "try" not in variants.read_text(), "the document without the model")
+
+
+def test_a_half_written_file_waits_and_what_is_no_model_says_so(
+    exporter: Exporter, models: Path, tmp_path: Path
+) -> None:
+    before = exporter.value("evaluation_timestamp_seconds", model="production")
+    content = unknown_bytes(models / "v4" / "model.onnx")
+    (models / "slow").mkdir()
+    (models / "text").mkdir()
+    (models / "text" / "model.onnx").write_text("not a model")
+    with (models / "slow" / "model.onnx").open("wb") as file:
+        # Written on until the exporter knows of it, and then not complete for another while.
+        half = memoryview(content)[: len(content) // 2]
+        for start in range(0, len(half), 4096):
+            file.write(half[start : start + 4096])
+            file.flush()
+            if exporter.value("model_info", model="slow") is not None:
+                break
+        file.write(content[file.tell() :])
+    exporter.wait_for_value(CLEAN, "clean_images", model="slow")
+    assert exporter.value("model_last_load_successful", model="slow") == 1.0
+    assert exporter.value("model_load_failures_total", model="slow", reason="invalid") == 0.0
+
+    exporter.wait_for_value(0.0, "model_last_load_successful", model="text")
+    assert exporter.value("model_load_failures_total", model="text", reason="invalid") == 1.0
+    assert exporter.value("clean_images", model="text") is None
+    variants = tmp_path / "results" / "documents" / "model_variants_drawn.md"
+    exporter.wait_for(lambda: "| text | not measured: its file cannot be loaded |" in variants.read_text(), "the row")
+    assert exporter.value("evaluation_timestamp_seconds", model="production") == before
+    assert exporter.value("model_last_load_successful", model="production") == 1.0
+
+
+def test_a_half_file_is_replaced_by_the_whole_one(exporter: Exporter, models: Path) -> None:
+    content = unknown_bytes(models / "v4" / "model.onnx")
+    file = models / "cut" / "model.onnx"
+    file.parent.mkdir()
+    file.write_bytes(content[: len(content) // 2])
+    exporter.wait_for_value(0.0, "model_last_load_successful", model="cut")
+    file.write_bytes(content)
+    exporter.wait_for_value(CLEAN, "clean_images", model="cut")
+    assert exporter.value("model_last_load_successful", model="cut") == 1.0
+
+
+def deploy(models: Path, content: bytes) -> None:
+    """Put a file into production in one step."""
+    new = models / "new.onnx"
+    new.write_bytes(content)
+    os.replace(new, models / "production" / "model.onnx")  # noqa: PTH105  # rename(2), as a deployment does
+
+
+def unknown_bytes(file: Path) -> bytes:
+    """The same network in a file that no card knows."""
+    model = onnx.load(file)
+    model.doc_string = "deployed from elsewhere"
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def assert_known_as(exporter: Exporter, models: Path, name: str) -> None:
+    last = json.loads((models / name / "training_log.jsonl").read_text().splitlines()[-1])
+    assert exporter.value("training_loss", model="production", split="validation") == last["validation_loss"]
+    assert exporter.value("training_epochs", model="production") == last["epoch"]
+    assert exporter.value("dataset_leaked_images", model="production") == LEAKED[name]
+    assert exporter.value("evaluation_info", model="production", card=name) == 1.0
+    assert f"The training of {name}, whose file has the same bytes" in page(exporter, "/training?model=production")
+    ended = (run for run in runs(exporter) if run["model"] == "production" and run["outcome"] == "success")
+    newest = max(ended, key=lambda run: float(run["started_at"]))
+    assert f"the same bytes as {name}: " in page(exporter, f"/evaluations/{newest['id']}")
+
+
+def runs(exporter: Exporter) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (
+        httpx.get(f"{exporter.url}/api/v1/evaluations").raise_for_status().json()["evaluations"]
+    )
+    return found
+
+
+def page(exporter: Exporter, path: str) -> str:
+    return httpx.get(f"{exporter.url}{path}").raise_for_status().text
