@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "models"
 CLEAN, STEGO, NEGATIVES = 30, 50, 15
+SEED = 3
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Image:
     label: str
     method: str
     streams: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    probability: float
+    verdict: bool
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +74,8 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "220"})
 
 
-def verdicts(model: Path, images: list[Image], without: str | None = None) -> dict[str, bool]:
-    """Path → stego or not, by the plain runtime on the whole model and the production thresholds written out."""
+def answers(model: Path, images: list[Image]) -> dict[str, Answer]:
+    """By path: what the plain runtime makes of the whole model, and the production thresholds written out."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     result = {}
     for image in images:
@@ -76,14 +84,17 @@ def verdicts(model: Path, images: list[Image], without: str | None = None) -> di
             if node.name == BIT_ORDER_INPUT:
                 feeds[node.name] = np.array([BIT_ORDER_VALUE], np.float32)
                 continue
-            stream = INPUT_STREAMS[node.name]
             # Older models take the first alpha plane alone.
-            value = np.asarray(image.streams[stream], np.float32)[: node.shape[1]][None]
-            feeds[node.name] = np.zeros_like(value) if stream == without else value
+            feeds[node.name] = np.asarray(image.streams[INPUT_STREAMS[node.name]], np.float32)[: node.shape[1]][None]
         logit, methods = session.run(["stego_logits", "method_logits"], feeds)
-        threshold = PRODUCTION_THRESHOLDS[METHODS[int(np.argmax(methods))]]
-        result[image.path] = bool(1.0 / (1.0 + np.exp(-np.float64(np.ravel(logit)[0]))) > threshold)
+        probability = float(1.0 / (1.0 + np.exp(-np.float64(np.ravel(logit)[0]))))
+        result[image.path] = Answer(probability, probability > PRODUCTION_THRESHOLDS[METHODS[int(np.argmax(methods))]])
     return result
+
+
+def verdicts(model: Path, images: list[Image]) -> dict[str, bool]:
+    """Path → stego or not."""
+    return {path: answer.verdict for path, answer in answers(model, images).items()}
 
 
 def positives(found: Mapping[str, bool], images: list[Image], chosen: Callable[[Image], bool]) -> int:
@@ -125,22 +136,68 @@ def test_the_comparison_says_what_the_models_say(dataset: Path, images: list[Ima
     assert all(f"`{path}`" in text for path in lost)
 
 
-def test_the_ablation_is_what_zeroed_inputs_give(dataset: Path, images: list[Image], tmp_path: Path) -> None:
-    model, output = MODELS / "v3" / "model.onnx", tmp_path / "ablation.json"
-    done = run("ablation_study.py", "--model", model, "--dataset", dataset, "--output", output)
+@pytest.mark.parametrize(("name", "mode"), [("v3", "zero"), ("v4", "zero"), ("v4", "mean"), ("v4", "shuffle")])
+def test_the_ablation_is_what_replaced_inputs_give(
+    dataset: Path, images: list[Image], tmp_path: Path, name: str, mode: str
+) -> None:
+    model, output = MODELS / name / "model.onnx", tmp_path / "ablation.json"
+    given = ("--model", model, "--dataset", dataset, "--mode", mode, "--seed", SEED, "--output", output)
+    done = run("ablation_study.py", *given)
     assert done.returncode == 0, done.stderr
-    effects = {effect["stream"]: effect for effect in json.loads(output.read_text())["ablation"]["effects"]}
+    ablation = json.loads(output.read_text())["ablation"]
+    assert (ablation["mode"], ablation["images"]) == (mode, len(images))
+    assert_counted(ablation, answers(model, images), images)
+    effects = {effect["stream"]: effect for effect in ablation["effects"]}
     assert set(effects) == set(STREAMS)
     declared = {INPUT_STREAMS.get(node.name) for node in onnxruntime.InferenceSession(str(model)).get_inputs()}
     for stream, effect in effects.items():
         if stream not in declared:
             assert effect["state"] == "absent"
             continue
-        changed = sum(bool(np.any(image.streams[stream])) for image in images)
+        assert effect["state"] == "measured"
+        without = replaced(images, stream, mode)
+        pairs = zip(images, without, strict=True)
+        changed = sum(not np.array_equal(image.streams[stream], other.streams[stream]) for image, other in pairs)
         assert effect["changed"]["count"] == changed
-        without = verdicts(model, images, without=stream)
-        assert effect["clean"]["count"] == positives(without, images, lambda image: image.label == "clean")
-        assert effect["stego"]["count"] == positives(without, images, lambda image: image.label == "stego")
+        assert_counted(effect, answers(model, without), images)
+
+
+def replaced(images: list[Image], stream: str, mode: str) -> list[Image]:
+    """The same images, one stream of each replaced, all of them in memory at once and the way the words say."""
+    if mode == "shuffle":
+        new = {path: donor.streams[stream] for path, donor in donors(images).items()}
+    else:
+        total = sum(np.asarray(image.streams[stream], np.float64) for image in images)
+        value = np.asarray(total / len(images) * (mode == "mean"), np.float32)
+        new = dict.fromkeys((image.path for image in images), value)
+    return [replace(image, streams={**image.streams, stream: new[image.path]}) for image in images]
+
+
+def donors(images: list[Image]) -> dict[str, Image]:
+    """Path → the image that gives its stream: the next one of a random sixteen, the first for the last."""
+    order = sorted(images, key=lambda image: image.path)
+    random.Random(SEED).shuffle(order)
+    groups = [order[start : start + 16] for start in range(0, len(order), 16)]
+    assert len(groups[-1]) > 1
+    return {image.path: group[(n + 1) % len(group)] for group in groups for n, image in enumerate(group)}
+
+
+def assert_counted(figures: Mapping[str, Any], found: Mapping[str, Answer], images: list[Image]) -> None:
+    """False positives, detections per method and log loss of an ablation are those of these answers."""
+    said = {path: answer.verdict for path, answer in found.items()}
+    assert figures["clean"]["count"] == positives(said, images, lambda image: image.label == "clean")
+    assert figures["stego"]["count"] == positives(said, images, lambda image: image.label == "stego")
+    for method in METHODS:
+        counted = positives(said, images, lambda image, method=method: image.method == method)  # type: ignore[misc]
+        assert figures["detections"][method]["count"] == counted
+        assert figures["detections"][method]["total"] == sum(image.method == method for image in images)
+    labelled = [image for image in images if image.label != "negatives"]
+    right = [
+        found[image.path].probability if image.label == "stego" else 1.0 - found[image.path].probability
+        for image in labelled
+    ]
+    loss = -np.mean(np.log(np.clip(right, np.finfo(np.float64).eps, 1.0)))
+    assert figures["log_loss"] == pytest.approx(loss, rel=1e-4)
 
 
 def test_the_variants_are_what_each_model_says(dataset: Path, images: list[Image], tmp_path: Path) -> None:
