@@ -17,20 +17,20 @@ def training_page(snapshot: Snapshot, model: str | None) -> Page:
         raise ValueError(f"model: expected one of {', '.join(snapshot.models)}; got {model[:40]!r}")
     wanted = [name for name in snapshot.models if model in (None, name)]
     newest = {name: _newest(snapshot, name) for name in wanted}
-    known = {name: None if evaluation is None else evaluation.training for name, evaluation in newest.items()}
+    known = {name: None if one is None else one.training for name, one in newest.items()}
+    origins = {name: None if one is None else one.origin for name, one in newest.items()}
     return Page(
         template="training.html",
         path="/training",
         query={} if model is None else {"model": model},
         values={
             "models": [
-                (name, health, _loss(name, health), _accuracy(name, health), evaluation and evaluation.origin)
-                for name, evaluation in newest.items()
-                for health in [known[name]]
+                (name, health, _loss(name, health), _accuracy(name, health), origins[name])
+                for name, health in known.items()
             ],
             "one": model,
         },
-        content={"models": known},
+        content={"models": known, "origins": origins},
         tables={"epochs": _table(known.items())},
     )
 
