@@ -15,24 +15,18 @@ import json
 import os
 import platform
 import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import httpx
+from benchmarks.native_stack import NativeStack, swap, wait
 
-ROOT = Path(__file__).resolve().parent.parent
 ABOUT_RATES = 'model="production",alertname!~"StarlightLatency.+|StarlightRegressionSuiteFailing"'
 """Alerts that the swap causes: how fast this machine is at the moment is another matter (and fails the suite)."""
-NAMES = ("exporter", "prometheus", "alertmanager", "notifications")
 
 
 def main() -> None:
@@ -69,64 +63,26 @@ class Row(NamedTuple):
 
 def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
     """One row per swap."""
-    ports = {name: free_port() for name in NAMES}
     model = folder / "model.onnx"
     shutil.copy(options.good, model)
-    command = [
-        *(sys.executable, "-m", "stack", "--native", "--dataset", str(options.dataset), "--model", str(model)),
-        *("--data", str(folder / "data")),
-        *(word for name, port in ports.items() for word in (f"--{name}-port", str(port))),
-    ]
-    stack = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    prometheus = f"http://127.0.0.1:{ports['prometheus']}"
-    try:
-        production = 'starlight_evaluation_info{model="production"}'
-        wait(lambda: query(prometheus, production), "the first result", 900)
+    with NativeStack(folder / "data", options.dataset, model) as stack:
         rows = []
         log = folder / "data" / "notifications.jsonl"
         for _ in range(options.swaps):
-            before = hashes(prometheus, production)
+            before = stack.hashes()
             began = swap(options.worse, model)
-            value = wait(partial(changed, prometheus, production, before), "the new value", 300)
-            fires = wait(lambda: query(prometheus, f'ALERTS{{alertstate="firing",{ABOUT_RATES}}}'), "an alert", 300)
+            value = wait(lambda: stack.hashes() - before, "the new value", 300)  # noqa: B023  # called at once
+            fires = wait(lambda: stack.query(f'ALERTS{{alertstate="firing",{ABOUT_RATES}}}'), "an alert", 300)
             delivered = wait(partial(told, log, began), "the notification", 300)
             # Twice the time after which Alertmanager tells what is new in the same group.
             time.sleep(60)
             alerts, told_in = critical(log, began)
             rows.append(Row(value - began, fires - began, delivered - began, alerts, told_in))
             swap(options.good, model)
-            wait(lambda: not query(prometheus, f"ALERTS{{{ABOUT_RATES}}}"), "the end of all alerts", 900)
+            wait(lambda: not stack.query(f"ALERTS{{{ABOUT_RATES}}}"), "the end of all alerts", 900)
             # Alertmanager still has to tell that it is over.
             time.sleep(60)
         return rows
-    finally:
-        stack.terminate()
-        stack.wait(60)
-
-
-def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def swap(source: Path, model: Path) -> float:
-    """Put a copy in the model's place as a deployment does; the time of the rename."""
-    beside = model.with_name("new.onnx")
-    shutil.copy(source, beside)
-    beside.replace(model)
-    return time.time()
-
-
-def hashes(prometheus: str, production: str) -> set[str]:
-    """The model hashes whose results Prometheus has now."""
-    return {row["metric"]["model_sha256"] for row in query(prometheus, production)}
-
-
-def changed(prometheus: str, production: str, before: set[str]) -> bool:
-    """Whether a result of another file is there."""
-    return bool(hashes(prometheus, production) - before)
 
 
 def told(log: Path, since: float) -> bool:
@@ -162,25 +118,6 @@ def about_rates(alert: dict[str, Any], since: float) -> bool:
         and not alert["labels"]["alertname"].startswith(("StarlightLatency", "StarlightRegressionSuite"))
         and datetime.fromisoformat(alert["starts_at"]).timestamp() >= since
     )
-
-
-def query(prometheus: str, expression: str) -> list[dict[str, Any]]:
-    """An instant query; nothing from a Prometheus that does not answer yet."""
-    try:
-        answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": expression}, timeout=5)
-        return list(answer.json()["data"]["result"])
-    except (httpx.TransportError, ValueError, KeyError):
-        return []
-
-
-def wait(look: Callable[[], object], what: str, seconds: float) -> float:
-    """The time at which it was there."""
-    deadline = time.time() + seconds
-    while not look():
-        if time.time() > deadline:
-            raise SystemExit(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.25)
-    return time.time()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""From another model in place to its hash in the markdown dashboard: the stack at its shipped intervals, real seconds.
+
+    python -m benchmarks.mirror_delay --dataset datasets/reference --model models/v4/model.onnx \\
+        --other models/v3/model.onnx --swaps 2
+
+Starts scripts/up on ports of its own with the dataset and a copy of the model, swaps the other one in, waits until the
+production row of the document that the mirror keeps has its hash, swaps back, and so on. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.native_stack import NativeStack, swap, wait
+
+QUIET_SECONDS = 37.0
+"""Between swaps; no multiple of an interval of the stack, so that they meet its clocks at different times."""
+
+BUSY = "starlight_evaluations_queued > 0 or starlight_evaluation_in_progress > 0"
+
+
+class Row(NamedTuple):
+    """One swap: the hash that came, and seconds from the rename to its result in Prometheus and in the document."""
+
+    sha256: str
+    value: float
+    document: float
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--other", type=Path, required=True)
+    parser.add_argument("--swaps", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="starlight-delay-") as name:
+        rows = measure(Path(name), options)
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end\n")
+    print("| swap | new model | new value in Prometheus | in the document |")
+    print("|---|---|---:|---:|")
+    for number, row in enumerate(rows, 1):
+        print(f"| {number} | `{row.sha256}` | {row.value:.0f} s | {row.document:.0f} s |")
+    value, document = (statistics.median(column) for column in zip(*(row[1:] for row in rows), strict=True))
+    print(f"| median | | {value:.0f} s | {document:.0f} s |")
+
+
+def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """One row per swap, there and back in turn."""
+    model, document = folder / "model.onnx", folder / "data" / "documents" / "performance_dashboard.md"
+    shutil.copy(options.model, model)
+    rows = []
+    with NativeStack(folder / "data", options.dataset, model) as stack:
+        wait(lambda: shown(document, short_hash(options.model)), "the first document", 300)
+        for number in range(options.swaps):
+            # Research models that were found are measured first, once: a swap would wait for the run under way.
+            wait(lambda: not stack.query(BUSY), "the end of all runs", 900)
+            time.sleep(QUIET_SECONDS)
+            source = options.model if number % 2 else options.other
+            sha256 = short_hash(source)
+            began = swap(source, model)
+            value = wait(lambda: sha256 in stack.hashes(), "the new value", 300)  # noqa: B023  # called at once
+            written = wait(lambda: shown(document, sha256), "the new hash in the document", 300)  # noqa: B023
+            rows.append(Row(sha256, value - began, written - began))
+    return rows
+
+
+def shown(document: Path, sha256: str) -> bool:
+    """Whether the row of the production model has this hash: a table's row, not the line about a newer file on disk."""
+    try:
+        lines = document.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return False
+    return any(line.startswith("|") and "`production`" in line and f"`{sha256}`" in line for line in lines)
+
+
+def short_hash(file: Path) -> str:
+    """The first 12 digits of the SHA-256, as metrics and document show it."""
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    main()
