@@ -183,7 +183,7 @@ def _training(evaluation: Evaluation) -> list[Row]:
 
 def _provenance(evaluation: Evaluation) -> str:
     provenance, origin = evaluation.provenance, evaluation.origin
-    card = "" if origin is None else f" (card: {origin.describe()})"
+    card = "" if origin is None else f" ({origin.describe()})"
     return (
         f"model {provenance.model_sha256[:12]}{card}, dataset {provenance.dataset_fingerprint[:12]}, "
         f"{provenance.decision}, seed {provenance.seed}, {_utc(evaluation.finished_at)}"
