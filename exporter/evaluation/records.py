@@ -6,13 +6,13 @@ a carded model of the same bytes: what holds of one holds of the other.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from exporter.dataset.leakage import MANIFEST_NAME
-from exporter.errors import DatasetError
+from exporter.detector.model import model_sha256
+from exporter.errors import DatasetError, ModelError
 from exporter.evaluation.cards import FoundModel, find_models, model_in
 from exporter.evaluation.evaluation import Origin
 
@@ -98,7 +98,6 @@ def _size(path: Path) -> int | None:
 
 def _sha256(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
+        return model_sha256(path)
+    except ModelError:
         return None
