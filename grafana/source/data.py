@@ -184,7 +184,7 @@ def _leaked() -> table.Panel:
         Look(
             "Trained on",
             "Files of the dataset that a model was trained on, byte for byte. Orange: its rates on this dataset say "
-            "nothing; measure on other files. Not measured: no manifest of training files lies beside the model.",
+            "nothing; measure on other files. Not measured: no manifest of training files tells of it.",
             "none",
         ),
         Column("model", width=MODEL_WIDTH),
