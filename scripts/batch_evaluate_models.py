@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -101,12 +103,22 @@ def main() -> int:
     except KeyboardInterrupt:
         print("batch_evaluate_models: interrupted", file=sys.stderr)
         return 130
-    shown = Table(*headings(), title=f"{len(variants)} models on {options.dataset.resolve().name}")
-    for row in cells(variants):
-        shown.add_row(*row)
-    Console().print(shown)
+    title = f"{len(variants)} models on {options.dataset.resolve().name}"
+    Console().print(upright(headings(), cells(variants), title))
     print(f"written: {options.output}")
     return 0
+
+
+def upright(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Table:
+    """A table turned on its side, a column per row, so that a terminal of 80 characters holds it."""
+    corner, *names = headings
+    columns = list(rows)
+    table = Table(corner, title=title, show_lines=True)
+    for first, *_ in columns:
+        table.add_column(escape(first), overflow="fold")
+    for number, name in enumerate(names, start=1):
+        table.add_row(name, *(escape(column[number]) for column in columns))
+    return table
 
 
 if __name__ == "__main__":

@@ -223,6 +223,8 @@ def test_the_variants_are_what_each_model_says(dataset: Path, images: list[Image
             assert records[name]["detections"][method]["count"] == counted
         assert f"| {name} |" in text
         assert name in done.stdout
+    # Nothing is cut off at the 80 characters of a plain terminal.
+    assert "…" not in done.stdout
     assert "invalid" in records["torn"]["problem"]
     (row,) = (line for line in text.splitlines() if line.startswith("| torn |"))
     assert "not measured: invalid" in row
