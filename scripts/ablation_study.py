@@ -38,6 +38,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--stream", action="append", default=[], help="one of the eight; repeat (default: all)")
     parser.add_argument("--output", type=Path, default=ROOT / "results" / "ablation.json", help="every figure")
     parser.add_argument(
+        "--document",
+        type=Path,
+        default=ROOT / "docs" / "grok" / "stream_ablation.md",
+        help="the document to write (default: docs/grok/stream_ablation.md)",
+    )
+    parser.add_argument(
         "--decision",
         type=decision,
         default=PRODUCTION,
@@ -55,6 +61,8 @@ def main() -> int:
     from exporter.evaluation.ablation import streams_named
     from exporter.evaluation.ablation_report import ablation_json, ablation_table
     from exporter.evaluation.study import study
+    from exporter.publish.documents.markdown import save
+    from exporter.publish.documents.stream_ablation import document
 
     try:
         streams = streams_named(options.stream)
@@ -72,6 +80,7 @@ def main() -> int:
         with progress_bar("ablating") as progress:
             result = study(request, mode=options.mode, streams=streams, progress=progress)
         report.save(options.output, ablation_json(result))
+        save(options.document, document(result))
     except StarlightError as error:
         print(f"ablation_study: {error}", file=sys.stderr)
         return 2

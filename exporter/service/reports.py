@@ -1,4 +1,4 @@
-"""What the exporter writes down of its own results: the regression suite's report, the comparison, the variants.
+"""What the exporter writes down of its own results: the regression suite's report, ablation, comparison, variants.
 
 The last outcome of each is a metric.
 """
@@ -16,7 +16,7 @@ from exporter.errors import StarlightError
 from exporter.evaluation.comparison import compare, flips
 from exporter.evaluation.evaluation import Evaluation, Prediction
 from exporter.evaluation.suite import report_json, report_name, run_suite
-from exporter.publish.documents import baseline_comparison, model_variants
+from exporter.publish.documents import baseline_comparison, model_variants, stream_ablation
 from exporter.publish.documents.baseline_comparison import OnDataset
 from exporter.publish.documents.markdown import save
 from exporter.publish.documents.model_variants import Variant
@@ -46,6 +46,7 @@ class Reports:
         if not shown or (key == self._written.get(dataset) and not again):
             return
         done = [
+            self._attempt("ablation", lambda: self._ablations(snapshot, dataset)),
             self._attempt("regression", lambda: self._regression(snapshot, dataset)),
             self._attempt("comparison", lambda: self._comparison(snapshot, dataset)),
             self._attempt("variants", lambda: self._variants(shown.values(), broken, dataset)),
@@ -98,6 +99,13 @@ class Reports:
                 save(file, baseline_comparison.document([result], run.ablation))
                 written = True
         return written
+
+    def _ablations(self, snapshot: Snapshot, dataset: str) -> bool:
+        for (model, name), run in snapshot.runs.items():
+            if name == dataset and run.ablation is not None:
+                save(self._document(f"stream_ablation_{model}_{dataset}"), stream_ablation.document(run.ablation))
+        # Counted already when the study ended.
+        return False
 
     def _variants(self, shown: Iterable[Evaluation], broken: Iterable[str], dataset: str) -> bool:
         variants = []

@@ -136,16 +136,35 @@ def test_the_comparison_says_what_the_models_say(dataset: Path, images: list[Ima
     assert all(f"`{path}`" in text for path in lost)
 
 
+def assert_shown(text: str, ablation: dict[str, Any]) -> None:
+    """The document has each figure of each stream in its row, by method too, and names the streams that are needed."""
+    by_method = text[text.index("## Detection by method") : text.index("## Provenance")]
+    for effect in ablation["effects"]:
+        row = next(line for line in text.splitlines() if line.startswith(f"| {effect['stream']} |"))
+        found = [line for line in by_method.splitlines() if line.startswith(f"| {effect['stream']} |")]
+        assert len(found) == (effect["state"] == "measured")
+        if effect["state"] != "measured":
+            assert "not read by the model" in row
+            continue
+        assert f"; {effect['stego']['count']} of {effect['stego']['total']})" in row
+        for counted in effect["detections"].values():
+            assert f"; {counted['count']} of {counted['total']})" in found[0]
+        if effect["log_loss_increase"]["lower"] > 0:
+            (needed,) = (line for line in text.splitlines() if line.startswith("- Needed"))
+            assert effect["stream"] in needed
+
+
 @pytest.mark.parametrize(("name", "mode"), [("v3", "zero"), ("v4", "zero"), ("v4", "mean"), ("v4", "shuffle")])
 def test_the_ablation_is_what_replaced_inputs_give(
     dataset: Path, images: list[Image], tmp_path: Path, name: str, mode: str
 ) -> None:
-    model, output = MODELS / name / "model.onnx", tmp_path / "ablation.json"
+    model, output, page = MODELS / name / "model.onnx", tmp_path / "ablation.json", tmp_path / "ablation.md"
     given = ("--model", model, "--dataset", dataset, "--mode", mode, "--seed", SEED, "--output", output)
-    done = run("ablation_study.py", *given)
+    done = run("ablation_study.py", *given, "--document", page)
     assert done.returncode == 0, done.stderr
     ablation = json.loads(output.read_text())["ablation"]
     assert (ablation["mode"], ablation["images"]) == (mode, len(images))
+    assert_shown(page.read_text(), ablation)
     assert_counted(ablation, answers(model, images), images)
     effects = {effect["stream"]: effect for effect in ablation["effects"]}
     assert set(effects) == set(STREAMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import signal
@@ -271,3 +272,11 @@ def test_streams_are_ablated_after_a_model_change(tmp_path: Path) -> None:
         by_rename(tmp_path / "models" / "model.onnx", better_model(tmp_path))
         exporter.wait_for_value(2.0, "analysis_runs_total", analysis="ablation", outcome="success")
         assert exporter.value("analysis_last_run_successful", analysis="ablation") == 1
+        sha256 = hashlib.sha256((tmp_path / "models" / "model.onnx").read_bytes()).hexdigest()
+        document = tmp_path / "results" / "documents" / "stream_ablation_production_drawn.md"
+        deadline = time.monotonic() + 60
+        while not (document.exists() and sha256[:12] in document.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        text = document.read_text()
+        assert sha256[:12] in text
+        assert "- Not shown to be needed: chance explains what the loss does without it: format." in text

@@ -25,6 +25,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from exporter.evaluation.cards import find_models
 from grafana.source.board import EXPORTER_URL
 from stack.configuration import Ports, write_exporter
 from support.browser import Browser
@@ -32,7 +33,7 @@ from support.drawings import draw
 from support.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = len(yaml.safe_load((ROOT / "starlight.yml").read_text())["models"])
+MODELS = len(find_models(ROOT / "models"))
 FIRST_RESULTS_SECONDS = 1800.0
 WIDTH = 1600
 
@@ -84,7 +85,7 @@ def wait_for_every_model(prometheus: str) -> None:
     deadline = time.monotonic() + FIRST_RESULTS_SECONDS
     while time.monotonic() < deadline:
         try:
-            if ask(prometheus, f"count(starlight_evaluation_info) == {MODELS}"):
+            if ask(prometheus, f"count(starlight_evaluation_info) >= {MODELS}"):
                 return
         except httpx.TransportError:
             pass  # Not started yet.

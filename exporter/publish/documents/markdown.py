@@ -10,6 +10,7 @@ from pathlib import Path
 
 from exporter.errors import StorageError
 from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.evaluation.stream_effects import AblationStudy
 
 NOT_MEASURED = "not measured"
 
@@ -53,7 +54,7 @@ def utc(seconds: float) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def provenance_rows(evaluations: Iterable[Evaluation]) -> list[tuple[str, ...]]:
+def provenance_rows(results: Iterable[Evaluation | AblationStudy]) -> list[tuple[str, ...]]:
     """What each result was made with: model, hash, dataset, fingerprint, rule, time."""
     return [
         (
@@ -64,7 +65,7 @@ def provenance_rows(evaluations: Iterable[Evaluation]) -> list[tuple[str, ...]]:
             one.provenance.decision,
             utc(one.finished_at),
         )
-        for one in evaluations
+        for one in results
     ]
 
 

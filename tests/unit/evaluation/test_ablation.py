@@ -158,8 +158,9 @@ def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_script_writes_every_figure(model_path: Path, dataset_root: Path, tmp_path: Path) -> None:
-    output = tmp_path / "ablation.json"
-    done = run_script("--model", model_path, "--dataset", dataset_root, "--decision", "plain", "--output", output)
+    output, document = tmp_path / "ablation.json", tmp_path / "ablation.md"
+    given = ("--model", model_path, "--dataset", dataset_root, "--decision", "plain")
+    done = run_script(*given, "--output", output, "--document", document)
     assert done.returncode == 0, done.stderr
     written = json.loads(output.read_text())
     assert {entry["stream"] for entry in written["ablation"]["effects"]} == set(STREAMS)
