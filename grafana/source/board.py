@@ -143,8 +143,8 @@ def _annotations(*, one_model: bool) -> Sequence[dashboard.AnnotationQuery]:
     now = f'max by (model, sha256) ({metrics.MODEL_INFO.name}{{sha256!=""{of}}})'
     # A file is new where its hash was not there two minutes ago; looking back further lets a restart pass unmarked.
     before = f'max by (model, sha256) (last_over_time({metrics.MODEL_INFO.name}{{sha256!=""{of}}}[15m] offset 2m))'
-    # The first samples ever are no change.
-    changed = f"({now} unless {before}) and on () count({before})"
+    # A model's first samples ever are no change.
+    changed = f"({now} unless {before}) and on (model) {before}"
     # Alerts about the stack itself carry no model and belong to every one.
     alerts = f'ALERTS{{alertname=~"Starlight.+",alertstate="firing",severity!="info"{for_alerts}}}'
     # Model changes last: drawn over the alerts that they cause.

@@ -1,0 +1,40 @@
+"""The annotation of model changes, asked of Prometheus's own engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+
+from support.dashboards import FILES
+from support.servers import run_tool
+
+
+def test_another_file_is_a_change_and_a_first_one_is_none(tmp_path: Path) -> None:
+    series = [
+        # Replaced after 20 minutes; the other arrives after 10.
+        {"series": 'starlight_model_info{model="production",sha256="old"}', "values": "1x40 _x40"},
+        {"series": 'starlight_model_info{model="production",sha256="new"}', "values": "_x41 1x40"},
+        {"series": 'starlight_model_info{model="research",sha256="first"}', "values": "_x20 1x60"},
+    ]
+    changed = [{"labels": '{model="production",sha256="new"}', "value": 1}]
+    expected = {"0s": [], "5m": [], "11m": [], "20m": [], "21m": changed, "25m": []}
+    asked = [
+        {"expr": annotation(file), "eval_time": at, "exp_samples": samples}
+        for file in FILES
+        for at, samples in expected.items()
+    ]
+    tests = tmp_path / "tests.yml"
+    tests.write_text(
+        yaml.safe_dump({"tests": [{"interval": "30s", "input_series": series, "promql_expr_test": asked}]})
+    )
+    code, told = run_tool(["promtool", "test", "rules", str(tests)])
+    assert code == 0, told
+
+
+def annotation(file: Path) -> str:
+    """The query of a dashboard's annotation, of all models."""
+    board = json.loads(file.read_text(encoding="utf-8"))
+    (expr,) = (one["expr"] for one in board["annotations"]["list"] if one["name"] == "Model changes")
+    return str(expr).replace("$model", ".+")
