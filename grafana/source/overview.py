@@ -36,6 +36,8 @@ from grafana.source.tables import Column, rows
 _AGE = f"time() - {by('dataset', select(metrics.EVALUATION_TIMESTAMP), 'min')}"
 _AGE_IN_INTERVALS = f"({_AGE}) / {by('dataset', select(metrics.EVALUATION_INTERVAL), 'max')}"
 
+NOTHING_FIRES = "nothing fires"
+
 
 def overview() -> Board:
     """The dashboard for the wall."""
@@ -177,7 +179,7 @@ def _alerts() -> table.Panel:
         Column("since", f"{by(labels, since, 'min')} * 1000", "dateTimeFromNow", width=136),
         sort_by="severity",
         descending=False,
-    )
+    ).no_value(NOTHING_FIRES)
 
 
 def _quantiles() -> table.Panel:
