@@ -37,7 +37,7 @@ from exporter.service.results import (
     with_restored,
 )
 from exporter.service.runner import Ended, Runner
-from exporter.service.scheduler import Scheduler
+from exporter.service.scheduler import Scheduler, interval_seconds
 from exporter.service.state import State
 from exporter.service.storage import Storage
 from exporter.service.watcher import Watcher
@@ -312,7 +312,8 @@ class Application:
     # Restart
 
     def _restore(self) -> None:
-        """Show stored results whose whole provenance still holds; everything else is evaluated now."""
+        """Show stored results whose whole provenance still holds; evaluate everything else now, and what is overdue."""
+        interval = interval_seconds(self._config.schedule)
         stored = self._storage.latest(self.state.snapshot.runs)
         provenances = Provenances(self._runner)
         for pair in sorted(self.state.snapshot.runs, key=self._order):
@@ -320,8 +321,9 @@ class Application:
             if evaluation is not None and provenances.hold(evaluation, pair, self._config, self.state.snapshot):
                 self.state.update(lambda s, p=pair, e=evaluation: with_restored(s, p, e, self._baseline))  # type: ignore[misc]
                 _log.info("result restored", model=pair[0], dataset=pair[1], evaluation=evaluation.id)
-            else:
-                self._runner.submit(pair, "start")
+                if time.time() - evaluation.finished_at < interval:
+                    continue
+            self._runner.submit(pair, "start")
         for dataset in {pair[1] for pair in stored}:
             self._outcomes.compare(dataset, self._baseline)
         for pair in stored:

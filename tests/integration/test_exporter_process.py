@@ -164,6 +164,17 @@ def test_a_restart_shows_the_last_results_with_their_time(tmp_path: Path) -> Non
         exporter.wait_for_value(11.0, "clean_images", model="production")
 
 
+def test_a_restart_after_more_than_an_interval_evaluates_at_once(tmp_path: Path) -> None:
+    with Exporter(write_config(tmp_path, schedule={"interval": "10s"})) as exporter:
+        exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
+        assert exporter.stop() == 0
+    time.sleep(11)
+    with Exporter(tmp_path / "starlight.yml") as exporter:
+        exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
+        runs = httpx.get(f"{exporter.url}/api/v1/evaluations").json()["evaluations"]
+        assert runs[-1]["trigger"] == "start"
+
+
 def test_sighup_and_post_reload_and_a_bad_file_changes_nothing(exporter: Exporter, tmp_path: Path) -> None:
     config = tmp_path / "starlight.yml"
     good = config.read_text()
