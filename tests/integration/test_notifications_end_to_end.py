@@ -153,12 +153,14 @@ def fewer_detections(_folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("worse", "main"),
+    ("worse", "main", "release"),
     [
-        (more_false_positives, Told("StarlightFalsePositivesAboveBaseline", "critical")),
-        (fewer_detections, Told("StarlightDetectionBelowFloor", "critical", "palette")),
+        (more_false_positives, Told("StarlightFalsePositivesAboveBaseline", "critical"), "installed"),
+        (fewer_detections, Told("StarlightDetectionBelowFloor", "critical", "palette"), "3"),
     ],
+    indirect=["release"],
 )
+@pytest.mark.usefixtures("release")
 def test_a_worse_model_is_told_with_its_reason_and_a_better_one_ends_it(
     stack: HurriedStack, reference: Reference, tmp_path: Path, worse: Callable[[Path], Path], main: Told
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,8 @@ import pytest
 
 START_TIMEOUT = 30.0
 STOP_TIMEOUT = 20.0
+PROMETHEUS_3 = Path(__file__).parents[1] / "prometheus_3"
+"""Where Prometheus 3 and a newer Alertmanager are unpacked."""
 
 
 def free_port() -> int:
@@ -31,6 +34,14 @@ def program(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
+
+
+def put_prometheus_3_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prometheus 3 and its Alertmanager come before what is installed; where they are not, the test is skipped."""
+    folder = PROMETHEUS_3 / "usr" / "bin"
+    if not folder.is_dir():
+        pytest.skip(f"Prometheus 3 is not there: {PROMETHEUS_3 / 'fetch'} gets it")
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
 class Server:

@@ -14,7 +14,7 @@ import yaml
 from exporter.dataset.synthesis import synthesise
 from support.exporter import Exporter
 from support.prometheus_over_exporter import BASELINE, EVALUATION_TIMEOUT, write_prometheus_config
-from support.servers import Prometheus
+from support.servers import Prometheus, put_prometheus_3_first
 
 ROOT = Path(__file__).resolve().parents[3]
 MODELS = tuple(sorted((ROOT / "models").glob("*/model.onnx")))
@@ -42,14 +42,33 @@ def measured(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
     """Ready once every model has a result and the recorded series have theirs."""
     config = write_prometheus_config(folder, measuring.port)
     with Prometheus(config, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
-        complete = f"count(starlight_evaluation_info) == {len(MODELS)}"
-        prometheus.wait_for_value(complete, timeout=EVALUATION_TIMEOUT)
-        # Timings that were there at the first scrape are no increase: everything once more, while Prometheus looks.
-        httpx.post(f"{measuring.url}/api/v1/evaluations").raise_for_status()
-        prometheus.wait_for_value("max(starlight_ablation_log_loss_increase)", timeout=EVALUATION_TIMEOUT)
-        recorded = "count(model_stage:starlight_inference_duration_seconds:p95_1d > 0)"
-        prometheus.wait_for_value(f"{recorded} == {len(MODELS)}", timeout=EVALUATION_TIMEOUT)
+        wait_until_measured(prometheus, measuring)
         yield prometheus
+
+
+@pytest.fixture(scope="session")
+def measured_by_3(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
+    """The same by Prometheus 3."""
+    folder = folder / "prometheus_3"
+    folder.mkdir()
+    config = write_prometheus_config(folder, measuring.port)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        put_prometheus_3_first(monkeypatch)
+        prometheus = Prometheus(config, folder / "tsdb", log=folder / "prometheus.log")
+    with prometheus:
+        wait_until_measured(prometheus, measuring)
+        yield prometheus
+
+
+def wait_until_measured(prometheus: Prometheus, exporter: Exporter) -> None:
+    """Return once Prometheus has a result of every model, and an increase of its timings."""
+    complete = f"count(starlight_evaluation_info) == {len(MODELS)}"
+    prometheus.wait_for_value(complete, timeout=EVALUATION_TIMEOUT)
+    # Timings that were there at the first scrape are no increase: everything once more, while Prometheus looks.
+    httpx.post(f"{exporter.url}/api/v1/evaluations").raise_for_status()
+    prometheus.wait_for_value("max(starlight_ablation_log_loss_increase)", timeout=EVALUATION_TIMEOUT)
+    recorded = "count(model_stage:starlight_inference_duration_seconds:p95_1d > 0)"
+    prometheus.wait_for_value(f"{recorded} == {len(MODELS)}", timeout=EVALUATION_TIMEOUT)
 
 
 def write_exporter_config(folder: Path) -> Path:

@@ -28,8 +28,10 @@ RETRIES = 5
 """A scrape that a busy machine makes too late leaves no value of this moment: Grafana, too, asks again."""
 
 
+@pytest.mark.parametrize("server", ["measured", "measured_by_3"])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_query_gives_data(measured: Prometheus, name: str) -> None:
+def test_every_query_gives_data(request: pytest.FixtureRequest, server: str, name: str) -> None:
+    measured: Prometheus = request.getfixturevalue(server)
     empty = []
     for query in queries(name):
         if not answered(measured, query) and query.place not in LEGITIMATELY_EMPTY:

@@ -64,6 +64,7 @@ def test_there_is_an_example_for_mail_slack_webhook_and_deployments() -> None:
     ]
 
 
+@pytest.mark.usefixtures("release")
 @every_config
 def test_amtool_accepts_it(path: Path) -> None:
     code, output = run_tool(["amtool", "check-config", str(path)])
@@ -99,6 +100,7 @@ def test_it_uses_nothing_deprecated_and_holds_no_secret(path: Path) -> None:
     assert not SECRET_KEYS & set(keys(config))
 
 
+@pytest.mark.usefixtures("release")
 @every_config
 @pytest.mark.parametrize(
     ("labels", "receiver"),

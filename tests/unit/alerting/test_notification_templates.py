@@ -14,6 +14,8 @@ import pytest
 
 from support.servers import program
 
+pytestmark = pytest.mark.usefixtures("release")
+
 Notification = dict[str, Any]
 Make = Callable[..., Notification]
 Render = Callable[..., str]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 from support.dashboards import FILES
 from support.servers import run_tool
 
 
+@pytest.mark.usefixtures("release")
 def test_another_file_is_a_change_and_a_first_one_is_none(tmp_path: Path) -> None:
     series = [
         # Replaced after 20 minutes; the other arrives after 10.

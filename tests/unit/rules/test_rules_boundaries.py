@@ -314,6 +314,7 @@ def test_the_cases_reach_both_sides_of_the_paired_test(decided: list[tuple[Case,
         assert 0.005 < max(seen["critical"]) < gate.PAIRED_TEST_LEVEL < min(seen["warning"]) < 0.02
 
 
+@pytest.mark.usefixtures("release")
 def test_gate_and_alerts_decide_alike(decided: list[tuple[Case, Check]], tmp_path: Path) -> None:
     rules = _rules_without_annotations()
     wanted = {one.metric for group in rules["groups"] for rule in group["rules"] for one in selectors(rule["expr"])}

@@ -78,6 +78,7 @@ each_alert = pytest.mark.parametrize("rule", ALERTS, ids=_name)
 each_rule = pytest.mark.parametrize("rule", RULE_LIST, ids=_name)
 
 
+@pytest.mark.usefixtures("release")
 def test_promtool_finds_every_rule_and_nothing_to_object_to() -> None:
     result = promtool("check", "rules", "--lint-fatal", *sorted(RULES.glob("*.yml")))
     assert result.returncode == 0, result.stdout + result.stderr

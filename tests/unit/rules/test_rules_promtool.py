@@ -52,6 +52,7 @@ def test_every_rule_file_is_tested() -> None:
     assert {path.name for path in FILES} == {path.name for path in RULES.glob("*.yml")}
 
 
+@pytest.mark.usefixtures("release")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_promtool_agrees(path: Path) -> None:
     result = promtool("test", "rules", path)
