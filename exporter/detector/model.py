@@ -168,19 +168,21 @@ class Detector:
 
     def score(self, outputs: Sequence[NDArray[Any]]) -> Score:
         """What the outputs `wanted` for one image say; ImageError `model_error` where they are no finite numbers."""
-        for name, values in zip(self.wanted, outputs, strict=True):
-            if not np.isfinite(values).all():
+        # A handful of numbers: numpy would take ten times as long for them.
+        rows = [values.reshape(-1).tolist() for values in outputs]
+        for name, row in zip(self.wanted, rows, strict=True):
+            if not all(map(math.isfinite, row)):
                 raise ImageError(f"{self.path}: output {name} is not a finite number", reason="model_error")
-        probability = _sigmoid(float(outputs[0].reshape(-1)[0]))
+        probability = _sigmoid(rows[0][0])
         if self._method is None:
             return Score(probability, None, None)
-        return Score(probability, *self._method_of(outputs[1].reshape(-1)))
+        return Score(probability, *self._method_of(rows[1]))
 
     def _scores(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
         outputs = self.raw_outputs(batch)
         return tuple(self.score([values[index] for values in outputs]) for index in range(len(batch)))
 
-    def _method_of(self, row: NDArray[Any]) -> tuple[tuple[float, ...], Method]:
+    def _method_of(self, row: Sequence[float]) -> tuple[tuple[float, ...], Method]:
         assert self._method is not None
         if self._method.kind == "id":
             index = int(row[0])
@@ -189,12 +191,13 @@ class Detector:
                     f"{self.path}: output {self._method.name} is {index}, not a method id", reason="model_error"
                 )
             return tuple(float(position == index) for position in range(len(METHODS))), METHODS[index]
-        values = row.astype(np.float64)
-        predicted = METHODS[int(values.argmax())]
-        if self._method.kind == "logits":
-            values = np.exp(values - values.max())
-            values /= values.sum()
-        return tuple(values.tolist()), predicted
+        highest = max(row)
+        predicted = METHODS[row.index(highest)]
+        if self._method.kind == "probabilities":
+            return tuple(row), predicted
+        powers = [math.exp(value - highest) for value in row]
+        total = sum(powers)
+        return tuple(power / total for power in powers), predicted
 
     def _feeds(self, batch: Sequence[Mapping[Stream, Tensor]]) -> dict[str, Tensor]:
         feeds: dict[str, Tensor] = {}
