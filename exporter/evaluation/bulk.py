@@ -56,13 +56,13 @@ class BulkPass:
         results: list[Prediction | None] = [None] * len(files)
         ready: list[tuple[int, CompactImage, float]] = []
         for index, file in enumerate(files):
-            start = perf_counter()
             found = self._image(file)
             if isinstance(found, ImageError):
                 results[index] = _not_measured(file, found)
             else:
-                ready.append((index, found, perf_counter() - start))
-                self._facts.add(file, found)
+                image, seconds = found
+                ready.append((index, image, seconds))
+                self._facts.add(file, image)
         start = perf_counter()
         scores = self._scores([image for _, image, _ in ready], [files[index] for index, _, _ in ready])
         share = (perf_counter() - start) / max(1, len(ready))
@@ -71,11 +71,11 @@ class BulkPass:
             results[index] = replace(prediction, facts=_facts(files[index], image))
         return [result for result in results if result is not None]
 
-    def _image(self, file: LabelledFile) -> CompactImage | ImageError:
+    def _image(self, file: LabelledFile) -> tuple[CompactImage, float] | ImageError:
         if file.problem is not None:
             return ImageError(file.problem.text, reason=file.problem.reason)
         try:
-            return self._source.image(file)
+            return self._source.timed(file)
         except ImageError as error:
             return ImageError(f"{file.path}: {error}", reason=error.reason)
         except StarlightError:

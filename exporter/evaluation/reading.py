@@ -33,12 +33,16 @@ class Reader:
         self._limits = limits
         self._large = threading.Lock()
 
-    def bounded(self, file: LabelledFile, work: Callable[[int], _Result]) -> _Result:
-        """What `work` makes of a file, given the most pixels that it may decode; ImageError `too_large` otherwise."""
+    def admit(self, file: LabelledFile) -> None:
+        """ImageError `too_large` for a file of more bytes than are read."""
         if file.size_bytes > self._limits.max_file_bytes:
             raise ImageError(
                 f"{file.size_bytes} bytes, at most {self._limits.max_file_bytes} are read", reason="too_large"
             )
+
+    def bounded(self, file: LabelledFile, work: Callable[[int], _Result]) -> _Result:
+        """What `work` makes of a file, given the most pixels that it may decode; ImageError `too_large` otherwise."""
+        self.admit(file)
         if file.size_bytes <= LARGE_FILE_BYTES:
             at_once = min(LARGE_PIXELS, self._limits.max_pixels)
             try:
@@ -75,20 +79,23 @@ class ImageSource:
 
     def image(self, file: LabelledFile) -> CompactImage:
         """The image of a file; ImageError with the reason why there is none."""
-        return self._reader.bounded(file, lambda max_pixels: self._cached(file, max_pixels))
+        return self.timed(file)[0]
 
-    def _cached(self, file: LabelledFile, max_pixels: int) -> CompactImage:
+    def timed(self, file: LabelledFile) -> tuple[CompactImage, float]:
+        """The same with the seconds that it took, without those that it waited for other large pictures."""
+        self._reader.admit(file)
+        start = perf_counter()
         image = None if self._cache is None else self._cache.get(file.sha256)
         if image is None:
-            return self._decoded(file, max_pixels)
+            return self._reader.bounded(file, lambda max_pixels: self._decoded(file, max_pixels))
         if image.width * image.height > self._limits.max_pixels:
             raise ImageError(
                 f"{image.width}×{image.height} pixels, more than the limit of {self._limits.max_pixels}",
                 reason="too_large",
             )
-        return image
+        return image, perf_counter() - start
 
-    def _decoded(self, file: LabelledFile, max_pixels: int) -> CompactImage:
+    def _decoded(self, file: LabelledFile, max_pixels: int) -> tuple[CompactImage, float]:
         start = perf_counter()
         data = self._reader.read(file)
         if hashlib.sha256(data).hexdigest() != file.sha256:
@@ -96,7 +103,8 @@ class ImageSource:
         decoded = decode(data, max_pixels=max_pixels)
         del data
         image = compact(decoded)
+        seconds = perf_counter() - start
         # What took too long would look fast the next time.
-        if self._cache is not None and perf_counter() - start <= self._limits.image_seconds:
+        if self._cache is not None and seconds <= self._limits.image_seconds:
             self._cache.put(file.sha256, image)
-        return image
+        return image, seconds

@@ -92,6 +92,17 @@ def test_a_smaller_limit_also_holds_for_what_is_cached(request_for: Requests, ca
     assert small.evaluation.not_measured["too_large"] == 1
 
 
+def test_a_cached_picture_that_is_too_large_now_is_counted_once(
+    request_for: Requests, cache: CacheSettings, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "clean" / "wide.png").write_bytes(picture(1, size=(100, 101)))
+    evaluate(request_for(cache=cache, dataset_root=root))
+    # Large enough to be tried a second time, alone.
+    monkeypatch.setattr(reading, "LARGE_PIXELS", 5_000)
+    again = evaluate(request_for(cache=cache, dataset_root=root, limits=RunLimits(max_pixels=10_000)))
+    assert (execution(again).cached_images, execution(again).decoded_images) == (93, 0)
+
+
 def test_what_took_too_long_is_not_kept(request_for: Requests, cache: CacheSettings) -> None:
     slow = evaluate(request_for(cache=cache, limits=RunLimits(image_seconds=0.0)))
     assert slow.evaluation.not_measured["timeout"] == 92

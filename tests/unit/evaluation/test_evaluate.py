@@ -15,7 +15,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from exporter.detector.model import Detector, Score, model_sha256
 from exporter.detector.staged import WholeModel
 from exporter.detector.streams import DecodedImage, decode
 from exporter.errors import DatasetError, EvaluationError, ImageError, ModelError
+from exporter.evaluation import reading
 from exporter.evaluation.accuracy import accuracy
 from exporter.evaluation.bulk import BulkPass, predict_all
 from exporter.evaluation.evaluation import Evaluation, Prediction, RunResult
@@ -291,6 +292,22 @@ def test_files_that_change_after_the_scan_are_unreadable(request_for: Requests, 
         "changed its size since the dataset was scanned",
     ]
     assert kept.exists()
+
+
+def test_waiting_for_another_large_picture_is_no_time_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "LARGE_PIXELS", 0)
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean" / "a.png").write_bytes(picture(1))
+    (file,) = scan("large", tmp_path).files
+    source = ImageSource(tmp_path, RunLimits())
+    with ThreadPoolExecutor(1) as pool:
+        with source._reader._large:
+            waiting = pool.submit(source.timed, file)
+            time.sleep(1.0)
+            assert not waiting.done()
+        assert waiting.result()[1] < 1.0
 
 
 def test_an_image_slower_than_the_limit_is_a_timeout(request_for: Requests) -> None:
