@@ -16,7 +16,7 @@ import os
 import secrets
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 import exporter
 from exporter.dataset.settings import CacheSettings
-from exporter.detector.compact import DIGEST_BYTES, CompactImage
-from exporter.detector.contract import CROP, FORMATS, STREAMS, ImageFormat
+from exporter.detector.compact import DIGEST_BYTES, PLANES, STRIPS, CompactImage
+from exporter.detector.contract import CROP, FORMATS, STREAMS, ImageFormat, Stream
 
-LAYOUT: Final = 2
+LAYOUT: Final = 3
 """Raised whenever records, or what is kept of an image, change."""
 DECODER_VERSION: Final = f"{LAYOUT}-{exporter.__version__}-pillow{PIL.__version__}"
 
@@ -48,7 +48,7 @@ _LUMA_BYTES: Final = CROP * CROP // 8
 
 # One part of an image: where it is, how long it is (0: the image has none), and its checksum.
 _PART: Final = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc", "<u4")])
-_PARTS: Final = ("rgb", "alpha", "luma", "palette", "meta")
+_PARTS: Final = ("rgb", "alpha", "luma", "strips", "palette", "meta")
 _RECORD: Final = np.dtype(
     [
         ("sha256", "u1", (32,)),
@@ -58,7 +58,7 @@ _RECORD: Final = np.dtype(
         ("mode", "S16"),
         ("exif_bytes", "<u8"),
         ("tail_bytes", "<u8"),
-        *((part, _PART) for part in _PARTS),
+        ("parts", _PART, (len(_PARTS),)),
         ("features", "<f4", (12,)),
         ("digests", "u1", (len(STREAMS), DIGEST_BYTES)),
         ("crc", "<u4"),
@@ -247,35 +247,33 @@ class _Segment:
         # Reading a mapped page behind the end of a file would end the process.
         if zlib.crc32(record.tobytes()[:-4]) != record["crc"] or self._map.size() < self._size:
             return None
-        parts = {name: self._part(record[name]) for name in _PARTS}
-        if any(part is None for part in parts.values()):
+        parts = [self._part(*place) for place in record["parts"].tolist()]
+        rgb, alpha, luma, strips, palette, meta = parts
+        if rgb is None or alpha is None or luma is None or strips is None or palette is None or meta is None:
             return None
-        rgb, alpha, luma, palette, meta = parts.values()
-        assert rgb is not None
-        assert palette is not None
-        assert meta is not None
+        planes = (*PLANES[:2], *(("alpha",) if alpha.size else ()), *(("palette_lsb",) if luma.size else ()))
         return CompactImage(
             image_format=_FORMATS[record["format"]],
             width=int(record["width"]),
             height=int(record["height"]),
             rgb=rgb.reshape(3, CROP, CROP),
-            alpha=alpha.reshape(CROP, CROP) if alpha is not None and alpha.size else None,
-            luma_bits=luma if luma is not None and luma.size else None,
+            alpha=alpha.reshape(CROP, CROP) if alpha.size else None,
+            luma_bits=luma if luma.size else None,
             palette=palette.tobytes(),
             meta=meta.tobytes(),
             features=record["features"],
-            digests=dict(zip(STREAMS, (bytes(digest) for digest in record["digests"]), strict=True)),
+            digests=_parted(STREAMS, record["digests"].tobytes(), DIGEST_BYTES),
+            strips=_parted(planes, strips.tobytes(), STRIPS * DIGEST_BYTES),
             mode=record["mode"].decode("ascii"),
             exif_bytes=int(record["exif_bytes"]),
             tail_bytes=int(record["tail_bytes"]),
         )
 
-    def _part(self, place: NDArray[Any]) -> NDArray[np.uint8] | None:
-        offset, length = int(place["offset"]), int(place["length"])
+    def _part(self, offset: int, length: int, crc: int) -> NDArray[np.uint8] | None:
         if offset + length > self._size:
             return None
         content = np.frombuffer(self._map, np.uint8, length, offset)
-        return content if zlib.crc32(content.data) == place["crc"] else None
+        return content if zlib.crc32(content.data) == crc else None
 
 
 _Entry = tuple[_Segment, int, Optional["_Entry"]]
@@ -305,13 +303,15 @@ class _Writer:
         record["mode"] = image.mode.encode("ascii")
         record["exif_bytes"], record["tail_bytes"] = image.exif_bytes, image.tail_bytes
         before = self.bytes
-        parts = {"rgb": image.rgb, "alpha": image.alpha, "luma": image.luma_bits}
-        streams = {"rgb": "pixel", "alpha": "alpha", "luma": "palette_lsb"}
-        for name, plane in parts.items():
-            digest = image.digests[streams[name]]  # type: ignore[index]
-            record[name] = (0, 0, 0) if plane is None else self._place(name, digest, plane.tobytes())
-        for name, content in (("palette", image.palette), ("meta", image.meta)):
-            record[name] = self._write(content)
+        strips = b"".join(image.strips.values())
+        record["parts"] = [
+            self._place("rgb", image.digests["pixel"], image.rgb),
+            self._place("alpha", image.digests["alpha"], image.alpha),
+            self._place("luma", image.digests["palette_lsb"], image.luma_bits),
+            self._write(strips),
+            self._write(image.palette),
+            self._write(image.meta),
+        ]
         record["features"] = image.features
         record["digests"] = np.frombuffer(b"".join(image.digests[stream] for stream in STREAMS), np.uint8).reshape(
             len(STREAMS), DIGEST_BYTES
@@ -324,10 +324,12 @@ class _Writer:
         self._planes.close()
         self._index.close()
 
-    def _place(self, name: str, digest: bytes, content: bytes) -> tuple[int, int, int]:
+    def _place(self, name: str, digest: bytes, plane: NDArray[np.uint8] | None) -> tuple[int, int, int]:
+        if plane is None:
+            return (0, 0, 0)
         known = self._places.get((name, digest))
         if known is None:
-            known = self._places[name, digest] = self._write(content)
+            known = self._places[name, digest] = self._write(plane.tobytes())
         return known
 
     def _write(self, content: bytes) -> tuple[int, int, int]:
@@ -344,6 +346,10 @@ def _drop(path: Path) -> None:
     # A process that has it open goes on with it.
     path.with_suffix(_INDEX).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
+
+
+def _parted(streams: Sequence[Stream], content: bytes, size: int) -> dict[Stream, bytes]:
+    return {stream: content[at * size : (at + 1) * size] for at, stream in enumerate(streams)}
 
 
 def _key(sha256: str) -> bytes:

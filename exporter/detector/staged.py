@@ -1,25 +1,26 @@
 """A detector that computes nothing twice: the stages of a cut model, their outputs shared between images.
 
 Where two images agree in the streams that a stage depends on, its outputs are computed once; above all this goes for
-streams of nothing but zeros, which most images have some of. One image goes through a stage per call, the head takes
+streams of nothing but zeros, which most images have some of. Where they differ in a few rows, convolutions are computed
+for these. One image goes through a stage per call, the head takes
 several at once. The whole model stays the authority: `stage` compares with it and refuses what differs.
 """
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exporter.detector.bands import banded
 from exporter.detector.compact import CompactImage
 from exporter.detector.contract import BIT_ORDER_VALUE, Stream
 from exporter.detector.cut import Cut, Stage, Uncut, asking_for_shapes, cut
 from exporter.detector.decision import DecisionRule
 from exporter.detector.model import RUNTIME_ERRORS, Detector, ModelInput, Score, Tensor, open_session
+from exporter.detector.shared_outputs import Outputs, SharedOutputs
 from exporter.detector.streams import ThreadWorkspace, workspace
 from exporter.errors import ImageError, ModelError
 
@@ -31,8 +32,8 @@ RELATIVE_TOLERANCE: Final = 1e-4
 ABSOLUTE_TOLERANCE: Final = 1e-4
 """Float rounding: outputs of whole and staged model, in logits, differ by no more."""
 
-_ENTRY_OVERHEAD: Final = 400
-_Outputs = tuple[NDArray[Any], ...]
+ROW_BYTES: Final = 32 * 1024 * 1024
+"""What the rows may take that are kept of the convolutions in stages."""
 
 
 class Scorer(Protocol):
@@ -73,13 +74,19 @@ class StagedModel:
         self._stages = tuple(_Part(stage, self._inputs) for stage in parts.stages)
         self._head = _Part(parts.head, self._inputs)
         self._batch = batch
-        self._shared = _SharedOutputs(shared_bytes)
+        self._shared = SharedOutputs(shared_bytes)
+        self._rows = SharedOutputs(ROW_BYTES)
         self._scratch = ThreadWorkspace(detector.streams)
 
     @property
     def computed(self) -> int:
         """How often a stage has run."""
         return self._shared.computed
+
+    @property
+    def rows_computed(self) -> int:
+        """How many rows of convolutions were computed, in stages that go by bands."""
+        return self._rows.computed
 
     @property
     def shared(self) -> int:
@@ -90,9 +97,9 @@ class StagedModel:
         """See Scorer."""
         return [self._score(outputs) for outputs in self.outputs(images)]
 
-    def outputs(self, images: Sequence[CompactImage]) -> list[_Outputs | ImageError]:
+    def outputs(self, images: Sequence[CompactImage]) -> list[Outputs | ImageError]:
         """The model's outputs `wanted` for each image, without the batch axis, or why there are none."""
-        results: list[_Outputs | ImageError | None] = [None] * len(images)
+        results: list[Outputs | ImageError | None] = [None] * len(images)
         ready: list[tuple[int, dict[str, NDArray[Any]]]] = []
         for index, image in enumerate(images):
             try:
@@ -105,7 +112,7 @@ class StagedModel:
                 results[index] = outputs
         return [result for result in results if result is not None]
 
-    def _score(self, outputs: _Outputs | ImageError) -> Score | ImageError:
+    def _score(self, outputs: Outputs | ImageError) -> Score | ImageError:
         if isinstance(outputs, ImageError):
             return outputs
         try:
@@ -121,14 +128,35 @@ class StagedModel:
             key = (number, *(image.digests[stream] for stream in stage.streams))
             outputs = self._shared.get(key)
             if outputs is None:
-                outputs = self._run(stage, {name: feeds[name] for name in stage.feeds} | known)
+                if stage.bands is not None and stage.streams[0] in image.strips:
+                    outputs = self._in_bands(number, stage, image, feeds)
+                else:
+                    outputs = self._run(stage, {name: feeds[name] for name in stage.feeds} | known)
                 self._shared.put(key, outputs)
             known.update(zip(stage.outputs, outputs, strict=True))
         for name in self._head.feeds:
             known[name] = feeds[name].copy()
         return known
 
-    def _through_head(self, images: list[dict[str, NDArray[Any]]]) -> list[_Outputs | ImageError]:
+    def _in_bands(self, number: int, stage: _Part, image: CompactImage, feeds: Mapping[str, Tensor]) -> Outputs:
+        """A stage's outputs, with the rows of its convolutions that are known from other images."""
+        assert stage.bands is not None
+        keys = [(number, row, strips) for row, strips in enumerate(stage.bands.keys(image.strips[stage.streams[0]]))]
+        rows = [self._rows.get(key) for key in keys]
+        missing = [row for row, known in enumerate(rows) if known is None]
+        try:
+            if missing:
+                first, last = missing[0], missing[-1]
+                computed = stage.bands.compute(feeds[stage.feeds[0]], first, last)
+                for row in range(first, last + 1):
+                    known = (computed[:, :, row - first : row - first + 1].copy(),)
+                    rows[row] = known
+                    self._rows.put(keys[row], known)
+            return stage.bands.finish(np.concatenate([known[0] for known in rows if known is not None], axis=2))
+        except RUNTIME_ERRORS as error:
+            raise self._detector.failure(error) from error
+
+    def _through_head(self, images: list[dict[str, NDArray[Any]]]) -> list[Outputs | ImageError]:
         filled = images + images[:1] * (self._batch - len(images))
         try:
             outputs = self._run(self._head, _Stacked(filled))
@@ -139,7 +167,7 @@ class StagedModel:
             return [self._through_head([feeds])[0] for feeds in images]
         return [tuple(values[row] for values in outputs) for row in range(len(images))]
 
-    def _run(self, part: _Part, feeds: Mapping[str, NDArray[Any]]) -> _Outputs:
+    def _run(self, part: _Part, feeds: Mapping[str, NDArray[Any]]) -> Outputs:
         try:
             return part.run(feeds)
         except RUNTIME_ERRORS as error:
@@ -214,11 +242,12 @@ class _Part:
 
     def __init__(self, stage: Stage, inputs: Mapping[str, ModelInput]) -> None:
         self._session = open_session(stage.model)
+        self.bands = banded(stage)
         self.feeds, self.reads, self.outputs = stage.feeds, stage.reads, stage.outputs
         streams = {inputs[name].stream for name in stage.depends}
         self.streams: tuple[Stream, ...] = tuple(sorted(stream for stream in streams if stream is not None))
 
-    def run(self, feeds: Mapping[str, NDArray[Any]]) -> _Outputs:
+    def run(self, feeds: Mapping[str, NDArray[Any]]) -> Outputs:
         """The outputs for exactly the tensors that the part needs; further feeds are left out."""
         return tuple(self._session.run(self.outputs, {name: feeds[name] for name in (*self.feeds, *self.reads)}))
 
@@ -254,37 +283,3 @@ class _Stacked(dict[str, NDArray[Any]]):
         if len(self._images) == 1:
             return self._images[0][name]
         return np.concatenate([tensors[name] for tensors in self._images])
-
-
-class _SharedOutputs:
-    """Outputs of stages by what went in, the longest unused ones dropped; for several threads."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._entries: OrderedDict[tuple[object, ...], _Outputs] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-        self.found = 0
-        self.computed = 0
-
-    def get(self, key: tuple[object, ...]) -> _Outputs | None:
-        with self._lock:
-            outputs = self._entries.get(key)
-            if outputs is not None:
-                self._entries.move_to_end(key)
-                self.found += 1
-            return outputs
-
-    def put(self, key: tuple[object, ...], outputs: _Outputs) -> None:
-        with self._lock:
-            self.computed += 1
-            if key not in self._entries:
-                self._entries[key] = outputs
-                self._bytes += _size(outputs)
-            while self._bytes > self._limit:
-                _, dropped = self._entries.popitem(last=False)
-                self._bytes -= _size(dropped)
-
-
-def _size(outputs: _Outputs) -> int:
-    return _ENTRY_OVERHEAD + sum(values.nbytes for values in outputs)
