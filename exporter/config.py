@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from apscheduler.triggers.cron import CronTrigger
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from exporter.crontab import cron_trigger
 from exporter.dataset.settings import DEFAULT_CACHE_BYTES, CacheSettings
 from exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
@@ -30,8 +30,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?", re.ASCII)
 _DURATION_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 _SIZE = re.compile(r"(\d{1,15})(KiB|MiB|GiB)", re.ASCII)
-_WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_WEEKDAY_NUMBER = re.compile(r"(?<![/\d])[0-7](?!\d)")
 _SIZE_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
@@ -154,17 +152,6 @@ class DatasetConfig(StrictModel):
 
     name: Name
     path: ConfigPath
-
-
-def cron_trigger(text: str) -> CronTrigger:
-    """The times of five cron fields in UTC; ValueError if they are none.
-
-    Weekdays are counted as cron does, 0 is Sunday; day and weekday both have to fit where both are given.
-    """
-    fields = text.split()
-    # APScheduler counts weekdays from Monday, every crontab from Sunday; their names mean the same to both.
-    fields[4:5] = [_WEEKDAY_NUMBER.sub(lambda number: _WEEKDAYS[int(number[0])], field) for field in fields[4:5]]
-    return CronTrigger.from_crontab(" ".join(fields), timezone=UTC)
 
 
 class ScheduleConfig(StrictModel):

@@ -10,7 +10,8 @@ import structlog
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from exporter.config import ScheduleConfig, cron_trigger
+from exporter.config import ScheduleConfig
+from exporter.crontab import cron_trigger
 
 _log = structlog.get_logger(__name__)
 

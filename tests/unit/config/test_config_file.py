@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import Config, cron_trigger, duration_text, load_config
+from exporter.config import Config, duration_text, load_config
+from exporter.crontab import cron_trigger
 from exporter.dataset.settings import CacheSettings
 from exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
@@ -440,6 +442,16 @@ def test_durations_are_told_as_they_are_written(seconds: float, text: str) -> No
         ("sat", {"Sat"}),
         ("0,6", {"Sun", "Sat"}),
         ("5-7", {"Fri", "Sat", "Sun"}),
+        ("5-0", {"Fri", "Sat", "Sun"}),
+        ("SAT-Sun", {"Sat", "Sun"}),
+        ("0-3", {"Sun", "Mon", "Tue", "Wed"}),
+        ("sun-tue", {"Sun", "Mon", "Tue"}),
+        ("0-7", {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}),
+        ("*", {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}),
+        ("*/2", {"Sun", "Tue", "Thu", "Sat"}),
+        ("1-5/2", {"Mon", "Wed", "Fri"}),
+        ("tue-sat/3", {"Tue", "Fri"}),
+        ("6,1-2,thu-fri/7", {"Sat", "Mon", "Tue", "Thu"}),
     ],
 )
 def test_weekdays_are_those_of_crontab(weekday: str, expected: set[str]) -> None:
@@ -453,6 +465,24 @@ def test_weekdays_are_those_of_crontab(weekday: str, expected: set[str]) -> None
         days.add(f"{found:%a}")
         moment = found
     assert days == expected
+
+
+@pytest.mark.parametrize(
+    ("weekday", "part"),
+    [
+        ("8", "'8'"),
+        ("monday", "'monday'"),
+        ("mon,", "''"),
+        ("mon/2", "'mon/2'"),
+        ("*/0", "'*/0'"),
+        ("1-5/", "'1-5/'"),
+        ("fri-mon", "'fri-mon' ends before it starts"),
+        ("7-2", "'7-2' ends before it starts"),
+    ],
+)
+def test_what_is_no_weekday_is_refused_by_name(tmp_path: Path, weekday: str, part: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(f"schedule.cron: {CRON}'0 3 * * {weekday}' (no weekdays: {part}")):
+        load_config(written(tmp_path, GOOD + f"schedule: {{cron: '0 3 * * {weekday}'}}\n"))
 
 
 def test_the_shipped_file_does_what_its_comments_and_the_documentation_say() -> None:
