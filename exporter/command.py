@@ -115,8 +115,11 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def measure(options: argparse.Namespace) -> RunResult:
-    """One evaluation in this process, with a progress bar; raises what `evaluate` raises."""
+def measure(options: argparse.Namespace, *, expected_sha256: str | None = None) -> RunResult:
+    """One evaluation in this process, with a progress bar; raises what `evaluate` raises.
+
+    With `expected_sha256` a model file of another content is refused.
+    """
     # Late: a mistake on the command line is told without loading the ONNX runtime.
     from exporter.evaluation.run import evaluate
 
@@ -133,6 +136,7 @@ def measure(options: argparse.Namespace) -> RunResult:
         latency_sample=options.latency_sample,
         seed=options.seed,
         threads=options.threads,
+        expected_sha256=expected_sha256,
         cache=None if options.cache is None else CacheSettings(options.cache),
     )
     with progress_bar("measuring") as progress:

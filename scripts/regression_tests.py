@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from exporter.command import add_run_arguments, measure
 from exporter.errors import DatasetError, StarlightError
 from exporter.evaluation import report
+from exporter.evaluation.accuracy import accuracy
 from exporter.evaluation.baseline import read_baseline
-from exporter.evaluation.evaluation import Evaluation
+from exporter.evaluation.evaluation import Evaluation, RunResult
 from exporter.evaluation.regression import check
 from exporter.evaluation.suite import (
     SuiteTest,
@@ -47,25 +48,32 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add_run_arguments(parser)
     parser.add_argument("--baseline", type=Path, default=BASELINE, help="default: tests/regression_baselines.json")
     parser.add_argument(
-        "--negatives", type=Path, metavar="DIR", help="hard negatives by category, besides the dataset's"
+        "--negatives",
+        type=Path,
+        metavar="DIR",
+        help="hard negatives by category, besides the dataset's; equal categories are counted together",
     )
     parser.add_argument("--report-dir", type=Path, default=REPORTS, help="default: results/regression_reports")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML too")
     return parser.parse_args(arguments)
 
 
-def with_negatives(options: argparse.Namespace, evaluation: Evaluation) -> Evaluation:
-    """The evaluation with the false positives among a second folder of negatives in the place of the dataset's."""
+def with_negatives(options: argparse.Namespace, first: RunResult) -> Evaluation:
+    """The evaluation with a second folder of negatives besides the dataset's; an image that both hold counts once."""
     if not options.negatives.is_dir():
         raise DatasetError(f"{options.negatives}: no such folder of negatives")
     with tempfile.TemporaryDirectory(prefix="starlight-negatives-") as root:
         (Path(root) / "negatives").symlink_to(options.negatives.resolve(), target_is_directory=True)
         settings = argparse.Namespace(**{**vars(options), "dataset": Path(root), "latency_sample": 0})
-        more = measure(settings).evaluation
-    if not more.negatives:
+        more = measure(settings, expected_sha256=first.evaluation.provenance.model_sha256)
+    if not more.evaluation.negatives:
         raise DatasetError(f"{options.negatives}: expected images in folders named after their category")
-    missing = {reason: count + more.not_measured[reason] for reason, count in evaluation.not_measured.items()}
-    return replace(evaluation, negatives=more.negatives, images=evaluation.images + more.images, not_measured=missing)
+    held = {(one.category, one.sha256) for one in first.predictions if one.file_class == "negative" and one.sha256}
+    predictions = (*first.predictions, *(one for one in more.predictions if (one.category, one.sha256) not in held))
+    counts = accuracy(predictions)
+    return replace(
+        first.evaluation, images=len(predictions), negatives=counts.negatives, not_measured=counts.not_measured
+    )
 
 
 def tests_table(evaluation: Evaluation, tests: tuple[SuiteTest, ...]) -> Table:
@@ -88,9 +96,8 @@ def main() -> int:
     options = parse()
     try:
         baseline = read_baseline(options.baseline)
-        evaluation = measure(options).evaluation
-        if options.negatives is not None:
-            evaluation = with_negatives(options, evaluation)
+        result = measure(options)
+        evaluation = result.evaluation if options.negatives is None else with_negatives(options, result)
         tests = run_suite(check(evaluation, baseline))
         written = options.report_dir / report_name(evaluation)
         report.save(written, report_json(evaluation, tests, str(options.baseline)))

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import NotMeasuredReason
+from exporter.command import measure
+from exporter.errors import ModelError, NotMeasuredReason
 from exporter.evaluation.baseline import baseline_json
 from exporter.evaluation.regression import CHECK_NAMES, Check
 from exporter.evaluation.suite import SUITE, exit_code, junit_xml, run_suite
+from scripts import regression_tests
 from support.images import write_dataset
 from support.models import write_constant_model
 from support.publishing import evaluation as some_evaluation
@@ -127,16 +129,38 @@ def test_too_few_timings_are_no_pass(tmp_path: Path, dataset_root: Path) -> None
     assert outcomes["inference_speed"] == "not measured"
 
 
-def test_negatives_of_another_folder_take_the_place_of_the_datasets(tmp_path: Path) -> None:
-    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
-    images = write_dataset(tmp_path / "images", negatives=0)
-    own = write_dataset(tmp_path / "own", clean=0, stego=0, negatives=6) / "negatives"
-    done = gate(*arguments(tmp_path, model, images, "--negatives", own))
-    assert done.returncode == 1
+def negatives_tested(tmp_path: Path) -> dict[str, str]:
+    """Category → what the only report says of it."""
     (report,) = (tmp_path / "reports").glob("*.json")
     tests = {test["name"]: test for test in json.loads(report.read_text())["tests"]}
-    slices = {check["slice"]: check["value"] for check in tests["negatives_resistance"]["checks"]}
-    assert slices == {"rgb_no_alpha": 1.0, "patterns": 1.0}
+    return {check["slice"]: check["detail"].partition(";")[0] for check in tests["negatives_resistance"]["checks"]}
+
+
+def test_negatives_of_another_folder_are_tested_besides_the_datasets(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
+    images = write_dataset(tmp_path / "images", negatives=10)
+    own = write_dataset(tmp_path / "own", clean=0, stego=0, negatives=6, seed=1) / "negatives"
+    (own / "patterns").rename(own / "scans")
+    done = gate(*arguments(tmp_path, model, images, "--negatives", own))
+    assert done.returncode == 1
+    assert negatives_tested(tmp_path) == {"patterns": "5 of 5", "rgb_no_alpha": "8 of 8", "scans": "3 of 3"}
+
+
+def test_an_image_of_both_folders_of_negatives_counts_once(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
+    images = write_dataset(tmp_path / "images", negatives=6)
+    gate(*arguments(tmp_path, model, images, "--negatives", images / "negatives"))
+    assert negatives_tested(tmp_path) == {"patterns": "3 of 3", "rgb_no_alpha": "3 of 3"}
+
+
+def test_both_folders_of_negatives_are_measured_with_the_same_model(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "model.onnx", logit=4.0)
+    images = write_dataset(tmp_path / "images")
+    options = regression_tests.parse([*map(str, arguments(tmp_path, model, images, "--negatives", images / "clean"))])
+    first = measure(options)
+    write_constant_model(model, logit=-4.0)
+    with pytest.raises(ModelError, match=r"model\.onnx: expected content"):
+        regression_tests.with_negatives(options, first)
 
 
 def test_a_damaged_image_of_another_folder_of_negatives_counts_too(tmp_path: Path) -> None:
