@@ -42,7 +42,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--latency-sample", type=whole(0), default=1000, help="images to time; 0 for none (default: 1000)"
     )
     parser.add_argument("--cache", type=Path, help="keep decoded images in this folder, for the next run to use")
-    parser.add_argument("--seed", type=int, default=0, help="chooses the images to time (default: 0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="chooses the images to time (default: 0)")
 
 
 def add_models_dir(parser: argparse.ArgumentParser) -> None:

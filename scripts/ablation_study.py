@@ -50,7 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="production (thresholds per predicted method), plain (0.5) or a threshold (default: production)",
     )
     parser.add_argument("--threads", type=whole(1), default=available_cores(), help="default: one per core")
-    parser.add_argument("--seed", type=int, default=0, help="of the order of images and the shuffling (default: 0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of the order of images and shuffling (default: 0)")
     return parser.parse_args(arguments)
 
 

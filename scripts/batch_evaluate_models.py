@@ -46,7 +46,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, default=ROOT / "results" / "model_variants.json", help="every figure")
     parser.add_argument("--threads", type=whole(1), default=available_cores(), help="default: one per core")
     parser.add_argument("--latency-sample", type=whole(0), default=1000, help="images to time; 0 for none")
-    parser.add_argument("--seed", type=int, default=0, help="chooses the images to time (default: 0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="chooses the images to time (default: 0)")
     return parser.parse_args(arguments)
 
 

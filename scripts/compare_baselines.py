@@ -48,7 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add_models_dir(parser)
     parser.add_argument("--threads", type=whole(1), default=available_cores(), help="default: one per core")
     parser.add_argument("--latency-sample", type=whole(0), default=1000, help="images to time; 0 for none")
-    parser.add_argument("--seed", type=int, default=0, help="of all choices (default: 0)")
+    parser.add_argument("--seed", type=whole(0), default=0, help="of all choices (default: 0)")
     return parser.parse_args(arguments)
 
 

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from exporter.command import whole
 from exporter.errors import StarlightError
 from training.variants import VARIANTS
 
@@ -26,9 +27,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="folder of the model, such as models/v4")
     parser.add_argument("--train-dataset", type=Path, action="append", default=[], help="dataset to learn from; repeat")
     parser.add_argument("--validation-dataset", type=Path, help="another dataset, to watch the training with")
-    parser.add_argument("--epochs", type=int, default=12, help="passes over the training data (default: 12)")
-    parser.add_argument("--seed", type=int, default=1, help="of weights, order and dropout (default: 1)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch (default: 2)")
+    parser.add_argument("--epochs", type=whole(1), default=12, help="passes over the training data (default: 12)")
+    parser.add_argument("--seed", type=whole(0), default=1, help="of weights, order and dropout (default: 1)")
+    parser.add_argument("--threads", type=whole(1), default=2, help="threads of PyTorch (default: 2)")
     parser.add_argument(
         "--measure", metavar="TITLE=DIR", action="append", default=[], help="dataset for the card; repeat"
     )
@@ -38,8 +39,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if not options.measure_only and not (options.train_dataset and options.validation_dataset):
         parser.error("--train-dataset and --validation-dataset are needed, unless with --measure-only")
-    if options.epochs < 1 or options.threads < 1:
-        parser.error("--epochs and --threads must be at least 1")
     if wrong := [text for text in options.measure if not text.partition("=")[2]]:
         parser.error(f"--measure {wrong[0]}: expected TITLE=DIR")
     return options

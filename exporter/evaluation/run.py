@@ -46,8 +46,8 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
     ModelError and DatasetError where there is nothing to run, EvaluationError where the run itself failed.
     """
     started, clock = time.time(), time.perf_counter()
-    if request.threads < 1 or request.latency_sample < 0:
-        raise EvaluationError(f"{_names(request)}: expected at least 1 thread and no negative latency sample")
+    if request.threads < 1 or request.latency_sample < 0 or request.seed < 0:
+        raise EvaluationError(f"{_names(request)}: expected at least 1 thread and no negative latency sample or seed")
     detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256)
     if request.decision.needs_method and not detector.has_method:
         raise ModelError(

@@ -249,7 +249,7 @@ def test_nothing_to_run_is_an_error_that_names_it(request_for: Requests, tmp_pat
     (tmp_path / "bare" / "clean").mkdir(parents=True)
     with pytest.raises(DatasetError, match="bare"):
         evaluate(request_for(dataset_root=tmp_path / "bare"))
-    for wrong in ({"threads": 0}, {"latency_sample": -1}):
+    for wrong in ({"threads": 0}, {"latency_sample": -1}, {"seed": -1}):
         with pytest.raises(EvaluationError, match="small on drawn"):
             evaluate(request_for(**wrong))
 

@@ -16,6 +16,15 @@ from exporter.detector.decision import PLAIN
 from exporter.evaluation.request import RunRequest
 from exporter.evaluation.run import evaluate
 from exporter.evaluation.serialise import from_json
+from scripts import (
+    ablation_study,
+    batch_evaluate_models,
+    compare_baselines,
+    monitor_performance,
+    record_baseline,
+    regression_tests,
+    train_reference_model,
+)
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "monitor_performance.py"
 
@@ -73,6 +82,28 @@ def test_mistakes_are_one_line_and_exit_code_two(tmp_path: Path, model_path: Pat
         assert done.returncode == 2, arguments
         assert says in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "parse",
+    [
+        ablation_study.parse,
+        batch_evaluate_models.parse,
+        compare_baselines.parse,
+        monitor_performance.parse,
+        record_baseline.parse,
+        regression_tests.parse,
+        train_reference_model.parse,
+    ],
+    ids=lambda parse: parse.__module__,
+)
+def test_a_negative_seed_is_refused_before_anything_runs(
+    parse: Callable[[list[str]], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--seed", "-1"])
+    assert ended.value.code == 2
+    assert "argument --seed: expected a whole number of at least 0, got -1" in capsys.readouterr().err
 
 
 def test_nothing_measured_is_exit_code_two(tmp_path: Path, model_path: Path) -> None:
