@@ -20,6 +20,7 @@ from exporter.dataset.settings import DEFAULT_CACHE_BYTES, CacheSettings
 from exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
 from exporter.evaluation.evaluation import Role
+from exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_MAX_FILE_BYTES
 from exporter.strict_yaml import StrictModel, load_strict, shown
 
 MAX_MODELS = 20
@@ -210,9 +211,9 @@ class LimitsConfig(StrictModel):
 
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
     evaluation_timeout: Annotated[Duration, _between("1s", "7d")] = 3600.0
-    image_timeout: Annotated[Duration, _between("100ms", "1h")] = 30.0
+    image_timeout: Annotated[Duration, _between("100ms", "1h")] = DEFAULT_IMAGE_SECONDS
     max_image_pixels: Annotated[int, Field(ge=1, le=2**31)] = DEFAULT_MAX_PIXELS
-    max_file_bytes: Annotated[Size, Field(ge=1, le=2**40)] = 256 * 1024 * 1024
+    max_file_bytes: Annotated[Size, Field(ge=1, le=2**40)] = DEFAULT_MAX_FILE_BYTES
     cache_bytes: Annotated[Size, Field(ge=0, le=2**50)] = DEFAULT_CACHE_BYTES
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from exporter.dataset.settings import CacheSettings
 from exporter.detector.contract import DEFAULT_MAX_PIXELS
 from exporter.detector.decision import DecisionRule
 from exporter.evaluation.evaluation import Role
+
+DEFAULT_IMAGE_SECONDS: Final = 30.0
+DEFAULT_MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +24,8 @@ class RunLimits:
     has to be ended from outside.
     """
 
-    image_seconds: float = 30.0
-    max_file_bytes: int = 72 * 1024 * 1024
+    image_seconds: float = DEFAULT_IMAGE_SECONDS
+    max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
     max_pixels: int = DEFAULT_MAX_PIXELS
 
 

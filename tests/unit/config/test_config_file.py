@@ -16,6 +16,8 @@ from exporter.dataset.settings import CacheSettings
 from exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
 from exporter.errors import ConfigError
+from exporter.evaluation.request import RunLimits
+from exporter.service.configured import run_request
 from exporter.service.discovery import discover, with_discovered
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -367,6 +369,12 @@ def test_the_defaults(tmp_path: Path) -> None:
     assert (config.latency.sample, config.latency.seed) == (1000, 0)
     assert (config.history.max_bytes, config.history.keep) == (64 * 1024 * 1024, 4)
     assert config.evidence.keep == 50
+
+
+def test_an_image_may_cost_the_exporter_what_it_may_cost_a_script(tmp_path: Path) -> None:
+    request = run_request(load_config(written(tmp_path, GOOD)), ("production", "reference"), "test")
+    assert request is not None
+    assert request.limits == RunLimits()
 
 
 def test_everything_said_is_taken(tmp_path: Path) -> None:
