@@ -100,17 +100,23 @@ def dataset_names(folders: Sequence[Path]) -> list[str]:
     return names
 
 
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, and what tells it how many are done and of how many."""
-    columns = (
-        TextColumn("{task.description}"),
+def new_bar(console: Console) -> Progress:
+    """A progress bar that is not shown yet."""
+    return Progress(
+        # Without markup: a folder may be called [anything].
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        console=console,
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error, and what tells it how many are done and of how many."""
+    with new_bar(Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 

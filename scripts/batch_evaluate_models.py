@@ -113,11 +113,11 @@ def upright(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str) 
     """A table turned on its side, a column per row, so that a terminal of 80 characters holds it."""
     corner, *names = headings
     columns = list(rows)
-    table = Table(corner, title=title, show_lines=True)
+    table = Table(escape(corner), title=escape(title), show_lines=True)
     for first, *_ in columns:
         table.add_column(escape(first), overflow="fold")
     for number, name in enumerate(names, start=1):
-        table.add_row(name, *(escape(column[number]) for column in columns))
+        table.add_row(escape(name), *(escape(column[number]) for column in columns))
     return table
 
 

@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from exporter.command import new_bar
 from exporter.dataset.synthesis import synthesise
 from exporter.errors import DatasetError
 
@@ -35,14 +35,7 @@ def main() -> int:
     options = parse()
     # A polite kill is to clean up like Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    bar = Progress(
-        TextColumn("images"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+    bar = new_bar(Console(stderr=True))
     task = bar.add_task("images", total=None)
 
     def show(done: int, total: int) -> None:

@@ -11,8 +11,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from exporter.dataset.leakage import MANIFEST_NAME
@@ -55,7 +53,7 @@ def main() -> int:
     except StarlightError as error:
         print(f"quantise_reference_model: {error}", file=sys.stderr)
         return 2
-    Console(stderr=True).print(f"{options.out / card['file']}: calibrated on {count} images")
+    print(f"{options.out / card['file']}: calibrated on {count} images", file=sys.stderr)
     return 0
 
 

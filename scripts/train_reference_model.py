@@ -11,11 +11,10 @@ import sys
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import whole
+from exporter.command import new_bar, whole
 from exporter.errors import StarlightError
 from training.variants import VARIANTS
 
@@ -54,14 +53,7 @@ def main() -> int:
         print(f'train_reference_model: {error.name} is not installed: pip install -e ".[train]"', file=sys.stderr)
         return 2
     console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
+    bar = new_bar(console)
     job = Job(
         variant=options.variant,
         out=options.out,
@@ -77,7 +69,7 @@ def main() -> int:
     )
     try:
         with bar:
-            run(job, bar, console.print)
+            run(job, bar, lambda line: console.print(line, markup=False))
     except StarlightError as error:
         print(f"train_reference_model: {error}", file=sys.stderr)
         return 2

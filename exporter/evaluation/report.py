@@ -60,7 +60,7 @@ def rows(evaluation: Evaluation) -> tuple[Row, ...]:
 
 def figures_table(evaluation: Evaluation) -> Table:
     """The figures for a terminal."""
-    table = Table(title=escape(f"{evaluation.model} on {evaluation.dataset}"), caption=_provenance(evaluation))
+    table = Table(title=escape(f"{evaluation.model} on {evaluation.dataset}"), caption=escape(_provenance(evaluation)))
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("exact 95 % interval", justify="right")
@@ -85,7 +85,7 @@ def failed_checks_table(checks: Sequence[Check]) -> Table:
     for check in checks:
         if check.passed is False:
             style = _STYLES[check.severity or "warning"]
-            table.add_row(check.name, escape(check.slice), f"[{style}]{check.severity}[/{style}]", check.detail)
+            table.add_row(check.name, escape(check.slice), f"[{style}]{check.severity}[/{style}]", escape(check.detail))
     return table
 
 

@@ -12,7 +12,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from exporter.command import progress_bar
 from exporter.errors import StorageError
+from exporter.evaluation.evaluation import Origin
 from exporter.evaluation.regression import check
 from exporter.evaluation.report import (
     failed_checks_table,
@@ -23,6 +25,7 @@ from exporter.evaluation.report import (
 )
 from exporter.evaluation.serialise import from_json
 from exporter.evaluation.statistics import proportion
+from scripts.batch_evaluate_models import upright
 from support.publishing import BASELINE, evaluation
 from support.results import bare_evaluation, p95
 
@@ -55,13 +58,28 @@ def test_a_quantile_that_the_sample_is_too_small_for_is_not_measured() -> None:
 
 
 def test_the_tables_show_every_row_and_no_markup_of_names() -> None:
-    result = replace(evaluation(), model="[red]odd[/red]", negatives={"[b]x": proportion(0, 4)})
+    result = replace(
+        evaluation(),
+        model="[red]odd[/red]",
+        negatives={"[b]x": proportion(0, 4)},
+        origin=Origin("[/b]", "eight bits [int8]", beside=True),
+    )
     text = shown(figures_table(result))
+    assert "([/b]: eight bits [int8])" in text
     assert "[red]odd[/red] on reference" in text
     assert "negative [b]x" in text
     for row in rows(result):
         assert row.name in text
         assert row.value in text
+
+
+def test_names_are_no_markup_in_what_the_scripts_show(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("v4 on photos [/b] [int8]") as progress:
+        progress(1, 1)
+    assert "v4 on photos [/b] [int8]" in capsys.readouterr().err
+    text = shown(upright(["", "[b]a"], [["[/i]", "[int8]"]], "2 models on [/b]"))
+    for name in ("[b]a", "[/i]", "[int8]", "2 models on [/b]"):
+        assert name in text
 
 
 def test_failed_checks_are_listed_and_the_others_counted() -> None:
