@@ -56,13 +56,19 @@ def format_gaps(evaluation: Evaluation) -> tuple[Gap, ...]:
 
 
 def dataset_gaps(evaluations: Iterable[Evaluation]) -> tuple[Gap, ...]:
-    """Each dataset's rates against those of the same model file and decision rule on other datasets."""
+    """Each dataset's rates against those of the same model file and decision rule on other datasets.
+
+    Datasets of the same content under several names count once.
+    """
     every = list(evaluations)
     found = []
     for one in every:
-        others = [other for other in every if _same_model_elsewhere(one, other)]
+        others: dict[str, Evaluation] = {}
+        for other in every:
+            if _same_model_elsewhere(one, other):
+                others.setdefault(other.provenance.dataset_fingerprint, other)
         for rate in RATES:
-            gap = _gap(one, None, rate, _rate(one, rate), [_rate(other, rate) for other in others])
+            gap = _gap(one, None, rate, _rate(one, rate), [_rate(other, rate) for other in others.values()])
             found += [gap] if gap is not None else []
     return tuple(found)
 

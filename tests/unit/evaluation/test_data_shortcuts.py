@@ -216,6 +216,11 @@ def test_gaps_are_of_one_model_over_formats_and_datasets() -> None:
     assert gaps["field", "lsb"].difference == pytest.approx(-0.4)
     assert gaps["field", "false_positive"].difference == 0
     assert dataset_gaps([base, another_model]) == dataset_gaps([base]) == ()
+    copy = replace(other, dataset="field again")
+    assert [gap.elsewhere for gap in dataset_gaps([base, other, copy])] == [
+        *(gaps["reference", rate].elsewhere for rate in ("false_positive", "lsb")),
+        *2 * [gaps["field", rate].elsewhere for rate in ("false_positive", "lsb")],
+    ]
     text = "\n\n".join(data_quality([base, other]))
     assert "| production on field | detection, lsb | 50 of 100 | 90 of 100 | -40.000" in text
     assert text.count("**differs**") == 6
