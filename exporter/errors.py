@@ -5,6 +5,7 @@
     ├── ModelError           a model file cannot be used; names the file, and `reason` is bounded
     ├── DatasetError         a dataset folder cannot be used; names the folder or file
     ├── ImageError           one image gives no streams or no verdict; `reason` is bounded
+    ├── ComparisonError      two evaluations cannot be compared; names both and what differs
     ├── BaselineError        a baseline file cannot be used; names the file and key
     ├── StorageError         history or evidence cannot be written or read; names the file
     ├── EvaluationError      an evaluation run gave no result; names model and dataset

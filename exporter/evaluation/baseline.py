@@ -5,7 +5,8 @@
      "performance": {"p50_ms": 2.1, "p95_ms": 3.4, "p99_ms": 4.4, "throughput_imgs_per_sec": 410},
      "fpr_by_format": {"jpeg": 0.1, "png": 0.5, "gif": 0.3, "webp": 0.2, "bmp": 0.2}}
 
-A figure that is left out or null is not checked. Other keys (provenance, counts) are allowed beside the four.
+A figure that is left out or null is not held against anything; a format's rate alone has a default, which stands in
+`regression.py`. Other keys (provenance, counts) are allowed beside the four.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def read_baseline(path: Path) -> Baseline:
 def baseline_json(evaluation: Evaluation, *, command: str, machine: str) -> str:
     """An evaluation as a baseline file: the four keys in percent and milliseconds, then counts and provenance.
 
-    What the evaluation did not measure is null, and not checked later. `command` repeats the measurement; `machine`
+    What the evaluation did not measure is null, as if it were left out. `command` repeats the measurement; `machine`
     says what the milliseconds are milliseconds of.
     """
     latency = evaluation.latency

@@ -67,6 +67,8 @@ def synthesise(
         _make(out, recipe, parameters, os.cpu_count() or 1 if workers is None else workers, progress)
     except OSError as error:
         raise DatasetError(f"{out}: cannot be written: {error.strerror or error}") from error
+    except BrokenProcessPool as error:
+        raise DatasetError(f"{out}: a worker process died while this dataset was made") from error
     return True
 
 
@@ -148,8 +150,6 @@ def _run(recipe: Recipe, draft: Path, workers: int, progress: Progress) -> None:
             for future in as_completed(futures):
                 done += future.result()
                 progress(done, len(todo))
-        except BrokenProcessPool as error:
-            raise DatasetError(f"a worker process died while making {draft.parent}") from error
         finally:
             for future in futures:
                 future.cancel()

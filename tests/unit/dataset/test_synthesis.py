@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
@@ -234,6 +235,16 @@ def test_covers_that_are_none_are_told_in_one_line(tmp_path: Path, content: str 
     with pytest.raises(DatasetError, match="covers"):
         make(tmp_path / "d", covers=covers)
     assert not (tmp_path / "d").exists()
+
+
+def test_a_worker_that_dies_is_told_with_the_folder_and_leaves_nothing(tmp_path: Path) -> None:
+    def kill_workers(done: int, _total: int) -> None:
+        for worker in multiprocessing.active_children() if done else ():
+            worker.kill()
+
+    with pytest.raises(DatasetError, match=f"^{tmp_path / 'd'}: a worker process died"):
+        make(tmp_path / "d", clean=400, workers=2, progress=kill_workers)
+    assert list(tmp_path.iterdir()) == []
 
 
 def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
