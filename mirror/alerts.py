@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mirror.prometheus import Prometheus, Series, get_json
+from mirror.prometheus import Prometheus, Series, get_json, reading
 
 DAY_SECONDS = 86_400.0
 STEP_SECONDS = 60.0
@@ -52,10 +52,11 @@ def recent_episodes(prometheus: Prometheus, *, now: float) -> tuple[Episode, ...
 def with_silences(episodes: Iterable[Episode], alertmanager: str) -> tuple[Episode, ...]:
     """The same episodes; firing ones that Alertmanager keeps quiet say so. MonitoringError if it gives no answer."""
     quiet: dict[frozenset[tuple[str, str]], str] = {}
-    for alert in get_json(f"{alertmanager.rstrip('/')}/api/v2/alerts", "Alertmanager"):
-        status = alert["status"]
-        word = "silenced" if status["silencedBy"] else "inhibited" if status["inhibitedBy"] else ""
-        quiet[frozenset(alert["labels"].items())] = word
+    with reading(alertmanager, "Alertmanager", "its alerts"):
+        for alert in get_json(f"{alertmanager.rstrip('/')}/api/v2/alerts", "Alertmanager"):
+            status = alert["status"]
+            word = "silenced" if status["silencedBy"] else "inhibited" if status["inhibitedBy"] else ""
+            quiet[frozenset(alert["labels"].items())] = word
 
     def told(episode: Episode) -> Episode:
         # Alertmanager's labels have external ones on top, or lost some to relabelling: the alert's own decide.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import math
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,37 +38,49 @@ class Prometheus:
     def instant(self, expression: str, *, at: float) -> list[tuple[str, Sample]]:
         """Metric name (empty where the expression has none) and sample of each series; values that are no number go."""
         found = []
-        for row in self._result("query", {"query": expression, "time": f"{at:.3f}"}):
-            labels = dict(row["metric"])
-            value = float(row["value"][1])
-            if math.isfinite(value):
-                found.append((labels.pop("__name__", ""), Sample(labels, value)))
+        with self._reads("a query result"):
+            for row in self._result("query", {"query": expression, "time": f"{at:.3f}"}):
+                labels = dict(row["metric"])
+                value = float(row["value"][1])
+                if math.isfinite(value):
+                    found.append((labels.pop("__name__", ""), Sample(labels, value)))
         return found
 
     def range(self, expression: str, *, start: float, end: float, step: float) -> list[Series]:
         """One Series per label set, at `start`, `start + step`, … up to `end`."""
         times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
-        return [
-            Series(
-                dict(row["metric"]),
-                tuple((float(t), float(v)) for t, v in row["values"] if math.isfinite(float(v))),
-            )
-            for row in self._result("query_range", {"query": expression, **times})
-        ]
+        with self._reads("a query result"):
+            return [
+                Series(
+                    dict(row["metric"]),
+                    tuple((float(t), float(v)) for t, v in row["values"] if math.isfinite(float(v))),
+                )
+                for row in self._result("query_range", {"query": expression, **times})
+            ]
 
     def external_labels(self) -> dict[str, str]:
         """The `external_labels` of its configuration: here the base addresses of evidence and runbooks."""
-        data = get_json(f"{self.url}/api/v1/status/config", "Prometheus")["data"]
-        settings = yaml.safe_load(data["yaml"]).get("global") or {}
-        return {str(name): str(value) for name, value in (settings.get("external_labels") or {}).items()}
+        with self._reads("its configuration"):
+            data = get_json(f"{self.url}/api/v1/status/config", "Prometheus")["data"]
+            settings = yaml.safe_load(data["yaml"]).get("global") or {}
+            return {str(name): str(value) for name, value in (settings.get("external_labels") or {}).items()}
 
     def _result(self, endpoint: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
-        answer = get_json(f"{self.url}/api/v1/{endpoint}?{urllib.parse.urlencode(parameters)}", "Prometheus")
-        try:
-            result: list[dict[str, Any]] = answer["data"]["result"]
-        except (KeyError, TypeError) as error:
-            raise MonitoringError(f"{self.url}: Prometheus answers with something else than a query result") from error
+        url = f"{self.url}/api/v1/{endpoint}?{urllib.parse.urlencode(parameters)}"
+        result: list[dict[str, Any]] = get_json(url, "Prometheus")["data"]["result"]
         return result
+
+    def _reads(self, expected: str) -> AbstractContextManager[None]:
+        return reading(self.url, "Prometheus", expected)
+
+
+@contextmanager
+def reading(url: str, server: str, expected: str) -> Iterator[None]:
+    """Around what takes an answer apart: MonitoringError where it has another shape than the expected one."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
+        raise MonitoringError(f"{url}: {server} answers with something else than {expected}") from error
 
 
 def get_json(url: str, server: str) -> Any:
@@ -77,14 +91,19 @@ def get_json(url: str, server: str) -> Any:
             return json.load(response)
     except urllib.error.HTTPError as error:
         raise MonitoringError(f"{shown}: {server} refuses with {error.code}: {_reason(error)}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # A server that dies while it answers raises an HTTPException, which is no OSError.
+        reason = _short(getattr(error, "reason", error))
         raise MonitoringError(f"{shown}: {server} gives no answer: {reason}") from error
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
     try:
         text = str(json.load(error)["error"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
         text = error.reason
-    return " ".join(text.split())[:200]
+    return _short(text)
+
+
+def _short(text: object) -> str:
+    return " ".join(str(text).split())[:200]
