@@ -16,7 +16,7 @@ import httpx
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION: Final = 'starlight_evaluation_info{model="production"}'
-_SERVERS: Final = ("exporter", "prometheus", "alertmanager", "notifications")
+_SERVERS: Final = ("exporter", "prometheus", "alertmanager", "notifications", "grafana")
 
 
 class NativeStack:

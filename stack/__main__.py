@@ -32,6 +32,7 @@ def main() -> int:
         prometheus=arguments.prometheus_port,
         alertmanager=arguments.alertmanager_port,
         notifications=arguments.notifications_port,
+        grafana=arguments.grafana_port,
     )
     supervisor = Supervisor(arguments.data / "logs")
     try:
@@ -62,7 +63,8 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     """The command line of scripts/up."""
     parser = argparse.ArgumentParser(
         prog="scripts/up",
-        description="Start exporter, Prometheus, Alertmanager, notification log and markdown mirror on loopback.",
+        description="Start exporter, Prometheus, Alertmanager, notification log and markdown mirror on loopback;"
+        " as processes, Grafana too where it is installed.",
     )
     parser.add_argument("--check", action="store_true", help="exit 0 once the first result is in Prometheus, else 1")
     parser.add_argument("--native", action="store_true", help="start processes, even where a Docker engine answers")
@@ -95,7 +97,7 @@ def install_programs() -> None:
 
 def run(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, console: Console) -> None:
     """Start every part, show the first results, then wait for Ctrl-C (with `--check`: return)."""
-    configuration.require_free(ports)
+    configuration.require_free(bound(ports))
     if arguments.dataset is None:
         make_reference_dataset(console)
     dashboards = grafana.part(ROOT, arguments.data.resolve(), ports)
@@ -114,6 +116,11 @@ def run(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, con
     while True:
         supervisor.check()
         time.sleep(1)
+
+
+def bound(ports: Ports) -> dict[str, int]:
+    """The ports that a run takes, by part: Grafana's only where it is installed."""
+    return {name: port for name, port in ports.named().items() if name != "grafana" or grafana.program() is not None}
 
 
 def make_reference_dataset(console: Console) -> None:

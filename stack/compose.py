@@ -34,7 +34,7 @@ def run(compose: Sequence[str], console: Console, *, check: bool) -> None:
     """
     try:
         _compose(compose, "up", "--build", "--detach")
-        for name, port in {**SHIPPED.named(), "grafana": 3000}.items():
+        for name, port in SHIPPED.named().items():
             console.print(f"{name:14} http://{LOOPBACK}:{port}", highlight=False)
         prometheus = f"http://{LOOPBACK}:{SHIPPED.prometheus}"
         status_page = f"http://{LOOPBACK}:{SHIPPED.exporter}/"

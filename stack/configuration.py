@@ -6,6 +6,7 @@ Nothing is rewritten in place: what a run changes is written to `data/run/`, wit
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,13 @@ REFERENCE_RECIPE = ("--seed", "2026", "--clean", "1000", "--stego", "800", "--ne
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """TCP ports on 127.0.0.1; the defaults are those that stand in the shipped configuration files."""
+    """TCP ports on 127.0.0.1; the defaults are those that stand in the shipped configuration files, or of Grafana."""
 
     exporter: int = 9877
     prometheus: int = 9090
     alertmanager: int = 9093
     notifications: int = 9876
+    grafana: int = 3000
 
     def named(self) -> dict[str, int]:
         """Port by part, in start order."""
@@ -34,15 +36,16 @@ class Ports:
             "alertmanager": self.alertmanager,
             "exporter": self.exporter,
             "prometheus": self.prometheus,
+            "grafana": self.grafana,
         }
 
 
 SHIPPED = Ports()
 
 
-def require_free(ports: Ports) -> None:
-    """Raise StackError naming the first port that another process holds, and the flag that moves it."""
-    for name, port in ports.named().items():
+def require_free(ports: Mapping[str, int]) -> None:
+    """Raise StackError naming the first part whose port another process holds, and the flag that moves it."""
+    for name, port in ports.items():
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

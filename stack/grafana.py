@@ -9,22 +9,26 @@ from stack.configuration import LOOPBACK, Ports
 from stack.containers import PASSWORD_FILE, make_password
 from stack.processes import Part
 
-PORT = 3000
 _HOMES = (Path("/usr/share/grafana"), Path("/opt/grafana"))
 
 
-def part(root: Path, data: Path, ports: Ports, port: int = PORT) -> Part | None:
+def program() -> str | None:
+    """Where `grafana` is, None where it is not installed."""
+    return shutil.which("grafana")
+
+
+def part(root: Path, data: Path, ports: Ports) -> Part | None:
     """Grafana's process, None where there is no `grafana` on the PATH."""
-    program = shutil.which("grafana")
-    if program is None:
+    found = program()
+    if found is None:
         return None
     make_password(data / "secrets", mode=0o600)
     # A tarball's own folder, else where the packages put it.
-    beside = Path(program).resolve().parents[1]
+    beside = Path(found).resolve().parents[1]
     home = next((place for place in (beside, *_HOMES) if (place / "public").is_dir()), beside)
     environment = {
         "GF_SERVER_HTTP_ADDR": LOOPBACK,
-        "GF_SERVER_HTTP_PORT": str(port),
+        "GF_SERVER_HTTP_PORT": str(ports.grafana),
         "GF_PATHS_DATA": str(data / "grafana"),
         "GF_PATHS_LOGS": str(data / "logs"),
         "GF_PATHS_PROVISIONING": str(root / "grafana" / "provisioning"),
@@ -49,10 +53,10 @@ def part(root: Path, data: Path, ports: Ports, port: int = PORT) -> Part | None:
         command=(
             "env",
             *(f"{name}={value}" for name, value in environment.items()),
-            program,
+            found,
             "server",
             f"--homepath={home}",
         ),
-        ready_url=f"http://{LOOPBACK}:{port}/api/health",
-        page_url=f"http://{LOOPBACK}:{port}  (admin, password in {data / 'secrets' / PASSWORD_FILE})",
+        ready_url=f"http://{LOOPBACK}:{ports.grafana}/api/health",
+        page_url=f"http://{LOOPBACK}:{ports.grafana}  (admin, password in {data / 'secrets' / PASSWORD_FILE})",
     )

@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=15, help="how long to watch after the first results (15)")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", help="default: docs/images")
     options = parser.parse_args()
-    ports = Ports(*(free_port() for _ in range(4)))
+    ports = Ports(*(free_port() for _ in range(5)))
     try:
         with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder), ports):
             prometheus = f"http://127.0.0.1:{ports.prometheus}"

@@ -6,6 +6,7 @@ import json
 import os
 import string
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     program.write_text(PROGRAM.format(python=sys.executable, told=str(tmp_path / "told.json")))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    part = grafana.part(ROOT, tmp_path / "data", PORTS, port=free_port())
+    part = grafana.part(ROOT, tmp_path / "data", replace(PORTS, grafana=free_port()))
     assert part is not None
     supervisor = Supervisor(tmp_path / "logs")
     try:

@@ -9,12 +9,13 @@ import pytest
 import yaml
 
 from exporter.config import load_config
+from stack import __main__ as up
 from stack import configuration
 from stack.configuration import LOOPBACK, SHIPPED, Ports
 from stack.processes import StackError
 
 ROOT = Path(__file__).resolve().parents[3]
-MOVED = Ports(exporter=19877, prometheus=19090, alertmanager=19093, notifications=19876)
+MOVED = Ports(exporter=19877, prometheus=19090, alertmanager=19093, notifications=19876, grafana=13000)
 
 
 def test_every_shipped_address_is_one_that_a_run_can_move() -> None:
@@ -63,4 +64,16 @@ def test_a_port_that_is_taken_is_named_with_the_flag_that_moves_it() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(StackError, match=rf"port {port} \(exporter\) is in use .*--exporter-port"):
-            configuration.require_free(Ports(exporter=port, prometheus=0, alertmanager=0, notifications=0))
+            configuration.require_free({"prometheus": 0, "exporter": port})
+
+
+def test_grafanas_port_is_one_of_a_run_where_grafana_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    # What listens on 3000 is no matter of a run that starts no Grafana.
+    assert set(up.bound(MOVED)) == {"notifications", "alertmanager", "exporter", "prometheus"}
+    (tmp_path / "grafana").write_text("#!/bin/sh\n")
+    (tmp_path / "grafana").chmod(0o755)
+    assert up.bound(MOVED) == MOVED.named()
+    assert up.bound(MOVED)["grafana"] == 13000
