@@ -13,6 +13,8 @@ from types import FrameType
 
 from rich.console import Console
 
+from exporter.config import load_config
+from exporter.errors import ConfigError
 from stack import compose, configuration, grafana, results
 from stack.configuration import LOOPBACK, REFERENCE_RECIPE, SHIPPED, Ports
 from stack.processes import Part, StackError, Supervisor
@@ -20,6 +22,9 @@ from stack.processes import Part, StackError, Supervisor
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "datasets" / "reference"
 FIRST_RESULT_SECONDS = 600.0
+DATA_HELP = (
+    "logs, notifications, data of Prometheus and Alertmanager; the exporter's own paths are in its configuration"
+)
 
 
 def main() -> int:
@@ -46,7 +51,7 @@ def main() -> int:
         else:
             install_programs()
             run(arguments, ports, supervisor, console)
-    except StackError as error:
+    except (StackError, ConfigError) as error:
         console.print(f"up: {error}", style="bold red", markup=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
@@ -71,7 +76,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dataset", type=Path, metavar="DIR", help="labelled images of your own instead of reference")
     parser.add_argument("--model", type=Path, metavar="FILE", help="an ONNX detector of your own as production model")
     parser.add_argument("--config", type=Path, default=ROOT / "starlight.yml", help="exporter configuration")
-    parser.add_argument("--data", type=Path, default=ROOT / "data", metavar="DIR", help="state, logs, Prometheus data")
+    parser.add_argument("--data", type=Path, default=ROOT / "data", metavar="DIR", help=DATA_HELP)
     for name, port in SHIPPED.named().items():
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=f"default {port}")
     arguments = parser.parse_args(words)
@@ -97,6 +102,8 @@ def install_programs() -> None:
 
 def run(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, console: Console) -> None:
     """Start every part, show the first results, then wait for Ctrl-C (with `--check`: return)."""
+    # A mistake in it is told before anything starts; the exporter would tell it in its log.
+    load_config(arguments.config)
     configuration.require_free(bound(ports))
     if arguments.dataset is None:
         make_reference_dataset(console)

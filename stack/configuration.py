@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from exporter.config import load_config
 from stack.processes import StackError
 
 LOOPBACK = "127.0.0.1"
@@ -71,27 +72,31 @@ def write_alertmanager(root: Path, run: Path, ports: Ports) -> Path:
 
 
 def write_exporter(config: Path, run: Path, *, dataset: Path | None, model: Path | None) -> Path:
-    """The exporter configuration with somebody's own dataset or production model in the place of the shipped ones."""
-    settings = yaml.safe_load(config.read_text())
-    base = config.resolve().parent
-    for entry in settings["models"]:
-        if model is not None and entry["role"] == "production":
-            entry["file"] = str(model.resolve())
-        entry["file"] = str(base / entry["file"])
-        if entry.get("training_log"):
-            entry["training_log"] = str(base / entry["training_log"])
+    """The exporter configuration with somebody's own dataset or production model in the place of the shipped ones.
+
+    ConfigError where there is a mistake in it.
+    """
+    checked = load_config(config)
+    settings = yaml.safe_load(config.read_text(encoding="utf-8"))
+    # What was checked has absolute paths, and the exporter's defaults where there were none.
+    for entry, known in zip(settings["models"], checked.models, strict=True):
+        entry["file"] = str(known.file if model is None or known.role != "production" else model.resolve())
+        if known.training_log is not None:
+            entry["training_log"] = str(known.training_log)
     if dataset is not None:
         settings["datasets"] = [{"name": label(dataset), "path": str(dataset.resolve())}]
-    for entry in settings["datasets"]:
-        entry["path"] = str(base / entry["path"])
-    if settings.get("research"):
-        settings["research"]["models_dir"] = str(base / settings["research"]["models_dir"])
-    if settings.get("baseline"):
-        settings["baseline"] = str(base / settings["baseline"])
-    paths = {"data": "data", "results": "results"} | settings.get("paths", {})
-    settings["paths"] = {name: str(base / path) for name, path in paths.items()}
+    else:
+        settings["datasets"] = [{"name": known.name, "path": str(known.path)} for known in checked.datasets]
+    if checked.research is not None:
+        settings["research"]["models_dir"] = str(checked.research.models_dir)
+    if checked.baseline is not None:
+        settings["baseline"] = str(checked.baseline)
+    settings["paths"] = {name: str(path) for name, path in checked.paths if path is not None}
     header = f"# Written by stack from {config.name}; changed at every start.\n"
-    return write(run / "starlight.yml", header + yaml.safe_dump(settings, sort_keys=False))
+    written = write(run / "starlight.yml", header + yaml.safe_dump(settings, sort_keys=False))
+    # Right by itself, it can be wrong with these images: where the exporter's own files lie among them.
+    load_config(written)
+    return written
 
 
 def move_addresses(text: str, ports: Ports) -> str:

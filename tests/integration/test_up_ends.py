@@ -71,3 +71,13 @@ def test_another_grafana_on_the_port_is_told_before_anything_starts(tree: Path, 
     assert f"port {ports.grafana} (grafana) is in use by another process" in done.stderr
     assert "--grafana-port" in done.stderr
     assert not (tree.parent / "run" / "logs").exists()
+
+
+def test_a_mistake_in_the_configuration_is_told_before_anything_starts(tree: Path, ports: Ports) -> None:
+    words = command(tree, ports)
+    (tree.parent / "starlight.yml").write_text("models: [")
+    done = subprocess.run(words, cwd=tree, env=environment(tree), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"up: {tree.parent / 'starlight.yml'}: line 1, column 10: ")
+    assert "Traceback" not in done.stderr
+    assert not (tree.parent / "run").exists()

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from exporter.config import load_config
+from exporter.errors import ConfigError
 from stack import __main__ as up
 from stack import configuration
 from stack.configuration import LOOPBACK, SHIPPED, Ports
@@ -56,6 +57,53 @@ def test_somebodys_own_images_and_model_take_the_place_of_the_shipped_ones(tmp_p
     assert all(Path(entry.file).is_absolute() for entry in config.models)
     assert config.research is not None
     assert config.research.models_dir == ROOT / "models"
+
+
+def test_a_configuration_of_ones_own_means_what_it_means_to_the_exporter(tmp_path: Path) -> None:
+    file = tmp_path / "etc" / "mine.yml"
+    (tmp_path / "images").mkdir()
+    file.parent.mkdir()
+    file.write_text(
+        "models:\n"
+        "  - {name: a, file: a.onnx, role: production, training_log: log.jsonl}\n"
+        "  - {name: b, file: ../b.onnx, role: baseline}\n"
+        "datasets: [{name: d, path: ../images}]\n"
+        "paths: {cache: null, documents: written}\n"
+        "schedule: {interval: 5m}\n"
+    )
+    linked = tmp_path / "linked.yml"
+    linked.symlink_to(file)
+    for given in (file, linked):
+        # Without a change of its own, every path and setting is what the exporter reads from the given file.
+        written = configuration.write_exporter(given, tmp_path / "run", dataset=None, model=None)
+        assert load_config(written) == load_config(given)
+    # The exporter serves the runbooks that stand beside the configuration, not some beside the one that was written.
+    assert load_config(written).paths.runbooks == tmp_path / "alerting" / "runbooks"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("models: [", "line 1, column 10: "),
+        ("datasets: [{name: d, path: d}]", "models: is missing"),
+        ("[1, 2]", "expected a mapping of keys to values"),
+        ("models: [{name: a, file: a.onnx}]\ndatasets: [{name: d, path: d}]", r"models\[0\].role: is missing"),
+        ("models: [{name: a, file: a, role: production}]\ndatasets: [7]", r"datasets\[0\]: expected a mapping"),
+    ],
+)
+def test_a_mistake_in_the_configuration_is_one_line_that_names_it(tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "mine.yml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=f"^{file}: .*{says}") as told:
+        configuration.write_exporter(file, tmp_path / "run", dataset=tmp_path, model=None)
+    assert "\n" not in str(told.value)
+
+
+def test_images_among_which_results_would_be_written_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yml"
+    file.write_text("models: [{name: a, file: a, role: production}]\ndatasets: [{name: d, path: elsewhere}]\n")
+    with pytest.raises(ConfigError, match=r"paths.data: .* lies inside"):
+        configuration.write_exporter(file, tmp_path / "run", dataset=tmp_path, model=None)
 
 
 def test_a_port_that_is_taken_is_named_with_the_flag_that_moves_it() -> None:
