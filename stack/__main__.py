@@ -25,13 +25,18 @@ FIRST_RESULT_SECONDS = 600.0
 DATA_HELP = (
     "logs, notifications, data of Prometheus and Alertmanager; the exporter's own paths are in its configuration"
 )
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends the stack: Ctrl-C, a request, a terminal that is closed."""
 
 
 def main() -> int:
     """Run the stack; 0 when it was stopped on request (or `--check` succeeded), 1 with the reason otherwise."""
     arguments = parse_arguments()
     console = Console(stderr=True)
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in ENDINGS:
+        # What whoever started us has ignored, as nohup does, stays so.
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
     ports = Ports(
         exporter=arguments.exporter_port,
         prometheus=arguments.prometheus_port,
@@ -58,8 +63,7 @@ def main() -> int:
         console.print("\nstopping")
         return 0
     finally:
-        # A second Ctrl-C while stopping would leave processes behind.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        ignore_endings()
         supervisor.stop()
     return 0
 
@@ -224,8 +228,15 @@ def program(name: str) -> str:
 
 
 def interrupt(_signal: int, _frame: FrameType | None) -> None:
-    """SIGTERM stops the stack as Ctrl-C does."""
+    """Whatever ends the stack does so as Ctrl-C does, and once: a terminal that closes says it more than once."""
+    ignore_endings()
     raise KeyboardInterrupt
+
+
+def ignore_endings() -> None:
+    """From here on we stop: to be interrupted would leave processes behind."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,36 @@
-"""`scripts/up` as processes, that end before anything started."""
+"""`scripts/up` as processes, ended from outside: by a terminal that is closed, or before anything started."""
 
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stack.configuration import LOOPBACK, Ports
+from stack.processes import answers
 from support.exporter import write_config
 from support.servers import free_port, program
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
+PARTS = 5
+"""Notification log, Alertmanager, exporter, Prometheus, mirror."""
+
+IN_ITS_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
 
 
 @pytest.fixture
@@ -55,6 +68,76 @@ def command(tree: Path, ports: Ports) -> list[str]:
 
 def environment(tree: Path) -> dict[str, str]:
     return os.environ | {"PATH": str(tree / "bin"), "TERM": "xterm", "PYTHONPATH": str(tree)}
+
+
+@pytest.fixture
+def closing() -> Iterator[list[psutil.Process]]:
+    """Processes that are gone after the test, whatever it found."""
+    found: list[psutil.Process] = []
+    yield found
+    for process in psutil.wait_procs(found, timeout=0)[1]:
+        process.kill()
+
+
+def wait_for_line(terminal: int, words: str, process: subprocess.Popen[bytes]) -> None:
+    """Read what a process writes to its terminal until these words come."""
+    deadline, text = time.monotonic() + 120, b""
+    while words.encode() not in text:
+        assert process.poll() is None, text.decode()
+        assert time.monotonic() < deadline, text.decode()
+        if select.select([terminal], [], [], 0.2)[0]:
+            text += os.read(terminal, 65536)
+
+
+def test_a_terminal_that_is_closed_leaves_no_part_behind(
+    tree: Path, ports: Ports, closing: list[psutil.Process]
+) -> None:
+    ours, its = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", IN_ITS_TERMINAL, *command(tree, ports)],
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        cwd=tree,
+        env=environment(tree),
+        start_new_session=True,
+    )
+    os.close(its)
+    supervisor = psutil.Process(process.pid)
+    closing.append(supervisor)
+    try:
+        wait_for_line(ours, "running; Ctrl-C stops everything", process)
+        parts = supervisor.children()
+        closing += supervisor.children(recursive=True)
+        assert len(parts) == PARTS
+    finally:
+        os.close(ours)
+    process.wait(60)
+    assert psutil.wait_procs(parts, timeout=5)[1] == []
+    assert not answers(f"http://{LOOPBACK}:{ports.exporter}/-/healthy")
+
+
+def test_a_hang_up_that_nohup_has_ignored_stays_so(
+    tree: Path, ports: Ports, closing: list[psutil.Process], tmp_path: Path
+) -> None:
+    with (tmp_path / "out.log").open("wb") as log:
+        process = subprocess.Popen(
+            [program("nohup"), *command(tree, ports)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=tree,
+            env=environment(tree),
+        )  # fmt: skip
+    supervisor = psutil.Process(process.pid)
+    closing.append(supervisor)
+    deadline = time.monotonic() + 120
+    while b"running; Ctrl-C" not in (tmp_path / "out.log").read_bytes():
+        assert process.poll() is None, (tmp_path / "out.log").read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    closing += supervisor.children(recursive=True)
+    supervisor.send_signal(signal.SIGHUP)
+    time.sleep(2)
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(60) == 0
 
 
 def test_another_grafana_on_the_port_is_told_before_anything_starts(tree: Path, ports: Ports) -> None:
