@@ -122,7 +122,7 @@ def document(results: Sequence[OnDataset], ablation: AblationStudy | None) -> st
 
 
 def insight(slices: Sequence[Judged], ablation: AblationStudy | None) -> str:
-    """The largest change beyond chance, and the stream that carries most."""
+    """The largest change beyond chance, and the stream that carries most, if one is told apart from chance."""
     changed = [entry for entry in slices if entry.changed and entry.name not in ("stego",)]
     sentences = []
     if changed:
@@ -134,13 +134,17 @@ def insight(slices: Sequence[Judged], ablation: AblationStudy | None) -> str:
         )
     else:
         sentences.append("No slice changed beyond what chance explains.")
-    measured = [] if ablation is None else [e for e in ablation.ablation.effects if e.state == "measured"]
-    if measured and measured[0].log_loss_increase is not None:
-        lead = measured[0]
-        increase = lead.log_loss_increase
-        assert increase is not None
+    growths = [] if ablation is None else [(e.stream, e.log_loss_increase) for e in ablation.ablation.effects]
+    measured = [(stream, growth) for stream, growth in growths if growth is not None]
+    needed = [(stream, growth) for stream, growth in measured if growth.lower is not None and growth.lower > 0]
+    if needed:
+        stream, growth = needed[0]
         sentences.append(
-            f"It leans most on the stream `{lead.stream}`: without it the log loss grows by {increase.value:.3f} nats."
+            f"It leans most on the stream `{stream}`: without it the log loss grows by {growth.value:.3f} nats."
+        )
+    elif measured:
+        sentences.append(
+            "No stream is shown to be needed: whichever is lost, chance explains a growth of the log loss."
         )
     return " ".join(sentences)
 
@@ -211,7 +215,8 @@ def _rate_row(
     old = None if before is None or before.ratio is None else 100.0 * before.ratio
     new = None if after is None or after.ratio is None else 100.0 * after.ratio
     test = NOT_TESTED if paired is None else p_value(paired.p_value) if paired.images else ""
-    change = _change(old, new, "{:+.2f} points", good=None if paired is None else good)
+    # As many digits as the rates have: a change that is called worse is not shown as none.
+    change = _change(old, new, f"{{:+.{digits}f}} points", good=None if paired is None else good)
     return (title, rate(before, digits), rate(after, digits), *change, test)
 
 

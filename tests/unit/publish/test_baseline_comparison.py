@@ -8,18 +8,21 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from scipy import stats
 
-from exporter.evaluation.comparison import PairedSlice
-from exporter.evaluation.statistics import mcnemar_p_value
-from exporter.publish.documents.baseline_comparison import Judged, conclusion, decide
+from exporter.detector.contract import Stream
+from exporter.evaluation.comparison import SLICES, Comparison, Flips, PairedSlice
+from exporter.evaluation.statistics import Interval, mcnemar_p_value
+from exporter.evaluation.stream_effects import AblationStudy
+from exporter.publish.documents.baseline_comparison import Judged, OnDataset, conclusion, decide, document, insight
 from exporter.publish.documents.markdown import p_value, rate, save, table
 from support.images import write_dataset
 from support.models import write_constant_model, write_random_model
-from support.publishing import proportion
+from support.publishing import ABLATION, evaluation, proportion
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -133,6 +136,43 @@ def test_the_conclusion_follows_from_the_tests() -> None:
     assert conclusion([better, chance], "v3", "v4").startswith("v4 is better than v3: lsb (reference)")
     assert "do not decide" in conclusion([chance], "v3", "v4")
     assert "do not decide" in conclusion([better, worse], "v3", "v4")
+
+
+def test_a_change_is_shown_with_the_digits_of_its_rates() -> None:
+    old = evaluation(model="v3", false_positives=3, clean_images=25_000)
+    new = evaluation(model="v4", false_positives=4, clean_images=25_000)
+    slices = {name: PairedSlice(25_000, 1, 2, 1.0) for name in SLICES}
+    compared = Comparison(new.id, "v3", old.id, slices, not_comparable=0)
+    text = document([OnDataset(old, new, compared, Flips((), (), (), 0))], None)
+    lines = [line.removeprefix("| ").split(" | ") for line in text.splitlines()]
+    rows = {cells[0]: cells[1:5] for cells in lines if len(cells) == 6}
+    assert rows["false positive rate"][0].startswith("0.012 %")
+    assert rows["false positive rate"][1].startswith("0.016 %")
+    assert rows["false positive rate"][2:] == ["+0.004 points", "worse"]
+    assert rows["detection, all methods"][2] == "+0.00 points"
+
+
+def without_a_stream(*increases: Interval | None) -> AblationStudy:
+    """A study of one stream per increase of the log loss, most harmful first."""
+    (lsb, _) = ABLATION.ablation.effects
+    names: tuple[Stream, ...] = ("lsb", "pixel", "meta")
+    effects = tuple(replace(lsb, stream=names[place], log_loss_increase=one) for place, one in enumerate(increases))
+    return replace(ABLATION, ablation=replace(ABLATION.ablation, effects=effects))
+
+
+def test_a_model_leans_on_a_stream_only_where_its_loss_is_told_apart_from_chance() -> None:
+    chance, shrinks, alone = Interval(0.02, -0.01, 0.05), Interval(-0.3, -0.4, -0.2), Interval(0.5, None, None)
+    leans = "It leans most on the stream `{}`: without it the log loss grows by {} nats."
+    assert leans.format("lsb", "0.400") in insight([], without_a_stream(Interval(0.4, 0.35, 0.45), chance))
+    # The largest growth is of few images, the next one is certain.
+    certain = without_a_stream(Interval(0.5, -0.1, 1.1), Interval(0.3, 0.2, 0.4))
+    assert leans.format("pixel", "0.300") in insight([], certain)
+    for study in (without_a_stream(chance, shrinks), without_a_stream(shrinks), without_a_stream(alone)):
+        told = insight([], study)
+        assert "leans" not in told
+        assert "No stream is shown to be needed" in told
+    assert "stream" not in insight([], without_a_stream(None))
+    assert "stream" not in insight([], None)
 
 
 def test_cells_cannot_break_a_table() -> None:
