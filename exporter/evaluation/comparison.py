@@ -23,6 +23,9 @@ DIRECTIONS: tuple[Direction, ...] = ("fixed", "broken")
 SLICES: Final[tuple[str, ...]] = (*FILE_CLASSES, *METHODS)
 """What is compared apart: the three classes, and the stego files of each method."""
 
+FALSE_DISCOVERY_RATE: Final = 0.05
+"""Adjusted p-values (Benjamini and Hochberg) up to this are called a change."""
+
 
 @dataclass(frozen=True, slots=True)
 class Flip:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from exporter.errors import ComparisonError
+from exporter.evaluation import comparison
 from exporter.evaluation.certainty import benjamini_hochberg
 from exporter.evaluation.evaluation import Proportion
 from exporter.evaluation.statistics import mcnemar_p_value, proportion
@@ -14,8 +15,7 @@ from exporter.publish.evidence import Evidence
 from exporter.publish.prediction_store import FlipCount
 from exporter.publish.retention import Entry
 
-FALSE_DISCOVERY_RATE: Final = 0.05
-"""Adjusted p-values up to this are called a change."""
+FALSE_DISCOVERY_RATE: Final = comparison.FALSE_DISCOVERY_RATE
 
 Conclusion = Literal["better", "worse", "no change beyond chance", "nothing changed", "not measured"]
 

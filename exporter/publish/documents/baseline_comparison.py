@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from exporter.detector.contract import METHODS
 from exporter.evaluation.certainty import benjamini_hochberg
-from exporter.evaluation.comparison import SLICES, Comparison, Flips, PairedSlice
+from exporter.evaluation.comparison import FALSE_DISCOVERY_RATE, SLICES, Comparison, Flips, PairedSlice
 from exporter.evaluation.evaluation import Evaluation, Proportion
 from exporter.evaluation.statistics import proportion
 from exporter.evaluation.stream_effects import AblationStudy
@@ -24,7 +24,6 @@ from exporter.publish.documents.markdown import (
     table,
 )
 
-FALSE_DISCOVERY_RATE: Final = 0.05
 SHOWN_FLIPS: Final = 40
 
 NOT_TESTED: Final = "not tested"

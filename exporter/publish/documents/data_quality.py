@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from exporter.evaluation.certainty import benjamini_hochberg
+from exporter.evaluation.comparison import FALSE_DISCOVERY_RATE
 from exporter.evaluation.evaluation import Evaluation, Proportion
 from exporter.evaluation.mismatch import Gap, dataset_gaps, format_gaps
 from exporter.publish.documents.markdown import NOT_MEASURED, p_value, rate, table
 
 SHORTCUT_CONCERN: Final = 0.1
 """A single rule that finds more of a method than this, with certainty, is pointed out."""
-FALSE_DISCOVERY_RATE: Final = 0.05
 
 
 def data_quality(evaluations: Sequence[Evaluation]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from exporter.detector.contract import METHODS
 from exporter.evaluation.certainty import benjamini_hochberg
-from exporter.evaluation.comparison import flips, paired_slice
+from exporter.evaluation.comparison import FALSE_DISCOVERY_RATE, flips, paired_slice
 from exporter.evaluation.evaluation import Evaluation, Prediction, Proportion
 from exporter.publish.documents.markdown import (
     NOT_MEASURED,
@@ -19,7 +19,6 @@ from exporter.publish.documents.markdown import (
     table,
 )
 
-FALSE_DISCOVERY_RATE: Final = 0.05
 BEST, ALIKE = "★", "≈"
 
 
