@@ -61,7 +61,6 @@ def main() -> int:
     from exporter.evaluation.ablation import streams_named
     from exporter.evaluation.ablation_report import ablation_json, ablation_table
     from exporter.evaluation.study import study
-    from exporter.publish.documents.markdown import save
     from exporter.publish.documents.stream_ablation import document
 
     try:
@@ -80,7 +79,7 @@ def main() -> int:
         with progress_bar("ablating") as progress:
             result = study(request, mode=options.mode, streams=streams, progress=progress)
         report.save(options.output, ablation_json(result))
-        save(options.document, document(result))
+        report.save(options.document, document(result))
     except StarlightError as error:
         print(f"ablation_study: {error}", file=sys.stderr)
         return 2

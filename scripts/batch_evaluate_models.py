@@ -55,9 +55,9 @@ def main() -> int:
     options = parse()
     # Late: a mistake on the command line is told without loading the ONNX runtime.
     from exporter.evaluation.records import carded_twin
+    from exporter.evaluation.report import save
     from exporter.evaluation.run import evaluate
     from exporter.evaluation.serialise import to_json
-    from exporter.publish.documents.markdown import save
     from exporter.publish.documents.model_variants import Variant, cells, document, headings
 
     def run(model: FoundModel, models: tuple[FoundModel, ...]) -> Variant:

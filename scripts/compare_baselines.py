@@ -60,11 +60,10 @@ def main() -> int:
     from exporter.evaluation.evaluation import RunResult
     from exporter.evaluation.predictions import predictions_csv
     from exporter.evaluation.regression import check
-    from exporter.evaluation.report import metrics_json
+    from exporter.evaluation.report import metrics_json, save
     from exporter.evaluation.run import evaluate
     from exporter.evaluation.study import study
     from exporter.publish.documents.baseline_comparison import OnDataset, document
-    from exporter.publish.documents.markdown import save
 
     def request(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunRequest:
         return RunRequest(

@@ -1,14 +1,11 @@
-"""The few pieces that every document is made of: tables, rates with their certainty, provenance, atomic files."""
+"""The few pieces that every document is made of: tables, rates with their certainty, provenance."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 
-from exporter.errors import StorageError
+from exporter.evaluation import report
 from exporter.evaluation.evaluation import Evaluation, Proportion
 from exporter.evaluation.stream_effects import AblationStudy
 
@@ -71,15 +68,5 @@ def provenance_rows(results: Iterable[Evaluation | AblationStudy]) -> list[tuple
 
 PROVENANCE_HEADINGS = ("model", "SHA-256", "dataset", "fingerprint", "decision rule", "measured")
 
-
-def save(path: Path, text: str) -> None:
-    """Write a file whole or not at all; StorageError names it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8", newline="")
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+# Under the name by which the exporter's reports know it.
+save = report.save

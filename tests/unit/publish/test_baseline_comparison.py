@@ -181,9 +181,18 @@ def test_cells_cannot_break_a_table() -> None:
     assert (p_value(None), p_value(1e-9), p_value(0.25)) == ("no flip", "under 0.0001", "0.2500")
 
 
-def test_a_document_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    save(tmp_path / "new" / "a.md", "text\n")
-    assert [item.name for item in (tmp_path / "new").iterdir()] == ["a.md"]
+def test_a_document_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, real = tmp_path / "new", os.fsync
+    synced: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        synced.extend(file.read_text() for file in folder.iterdir() if file.name != "a.md")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    save(folder / "a.md", "text\n")
+    assert synced == ["text\n"]
+    assert [item.name for item in folder.iterdir()] == ["a.md"]
 
 
 def test_a_model_that_always_says_the_same_is_compared_too(
