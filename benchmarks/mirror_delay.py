@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
-import platform
 import shutil
 import statistics
 import tempfile
@@ -20,7 +18,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.native_stack import NativeStack, swap, wait
+from benchmarks.native_stack import NativeStack, machine, swap, swap_options, wait
 
 QUIET_SECONDS = 37.0
 """Between swaps; no multiple of an interval of the stack, so that they meet its clocks at different times."""
@@ -38,15 +36,10 @@ class Row(NamedTuple):
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", type=Path, required=True)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--other", type=Path, required=True)
-    parser.add_argument("--swaps", type=int, default=2)
-    options = parser.parse_args()
+    options = swap_options(__doc__, "model", "other", swaps=2)
     with tempfile.TemporaryDirectory(prefix="starlight-delay-") as name:
         rows = measure(Path(name), options)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end\n")
+    print(f"{machine()}\n")
     print("| swap | new model | new value in Prometheus | in the document |")
     print("|---|---|---:|---:|")
     for number, row in enumerate(rows, 1):

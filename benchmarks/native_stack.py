@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
+import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -58,6 +61,20 @@ class NativeStack:
     def _stop(self) -> None:
         self._process.terminate()
         self._process.wait(60)
+
+
+def swap_options(description: str | None, *models: str, swaps: int) -> argparse.Namespace:
+    """The command line of a benchmark that swaps models: `--dataset`, a flag per model, `--swaps`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("dataset", *models):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--swaps", type=int, default=swaps)
+    return parser.parse_args()
+
+
+def machine() -> str:
+    """What was measured on, and how busy it is now."""
+    return f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end"
 
 
 def free_port() -> int:

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import statistics
 import tempfile
@@ -23,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.native_stack import NativeStack, swap, wait
+from benchmarks.native_stack import NativeStack, machine, swap, swap_options, wait
 
 ABOUT_RATES = 'model="production",alertname!~"StarlightLatency.+|StarlightRegressionSuiteFailing"'
 """Alerts that the swap causes: how fast this machine is at the moment is another matter (and fails the suite)."""
@@ -31,15 +29,10 @@ ABOUT_RATES = 'model="production",alertname!~"StarlightLatency.+|StarlightRegres
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dataset", type=Path, required=True)
-    parser.add_argument("--good", type=Path, required=True)
-    parser.add_argument("--worse", type=Path, required=True)
-    parser.add_argument("--swaps", type=int, default=3)
-    options = parser.parse_args()
+    options = swap_options(__doc__, "good", "worse", swaps=3)
     with tempfile.TemporaryDirectory(prefix="starlight-delay-") as name:
         rows = measure(Path(name), options)
-    print(f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end\n")
+    print(f"{machine()}\n")
     print(
         "| swap | new value in Prometheus | alert fires | notification delivered | critical alerts | in notifications |"
     )

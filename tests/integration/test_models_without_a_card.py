@@ -19,7 +19,7 @@ from exporter.dataset.layout import scan
 from exporter.dataset.leakage import manifest_text
 from exporter.dataset.synthesis import synthesise
 from exporter.errors import MODEL_FAILURE_REASONS
-from support.exporter import Exporter, write_config
+from support.exporter import Exporter, write_config_of_shipped_models
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -52,17 +52,8 @@ def models(tmp_path: Path, images: Path) -> Path:
 
 @pytest.fixture
 def exporter(images: Path, models: Path) -> Iterator[Exporter]:
-    config = write_config(
-        models.parent,
-        models=[
-            {"name": "production", "file": "models/production/model.onnx", "role": "production"},
-            {"name": "v3", "file": "models/v3/model.onnx", "role": "baseline"},
-        ],
-        research={"models_dir": "models"},
-        datasets=[{"name": "drawn", "path": str(images)}],
-        latency={"sample": 0},
-        watch={"interval": "200ms", "settle": f"{SETTLE_SECONDS}s"},
-    )
+    watch = {"interval": "200ms", "settle": f"{SETTLE_SECONDS}s"}
+    config = write_config_of_shipped_models(models.parent, images, watch=watch)
     with Exporter(config) as process:
         process.wait_for_value(CLEAN, "clean_images", model="v4")
         yield process

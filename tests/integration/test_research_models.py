@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from exporter.dataset.synthesis import synthesise
-from support.exporter import Exporter, write_config
+from support.exporter import Exporter, write_config_of_shipped_models
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -30,16 +30,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exporter(tmp_path: Path, images: Path) -> Iterator[Exporter]:
     for name in ("production", "v3"):
         shutil.copytree(ROOT / "models" / name, tmp_path / "models" / name)
-    config = write_config(
-        tmp_path,
-        models=[
-            {"name": "production", "file": "models/production/model.onnx", "role": "production"},
-            {"name": "v3", "file": "models/v3/model.onnx", "role": "baseline"},
-        ],
-        research={"models_dir": "models"},
-        datasets=[{"name": "drawn", "path": str(images)}],
-        latency={"sample": 0},
-    )
+    config = write_config_of_shipped_models(tmp_path, images)
     with Exporter(config) as process:
         process.wait_for_value(30.0, "clean_images", model="v3")
         yield process

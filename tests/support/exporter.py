@@ -40,6 +40,21 @@ def write_config(folder: Path, **sections: Any) -> Path:
     return file
 
 
+def write_config_of_shipped_models(folder: Path, images: Path, **sections: Any) -> Path:
+    """`models/` of this folder with its production model, v3 as baseline and all others as research; no latency."""
+    return write_config(
+        folder,
+        models=[
+            {"name": "production", "file": "models/production/model.onnx", "role": "production"},
+            {"name": "v3", "file": "models/v3/model.onnx", "role": "baseline"},
+        ],
+        research={"models_dir": "models"},
+        datasets=[{"name": "drawn", "path": str(images)}],
+        latency={"sample": 0},
+        **sections,
+    )
+
+
 class Exporter(Server):
     """`python -m exporter` on a free loopback port; healthy on return, its first results still to come."""
 
