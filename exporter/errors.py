@@ -42,8 +42,8 @@ class ConfigError(StarlightError):
 class ModelError(StarlightError):
     """A model file cannot be used; the text names the file, `reason` is one of MODEL_FAILURE_REASONS.
 
-    missing: no such file; unreadable: permissions or a read error; invalid: not a loadable ONNX graph;
-    signature: inputs or outputs that do not fit the contract; changed: replaced while it was being loaded.
+    missing: no such file; unreadable: permissions or a read error; invalid: not a loadable ONNX graph, or not all of it
+    in this file; signature: inputs or outputs that do not fit the contract; changed: replaced while it was loaded.
     """
 
     def __init__(self, message: str, *, reason: ModelFailureReason) -> None:

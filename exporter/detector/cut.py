@@ -101,8 +101,6 @@ class _NoCutError(Exception):
 def _prepared(data: bytes, inputs: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
     """The model for one image: local functions inlined, shapes inferred, what depends on shapes alone folded."""
     model = onnx.load_model_from_string(data)
-    if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise _NoCutError("its weights are in another file")
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     for node in _all_nodes(model.graph.node):

@@ -25,6 +25,7 @@ from exporter.detector.contract import (
     Method,
     Stream,
 )
+from exporter.detector.external import other_file
 from exporter.errors import ImageError, ModelError
 
 Tensor = NDArray[np.float32]
@@ -115,9 +116,14 @@ class Detector:
 
         With `expected_sha256` another content is refused as `changed`, like one that changes while it is loaded.
         """
-        before = model_sha256(path)
+        data = _read(path)
+        before = hashlib.sha256(data).hexdigest()
         if expected_sha256 is not None and before != expected_sha256:
             raise ModelError(f"{path}: expected content {expected_sha256[:12]}, found {before[:12]}", reason="changed")
+        other = other_file(data)
+        if other is not None:
+            # The hash that identifies a model would not show that its weights have changed.
+            raise ModelError(f"{path}: its weights are in another file, {other}; save it as one file", reason="invalid")
         try:
             stat = path.stat()
             session = open_session(str(path))
@@ -147,10 +153,7 @@ class Detector:
 
     def serialised(self) -> bytes:
         """The file's bytes; ModelError `changed` where they are no longer those that were loaded."""
-        try:
-            data = self.path.read_bytes()
-        except OSError as error:
-            raise _file_error(self.path, error) from error
+        data = _read(self.path)
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ModelError(f"{self.path}: changed after it was loaded", reason="changed")
         return data
@@ -274,6 +277,13 @@ def model_sha256(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _file_error(path, error) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise _file_error(path, error) from error
 
