@@ -78,5 +78,5 @@ def model_in(folder: Path) -> FoundModel:
         name=folder.name,
         file=folder / file,
         title=str(card.get("title", "")),
-        sha256=str(card["sha256"]) if "sha256" in card else None,
+        sha256=None if card.get("sha256") is None else str(card["sha256"]),
     )

@@ -13,7 +13,7 @@ from typing import Final
 from exporter.dataset.leakage import MANIFEST_NAME
 from exporter.detector.model import model_sha256
 from exporter.errors import DatasetError, ModelError
-from exporter.evaluation.cards import FoundModel, find_models, model_in
+from exporter.evaluation.cards import CARD, FoundModel, find_models, model_in
 from exporter.evaluation.evaluation import Origin
 
 TRAINING_LOG: Final = "training_log.jsonl"
@@ -32,15 +32,19 @@ class Records:
 def records(model: Path, sha256: str, *, training_log: Path | None, models_dir: Path | None) -> Records:
     """What is known of the model whose file has this SHA-256, as the folders are now.
 
-    What lies beside it goes before what lies beside another of the same bytes, and `training_log` before both. A folder
-    of models that cannot be read tells nothing.
+    What lies beside it goes before what lies beside another of the same bytes, and `training_log` before both. Where a
+    card states another hash for the file, all beside it is of the model that was there before, and is not used. A
+    folder of models that cannot be read tells nothing.
     """
     model = model.absolute()
     own = model_in(model.parent)
+    replaced = _is_about(own, model) and own.sha256 not in (None, sha256)
     problems = () if own.problem is None else (own.problem,)
-    origin = Origin(own.name, own.title, beside=True) if _tells_of(own, model, sha256) else None
-    log = training_log or _existing(model.with_name(TRAINING_LOG))
-    manifest = _existing(model.with_name(MANIFEST_NAME))
+    if replaced:
+        problems = (_other_model(own, sha256),)
+    origin = Origin(own.name, own.title, beside=True) if _is_about(own, model) and not replaced else None
+    log = training_log or (None if replaced else _existing(model.with_name(TRAINING_LOG)))
+    manifest = None if replaced else _existing(model.with_name(MANIFEST_NAME))
     if log is not None and manifest is not None and origin is not None:
         return Records(log, manifest, origin, problems)
     same = None if models_dir is None else _same_bytes(models_dir, model, sha256)
@@ -79,10 +83,14 @@ def _twin(models: tuple[FoundModel, ...], file: Path, sha256: str) -> FoundModel
     return None
 
 
-def _tells_of(found: FoundModel, model: Path, sha256: str) -> bool:
-    """Whether a card beside the model is about this file: it names it, and states no other hash."""
-    usable = found.has_card and found.problem is None
-    return usable and found.file == model and found.sha256 in (None, sha256)
+def _is_about(found: FoundModel, model: Path) -> bool:
+    """Whether there is a card beside the model that can be used and names this file."""
+    return found.has_card and found.problem is None and found.file == model
+
+
+def _other_model(found: FoundModel, sha256: str) -> str:
+    stated, card = found.sha256 or "", found.file.with_name(CARD)
+    return f"{card}: is of another {found.file.name} ({stated[:12]}, not {sha256[:12]}): training beside it not used"
 
 
 def _existing(path: Path) -> Path | None:

@@ -97,7 +97,28 @@ def test_what_lies_beside_the_model_goes_first(tmp_path: Path) -> None:
 
 def test_a_card_that_states_another_hash_is_not_the_files(tmp_path: Path) -> None:
     own = add(tmp_path, "v4", b"retrained in place", card=f"title: eight streams\nsha256: {digest(b'newer')}\n")
-    assert known(own, tmp_path).origin is None
+    found = known(own, tmp_path)
+    assert (found.training_log, found.manifest, found.origin) == (None, None, None)
+    (problem,) = found.problems
+    for part in (str(own.with_name("card.yml")), digest(b"newer")[:12], digest(b"retrained in place")[:12]):
+        assert part in problem
+    # What is known of the file that is there now still counts: from another folder, or because somebody says so.
+    add(tmp_path, "v5", b"retrained in place")
+    found = known(own, tmp_path)
+    assert found.training_log == tmp_path / "v5" / "training_log.jsonl"
+    assert found.manifest == tmp_path / "v5" / "training_files.sha256"
+    assert found.origin == Origin("v5", "a try", beside=False)
+    given = tmp_path / "given.jsonl"
+    assert records(own, digest(own.read_bytes()), training_log=given, models_dir=None).training_log == given
+
+
+@pytest.mark.parametrize("card", ["sha256:\n", f"sha256: {'0' * 64}\nfile: weights.onnx\n"])
+def test_a_card_that_states_no_hash_for_the_file_takes_nothing_from_it(tmp_path: Path, card: str) -> None:
+    own = add(tmp_path, "v4", b"newer", card=card)
+    found = known(own, None)
+    assert found.training_log == own.with_name("training_log.jsonl")
+    assert found.manifest == own.with_name("training_files.sha256")
+    assert not found.problems
 
 
 def test_a_broken_card_beside_the_model_is_told(tmp_path: Path) -> None:
