@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from exporter.detector.decision import PRODUCTION
 from training.data import Examples, batches
-from training.network import ReferenceNetwork
+from training.network import CAUTION, ReferenceNetwork
 from training.objectives import first_hard_negatives, hardest, loss_of, objective_of
 from training.variants import Variant
 
@@ -36,14 +36,18 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One line of the training log: training figures as seen while learning, validation figures of averaged weights."""
+    """One line of the training log: training figures as seen while learning, validation figures of averaged weights.
+
+    Losses and accuracies are of the logits that are learned; false positives and misses are those of the exported model
+    by the production rule. `validation_method_accuracy` is None without a stego file.
+    """
 
     epoch: int
     train_loss: float
     validation_loss: float
     train_accuracy: float
     validation_accuracy: float
-    validation_method_accuracy: float
+    validation_method_accuracy: float | None
     validation_false_positives: int
     validation_misses: int
     learning_rate: float
@@ -106,7 +110,7 @@ def train(
             train_loss=round(loss_sum / seen, 6),
             train_accuracy=round(correct / seen, 6),
             learning_rate=round(rate, 8),
-            **_validated(averaged, validation, recipe),
+            **validated(averaged, validation, recipe),
         )
         records.append(record)
         if len(hard):
@@ -116,7 +120,7 @@ def train(
 
 
 def predict(network: ReferenceNetwork, examples: Examples, *, size: int = 128) -> tuple[Tensor, Tensor]:
-    """Stego logits (N,) and method logits (N×5) of all examples."""
+    """Stego logits (N,), before the caution that an exported model shows, and method logits (N×5) of all examples."""
     network.eval()
     logits, methods = [], []
     with torch.no_grad():
@@ -128,9 +132,26 @@ def predict(network: ReferenceNetwork, examples: Examples, *, size: int = 128) -
 
 
 def verdicts(logits: Tensor, methods: Tensor) -> NDArray[np.bool_]:
-    """The production rule's verdicts."""
+    """The production rule's verdicts on what the exported model would say, from what `predict` gives."""
     thresholds = np.array(PRODUCTION.thresholds)[methods.argmax(1).numpy()]
-    return np.asarray(torch.sigmoid(logits).numpy() > thresholds)
+    return np.asarray(torch.sigmoid(logits - CAUTION).numpy() > thresholds)
+
+
+def validated(network: ReferenceNetwork, validation: Examples, recipe: Recipe) -> dict[str, Any]:
+    """The validation figures of an EpochRecord, by their names."""
+    logits, methods = predict(network, validation)
+    stego = torch.from_numpy(validation.stego).float().unsqueeze(1)
+    loss = loss_of(logits.unsqueeze(1), methods, stego, torch.from_numpy(validation.method), recipe.method_weight)
+    says = verdicts(logits, methods)
+    is_stego = validation.stego == 1
+    named = methods.argmax(1).numpy()[is_stego] == validation.method[is_stego]
+    return {
+        "validation_loss": round(float(loss), 6),
+        "validation_accuracy": round(float(((logits > 0).numpy() == is_stego).mean()), 6),
+        "validation_method_accuracy": round(float(named.mean()), 6) if named.size else None,
+        "validation_false_positives": int((says & ~is_stego).sum()),
+        "validation_misses": int((~says & is_stego).sum()),
+    }
 
 
 def write_log(path: Path, records: tuple[EpochRecord, ...]) -> None:
@@ -145,19 +166,3 @@ def _average(averaged: ReferenceNetwork, network: ReferenceNetwork, keep: float)
         for mean, value in zip(averaged.buffers(), network.buffers(), strict=True):
             if mean.is_floating_point():
                 mean.lerp_(value, 1.0 - keep)
-
-
-def _validated(network: ReferenceNetwork, validation: Examples, recipe: Recipe) -> dict[str, Any]:
-    logits, methods = predict(network, validation)
-    stego = torch.from_numpy(validation.stego).float().unsqueeze(1)
-    loss = loss_of(logits.unsqueeze(1), methods, stego, torch.from_numpy(validation.method), recipe.method_weight)
-    says = verdicts(logits, methods)
-    is_stego = validation.stego == 1
-    named = methods.argmax(1).numpy()[is_stego] == validation.method[is_stego]
-    return {
-        "validation_loss": round(float(loss), 6),
-        "validation_accuracy": round(float(((logits > 0).numpy() == is_stego).mean()), 6),
-        "validation_method_accuracy": round(float(named.mean()) if named.size else 0.0, 6),
-        "validation_false_positives": int((says & ~is_stego).sum()),
-        "validation_misses": int((~says & is_stego).sum()),
-    }

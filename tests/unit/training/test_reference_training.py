@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,17 @@ from PIL import Image
 from exporter.dataset.synthesis import synthesise
 from exporter.dataset.synthesis.embeddings import embed_alpha, embed_lsb, embed_palette
 from exporter.dataset.synthesis.exif import ExifFields, exif_bytes
-from exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS
+from exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS, METHODS
+from exporter.detector.decision import PRODUCTION
 from exporter.detector.model import Detector
 from exporter.detector.streams import decode, tensors
+from exporter.evaluation.training import read_training_log
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
 
 from training.data import Examples, join, load_examples  # noqa: E402
 from training.export import example_inputs, export, largest_difference  # noqa: E402
-from training.fit import Recipe, train  # noqa: E402
+from training.fit import EpochRecord, Recipe, predict, train, validated, verdicts, write_log  # noqa: E402
 from training.front_end import UNKNOWN_BIT, FrontEnd, IndexParity, MetaKinds  # noqa: E402
 from training.network import ReferenceNetwork  # noqa: E402
 from training.variants import VARIANTS, VariantName  # noqa: E402
@@ -90,7 +93,8 @@ def front(data: bytes, name: VariantName = "v4") -> tuple[dict[str, Any], list[N
     variant = VARIANTS[name]
     streams = tensors(decode(data))
     given = {
-        n: torch.from_numpy(streams[INPUT_STREAMS[n]])[None, : variant.input_shape(n)[0]]
+        # A copy: PyTorch warns of arrays that nobody may write to, as those of streams that a file lacks.
+        n: torch.from_numpy(streams[INPUT_STREAMS[n]].copy())[None, : variant.input_shape(n)[0]]
         for n in variant.inputs
         if n != BIT_ORDER_INPUT
     }
@@ -234,6 +238,46 @@ def test_training_learns_repeats_itself_and_exports_what_it_learned(
     assert Detector.load(tmp_path / "0.onnx").has_method
     assert not list(tmp_path.glob("*.part"))
     assert not list(tmp_path.glob("*.data"))
+
+
+def test_the_log_counts_the_verdicts_of_the_exported_model(folder: Path, examples: Examples) -> None:
+    network = _seeded(1).eval()
+    learned, _ = predict(network, examples)
+    with torch.no_grad():
+        # Half of the images above the even odds of training: few of them are above a threshold once caution counts.
+        network.stego.bias -= learned.median() - 1.5
+    expected = []
+    for name in examples.names:
+        streams = tensors(decode((folder / name).read_bytes()))
+        inputs = [torch.from_numpy(streams[INPUT_STREAMS[given]][None].copy()) for given in network.variant.inputs]
+        with torch.no_grad():
+            stego, methods, _, _ = network(*inputs)
+        predicted = METHODS[int(methods.argmax())]
+        expected.append(PRODUCTION.verdict(float(torch.sigmoid(stego)), predicted))
+    says = verdicts(*predict(network, examples))
+    assert says.tolist() == expected
+    figures = validated(network, examples, Recipe(seed=1, epochs=1))
+    is_stego = examples.stego == 1
+    assert figures["validation_false_positives"] == int((says & ~is_stego).sum())
+    assert figures["validation_misses"] == int((~says & is_stego).sum())
+
+
+def test_without_a_stego_file_the_method_is_not_measured(examples: Examples, tmp_path: Path) -> None:
+    rows = np.flatnonzero(examples.stego == 0)
+    clean = replace(
+        examples,
+        arrays={name: array[rows] for name, array in examples.arrays.items()},
+        stego=examples.stego[rows],
+        method=examples.method[rows],
+    )
+    figures = validated(_seeded(1), clean, Recipe(seed=1, epochs=1))
+    assert figures["validation_method_accuracy"] is None
+    write_log(
+        tmp_path / "log.jsonl",
+        (EpochRecord(epoch=1, train_loss=0.5, train_accuracy=0.5, learning_rate=0.1, **figures),),
+    )
+    assert '"validation_method_accuracy": null' in (tmp_path / "log.jsonl").read_text()
+    assert read_training_log(tmp_path / "log.jsonl").epochs[0].validation_loss == figures["validation_loss"]
 
 
 def test_another_seed_gives_another_network() -> None:
