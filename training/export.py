@@ -16,6 +16,7 @@ from torch import Tensor
 from exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE
 from exporter.errors import ModelError
 from training.network import ReferenceNetwork
+from training.session import distance, run_file
 from training.variants import LARGEST_MODEL_BYTES, OUTPUTS, Variant
 
 TOLERANCE = 1e-4
@@ -71,9 +72,9 @@ def export(network: ReferenceNetwork, path: Path) -> None:
 
 
 def largest_difference(network: ReferenceNetwork, path: Path) -> float:
-    """Largest absolute difference between the network and the ONNX file over batches of 1 and 5 random inputs."""
-    from training.session import run_file
-
+    """Largest absolute difference between the network and the ONNX file over batches of 1 and 5 random inputs; infinite
+    where one of them gives something that is not a finite number.
+    """
     worst = 0.0
     for size in (1, 5):
         inputs = example_inputs(network.variant, size, seed=size)
@@ -83,7 +84,7 @@ def largest_difference(network: ReferenceNetwork, path: Path) -> float:
             name: tensor.numpy() for name, tensor in zip(network.variant.inputs, inputs, strict=True)
         }
         for name, value in run_file(path, given).items():
-            worst = max(worst, float(np.abs(value - expected[OUTPUTS.index(name)].numpy()).max()))
+            worst = max(worst, distance(value, expected[OUTPUTS.index(name)].numpy()))
     return worst
 
 

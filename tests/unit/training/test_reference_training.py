@@ -19,6 +19,7 @@ from exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS, METHODS
 from exporter.detector.decision import PRODUCTION
 from exporter.detector.model import Detector
 from exporter.detector.streams import decode, tensors
+from exporter.errors import ModelError
 from exporter.evaluation.training import read_training_log
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
@@ -278,6 +279,15 @@ def test_without_a_stego_file_the_method_is_not_measured(examples: Examples, tmp
     )
     assert '"validation_method_accuracy": null' in (tmp_path / "log.jsonl").read_text()
     assert read_training_log(tmp_path / "log.jsonl").epochs[0].validation_loss == figures["validation_loss"]
+
+
+def test_a_diverged_network_is_not_proved_equal(tmp_path: Path) -> None:
+    network = _seeded(1)
+    with torch.no_grad():
+        network.stego.bias.fill_(float("nan"))
+    with pytest.raises(ModelError, match="outputs differ from the network's by inf"):
+        export(network, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_another_seed_gives_another_network() -> None:
