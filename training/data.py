@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import PIL
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from exporter.dataset import layout
 from exporter.dataset.dataset import Dataset
-from exporter.detector import streams
+from exporter.detector import contract, features, streams
 from exporter.detector.contract import (
     BIT_ORDER_INPUT,
     BIT_ORDER_VALUE,
@@ -29,7 +30,7 @@ from exporter.detector.contract import (
 )
 from exporter.detector.streams import decode, tensors
 from exporter.errors import ImageError
-from training import byte_classes, byte_rows, front_end
+from training import byte_classes, byte_rows, front_end, variants
 from training.front_end import FrontEnd, planes_of
 from training.variants import VARIANTS, Variant
 
@@ -87,12 +88,12 @@ def load_examples(
 ) -> Examples:
     """Decodes every labelled image of a dataset; the order is that of the dataset, whatever the number of workers.
 
-    In the folder `cache` the result is kept for the next time, as long as neither the files nor the front end change.
+    In the folder `cache` the result is kept for the next time, as long as files, code and Pillow stay the same.
     """
     dataset = layout.scan(root.name, root)
     if cache is None:
         return _load(dataset, workers or os.cpu_count() or 1, progress)
-    kept = cache / f"{dataset.fingerprint[:16]}-{_front_end_version()}.npz"
+    kept = cache / f"{dataset.fingerprint[:16]}-{code_version()}.npz"
     if kept.is_file():
         progress(len(dataset.files), len(dataset.files))
         return _read(kept)
@@ -132,12 +133,13 @@ def _read(path: Path) -> Examples:
         )
 
 
-def _front_end_version() -> str:
+def code_version() -> str:
     """Changes with the code that the kept arrays come from."""
-    digest = hashlib.sha256()
-    for module in (byte_classes, byte_rows, front_end, streams):
-        assert module.__file__ is not None
-        digest.update(Path(module.__file__).read_bytes())
+    digest = hashlib.sha256(PIL.__version__.encode())
+    files = [module.__file__ for module in (byte_classes, byte_rows, contract, features, front_end, streams, variants)]
+    for file in (*files, __file__):
+        assert file is not None
+        digest.update(Path(file).read_bytes())
     return digest.hexdigest()[:12]
 
 

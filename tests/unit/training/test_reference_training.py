@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import PIL
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,6 +17,7 @@ from PIL import Image
 from exporter.dataset.synthesis import synthesise
 from exporter.dataset.synthesis.embeddings import embed_alpha, embed_lsb, embed_palette
 from exporter.dataset.synthesis.exif import ExifFields, exif_bytes
+from exporter.detector import contract, features, streams
 from exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS, METHODS
 from exporter.detector.decision import PRODUCTION
 from exporter.detector.model import Detector
@@ -24,7 +27,8 @@ from exporter.evaluation.training import read_training_log
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
 
-from training.data import Examples, join, load_examples  # noqa: E402
+from training import byte_classes, byte_rows, front_end, variants  # noqa: E402
+from training.data import Examples, code_version, join, load_examples  # noqa: E402
 from training.export import example_inputs, export, largest_difference  # noqa: E402
 from training.fit import EpochRecord, Recipe, predict, train, validated, verdicts, write_log  # noqa: E402
 from training.front_end import UNKNOWN_BIT, FrontEnd, IndexParity, MetaKinds  # noqa: E402
@@ -207,6 +211,22 @@ def test_kept_examples_are_the_same_and_are_read_instead_of_decoding(
         np.testing.assert_array_equal(other.method, examples.method)
         for name, array in examples.arrays.items():
             np.testing.assert_array_equal(other.arrays[name], array)
+
+
+@pytest.mark.parametrize("module", [byte_classes, byte_rows, contract, features, front_end, streams, variants])
+def test_other_code_decodes_anew(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_version()
+    assert module.__file__ is not None
+    edited = tmp_path / "edited.py"
+    edited.write_bytes(Path(module.__file__).read_bytes() + b"# edited")
+    monkeypatch.setattr(module, "__file__", str(edited))
+    assert code_version() != before
+
+
+def test_another_pillow_decodes_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_version()
+    monkeypatch.setattr(PIL, "__version__", "0.1")
+    assert code_version() != before
 
 
 def test_several_datasets_are_learned_from_as_one(examples: Examples) -> None:
