@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from exporter.dataset import layout
-from exporter.detector.contract import INPUT_STREAMS, STREAMS
+from exporter.detector.model import Detector
 from exporter.detector.streams import decode, tensors
 from exporter.errors import DatasetError, ImageError, ModelError
 from training.variants import LARGEST_MODEL_BYTES
@@ -47,11 +47,12 @@ def quantise(source: Path, target: Path, calibration: Path, *, images: int) -> i
     """Writes `target` (QDQ, per-channel signed weights, unsigned activations), calibrated on every n-th image of a
     dataset; returns how many there were. ModelError where nothing could be quantised or the file is too large.
     """
-    model = onnx.load(str(source))
+    detector = Detector.load(source)
+    model = onnx.load_model_from_string(detector.serialised())
     nodes = learned_layers(model)
     if not nodes:
         raise ModelError(f"{source}: has no learned layer to quantise", reason="invalid")
-    reader = _Reader(calibration, [value.name for value in model.graph.input], images)
+    reader = _Reader(calibration, detector, images)
     staged = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger().setLevel(logging.ERROR)
@@ -75,15 +76,15 @@ def quantise(source: Path, target: Path, calibration: Path, *, images: int) -> i
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """One image at a time, by the model's input names."""
+    """One image at a time, as the exporter feeds it to the model."""
 
-    def __init__(self, root: Path, names: list[str], images: int) -> None:
+    def __init__(self, root: Path, detector: Detector, images: int) -> None:
         files = [file for file in layout.scan(root.name, root).files if file.problem is None]
         if not files:
             raise DatasetError(f"{root}: holds no image to calibrate with")
         step = max(1, len(files) // images)
         self.paths = [root / file.path for file in files[::step]][:images]
-        self.names = names
+        self.detector = detector
         self.count = 0
         self._feeds = self._read()
 
@@ -93,8 +94,8 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def _read(self) -> Iterator[dict[str, NDArray[np.float32]]]:
         for path in self.paths:
             try:
-                streams = tensors(decode(path.read_bytes()), STREAMS)
+                streams = tensors(decode(path.read_bytes()), self.detector.streams)
             except ImageError:
                 continue
             self.count += 1
-            yield {name: streams[INPUT_STREAMS[name]][np.newaxis] for name in self.names}
+            yield self.detector.fed([streams])

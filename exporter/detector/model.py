@@ -158,10 +158,22 @@ class Detector:
             raise ModelError(f"{self.path}: changed after it was loaded", reason="changed")
         return data
 
+    def fed(self, batch: Sequence[Mapping[Stream, Tensor]]) -> dict[str, Tensor]:
+        """What the model's inputs get for these images, by name: exactly what it declares."""
+        feeds: dict[str, Tensor] = {}
+        for entry in self.feeds:
+            if entry.stream is None:
+                feeds[entry.name] = np.tile(np.array(BIT_ORDER_VALUE, dtype=np.float32), (len(batch), 1))
+                continue
+            # Older models know the first alpha plane alone; every other stream is fed whole.
+            arrays = [image[entry.stream][: entry.shape[0]] for image in batch]
+            feeds[entry.name] = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
+        return feeds
+
     def raw_outputs(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[NDArray[Any], ...]:
         """What the model gives for the outputs `wanted`; ImageError `model_error` where it fails."""
         try:
-            return tuple(self._session.run(list(self.wanted), self._feeds(batch)))
+            return tuple(self._session.run(list(self.wanted), self.fed(batch)))
         except RUNTIME_ERRORS as error:
             raise self.failure(error) from error
 
@@ -202,17 +214,6 @@ class Detector:
         total = sum(powers)
         return tuple(power / total for power in powers), predicted
 
-    def _feeds(self, batch: Sequence[Mapping[Stream, Tensor]]) -> dict[str, Tensor]:
-        feeds: dict[str, Tensor] = {}
-        for entry in self.feeds:
-            if entry.stream is None:
-                feeds[entry.name] = np.tile(np.array(BIT_ORDER_VALUE, dtype=np.float32), (len(batch), 1))
-                continue
-            # Older models know the first alpha plane alone; every other stream is fed whole.
-            arrays = [image[entry.stream][: entry.shape[0]] for image in batch]
-            feeds[entry.name] = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
-        return feeds
-
     def _choose_outputs(self) -> tuple[str, _MethodOutput | None]:
         shapes = self._dry_run(1)
         if not self._fixed_batch:
@@ -238,7 +239,7 @@ class Detector:
     def _dry_run(self, images: int) -> dict[str, tuple[int, ...]]:
         zeros: dict[Stream, Tensor] = {stream: np.zeros(STREAM_SHAPES[stream], np.float32) for stream in STREAMS}
         try:
-            outputs = self._session.run(list(self.outputs), self._feeds([zeros] * images))
+            outputs = self._session.run(list(self.outputs), self.fed([zeros] * images))
         except RUNTIME_ERRORS as error:
             raise ModelError(
                 f"{self.path}: does not run on inputs of the contract's shapes: {_one_line(error)}", reason="signature"

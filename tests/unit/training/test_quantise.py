@@ -1,0 +1,55 @@
+"""Quantisation of the shipped models: every one can be calibrated, also one with older inputs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exporter.detector.model import Detector
+from exporter.detector.streams import decode, tensors
+from exporter.errors import ModelError
+from support.images import write_dataset
+from support.models import write_constant_model
+from training.quantise import quantise
+
+MODELS = Path(__file__).resolve().parents[3] / "models"
+
+
+@pytest.fixture(autouse=True)
+def _log_level() -> Iterator[None]:
+    """`quantise` silences the whole process, which is a script's."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
+
+
+# v3 has a constant input that no stream feeds, and reads one of two alpha planes.
+@pytest.mark.parametrize("name", ["v3", "v4"])
+def test_a_model_is_calibrated_with_what_it_is_fed(name: str, tmp_path: Path) -> None:
+    images = write_dataset(tmp_path / "images", clean=5, stego=5, negatives=0)
+    source, target = MODELS / name / "model.onnx", tmp_path / "quantised" / "model.onnx"
+    assert quantise(source, target, images, images=6) == 6
+    whole, eight_bits = Detector.load(source), Detector.load(target)
+    assert eight_bits.feeds == whole.feeds
+    streams = [tensors(decode(path.read_bytes())) for path in sorted((images / "clean").iterdir())]
+    np.testing.assert_allclose(
+        [score.probability for score in eight_bits.predict(streams)],
+        [score.probability for score in whole.predict(streams)],
+        atol=0.2,
+    )
+    assert not list(target.parent.glob("*.part"))
+
+
+def test_a_model_without_learned_products_is_refused(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
+    with pytest.raises(ModelError, match="has no learned layer to quantise"):
+        quantise(model, tmp_path / "quantised.onnx", tmp_path, images=1)
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"none\.onnx: no such model file"):
+        quantise(tmp_path / "none.onnx", tmp_path / "quantised.onnx", tmp_path, images=1)
