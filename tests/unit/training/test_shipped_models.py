@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from exporter.dataset import layout
+from exporter.dataset.dataset import LabelledFile
 from exporter.dataset.leakage import MANIFEST_NAME, leaked_images, read_manifest
 from exporter.dataset.synthesis import synthesise
+from exporter.dataset.synthesis.files import Recipe, jobs, write_file
+from exporter.dataset.synthesis.negatives import CATEGORIES
+from exporter.dataset.synthesis.sources import DrawnPictures
 from exporter.detector.contract import METHODS
 from exporter.detector.decision import PRODUCTION
 from exporter.detector.model import Detector, model_sha256
 from exporter.detector.streams import decode, tensors
 from exporter.evaluation.cards import read_card
 from exporter.evaluation.training import read_training_log
+from stack.configuration import REFERENCE_RECIPE
 from training.card import index, notes
 from training.variants import LARGEST_MODEL_BYTES, OUTPUTS
 
@@ -48,11 +54,39 @@ def test_a_card_describes_the_file_beside_it(name: str) -> None:
     }
 
 
+def some_of(root: Path, made_with: Mapping[str, int], *, every: int) -> tuple[LabelledFile, ...]:
+    """Every n-th file of a dataset: each is made from the seed and its number, so it is as in the whole."""
+    recipe = Recipe(made_with["seed"], made_with["clean"], made_with["stego"], made_with["negatives"], DrawnPictures())
+    for folder in ("clean", "stego", *(f"negatives/{category}" for category in CATEGORIES)):
+        (root / folder).mkdir(parents=True)
+    for job in jobs(recipe)[::every]:
+        write_file(recipe, job, root)
+    return layout.scan(root.name, root).files
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledFile, ...]:
+    keys, values = REFERENCE_RECIPE[::2], REFERENCE_RECIPE[1::2]
+    made_with = {key.removeprefix("--"): int(value) for key, value in zip(keys, values, strict=True)}
+    return some_of(tmp_path_factory.mktemp("reference"), made_with, every=19)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
-def test_no_file_of_the_reference_data_was_trained_on(name: str, folder: Path) -> None:
+def test_no_file_of_the_reference_data_was_trained_on(name: str, reference: tuple[LabelledFile, ...]) -> None:
     manifest = read_manifest(MODELS / name / MANIFEST_NAME)
     assert len(manifest) > 0.9 * read_card(MODELS / name)["training"]["images"]
-    assert leaked_images(layout.scan("fresh", folder).files, manifest) == 0
+    assert len(reference) == 106
+    assert leaked_images(reference, manifest) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["v3", "v4"])
+def test_the_files_that_were_trained_on_would_be_found(name: str, tmp_path: Path) -> None:
+    manifest = read_manifest(MODELS / name / MANIFEST_NAME)
+    for number, made_with in enumerate(read_card(MODELS / name)["training"]["datasets"]):
+        files = some_of(tmp_path / str(number), made_with, every=599)
+        assert leaked_images(files, manifest) == len(files) >= 10
 
 
 @pytest.mark.parametrize("name", SHIPPED)
