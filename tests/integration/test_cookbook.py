@@ -46,10 +46,6 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     write_dataset(folder / "images", clean=40, stego=50, negatives=12)
     for place, (name, seed) in enumerate((("production", 3), ("v3", 4))):
         write_random_model(folder / name / "model.onnx", seed=seed, scale=40.0 + place)
-    log = [
-        {"epoch": n, "train_loss": 1 / n, "val_loss": 1.1 / n, "train_acc": 0.9, "val_acc": 0.8} for n in range(1, 9)
-    ]
-    (folder / "production" / "training_log.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in log))
     (folder / "baseline.json").write_text(
         json.dumps({"fpr": 50.0, "detection_rates": dict.fromkeys(("lsb", "eoi"), 50.0)})
     )
