@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import random
 import tempfile
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ from exporter.detector.decision import PRODUCTION
 from exporter.detector.model import Detector
 from exporter.detector.streams import decode
 from exporter.errors import ImageError
+from exporter.evaluation.baseline import this_machine
 from exporter.evaluation.evaluation import Evaluation, Proportion
 from exporter.evaluation.latency import measure_latency
 from exporter.evaluation.measurement import Measurement
@@ -114,22 +114,10 @@ def measure_one_image(model: Path, root: Path) -> Record:
         "threads": 1,
         "milliseconds": {f"p{quantile.quantile * 100:g}": _ms(quantile.seconds) for quantile in summary.quantiles},
         "stage_mean_milliseconds": {stage: _ms(seconds) for stage, seconds in summary.stage_means.items()},
-        "machine": machine(),
+        "machine": this_machine(),
         "load_before": round(load_before, 2),
         "load_after": round(os.getloadavg()[0], 2),
     }
-
-
-def machine() -> str:
-    """Processor and number of cores."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
-    return f"{model}, {available_cores()} cores"
 
 
 def _ms(seconds: float) -> float:
