@@ -17,9 +17,7 @@ import hashlib
 import json
 import os
 import stat
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -30,11 +28,8 @@ from PIL import Image
 
 from exporter.dataset.dataset import Dataset, FileClass, FileProblem, LabelledFile
 from exporter.detector.contract import TECHNIQUES, ImageFormat, Method, image_format
+from exporter.detector.streams import DECODER_ERRORS, OPENED_FORMATS
 from exporter.errors import DatasetError, NotMeasuredReason
-
-# Pillow warns about large headers through the process-wide warnings machinery, which threads cannot filter apart.
-# Sizes are checked where pixels are decoded; here only headers are read.
-Image.MAX_IMAGE_PIXELS = None
 
 BIT_ORDERS = ("lsb-first", "msb-first")
 
@@ -45,25 +40,6 @@ IGNORED_SUFFIXES = frozenset(
 )
 IGNORED_STEMS = frozenset(("readme", "license", "licence", "notice", "copying", "changelog", "thumbs", "desktop"))
 
-DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    ArithmeticError,
-    LookupError,
-    EOFError,
-    RuntimeError,
-    MemoryError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow raises for malformed files."""
-
-# EPS runs another program; ICO and ICNS decode images inside of them when they are opened.
-_REFUSED = frozenset(("EPS", "ICO", "ICNS"))
 _BLOCK = 1 << 20
 _LARGEST_SIDECAR = 1 << 20
 _CHUNK = 64
@@ -94,7 +70,7 @@ def prepare_decoder() -> None:
 
 def open_header(file: BinaryIO | Path) -> Image.Image:
     """The image with its header read and its pixels not; raises one of DECODER_ERRORS."""
-    return Image.open(file, formats=[name for name in Image.ID if name not in _REFUSED])
+    return Image.open(file, formats=OPENED_FORMATS)
 
 
 def is_image_name(name: str) -> bool:

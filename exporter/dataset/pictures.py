@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from exporter.dataset.drawing import Drawing
-from exporter.dataset.layout import DECODER_ERRORS, open_header, prepare_decoder
+from exporter.dataset.layout import open_header, prepare_decoder
 from exporter.dataset.names import thumbnail_name
 from exporter.detector.contract import DEFAULT_MAX_PIXELS
-from exporter.detector.streams import decode, tensors
+from exporter.detector.streams import DECODER_ERRORS, decode, tensors
 from exporter.errors import ImageError
 
 LARGEST_SIDE: Final = 128

@@ -45,10 +45,10 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 _COMMON: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 # EPS runs another program; ICO and ICNS decode images inside of them before anybody can look at their size.
 _REFUSED: Final = frozenset({"EPS", "ICO", "ICNS"})
-_OPENED: Final = (*_COMMON, *(name for name in Image.ID if name not in _REFUSED and name not in _COMMON))
+OPENED_FORMATS: Final = (*_COMMON, *(name for name in Image.ID if name not in _REFUSED and name not in _COMMON))
+"""Pillow's names of the formats that may be opened, for headers too; every other one is refused."""
 
-# What Pillow raises for malformed files; its documentation promises less than its plugins do.
-_MALFORMED: Final = (
+DECODER_ERRORS: Final = (
     OSError,
     SyntaxError,
     ValueError,
@@ -63,6 +63,7 @@ _MALFORMED: Final = (
     struct.error,
     zlib.error,
 )
+"""What Pillow raises for malformed files; its documentation promises less than its plugins do."""
 
 # The header is held against `max_pixels` here; Pillow's own limit would warn before it refuses, through machinery that
 # threads share.
@@ -113,7 +114,7 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage
     except UnidentifiedImageError as error:
         # Pillow's text holds a memory address.
         raise ImageError("no image format is recognised", reason="unreadable") from error
-    except _MALFORMED as error:
+    except DECODER_ERRORS as error:
         raise ImageError(f"not decodable: {_one_line(error)}", reason="unreadable") from error
 
 
@@ -200,7 +201,7 @@ class ThreadWorkspace(threading.local):
 
 
 def _decode(data: bytes, max_pixels: int) -> DecodedImage:
-    with Image.open(io.BytesIO(data), formats=_OPENED) as image:
+    with Image.open(io.BytesIO(data), formats=OPENED_FORMATS) as image:
         if image.width * image.height > max_pixels:
             raise ImageError(
                 f"{image.width}×{image.height} pixels, more than the limit of {max_pixels}", reason="too_large"

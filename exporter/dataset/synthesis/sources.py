@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from exporter.dataset.layout import DECODER_ERRORS, is_image_name, open_header, prepare_decoder
+from exporter.dataset.layout import is_image_name, open_header, prepare_decoder
 from exporter.dataset.synthesis import covers
+from exporter.detector.streams import DECODER_ERRORS
 from exporter.errors import DatasetError
 
 Rng = np.random.Generator
