@@ -1,8 +1,9 @@
-"""Makes `support` importable, the helpers of several rooms; and tries tests on two releases of Prometheus."""
+"""Makes `support` importable; tries tests on two releases of Prometheus, and on a disk that is soon full."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,17 @@ def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
     if request.param == "3":
         put_prometheus_3_first(monkeypatch)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 400 KiB, where this process may mount one."""
+    from support.servers import run_tool
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    code, told = run_tool(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)])
+    if code != 0:
+        pytest.skip(f"no file system of a limited size: {told}")
+    yield disk
+    assert run_tool(["umount", str(disk)])[0] == 0

@@ -5,9 +5,7 @@ A folder holds `evaluation.json`, `predictions.sqlite`, `checks.json` and thumbn
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
 import shutil
 import sqlite3
@@ -24,8 +22,9 @@ from exporter.errors import StorageError
 from exporter.evaluation.evaluation import Evaluation, Prediction
 from exporter.evaluation.regression import Check
 from exporter.evaluation.serialise import from_json, to_json
+from exporter.publish.disk import bytes_below, is_full, sync
 from exporter.publish.prediction_store import PredictionStore, write_store
-from exporter.publish.retention import Entry, newest_first, removal_order, too_many
+from exporter.publish.retention import Entry, newest_first, not_the_newest, removal_order, too_many
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +40,6 @@ THUMBNAILS: Final = "thumbnails"
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _PARTIAL: Final = ".partial-"
-_FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 class Evidence:
@@ -54,7 +52,9 @@ class Evidence:
         # Apart: a page that lists what is there must not wait for fifty thousand rows to be written.
         self._writing = threading.Lock()
         self._listing = threading.Lock()
+        # None: what is in the folder cannot be used, now or later.
         self._known: dict[str, Entry | None] = {}
+        self._unread: frozenset[str] = frozenset()
 
     def store(
         self,
@@ -83,10 +83,14 @@ class Evidence:
             self._prune(evaluation.id)
         return folder
 
-    def make_room(self) -> bool:
-        """Remove the evaluation that is missed least, for a result that found the disk full; False if none is left."""
+    def make_room(self) -> int:
+        """Remove what is missed least, for a result that found the disk full; how many bytes that was.
+
+        The newest evaluation of a model and dataset stays; 0 if nothing else is left.
+        """
         with self._writing:
-            return self._remove_next()
+            entries = self.entries()
+            return self._remove_first([*self._damaged(), *(entry.id for entry in not_the_newest(entries))])
 
     def entries(self, model: str | None = None, dataset: str | None = None) -> list[Entry]:
         """What is stored, newest first, of one model or dataset if asked for."""
@@ -169,14 +173,14 @@ class Evidence:
             (partial / CHECKS_FILE).write_text(json.dumps([asdict(one) for one in checks]) + "\n", encoding="utf-8")
             write_store(partial / PREDICTIONS_FILE, predictions)
             for written in (*sorted(partial.iterdir()), partial):
-                _sync(written)
+                sync(written)
             if thumbnails is not None:
                 shutil.copytree(thumbnails, partial / THUMBNAILS)
             partial.rename(folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        _sync(self._root)
+        sync(self._root)
         return folder
 
     def _entries(self, model: str | None = None, dataset: str | None = None) -> list[Entry]:
@@ -191,21 +195,30 @@ class Evidence:
         except OSError as error:
             raise StorageError(f"{self._root}: cannot be read: {error.strerror or error}") from error
         # A stored evaluation never changes, so each file is read once; folders that are gone are forgotten.
-        self._known = {name: self._known[name] if name in self._known else self._entry(name) for name in names}
+        known = {name: self._known[name] for name in names if name in self._known}
+        unread = set()
+        for name in names:
+            if name not in known:
+                try:
+                    known[name] = self._entry(name)
+                except StorageError as error:
+                    if _may_pass(error):
+                        unread.add(name)
+                    else:
+                        known[name] = None
+                    if name not in self._unread:
+                        _log.warning("damaged evidence skipped", folder=str(self._root / name), reason=str(error))
+        self._known, self._unread = known, frozenset(unread)
         return newest_first(
             entry
             for entry in self._known.values()
             if entry is not None and model in (None, entry.model) and dataset in (None, entry.dataset)
         )
 
-    def _entry(self, name: str) -> Entry | None:
+    def _entry(self, name: str) -> Entry:
         folder = self._root / name
-        try:
-            evaluation = _read_evaluation(folder / EVALUATION_FILE)
-            checks = _read_checks(folder / CHECKS_FILE)
-        except StorageError as error:
-            _log.warning("damaged evidence skipped", reason=str(error))
-            return None
+        evaluation = _read_evaluation(folder / EVALUATION_FILE)
+        checks = _read_checks(folder / CHECKS_FILE)
         return Entry(
             id=name,
             model=evaluation.model,
@@ -219,29 +232,42 @@ class Evidence:
             failed_checks=sum(check.passed is False and check.severity != "info" for check in checks),
         )
 
+    def _damaged(self) -> list[str]:
+        """The folders whose content cannot be used by this version, as of the last look."""
+        return [name for name, entry in self._known.items() if entry is None]
+
     def _prune(self, just_stored: str) -> None:
         entries = self.entries()
         for entry in too_many(entries, self._keep):
-            self._remove(entry)
-        left = {entry.id: _bytes_of(self._root / entry.id) for entry in self.entries()}
+            self._remove(entry.id)
+        self.entries()
+        left = {name: bytes_below(self._root / name) for name in (*self._known, *self._unread)}
         total = sum(left.values())
-        for entry in removal_order(entries):
+        for name in (*self._damaged(), *(entry.id for entry in removal_order(entries))):
             if total <= self._max_bytes:
                 return
-            if entry.id in left and entry.id != just_stored and self._remove(entry):
-                total -= left[entry.id]
+            if name in left and name != just_stored and self._remove(name):
+                total -= left[name]
 
     def _remove_next(self) -> bool:
-        return any(self._remove(entry) for entry in removal_order(self.entries()))
+        entries = self.entries()
+        return self._remove_first([*self._damaged(), *(entry.id for entry in removal_order(entries))]) > 0
 
-    def _remove(self, entry: Entry) -> bool:
+    def _remove_first(self, names: Sequence[str]) -> int:
+        for name in names:
+            size = bytes_below(self._root / name)
+            if self._remove(name):
+                return max(1, size)
+        return 0
+
+    def _remove(self, name: str) -> bool:
         # Room that could not be made is no reason to lose the result that was just stored.
         try:
-            shutil.rmtree(self._root / entry.id)
+            shutil.rmtree(self._root / name)
         except OSError as error:
-            _log.warning("old evidence cannot be removed", folder=str(self._root / entry.id), reason=str(error))
+            _log.warning("old evidence cannot be removed", folder=str(self._root / name), reason=str(error))
             return False
-        _log.info("old evidence removed", evaluation=entry.id, model=entry.model, dataset=entry.dataset)
+        _log.info("old evidence removed", evaluation=name)
         return True
 
     def _remove_partial(self) -> None:
@@ -249,18 +275,6 @@ class Evidence:
         for item in self._root.glob(f"{_PARTIAL}*"):
             with suppress(OSError):
                 shutil.rmtree(item)
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, says that a disk or a quota is full."""
-    if isinstance(error, sqlite3.Error):
-        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-    if isinstance(error, shutil.Error):
-        # copytree gathers (source, target, text) of every file that failed.
-        return any(os.strerror(number) in str(error) for number in _FULL)
-    if isinstance(error, OSError):
-        return error.errno in _FULL
-    return error is not None and is_full(error.__cause__)
 
 
 def _read_evaluation(path: Path) -> Evaluation:
@@ -276,24 +290,16 @@ def _read_checks(path: Path) -> tuple[Check, ...]:
         raise StorageError(f"{path}: damaged: {error}") from error
 
 
+def _may_pass(error: StorageError) -> bool:
+    """Whether a look later may find what cannot be read now; a file that is missing does not come any more."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and not isinstance(
+        cause, FileNotFoundError | NotADirectoryError | IsADirectoryError
+    )
+
+
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _bytes_of(folder: Path) -> int:
-    total = 0
-    with suppress(OSError):
-        for item in folder.rglob("*"):
-            total += item.stat().st_size
-    return total
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -22,6 +22,7 @@ import structlog
 from exporter.errors import StorageError
 from exporter.evaluation.evaluation import Evaluation
 from exporter.evaluation.serialise import from_json, to_json
+from exporter.publish.disk import sync
 from exporter.publish.snapshot import Pair
 
 _log = structlog.get_logger(__name__)
@@ -151,7 +152,7 @@ class History:
             created = not self._path.exists()
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             if created:
-                _sync_directory(self._path.parent)
+                sync(self._path.parent)
             else:
                 self._mend(self._file)
             os.lseek(self._file, 0, os.SEEK_END)
@@ -234,7 +235,7 @@ class History:
         for old in self._rotated()[: -self._keep] if self._keep else self._rotated():
             old.unlink()
             _log.info("old history removed", file=str(old))
-        _sync_directory(self._path.parent)
+        sync(self._path.parent)
 
     def _rotated(self) -> list[Path]:
         # Fixed-width UTC times: the order of the names is the order of time.
@@ -296,14 +297,6 @@ def _last_line_start(file: int, size: int) -> int:
             return start + place + 1
         end = start
     return 0
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _storage_error(path: Path, what: str, error: OSError) -> StorageError:

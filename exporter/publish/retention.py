@@ -9,6 +9,8 @@ from operator import attrgetter
 
 from exporter.evaluation.evaluation import Proportion
 
+_AGE = attrgetter("finished_at", "id")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -40,21 +42,28 @@ def removal_order(entries: Iterable[Entry]) -> list[Entry]:
     Each group goes oldest first. Telling are those with failed checks, and the last before and the first after the
     model file, the decision rule or the images changed: what somebody looks for who asks when it began.
     """
-    ordinary: list[Entry] = []
-    telling: list[Entry] = []
-    newest: list[Entry] = []
-    for of_pair in _by_pair(entries):
-        changes = _around_changes(of_pair)
-        newest.append(of_pair[-1])
-        for entry in of_pair[:-1]:
-            (telling if entry.failed_checks or entry.id in changes else ordinary).append(entry)
-    age = attrgetter("finished_at", "id")
-    return [*sorted(ordinary, key=age), *sorted(telling, key=age), *sorted(newest, key=age)]
+    of_pairs = _by_pair(entries)
+    return [*_before_the_newest(of_pairs), *sorted((of_pair[-1] for of_pair in of_pairs), key=_AGE)]
+
+
+def not_the_newest(entries: Iterable[Entry]) -> list[Entry]:
+    """The same without the newest of each pair, which somebody looks at now."""
+    return _before_the_newest(_by_pair(entries))
 
 
 def too_many(entries: Iterable[Entry], keep: int) -> list[Entry]:
     """What exceeds `keep` evaluations of one model and dataset, in removal order."""
     return [entry for of_pair in _by_pair(entries) for entry in removal_order(of_pair)[: max(0, len(of_pair) - keep)]]
+
+
+def _before_the_newest(of_pairs: Iterable[Sequence[Entry]]) -> list[Entry]:
+    ordinary: list[Entry] = []
+    telling: list[Entry] = []
+    for of_pair in of_pairs:
+        changes = _around_changes(of_pair)
+        for entry in of_pair[:-1]:
+            (telling if entry.failed_checks or entry.id in changes else ordinary).append(entry)
+    return [*sorted(ordinary, key=_AGE), *sorted(telling, key=_AGE)]
 
 
 def _by_pair(entries: Iterable[Entry]) -> list[list[Entry]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
+import fnmatch
+import os
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -16,12 +18,16 @@ from exporter.errors import StorageError
 from exporter.evaluation.baseline import Baseline
 from exporter.evaluation.evaluation import Evaluation, RunResult
 from exporter.evaluation.regression import check
-from exporter.publish.evidence import Evidence, is_full
+from exporter.publish.disk import bytes_below, free_bytes, is_full, on_one_device
+from exporter.publish.evidence import Evidence
 from exporter.publish.history import History
 from exporter.publish.snapshot import Pair, Store
 from exporter.service.state import State
 
 _log = structlog.get_logger(__name__)
+
+ENOUGH_BYTES: Final = 1024 * 1024
+"""No line of history is nearly as long: where the disk is full after so much was removed, something else fills it."""
 
 
 class Storage:
@@ -84,29 +90,32 @@ class Storage:
     def look(self) -> None:
         """Show how much room there is and how much is taken."""
         folders: dict[Store, Path] = {"history": self._config.paths.data, "evidence": self._config.paths.results}
-        free: dict[Store, int] = {}
-        for store, folder in folders.items():
-            for place in (folder, *folder.parents):
-                # The folder itself may be still to come.
-                with suppress(OSError):
-                    free[store] = shutil.disk_usage(place).free
-                    break
+        found = {store: free_bytes(folder) for store, folder in folders.items()}
+        free = {store: left for store, left in found.items() if left is not None}
         sizes: dict[Store, int] = {
-            "history": _size(self._config.paths.data.glob("history*.jsonl*")),
-            "evidence": _size((self._config.paths.results / "evaluations").rglob("*")),
+            "history": _history_bytes(self._config.paths.data),
+            "evidence": bytes_below(self._config.paths.results / "evaluations"),
         }
         self._state.update(lambda s: replace(s, storage_free_bytes=free, storage_size_bytes=sizes))
 
     def _append(self, evaluation: Evaluation) -> None:
-        """A line of history; where the disk is full, old evidence goes before a new result is lost."""
-        stored = False
-        while not stored:
+        """A line of history; where the disk is full, old evidence on the same one goes before a new result is lost."""
+        removed = 0
+        while True:
             try:
                 self.history.append(evaluation)
-                stored = True
             except StorageError as error:
-                if not is_full(error) or not self.evidence.make_room():
+                if not is_full(error) or removed >= ENOUGH_BYTES or not self._share_a_disk():
                     raise
+                more = self.evidence.make_room()
+                if not more:
+                    raise
+                removed += more
+            else:
+                return
+
+    def _share_a_disk(self) -> bool:
+        return on_one_device(self._config.paths.data, self._config.paths.results / "evaluations")
 
     def _failed(self, store: Store, error: Exception) -> None:
         _log.error("result not stored", store=store, reason=str(error))
@@ -121,10 +130,11 @@ def _evidence(config: Config) -> Evidence:
     return Evidence(config.paths.results, keep=config.evidence.keep, max_bytes=config.evidence.max_bytes)
 
 
-def _size(files: Iterable[Path]) -> int:
+def _history_bytes(folder: Path) -> int:
     total = 0
-    for file in files:
-        # Old ones are removed meanwhile.
-        with suppress(OSError):
-            total += file.stat().st_size if file.is_file() else 0
+    # Old ones are removed meanwhile, and the folder may be.
+    with suppress(OSError):
+        for name in fnmatch.filter(os.listdir(folder), "history*.jsonl*"):  # noqa: PTH208  # names alone
+            with suppress(OSError):
+                total += (folder / name).stat().st_size
     return total

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +12,12 @@ from structlog.testing import capture_logs
 from exporter.errors import StorageError
 from exporter.evaluation.evaluation import Evaluation
 from exporter.evaluation.regression import check
-from exporter.publish.evidence import Evidence, is_full
+from exporter.publish.disk import bytes_below, is_full
+from exporter.publish.evidence import Evidence
 from exporter.publish.history import History
 from exporter.publish.prediction_store import Selection
 from exporter.publish.retention import Entry
 from support.publishing import FINISHED_AT, evaluation, prediction, proportion
-from support.servers import run_tool
 
 PREDICTIONS = (
     prediction("clean/a.png"),
@@ -103,18 +102,6 @@ def test_all_together_stay_below_their_bytes_and_the_newest_of_a_pair_goes_last(
     assert ids(tiny.entries()) == ["run-0007"]
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KiB, where this process may mount one."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    code, told = run_tool(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)])
-    if code != 0:
-        pytest.skip(f"no file system of a limited size: {told}")
-    yield disk
-    assert run_tool(["umount", str(disk)])[0] == 0
-
-
 def test_a_full_disk_costs_the_oldest_evidence_and_not_the_new_result(small_disk: Path) -> None:
     evidence = Evidence(small_disk)
     many = [prediction(f"clean/{number:05}.png") for number in range(300)]
@@ -148,6 +135,15 @@ def test_old_evidence_makes_room_for_a_line_of_history(small_disk: Path) -> None
     assert [one.id for one in history.evaluations()] == ["run-0004"]
     assert ids(evidence.entries()) == ["run-0003", "run-0002"]
     history.close()
+
+
+def test_room_is_never_made_of_the_newest_of_a_model_and_dataset(tmp_path: Path) -> None:
+    evidence = Evidence(tmp_path)
+    for number, model in ((1, "other"), (2, "production"), (3, "production")):
+        evidence.store(numbered(number, model=model), PREDICTIONS)
+    assert evidence.make_room() > 0
+    assert evidence.make_room() == 0
+    assert ids(evidence.entries()) == ["run-0003", "run-0001"]
 
 
 def test_thumbnails_come_along(tmp_path: Path) -> None:
@@ -229,6 +225,38 @@ def test_damaged_evidence_is_skipped_and_logged_once(tmp_path: Path) -> None:
         assert ids(evidence.entries()) == ["run-0001"]
     assert len(logs) == 1
     assert "run-0002/evaluation.json" in logs[0]["reason"]
+
+
+@pytest.mark.parametrize("damage", ['{"schema": 99}', "{", None])
+def test_what_cannot_be_used_counts_and_goes_first(tmp_path: Path, damage: str | None) -> None:
+    plain = bytes_below(Evidence(tmp_path).store(numbered(1), PREDICTIONS))
+    damaged = Evidence(tmp_path).store(numbered(2), PREDICTIONS)
+    if damage is None:
+        (damaged / "evaluation.json").unlink()
+    else:
+        (damaged / "evaluation.json").write_text(damage)
+    (damaged / "filler").write_bytes(b"x" * plain)
+    evidence = Evidence(tmp_path, max_bytes=plain * 2 + 1000)
+    with capture_logs() as logs:
+        evidence.store(numbered(3), PREDICTIONS)
+    assert not damaged.exists()
+    assert ids(evidence.entries()) == ["run-0003", "run-0001"]
+    assert str(damaged) in [log["folder"] for log in logs if log["event"] == "damaged evidence skipped"]
+
+
+def test_what_cannot_be_read_for_now_is_told_once_kept_and_read_later(tmp_path: Path) -> None:
+    folder = Evidence(tmp_path).store(numbered(1), PREDICTIONS)
+    Evidence(tmp_path).store(numbered(2), PREDICTIONS)
+    evidence = Evidence(tmp_path)
+    # A link in a circle is an error of the operating system for every user, root as well.
+    aside = (folder / "evaluation.json").rename(folder / "aside")
+    (folder / "evaluation.json").symlink_to("evaluation.json")
+    with capture_logs() as logs:
+        assert ids(evidence.entries()) == ids(evidence.entries()) == ["run-0002"]
+    assert [log["folder"] for log in logs] == [str(folder)]
+    assert evidence.make_room() == 0
+    aside.replace(folder / "evaluation.json")
+    assert ids(evidence.entries()) == ["run-0002", "run-0001"]
 
 
 def test_evidence_that_vanishes_while_it_is_read_is_an_error_that_names_it(tmp_path: Path) -> None:
