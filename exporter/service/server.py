@@ -79,6 +79,8 @@ def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: 
         except ConfigError:
             # Logged and shown as a metric; the configuration before stays in force.
             continue
+        except Exception:  # noqa: BLE001  # the signal's last boundary: scrapes go on, whatever a reload meets
+            _log.exception("configuration reloaded in part: an unexpected error")
     if number == _SERVER_ENDED:
         _log.error("stopping: the HTTP server has ended")
     else:
