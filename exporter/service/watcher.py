@@ -11,7 +11,11 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from exporter.evaluation.cards import CARD, MODEL
+
+_log = structlog.get_logger(__name__)
 
 Signature = tuple[object, ...] | None
 
@@ -27,6 +31,7 @@ class _Watched:
     since: float
     reported: bool = True
     next_look: float = 0.0
+    failing: bool = False
 
 
 class Watcher:
@@ -71,11 +76,21 @@ class Watcher:
         for key, watched in list(self._watched.items()):
             if self._clock() < watched.next_look and watched.reported:
                 continue
-            now = self._look(watched)
-            # One report may end the watch of another file.
-            if key in self._watched and not watched.reported and now - watched.since >= self.settle:
-                watched.reported = True
-                self._changed(key)
+            try:
+                self._look_and_report(key, watched)
+                watched.failing = False
+            except OSError as error:
+                # One that cannot be looked at or read must not keep the others from being looked at.
+                if not watched.failing:
+                    _log.error("not watched for now", key=key, path=str(watched.path), reason=str(error))
+                watched.failing = True
+
+    def _look_and_report(self, key: str, watched: _Watched) -> None:
+        now = self._look(watched)
+        # One report may end the watch of another file.
+        if key in self._watched and not watched.reported and now - watched.since >= self.settle:
+            watched.reported = True
+            self._changed(key)
 
     def _watch(self, key: str, path: Path, look: Callable[[Path], Signature]) -> None:
         known = self._watched.get(key)
@@ -109,8 +124,13 @@ def models_signature(root: Path) -> Signature:
     except OSError:
         return None
     # A model without a card is watched as a file of its own, once it is known.
-    found = ((name, file_signature(root / name / CARD) or (root / name / MODEL).is_file()) for name in names)
+    found = ((name, file_signature(root / name / CARD) or _is_file(root / name / MODEL)) for name in names)
     return tuple(entry for entry in found if entry[1])
+
+
+def _is_file(path: Path) -> bool:
+    # Path's own raises where the folder may not be looked into; one such folder must not hide the others.
+    return os.path.isfile(path)  # noqa: PTH113
 
 
 def tree_signature(root: Path) -> Signature:

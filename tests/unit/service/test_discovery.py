@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from exporter.config import MAX_MODELS, Config, load_config
+from exporter.evaluation.cards import model_in
 from exporter.service.discovery import discover, with_discovered
+from support.folders import folder_that_cannot_be_looked_into
 
 CONFIG = """
 models: [{name: production, file: models/production/model.onnx, role: production},
@@ -56,6 +58,17 @@ def test_a_model_without_a_card_is_one_too(config: Config, tmp_path: Path) -> No
     (model,) = found.models
     assert (model.name, model.role, model.file) == ("try", "research", tmp_path / "models" / "try" / "model.onnx")
     assert model.decision.rule().describe() == "probability > 0.25"
+
+
+def test_a_folder_that_cannot_be_looked_into_hides_no_other(config: Config, tmp_path: Path) -> None:
+    assert config.research is not None
+    root, closed = folder_that_cannot_be_looked_into(tmp_path / "models")
+    (root / "try").mkdir()
+    (root / "try" / "model.onnx").write_bytes(b"anything")
+    research = config.research.model_copy(update={"models_dir": root})
+    found = discover(config.model_copy(update={"research": research}))
+    assert [model.name for model in found.models] == ["try"]
+    assert not model_in(closed).has_card
 
 
 def test_a_configured_model_is_not_taken_twice(config: Config, tmp_path: Path) -> None:

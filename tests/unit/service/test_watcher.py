@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.service.watcher import Watcher, file_signature, tree_signature
+from support.folders import folder_that_cannot_be_looked_into
 
 SETTLE = 3.0
 KEY = "model production"
@@ -336,6 +338,33 @@ def test_cards_are_watched_and_what_lies_beside_them_is_not(tmp_path: Path, scen
     assert scene.after(SETTLE) == ["research"]
     (tmp_path / "v1" / "card.yml").unlink()
     assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
+
+
+def test_a_folder_that_cannot_be_looked_into_hides_no_other(tmp_path: Path, scene: Scene) -> None:
+    root, _ = folder_that_cannot_be_looked_into(tmp_path)
+    scene.watcher.watch_models("research", root)
+    assert [*scene.after(1.0), *scene.after(SETTLE)] == []
+    (root / "try").mkdir()
+    (root / "try" / "model.onnx").write_bytes(b"anything")
+    assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
+
+
+def test_a_report_that_meets_an_error_of_the_disk_keeps_no_other_back(tmp_path: Path) -> None:
+    clock, reported = Clock(), []
+
+    def changed(key: str) -> None:
+        reported.append(key)
+        (tmp_path / "nowhere" / key).touch()
+
+    watcher = Watcher(settle=0.0, changed=changed, clock=clock)
+    for key in ("a", "b"):
+        watcher.watch_file(key, tmp_path / key)
+        (tmp_path / key).touch()
+    with capture_logs() as logs:
+        watcher.poll()
+        watcher.poll()
+    assert reported == ["a", "b"]
+    assert [log["key"] for log in logs] == ["a", "b"]
 
 
 def test_a_model_without_a_card_is_noticed_and_its_content_is_not(tmp_path: Path, scene: Scene) -> None:
