@@ -6,7 +6,7 @@ The last outcome of each is a metric.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import structlog
@@ -107,14 +107,19 @@ class Reports:
         # Counted already when the study ended.
         return False
 
-    def _variants(self, shown: Iterable[Evaluation], broken: Iterable[str], dataset: str) -> bool:
-        variants = []
+    def _variants(self, shown: Collection[Evaluation], broken: Iterable[str], dataset: str) -> bool:
+        # Ranks are of one set of images: a model that still shows a result on older ones is not among them.
+        newest = max(shown, key=lambda one: one.finished_at).provenance.dataset_fingerprint
+        variants, later = [], []
         for one in shown:
+            if one.provenance.dataset_fingerprint != newest:
+                later.append(_unmeasured(one.model, "not yet on these images"))
+                continue
             entry = self._entry(one)
             if entry is not None:
                 variants.append(_variant(one, self._evidence().predictions(entry)))
         if variants:
-            variants += [Variant(name, "", None, (), "not measured: its file cannot be loaded") for name in broken]
+            variants += [*later, *(_unmeasured(name, "its file cannot be loaded") for name in broken)]
             save(self._document(f"model_variants_{dataset}"), model_variants.document(variants))
         return bool(variants)
 
@@ -137,6 +142,10 @@ def _variant(evaluation: Evaluation, predictions: tuple[Prediction, ...]) -> Var
     origin = evaluation.origin
     title = "" if origin is None else origin.title if origin.beside else origin.describe()
     return Variant(evaluation.model, title, evaluation, predictions, None, has_card=origin is not None)
+
+
+def _unmeasured(model: str, why: str) -> Variant:
+    return Variant(model, "", None, (), f"not measured: {why}")
 
 
 def _without_a_file(snapshot: Snapshot, dataset: str) -> list[str]:

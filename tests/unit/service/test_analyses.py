@@ -11,7 +11,7 @@ from exporter.publish.evidence import Evidence
 from exporter.publish.snapshot import DatasetState, RunState
 from exporter.service.reports import Reports
 from exporter.service.state import State
-from support.publishing import empty_snapshot, evaluation, model_state
+from support.publishing import FINISHED_AT, empty_snapshot, evaluation, model_state, prediction
 
 
 @pytest.fixture
@@ -41,3 +41,23 @@ def test_the_same_results_are_written_down_again_only_at_the_interval(config: Co
     assert written() == 1
     reports.write(shown.dataset, again=True)
     assert written() == 2
+
+
+def test_models_are_ranked_on_the_images_of_the_newest_result_alone(config: Config, tmp_path: Path) -> None:
+    older = evaluation(evaluation_id="run-1", model="worse", fingerprint="e" * 64)
+    newer = [
+        evaluation(evaluation_id=f"run-{number}", model=f"new-{number}", finished_at=FINISHED_AT + number)
+        for number in (2, 3)
+    ]
+    evidence = Evidence(tmp_path / "results", keep=5, max_bytes=2**30)
+    snapshot = empty_snapshot().with_dataset(DatasetState("reference"))
+    for one in (older, *newer):
+        evidence.store(one, (prediction(),))
+        state = model_state(one.model, role="research")
+        snapshot = snapshot.with_model(state).with_run(one.model, "reference", RunState(evaluation=one))
+    Reports(State(snapshot), config=lambda: config, evidence=lambda: evidence).write("reference", again=False)
+    rows = (config.documents() / "model_variants_reference.md").read_text().splitlines()
+    (stale,) = (row for row in rows if row.startswith("| worse |"))
+    assert stale.split(" | ")[1].strip() == "not measured: not yet on these images"
+    assert "★" not in stale
+    assert all("★" in row for row in rows if row.startswith(("| new-2 | ", "| new-3 | ")) and "%" in row)
