@@ -578,7 +578,7 @@ DATASET_CHANGED_TIMESTAMP = _family(
     "When the exporter last saw the content of the dataset change.",
     group="Data",
     unit="UTC seconds",
-    absent="the dataset was not read yet",
+    absent="until the first change that the exporter sees",
 )
 DATASET_IMAGES = _measured(
     "dataset_images",

@@ -78,7 +78,10 @@ def with_evaluation(old: Snapshot, pair: Pair, evaluation: Evaluation, baseline:
     before = old.runs[pair].evaluation
     fingerprint = evaluation.provenance.dataset_fingerprint
     dataset = old.datasets[pair[1]]
-    if before is not None and before.provenance.dataset_fingerprint != fingerprint:
+    shown = (run.evaluation for (_, name), run in old.runs.items() if name == pair[1])
+    seen = {one.provenance.dataset_fingerprint for one in shown if one is not None}
+    if before is not None and fingerprint not in seen:
+        # The first result on new images tells of the change; the other models' that follow tell of the same one.
         dataset = replace(dataset, changed_at=evaluation.started_at)
     ablation = old.runs[pair].ablation
     if ablation is not None and not made_alike(ablation.provenance, evaluation.provenance):
