@@ -19,8 +19,10 @@ from exporter.service.worker import start_worker
 
 CALL_SECONDS: Final = 20.0
 IDLE_SECONDS: Final = 120.0
-MOST_WAITING: Final = 100
+MOST_WAITING: Final = 64
 """A page asks for up to 60 thumbnails at once."""
+THREADS: Final = MOST_WAITING + 8
+"""For those who call: more than may wait, so that one too many is told at once."""
 
 _Result = TypeVar("_Result")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeVar
 from urllib.parse import urlencode
 
+import anyio
 import anyio.to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -22,7 +23,7 @@ from exporter.publish.prediction_store import Row
 from exporter.publish.retention import Entry
 from exporter.service import worker
 from exporter.service.app import Application
-from exporter.service.inspector import Inspector
+from exporter.service.inspector import THREADS, Inspector
 from exporter.service.pages import links
 from exporter.service.pages.comparison import comparison_page
 from exporter.service.pages.evaluation import evaluation_page, parse_prevalence
@@ -48,6 +49,8 @@ class EvidenceSite:
     def __init__(self, application: Application) -> None:
         self._app = application
         self._inspector = Inspector()
+        # Of their own: pictures that wait for the one process must not take the threads that pages and scrapes need.
+        self._pictures = anyio.CapacityLimiter(THREADS)
         self._drawings: OrderedDict[tuple[str, int], Drawing] = OrderedDict()
 
     def routes(self) -> list[Route]:
@@ -67,7 +70,7 @@ class EvidenceSite:
             *self._page("/evaluations/{id}/comparison", self._comparison),
             Route("/evaluations/{id}/images/{number}/thumbnail.png", self._thumbnail),
             Route("/evaluations/{id}/images/{number}/{picture}.png", self._picture),
-            *self._page("/evaluations/{id}/images/{number}", self._image),
+            *self._page("/evaluations/{id}/images/{number}", self._image, limiter=self._pictures),
             *self._page("/evaluations/{id}", self._evaluation),
             Route("/runbooks/{name}", self._runbook),
             Route("/static/{name}", self._static),
@@ -136,7 +139,7 @@ class EvidenceSite:
         return Response(await anyio.to_thread.run_sync(read), media_type="text/csv")
 
     async def _thumbnail(self, request: Request) -> Response:
-        return await anyio.to_thread.run_sync(self._thumbnail_of, request)
+        return await anyio.to_thread.run_sync(self._thumbnail_of, request, limiter=self._pictures)
 
     def _thumbnail_of(self, request: Request) -> Response:
         entry, row = self._row(request)
@@ -149,7 +152,7 @@ class EvidenceSite:
             raise HTTPException(404, f"no picture: {error}") from error
 
     async def _picture(self, request: Request) -> Response:
-        return await anyio.to_thread.run_sync(self._picture_of, request)
+        return await anyio.to_thread.run_sync(self._picture_of, request, limiter=self._pictures)
 
     def _picture_of(self, request: Request) -> Response:
         entry, row = self._row(request)
@@ -258,20 +261,23 @@ class EvidenceSite:
 
     # Forms
 
-    def _page(self, path: str, build: Build, *, data: str | None = None) -> list[Route]:
+    def _page(
+        self, path: str, build: Build, *, data: str | None = None, limiter: anyio.CapacityLimiter | None = None
+    ) -> list[Route]:
         """The routes of one page; `data` is its path without suffix where that is another one."""
         base = data or path
 
-        async def as_asked(request: Request) -> Response:
-            return await anyio.to_thread.run_sync(_as_asked, build, request)
+        def handler(form: Callable[[Build, Request], Response]) -> Callable[[Request], Awaitable[Response]]:
+            async def handle(request: Request) -> Response:
+                return await anyio.to_thread.run_sync(form, build, request, limiter=limiter)
 
-        async def as_json(request: Request) -> Response:
-            return await anyio.to_thread.run_sync(_as_json, build, request)
+            return handle
 
-        async def as_csv(request: Request) -> Response:
-            return await anyio.to_thread.run_sync(_as_csv, build, request)
-
-        return [Route(f"{base}.json", as_json), Route(f"{base}.csv", as_csv), Route(path, as_asked)]
+        return [
+            Route(f"{base}.json", handler(_as_json)),
+            Route(f"{base}.csv", handler(_as_csv)),
+            Route(path, handler(_as_asked)),
+        ]
 
 
 def wants_html(request: Request) -> bool:

@@ -39,6 +39,7 @@ SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 LISTED_RUNS: Final = 200
+SCRAPES_AT_ONCE: Final = 4
 
 
 def build_web(application: Application, *, lifecycle: bool, users: Users | None) -> ASGIApp:
@@ -72,11 +73,15 @@ class _Site:
         self._app = application
         self._lifecycle = lifecycle
         self._registry = build_registry(lambda: application.state.snapshot)
+        # Of their own: slow pages must not take the threads that scrapes need.
+        self._scrapes = anyio.CapacityLimiter(SCRAPES_AT_ONCE)
 
     async def metrics(self, request: Request) -> Response:
         names = request.query_params.getlist("name[]")
         accept = request.headers.get("accept")
-        body, content_type = await anyio.to_thread.run_sync(render, self._registry, accept, names)
+        body, content_type = await anyio.to_thread.run_sync(
+            render, self._registry, accept, names, limiter=self._scrapes
+        )
         return Response(body, headers={"Content-Type": content_type})
 
     async def healthy(self, _request: Request) -> Response:
