@@ -214,10 +214,11 @@ class Runner:
 
     def _attempt(self, errand: Errand) -> tuple[Outcome, object] | None:
         """How it ended; None if it made room for an evaluation and waits again, or nobody wants it any more."""
-        executor = self._make_executor()
         timeout = self._timeout()
         deadline = time.monotonic() + timeout
+        executor: Executor | None = None
         try:
+            executor = self._make_executor()
             future = executor.submit(errand.function, *errand.arguments)
             while not wait([future], POLL_SECONDS).done:
                 with self._wake:
@@ -233,10 +234,13 @@ class Runner:
             return "success", future.result()
         except BrokenProcessPool as error:
             return "crashed", error
-        except (StarlightError, OSError) as error:
+        except Exception as error:  # noqa: BLE001  # process boundary: whoever asked is told of every end
+            if not isinstance(error, StarlightError | OSError):
+                _log.exception("errand failed in an unexpected way", errand=errand.name)
             return "error", error
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+            if executor is not None:
+                executor.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, pair: Pair, request: RunRequest) -> None:
         self._listener.started(pair)

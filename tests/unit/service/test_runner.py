@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from exporter.detector.decision import DecisionRule
 from exporter.errors import DatasetError, ModelError
@@ -473,6 +474,29 @@ def test_an_errand_that_fails_says_why(start: Start) -> None:
     runner.run_errand(dying)
     until(lambda: bool(ends))
     assert ends[0][0] == "crashed"
+
+
+def test_an_errand_that_fails_in_an_unexpected_way_has_an_end_too(start: Start) -> None:
+    runner = start(process_pool)
+    failing, ends = errand(divmod, 1, 0)
+    with capture_logs() as logs:
+        runner.run_errand(failing)
+        until(lambda: bool(ends))
+    assert ends[0][0] == "error"
+    assert isinstance(ends[0][1], ZeroDivisionError)
+    (told,) = (log for log in logs if log["log_level"] == "error")
+    assert told["errand"] == "errand"
+    assert told["exc_info"]
+
+
+def test_no_process_to_be_had_ends_an_errand_too(start: Start) -> None:
+    def none_left() -> Executor:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    asked, ends = errand(os.getpid)
+    start(none_left).run_errand(asked)
+    until(lambda: bool(ends))
+    assert ends[0][0] == "error"
 
 
 def test_an_evaluation_goes_before_an_errand_which_begins_anew(
