@@ -67,11 +67,12 @@ class Application:
             self.state,
             self._runner,
             config=lambda: self._config,
-            request=self.request,
+            request=self._request_if_settled,
             reports=Reports(self.state, config=lambda: self._config, evidence=lambda: self.evidence),
         )
         self._watcher = Watcher(settle=self._config.watch.settle, changed=self._file_changed)
         self._postponed: dict[Pair, str] = {}
+        self._measured: object = None
 
     @property
     def config(self) -> Config:
@@ -87,6 +88,10 @@ class Application:
     def evidence(self) -> Evidence:
         """The predictions and pictures behind each result."""
         return self._storage.evidence
+
+    def scraped(self) -> Snapshot:
+        """The snapshot with what changes beside it: how many evaluations wait now."""
+        return replace(self.state.snapshot, queued=self._runner.queued())
 
     def start(self) -> None:
         """Take the configuration into force, bring back what still holds, begin to watch and to evaluate."""
@@ -286,7 +291,8 @@ class Application:
         """The run of a pair as it is configured now; None if it no longer is, or its model is being written."""
         with self._watching:
             config = self._config
-            if meaning(config, pair) is None:
+            self._measured = meaning(config, pair)
+            if self._measured is None:
                 return None
             if self._watcher.unsettled(f"model {pair[0]}"):
                 # Asked again once the file is complete.
@@ -294,9 +300,17 @@ class Application:
                 return None
         return run_request(config, pair, trigger)
 
+    def _request_if_settled(self, pair: Pair, trigger: str) -> RunRequest | None:
+        """The same for an analysis, which is asked for anew with the result of a file that is complete."""
+        with self._watching:
+            config = self._config
+            if self._watcher.unsettled(f"model {pair[0]}"):
+                return None
+        return run_request(config, pair, trigger)
+
     def started(self, pair: Pair) -> None:
         """Show that a run is under way."""
-        self._outcomes.started(pair, queued=self._runner.queued())
+        self._outcomes.started(pair)
 
     def progressed(self, pair: Pair, ratio: float) -> None:
         """Show how far it is."""
@@ -304,7 +318,8 @@ class Application:
 
     def ended(self, run: Ended) -> None:
         """Publish how it ended, and work out what follows from a result."""
-        if self._outcomes.ended(run, self._baseline, queued=self._runner.queued()):
+        measured = self._measured
+        if self._outcomes.ended(run, self._baseline, holds=lambda: meaning(self._config, run.pair) == measured):
             self._analyses.after(run.pair)
         else:
             self._analyses.after_change_of_models()

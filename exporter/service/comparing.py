@@ -25,7 +25,11 @@ def comparisons(snapshot: Snapshot, evidence: Evidence, dataset: str) -> dict[Pa
 
     What has no stored predictions of the same images under the same rule is left out.
     """
-    current = _current(snapshot, evidence, dataset)
+    try:
+        current = _current(snapshot, evidence, dataset)
+    except StorageError as error:
+        _log.warning("not compared", dataset=dataset, reason=str(error))
+        return {}
     read: dict[str, tuple[Prediction, ...]] = {}
 
     def predictions(entry: Entry) -> tuple[Prediction, ...]:
@@ -72,6 +76,10 @@ def _others(
     for name, entry in current.items():
         if name != model and snapshot.models[name].role == "baseline":
             yield name, entry
-    predecessor = evidence.predecessor(current[model])
+    try:
+        predecessor = evidence.predecessor(current[model])
+    except StorageError as error:
+        _log.warning("not compared", model=model, against=PREVIOUS, reason=str(error))
+        return
     if predecessor is not None:
         yield PREVIOUS, predecessor

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Callable
 
 import structlog
 
@@ -29,37 +29,34 @@ class Outcomes:
         self._storage = storage
         self._pace = Pace()
 
-    def started(self, pair: Pair, *, queued: int) -> None:
-        """Show that a run is under way, and how many wait."""
+    def started(self, pair: Pair) -> None:
+        """Show that a run is under way."""
         _log.info("evaluation started", model=pair[0], dataset=pair[1])
         self._pace = Pace()
-        self._state.update(
-            lambda s: with_run_changed(
-                replace(s, queued=queued), pair, in_progress=True, progress=0.0, remaining_seconds=None
-            )
-        )
+        self._state.update(lambda s: with_run_changed(s, pair, in_progress=True, progress=0.0, remaining_seconds=None))
 
     def progressed(self, pair: Pair, ratio: float) -> None:
         """Show how far it is, and how long it may still take."""
         remaining = self._pace.remaining(ratio, time.monotonic())
         self._state.update(lambda s: with_run_changed(s, pair, progress=ratio, remaining_seconds=remaining))
 
-    def ended(self, run: Ended, baseline: Baseline | None, *, queued: int) -> bool:
+    def ended(self, run: Ended, baseline: Baseline | None, *, holds: Callable[[], bool]) -> bool:
         """Publish a result, or count and tell why there is none; the old numbers stay in that case.
 
-        Whether there is a result of a pair that is still configured.
+        `holds` says whether the pair still means what was measured. Whether there is a result of a configured pair.
         """
         if run.pair not in self._state.snapshot.runs:
             return False
         if run.result is not None:
             # Stored first: what a page links to is there.
             self._storage.keep(run.result, run.thumbnails, baseline)
-        self._state.update(lambda s: replace(with_end(s, run, baseline), queued=queued))
+        # Asked for within the update: a new configuration is in force before the snapshot is made to fit it.
+        self._state.update(lambda s: with_end(s, run, baseline, holds=holds()))
         if run.result is not None:
             self.compare(run.pair[1], baseline)
             for warning in run.result.warnings:
                 _log.warning("evaluation warning", model=run.pair[0], dataset=run.pair[1], reason=warning)
-        elif isinstance(run.failure, ModelError):
+        elif isinstance(run.failure, ModelError) and holds():
             self.load_failed(run.pair[0], run.failure.reason, run.error)
         self._record(run)
         return run.result is not None

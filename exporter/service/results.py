@@ -35,27 +35,23 @@ def with_run_changed(old: Snapshot, pair: Pair, **changes: object) -> Snapshot:
     return old if run is None else old.with_run(*pair, replace(run, **changes))  # type: ignore[arg-type]
 
 
-def with_end(old: Snapshot, run: Ended, baseline: Baseline | None) -> Snapshot:
-    """The outcome counted and the result shown, if there is one by the rule that is in force."""
+def with_end(old: Snapshot, run: Ended, baseline: Baseline | None, *, holds: bool) -> Snapshot:
+    """The outcome counted and the result shown, if there is one.
+
+    Of a run that measured what the pair no longer `holds`, for a new configuration is in force, only the end is told.
+    """
     state = old.runs.get(run.pair)
     if state is None:
         return old
     outcomes = {**state.outcomes, run.outcome: state.outcomes.get(run.outcome, 0) + 1}
+    state = replace(state, in_progress=False, progress=None, remaining_seconds=None, outcomes=outcomes)
+    if not holds:
+        return old.with_run(*run.pair, state)
     # A model that does not load is told of by the load; once the old file is back, nothing has failed any more.
     tells_nothing = run.outcome == "cancelled" or isinstance(run.failure, ModelError)
     successful = state.last_run_successful if tells_nothing else run.outcome == "success"
-    state = replace(
-        state,
-        in_progress=False,
-        progress=None,
-        remaining_seconds=None,
-        outcomes=outcomes,
-        last_run_successful=successful,
-    )
-    new = old.with_run(*run.pair, state)
-    model = old.models[run.pair[0]]
-    if run.result is None or run.result.evaluation.provenance.decision != model.decision:
-        # A result by another rule came in while a new configuration was taken into force.
+    new = old.with_run(*run.pair, replace(state, last_run_successful=successful))
+    if run.result is None:
         return new
     new = with_evaluation(new, run.pair, run.result.evaluation, baseline)
     if run.result.latency is None:

@@ -72,7 +72,7 @@ class _Site:
     def __init__(self, application: Application, *, lifecycle: bool) -> None:
         self._app = application
         self._lifecycle = lifecycle
-        self._registry = build_registry(lambda: application.state.snapshot)
+        self._registry = build_registry(application.scraped)
         # Of their own: slow pages must not take the threads that scrapes need.
         self._scrapes = anyio.CapacityLimiter(SCRAPES_AT_ONCE)
 
