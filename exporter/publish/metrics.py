@@ -341,6 +341,7 @@ EVALUATION_SPEED = _measured(
     "Images per second of the last complete evaluation, measured in bulk on all cores.",
     group="Runs",
     unit="images per second",
+    absent=f"{UNTIL_EVALUATED}, or no image was measured",
 )
 EVALUATION_STAGED = _measured(
     "evaluation_staged",

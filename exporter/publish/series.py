@@ -68,7 +68,8 @@ def run_rows(evaluation: Evaluation) -> Iterator[Row]:
     provenance = evaluation.provenance
     yield Row(metrics.EVALUATION_TIMESTAMP, pair, evaluation.finished_at)
     yield Row(metrics.EVALUATION_DURATION, pair, evaluation.duration_seconds)
-    yield Row(metrics.EVALUATION_SPEED, pair, evaluation.images_per_second)
+    # 0 stands for no image that was measured, which is not a speed.
+    yield from optional(metrics.EVALUATION_SPEED, pair, evaluation.images_per_second or None)
     yield from _execution_rows(pair, evaluation.execution)
     hashes = (short_hash(provenance.model_sha256), short_hash(provenance.dataset_fingerprint))
     card = "" if evaluation.origin is None else evaluation.origin.folder

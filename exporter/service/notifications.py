@@ -128,7 +128,11 @@ def _readable_alert(alert: Alert, received_at: datetime) -> str:
         f"{received_at:%H:%M:%S} {alert.status.upper()} {labels.get('severity', 'no severity')} "
         f"{labels.get('alertname', '(no name)')}{f' [{where}]' if where else ''}: {what} ({times})"
     )
-    # Labels and annotations are other people's text: no line feed and no escape sequence may reach the terminal.
+    return _printable(line)
+
+
+def _printable(line: str) -> str:
+    """Other people's text is in it: no line feed and no escape sequence may reach the terminal."""
     return " ".join("".join(character if character.isprintable() else " " for character in line).split())
 
 
@@ -199,7 +203,7 @@ def notification_app(
     """
 
     def refuse(status: int, reason: str) -> Response:
-        complain(f"notification refused with {status}: {reason}")
+        complain(_printable(f"notification refused with {status}: {reason}"))
         return PlainTextResponse(f"{reason}\n", status)
 
     async def receive(request: Request) -> Response:

@@ -150,7 +150,8 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("seed", provenance.seed),
         ("asked by", evaluation.trigger),
         ("started", figures.utc(evaluation.started_at)),
-        ("duration", f"{evaluation.duration_seconds:.1f} s, {evaluation.images_per_second:.0f} images/s in bulk"),
+        ("duration", f"{evaluation.duration_seconds:.1f} s"),
+        ("speed in bulk", figures.speed(evaluation.images_per_second)),
     ]
 
 

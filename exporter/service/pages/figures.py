@@ -18,13 +18,6 @@ def percent(ratio: float | None) -> str:
     return f"{ratio * 100:.3f} %" if ratio < 0.01 or ratio > 0.9995 else f"{ratio * 100:.2f} %"
 
 
-def interval(lower: float | None, upper: float | None) -> str:
-    """Both ends in percent."""
-    if lower is None or upper is None:
-        return "–"
-    return f"{percent(lower).removesuffix(' %')} to {percent(upper)}"
-
-
 def whole(count: int) -> str:
     """A count with thousands apart."""
     return f"{count:,}"
@@ -33,6 +26,11 @@ def whole(count: int) -> str:
 def milliseconds(seconds: float | None) -> str:
     """Seconds in milliseconds."""
     return NOT_MEASURED if seconds is None else f"{seconds * 1000:.2f} ms"
+
+
+def speed(images_per_second: float) -> str:
+    """Of a bulk pass; 0 where it measured no image."""
+    return f"{images_per_second:.0f} images/s" if images_per_second else NOT_MEASURED
 
 
 def figure(value: float | None) -> str:

@@ -64,9 +64,7 @@ def images_page(
     evidence: Evidence, entry: Entry, before: Entry | None, asked: ImagesQuery, *, misclassified: bool
 ) -> Page:
     """One page of a selection. `before` is what `broken` and `fixed` compare with, None where there is nothing."""
-    selection = asked.selection
-    if selection.compares and before is None:
-        selection = Selection(selection.shown, selection.filters)
+    selection = _possible(asked.selection, before)
     store = evidence.open(entry, before=before)
     count, measured = store.count(selection), store.measured(selection)
     pages = max(1, math.ceil(count / PAGE_SIZE))
@@ -114,10 +112,13 @@ def images_page(
 
 def all_images_table(evidence: Evidence, entry: Entry, before: Entry | None, asked: ImagesQuery) -> Table:
     """The whole selection for a spreadsheet, not one page of it."""
-    selection = asked.selection
-    if selection.compares and before is None:
-        return images_table([])
+    selection = _possible(asked.selection, before)
     return images_table(evidence.open(entry, before=before).page(selection, limit=CSV_ROWS))
+
+
+def _possible(selection: Selection, before: Entry | None) -> Selection:
+    """Without the direction where that takes something to compare with and there is nothing; the page says so."""
+    return Selection(selection.shown, selection.filters) if selection.compares and before is None else selection
 
 
 def image_content(entry: Entry, row: Row) -> dict[str, Any]:

@@ -289,6 +289,13 @@ def test_what_is_no_notification_is_refused_with_the_reason(
     assert reason in log.log.read_text()
 
 
+def test_no_key_of_what_is_refused_reaches_the_terminal_as_control(log: NotificationLog) -> None:
+    assert post(log, json.dumps(PAYLOAD | {"groupLabels": {"here\x1b[2J\nforged": 1}})).status_code == 400
+    (line,) = (line for line in log.log.read_text().split("\n") if "here" in line)
+    assert line.isprintable()
+    assert "here [2J forged" in line
+
+
 def test_a_body_over_the_bound_is_refused_whether_its_length_is_told_or_not(log: NotificationLog) -> None:
     before = log.notifications()
     body = b" " * (MAX_BODY_BYTES + 1)

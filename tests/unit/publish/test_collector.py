@@ -115,6 +115,13 @@ def test_what_was_not_measured_is_absent() -> None:
     assert {"clean_images", "detection_ratio"} <= names
 
 
+def test_a_run_that_measured_no_image_has_no_speed() -> None:
+    for speed, expected in ((0.0, None), (423.5, 423.5)):
+        result = replace(evaluation(), images_per_second=speed)
+        series = scrape(full_snapshot().with_run("production", "reference", run_state(result)))
+        assert value(series, "evaluation_images_per_second", **PAIR) == expected
+
+
 def test_before_the_first_evaluation_there_are_only_counters_and_states() -> None:
     series = scrape(full_snapshot())
     field = {"model": "production", "dataset": "field"}

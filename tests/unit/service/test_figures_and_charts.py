@@ -28,6 +28,10 @@ def test_chance(p_value: float | None, text: str) -> None:
     assert figures.chance(p_value) == text
 
 
+def test_the_speed_of_a_run_without_a_measured_image() -> None:
+    assert [figures.speed(speed) for speed in (0.0, 423.5)] == ["not measured", "424 images/s"]
+
+
 def test_sizes_and_ages() -> None:
     assert [figures.size(count) for count in (None, 12, 2048, 5 * 1024**2)] == [
         "unknown",

@@ -248,6 +248,15 @@ def test_a_selection_is_counted_and_paged(site: httpx.Client) -> None:
     assert whole[0]["payload_bytes"] == "258"
 
 
+@pytest.mark.parametrize("kind", ["images", "misclassified"])
+def test_without_anything_to_compare_the_page_and_its_table_show_the_same(site: httpx.Client, kind: str) -> None:
+    address, asked = f"/evaluations/{BEFORE}/{kind}", "direction=broken&class=negative"
+    shown = site.get(f"{address}.json?{asked}").json()["images"]
+    whole = list(csv.DictReader(io.StringIO(site.get(f"{address}.csv?{asked}").text)))
+    assert [one["path"] for one in whole] == [one["path"] for one in shown] == ["negatives/patterns/n.png"]
+    assert "the images are shown without this filter" in read(site, f"{address}?{asked}")[0]
+
+
 def test_what_broke_is_called_so_only_beyond_chance(site: httpx.Client) -> None:
     content = site.get(f"/evaluations/{NOW}/comparison.json").json()
     told = {one["slice"]: one for one in content["slices"]}
