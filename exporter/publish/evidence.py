@@ -6,9 +6,11 @@ A folder holds `evaluation.json`, `predictions.sqlite`, `checks.json` and thumbn
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import sqlite3
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -28,11 +30,6 @@ from exporter.publish.retention import Entry, newest_first, not_the_newest, remo
 
 _log = structlog.get_logger(__name__)
 
-DEFAULT_KEEP: Final = 50
-"""Evaluations kept for each model and dataset."""
-DEFAULT_MAX_BYTES: Final = 2 * 1024**3
-"""All evidence together."""
-
 EVALUATION_FILE: Final = "evaluation.json"
 PREDICTIONS_FILE: Final = "predictions.sqlite"
 CHECKS_FILE: Final = "checks.json"
@@ -43,9 +40,12 @@ _PARTIAL: Final = ".partial-"
 
 
 class Evidence:
-    """The stored evaluations under one folder; only ids that are there lead anywhere, whatever is asked for."""
+    """The stored evaluations under one folder; only ids that are there lead anywhere, whatever is asked for.
 
-    def __init__(self, root: Path, *, keep: int = DEFAULT_KEEP, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+    `keep` evaluations of each model and dataset stay, and `max_bytes` of all together; without bounds all of them.
+    """
+
+    def __init__(self, root: Path, *, keep: int = sys.maxsize, max_bytes: float = math.inf) -> None:
         self._root = root / "evaluations"
         self._keep = keep
         self._max_bytes = max_bytes

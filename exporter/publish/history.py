@@ -7,7 +7,9 @@ files are called `history-<UTC time>.jsonl` and a bounded number of them is kept
 from __future__ import annotations
 
 import fcntl
+import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -26,9 +28,6 @@ from exporter.publish.disk import sync
 from exporter.publish.snapshot import Pair
 
 _log = structlog.get_logger(__name__)
-
-DEFAULT_MAX_BYTES: Final = 16 * 1024 * 1024
-DEFAULT_KEEP: Final = 8
 
 _STAMP: Final = "%Y%m%dT%H%M%S.%fZ"
 _STAMP_LENGTH: Final = len("20260101T000000.000000Z")
@@ -60,11 +59,12 @@ class Latest:
 class History:
     """Reads and appends to one history. Reading needs no write access and never changes a file.
 
+    A file that would grow beyond `max_bytes` is rotated, and `keep` rotated ones stay; without bounds all in one file.
     The first `append` (or `open`) takes a lock for as long as the history is open: one writer at a time.
     Every method raises StorageError, which names the file, where the disk does not play along.
     """
 
-    def __init__(self, path: Path, *, max_bytes: int = DEFAULT_MAX_BYTES, keep: int = DEFAULT_KEEP) -> None:
+    def __init__(self, path: Path, *, max_bytes: float = math.inf, keep: int = sys.maxsize) -> None:
         self._path = path
         self._max_bytes = max_bytes
         self._keep = keep

@@ -19,7 +19,6 @@ from exporter.errors import BaselineError, ConfigError
 from exporter.evaluation.baseline import Baseline, read_baseline
 from exporter.evaluation.request import RunRequest
 from exporter.publish.evidence import Evidence
-from exporter.publish.history import History
 from exporter.publish.snapshot import (
     BuildInfo,
     ConfigReload,
@@ -78,11 +77,6 @@ class Application:
     def config(self) -> Config:
         """The configuration in force, with the research models that were found."""
         return self._config
-
-    @property
-    def history(self) -> History:
-        """Where results are kept, a line each."""
-        return self._storage.history
 
     @property
     def evidence(self) -> Evidence:

@@ -21,13 +21,3 @@ def misclassified(evaluation_id: str, **filters: str | None) -> str:
 def image(evaluation_id: str, number: int) -> str:
     """One image of an evaluation."""
     return f"{evaluation(evaluation_id)}/images/{number}"
-
-
-def comparison(evaluation_id: str, against: str | None = None) -> str:
-    """An evaluation against another one: its id, or the name of a model on the same images."""
-    return address(f"{evaluation(evaluation_id)}/comparison", {"against": against})
-
-
-def training(model: str) -> str:
-    """How a model was trained."""
-    return address("/training", {"model": model})
