@@ -119,18 +119,19 @@ class BandedStage:
             for row in range(self.rows)
         ]
 
-    def compute(self, plane: _Rows, first: int, last: int) -> _Rows:
-        """Rows `first` to `last` of the beginning's output, (1, channels, rows, width), for a plane (1, n, 256, 256).
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        """The part of a plane that `compute` needs; it begins and ends where padding reaches no row that is wanted."""
+        return (first - self._skipped(first)) * self._reach.stride, self._reach.end(last)
 
-        The part of the plane that goes in begins and ends where padding reaches no row that is wanted.
-        """
-        reach = self._reach
-        skipped = min(first, -(-reach.above // reach.stride))
-        top, bottom = (first - skipped) * reach.stride, reach.end(last)
-        part = np.ascontiguousarray(plane[:, :, top:bottom])
-        (rows,) = self._beginning.run([self._joint], {self._feed: part})
+    def compute(self, part: _Rows, first: int, last: int) -> _Rows:
+        """Rows `first` to `last` of the beginning's output, (1, channels, rows, width), for that part of the plane."""
+        skipped = self._skipped(first)
+        (rows,) = self._beginning.run([self._joint], {self._feed: np.ascontiguousarray(part)})
         wanted: _Rows = rows[:, :, skipped : skipped + last + 1 - first]
         return wanted
+
+    def _skipped(self, first: int) -> int:
+        return min(first, -(-self._reach.above // self._reach.stride))
 
     def finish(self, rows: _Rows) -> tuple[NDArray[Any], ...]:
         """The stage's outputs for all rows of the beginning's output."""
@@ -147,7 +148,7 @@ def banded(stage: Stage) -> BandedStage | None:
         (entry,) = open_session(stage.model).get_inputs()
         plane = np.random.default_rng(0).random(entry.shape, np.float32)
         whole = found.compute(plane, 0, found.rows - 1)
-        bands = [found.compute(plane, row, row) for row in range(found.rows)]
+        bands = [found.compute(plane[:, :, slice(*found.span(row, row))], row, row) for row in range(found.rows)]
     except RUNTIME_ERRORS:
         return None
     if whole.shape[2] != found.rows or whole.nbytes > LARGEST_BOUNDARY:

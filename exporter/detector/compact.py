@@ -99,14 +99,8 @@ class CompactImage:
             out[...] = 0 if source is None else source
             return out
         match stream:
-            case "pixel":
-                unit_interval(self.rgb, out)
-            case "lsb":
-                out[...] = low_bits(self.rgb)
-            case "alpha":
-                fill_alpha(self.alpha, out)
-            case "palette_lsb":
-                out[...] = 0 if self.luma_bits is None else np.unpackbits(self.luma_bits).reshape(1, CROP, CROP)
+            case "pixel" | "lsb" | "alpha" | "palette_lsb":
+                self.rows(stream, 0, CROP, out)
             case "palette":
                 unit_interval(zero_filled(self.palette, PALETTE_BYTES), out)
             case "meta":
@@ -114,6 +108,21 @@ class CompactImage:
             case _:
                 out[...] = self.features[_FEATURES[stream]]
         return out
+
+    def rows(self, stream: Stream, top: int, bottom: int, out: Tensor) -> Tensor:
+        """Fill the rows `top` to `bottom` (without it) of the picture's own plane in `out`, and return them."""
+        rows = out[:, top:bottom]
+        if stream == "pixel":
+            unit_interval(self.rgb[:, top:bottom], rows)
+        elif stream == "lsb":
+            rows[...] = low_bits(self.rgb[:, top:bottom])
+        elif stream == "alpha":
+            fill_alpha(None if self.alpha is None else self.alpha[top:bottom], rows)
+        elif self.luma_bits is None:
+            rows[...] = 0
+        else:
+            rows[0] = np.unpackbits(self.luma_bits[top * CROP // 8 : bottom * CROP // 8]).reshape(-1, CROP)
+        return rows
 
     def tensors(
         self, streams: Collection[Stream] = STREAMS, *, out: Mapping[Stream, Tensor] | None = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from numpy.typing import NDArray
 
 _ENTRY_OVERHEAD: Final = 400
 Outputs = tuple[NDArray[Any], ...]
+Key = tuple[object, ...]
 
 
 class SharedOutputs:
@@ -17,28 +19,30 @@ class SharedOutputs:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._entries: OrderedDict[tuple[object, ...], Outputs] = OrderedDict()
+        self._entries: OrderedDict[Key, Outputs] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
         self.found = 0
         self.computed = 0
 
-    def get(self, key: tuple[object, ...]) -> Outputs | None:
-        """The outputs, None where nobody has computed them or they were dropped."""
+    def get(self, keys: Sequence[Key]) -> list[Outputs | None]:
+        """The outputs of each, None where nobody has computed them or they were dropped."""
         with self._lock:
-            outputs = self._entries.get(key)
-            if outputs is not None:
-                self._entries.move_to_end(key)
-                self.found += 1
-            return outputs
+            found = [self._entries.get(key) for key in keys]
+            for key, outputs in zip(keys, found, strict=True):
+                if outputs is not None:
+                    self._entries.move_to_end(key)
+                    self.found += 1
+        return found
 
-    def put(self, key: tuple[object, ...], outputs: Outputs) -> None:
+    def put(self, computed: Mapping[Key, Outputs]) -> None:
         """Keep what was computed."""
         with self._lock:
-            self.computed += 1
-            if key not in self._entries:
-                self._entries[key] = outputs
-                self._bytes += _size(outputs)
+            self.computed += len(computed)
+            for key, outputs in computed.items():
+                if key not in self._entries:
+                    self._entries[key] = outputs
+                    self._bytes += _size(outputs)
             while self._bytes > self._limit:
                 _, dropped = self._entries.popitem(last=False)
                 self._bytes -= _size(dropped)

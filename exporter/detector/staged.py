@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.detector.bands import banded
+from exporter.detector.bands import BandedStage, banded
 from exporter.detector.compact import CompactImage
 from exporter.detector.contract import BIT_ORDER_VALUE, Stream
 from exporter.detector.cut import Cut, Stage, Uncut, asking_for_shapes, cut
@@ -124,35 +124,38 @@ class StagedModel:
         """Everything that the head is fed for one image."""
         feeds = _Feeds(image, self._inputs, self._scratch.arrays)
         known: dict[str, NDArray[Any]] = {}
-        for number, stage in enumerate(self._stages):
-            key = (number, *(image.digests[stream] for stream in stage.streams))
-            outputs = self._shared.get(key)
+        digests = image.digests
+        keys = [(number, *(digests[stream] for stream in part.streams)) for number, part in enumerate(self._stages)]
+        found = self._shared.get(keys)
+        for number, part in enumerate(self._stages):
+            outputs = found[number]
             if outputs is None:
-                if stage.bands is not None and stage.streams[0] in image.strips:
-                    outputs = self._in_bands(number, stage, image, feeds)
+                if part.bands is not None and part.streams[0] in image.strips:
+                    outputs = self._in_bands(number, part, part.bands, image)
                 else:
-                    outputs = self._run(stage, {name: feeds[name] for name in stage.feeds} | known)
-                self._shared.put(key, outputs)
-            known.update(zip(stage.outputs, outputs, strict=True))
+                    outputs = self._run(part, {name: feeds[name] for name in part.feeds} | known)
+                self._shared.put({keys[number]: outputs})
+            known.update(zip(part.outputs, outputs, strict=True))
         for name in self._head.feeds:
             known[name] = feeds[name].copy()
         return known
 
-    def _in_bands(self, number: int, stage: _Part, image: CompactImage, feeds: Mapping[str, Tensor]) -> Outputs:
+    def _in_bands(self, number: int, part: _Part, bands: BandedStage, image: CompactImage) -> Outputs:
         """A stage's outputs, with the rows of its convolutions that are known from other images."""
-        assert stage.bands is not None
-        keys = [(number, row, strips) for row, strips in enumerate(stage.bands.keys(image.strips[stage.streams[0]]))]
-        rows = [self._rows.get(key) for key in keys]
-        missing = [row for row, known in enumerate(rows) if known is None]
+        (stream,) = part.streams
+        keys = [(number, row, strips) for row, strips in enumerate(bands.keys(image.strips[stream]))]
+        found = self._rows.get(keys)
+        missing = [row for row, known in enumerate(found) if known is None]
         try:
             if missing:
                 first, last = missing[0], missing[-1]
-                computed = stage.bands.compute(feeds[stage.feeds[0]], first, last)
-                for row in range(first, last + 1):
-                    known = (computed[:, :, row - first : row - first + 1].copy(),)
-                    rows[row] = known
-                    self._rows.put(keys[row], known)
-            return stage.bands.finish(np.concatenate([known[0] for known in rows if known is not None], axis=2))
+                plane = image.rows(stream, *bands.span(first, last), self._scratch.arrays[stream])
+                # Older models know the first alpha plane alone.
+                computed = bands.compute(plane[np.newaxis, : self._inputs[part.feeds[0]].shape[0]], first, last)
+                rows = {row: (computed[:, :, row - first : row - first + 1].copy(),) for row in missing}
+                self._rows.put({keys[row]: known for row, known in rows.items()})
+                found = [rows.get(row, known) for row, known in enumerate(found)]
+            return bands.finish(np.concatenate([known[0] for known in found if known is not None], axis=2))
         except RUNTIME_ERRORS as error:
             raise self._detector.failure(error) from error
 
