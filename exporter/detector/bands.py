@@ -69,8 +69,12 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Trunk:
-    """A stage in two: its local beginning, for planes of any height, and the rest; between them lie so many `rows`."""
+    """A stage in two: its local beginning, for planes of any height, and the rest; between them lie so many `rows`.
 
+    `whole` is the stage that gives these rows too, behind its own outputs.
+    """
+
+    whole: bytes
     beginning: bytes
     rest: bytes
     reach: Reach
@@ -94,19 +98,25 @@ def split(stage: Stage) -> Trunk | None:
     free = helper.make_tensor_value_info(plane.name, TensorProto.FLOAT, (shape[0], shape[1], "rows", shape[3]))
     between = helper.make_tensor_value_info(joint, TensorProto.FLOAT, None)
     beginning = [node for node in model.graph.node if node.output[0] in chain]
+    outputs = list(model.graph.output)
     return Trunk(
-        _model(model, beginning, free, [between]), _model(model, rest, between, model.graph.output), reach, rows
+        whole=_model(model, list(model.graph.node), plane, [*outputs, between]),
+        beginning=_model(model, beginning, free, [between]),
+        rest=_model(model, rest, between, outputs),
+        reach=reach,
+        rows=rows,
     )
 
 
 class BandedStage:
-    """A stage that computes its beginning for the rows that are asked for; safe with several threads."""
+    """A stage that can compute its beginning for some rows alone; safe with several threads."""
 
     def __init__(self, stage: Stage, trunk: Trunk) -> None:
         self.rows = trunk.rows
         self._feed = stage.feeds[0]
         self._outputs = stage.outputs
         self._reach = trunk.reach
+        self._whole = open_session(trunk.whole)
         self._beginning = open_session(trunk.beginning)
         self._rest = open_session(trunk.rest)
         (self._joint,) = (entry.name for entry in self._rest.get_inputs())
@@ -119,12 +129,17 @@ class BandedStage:
             for row in range(self.rows)
         ]
 
+    def whole(self, plane: _Rows) -> tuple[tuple[NDArray[Any], ...], _Rows]:
+        """The stage's outputs for a plane, and all rows of its beginning's output, (1, channels, rows, width)."""
+        *outputs, rows = self._whole.run([*self._outputs, self._joint], {self._feed: plane})
+        return tuple(outputs), rows
+
     def span(self, first: int, last: int) -> tuple[int, int]:
         """The part of a plane that `compute` needs; it begins and ends where padding reaches no row that is wanted."""
         return (first - self._skipped(first)) * self._reach.stride, self._reach.end(last)
 
     def compute(self, part: _Rows, first: int, last: int) -> _Rows:
-        """Rows `first` to `last` of the beginning's output, (1, channels, rows, width), for that part of the plane."""
+        """Rows `first` to `last` of the beginning's output, from that part of the plane."""
         skipped = self._skipped(first)
         (rows,) = self._beginning.run([self._joint], {self._feed: np.ascontiguousarray(part)})
         wanted: _Rows = rows[:, :, skipped : skipped + last + 1 - first]
@@ -134,7 +149,7 @@ class BandedStage:
         return min(first, -(-self._reach.above // self._reach.stride))
 
     def finish(self, rows: _Rows) -> tuple[NDArray[Any], ...]:
-        """The stage's outputs for all rows of the beginning's output."""
+        """The stage's outputs, from all rows of its beginning's output."""
         return tuple(self._rest.run(self._outputs, {self._joint: rows}))
 
 
@@ -147,15 +162,19 @@ def banded(stage: Stage) -> BandedStage | None:
         found = BandedStage(stage, trunk)
         (entry,) = open_session(stage.model).get_inputs()
         plane = np.random.default_rng(0).random(entry.shape, np.float32)
-        whole = found.compute(plane, 0, found.rows - 1)
+        outputs, whole = found.whole(plane)
+        finished = found.finish(whole)
         bands = [found.compute(plane[:, :, slice(*found.span(row, row))], row, row) for row in range(found.rows)]
     except RUNTIME_ERRORS:
         return None
     if whole.shape[2] != found.rows or whole.nbytes > LARGEST_BOUNDARY:
         return None
-    joined = np.concatenate(bands, axis=2)
-    same = joined.shape == whole.shape and np.allclose(joined, whole, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE)
-    return found if same else None
+    pairs = [(np.concatenate(bands, axis=2), whole), *zip(finished, outputs, strict=True)]
+    return found if all(_equal(ours, theirs) for ours, theirs in pairs) else None
+
+
+def _equal(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
+    return ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE)
 
 
 def _local(graph: onnx.GraphProto, plane: str, weights: dict[str, tuple[int, ...]]) -> tuple[set[str], str, Reach, int]:

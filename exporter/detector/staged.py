@@ -146,13 +146,21 @@ class StagedModel:
         keys = [(number, row, strips) for row, strips in enumerate(bands.keys(image.strips[stream]))]
         found = self._rows.get(keys)
         missing = [row for row, known in enumerate(found) if known is None]
+        # Older models know the first alpha plane alone.
+        channels = self._inputs[part.feeds[0]].shape[0]
         try:
+            if len(missing) == bands.rows:
+                plane = image.tensor(stream, self._scratch.arrays[stream])[np.newaxis, :channels]
+                outputs, computed = bands.whole(plane)
+                self._rows.put({key: (row,) for key, row in zip(keys, _each_row(computed), strict=True)})
+                return outputs
             if missing:
                 first, last = missing[0], missing[-1]
-                plane = image.rows(stream, *bands.span(first, last), self._scratch.arrays[stream])
-                # Older models know the first alpha plane alone.
-                computed = bands.compute(plane[np.newaxis, : self._inputs[part.feeds[0]].shape[0]], first, last)
-                rows = {row: (computed[:, :, row - first : row - first + 1].copy(),) for row in missing}
+                plane = image.rows(stream, *bands.span(first, last), self._scratch.arrays[stream])[
+                    np.newaxis, :channels
+                ]
+                computed = bands.compute(plane, first, last)
+                rows = {row: (values,) for row, values in enumerate(_each_row(computed), first) if found[row] is None}
                 self._rows.put({keys[row]: known for row, known in rows.items()})
                 found = [rows.get(row, known) for row, known in enumerate(found)]
             return bands.finish(np.concatenate([known[0] for known in found if known is not None], axis=2))
@@ -175,6 +183,11 @@ class StagedModel:
             return part.run(feeds)
         except RUNTIME_ERRORS as error:
             raise self._detector.failure(error) from error
+
+
+def _each_row(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Each row of (1, channels, rows, width) for itself: kept alone it holds no other's memory."""
+    return [rows[:, :, row : row + 1].copy() for row in range(rows.shape[2])]
 
 
 def stage(detector: Detector, samples: Sequence[CompactImage], decision: DecisionRule) -> StagedModel | Uncut:
