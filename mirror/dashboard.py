@@ -133,7 +133,6 @@ class DatasetFigures:
     name: str
     fingerprint: str
     classes: Mapping[str, int]
-    methods: Mapping[str, int]
     formats: Mapping[str, int]
     shares: Mapping[str, float]
     entropy: float | None
@@ -328,7 +327,6 @@ def _dataset(samples: Samples, instance: str, name: str) -> DatasetFigures:
         name=name,
         fingerprint=info[0].label("fingerprint") if info else "",
         classes=_summed(images, "class", ("clean", "stego", "negative")),
-        methods=_summed([one for one in images if one.label("class") == "stego"], "method", METHODS),
         formats=_summed(images, "format", FORMATS),
         shares={
             method: share

@@ -7,7 +7,6 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,10 +85,6 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-    def parts(self) -> Iterable[Part]:
-        """The parts that were started and not yet stopped."""
-        return (part for part, _ in self._running)
 
 
 def answers(url: str) -> bool:

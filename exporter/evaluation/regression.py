@@ -139,7 +139,7 @@ def _beyond_chance(one: Check, paired: Sequence[PairedComparison]) -> Check:
 def _by_bounds(evaluation: Evaluation, baseline: Baseline | None) -> tuple[Check, ...]:
     base = baseline if baseline is not None else Baseline()
     absent = "no baseline" if baseline is None else "the baseline does not hold it"
-    fpr, rates, latency = evaluation.clean, evaluation.detections, _p95(evaluation)
+    fpr, rates, latency = evaluation.clean, evaluation.detections, limited_quantile(evaluation)
     fpr_base, latency_base = base.false_positive_ratio, base.latency_seconds.get(LATENCY_QUANTILE)
     formats = dict.fromkeys((*evaluation.clean_by_format, *base.false_positive_ratio_by_format))
     return (
@@ -243,7 +243,8 @@ def _target(target: Check, images: int) -> Check:
     )
 
 
-def _p95(evaluation: Evaluation) -> LatencyQuantile | None:
+def limited_quantile(evaluation: Evaluation) -> LatencyQuantile | None:
+    """The latency quantile that has a limit, LATENCY_QUANTILE; None where it was not measured."""
     quantiles = evaluation.latency.quantiles if evaluation.latency is not None else ()
     return next((entry for entry in quantiles if entry.quantile == LATENCY_QUANTILE), None)
 

@@ -186,9 +186,10 @@ def _provenance(evaluation: Evaluation) -> str:
     card = "" if origin is None else f" ({origin.describe()})"
     return (
         f"model {provenance.model_sha256[:12]}{card}, dataset {provenance.dataset_fingerprint[:12]}, "
-        f"{provenance.decision}, seed {provenance.seed}, {_utc(evaluation.finished_at)}"
+        f"{provenance.decision}, seed {provenance.seed}, {utc(evaluation.finished_at)}"
     )
 
 
-def _utc(seconds: float) -> str:
+def utc(seconds: float) -> str:
+    """UTC seconds as date and time."""
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

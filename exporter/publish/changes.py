@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from exporter.errors import ComparisonError
-from exporter.evaluation import comparison
 from exporter.evaluation.certainty import benjamini_hochberg
+from exporter.evaluation.comparison import FALSE_DISCOVERY_RATE
 from exporter.evaluation.evaluation import Proportion
 from exporter.evaluation.statistics import mcnemar_p_value, proportion
 from exporter.publish.evidence import Evidence
 from exporter.publish.prediction_store import FlipCount
 from exporter.publish.retention import Entry
-
-FALSE_DISCOVERY_RATE: Final = comparison.FALSE_DISCOVERY_RATE
 
 Conclusion = Literal["better", "worse", "no change beyond chance", "nothing changed", "not measured"]
 

@@ -15,10 +15,10 @@ from exporter.config import Config
 from exporter.errors import StarlightError
 from exporter.evaluation.comparison import compare, flips
 from exporter.evaluation.evaluation import Evaluation, Prediction
+from exporter.evaluation.report import save
 from exporter.evaluation.suite import report_json, report_name, run_suite
 from exporter.publish.documents import baseline_comparison, model_variants, stream_ablation
 from exporter.publish.documents.baseline_comparison import OnDataset
-from exporter.publish.documents.markdown import save
 from exporter.publish.documents.model_variants import Variant
 from exporter.publish.evidence import Evidence
 from exporter.publish.retention import Entry

@@ -10,6 +10,7 @@ from exporter.detector.contract import METHODS
 from exporter.evaluation.certainty import benjamini_hochberg
 from exporter.evaluation.comparison import FALSE_DISCOVERY_RATE, SLICES, Comparison, Flips, PairedSlice
 from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.evaluation.regression import limited_quantile
 from exporter.evaluation.statistics import proportion
 from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ablation_rows
@@ -239,8 +240,8 @@ def _negatives(evaluation: Evaluation) -> Proportion:
 
 
 def _p95_milliseconds(evaluation: Evaluation) -> float | None:
-    quantiles = () if evaluation.latency is None else evaluation.latency.quantiles
-    return next((1e3 * entry.seconds for entry in quantiles if entry.quantile == 0.95), None)
+    measured = limited_quantile(evaluation)
+    return None if measured is None else 1e3 * measured.seconds
 
 
 def _milliseconds(value: float | None) -> str:

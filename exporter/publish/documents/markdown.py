@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
-from exporter.evaluation import report
 from exporter.evaluation.evaluation import Evaluation, Proportion
+from exporter.evaluation.report import utc
 from exporter.evaluation.stream_effects import AblationStudy
 
 NOT_MEASURED = "not measured"
@@ -46,11 +45,6 @@ def p_value(value: float | None) -> str:
     return "no flip" if value is None else "under 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def utc(seconds: float) -> str:
-    """A time of day."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
 def provenance_rows(results: Iterable[Evaluation | AblationStudy]) -> list[tuple[str, ...]]:
     """What each result was made with: model, hash, dataset, fingerprint, rule, time."""
     return [
@@ -67,6 +61,3 @@ def provenance_rows(results: Iterable[Evaluation | AblationStudy]) -> list[tuple
 
 
 PROVENANCE_HEADINGS = ("model", "SHA-256", "dataset", "fingerprint", "decision rule", "measured")
-
-# Under the name by which the exporter's reports know it.
-save = report.save

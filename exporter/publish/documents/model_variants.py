@@ -10,6 +10,7 @@ from exporter.detector.contract import METHODS
 from exporter.evaluation.certainty import benjamini_hochberg
 from exporter.evaluation.comparison import FALSE_DISCOVERY_RATE, flips, paired_slice
 from exporter.evaluation.evaluation import Evaluation, Prediction, Proportion
+from exporter.evaluation.regression import limited_quantile
 from exporter.publish.documents.markdown import (
     NOT_MEASURED,
     PROVENANCE_HEADINGS,
@@ -65,8 +66,8 @@ def _method(name: str) -> Column:
 
 
 def _p95(evaluation: Evaluation) -> float | None:
-    quantiles = () if evaluation.latency is None else evaluation.latency.quantiles
-    return next((entry.seconds for entry in quantiles if entry.quantile == 0.95), None)
+    measured = limited_quantile(evaluation)
+    return None if measured is None else measured.seconds
 
 
 def _milliseconds(value: float | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exporter.publish.changes import FALSE_DISCOVERY_RATE, SliceChange, changes
+from exporter.evaluation.comparison import FALSE_DISCOVERY_RATE
+from exporter.publish.changes import SliceChange, changes
 from exporter.publish.evidence import Evidence
 from exporter.publish.prediction_store import Direction, Row, Selection
 from exporter.publish.retention import Entry

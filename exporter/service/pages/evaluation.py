@@ -9,6 +9,7 @@ from exporter.evaluation.baseline import Baseline
 from exporter.evaluation.certainty import Precision, precision
 from exporter.evaluation.evaluation import Evaluation, LatencySummary
 from exporter.evaluation.regression import Check
+from exporter.evaluation.report import utc
 from exporter.evaluation.serialise import to_json
 from exporter.publish.evidence import Evidence
 from exporter.publish.retention import Entry
@@ -138,7 +139,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("model file", facts.file),
         ("model card", "none" if evaluation.origin is None else evaluation.origin.describe()),
         ("model size", figures.size(facts.size_bytes)),
-        ("model modified", figures.utc(facts.modified_at)),
+        ("model modified", utc(facts.modified_at)),
         ("inputs", ", ".join(facts.inputs)),
         ("outputs", ", ".join(facts.outputs)),
         ("dataset fingerprint", provenance.dataset_fingerprint),
@@ -149,7 +150,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("Pillow", provenance.pillow_version),
         ("seed", provenance.seed),
         ("asked by", evaluation.trigger),
-        ("started", figures.utc(evaluation.started_at)),
+        ("started", utc(evaluation.started_at)),
         ("duration", f"{evaluation.duration_seconds:.1f} s"),
         ("speed in bulk", figures.speed(evaluation.images_per_second)),
     ]

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from exporter.evaluation.report import utc
+
 NOT_MEASURED: Final = "not measured"
 
 
@@ -43,11 +45,6 @@ def chance(p_value: float | None) -> str:
     if p_value is None:
         return "–"
     return "< 0.0001" if p_value < 0.0001 else f"{p_value:.2g}"
-
-
-def utc(seconds: float) -> str:
-    """UTC seconds as date and time."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def iso(seconds: float) -> str:

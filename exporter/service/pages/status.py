@@ -10,7 +10,7 @@ from functools import lru_cache
 from exporter.errors import StarlightError
 from exporter.evaluation.certainty import Verdict, against_limit
 from exporter.evaluation.evaluation import Evaluation, Proportion
-from exporter.evaluation.regression import DETECTION_TARGET, FPR_TARGET, LATENCY_QUANTILE, Check
+from exporter.evaluation.regression import DETECTION_TARGET, FPR_TARGET, Check, limited_quantile
 from exporter.publish.changes import SliceChange, changes
 from exporter.publish.evidence import Evidence
 from exporter.publish.retention import Entry
@@ -159,8 +159,8 @@ def check_link(evaluation_id: str, check: Check) -> str:
 
 
 def _p95(evaluation: Evaluation) -> float | None:
-    quantiles = () if evaluation.latency is None else evaluation.latency.quantiles
-    return next((entry.seconds for entry in quantiles if entry.quantile == LATENCY_QUANTILE), None)
+    measured = limited_quantile(evaluation)
+    return None if measured is None else measured.seconds
 
 
 def _trend(evidence: Evidence, evaluation: Evaluation) -> tuple[Trend | None, bool]:

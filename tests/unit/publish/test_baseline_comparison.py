@@ -16,10 +16,11 @@ from scipy import stats
 
 from exporter.detector.contract import Stream
 from exporter.evaluation.comparison import SLICES, Comparison, Flips, PairedSlice
+from exporter.evaluation.report import save
 from exporter.evaluation.statistics import Interval, mcnemar_p_value
 from exporter.evaluation.stream_effects import AblationStudy
 from exporter.publish.documents.baseline_comparison import Judged, OnDataset, conclusion, decide, document, insight
-from exporter.publish.documents.markdown import p_value, rate, save, table
+from exporter.publish.documents.markdown import p_value, rate, table
 from support.images import write_dataset
 from support.models import write_constant_model, write_random_model
 from support.publishing import ABLATION, evaluation, proportion
