@@ -50,8 +50,8 @@ class ModelState:
     """One configured model; the facts of its file are None until a file was loaded. Times are UTC seconds.
 
     `sha256` is of the file in use, `file_sha256` of the one on disk as last seen (None where it cannot be read);
-    `last_load_successful` is None before the first attempt. A reason without an entry in `load_failures` counts as
-    zero.
+    `last_load_successful` is None before the first attempt; where it is False, `last_failure` says why. A reason
+    without an entry in `load_failures` counts as zero.
     """
 
     name: str
@@ -64,6 +64,7 @@ class ModelState:
     loaded_at: float | None = None
     file_sha256: str | None = None
     last_load_successful: bool | None = None
+    last_failure: ModelFailureReason | None = None
     load_failures: Mapping[ModelFailureReason, int] = field(default_factory=dict)
     baseline: Baseline | None = None
     latency: LatencyHistogram = field(default_factory=LatencyHistogram.empty)

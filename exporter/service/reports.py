@@ -6,7 +6,7 @@ The last outcome of each is a metric.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import structlog
@@ -107,7 +107,7 @@ class Reports:
         # Counted already when the study ended.
         return False
 
-    def _variants(self, shown: Collection[Evaluation], broken: Iterable[str], dataset: str) -> bool:
+    def _variants(self, shown: Collection[Evaluation], broken: Mapping[str, str], dataset: str) -> bool:
         # Ranks are of one set of images: a model that still shows a result on older ones is not among them.
         newest = max(shown, key=lambda one: one.finished_at).provenance.dataset_fingerprint
         variants, later = [], []
@@ -119,7 +119,10 @@ class Reports:
             if entry is not None:
                 variants.append(_variant(one, self._evidence().predictions(entry)))
         if variants:
-            variants += [*later, *(_unmeasured(name, "its file cannot be loaded") for name in broken)]
+            variants += [
+                *later,
+                *(_unmeasured(name, f"its file cannot be loaded, {why}") for name, why in broken.items()),
+            ]
             save(self._document(f"model_variants_{dataset}"), model_variants.document(variants))
         return bool(variants)
 
@@ -148,10 +151,14 @@ def _unmeasured(model: str, why: str) -> Variant:
     return Variant(model, "", None, (), f"not measured: {why}")
 
 
-def _without_a_file(snapshot: Snapshot, dataset: str) -> list[str]:
-    """Models that have no result on the dataset because their files do not load."""
-    runs = ((model, run) for (model, name), run in snapshot.runs.items() if name == dataset)
-    return [m for m, run in runs if run.evaluation is None and snapshot.models[m].last_load_successful is False]
+def _without_a_file(snapshot: Snapshot, dataset: str) -> dict[str, str]:
+    """Models that have no result on the dataset because their files do not load, and why they do not."""
+    models = (
+        snapshot.models[model]
+        for (model, name), run in snapshot.runs.items()
+        if name == dataset and run.evaluation is None
+    )
+    return {model.name: str(model.last_failure) for model in models if model.last_load_successful is False}
 
 
 def _comparable(one: Evaluation, other: Evaluation) -> bool:

@@ -114,5 +114,7 @@ def with_load_failure(old: Snapshot, name: str, reason: ModelFailureReason) -> S
     if model is None:
         return old
     failures = {**model.load_failures, reason: model.load_failures.get(reason, 0) + 1}
-    successful = model.last_load_successful if reason == "changed" else False
-    return old.with_model(replace(model, load_failures=failures, last_load_successful=successful))
+    model = replace(model, load_failures=failures)
+    if reason != "changed":
+        model = replace(model, last_load_successful=False, last_failure=reason)
+    return old.with_model(model)

@@ -124,7 +124,9 @@ def test_a_half_written_file_waits_and_what_is_no_model_says_so(
     assert exporter.value("model_load_failures_total", model="text", reason="invalid") == 1.0
     assert exporter.value("clean_images", model="text") is None
     variants = tmp_path / "results" / "documents" / "model_variants_drawn.md"
-    exporter.wait_for(lambda: "| text | not measured: its file cannot be loaded |" in variants.read_text(), "the row")
+    exporter.wait_for(
+        lambda: "| text | not measured: its file cannot be loaded, invalid |" in variants.read_text(), "the row"
+    )
     assert exporter.value("evaluation_timestamp_seconds", model="production") == before
     assert exporter.value("model_last_load_successful", model="production") == 1.0
 

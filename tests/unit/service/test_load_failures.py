@@ -12,7 +12,7 @@ from exporter.service.results import with_load_failure
 @pytest.mark.parametrize("reason", [reason for reason in MODEL_FAILURE_REASONS if reason != "changed"])
 def test_a_file_that_does_not_load_is_told(reason: ModelFailureReason) -> None:
     model = after_failure(reason, loaded=True)
-    assert (model.last_load_successful, model.load_failures) == (False, {reason: 1})
+    assert (model.last_load_successful, model.last_failure, model.load_failures) == (False, reason, {reason: 1})
 
 
 @pytest.mark.parametrize("loaded", [True, False, None])
