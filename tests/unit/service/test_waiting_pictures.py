@@ -18,7 +18,15 @@ from support.web import Site, quiet_application
 
 def openers() -> set[psutil.Process]:
     """The processes that open images."""
-    return {child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())}
+    return {child for child in psutil.Process().children() if "spawn_main" in command(child)}
+
+
+def command(process: psutil.Process) -> str:
+    """Its command line; empty for one that has ended, as those of other tests may have."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
 
 
 @pytest.fixture
