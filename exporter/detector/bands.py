@@ -20,28 +20,9 @@ from exporter.detector.contract import CROP
 from exporter.detector.cut import LARGEST_BOUNDARY, Stage, tensors_read
 from exporter.detector.model import RUNTIME_ERRORS, open_session
 
-RELATIVE_TOLERANCE: Final = 1e-4
-ABSOLUTE_TOLERANCE: Final = 1e-4
-"""Float rounding: rows of a band and of the whole plane, in what the trunk gives, differ by no more."""
-
-_BY_ELEMENT: Final = frozenset(
-    (
-        *(
-            "Relu",
-            "LeakyRelu",
-            "PRelu",
-            "Elu",
-            "Selu",
-            "Sigmoid",
-            "HardSigmoid",
-            "HardSwish",
-            "Tanh",
-            "Softplus",
-            "Clip",
-        ),
-        *("Identity", "Add", "Sub", "Mul", "Div", "BatchNormalization"),
-    )
-)
+_ACTIVATIONS: Final = ("Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh")
+_ARITHMETIC: Final = ("Add", "Sub", "Mul", "Div", "Clip", "Softplus", "Identity", "BatchNormalization")
+_BY_ELEMENT: Final = frozenset((*_ACTIVATIONS, *_ARITHMETIC))
 _WINDOWED: Final = frozenset(("Conv", "MaxPool", "AveragePool"))
 _Rows = NDArray[np.float32]
 
@@ -154,7 +135,7 @@ class BandedStage:
 
 
 def banded(stage: Stage) -> BandedStage | None:
-    """The stage by bands, if it can be split and every row of a drawn plane comes out as it does of the whole plane."""
+    """The stage by bands, if it can be split and each row of a drawn plane comes out as it does of the whole plane."""
     trunk = split(stage)
     if trunk is None:
         return None
@@ -169,12 +150,9 @@ def banded(stage: Stage) -> BandedStage | None:
         return None
     if whole.shape[2] != found.rows or whole.nbytes > LARGEST_BOUNDARY:
         return None
+    # To the bit: which rows are known depends on what was evaluated before, and no number may depend on that.
     pairs = [(np.concatenate(bands, axis=2), whole), *zip(finished, outputs, strict=True)]
-    return found if all(_equal(ours, theirs) for ours, theirs in pairs) else None
-
-
-def _equal(ours: NDArray[Any], theirs: NDArray[Any]) -> bool:
-    return ours.shape == theirs.shape and np.allclose(ours, theirs, rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE)
+    return found if all(np.array_equal(ours, theirs) for ours, theirs in pairs) else None
 
 
 def _local(graph: onnx.GraphProto, plane: str, weights: dict[str, tuple[int, ...]]) -> tuple[set[str], str, Reach, int]:
