@@ -1,0 +1,83 @@
+"""Files written by earlier releases are read without loss."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from exporter.dataset.names import thumbnail_name
+from exporter.evaluation.comparison import compare
+from exporter.evaluation.predictions import read_predictions
+from exporter.publish.backfill import export_openmetrics
+from exporter.publish.evidence import Evidence
+from exporter.publish.history import History
+
+STORED = Path(__file__).resolve().parents[2] / "resources" / "stored"
+RELEASES = sorted(folder.name for folder in STORED.iterdir() if folder.is_dir())
+
+
+@pytest.fixture(params=RELEASES)
+def stored(request: pytest.FixtureRequest) -> Path:
+    return STORED / str(request.param)
+
+
+def evidence_of(stored: Path) -> Evidence:
+    return Evidence(stored / "results", keep=1000, max_bytes=2**40)
+
+
+def test_reads_every_history_record(stored: Path) -> None:
+    latest = History(stored / "data" / "history.jsonl").load_latest(
+        {("production", "small"), ("v3", "small"), ("absent", "small")}
+    )
+    assert latest.damaged_lines == 0
+    assert set(latest.evaluations) == {("production", "small"), ("v3", "small")}
+    lines = sum(len(file.read_text().splitlines()) for file in (stored / "data").glob("history*.jsonl"))
+    assert lines == len(list(History(stored / "data" / "history.jsonl").evaluations()))
+
+
+def test_history_export_has_the_same_samples(stored: Path) -> None:
+    written = io.StringIO()
+    export_openmetrics(History(stored / "data" / "history.jsonl").evaluations(), written)
+    expected = gzip.decompress((stored / "history.om.gz").read_bytes()).decode()
+    samples = [
+        {line for line in text.splitlines() if not line.startswith("#")} for text in (written.getvalue(), expected)
+    ]
+    assert samples[1] - samples[0] == set()
+
+
+def test_reads_evaluation_checks_predictions_and_thumbnails(stored: Path) -> None:
+    evidence = evidence_of(stored)
+    entries = evidence.entries()
+    assert len(entries) == len(list((stored / "results" / "evaluations").iterdir()))
+    thumbnails = 0
+    for entry in entries:
+        assert evidence.evaluation(entry).id == entry.id
+        assert evidence.checks(entry)
+        predictions = evidence.predictions(entry)
+        assert len(predictions) == evidence.evaluation(entry).images == 80
+        thumbnails += sum(evidence.thumbnail(entry, thumbnail_name(one.path)) is not None for one in predictions)
+    assert thumbnails == 4
+
+
+def test_comparisons_of_stored_predictions_are_unchanged(stored: Path) -> None:
+    evidence = evidence_of(stored)
+    entries = {entry.id: entry for entry in evidence.entries()}
+    for expected in json.loads((stored / "comparisons.json").read_text()):
+        new, old = entries[expected["evaluation_id"]], entries[expected["against_id"]]
+        found = compare(
+            evidence.evaluation(old),
+            evidence.predictions(old),
+            evidence.evaluation(new),
+            evidence.predictions(new),
+            against=expected["against"],
+        )
+        assert asdict(found) == expected
+
+
+def test_reads_predictions_csv(stored: Path) -> None:
+    assert len(read_predictions(stored / "predictions.csv")) == 80
