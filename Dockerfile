@@ -13,19 +13,18 @@ RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-che
  && /opt/venv/bin/python -m pip uninstall --yes pip setuptools
 
 FROM ${BASE}
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="starlight-observability" \
       org.opencontainers.image.description="Evaluates Starlight steganalysis detectors and tells Prometheus how good they are" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-ENV PYTHONPATH=/opt/starlight PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH \
+ENV PYTHONPATH=/opt/starlight/exporter:/opt/starlight PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH \
     STARLIGHT_REVISION=${REVISION}
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /opt/starlight
 COPY exporter exporter
-COPY mirror mirror
 COPY stack stack
 COPY scripts scripts
 COPY prometheus prometheus
@@ -42,4 +41,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=6 \
   CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9877/-/healthy', timeout=4)"]
 # Inside of a container all interfaces; docker-compose.yml publishes the port on loopback alone.
-CMD ["python3", "-m", "exporter", "--config.file=/starlight/starlight.yml", "--web.listen-address=0.0.0.0:9877", "--web.enable-lifecycle"]
+CMD ["python3", "-m", "starlight_exporter", "--config.file=/starlight/starlight.yml", "--web.listen-address=0.0.0.0:9877", "--web.enable-lifecycle"]

@@ -8,11 +8,11 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks import results
-from exporter.detector.decision import PRODUCTION
-from exporter.evaluation.comparison import compare
-from exporter.evaluation.request import RunRequest
-from exporter.evaluation.run import evaluate
-from exporter.publish.evidence import Evidence
+from starlight_exporter.analysis.comparison import compare
+from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.publish.evidence import Evidence
 
 
 def measure(name: str, model: Path, root: Path, *, runs: int) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from exporter.dataset.synthesis.embeddings import embed_alpha, embed_bits, embed_eoi
+from starlight_exporter.synthesis.embeddings import embed_alpha, embed_bits, embed_eoi
 
 Kind = Literal["distinct", "shared", "tailed"]
 SIZE: Final = 256

@@ -23,8 +23,8 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from exporter.detector.contract import FORMATS, METHODS
-from exporter.evaluation.evaluation import FileFacts, Prediction
+from starlight_exporter.detector.contract import FORMATS, METHODS
+from starlight_exporter.evaluation.results import FileFacts, Prediction
 from support.publishing import FINISHED_AT, evaluation, full_snapshot, model_state, run_state
 from support.web import Site, quiet_application
 

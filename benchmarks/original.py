@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.detector.contract import STREAM_SHAPES, Stream
+from starlight_exporter.detector.contract import STREAM_SHAPES, Stream
 
 _INPUTS: Final[dict[str, Stream]] = {
     "pixel_tensor": "pixel",

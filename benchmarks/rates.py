@@ -11,22 +11,22 @@ from typing import Final, TypeVar
 
 from benchmarks import results
 from benchmarks.results import Cost, cost
-from exporter.dataset.cache import StreamCache
-from exporter.dataset.dataset import Dataset, LabelledFile
-from exporter.dataset.layout import scan
-from exporter.dataset.settings import CacheSettings
-from exporter.detector.compact import CompactImage
-from exporter.detector.contract import STREAMS
-from exporter.detector.cut import Uncut
-from exporter.detector.decision import PLAIN
-from exporter.detector.model import Detector
-from exporter.detector.staged import Scorer, StagedModel, WholeModel
-from exporter.detector.streams import decode, tensors
-from exporter.evaluation.ablation import ablate
-from exporter.evaluation.bulk import BulkPass, predict_all
-from exporter.evaluation.reading import ImageSource
-from exporter.evaluation.request import RunLimits
-from exporter.evaluation.scoring import staged
+from starlight_exporter.analysis.ablation import ablate
+from starlight_exporter.dataset.cache import StreamCache
+from starlight_exporter.dataset.dataset import Dataset, LabelledFile
+from starlight_exporter.dataset.layout import scan
+from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.detector.compact import CompactImage
+from starlight_exporter.detector.contract import STREAMS
+from starlight_exporter.detector.cut import Uncut
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.staged import Scorer, StagedModel, WholeModel
+from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.evaluation.bulk import BulkPass, predict_all
+from starlight_exporter.evaluation.reading import ImageSource
+from starlight_exporter.evaluation.request import RunLimits
+from starlight_exporter.evaluation.scoring import staged
 
 THREADS: Final = 2
 READY_IMAGES: Final = 60

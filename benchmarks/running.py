@@ -17,7 +17,7 @@ import yaml
 
 from benchmarks import results
 from benchmarks.memory import PeakMemory
-from exporter.detector.decision import PRODUCTION_THRESHOLDS
+from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS
 from support.exporter import Exporter
 from support.servers import Prometheus
 

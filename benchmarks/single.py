@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import results
-from exporter.dataset.layout import scan
-from exporter.detector.decision import PLAIN
-from exporter.detector.model import Detector
-from exporter.detector.streams import decode, tensors
-from exporter.evaluation.measurement import Measurement
-from exporter.evaluation.request import RunLimits
+from starlight_exporter.dataset.layout import scan
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.evaluation.measurement import Measurement
+from starlight_exporter.evaluation.request import RunLimits
 
 
 @contextmanager

@@ -16,10 +16,10 @@ from benchmarks.memory import PeakMemory
 _EVALUATE = """
 import sys
 from pathlib import Path
-from exporter.dataset.settings import CacheSettings
-from exporter.detector.decision import PRODUCTION
-from exporter.evaluation.request import RunRequest
-from exporter.evaluation.run import evaluate
+from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.run import evaluate
 model, root, cache = map(Path, sys.argv[1:])
 result = evaluate(RunRequest(model="m", role="research", model_path=model, decision=PRODUCTION, dataset="d",
     dataset_root=root, trigger="benchmark", latency_sample=0, cache=CacheSettings(cache, 64 * 1024**3)))

@@ -14,12 +14,12 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import decision, model_name, progress_bar, whole
-from exporter.detector.decision import PRODUCTION
-from exporter.errors import StarlightError
-from exporter.evaluation import report
-from exporter.evaluation.request import RunRequest, available_cores
-from exporter.evaluation.stream_effects import MODES
+from starlight_exporter.analysis.stream_effects import MODES
+from starlight_exporter.cli.arguments import decision, model_name, progress_bar, whole
+from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.errors import StarlightError
+from starlight_exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.publish import report
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -58,10 +58,10 @@ def main() -> int:
     """See the text on top for the exit codes."""
     options = parse()
     # Late: a mistake on the command line is told without loading the ONNX runtime.
-    from exporter.evaluation.ablation import streams_named
-    from exporter.evaluation.ablation_report import ablation_json, ablation_table
-    from exporter.evaluation.study import study
-    from exporter.publish.documents.stream_ablation import document
+    from starlight_exporter.analysis.ablation import streams_named
+    from starlight_exporter.analysis.study import study
+    from starlight_exporter.publish.ablation_report import ablation_json, ablation_table
+    from starlight_exporter.publish.documents.stream_ablation import document
 
     try:
         streams = streams_named(options.stream)

@@ -21,11 +21,11 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import decision, progress_bar, whole
-from exporter.detector.decision import PRODUCTION
-from exporter.errors import DatasetError, ModelError, StarlightError
-from exporter.evaluation.cards import FoundModel, find_models
-from exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.cli.arguments import decision, progress_bar, whole
+from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.errors import DatasetError, ModelError, StarlightError
+from starlight_exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.models.cards import FoundModel, find_models
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -54,11 +54,11 @@ def main() -> int:
     """See the text on top for the exit codes."""
     options = parse()
     # Late: a mistake on the command line is told without loading the ONNX runtime.
-    from exporter.evaluation.records import carded_twin
-    from exporter.evaluation.report import save
-    from exporter.evaluation.run import evaluate
-    from exporter.evaluation.serialise import to_json
-    from exporter.publish.documents.model_variants import Variant, cells, document, headings
+    from starlight_exporter.evaluation.run import evaluate
+    from starlight_exporter.evaluation.serialise import to_json
+    from starlight_exporter.models.records import carded_twin
+    from starlight_exporter.publish.documents.model_variants import Variant, cells, document, headings
+    from starlight_exporter.publish.report import save
 
     def run(model: FoundModel, models: tuple[FoundModel, ...]) -> Variant:
         variant = Variant(model.name, model.title, None, (), model.problem, model.has_card)

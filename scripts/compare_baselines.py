@@ -14,10 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import add_models_dir, dataset_names, decision, model_name, progress_bar, whole
-from exporter.detector.decision import PRODUCTION, DecisionRule
-from exporter.errors import ComparisonError, StarlightError
-from exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.cli.arguments import add_models_dir, dataset_names, decision, model_name, progress_bar, whole
+from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
+from starlight_exporter.errors import ComparisonError, StarlightError
+from starlight_exporter.evaluation.request import RunRequest, available_cores
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -56,14 +56,14 @@ def main() -> int:
     """See the text on top for the exit codes."""
     options = parse()
     # Late: a mistake on the command line is told without loading the ONNX runtime.
-    from exporter.evaluation.comparison import compare, flips, require_different_files
-    from exporter.evaluation.evaluation import RunResult
-    from exporter.evaluation.predictions import predictions_csv
-    from exporter.evaluation.regression import check
-    from exporter.evaluation.report import metrics_json, save
-    from exporter.evaluation.run import evaluate
-    from exporter.evaluation.study import study
-    from exporter.publish.documents.baseline_comparison import OnDataset, document
+    from starlight_exporter.analysis.comparison import compare, flips, require_different_files
+    from starlight_exporter.analysis.study import study
+    from starlight_exporter.checks.regression import check
+    from starlight_exporter.evaluation.results import RunResult
+    from starlight_exporter.evaluation.run import evaluate
+    from starlight_exporter.publish.documents.baseline_comparison import OnDataset, document
+    from starlight_exporter.publish.predictions_csv import predictions_csv
+    from starlight_exporter.publish.report import metrics_json, save
 
     def request(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunRequest:
         return RunRequest(

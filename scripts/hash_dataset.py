@@ -13,10 +13,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.dataset.layout import scan
-from exporter.dataset.leakage import MANIFEST_NAME, manifest_text
-from exporter.errors import StarlightError
-from exporter.evaluation.report import save
+from starlight_exporter.dataset.layout import scan
+from starlight_exporter.errors import StarlightError
+from starlight_exporter.models.training_files import MANIFEST_NAME, manifest_text
+from starlight_exporter.publish.report import save
 
 
 def main() -> int:

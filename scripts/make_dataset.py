@@ -12,9 +12,9 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import new_bar
-from exporter.dataset.synthesis import synthesise
-from exporter.errors import DatasetError
+from starlight_exporter.cli.arguments import new_bar
+from starlight_exporter.errors import DatasetError
+from starlight_exporter.synthesis import synthesise
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:

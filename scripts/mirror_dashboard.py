@@ -17,8 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.errors import StarlightError
-from mirror.watch import Mirror, watch
+from starlight_exporter.errors import StarlightError
+from starlight_exporter.markdown.watch import Mirror, watch
 
 OUTPUT = Path(__file__).resolve().parent.parent / "docs" / "grok" / "performance_dashboard.md"
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}

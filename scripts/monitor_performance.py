@@ -15,15 +15,15 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import add_run_arguments, measure
-from exporter.errors import StarlightError
-from exporter.evaluation import report
-from exporter.evaluation.baseline import read_baseline
-from exporter.evaluation.predictions import predictions_csv
-from exporter.evaluation.regression import baseline_regressions, check
-from mirror.document import render
-from mirror.files import write_document
-from mirror.reading import of_one_evaluation
+from starlight_exporter.checks.baseline import read_baseline
+from starlight_exporter.checks.regression import baseline_regressions, check
+from starlight_exporter.cli.arguments import add_run_arguments, measure
+from starlight_exporter.errors import StarlightError
+from starlight_exporter.markdown.document import render
+from starlight_exporter.markdown.files import write_document
+from starlight_exporter.markdown.reading import of_one_evaluation
+from starlight_exporter.publish import report
+from starlight_exporter.publish.predictions_csv import predictions_csv
 
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARD = ROOT / "docs" / "grok" / "performance_dashboard.md"

@@ -7,8 +7,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from exporter.errors import ConfigError, StarlightError
-from exporter.service.notifications import parse_listen_address, serve
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from stack.notification_log import parse_listen_address, serve
+from starlight_exporter.errors import ConfigError, StarlightError
 
 
 def _listen_address(text: str) -> tuple[str, int]:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.dataset.leakage import MANIFEST_NAME
-from exporter.detector.model import Detector
-from exporter.errors import StarlightError
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.errors import StarlightError
+from starlight_exporter.models.training_files import MANIFEST_NAME
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -35,7 +35,7 @@ def main() -> int:
     """Exit code 0: model and card are written; 2: a mistake, told in one line."""
     options = parse()
     try:
-        from exporter.evaluation.cards import read_card
+        from starlight_exporter.models.cards import read_card
         from training import card as cards
         from training.quantise import quantise
     except ModuleNotFoundError as error:

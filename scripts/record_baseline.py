@@ -15,10 +15,10 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import add_run_arguments, measure
-from exporter.errors import StarlightError
-from exporter.evaluation import report
-from exporter.evaluation.baseline import baseline_json, this_machine
+from starlight_exporter.checks.baseline import baseline_json, this_machine
+from starlight_exporter.cli.arguments import add_run_arguments, measure
+from starlight_exporter.errors import StarlightError
+from starlight_exporter.publish import report
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = ROOT / "tests" / "regression_baselines.json"

@@ -19,14 +19,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import add_run_arguments, measure
-from exporter.errors import DatasetError, StarlightError
-from exporter.evaluation import report
-from exporter.evaluation.accuracy import accuracy
-from exporter.evaluation.baseline import read_baseline
-from exporter.evaluation.evaluation import Evaluation, RunResult
-from exporter.evaluation.regression import check
-from exporter.evaluation.suite import (
+from starlight_exporter.checks.baseline import read_baseline
+from starlight_exporter.checks.regression import check
+from starlight_exporter.checks.suite import (
     SuiteTest,
     exit_code,
     junit_xml,
@@ -35,6 +30,11 @@ from exporter.evaluation.suite import (
     report_name,
     run_suite,
 )
+from starlight_exporter.cli.arguments import add_run_arguments, measure
+from starlight_exporter.errors import DatasetError, StarlightError
+from starlight_exporter.evaluation.accuracy import accuracy
+from starlight_exporter.evaluation.results import Evaluation, RunResult
+from starlight_exporter.publish import report
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = ROOT / "tests" / "regression_baselines.json"

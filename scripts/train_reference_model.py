@@ -14,8 +14,8 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from exporter.command import new_bar, whole
-from exporter.errors import StarlightError
+from starlight_exporter.cli.arguments import new_bar, whole
+from starlight_exporter.errors import StarlightError
 from training.variants import VARIANTS
 
 

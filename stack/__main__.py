@@ -13,11 +13,11 @@ from types import FrameType
 
 from rich.console import Console
 
-from exporter.config import load_config
-from exporter.errors import ConfigError
 from stack import compose, configuration, grafana, results
 from stack.configuration import LOOPBACK, REFERENCE_RECIPE, SHIPPED, Ports
 from stack.processes import Part, StackError, Supervisor
+from starlight_exporter.config import load_config
+from starlight_exporter.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 REFERENCE = ROOT / "datasets" / "reference"
@@ -182,7 +182,7 @@ def parts(arguments: argparse.Namespace, ports: Ports) -> list[Part]:
             command=(
                 sys.executable,
                 "-m",
-                "exporter",
+                "starlight_exporter",
                 f"--config.file={exporter_config}",
                 f"--web.listen-address={addresses['exporter']}",
                 "--web.enable-lifecycle",

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from exporter.config import load_config
 from stack.processes import StackError
+from starlight_exporter.config import load_config
 
 LOOPBACK = "127.0.0.1"
 REFERENCE_RECIPE = ("--seed", "2026", "--clean", "1000", "--stego", "800", "--negatives", "200")

@@ -11,7 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from exporter.detector.contract import CROP
+from starlight_exporter.detector.contract import CROP
 
 SEGMENT: Final = CROP // 8
 """Bytes are looked at in segments of 32: one row of a single plane, a third of a row of an RGB plane."""

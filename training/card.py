@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from exporter.detector.contract import METHODS
-from exporter.detector.model import Detector
-from exporter.evaluation.cards import CARD, read_card
+from starlight_exporter.detector.contract import METHODS
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.models.cards import CARD, read_card
 
 Record = dict[str, Any]
 

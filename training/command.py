@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from rich.progress import Progress
 
-from exporter.dataset import layout
-from exporter.dataset.leakage import MANIFEST_NAME, manifest_text
-from exporter.detector.decision import PRODUCTION
-from exporter.detector.model import Detector
-from exporter.errors import ModelError, StorageError
-from exporter.evaluation.cards import CARD, read_card
+from starlight_exporter.dataset import layout
+from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.errors import ModelError, StorageError
+from starlight_exporter.models.cards import CARD, read_card
+from starlight_exporter.models.training_files import MANIFEST_NAME, manifest_text
 from training import card as cards
 from training.data import Examples, join, load_examples
 from training.export import export

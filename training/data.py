@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exporter.dataset import layout
-from exporter.dataset.dataset import Dataset
-from exporter.detector import contract, features, streams
-from exporter.detector.contract import (
+from starlight_exporter.dataset import layout
+from starlight_exporter.dataset.dataset import Dataset
+from starlight_exporter.detector import contract, features, streams
+from starlight_exporter.detector.contract import (
     BIT_ORDER_INPUT,
     BIT_ORDER_VALUE,
     INPUT_STREAMS,
@@ -28,8 +28,8 @@ from exporter.detector.contract import (
     STREAMS,
     Stream,
 )
-from exporter.detector.streams import decode, tensors
-from exporter.errors import ImageError
+from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.errors import ImageError
 from training import byte_classes, byte_rows, front_end, variants
 from training.front_end import FrontEnd, planes_of
 from training.variants import VARIANTS, Variant

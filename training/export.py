@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE
-from exporter.errors import ModelError
+from starlight_exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE
+from starlight_exporter.errors import ModelError
 from training.network import ReferenceNetwork
 from training.session import distance, run_file
 from training.variants import LARGEST_MODEL_BYTES, OUTPUTS, Variant

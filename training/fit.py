@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from exporter.detector.decision import PRODUCTION
+from starlight_exporter.detector.decision import PRODUCTION
 from training.data import Examples, batches
 from training.network import CAUTION, ReferenceNetwork
 from training.objectives import first_hard_negatives, hardest, loss_of, objective_of

@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from exporter.detector.contract import BIT_ORDER_INPUT, CROP, META_BYTES
+from starlight_exporter.detector.contract import BIT_ORDER_INPUT, CROP, META_BYTES
 from training.byte_classes import CLASSES, NO_BYTE, both_orders, membership
 from training.byte_rows import SEGMENT, ByteReader, Layout, Rows
 from training.variants import Variant

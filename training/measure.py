@@ -11,19 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.dataset import layout
-from exporter.dataset.synthesis.build import MANIFEST
-from exporter.detector.contract import CROP, FORMATS, METHODS
-from exporter.detector.decision import PRODUCTION
-from exporter.detector.model import Detector
-from exporter.detector.streams import decode
-from exporter.errors import ImageError
-from exporter.evaluation.baseline import this_machine
-from exporter.evaluation.evaluation import Evaluation, Proportion
-from exporter.evaluation.latency import measure_latency
-from exporter.evaluation.measurement import Measurement
-from exporter.evaluation.request import RunLimits, RunRequest, available_cores
-from exporter.evaluation.run import evaluate
+from starlight_exporter.checks.baseline import this_machine
+from starlight_exporter.dataset import layout
+from starlight_exporter.detector.contract import CROP, FORMATS, METHODS
+from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.streams import decode
+from starlight_exporter.errors import ImageError
+from starlight_exporter.evaluation.latency import measure_latency
+from starlight_exporter.evaluation.measurement import Measurement
+from starlight_exporter.evaluation.request import RunLimits, RunRequest, available_cores
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.statistics.intervals import Proportion
+from starlight_exporter.synthesis.build import MANIFEST
 from training.probes import PROBES, write_probe
 
 LATENCY_IMAGES = 1000

@@ -15,7 +15,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from exporter.detector.contract import BIT_ORDER_INPUT, META_BYTES, METHODS
+from starlight_exporter.detector.contract import BIT_ORDER_INPUT, META_BYTES, METHODS
 from training.byte_classes import CLASSES
 from training.front_end import HABITS, META_BLOCK, META_KINDS, META_TAG, WINDOWS, FrontEnd
 from training.variants import EMBEDDING, Variant

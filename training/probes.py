@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from exporter.dataset.synthesis import covers
-from exporter.dataset.synthesis.carriers import EXTENSIONS, STORAGES, Carrier, make_carrier, store
-from exporter.dataset.synthesis.choice import pick_share
-from exporter.dataset.synthesis.embeddings import (
+from starlight_exporter.detector.contract import METHODS, Method
+from starlight_exporter.synthesis import covers
+from starlight_exporter.synthesis.carriers import EXTENSIONS, STORAGES, Carrier, make_carrier, store
+from starlight_exporter.synthesis.choice import pick_share
+from starlight_exporter.synthesis.embeddings import (
     BitOrder,
     embed_alpha,
     embed_eoi,
@@ -19,9 +20,8 @@ from exporter.dataset.synthesis.embeddings import (
     embed_palette,
     user_comment,
 )
-from exporter.dataset.synthesis.exif import ExifFields
-from exporter.dataset.synthesis.payloads import make_payload
-from exporter.detector.contract import METHODS, Method
+from starlight_exporter.synthesis.exif import ExifFields
+from starlight_exporter.synthesis.payloads import make_payload
 
 Rng = np.random.Generator
 

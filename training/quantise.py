@@ -15,10 +15,10 @@ import onnx
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from exporter.dataset import layout
-from exporter.detector.model import Detector
-from exporter.detector.streams import decode, tensors
-from exporter.errors import DatasetError, ImageError, ModelError
+from starlight_exporter.dataset import layout
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.errors import DatasetError, ImageError, ModelError
 from training.variants import LARGEST_MODEL_BYTES
 
 QUANTISED = ("MatMul",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS, STREAM_SHAPES, Stream
+from starlight_exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS, STREAM_SHAPES, Stream
 
 VariantName = Literal["v3", "v4", "v4_triplet_loss", "v4_adversarial_hardened"]
 Objective = Literal["verdict", "triplet", "adversarial"]

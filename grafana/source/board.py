@@ -18,9 +18,9 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableSort,
 )
 
-from exporter.publish import metrics
 from grafana.source.panels import DATASOURCE, Panel
 from grafana.source.style import MODEL_CHANGE, RED
+from starlight_exporter.publish import metrics
 
 TAG: Final = "starlight"
 COLUMNS: Final = 24

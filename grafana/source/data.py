@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import bargauge, stat, statetimeline, table, timeseries
 
-from exporter.detector.contract import FORMATS
-from exporter.publish import metrics
-from exporter.publish.metrics import Family
 from grafana.source.board import Board
 from grafana.source.limits import ANY_IS_WARNING, BALANCE, MARKED
 from grafana.source.panels import Look, Query, bars, line_chart, single_value, state_history
 from grafana.source.queries import by, select
 from grafana.source.style import BLUE, CLASS_COLOURS, METHOD_COLOURS, REASON_COLOURS, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, rows
+from starlight_exporter.detector.contract import FORMATS
+from starlight_exporter.publish import metrics
+from starlight_exporter.publish.metrics import Family
 
 UNCHANGED = "no change"
 """Stands where the exporter has seen none since it started."""

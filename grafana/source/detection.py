@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import bargauge, table, timeseries, xychart
 
-from exporter.evaluation import regression
-from exporter.publish import metrics
 from grafana.source import evidence
 from grafana.source.board import Board
 from grafana.source.curves import value_against_value
@@ -15,6 +13,8 @@ from grafana.source.queries import against, by, select
 from grafana.source.shared import detection_by_method, detection_over_time
 from grafana.source.style import BAD, FORMAT_COLOURS, reference_line
 from grafana.source.tables import Column, matrix, rows
+from starlight_exporter.checks import regression
+from starlight_exporter.publish import metrics
 
 _FOUND = f"{by('dataset', select(metrics.STEGO.count))} / {by('dataset', select(metrics.STEGO.total))}"
 

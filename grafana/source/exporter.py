@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 
-from exporter.publish import metrics
-from exporter.publish.snapshot import OUTCOMES
 from grafana.source.board import Board
 from grafana.source.limits import ANY_IS_BAD, ANY_IS_WARNING, FREE_SPACE, MARKED, STALE_INTERVALS
 from grafana.source.panels import Look, Query, line_chart, single_value, state_history
 from grafana.source.queries import by, select
 from grafana.source.style import BAD, BLUE, GOOD, GREY, WARNING, YELLOW, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, rows
+from starlight_exporter.publish import metrics
+from starlight_exporter.publish.snapshot import OUTCOMES
 
 _JOB = '{job="starlight-exporter"}'
 _UP = {1: ("UP", GOOD), 0: ("DOWN", BAD)}

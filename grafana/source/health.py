@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from exporter.publish import metrics
 from grafana.source.queries import select
 from grafana.source.style import BAD, GOOD, UNKNOWN, WARNING
+from starlight_exporter.publish import metrics
 
 # Alerts about the stack itself carry neither model nor dataset: they belong to every one.
 FIRING: Final = 'ALERTS{alertname=~"Starlight.+",alertstate="firing",model=~"$model|",dataset=~"$dataset|"}'

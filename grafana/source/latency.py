@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import heatmap, stat, table, timeseries
 
-from exporter.evaluation import regression
-from exporter.evaluation.evaluation import STAGES
-from exporter.publish import metrics
 from grafana.source.board import Board
 from grafana.source.limits import LATENCY, NEUTRAL, fails_above
 from grafana.source.panels import Look, Query, histogram_over_time, line_chart, single_value
@@ -14,6 +11,9 @@ from grafana.source.queries import against, by, select
 from grafana.source.shared import P95, images_per_second, latency_over_time, throughput_over_time
 from grafana.source.style import BAD, QUANTILE_COLOURS, STAGE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import Column, rows
+from starlight_exporter.checks import regression
+from starlight_exporter.evaluation.results import STAGES
+from starlight_exporter.publish import metrics
 
 # Recorded in prometheus/rules/recording.yml: a latency run lasts seconds and comes every few minutes, so that shorter
 # windows would be empty most of the time. An hour without a run gives no number, which `> 0` leaves out.

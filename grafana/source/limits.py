@@ -12,9 +12,9 @@ from typing import Final
 
 import yaml
 
-from exporter.evaluation import regression
-from exporter.publish import metrics
 from grafana.source.style import BAD, BLUE, CERTAIN, GOOD, WARNING, Steps
+from starlight_exporter.checks import regression
+from starlight_exporter.publish import metrics
 
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
 

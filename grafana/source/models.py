@@ -7,10 +7,6 @@ from collections.abc import Callable
 from grafana_foundation_sdk.builders import table, timeseries, trend
 from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
 
-from exporter.evaluation import regression
-from exporter.evaluation.evaluation import ROLES
-from exporter.publish import metrics
-from exporter.publish.metrics import Family
 from grafana.source import evidence
 from grafana.source.board import Board
 from grafana.source.curves import by_number
@@ -20,6 +16,10 @@ from grafana.source.queries import by, select
 from grafana.source.shared import P95
 from grafana.source.style import BAD, GOOD, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, rows
+from starlight_exporter.checks import regression
+from starlight_exporter.evaluation.results import ROLES
+from starlight_exporter.publish import metrics
+from starlight_exporter.publish.metrics import Family
 
 _EVERY = "~.+"
 _LOADED = {1: ("loaded", GOOD), 0: ("not loadable", BAD)}

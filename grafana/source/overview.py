@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 
-from exporter.evaluation import regression
-from exporter.publish import metrics
 from grafana.source import evidence
 from grafana.source.board import Board
 from grafana.source.health import HEALTH, MEANINGS, WORST_FIRING
@@ -32,6 +30,8 @@ from grafana.source.shared import (
 )
 from grafana.source.style import BAD, BLUE, WARNING, reference_line
 from grafana.source.tables import Column, rows
+from starlight_exporter.checks import regression
+from starlight_exporter.publish import metrics
 
 _AGE = f"time() - {by('dataset', select(metrics.EVALUATION_TIMESTAMP), 'min')}"
 _AGE_IN_INTERVALS = f"({_AGE}) / {by('dataset', select(metrics.EVALUATION_INTERVAL), 'max')}"

@@ -41,9 +41,9 @@ from grafana_foundation_sdk.models.dashboard import FieldColorModeId
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode, HeatmapColorScale
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from exporter.evaluation.report import NOT_MEASURED
 from grafana.source.limits import NEUTRAL
 from grafana.source.style import BLUE, Steps, fixed_colour, nothing_is, steps, words
+from starlight_exporter.publish.report import NOT_MEASURED
 
 DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 

@@ -1,10 +1,10 @@
-"""PromQL over the exporter's families: names and labels come from `exporter.publish.metrics`, never typed again."""
+"""PromQL over the exporter's families: names and labels come from `publish.metrics` and are never typed again."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from exporter.publish.metrics import Family
+from starlight_exporter.publish.metrics import Family
 
 VARIABLES: Final = ("model", "dataset", "method")
 """The dashboard variables; a family that has such a label is selected by it."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 
-from exporter.evaluation import regression
-from exporter.publish import metrics
 from grafana.source import evidence
 from grafana.source.health import PASSED
 from grafana.source.limits import DETECTIONS
@@ -13,6 +11,8 @@ from grafana.source.panels import Look, Query, line_chart, single_value, state_h
 from grafana.source.queries import against, by, select
 from grafana.source.style import BAD, METHOD_COLOURS, QUANTILE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import Column, rows
+from starlight_exporter.checks import regression
+from starlight_exporter.publish import metrics
 
 P95 = f"{regression.LATENCY_QUANTILE:g}"
 

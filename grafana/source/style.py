@@ -20,11 +20,11 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMappingResult,
 )
 
-from exporter.dataset.dataset import FILE_CLASSES
-from exporter.detector.contract import FORMATS, METHODS
-from exporter.errors import NOT_MEASURED_REASONS
-from exporter.evaluation.evaluation import STAGES
-from exporter.evaluation.latency import QUANTILES
+from starlight_exporter.dataset.dataset import FILE_CLASSES
+from starlight_exporter.detector.contract import FORMATS, METHODS
+from starlight_exporter.errors import NOT_MEASURED_REASONS
+from starlight_exporter.evaluation.latency import QUANTILES
+from starlight_exporter.evaluation.results import STAGES
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE: Final = "#56B4E9"

@@ -20,9 +20,9 @@ import onnxruntime
 import pytest
 from scipy import stats
 
-from exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE, INPUT_STREAMS, METHODS, STREAMS
-from exporter.detector.decision import PRODUCTION_THRESHOLDS
-from exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE, INPUT_STREAMS, METHODS, STREAMS
+from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS
+from starlight_exporter.detector.streams import decode, tensors
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

@@ -262,7 +262,7 @@ def test_an_empty_dataset_is_an_error_that_names_it(tmp_path: Path) -> None:
 def run(config: Path, *flags: str) -> tuple[int, str]:
     """Exit code and standard error (and output) of a command that ends by itself."""
     done = subprocess.run(
-        [sys.executable, "-m", "exporter", f"--config.file={config}", *flags],
+        [sys.executable, "-m", "starlight_exporter", f"--config.file={config}", *flags],
         capture_output=True,
         text=True,
         timeout=60,

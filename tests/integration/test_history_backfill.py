@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.publish.backfill import export_openmetrics
-from exporter.publish.history import History
+from starlight_exporter.publish.backfill import export_openmetrics
+from starlight_exporter.publish.history import History
 from support.publishing import evaluation
 from support.servers import Prometheus, run_tool
 

@@ -14,12 +14,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from exporter.evaluation.certainty import against_limit
-from exporter.evaluation.statistics import proportion
-from exporter.publish.snapshot import RunState, Snapshot
-from mirror.document import STALE, UPDATED
-from mirror.reading import read
-from mirror.svg import NAMESPACE
+from starlight_exporter.markdown.document import STALE, UPDATED
+from starlight_exporter.markdown.reading import read
+from starlight_exporter.markdown.svg import NAMESPACE
+from starlight_exporter.publish.snapshot import RunState, Snapshot
+from starlight_exporter.statistics.intervals import proportion
+from starlight_exporter.statistics.sample_sizes import against_limit
 from support.backfill import SCRAPE_LABELS, backfill
 from support.publishing import evaluation, full_snapshot, run_state
 from support.servers import Prometheus, free_port

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from mirror.alerts import Episode, with_silences
+from starlight_exporter.markdown.alerts import Episode, with_silences
 from support.alertmanager import Alertmanager, alert
 from support.exporter import Exporter, write_config
 from support.models import write_constant_model

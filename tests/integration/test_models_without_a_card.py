@@ -15,10 +15,10 @@ import httpx
 import onnx
 import pytest
 
-from exporter.dataset.layout import scan
-from exporter.dataset.leakage import manifest_text
-from exporter.dataset.synthesis import synthesise
-from exporter.errors import MODEL_FAILURE_REASONS
+from starlight_exporter.dataset.layout import scan
+from starlight_exporter.errors import MODEL_FAILURE_REASONS
+from starlight_exporter.models.training_files import manifest_text
+from starlight_exporter.synthesis import synthesise
 from support.exporter import Exporter, write_config_of_shipped_models
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

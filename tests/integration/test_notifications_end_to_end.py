@@ -20,14 +20,14 @@ import httpx
 import pytest
 import yaml
 
-from exporter.dataset.synthesis import synthesise
-from exporter.detector.decision import PRODUCTION
-from exporter.evaluation.baseline import read_baseline
-from exporter.evaluation.comparison import misclassified
-from exporter.evaluation.evaluation import Evaluation, RunResult
-from exporter.evaluation.regression import Check, check
-from exporter.evaluation.request import RunRequest
-from exporter.evaluation.run import evaluate
+from starlight_exporter.analysis.comparison import misclassified
+from starlight_exporter.checks.baseline import read_baseline
+from starlight_exporter.checks.regression import Check, check
+from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.results import Evaluation, RunResult
+from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.synthesis import synthesise
 from support.alertmanager import wait_for
 from support.hurried_stack import HurriedStack, Told, text_of
 from support.models import write_shifted_model

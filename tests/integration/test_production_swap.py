@@ -16,8 +16,8 @@ import httpx
 import pytest
 import yaml
 
-from exporter.dataset.synthesis import synthesise
-from exporter.detector.contract import METHODS
+from starlight_exporter.detector.contract import METHODS
+from starlight_exporter.synthesis import synthesise
 from support.exporter import Exporter
 from support.servers import Prometheus
 

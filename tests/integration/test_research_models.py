@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from exporter.dataset.synthesis import synthesise
+from starlight_exporter.synthesis import synthesise
 from support.exporter import Exporter, write_config_of_shipped_models
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

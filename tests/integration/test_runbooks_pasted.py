@@ -17,8 +17,8 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from exporter.dataset.synthesis import synthesise
 from stack.configuration import Ports, write_alertmanager, write_prometheus
+from starlight_exporter.synthesis import synthesise
 from support.alertmanager import Alertmanager
 from support.hurried_stack import hurried, hurried_rules
 from support.publishing import full_snapshot

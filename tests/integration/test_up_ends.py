@@ -43,7 +43,7 @@ def tree(tmp_path: Path) -> Path:
     (place / "scripts" / "setup").chmod(0o755)
     for name in ("scripts/notification_log.py", "scripts/mirror_dashboard.py"):
         (place / name).symlink_to(ROOT / name)
-    for name in ("alerting", "exporter", "mirror", "prometheus"):
+    for name in ("alerting", "exporter", "prometheus"):
         (place / name).symlink_to(ROOT / name)
     programs = place / "bin"
     programs.mkdir()

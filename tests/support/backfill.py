@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from exporter.publish.collector import StarlightCollector
-from exporter.publish.exposition import label_text, number_text, openmetrics_header
-from exporter.publish.metrics import FAMILIES
-from exporter.publish.snapshot import Snapshot
+from starlight_exporter.publish.collector import StarlightCollector
+from starlight_exporter.publish.exposition import label_text, number_text, openmetrics_header
+from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.snapshot import Snapshot
 from support.servers import run_tool
 
 SCRAPE_LABELS = {"job": "starlight-exporter", "instance": "exporter:9877"}

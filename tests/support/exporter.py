@@ -65,7 +65,7 @@ class Exporter(Server):
         command = [
             sys.executable,
             "-m",
-            "exporter",
+            "starlight_exporter",
             f"--config.file={config}",
             f"--web.listen-address=127.0.0.1:{port}",
             *flags,

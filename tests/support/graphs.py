@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.detector.contract import INPUT_STREAMS, METHODS, STREAM_SHAPES, STREAMS, Stream
+from starlight_exporter.detector.contract import INPUT_STREAMS, METHODS, STREAM_SHAPES, STREAMS, Stream
 
 INPUT_NAMES: dict[Stream, str] = {stream: name for name, stream in INPUT_STREAMS.items() if name != "metadata"}
 WIDTH = 8

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from exporter.detector.contract import METHODS
+from starlight_exporter.detector.contract import METHODS
 
 _SAVED_AS = {"png": "PNG", "jpeg": "JPEG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP"}
 _METHOD_FORMAT = {"alpha": "png", "palette": "gif", "lsb": "bmp", "exif": "jpeg", "eoi": "webp"}

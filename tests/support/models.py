@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.detector.contract import INPUT_STREAMS, METHODS, STREAM_SHAPES, STREAMS, Stream
+from starlight_exporter.detector.contract import INPUT_STREAMS, METHODS, STREAM_SHAPES, STREAMS, Stream
 
 _POOL = 64
 _FORMAT_ALONE: tuple[Stream, ...] = ("format",)

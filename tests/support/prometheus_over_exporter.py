@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from exporter.detector.contract import FORMATS, METHODS
+from starlight_exporter.detector.contract import FORMATS, METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 EVALUATION_TIMEOUT = 240.0

@@ -9,11 +9,14 @@ import numpy as np
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from exporter.dataset.dataset import DatasetQuality, SliceCount
-from exporter.detector.contract import METHODS, ImageFormat
-from exporter.evaluation.baseline import Baseline
-from exporter.evaluation.comparison import Comparison, PairedSlice
-from exporter.evaluation.evaluation import (
+from starlight_exporter.analysis.comparison import Comparison, PairedSlice
+from starlight_exporter.analysis.stream_effects import Ablation, AblationStudy, StreamEffect
+from starlight_exporter.checks.baseline import Baseline
+from starlight_exporter.checks.regression import check
+from starlight_exporter.dataset.dataset import DatasetQuality, SliceCount
+from starlight_exporter.dataset.shortcuts import Shortcut
+from starlight_exporter.detector.contract import METHODS, ImageFormat
+from starlight_exporter.evaluation.results import (
     STAGES,
     Evaluation,
     Execution,
@@ -22,19 +25,13 @@ from exporter.evaluation.evaluation import (
     LatencySummary,
     ModelFacts,
     OperatingPoint,
-    Origin,
     Prediction,
-    Proportion,
     Provenance,
-    Shortcut,
-    TrainingEpoch,
-    TrainingHealth,
 )
-from exporter.evaluation.regression import check
-from exporter.evaluation.statistics import Interval
-from exporter.evaluation.stream_effects import Ablation, AblationStudy, StreamEffect
-from exporter.publish.histogram import LatencyHistogram
-from exporter.publish.snapshot import (
+from starlight_exporter.models.cards import Origin
+from starlight_exporter.models.training_log import TrainingEpoch, TrainingHealth
+from starlight_exporter.publish.histogram import LatencyHistogram
+from starlight_exporter.publish.snapshot import (
     AnalysisState,
     BuildInfo,
     ConfigReload,
@@ -43,6 +40,7 @@ from exporter.publish.snapshot import (
     RunState,
     Snapshot,
 )
+from starlight_exporter.statistics.intervals import Interval, Proportion
 
 MODEL_SHA256 = "3b7c0f1e2d4a" + "5" * 52
 FINGERPRINT = "9a8b7c6d5e4f" + "1" * 52

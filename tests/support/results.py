@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from exporter.dataset.dataset import DatasetQuality, FileClass
-from exporter.detector.contract import METHODS, ImageFormat, Method
-from exporter.errors import NOT_MEASURED_REASONS, NotMeasuredReason
-from exporter.evaluation.evaluation import (
+from starlight_exporter.dataset.dataset import DatasetQuality, FileClass
+from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
+from starlight_exporter.errors import NOT_MEASURED_REASONS, NotMeasuredReason
+from starlight_exporter.evaluation.results import (
     Evaluation,
     LatencyQuantile,
     LatencySummary,
@@ -16,7 +16,7 @@ from exporter.evaluation.evaluation import (
     Prediction,
     Provenance,
 )
-from exporter.evaluation.statistics import proportion
+from starlight_exporter.statistics.intervals import proportion
 
 NOTHING = proportion(0, 0)
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import promql_parser
 import yaml
 
-from exporter.evaluation.regression import CheckName
-from exporter.publish.metrics import FAMILIES
+from starlight_exporter.checks.regression import CheckName
+from starlight_exporter.publish.metrics import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "prometheus" / "rules"

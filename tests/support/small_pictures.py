@@ -7,7 +7,7 @@ from typing import Final
 
 from PIL import Image
 
-from exporter.dataset.synthesis import synthesise
+from starlight_exporter.synthesis import synthesise
 
 SIDE: Final = 96
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from exporter.publish.snapshot import Snapshot
-from exporter.service.app import Application
-from exporter.service.server import bind, http_server
-from exporter.service.web import build_web
-from exporter.service.web_config import Users
+from starlight_exporter.publish.snapshot import Snapshot
+from starlight_exporter.runs.application import Application
+from starlight_exporter.web.routes import build_web
+from starlight_exporter.web.server import bind, http_server
+from starlight_exporter.web.web_config import Users
 
 CONFIG = """
 models: [{name: production, file: model.onnx, role: production}]

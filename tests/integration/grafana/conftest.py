@@ -11,7 +11,7 @@ import httpx
 import pytest
 import yaml
 
-from exporter.dataset.synthesis import synthesise
+from starlight_exporter.synthesis import synthesise
 from support.exporter import Exporter
 from support.prometheus_over_exporter import BASELINE, EVALUATION_TIMEOUT, write_prometheus_config
 from support.servers import Prometheus, put_prometheus_3_first

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from exporter.detector.contract import METHODS
+from starlight_exporter.detector.contract import METHODS
 from support.dashboards import NAMES, load, panels
 from support.drawings import draw
 from support.exporter import Exporter

@@ -23,8 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from exporter.errors import ConfigError, StorageError
-from exporter.service.notifications import (
+from stack.notification_log import (
     MAX_BODY_BYTES,
     Notification,
     NotificationFile,
@@ -32,6 +31,7 @@ from exporter.service.notifications import (
     readable,
     record,
 )
+from starlight_exporter.errors import ConfigError, StorageError
 from support.alertmanager import REPOSITORY, NotificationLog
 
 SCRIPT = REPOSITORY / "scripts" / "notification_log.py"

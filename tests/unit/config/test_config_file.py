@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import Config, duration_text, load_config
-from exporter.crontab import cron_trigger
-from exporter.dataset.settings import CacheSettings
-from exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
-from exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
-from exporter.errors import ConfigError
-from exporter.evaluation.request import RunLimits
-from exporter.service.configured import run_request
-from exporter.service.discovery import discover, with_discovered
+from starlight_exporter.config import Config, duration_text, load_config
+from starlight_exporter.crontab import cron_trigger
+from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
+from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
+from starlight_exporter.errors import ConfigError
+from starlight_exporter.evaluation.request import RunLimits
+from starlight_exporter.runs.configured import run_request
+from starlight_exporter.runs.discovery import discover, with_discovered
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = "{name: production, file: model.onnx, role: production}"

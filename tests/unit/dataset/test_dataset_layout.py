@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from exporter.dataset import layout
-from exporter.dataset.dataset import Dataset, LabelledFile
-from exporter.errors import DatasetError
+from starlight_exporter.dataset import layout
+from starlight_exporter.dataset.dataset import Dataset, LabelledFile
+from starlight_exporter.errors import DatasetError
 
 
 def image_bytes(file_format: str = "PNG", shade: int = 0) -> bytes:
@@ -253,7 +253,7 @@ def test_what_may_not_be_read_is_a_problem_of_that_file_alone() -> None:
             "import os, sys\n"
             "from pathlib import Path\n"
             "from PIL import Image\n"
-            "from exporter.dataset import layout\n"
+            "from starlight_exporter.dataset import layout\n"
             "Image.init()\n"  # The interpreter's own files may be closed to other users.
             "if os.geteuid() == 0: os.setuid(65534)\n"
             "for file in layout.scan('x', Path(sys.argv[1])).files: print(file.problem and file.problem.text)\n"

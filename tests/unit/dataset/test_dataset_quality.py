@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from exporter.dataset import layout
-from exporter.dataset.dataset import Dataset, FileClass, FileProblem, LabelledFile, SliceCount
-from exporter.dataset.quality import entropy_bits, measure
-from exporter.detector.contract import METHODS, ImageFormat, Method
+from starlight_exporter.dataset import layout
+from starlight_exporter.dataset.dataset import Dataset, FileClass, FileProblem, LabelledFile, SliceCount
+from starlight_exporter.dataset.quality import entropy_bits, measure
+from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
 
 
 def labelled(

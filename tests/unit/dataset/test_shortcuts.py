@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exporter.dataset import layout
-from exporter.dataset.dataset import LabelledFile
-from exporter.detector import streams
-from exporter.detector.contract import METHODS, Method
+from starlight_exporter.dataset import layout
+from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.detector import streams
+from starlight_exporter.detector.contract import METHODS, Method
 
 FLOATS = (
     *("has alpha", "alpha std", "is palette", "is rgb", "width", "height"),

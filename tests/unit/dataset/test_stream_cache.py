@@ -15,12 +15,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exporter.dataset import cache as cache_module
-from exporter.dataset.cache import DECODER_VERSION, StreamCache
-from exporter.dataset.settings import CacheSettings
-from exporter.detector.compact import CompactImage, compact
-from exporter.detector.contract import STREAMS
-from exporter.detector.streams import decode, tensors
+from starlight_exporter.dataset import cache as cache_module
+from starlight_exporter.dataset.cache import DECODER_VERSION, StreamCache
+from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.detector.compact import CompactImage, compact
+from starlight_exporter.detector.contract import STREAMS
+from starlight_exporter.detector.streams import decode, tensors
 from support.images import picture
 
 KINDS = (("png", "RGB"), ("png", "RGBA"), ("gif", "P"), ("jpeg", "RGB"), ("bmp", "L"))

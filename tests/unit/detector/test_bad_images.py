@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporter.detector.contract import DEFAULT_MAX_PIXELS
-from exporter.detector.streams import decode, tensors
-from exporter.errors import ImageError
+from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS
+from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.errors import ImageError
 
 
 def encoded(image_format: str, mode: str = "RGB", size: tuple[int, int] = (60, 50), **options: object) -> bytes:
@@ -250,8 +250,8 @@ def test_nothing_is_printed_and_first_images_in_threads_all_open() -> None:
 import sys, threading
 sys.path[:0] = sys.argv[1:2]
 from test_bad_images import encoded, jpeg_with_damaged_exif
-from exporter.detector.streams import decode
-from exporter.errors import ImageError
+from starlight_exporter.detector.streams import decode
+from starlight_exporter.errors import ImageError
 tiff = bytearray(encoded("TIFF"))
 start = tiff.index(b"\\x15\\x01\\x03\\x00")
 tiff[start + 8 : start + 10] = b"\\xff\\x00"

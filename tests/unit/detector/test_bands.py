@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from exporter.dataset.synthesis.embeddings import embed_bits
-from exporter.detector import bands as bands_module
-from exporter.detector.bands import BandedStage, banded, split
-from exporter.detector.compact import PLANES, CompactImage, compact
-from exporter.detector.contract import STREAM_SHAPES, STREAMS
-from exporter.detector.cut import Stage
-from exporter.detector.decision import PLAIN
-from exporter.detector.model import Detector, open_session
-from exporter.detector.staged import StagedModel, WholeModel, stage
-from exporter.detector.streams import decode
-from exporter.evaluation.scoring import drawn_images
+from starlight_exporter.detector import bands as bands_module
+from starlight_exporter.detector.bands import BandedStage, banded, split
+from starlight_exporter.detector.compact import PLANES, CompactImage, compact
+from starlight_exporter.detector.contract import STREAM_SHAPES, STREAMS
+from starlight_exporter.detector.cut import Stage
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.model import Detector, open_session
+from starlight_exporter.detector.staged import StagedModel, WholeModel, stage
+from starlight_exporter.detector.streams import decode
+from starlight_exporter.evaluation.scoring import drawn_images
+from starlight_exporter.synthesis.embeddings import embed_bits
 from support.graphs import INPUT_NAMES, GraphBuilder, save
 from support.images import picture_of
 

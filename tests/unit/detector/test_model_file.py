@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.detector.external import other_file
-from exporter.detector.model import Detector
-from exporter.errors import ModelError
+from starlight_exporter.detector.external import other_file
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.errors import ModelError
 from support.models import write_random_model
 
 

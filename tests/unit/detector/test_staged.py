@@ -14,16 +14,16 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from exporter.detector import staged as staged_module
-from exporter.detector.compact import CompactImage, compact
-from exporter.detector.contract import STREAM_SHAPES, STREAMS
-from exporter.detector.cut import Cut, Uncut, cut
-from exporter.detector.decision import PLAIN
-from exporter.detector.model import Detector, Score
-from exporter.detector.staged import StagedModel, WholeModel, stage
-from exporter.detector.streams import decode
-from exporter.errors import ImageError
-from exporter.evaluation.scoring import drawn_images
+from starlight_exporter.detector import staged as staged_module
+from starlight_exporter.detector.compact import CompactImage, compact
+from starlight_exporter.detector.contract import STREAM_SHAPES, STREAMS
+from starlight_exporter.detector.cut import Cut, Uncut, cut
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.model import Detector, Score
+from starlight_exporter.detector.staged import StagedModel, WholeModel, stage
+from starlight_exporter.detector.streams import decode
+from starlight_exporter.errors import ImageError
+from starlight_exporter.evaluation.scoring import drawn_images
 from support.graphs import INPUT_NAMES, GraphBuilder, convolved, pooled, random_models, save
 from support.images import picture
 from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
-from exporter.detector.contract import STREAM_SHAPES, STREAMS, Stream
-from exporter.detector.features import standard_deviation
-from exporter.detector.streams import decode, tensors, workspace
+from starlight_exporter.detector.contract import STREAM_SHAPES, STREAMS, Stream
+from starlight_exporter.detector.features import standard_deviation
+from starlight_exporter.detector.streams import decode, tensors, workspace
 
 # --- the contract, read plainly: whole images, numpy's own functions, no thought of speed ---
 

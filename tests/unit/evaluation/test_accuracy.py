@@ -7,10 +7,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.detector.contract import FORMATS, METHODS
-from exporter.evaluation.accuracy import OPERATING_THRESHOLDS, accuracy
-from exporter.evaluation.evaluation import Prediction
-from exporter.evaluation.statistics import proportion
+from starlight_exporter.detector.contract import FORMATS, METHODS
+from starlight_exporter.evaluation.accuracy import OPERATING_THRESHOLDS, accuracy
+from starlight_exporter.evaluation.results import Prediction
+from starlight_exporter.statistics.intervals import proportion
 from support.results import NOTHING, predicted
 
 probabilities = st.none() | st.sampled_from([0.0, 0.5, 1.0, *OPERATING_THRESHOLDS]) | st.floats(0, 1)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from exporter.dataset.settings import CacheSettings
-from exporter.evaluation import reading
-from exporter.evaluation.evaluation import Evaluation, Execution, Prediction, RunResult
-from exporter.evaluation.request import RunLimits, RunRequest
-from exporter.evaluation.run import evaluate
+from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.evaluation import reading
+from starlight_exporter.evaluation.request import RunLimits, RunRequest
+from starlight_exporter.evaluation.results import Evaluation, Execution, Prediction, RunResult
+from starlight_exporter.evaluation.run import evaluate
 from support.images import picture
 
 Requests = Callable[..., RunRequest]

@@ -21,23 +21,23 @@ from pathlib import Path
 
 import pytest
 
-from exporter.dataset.layout import scan
-from exporter.detector.compact import CompactImage
-from exporter.detector.contract import Stream
-from exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
-from exporter.detector.model import Detector, Score, model_sha256
-from exporter.detector.staged import WholeModel
-from exporter.detector.streams import DecodedImage, decode
-from exporter.errors import DatasetError, EvaluationError, ImageError, ModelError
-from exporter.evaluation import reading
-from exporter.evaluation.accuracy import accuracy
-from exporter.evaluation.bulk import BulkPass, predict_all
-from exporter.evaluation.evaluation import Evaluation, Prediction, RunResult
-from exporter.evaluation.predictions import predictions_csv
-from exporter.evaluation.reading import LARGE_FILE_BYTES, ImageSource
-from exporter.evaluation.request import RunLimits, RunRequest, available_cores
-from exporter.evaluation.run import evaluate
-from exporter.evaluation.serialise import from_json, to_json
+from starlight_exporter.dataset.layout import scan
+from starlight_exporter.detector.compact import CompactImage
+from starlight_exporter.detector.contract import Stream
+from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
+from starlight_exporter.detector.model import Detector, Score, model_sha256
+from starlight_exporter.detector.staged import WholeModel
+from starlight_exporter.detector.streams import DecodedImage, decode
+from starlight_exporter.errors import DatasetError, EvaluationError, ImageError, ModelError
+from starlight_exporter.evaluation import reading
+from starlight_exporter.evaluation.accuracy import accuracy
+from starlight_exporter.evaluation.bulk import BulkPass, predict_all
+from starlight_exporter.evaluation.reading import LARGE_FILE_BYTES, ImageSource
+from starlight_exporter.evaluation.request import RunLimits, RunRequest, available_cores
+from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
+from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.evaluation.serialise import from_json, to_json
+from starlight_exporter.publish.predictions_csv import predictions_csv
 from support.images import picture
 from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model
 
@@ -323,7 +323,7 @@ def test_large_pictures_are_measured_one_at_a_time_and_like_the_others(
     for index in range(6):
         (tmp_path / "clean" / f"{index}.png").write_bytes(picture(index, size=(100 + 30 * (index % 2), 100)))
     small = evaluate(request_for(dataset_root=tmp_path, threads=3))
-    monkeypatch.setattr("exporter.evaluation.reading.LARGE_PIXELS", 10_000)
+    monkeypatch.setattr("starlight_exporter.evaluation.reading.LARGE_PIXELS", 10_000)
     inside: list[int] = []
     most: list[int] = []
 
@@ -337,7 +337,7 @@ def test_large_pictures_are_measured_one_at_a_time_and_like_the_others(
         inside.pop()
         return decoded
 
-    monkeypatch.setattr("exporter.evaluation.reading.decode", watched)
+    monkeypatch.setattr("starlight_exporter.evaluation.reading.decode", watched)
     large = evaluate(request_for(dataset_root=tmp_path, threads=3))
     # Three pictures are large: once for the comparison of staged and whole model, once for the verdicts.
     assert most == [1] * 6

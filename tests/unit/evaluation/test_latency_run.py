@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporter.dataset.layout import scan
-from exporter.detector.decision import PLAIN
-from exporter.detector.model import Detector
-from exporter.evaluation.evaluation import STAGES, LatencySummary
-from exporter.evaluation.latency import LATENCY_BUCKETS, measure_latency, summarise
-from exporter.evaluation.measurement import Measurement
-from exporter.evaluation.request import RunLimits
+from starlight_exporter.dataset.layout import scan
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.evaluation.latency import LATENCY_BUCKETS, measure_latency, summarise
+from starlight_exporter.evaluation.measurement import Measurement
+from starlight_exporter.evaluation.request import RunLimits
+from starlight_exporter.evaluation.results import STAGES, LatencySummary
 
 
 def summary_of(milliseconds: list[int]) -> LatencySummary:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.errors import StorageError
-from exporter.evaluation.evaluation import Evaluation
-from exporter.evaluation.serialise import SCHEMA, from_json, to_json
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.serialise import SCHEMA, from_json, to_json
 from support.publishing import evaluation
 from support.results import bare_evaluation
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from exporter.evaluation.report import NOT_MEASURED
 from grafana.source.data import UNCHANGED
 from grafana.source.overview import NOTHING_FIRES
+from starlight_exporter.publish.report import NOT_MEASURED
 from support.dashboards import NAMES, load, panels
 
 SCHEMA = json.loads(

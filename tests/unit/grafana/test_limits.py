@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.evaluation import regression
 from grafana.source import limits
 from grafana.source.limits import alert_limit, just_above
 from grafana.source.style import BAD
+from starlight_exporter.checks import regression
 
 
 @pytest.mark.parametrize(

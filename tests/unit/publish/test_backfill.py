@@ -9,10 +9,10 @@ from dataclasses import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.samples import Timestamp
 
-from exporter.evaluation.evaluation import Evaluation
-from exporter.publish.backfill import export_openmetrics
-from exporter.publish.collector import StarlightCollector
-from exporter.publish.metrics import FAMILIES
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.publish.backfill import export_openmetrics
+from starlight_exporter.publish.collector import StarlightCollector
+from starlight_exporter.publish.metrics import FAMILIES
 from support.publishing import FINISHED_AT, evaluation, full_snapshot, openmetrics_families
 
 

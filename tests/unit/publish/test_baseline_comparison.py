@@ -14,13 +14,21 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from exporter.detector.contract import Stream
-from exporter.evaluation.comparison import SLICES, Comparison, Flips, PairedSlice
-from exporter.evaluation.report import save
-from exporter.evaluation.statistics import Interval, mcnemar_p_value
-from exporter.evaluation.stream_effects import AblationStudy
-from exporter.publish.documents.baseline_comparison import Judged, OnDataset, conclusion, decide, document, insight
-from exporter.publish.documents.markdown import p_value, rate, table
+from starlight_exporter.analysis.comparison import SLICES, Comparison, Flips, PairedSlice
+from starlight_exporter.analysis.stream_effects import AblationStudy
+from starlight_exporter.detector.contract import Stream
+from starlight_exporter.publish.documents.baseline_comparison import (
+    Judged,
+    OnDataset,
+    conclusion,
+    decide,
+    document,
+    insight,
+)
+from starlight_exporter.publish.documents.markdown import p_value, rate, table
+from starlight_exporter.publish.report import save
+from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
+from starlight_exporter.statistics.intervals import Interval
 from support.images import write_dataset
 from support.models import write_constant_model, write_random_model
 from support.publishing import ABLATION, evaluation, proportion

@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from exporter.publish import metrics
-from exporter.publish.collector import SECTIONS, StarlightCollector, build_registry
-from exporter.publish.exposition import render
-from exporter.publish.metrics import FAMILIES
-from exporter.publish.snapshot import OUTCOMES, RunState, Snapshot
+from starlight_exporter.publish import metrics
+from starlight_exporter.publish.collector import SECTIONS, StarlightCollector, build_registry
+from starlight_exporter.publish.exposition import render
+from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.snapshot import OUTCOMES, RunState, Snapshot
 from support.publishing import (
     EMPTY,
     FINISHED_AT,

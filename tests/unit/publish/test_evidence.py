@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.errors import StorageError
-from exporter.evaluation.evaluation import Evaluation
-from exporter.evaluation.regression import check
-from exporter.publish.disk import bytes_below, is_full
-from exporter.publish.evidence import Evidence
-from exporter.publish.history import History
-from exporter.publish.prediction_store import Selection
-from exporter.publish.retention import Entry
+from starlight_exporter.checks.regression import check
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.publish.disk import bytes_below, is_full
+from starlight_exporter.publish.evidence import Evidence
+from starlight_exporter.publish.history import History
+from starlight_exporter.publish.prediction_store import Selection
+from starlight_exporter.publish.retention import Entry
 from support.publishing import FINISHED_AT, evaluation, prediction, proportion
 
 PREDICTIONS = (

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.publish.exposition import CONTENT_TYPES, negotiate, render
+from starlight_exporter.publish.exposition import CONTENT_TYPES, negotiate, render
 
 
 class Families:

@@ -13,10 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
-from exporter.publish.collector import StarlightCollector
-from exporter.publish.exposition import render
-from exporter.publish.metrics import FAMILIES, GROUPS, LABELS, PREFIX
-from exporter.publish.reference import metrics_reference
+from starlight_exporter.publish.collector import StarlightCollector
+from starlight_exporter.publish.exposition import render
+from starlight_exporter.publish.metrics import FAMILIES, GROUPS, LABELS, PREFIX
+from starlight_exporter.publish.reference import metrics_reference
 from support.publishing import full_snapshot, openmetrics_families
 from support.servers import run_tool
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporter.evaluation.evaluation import STAGES, LatencyObservations
-from exporter.evaluation.latency import LATENCY_BUCKETS
-from exporter.publish.histogram import LatencyHistogram
+from starlight_exporter.evaluation.latency import LATENCY_BUCKETS
+from starlight_exporter.evaluation.results import STAGES, LatencyObservations
+from starlight_exporter.publish.histogram import LatencyHistogram
 
 
 def observations(*seconds: float) -> LatencyObservations:

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from exporter.errors import StorageError
-from exporter.evaluation.evaluation import Evaluation
-from exporter.evaluation.serialise import to_json
-from exporter.publish.history import History, still_holds
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.serialise import to_json
+from starlight_exporter.publish.history import History, still_holds
 from support.publishing import FINGERPRINT, FINISHED_AT, MODEL_SHA256, evaluation
 
 
@@ -175,7 +175,7 @@ def test_the_order_stays_when_the_clock_stands_still_or_is_set_back(
 ) -> None:
     history = History(path, max_bytes=1)
     for number, now in enumerate((FINISHED_AT, FINISHED_AT, FINISHED_AT, FINISHED_AT - 3_600, FINISHED_AT + 60)):
-        monkeypatch.setattr("exporter.publish.history.time.time", lambda now=now: now)
+        monkeypatch.setattr("starlight_exporter.publish.history.time.time", lambda now=now: now)
         history.append(numbered(number))
     assert ids(history) == [f"run-{number:04}" for number in range(5)]
     assert len(history.files()) == 5
@@ -220,7 +220,7 @@ def test_one_writer_at_a_time(path: Path) -> None:
 
 def test_the_lock_of_a_killed_writer_is_free(path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from exporter.publish.history import History;"
+        "import os, sys; from pathlib import Path; from starlight_exporter.publish.history import History;"
         "h = History(Path(sys.argv[1])); h.open(); print('open', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

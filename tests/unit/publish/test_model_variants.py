@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.errors import DatasetError
-from exporter.evaluation.cards import FoundModel, find_models
-from exporter.evaluation.evaluation import Prediction
-from exporter.publish.documents.model_variants import ALIKE, BEST, Variant, cells, document, marks
+from starlight_exporter.errors import DatasetError
+from starlight_exporter.evaluation.results import Prediction
+from starlight_exporter.models.cards import FoundModel, find_models
+from starlight_exporter.publish.documents.model_variants import ALIKE, BEST, Variant, cells, document, marks
 from support.images import write_dataset
 from support.models import write_random_model
 from support.publishing import evaluation, prediction, proportion

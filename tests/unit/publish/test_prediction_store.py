@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.errors import StorageError
-from exporter.evaluation.evaluation import FileFacts, Prediction
-from exporter.publish.prediction_store import PredictionStore, Selection, write_store
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.results import FileFacts, Prediction
+from starlight_exporter.publish.prediction_store import PredictionStore, Selection, write_store
 from support.publishing import prediction
 
 FACTS = FileFacts(123_456, 640, 480, "RGBA", 12, 99, "msb-first", 17)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from exporter.dataset.names import thumbnail_name
-from exporter.evaluation.comparison import compare
-from exporter.evaluation.predictions import read_predictions
-from exporter.publish.backfill import export_openmetrics
-from exporter.publish.evidence import Evidence
-from exporter.publish.history import History
+from starlight_exporter.analysis.comparison import compare
+from starlight_exporter.dataset.thumbnail_names import thumbnail_name
+from starlight_exporter.publish.backfill import export_openmetrics
+from starlight_exporter.publish.evidence import Evidence
+from starlight_exporter.publish.history import History
+from starlight_exporter.publish.predictions_csv import read_predictions
 
 STORED = Path(__file__).resolve().parents[2] / "resources" / "stored"
 RELEASES = sorted(folder.name for folder in STORED.iterdir() if folder.is_dir())

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
-from exporter.evaluation.evaluation import TrainingEpoch
-from exporter.evaluation.training import training_health
-from exporter.publish.metrics import CURVE_EPOCHS, TRAINING_EPOCH_ACCURACY, TRAINING_EPOCH_LOSS
-from exporter.publish.series import Row, curve_epochs, training_rows
+from starlight_exporter.models.training_log import TrainingEpoch, training_health
+from starlight_exporter.publish.metrics import CURVE_EPOCHS, TRAINING_EPOCH_ACCURACY, TRAINING_EPOCH_LOSS
+from starlight_exporter.publish.series import Row, curve_epochs, training_rows
 from support.publishing import evaluation
 
 

@@ -17,16 +17,18 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from exporter.detector.contract import FORMATS, METHODS, ImageFormat
-from exporter.evaluation import regression as gate
-from exporter.evaluation.baseline import Baseline
-from exporter.evaluation.comparison import Comparison as PairedComparison
-from exporter.evaluation.comparison import PairedSlice
-from exporter.evaluation.evaluation import Evaluation, LatencyQuantile, Proportion, Role
-from exporter.evaluation.regression import Check, CheckName, Comparison
-from exporter.evaluation.statistics import images_needed_to_confirm, mcnemar_p_value, proportion
-from exporter.publish.collector import StarlightCollector
-from exporter.publish.snapshot import DatasetState, ModelState, RunState, Snapshot
+from starlight_exporter.analysis.comparison import Comparison as PairedComparison
+from starlight_exporter.analysis.comparison import PairedSlice
+from starlight_exporter.checks import regression as gate
+from starlight_exporter.checks.baseline import Baseline
+from starlight_exporter.checks.regression import Check, CheckName, Comparison
+from starlight_exporter.detector.contract import FORMATS, METHODS, ImageFormat
+from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile, Role
+from starlight_exporter.publish.collector import StarlightCollector
+from starlight_exporter.publish.snapshot import DatasetState, ModelState, RunState, Snapshot
+from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
+from starlight_exporter.statistics.intervals import Proportion, proportion
+from starlight_exporter.statistics.sample_sizes import images_needed_to_confirm
 from support.publishing import empty_snapshot, evaluation
 from support.rules import ALERT_OF, RULES, SLICE_LABEL, promtool, selectors
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from exporter.evaluation import regression
-from exporter.evaluation.statistics import CONFIDENCE
-from exporter.publish.metrics import FAMILIES
+from starlight_exporter.checks import regression
+from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.statistics.intervals import CONFIDENCE
 from support.rules import (
     ALERTS,
     RECORDS,

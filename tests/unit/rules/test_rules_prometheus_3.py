@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.publish.collector import StarlightCollector
-from exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.collector import StarlightCollector
+from starlight_exporter.publish.metrics import FAMILIES
 from support.dashboards import NAMES, plain, queries
 from support.publishing import full_snapshot
 from support.rules import (

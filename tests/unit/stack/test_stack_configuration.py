@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from exporter.config import load_config
-from exporter.errors import ConfigError
 from stack import __main__ as up
 from stack import configuration
 from stack.configuration import LOOPBACK, SHIPPED, Ports
 from stack.processes import StackError
+from starlight_exporter.config import load_config
+from starlight_exporter.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[3]
 MOVED = Ports(exporter=19877, prometheus=19090, alertmanager=19093, notifications=19876, grafana=13000)

@@ -14,16 +14,16 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from exporter.dataset.synthesis import synthesise
-from exporter.dataset.synthesis.embeddings import embed_alpha, embed_lsb, embed_palette
-from exporter.dataset.synthesis.exif import ExifFields, exif_bytes
-from exporter.detector import contract, features, streams
-from exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS, METHODS
-from exporter.detector.decision import PRODUCTION
-from exporter.detector.model import Detector
-from exporter.detector.streams import decode, tensors
-from exporter.errors import ModelError
-from exporter.evaluation.training import read_training_log
+from starlight_exporter.detector import contract, features, streams
+from starlight_exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS, METHODS
+from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.errors import ModelError
+from starlight_exporter.models.training_log import read_training_log
+from starlight_exporter.synthesis import synthesise
+from starlight_exporter.synthesis.embeddings import embed_alpha, embed_lsb, embed_palette
+from starlight_exporter.synthesis.exif import ExifFields, exif_bytes
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
 

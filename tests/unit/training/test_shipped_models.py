@@ -8,20 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from exporter.dataset import layout
-from exporter.dataset.dataset import LabelledFile
-from exporter.dataset.leakage import MANIFEST_NAME, leaked_images, read_manifest
-from exporter.dataset.synthesis import synthesise
-from exporter.dataset.synthesis.files import Recipe, jobs, write_file
-from exporter.dataset.synthesis.negatives import CATEGORIES
-from exporter.dataset.synthesis.sources import DrawnPictures
-from exporter.detector.contract import METHODS
-from exporter.detector.decision import PRODUCTION
-from exporter.detector.model import Detector, model_sha256
-from exporter.detector.streams import decode, tensors
-from exporter.evaluation.cards import read_card
-from exporter.evaluation.training import read_training_log
 from stack.configuration import REFERENCE_RECIPE
+from starlight_exporter.dataset import layout
+from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.detector.contract import METHODS
+from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.detector.model import Detector, model_sha256
+from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.models.cards import read_card
+from starlight_exporter.models.training_files import MANIFEST_NAME, leaked_images, read_manifest
+from starlight_exporter.models.training_log import read_training_log
+from starlight_exporter.synthesis import synthesise
+from starlight_exporter.synthesis.files import Recipe, jobs, write_file
+from starlight_exporter.synthesis.negatives import CATEGORIES
+from starlight_exporter.synthesis.sources import DrawnPictures
 from training.card import index, notes
 from training.variants import LARGEST_MODEL_BYTES, OUTPUTS
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from exporter.dataset.synthesis import synthesise
-from exporter.evaluation.cards import read_card
-from exporter.evaluation.training import read_training_log
+from starlight_exporter.models.cards import read_card
+from starlight_exporter.models.training_log import read_training_log
+from starlight_exporter.synthesis import synthesise
 from training.card import notes
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from exporter.errors import ModelError
-from exporter.evaluation.cards import read_card
+from starlight_exporter.errors import ModelError
+from starlight_exporter.models.cards import read_card
 from training.card import notes, write_card
 
 RATE = {"count": 3, "total": 2000, "ratio": 0.0015, "lower": 0.000309, "upper": 0.004378}

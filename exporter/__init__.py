@@ -1,3 +1,0 @@
-"""Evaluates steganalysis detectors on labelled images and exposes the outcome to Prometheus."""
-
-__version__ = "0.1.0"

@@ -1,5 +1,0 @@
-"""`python -m exporter` runs the exporter."""
-
-from exporter.cli import main
-
-raise SystemExit(main())

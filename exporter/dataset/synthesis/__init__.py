@@ -1,5 +1,0 @@
-"""Makes labelled datasets: covers, payloads, the five embeddings, negatives; byte-identical for the same seed."""
-
-from exporter.dataset.synthesis.build import GENERATOR_VERSION, synthesise
-
-__all__ = ["GENERATOR_VERSION", "synthesise"]

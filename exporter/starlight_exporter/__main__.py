@@ -1,0 +1,5 @@
+"""`python -m exporter` runs the exporter."""
+
+from starlight_exporter.cli.service import main
+
+raise SystemExit(main())

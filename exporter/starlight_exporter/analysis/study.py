@@ -1,0 +1,66 @@
+"""An ablation as a run of its own: scan, load, take apart, with the provenance of what came out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from starlight_exporter.analysis.ablation import Progress, ablate
+from starlight_exporter.analysis.stream_effects import AblationStudy, Mode
+from starlight_exporter.dataset.cache import StreamCache
+from starlight_exporter.dataset.layout import scan
+from starlight_exporter.detector.contract import STREAMS, Stream
+from starlight_exporter.detector.cut import Uncut
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.staged import WholeModel
+from starlight_exporter.errors import EvaluationError
+from starlight_exporter.evaluation.reading import ImageSource
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.run import provenance
+from starlight_exporter.evaluation.scoring import staged as in_stages
+
+
+def study(
+    request: RunRequest,
+    *,
+    mode: Mode = "zero",
+    streams: Sequence[Stream] = STREAMS,
+    progress: Progress | None = None,
+) -> AblationStudy:
+    """Ablate the streams of one model on one dataset; latency and training log of the request are left alone.
+
+    Raises ModelError and DatasetError where there is nothing to run, EvaluationError where not one image was measured.
+    """
+    started = time.time()
+    detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256)
+    dataset = scan(request.dataset, request.dataset_root)
+    cache = None if request.cache is None else StreamCache(request.cache)
+    if cache is not None:
+        cache.expect(file.sha256 for file in dataset.files if file.problem is None)
+    limits = request.limits
+    staged = in_stages(detector, request.decision, dataset.root, dataset.files, limits=limits, seed=request.seed)
+    try:
+        result = ablate(
+            WholeModel(detector) if isinstance(staged, Uncut) else staged,
+            ImageSource(dataset.root, limits, cache),
+            request.decision,
+            dataset.files,
+            mode=mode,
+            streams=streams,
+            seed=request.seed,
+            threads=request.threads,
+            progress=progress,
+        )
+    finally:
+        if cache is not None:
+            cache.publish()
+    if not result.images:
+        raise EvaluationError(f"{request.model} on {request.dataset}: not one image could be measured")
+    return AblationStudy(
+        model=request.model,
+        dataset=request.dataset,
+        provenance=provenance(request, detector, dataset),
+        started_at=started,
+        finished_at=time.time(),
+        ablation=result,
+    )

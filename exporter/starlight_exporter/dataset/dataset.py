@@ -1,0 +1,81 @@
+"""What a dataset is once it has been found and labelled: immutable, named, fingerprinted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from starlight_exporter.detector.contract import ImageFormat, Method
+from starlight_exporter.errors import NotMeasuredReason
+
+FileClass = Literal["clean", "stego", "negative"]
+FILE_CLASSES: tuple[FileClass, ...] = ("clean", "stego", "negative")
+
+
+@dataclass(frozen=True, slots=True)
+class FileProblem:
+    """Why a file cannot be measured: a bounded reason, and one line that names the file."""
+
+    reason: NotMeasuredReason
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFile:
+    """One image file of a dataset. `path` is relative to the dataset's root, with forward slashes.
+
+    `method` is set for labelled stego files, `category` for negatives; `image_format` is the decoder's and None where
+    the header cannot be read; `sha256` is empty where the bytes cannot be read. With a `problem` it is not measured.
+    `bit_order` and `payload_bytes` are what a stego file's sidecar tells of its payload.
+    """
+
+    path: str
+    file_class: FileClass
+    method: Method | None
+    category: str | None
+    image_format: ImageFormat | None
+    size_bytes: int
+    sha256: str
+    problem: FileProblem | None
+    bit_order: str | None = None
+    payload_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """All files of a dataset, sorted by path; `fingerprint` (SHA-256) covers every path, label and content."""
+
+    name: str
+    root: Path
+    files: tuple[LabelledFile, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class SliceCount:
+    """How many images a class × method × format holds; `method` is None outside stego, `image_format` where unknown."""
+
+    file_class: FileClass
+    method: Method | None
+    image_format: ImageFormat | None
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetQuality:
+    """Balance and duplicates of a dataset.
+
+    `method_shares` holds every contract method (empty without labelled stego files); `entropy_bits` is the Shannon
+    entropy of these shares (None without stego files), at most `entropy_max_bits` = log2(number of contract methods).
+    `duplicate_groups` are paths with equal bytes, `clean_equals_stego` those groups that hold both classes.
+    `duplicate_images` counts files beyond the first of each group.
+    """
+
+    counts: tuple[SliceCount, ...]
+    method_shares: dict[Method, float]
+    entropy_bits: float | None
+    entropy_max_bits: float
+    duplicate_images: int
+    duplicate_groups: tuple[tuple[str, ...], ...]
+    clean_equals_stego: tuple[tuple[str, ...], ...]

@@ -1,0 +1,96 @@
+"""Facts of a file that say nothing of its pixels, or next to nothing: what a shortcut could be made of.
+
+A detector may score high because of how a dataset was made: every stego GIF with a grey palette, no clean file with
+EXIF. These facts are collected while images are decoded for an evaluation, 152 bytes of each.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starlight_exporter.dataset.dataset import FileClass, LabelledFile
+from starlight_exporter.detector.compact import CompactImage
+from starlight_exporter.detector.contract import Method
+
+Fact = Literal[
+    "has_alpha",
+    "alpha_deviation",
+    "is_palette",
+    "is_rgb",
+    "width",
+    "height",
+    "lsb_distinct",
+    "lsb_printable",
+    "lsb_commonest",
+    "alpha_distinct",
+    "alpha_printable",
+    "alpha_commonest",
+    "file_bytes",
+    "bytes_per_pixel",
+    "exif_bytes",
+    "tail_bytes",
+    "meta_bytes",
+    "palette_bytes",
+    "grey_palette",
+]
+FACTS: Final[tuple[Fact, ...]] = get_args(Fact)
+"""The twelve floats of the streams `format` and `content` in their order, then facts of the file."""
+
+FILE_CLASS_AND_METHOD = tuple[FileClass, Method | None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FactTable:
+    """One row per decoded file, in the order of the files' paths; `values` is (files, len(FACTS))."""
+
+    labels: tuple[FILE_CLASS_AND_METHOD, ...]
+    values: NDArray[np.float64]
+
+    def rows(self, file_class: FileClass, method: Method | None = None) -> NDArray[np.float64]:
+        """The rows of clean files, or of the stego files of a method."""
+        return self.values[[label == (file_class, method) for label in self.labels]]
+
+
+class FactCollector:
+    """Gathers the facts of images as they are decoded; `add` may be called from several threads at once."""
+
+    def __init__(self) -> None:
+        self._files: list[tuple[str, FileClass, Method | None]] = []
+        self._values = array("d")
+        self._lock = threading.Lock()
+
+    def add(self, file: LabelledFile, image: CompactImage) -> None:
+        """Remember one image."""
+        row = facts(file, image)
+        with self._lock:
+            self._files.append((file.path, file.file_class, file.method))
+            self._values.frombytes(row.tobytes())
+
+    def table(self) -> FactTable:
+        """Everything so far; the order does not depend on who was decoded first."""
+        with self._lock:
+            files = list(self._files)
+            values = np.frombuffer(self._values.tobytes(), np.float64).reshape(len(files), len(FACTS))
+        order = sorted(range(len(files)), key=lambda row: files[row][0])
+        return FactTable(tuple(files[row][1:] for row in order), values[order])
+
+
+def facts(file: LabelledFile, image: CompactImage) -> NDArray[np.float64]:
+    """The facts of one file, (len(FACTS),)."""
+    palette = np.frombuffer(image.palette[: len(image.palette) // 3 * 3], np.uint8).reshape(-1, 3)
+    of_file = (
+        file.size_bytes,
+        file.size_bytes / (image.width * image.height),
+        image.exif_bytes,
+        image.tail_bytes,
+        image.exif_bytes + image.tail_bytes,
+        len(image.palette),
+        bool(palette.size) and bool((palette == palette[:, :1]).all()),
+    )
+    return np.concatenate([image.features, np.array(of_file, np.float64)], dtype=np.float64)

@@ -1,0 +1,283 @@
+"""Finds and labels the files of a dataset folder.
+
+    <root>/clean/**                    covers
+    <root>/stego/**                    labelled by sidecar `{file}.json`, else by folder `stego/{method}/**`,
+                                       else by name `{payload}_{method}_{index}.{ext}`
+    <root>/negatives/{category}/**     hard negatives
+
+Which entries count: every file below these three folders, except hidden ones (a leading dot, folders too), notes and
+tables (IGNORED_SUFFIXES, which include sidecars) and the names in IGNORED_STEMS. Everything else claims to be an image;
+what cannot be read as one is kept, with its problem, so that nothing disappears from the counts unseen.
+Symbolic links are followed; a folder inside itself is entered once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from PIL import Image
+
+from starlight_exporter.dataset.dataset import Dataset, FileClass, FileProblem, LabelledFile
+from starlight_exporter.detector.contract import TECHNIQUES, ImageFormat, Method, image_format
+from starlight_exporter.detector.streams import DECODER_ERRORS, OPENED_FORMATS
+from starlight_exporter.errors import DatasetError, NotMeasuredReason
+
+BIT_ORDERS = ("lsb-first", "msb-first")
+
+FOLDERS: dict[str, FileClass] = {"clean": "clean", "stego": "stego", "negatives": "negative"}
+
+IGNORED_SUFFIXES = frozenset(
+    (".json", ".jsonl", ".md", ".rst", ".txt", ".csv", ".tsv", ".yml", ".yaml", ".toml", ".log", ".html", ".sha256")
+)
+IGNORED_STEMS = frozenset(("readme", "license", "licence", "notice", "copying", "changelog", "thumbs", "desktop"))
+
+_BLOCK = 1 << 20
+_LARGEST_SIDECAR = 1 << 20
+_CHUNK = 64
+
+
+def scan(name: str, root: Path) -> Dataset:
+    """All files of the dataset in `root`, labelled and hashed. Headers are read, pixels are not decoded.
+
+    Raises DatasetError where `root` is missing, cannot be listed, or holds no image in any of its class folders.
+    """
+    found = list(_find(root))
+    if not found:
+        raise DatasetError(f"{root}: no images in clean/, stego/ or negatives/")
+    prepare_decoder()
+    # One task for many files: a task that waits takes more memory than what becomes of its file.
+    chunks = [found[at : at + _CHUNK] for at in range(0, len(found), _CHUNK)]
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        labelled = [file for part in pool.map(_label_all, chunks) for file in part]
+    files = sorted(labelled, key=lambda file: file.path)
+    return Dataset(name=name, root=root, files=tuple(files), fingerprint=_fingerprint(files))
+
+
+def prepare_decoder() -> None:
+    """Loads every decoder, which threads must not do at once, and keeps Pillow from warning of damaged metadata."""
+    Image.init()
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def open_header(file: BinaryIO | Path) -> Image.Image:
+    """The image with its header read and its pixels not; raises one of DECODER_ERRORS."""
+    return Image.open(file, formats=OPENED_FORMATS)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file of this name claims to be an image, by the rule above."""
+    path = PurePosixPath(name)
+    if name.startswith(".") or path.suffix.lower() in IGNORED_SUFFIXES:
+        return False
+    return path.name.split(".")[0].lower() not in IGNORED_STEMS
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file that claims to be an image, or an entry whose problem shows before it is opened."""
+
+    root: Path
+    path: str
+    file_class: FileClass
+    problem: str | None = None
+
+
+def _find(root: Path) -> Iterator[_Found]:
+    try:
+        with os.scandir(root) as entries:
+            present = {entry.name for entry in entries}
+    except FileNotFoundError as error:
+        raise DatasetError(f"{root}: no such dataset folder") from error
+    except NotADirectoryError as error:
+        raise DatasetError(f"{root}: is a file, not a dataset folder") from error
+    except OSError as error:
+        raise DatasetError(f"{root}: cannot be listed: {error.strerror}") from error
+    if not present & FOLDERS.keys():
+        raise DatasetError(f"{root}: has none of the folders clean, stego and negatives")
+    for folder, file_class in FOLDERS.items():
+        if folder in present:
+            yield from _walk(root, folder, file_class, ())
+
+
+def _walk(root: Path, folder: str, file_class: FileClass, above: tuple[tuple[int, int], ...]) -> Iterator[_Found]:
+    try:
+        status = (root / folder).stat()
+        here = (status.st_dev, status.st_ino)
+        if here in above:
+            return
+        with os.scandir(root / folder) as entries:
+            names = sorted((entry.name, _is_folder(entry)) for entry in entries)
+    except OSError as error:
+        yield _Found(root, folder, file_class, f"cannot be listed: {error.strerror}")
+        return
+    for name, is_folder in names:
+        path = f"{folder}/{name}"
+        if is_folder and not name.startswith("."):
+            yield from _walk(root, path, file_class, (*above, here))
+        elif not is_folder and is_image_name(name):
+            yield _Found(root, path, file_class)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link to itself, say; it is told when the file is read.
+        return False
+
+
+def _label_all(found: Sequence[_Found]) -> list[LabelledFile]:
+    return [_label(entry) for entry in found]
+
+
+def _label(found: _Found) -> LabelledFile:
+    """One file's label, format and hash; every failure becomes the file's problem."""
+    shown = printable_path(found.path)
+    labels = _labels(found, shown)
+    size, digest, header, problem = 0, "", None, found.problem
+    if problem is None and shown != found.path:
+        problem = "its name is not UTF-8"
+    if problem is None:
+        try:
+            size, digest, header, problem = _read(found.root / found.path)
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or error}"
+    return LabelledFile(
+        path=shown,
+        file_class=found.file_class,
+        method=labels.method,
+        category=labels.category,
+        image_format=header,
+        size_bytes=size,
+        sha256=digest,
+        problem=_problem(shown, "unreadable", problem) if problem is not None else labels.problem,
+        bit_order=labels.bit_order,
+        payload_bytes=labels.payload_bytes,
+    )
+
+
+def printable_path(path: str) -> str:
+    """`path` with bytes that are not UTF-8 written as escapes, so that it can be printed and stored."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _problem(path: str, reason: NotMeasuredReason, text: str) -> FileProblem:
+    return FileProblem(reason, f"{path}: {text}")
+
+
+def _read(path: Path) -> tuple[int, str, ImageFormat | None, str | None]:
+    """Size in bytes, SHA-256, format by the decoder's header, and what is wrong with it."""
+    # Opening a pipe would wait for its writer for ever.
+    if not stat.S_ISREG(path.stat().st_mode):
+        return 0, "", None, "is not a regular file"
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        size = 0
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+        if size == 0:
+            return size, digest.hexdigest(), None, "is empty"
+        header = _header_format(file)
+    return size, digest.hexdigest(), header, None if header else "is not an image that the decoder knows"
+
+
+def _header_format(file: BinaryIO) -> ImageFormat | None:
+    file.seek(0)
+    try:
+        with open_header(file) as image:
+            return image_format(image.format)
+    except DECODER_ERRORS:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What folder, name and sidecar tell of a file, or why they do not."""
+
+    method: Method | None = None
+    category: str | None = None
+    bit_order: str | None = None
+    payload_bytes: int | None = None
+    problem: FileProblem | None = None
+
+
+def _labels(found: _Found, shown: str) -> _Labels:
+    folders = found.path.split("/")[1:-1]
+    match found.file_class:
+        case "clean":
+            return _Labels()
+        case "negative":
+            if folders:
+                return _Labels(category=printable_path(folders[0]))
+            return _Labels(problem=_problem(shown, "unlabelled", "is in no category's folder below negatives/"))
+        case "stego":
+            try:
+                sidecar = _sidecar(found.root / f"{found.path}.json")
+            except _SidecarError as error:
+                return _Labels(problem=_problem(f"{shown}.json", "unlabelled", str(error)))
+            method = sidecar.method or _folder_method(folders) or _name_method(PurePosixPath(found.path))
+            if method is None:
+                text = "is a stego file whose method neither sidecar nor folder nor name tells"
+                return replace(sidecar, problem=_problem(shown, "unlabelled", text))
+            return replace(sidecar, method=method)
+
+
+class _SidecarError(Exception):
+    """A sidecar is there but tells nothing; the text says why."""
+
+
+def _sidecar(path: Path) -> _Labels:
+    """What a sidecar tells: method, bit order, payload length; each None where there is no sidecar or it is silent."""
+    try:
+        if not path.exists():
+            return _Labels()
+        if not path.is_file() or path.stat().st_size > _LARGEST_SIDECAR:
+            raise _SidecarError("is not a sidecar")
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise _SidecarError(f"sidecar cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise _SidecarError(f"sidecar is not JSON: {error}") from error
+    embedding = content.get("embedding") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(embedding, dict | None):
+        raise _SidecarError("sidecar must be an object with an object `embedding`")
+    technique = None if embedding is None else embedding.get("technique")
+    method = TECHNIQUES.get(technique.lower()) if isinstance(technique, str) else None
+    if technique is not None and method is None:
+        raise _SidecarError(f"sidecar names an unknown technique: {str(technique)[:40]!r}")
+    order, payload = None if embedding is None else embedding.get("bit_order"), content.get("payload_bytes")
+    return _Labels(
+        method=method,
+        # Facts for people, not labels: what is not of the expected form is left out, and the file stays measured.
+        bit_order=order if order in BIT_ORDERS else None,
+        payload_bytes=payload if type(payload) is int and 0 <= payload < 2**63 else None,
+    )
+
+
+def _folder_method(folders: list[str]) -> Method | None:
+    return TECHNIQUES.get(folders[0].lower()) if folders else None
+
+
+def _name_method(path: PurePosixPath) -> Method | None:
+    parts = path.stem.split("_")
+    if len(parts) < 3 or not parts[-1].isdecimal():
+        return None
+    return TECHNIQUES.get(parts[-2].lower())
+
+
+def _fingerprint(files: list[LabelledFile]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        row = (file.path, file.file_class, file.method, file.category, file.sha256)
+        digest.update(json.dumps(row).encode() + b"\n")
+    return digest.hexdigest()

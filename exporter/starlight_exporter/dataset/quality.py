@@ -1,0 +1,61 @@
+"""How balanced a dataset is, and which of its files are the same."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+
+from starlight_exporter.dataset.dataset import FILE_CLASSES, Dataset, DatasetQuality, LabelledFile, SliceCount
+from starlight_exporter.detector.contract import FORMATS, METHODS, Method
+
+_FORMAT_ORDER = (*FORMATS, "other", None)
+_METHOD_ORDER = (*METHODS, None)
+
+
+def measure(dataset: Dataset) -> DatasetQuality:
+    """Counts, method shares, Shannon entropy and exact duplicates. Files with a problem are counted too.
+
+    Duplicates are files with the same SHA-256; files whose bytes are no image (empty, unreadable) are left out of them.
+    """
+    counts = Counter((file.file_class, file.method, file.image_format) for file in dataset.files)
+    shares = _method_shares(dataset.files)
+    groups = _duplicate_groups(dataset.files)
+    return DatasetQuality(
+        counts=tuple(
+            SliceCount(file_class, method, image_format, counts[file_class, method, image_format])
+            for file_class in FILE_CLASSES
+            for method in _METHOD_ORDER
+            for image_format in _FORMAT_ORDER
+            if counts[file_class, method, image_format]
+        ),
+        method_shares=shares,
+        entropy_bits=entropy_bits(tuple(shares.values())) if shares else None,
+        entropy_max_bits=math.log2(len(METHODS)),
+        duplicate_images=sum(len(group) - 1 for group in groups),
+        duplicate_groups=tuple(tuple(file.path for file in group) for group in groups),
+        clean_equals_stego=tuple(
+            tuple(file.path for file in group)
+            for group in groups
+            if {"clean", "stego"} <= {file.file_class for file in group}
+        ),
+    )
+
+
+def entropy_bits(shares: tuple[float, ...]) -> float:
+    """Shannon entropy −Σ p log2 p in bits; 0 · log 0 is 0."""
+    # `+ 0.0` keeps a set of one method from printing as -0.
+    return -math.fsum(share * math.log2(share) for share in shares if share > 0) + 0.0
+
+
+def _method_shares(files: tuple[LabelledFile, ...]) -> dict[Method, float]:
+    counts = Counter(file.method for file in files if file.method is not None)
+    total = counts.total()
+    return {method: counts[method] / total for method in METHODS} if total else {}
+
+
+def _duplicate_groups(files: tuple[LabelledFile, ...]) -> list[list[LabelledFile]]:
+    by_content: defaultdict[str, list[LabelledFile]] = defaultdict(list)
+    for file in files:
+        if file.sha256 and file.image_format is not None:
+            by_content[file.sha256].append(file)
+    return [group for group in by_content.values() if len(group) > 1]

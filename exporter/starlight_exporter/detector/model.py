@@ -1,0 +1,346 @@
+"""An ONNX file as a detector: checked against the contract when loaded, fed exactly the inputs that it declares."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state
+
+from starlight_exporter.detector.contract import (
+    BIT_ORDER_INPUT,
+    BIT_ORDER_VALUE,
+    INPUT_STREAMS,
+    METHODS,
+    STREAM_SHAPES,
+    STREAMS,
+    Method,
+    Stream,
+)
+from starlight_exporter.detector.external import other_file
+from starlight_exporter.errors import ImageError, ModelError
+
+Tensor = NDArray[np.float32]
+
+# onnxruntime's own errors have no common base; besides them it raises plain ones for arguments and out of memory.
+RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
+    *(
+        value
+        for value in vars(onnxruntime_pybind11_state).values()
+        if isinstance(value, type) and issubclass(value, Exception)
+    ),
+    RuntimeError,
+    ValueError,
+    TypeError,
+    MemoryError,
+)
+_FATAL_ONLY: Final = 4
+_KNOWN_INPUTS: Final = (*INPUT_STREAMS, BIT_ORDER_INPUT)
+_KNOWN_OUTPUTS: Final = (
+    "stego_logits",
+    "method_logits",
+    "method_probs",
+    "method_id",
+    "bit_order_logits",
+    "bit_order_id",
+    "embedding",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a model says of one image.
+
+    `probability` (of stego) is in 0..1; `method_probabilities` has one entry per contract method, in the order of
+    METHODS, and is None with `predicted` for a model without a method output.
+    """
+
+    probability: float
+    method_probabilities: tuple[float, ...] | None
+    predicted: Method | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInput:
+    """An input that a model declares: the stream that feeds it (None: `bit_order`), and its shape without batch."""
+
+    name: str
+    stream: Stream | None
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _MethodOutput:
+    name: str
+    kind: Literal["logits", "probabilities", "id"]
+
+
+class Detector:
+    """A loaded model. `predict` may be called from several threads at once; a Detector cannot be pickled."""
+
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        *,
+        path: Path,
+        sha256: str,
+        size_bytes: int,
+        modified_at: float,
+    ) -> None:
+        self._session = session
+        self.path = path
+        self.sha256 = sha256
+        self.size_bytes = size_bytes
+        self.modified_at = modified_at
+        self.loaded_at = time.time()
+        declared = session.get_inputs()
+        self.inputs: tuple[str, ...] = tuple(node.name for node in declared)
+        self.outputs: tuple[str, ...] = tuple(node.name for node in session.get_outputs())
+        self.feeds: tuple[ModelInput, ...] = tuple(_check_input(path, node) for node in declared)
+        self.streams: frozenset[Stream] = frozenset(entry.stream for entry in self.feeds if entry.stream is not None)
+        self._fixed_batch = any(isinstance(node.shape[0], int) for node in declared)
+        self._stego, self._method = self._choose_outputs()
+        self.wanted: tuple[str, ...] = (self._stego,) if self._method is None else (self._stego, self._method.name)
+
+    @classmethod
+    def load(cls, path: Path, *, expected_sha256: str | None = None) -> Detector:
+        """Load and check a model file; ModelError says what does not fit.
+
+        With `expected_sha256` another content is refused as `changed`, like one that changes while it is loaded.
+        """
+        data = _read(path)
+        before = hashlib.sha256(data).hexdigest()
+        if expected_sha256 is not None and before != expected_sha256:
+            raise ModelError(f"{path}: expected content {expected_sha256[:12]}, found {before[:12]}", reason="changed")
+        other = other_file(data)
+        if other is not None:
+            # The hash that identifies a model would not show that its weights have changed.
+            raise ModelError(f"{path}: its weights are in another file, {other}; save it as one file", reason="invalid")
+        try:
+            stat = path.stat()
+            session = open_session(str(path))
+        except OSError as error:
+            raise _file_error(path, error) from error
+        except RUNTIME_ERRORS as error:
+            if model_sha256(path) != before:
+                raise ModelError(f"{path}: changed while it was being loaded", reason="changed") from error
+            raise ModelError(f"{path}: not a loadable ONNX model: {_one_line(error)}", reason="invalid") from error
+        if model_sha256(path) != before:
+            raise ModelError(f"{path}: changed while it was being loaded", reason="changed")
+        return cls(session, path=path, sha256=before, size_bytes=stat.st_size, modified_at=stat.st_mtime)
+
+    @property
+    def has_method(self) -> bool:
+        """Whether the model predicts a method, as rules with a threshold per method need."""
+        return self._method is not None
+
+    def predict(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
+        """One Score per image; each image maps (at least) every stream of `streams` to its STREAM_SHAPES array.
+
+        ImageError `model_error` where the model fails or answers with something that is not a finite number.
+        """
+        if self._fixed_batch or len(batch) == 1:
+            return tuple(self._scores([image])[0] for image in batch)
+        return self._scores(batch) if batch else ()
+
+    def serialised(self) -> bytes:
+        """The file's bytes; ModelError `changed` where they are no longer those that were loaded."""
+        data = _read(self.path)
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ModelError(f"{self.path}: changed after it was loaded", reason="changed")
+        return data
+
+    def fed(self, batch: Sequence[Mapping[Stream, Tensor]]) -> dict[str, Tensor]:
+        """What the model's inputs get for these images, by name: exactly what it declares."""
+        feeds: dict[str, Tensor] = {}
+        for entry in self.feeds:
+            if entry.stream is None:
+                feeds[entry.name] = np.tile(np.array(BIT_ORDER_VALUE, dtype=np.float32), (len(batch), 1))
+                continue
+            # Older models know the first alpha plane alone; every other stream is fed whole.
+            arrays = [image[entry.stream][: entry.shape[0]] for image in batch]
+            feeds[entry.name] = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
+        return feeds
+
+    def raw_outputs(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[NDArray[Any], ...]:
+        """What the model gives for the outputs `wanted`; ImageError `model_error` where it fails."""
+        try:
+            return tuple(self._session.run(list(self.wanted), self.fed(batch)))
+        except RUNTIME_ERRORS as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: Exception) -> ImageError:
+        """The runtime's error as that of an image."""
+        return ImageError(f"{self.path}: the model failed: {_one_line(error)}", reason="model_error")
+
+    def score(self, outputs: Sequence[NDArray[Any]]) -> Score:
+        """What the outputs `wanted` for one image say; ImageError `model_error` where they are no finite numbers."""
+        # A handful of numbers: numpy would take ten times as long for them.
+        rows = [values.reshape(-1).tolist() for values in outputs]
+        for name, row in zip(self.wanted, rows, strict=True):
+            if not all(map(math.isfinite, row)):
+                raise ImageError(f"{self.path}: output {name} is not a finite number", reason="model_error")
+        probability = _sigmoid(rows[0][0])
+        if self._method is None:
+            return Score(probability, None, None)
+        return Score(probability, *self._method_of(rows[1]))
+
+    def _scores(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
+        outputs = self.raw_outputs(batch)
+        return tuple(self.score([values[index] for values in outputs]) for index in range(len(batch)))
+
+    def _method_of(self, row: Sequence[float]) -> tuple[tuple[float, ...], Method]:
+        assert self._method is not None
+        if self._method.kind == "id":
+            index = int(row[0])
+            if not 0 <= index < len(METHODS):
+                raise ImageError(
+                    f"{self.path}: output {self._method.name} is {index}, not a method id", reason="model_error"
+                )
+            return tuple(float(position == index) for position in range(len(METHODS))), METHODS[index]
+        highest = max(row)
+        predicted = METHODS[row.index(highest)]
+        if self._method.kind == "probabilities":
+            return tuple(row), predicted
+        powers = [math.exp(value - highest) for value in row]
+        total = sum(powers)
+        return tuple(power / total for power in powers), predicted
+
+    def _choose_outputs(self) -> tuple[str, _MethodOutput | None]:
+        shapes = self._dry_run(1)
+        if not self._fixed_batch:
+            try:
+                self._dry_run(2)
+            except ModelError:
+                # The batch axis is called dynamic, but something inside the graph is fixed: one image at a time works.
+                self._fixed_batch = True
+        stego = "stego_logits" if "stego_logits" in shapes else self._by_position(shapes, (1, 1))
+        if stego is None:
+            raise ModelError(
+                f"{self.path}: no output stego_logits, nor another of shape N×1; the model has {_shapes_text(shapes)}",
+                reason="signature",
+            )
+        self._expect_output(stego, shapes, ((1, 1),))
+        for name, kind in (("method_logits", "logits"), ("method_probs", "probabilities"), ("method_id", "id")):
+            if name in shapes:
+                self._expect_output(name, shapes, ((1,), (1, 1)) if kind == "id" else ((1, len(METHODS)),))
+                return stego, _MethodOutput(name, kind)  # type: ignore[arg-type]
+        unnamed = self._by_position(shapes, (1, len(METHODS)))
+        return stego, None if unnamed is None else _MethodOutput(unnamed, "logits")
+
+    def _dry_run(self, images: int) -> dict[str, tuple[int, ...]]:
+        zeros: dict[Stream, Tensor] = {stream: np.zeros(STREAM_SHAPES[stream], np.float32) for stream in STREAMS}
+        try:
+            outputs = self._session.run(list(self.outputs), self.fed([zeros] * images))
+        except RUNTIME_ERRORS as error:
+            raise ModelError(
+                f"{self.path}: does not run on inputs of the contract's shapes: {_one_line(error)}", reason="signature"
+            ) from error
+        shapes = {name: np.shape(value) for name, value in zip(self.outputs, outputs, strict=True)}
+        if images > 1 and any(not shape or shape[0] != images for shape in shapes.values()):
+            raise ModelError(f"{self.path}: outputs do not follow the batch", reason="signature")
+        return shapes
+
+    @staticmethod
+    def _by_position(shapes: Mapping[str, tuple[int, ...]], wanted: tuple[int, ...]) -> str | None:
+        return next((name for name, shape in shapes.items() if shape == wanted and name not in _KNOWN_OUTPUTS), None)
+
+    def _expect_output(
+        self, name: str, shapes: Mapping[str, tuple[int, ...]], allowed: tuple[tuple[int, ...], ...]
+    ) -> None:
+        if shapes[name] not in allowed:
+            raise ModelError(
+                f"{self.path}: output {name} has shape {_shape_text(shapes[name])}, expected {_shape_text(allowed[0])}",
+                reason="signature",
+            )
+
+
+def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
+    """A session on a model file or a serialised model: one thread of its own, no spinning, no log of its own."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def model_sha256(path: Path) -> str:
+    """SHA-256 of a model file as hexadecimal; ModelError `missing` or `unreadable`."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _file_error(path, error) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _file_error(path, error) from error
+
+
+def onnxruntime_version() -> str:
+    """Version of the inference runtime, for provenance."""
+    return str(onnxruntime.__version__)
+
+
+def _check_input(path: Path, node: Any) -> ModelInput:
+    name, shape = str(node.name), list(node.shape)
+    stream = INPUT_STREAMS.get(name)
+    if stream is None and name != BIT_ORDER_INPUT:
+        raise ModelError(
+            f"{path}: input {name} is unknown; expected only {', '.join(_KNOWN_INPUTS)}", reason="signature"
+        )
+    if node.type != "tensor(float)":
+        raise ModelError(f"{path}: input {name} is {node.type}, expected tensor(float)", reason="signature")
+    full = (len(BIT_ORDER_VALUE),) if stream is None else STREAM_SHAPES[stream]
+    allowed = [full, (1, *full[1:])] if stream == "alpha" else [full]
+    fitting = [
+        option
+        for option in allowed
+        if len(shape) == len(option) + 1
+        and all(not isinstance(have, int) or have == want for have, want in zip(shape[1:], option, strict=True))
+    ]
+    told = "N×" + "×".join(str(size) if isinstance(size, int) else "?" for size in shape[1:]) if shape else "a scalar"
+    if not fitting:
+        expected = " or ".join("N×" + "×".join(map(str, option)) for option in allowed)
+        raise ModelError(f"{path}: input {name} has shape {told}, expected {expected}", reason="signature")
+    if isinstance(shape[0], int) and shape[0] != 1:
+        raise ModelError(
+            f"{path}: input {name} has a fixed batch of {shape[0]}, expected a dynamic batch or 1", reason="signature"
+        )
+    return ModelInput(name=name, stream=stream, shape=fitting[0])
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return "×".join(("N", *map(str, shape[1:]))) if shape else "a scalar"
+
+
+def _shapes_text(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {_shape_text(shape)}" for name, shape in shapes.items())
+
+
+def _sigmoid(logit: float) -> float:
+    if logit >= 0:
+        return 1.0 / (1.0 + math.exp(-logit))
+    return math.exp(logit) / (1.0 + math.exp(logit))
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _file_error(path: Path, error: OSError) -> ModelError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return ModelError(f"{path}: no such model file", reason="missing")
+    return ModelError(f"{path}: cannot be read: {error.strerror or error}", reason="unreadable")

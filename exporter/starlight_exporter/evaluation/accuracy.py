@@ -1,0 +1,118 @@
+"""From predictions to counts, and from counts to ratios."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from starlight_exporter.dataset.dataset import FileClass
+from starlight_exporter.detector.contract import FORMATS, METHODS, ImageFormat, Method
+from starlight_exporter.errors import NOT_MEASURED_REASONS, NotMeasuredReason
+from starlight_exporter.evaluation.results import OperatingPoint, Prediction
+from starlight_exporter.statistics.intervals import Proportion, proportion
+from starlight_exporter.statistics.scores import Scores, expected_calibration_error, log_loss, roc_auc
+
+CLEAN = "clean"
+OPERATING_THRESHOLDS: tuple[float, ...] = (
+    0.01,
+    0.05,
+    0.1,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+    0.95,
+    0.98,
+    0.99,
+    0.999,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """What the predictions of one evaluation add up to; the fields are those of Evaluation."""
+
+    not_measured: dict[NotMeasuredReason, int]
+    clean: Proportion
+    clean_by_format: dict[ImageFormat, Proportion]
+    negatives: dict[str, Proportion]
+    stego: Proportion
+    detections: dict[Method, Proportion]
+    confusion: dict[str, dict[str, int]]
+    roc_auc: float | None
+    log_loss: float | None
+    expected_calibration_error: float | None
+    operating_points: tuple[OperatingPoint, ...]
+
+
+def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
+    """Counts, ratios and scores. What was not measured is in no denominator, and counted by reason."""
+    missing = Counter(entry.not_measured for entry in predictions if entry.not_measured is not None)
+    by_class: dict[FileClass, list[Prediction]] = {"clean": [], "stego": [], "negative": []}
+    for entry in predictions:
+        by_class[entry.file_class].append(entry)
+    clean, stego, negatives = by_class["clean"], by_class["stego"], by_class["negative"]
+    formats = {entry.image_format for entry in clean}
+    categories = sorted({entry.category for entry in negatives if entry.category is not None})
+    scores = _scores((*clean, *stego))
+    return Accuracy(
+        not_measured={reason: missing[reason] for reason in NOT_MEASURED_REASONS},
+        clean=_positive(clean),
+        clean_by_format={
+            name: _positive(entry for entry in clean if entry.image_format == name)
+            for name in (*FORMATS, _OTHER)
+            if name in formats
+        },
+        negatives={name: _positive(entry for entry in negatives if entry.category == name) for name in categories},
+        stego=_positive(stego),
+        detections={method: _positive(entry for entry in stego if entry.method == method) for method in METHODS},
+        confusion=_confusion((*clean, *stego)),
+        roc_auc=roc_auc(scores),
+        log_loss=log_loss(scores),
+        expected_calibration_error=expected_calibration_error(scores),
+        operating_points=tuple(_operating_point(scores, threshold) for threshold in OPERATING_THRESHOLDS),
+    )
+
+
+_OTHER: ImageFormat = "other"
+
+
+def _positive(entries: Iterable[Prediction]) -> Proportion:
+    """Positive verdicts among the measured ones of a slice."""
+    verdicts = [entry.verdict for entry in entries if entry.verdict is not None]
+    return proportion(sum(verdicts), len(verdicts))
+
+
+def _scores(entries: Iterable[Prediction]) -> Scores:
+    measured = [(entry.probability, entry.file_class == "stego") for entry in entries if entry.probability is not None]
+    return Scores.of([p for p, _ in measured], [stego for _, stego in measured])
+
+
+def _confusion(entries: Iterable[Prediction]) -> dict[str, dict[str, int]]:
+    measured = [entry for entry in entries if entry.verdict is not None]
+    if all(entry.predicted_method is None for entry in measured):
+        return {}
+    names = (*METHODS, CLEAN)
+    counts: dict[str, dict[str, int]] = {actual: dict.fromkeys(names, 0) for actual in names}
+    for entry in measured:
+        predicted = entry.predicted_method if entry.verdict else CLEAN
+        if predicted is not None:
+            counts[entry.method or CLEAN][predicted] += 1
+    return counts
+
+
+def _operating_point(scores: Scores, threshold: float) -> OperatingPoint:
+    positive = scores.probabilities > threshold
+    stego = int(np.count_nonzero(scores.is_stego))
+    return OperatingPoint(
+        threshold=threshold,
+        false_positives=proportion(int(np.count_nonzero(positive & ~scores.is_stego)), scores.is_stego.size - stego),
+        detections=proportion(int(np.count_nonzero(positive & scores.is_stego)), stego),
+    )

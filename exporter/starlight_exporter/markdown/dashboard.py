@@ -1,0 +1,358 @@
+"""Current samples as figures: value, exact interval, target, and a word for how the two stand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from starlight_exporter.checks.regression import (
+    DETECTION_TARGET,
+    FORMAT_DEFAULT_BASELINE,
+    FORMAT_MARGIN,
+    FPR_TARGET,
+    LATENCY_LIMIT_SECONDS,
+    LATENCY_QUANTILE,
+    NEGATIVES_LIMIT,
+    CheckName,
+)
+from starlight_exporter.detector.contract import FORMATS, METHODS
+from starlight_exporter.markdown.samples import Sample, Samples
+from starlight_exporter.publish import metrics
+from starlight_exporter.publish.metrics import Family, ProportionFamilies
+from starlight_exporter.publish.series import number_label
+from starlight_exporter.statistics.intervals import proportion
+from starlight_exporter.statistics.sample_sizes import Wanted, against_limit
+
+Unit = Literal["ratio", "seconds", "images per second"]
+Standing = Literal["met", "met, not yet certain", "missed", "missed, may be chance", "no target", "not measured"]
+
+_UNCERTAIN: frozenset[Standing] = frozenset({"met, not yet certain", "missed, may be chance"})
+
+OVERDUE_INTERVALS = 2.0
+"""An evaluation is overdue after this many of its intervals, as in the alert."""
+
+_QUANTILES = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured number. `target` is what it has to stay below (`wants_less`) or above; None where there is none.
+
+    `value` and its 95 % bounds are None where not measured; `count` of `total` are images, None where it is no ratio.
+    """
+
+    name: str
+    unit: Unit
+    value: float | None
+    lower: float | None = None
+    upper: float | None = None
+    count: int | None = None
+    total: int | None = None
+    target: float | None = None
+    wants_less: bool = True
+    passed: bool | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """The exporter's own check decides met or missed; the interval decides how certain that is."""
+        if self.value is None:
+            return "not measured"
+        if self.target is None:
+            return "no target"
+        met = self.passed if self.passed is not None else self._within(self.value)
+        # A missed target is certain where even the better end of the interval misses it.
+        bound = self.upper if met is self.wants_less else self.lower
+        if met:
+            return "met" if bound is not None and self._within(bound) else "met, not yet certain"
+        return "missed" if bound is not None and not self._within(bound) else "missed, may be chance"
+
+    @property
+    def more_images(self) -> int | None:
+        """About how many more images would tell, if the rate stays as it is; None where that is no question."""
+        if self.standing not in _UNCERTAIN or self.target is None or self.count is None or self.total is None:
+            return None
+        wanted: Wanted = "below" if self.wants_less else "above"
+        return against_limit(proportion(self.count, self.total), self.target, wanted).more_images
+
+    def _within(self, value: float) -> bool:
+        assert self.target is not None
+        return value < self.target if self.wants_less else value > self.target
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCheck:
+    """A regression check that the last complete evaluation failed, and the slice that it is about."""
+
+    name: str
+    slice: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOnDataset:
+    """The last complete evaluation of one model on one dataset. Times are UTC seconds, hashes 12 digits.
+
+    `labels` are what its series carry in Prometheus (instance, model, dataset). `sha256` and `fingerprint` are what the
+    numbers were measured with; `newer_on_disk` is the hash of a model file that is not evaluated yet. `evaluated_at` is
+    None before the first complete evaluation; `overdue_since` is when the next one should have been there.
+    """
+
+    labels: Mapping[str, str]
+    role: str
+    file: str
+    decision: str
+    sha256: str
+    newer_on_disk: str | None
+    fingerprint: str
+    evaluated_at: float | None
+    overdue_since: float | None
+    failed: tuple[FailedCheck, ...]
+    passed: int
+    false_positives: Figure
+    formats: tuple[Figure, ...]
+    negatives: tuple[Figure, ...]
+    detections: tuple[Figure, ...]
+    latency: tuple[Figure, ...]
+    not_measured: Mapping[str, int]
+
+    @property
+    def model(self) -> str:
+        """The configured model's name."""
+        return self.labels["model"]
+
+    @property
+    def dataset(self) -> str:
+        """The configured dataset's name."""
+        return self.labels["dataset"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFigures:
+    """What a dataset holds; entropies are bits, None where not measured."""
+
+    name: str
+    fingerprint: str
+    classes: Mapping[str, int]
+    formats: Mapping[str, int]
+    shares: Mapping[str, float]
+    entropy: float | None
+    entropy_max: float | None
+    duplicates: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """Everything current: `subjects` are what the document is about, `others` stand in one table."""
+
+    subjects: tuple[ModelOnDataset, ...]
+    others: tuple[ModelOnDataset, ...]
+    datasets: tuple[DatasetFigures, ...]
+
+
+def build_dashboard(samples: Samples, *, now: float, about: str = "production") -> Dashboard:
+    """The figures of every configured model on every dataset; the subjects are the models with the role `about`."""
+    found = []
+    for info in samples.of(metrics.MODEL_INFO):
+        place = _only(info, "instance", "model")
+        datasets = {
+            sample.label("dataset")
+            for family in (metrics.EVALUATION_IN_PROGRESS, metrics.EVALUATION_TIMESTAMP)
+            for sample in samples.of(family, place)
+        }
+        found += [_model_on_dataset(samples, info, {**place, "dataset": name}, now) for name in sorted(datasets)]
+    found.sort(key=lambda one: (one.role, sorted(one.labels.items())))
+    places = {(sample.label("instance"), sample.label("dataset")) for sample in _dataset_samples(samples)}
+    return Dashboard(
+        subjects=tuple(one for one in found if one.role == about),
+        others=tuple(one for one in found if one.role != about),
+        datasets=tuple(_dataset(samples, instance, name) for instance, name in sorted(places)),
+    )
+
+
+def _model_on_dataset(samples: Samples, info: Sample, labels: dict[str, str], now: float) -> ModelOnDataset:
+    checks = _checks(samples, labels)
+    evaluated = samples.value(metrics.EVALUATION_TIMESTAMP, labels)
+    interval = samples.value(metrics.EVALUATION_INTERVAL, labels)
+    due = None if evaluated is None or interval is None else evaluated + OVERDUE_INTERVALS * interval
+    provenance = samples.of(metrics.EVALUATION_INFO, labels)
+    on_disk = samples.of(metrics.MODEL_FILE_INFO, _only(info, "instance", "model"))
+    sha256 = provenance[0].label("model_sha256") if provenance else info.label("sha256")
+    newer = on_disk[0].label("sha256") if on_disk else sha256
+    return ModelOnDataset(
+        labels=labels,
+        role=info.label("role"),
+        file=info.label("file"),
+        decision=info.label("decision"),
+        sha256=sha256,
+        newer_on_disk=None if newer == sha256 else newer,
+        fingerprint=provenance[0].label("dataset_fingerprint") if provenance else "",
+        evaluated_at=evaluated,
+        overdue_since=due if due is not None and due < now else None,
+        failed=tuple(FailedCheck(*key) for key, passed in checks.items() if not passed),
+        passed=sum(checks.values()),
+        false_positives=_ratio(
+            samples,
+            metrics.CLEAN,
+            labels,
+            "clean images",
+            target=FPR_TARGET,
+            passed=_check(checks, "fpr_target", ""),
+        ),
+        formats=tuple(
+            _ratio(
+                samples,
+                metrics.CLEAN_BY_FORMAT,
+                {**labels, "format": name},
+                f"clean {name}",
+                target=_format_limit(samples, labels, name),
+                passed=_check(checks, "format_consistency", name),
+            )
+            for name in _values(samples.of(metrics.CLEAN_BY_FORMAT.total, labels), "format", FORMATS)
+        ),
+        negatives=tuple(
+            _ratio(
+                samples,
+                metrics.NEGATIVES,
+                {**labels, "category": name},
+                f"negative {name}",
+                target=NEGATIVES_LIMIT,
+                passed=_check(checks, "negatives", name),
+            )
+            for name in _values(samples.of(metrics.NEGATIVES.total, labels), "category", ())
+        ),
+        detections=tuple(
+            _ratio(
+                samples,
+                metrics.STEGO,
+                {**labels, "method": method},
+                method,
+                target=DETECTION_TARGET,
+                passed=_check(checks, "detection_target", method),
+                wants_less=False,
+            )
+            for method in METHODS
+        ),
+        latency=_latency(samples, labels, checks),
+        not_measured={
+            sample.label("reason"): int(sample.value)
+            for sample in samples.of(metrics.NOT_MEASURED, labels)
+            if sample.value
+        },
+    )
+
+
+_Checks = Mapping[tuple[str, str], bool]
+
+
+def _checks(samples: Samples, labels: Mapping[str, str]) -> _Checks:
+    found = samples.of(metrics.REGRESSION_CHECK_PASSED, labels)
+    return {(sample.label("check"), sample.label("slice")): sample.value == 1 for sample in found}
+
+
+def _check(checks: _Checks, name: CheckName, of: str) -> bool | None:
+    return checks.get((name, of))
+
+
+def _ratio(
+    samples: Samples,
+    families: ProportionFamilies,
+    labels: Mapping[str, str],
+    name: str,
+    *,
+    target: float,
+    passed: bool | None,
+    wants_less: bool = True,
+) -> Figure:
+    total = samples.value(families.total, labels)
+    count = samples.value(families.count, labels)
+    return Figure(
+        name=name,
+        unit="ratio",
+        value=samples.value(families.ratio, labels),
+        lower=samples.value(families.lower, labels),
+        upper=samples.value(families.upper, labels),
+        count=None if count is None else int(count),
+        total=None if total is None else int(total),
+        target=target,
+        wants_less=wants_less,
+        passed=passed,
+    )
+
+
+def _format_limit(samples: Samples, labels: Mapping[str, str], name: str) -> float:
+    of_model = {key: value for key, value in labels.items() if key != "dataset"}
+    baseline = samples.value(metrics.BASELINE_FORMAT_FALSE_POSITIVES, {**of_model, "format": name})
+    return (FORMAT_DEFAULT_BASELINE if baseline is None else baseline) + FORMAT_MARGIN
+
+
+def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tuple[Figure, ...]:
+    images = samples.value(metrics.LATENCY_IMAGES, labels)
+    total = None if images is None else int(images)
+
+    def quantile(family: Family, q: float) -> float | None:
+        return samples.value(family, {**labels, "quantile": number_label(q)})
+
+    quantiles = [
+        Figure(
+            name=f"p{q * 100:g}",
+            unit="seconds",
+            value=quantile(metrics.LATENCY, q),
+            lower=quantile(metrics.LATENCY_LOWER, q),
+            upper=quantile(metrics.LATENCY_UPPER, q),
+            total=total,
+            target=LATENCY_LIMIT_SECONDS if q == LATENCY_QUANTILE else None,
+            passed=_check(checks, "latency_limit", f"p{q * 100:g}") if q == LATENCY_QUANTILE else None,
+        )
+        for q in _QUANTILES
+    ]
+    throughput = samples.value(metrics.THROUGHPUT, labels)
+    bulk = samples.value(metrics.EVALUATION_SPEED, labels)
+    return (
+        *quantiles,
+        Figure("one image at a time", "images per second", throughput, total=total),
+        Figure("in bulk, on all cores", "images per second", bulk),
+    )
+
+
+def _dataset_samples(samples: Samples) -> Iterable[Sample]:
+    return (*samples.of(metrics.DATASET_INFO), *samples.of(metrics.DATASET_IMAGES))
+
+
+def _dataset(samples: Samples, instance: str, name: str) -> DatasetFigures:
+    labels = {"dataset": name} | ({"instance": instance} if instance else {})
+    images = samples.of(metrics.DATASET_IMAGES, labels)
+    info = samples.of(metrics.DATASET_INFO, labels)
+    duplicates = samples.value(metrics.DATASET_DUPLICATES, labels)
+    return DatasetFigures(
+        name=name,
+        fingerprint=info[0].label("fingerprint") if info else "",
+        classes=_summed(images, "class", ("clean", "stego", "negative")),
+        formats=_summed(images, "format", FORMATS),
+        shares={
+            method: share
+            for method in METHODS
+            if (share := samples.value(metrics.DATASET_METHOD_SHARE, {**labels, "method": method})) is not None
+        },
+        entropy=samples.value(metrics.DATASET_ENTROPY, labels),
+        entropy_max=samples.value(metrics.DATASET_ENTROPY_MAX, labels),
+        duplicates=None if duplicates is None else int(duplicates),
+    )
+
+
+def _summed(samples: Iterable[Sample], label: str, order: Iterable[str]) -> dict[str, int]:
+    kept = list(samples)
+    return {
+        value: int(sum(sample.value for sample in kept if sample.label(label) == value))
+        for value in _values(kept, label, order)
+    }
+
+
+def _values(samples: Iterable[Sample], label: str, order: Iterable[str]) -> list[str]:
+    """The values of a label that occur: the known ones in their order, then the others by name."""
+    present = {sample.label(label) for sample in samples}
+    known = [value for value in order if value in present]
+    return [*known, *sorted(present - set(known))]
+
+
+def _only(sample: Sample, *names: str) -> dict[str, str]:
+    return {name: sample.label(name) for name in names if name in sample.labels}

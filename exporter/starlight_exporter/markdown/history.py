@@ -1,0 +1,157 @@
+"""The past of the production models, as range queries give it: what the trend charts are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from starlight_exporter.detector.contract import METHODS
+from starlight_exporter.markdown.prometheus import Prometheus, Series
+from starlight_exporter.publish import metrics
+from starlight_exporter.publish.metrics import Family
+from starlight_exporter.publish.series import number_label
+
+HOUR, DAY = 3_600.0, 86_400.0
+WINDOWS = (HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, 90 * DAY)
+"""The shortest one that holds everything Prometheus has is shown; with more, the last 90 days."""
+
+_POINTS = 288
+_GAP_STEPS = 1.5
+_GAP_SPACINGS = 3.0
+_QUANTILES = (0.5, 0.95, 0.99)
+
+Points = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """When another model file's numbers first showed (UTC seconds), and the file's hash."""
+
+    at: float
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A value over time with the bounds of its interval; points are (UTC seconds, value), with gaps left out."""
+
+    value: Points
+    lower: Points = ()
+    upper: Points = ()
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The past of one model on one dataset from `start` to `end` (UTC seconds); empty trends were never measured.
+
+    Points further apart than `longest_gap` seconds are not connected: between them nothing was measured.
+    """
+
+    start: float
+    end: float
+    longest_gap: float
+    false_positives: Trend
+    detections: Mapping[str, Trend]
+    latency: Mapping[str, Trend]
+    changes: tuple[ModelChange, ...]
+
+
+def read_history(
+    prometheus: Prometheus, labels: Mapping[str, str], *, current_until: float | None, now: float
+) -> History | None:
+    """The past of the series with these labels (instance, model, dataset); None where Prometheus has none.
+
+    A chart ends with its newest value (`current_until`), so that it changes when a value does; where that is too old
+    to be current (None), it ends with the hour under way.
+    """
+    query = _Query(prometheus, labels)
+    first = query.first_evaluation(now)
+    if first is None:
+        return None
+    end = now - now % HOUR + HOUR if current_until is None else current_until
+    window = next((one for one in WINDOWS if end - one <= first), WINDOWS[-1])
+    step = window / _POINTS
+    # One step more: a value is scraped after the evaluation that it comes from has ended.
+    query.start, query.end, query.step = end + step - window, end + step, step
+    false_positives = [query.one(family) for family in (metrics.CLEAN.ratio, metrics.CLEAN.lower, metrics.CLEAN.upper)]
+    latency = query.by_label(metrics.LATENCY, "quantile")
+    detections = {
+        family: query.by_label(family, "method")
+        for family in (metrics.STEGO.ratio, metrics.STEGO.lower, metrics.STEGO.upper)
+    }
+    return History(
+        start=query.start,
+        end=query.end,
+        longest_gap=max(_GAP_STEPS * step, _GAP_SPACINGS * _usual_spacing(query.one(metrics.EVALUATION_TIMESTAMP))),
+        false_positives=Trend(*false_positives),
+        detections={
+            method: Trend(*(found.get(method, ()) for found in detections.values()))
+            for method in METHODS
+            if method in detections[metrics.STEGO.ratio]
+        },
+        latency={f"p{q * 100:g}": Trend(latency[number_label(q)]) for q in _QUANTILES if number_label(q) in latency},
+        changes=query.model_changes(),
+    )
+
+
+class _Query:
+    """Range queries over the series of one model on one dataset."""
+
+    def __init__(self, prometheus: Prometheus, labels: Mapping[str, str]) -> None:
+        self._prometheus = prometheus
+        self._matchers = ",".join(f"{name}={_quoted(value)}" for name, value in sorted(labels.items()))
+        self.start = self.end = self.step = 0.0
+
+    def of(self, family: Family) -> str:
+        """The selector of a family's series."""
+        return f"{family.name}{{{self._matchers}}}"
+
+    def first_evaluation(self, now: float) -> float | None:
+        """When the oldest evaluation ended that the longest window reaches."""
+        days = WINDOWS[-1] / DAY
+        oldest = f"min_over_time({self.of(metrics.EVALUATION_TIMESTAMP)}[{days:g}d])"
+        found = self._prometheus.instant(oldest, at=now)
+        return min((sample.value for _, sample in found), default=None)
+
+    def one(self, family: Family) -> Points:
+        """The points of a family that has one series here."""
+        found = self._range(family)
+        return found[0].points if found else ()
+
+    def by_label(self, family: Family, label: str) -> dict[str, Points]:
+        """The points of each series of a family, by the value of a label."""
+        return {series.labels[label]: series.points for series in self._range(family)}
+
+    def model_changes(self) -> tuple[ModelChange, ...]:
+        """Every time that the evaluated file became another one, in order; the first file is no change."""
+        seen = sorted(
+            (at, series.labels["model_sha256"])
+            for series in self._range(metrics.EVALUATION_INFO)
+            for at, _ in series.points
+        )
+        changes = []
+        current = seen[0][1] if seen else ""
+        for at, sha256 in seen:
+            if sha256 != current and not any(other == current and when == at for when, other in seen):
+                changes.append(ModelChange(at, sha256))
+                current = sha256
+        return tuple(changes)
+
+    def _range(self, family: Family) -> list[Series]:
+        # What was stored since the last step, so that a sparse history that was filled in later shows too.
+        look_back = max(self.step, 60.0)
+        expression = f"last_over_time({self.of(family)}[{look_back:.0f}s])"
+        return self._prometheus.range(expression, start=self.start, end=self.end, step=self.step)
+
+
+def _usual_spacing(points: Points) -> float:
+    """The median distance of neighbours in seconds: a history that was filled in later has one point per evaluation."""
+    distances = [after - before for (before, _), (after, _) in pairwise(points)]
+    return median(distances) if distances else 0.0
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'

@@ -1,0 +1,59 @@
+"""Whether a model has seen a dataset's files in training: a manifest of content hashes beside the model tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.errors import StorageError
+
+MANIFEST_NAME: Final = "training_files.sha256"
+"""The file beside a model: the first 16 digits of the SHA-256 of each training file, one a line, sorted."""
+
+_DIGITS: Final = 16
+_HEAD: Final = "# SHA-256 of the files that the model beside was trained on, first 16 digits\n"
+
+Manifest = NDArray[np.uint64]
+
+
+def manifest_text(files: Iterable[LabelledFile]) -> str:
+    """The manifest of these files; those that could not be read are not in it, and equal ones once.
+
+    Sixteen digits are 64 bits: among 10,000 and 10,000 files, two different ones have the same with a chance of 5e-12.
+    """
+    return _HEAD + "".join(f"{prefix}\n" for prefix in sorted({file.sha256[:_DIGITS] for file in files if file.sha256}))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The hashes of a manifest, sorted; StorageError names the file and the line."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise StorageError(f"{path}: not a manifest of training files: {error}") from error
+    hashes = []
+    for number, line in enumerate(lines, 1):
+        if line and not line.startswith("#"):
+            try:
+                hashes.append(_prefix(line))
+            except ValueError as error:
+                raise StorageError(f"{path}:{number}: expected {_DIGITS} hexadecimal digits") from error
+    return np.unique(np.array(hashes, np.uint64))
+
+
+def leaked_images(files: Iterable[LabelledFile], manifest: Manifest) -> int:
+    """How many of these files are, byte for byte, in the manifest."""
+    hashes = np.array([_prefix(file.sha256[:_DIGITS]) for file in files if file.sha256], np.uint64)
+    return int(np.isin(hashes, manifest).sum())
+
+
+def _prefix(digits: str) -> int:
+    if len(digits) != _DIGITS:
+        raise ValueError(digits)
+    return int(digits, 16)

@@ -1,0 +1,66 @@
+"""Past evaluations as OpenMetrics text with timestamps, ready for `promtool tsdb create-blocks-from openmetrics`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from typing import TextIO
+
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.publish.exposition import label_text, number_text, openmetrics_header
+from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.series import evaluation_rows
+
+
+def export_openmetrics(
+    evaluations: Iterable[Evaluation], out: TextIO, *, extra_labels: Mapping[str, str] | None = None
+) -> int:
+    """Writes the families that come from evaluations, at the time (seconds) each evaluation ended; returns the samples.
+
+    One family after the other, in it one metric after the other, in it by time, as OpenMetrics demands (quantiles of
+    one summary are one metric); of two samples of one series at one time the later one stays. `extra_labels` (such as
+    job and instance) go onto every sample. StorageError if there is no room for sorting; OSError of `out` passes.
+    """
+    # A history can hold millions of samples: sqlite sorts them on disk, where a list would have to hold them all.
+    try:
+        with closing(sqlite3.connect("")) as database:
+            database.execute(
+                "CREATE TABLE samples (family INTEGER, metric TEXT, at REAL, labels TEXT, value TEXT,"
+                " PRIMARY KEY (family, metric, at, labels)) WITHOUT ROWID"
+            )
+            for evaluation in evaluations:
+                rows = _samples(evaluation, dict(extra_labels or {}))
+                database.executemany("INSERT OR REPLACE INTO samples VALUES (?, ?, ?, ?, ?)", rows)
+            return _write(database, out)
+    except sqlite3.Error as error:
+        raise StorageError(f"history export: the temporary database cannot be used: {error}") from error
+
+
+def _write(database: sqlite3.Connection, out: TextIO) -> int:
+    written = 0
+    current: int | None = None
+    for place, labels, at, value in database.execute(
+        "SELECT family, labels, at, value FROM samples ORDER BY family, metric, at, labels"
+    ):
+        family = FAMILIES[place]
+        if place != current:
+            out.write(openmetrics_header(family.base_name, family.kind, family.help))
+            current = place
+        out.write(f"{family.name}{labels} {value} {at:.3f}\n")
+        written += 1
+    out.write("# EOF\n")
+    return written
+
+
+def _samples(evaluation: Evaluation, extra_labels: dict[str, str]) -> Iterator[tuple[int, str, float, str, str]]:
+    # Prometheus keeps milliseconds; rounding first makes two samples of one millisecond the duplicates that they are.
+    at = round(evaluation.finished_at, 3)
+    for row in evaluation_rows(evaluation):
+        labels = extra_labels | dict(zip(row.family.labels, row.labels, strict=True))
+        of_metric = label_text({name: value for name, value in labels.items() if name != "quantile"})
+        yield _PLACES[row.family.name], of_metric, at, label_text(labels), number_text(row.value)
+
+
+_PLACES = {family.name: place for place, family in enumerate(FAMILIES)}

@@ -1,0 +1,44 @@
+"""The cumulative latency histogram of one model: immutable, so that a snapshot can hold it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from starlight_exporter.evaluation.latency import LATENCY_BUCKETS
+from starlight_exporter.evaluation.results import STAGES, LatencyObservations, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class StageHistogram:
+    """Timings of one stage: `counts` per bucket (not cumulative, the last one beyond every bound) and their sum."""
+
+    counts: tuple[int, ...]
+    sum_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyHistogram:
+    """Timings per stage over all latency runs so far; a value equal to a bound counts below it, as `le` says."""
+
+    stages: Mapping[Stage, StageHistogram]
+
+    @staticmethod
+    def empty() -> LatencyHistogram:
+        """Zero in every bucket of every stage: a counter is there before its first event."""
+        nothing = StageHistogram((0,) * (len(LATENCY_BUCKETS) + 1), 0.0)
+        return LatencyHistogram(dict.fromkeys(STAGES, nothing))
+
+    def add(self, observations: LatencyObservations) -> LatencyHistogram:
+        """This histogram and one more latency run, as a new one."""
+        stages = dict(self.stages)
+        for stage, seconds in observations.seconds.items():
+            before = stages[stage]
+            places = np.searchsorted(np.asarray(LATENCY_BUCKETS), seconds, side="left")
+            added = np.bincount(places, minlength=len(LATENCY_BUCKETS) + 1)
+            counts = tuple(count + int(more) for count, more in zip(before.counts, added, strict=True))
+            stages[stage] = StageHistogram(counts, before.sum_seconds + math.fsum(seconds))
+        return LatencyHistogram(stages)

@@ -1,0 +1,196 @@
+"""One evaluation for people and pipelines: a terminal table, a JSON file. Nothing is computed here."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from starlight_exporter.checks.regression import Check, Severity
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
+from starlight_exporter.evaluation.serialise import to_json
+from starlight_exporter.statistics.intervals import Proportion
+
+NOT_MEASURED = "not measured"
+_STYLES: Mapping[Severity, str] = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure as it is shown: what, its value, its exact 95 % interval (may be empty), and of how many images."""
+
+    section: str
+    name: str
+    value: str
+    interval: str
+    images: str
+
+
+def rows(evaluation: Evaluation) -> tuple[Row, ...]:
+    """Every figure of an evaluation, in the order in which both the table and the page show them."""
+    clean = _proportion("False positive rate", "clean images", evaluation.clean)
+    detections = [_proportion("Detection rate", method, p) for method, p in evaluation.detections.items()]
+    detections.append(_proportion("Detection rate", "all methods", evaluation.stego))
+    formats = [_proportion("False positive rate", f"clean {name}", p) for name, p in evaluation.clean_by_format.items()]
+    negatives = [_proportion("False positive rate", f"negative {name}", p) for name, p in evaluation.negatives.items()]
+    scored = evaluation.clean.total + evaluation.stego.total
+    scores = [
+        Row("Scores", name, NOT_MEASURED if value is None else f"{value:.6f}", "", str(scored))
+        for name, value in (
+            ("ROC AUC", evaluation.roc_auc),
+            ("log loss", evaluation.log_loss),
+            ("expected calibration error", evaluation.expected_calibration_error),
+        )
+    ]
+    missing = [
+        Row("Not measured", reason.replace("_", " "), str(count), "", str(evaluation.images))
+        for reason, count in evaluation.not_measured.items()
+    ]
+    rest = (*scores, *_speed(evaluation), *_training(evaluation), *missing)
+    return (clean, *formats, *negatives, *detections, *rest)
+
+
+def figures_table(evaluation: Evaluation) -> Table:
+    """The figures for a terminal."""
+    table = Table(title=escape(f"{evaluation.model} on {evaluation.dataset}"), caption=escape(_provenance(evaluation)))
+    table.add_column("")
+    table.add_column("value", justify="right")
+    table.add_column("exact 95 % interval", justify="right")
+    table.add_column("n", justify="right")
+    section = ""
+    for row in rows(evaluation):
+        if row.section != section:
+            section = row.section
+            table.add_section()
+            table.add_row(f"[bold]{section}[/bold]")
+        table.add_row(escape(f"  {row.name}"), row.value, row.interval, row.images)
+    return table
+
+
+def failed_checks_table(checks: Sequence[Check]) -> Table:
+    """The checks that failed, for a terminal, and how many there were of each outcome."""
+    outcomes = Counter(check.passed for check in checks)
+    counts = f"{outcomes[True]} passed, {outcomes[False]} failed, {outcomes[None]} {NOT_MEASURED}"
+    table = Table(title="Failed checks", caption=counts)
+    for column in ("check", "slice", "severity", "detail"):
+        table.add_column(column)
+    for check in checks:
+        if check.passed is False:
+            style = _STYLES[check.severity or "warning"]
+            table.add_row(check.name, escape(check.slice), f"[{style}]{check.severity}[/{style}]", escape(check.detail))
+    return table
+
+
+def outcome(check: Check) -> str:
+    """One word or two: passed, failed with its severity, or not measured."""
+    if check.passed is None:
+        return NOT_MEASURED
+    return "passed" if check.passed else f"failed ({check.severity})"
+
+
+def metrics_json(evaluation: Evaluation, checks: Sequence[Check]) -> str:
+    """The evaluation as history stores it, indented, and the checks beside it under `regression_checks`."""
+    content = json.loads(to_json(evaluation))
+    content["regression_checks"] = [asdict(check) for check in checks]
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def save(path: Path, text: str) -> None:
+    """Write a whole file or nothing; StorageError names it."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def percent(ratio: float | None) -> str:
+    """A ratio as percent, with enough digits for rates near 0 and near 100."""
+    return NOT_MEASURED if ratio is None else f"{ratio * 100:.3f} %"
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Seconds as milliseconds."""
+    return NOT_MEASURED if seconds is None else f"{seconds * 1e3:.3f} ms"
+
+
+def _proportion(section: str, name: str, value: Proportion) -> Row:
+    interval = "" if value.total == 0 else f"{(value.lower or 0) * 100:.3f} to {percent(value.upper)}"
+    images = f"{value.count} of {value.total}"
+    return Row(section, name, percent(value.ratio), interval, images)
+
+
+def _speed(evaluation: Evaluation) -> list[Row]:
+    section, latency = "Speed", evaluation.latency
+    measured = evaluation.images - sum(evaluation.not_measured.values())
+    speed = f"{evaluation.images_per_second:.1f} images/s" if measured else NOT_MEASURED
+    bulk = Row(section, "bulk pass", speed, "", str(measured))
+    if latency is None:
+        return [Row(section, "latency", NOT_MEASURED, "", "0"), bulk]
+    images = str(latency.images)
+    known = {entry.quantile: entry for entry in latency.quantiles}
+    quantiles = [
+        Row(section, f"latency p{q * 100:g}", milliseconds(e.seconds if e else None), _enclosed(e), images)
+        for q in (0.5, 0.95, 0.99)
+        for e in (known.get(q),)
+    ]
+    stages = [
+        Row(section, f"mean of {stage}", milliseconds(seconds), "", images)
+        for stage, seconds in latency.stage_means.items()
+    ]
+    one_at_a_time = Row(section, "one at a time", f"{latency.throughput:.1f} images/s", "", images)
+    return [*quantiles, *stages, one_at_a_time, bulk]
+
+
+def _enclosed(entry: LatencyQuantile | None) -> str:
+    if entry is None or (entry.lower is None and entry.upper is None):
+        return ""
+    lower = f"{(entry.lower or 0) * 1e3:.3f}"
+    return f"from {lower} ms" if entry.upper is None else f"{lower} to {milliseconds(entry.upper)}"
+
+
+def _training(evaluation: Evaluation) -> list[Row]:
+    health = evaluation.training
+    if health is None:
+        return [Row("Training", "training log", NOT_MEASURED, "", "")]
+    epochs = str(len(health.epochs))
+    figures = (
+        ("convergence rate", health.convergence_rate),
+        ("stability ratio", health.stability_ratio),
+        ("generalization gap", health.generalization_gap),
+    )
+    shown = [
+        Row("Training", name, NOT_MEASURED if value is None else f"{value:.4f}", "", f"{epochs} epochs")
+        for name, value in figures
+    ]
+    return [*shown, Row("Training", "diverged", "yes" if health.diverged else "no", "", f"{epochs} epochs")]
+
+
+def _provenance(evaluation: Evaluation) -> str:
+    provenance, origin = evaluation.provenance, evaluation.origin
+    card = "" if origin is None else f" ({origin.describe()})"
+    return (
+        f"model {provenance.model_sha256[:12]}{card}, dataset {provenance.dataset_fingerprint[:12]}, "
+        f"{provenance.decision}, seed {provenance.seed}, {utc(evaluation.finished_at)}"
+    )
+
+
+def utc(seconds: float) -> str:
+    """UTC seconds as date and time."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,283 @@
+"""EXIF blocks: how they are written, and what cameras and editors leave in them."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from starlight_exporter.synthesis.choice import log_uniform, one_of
+
+Rng = np.random.Generator
+
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 2, 3, 4, 5, 7, 10
+EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+USER_COMMENT, MAKER_NOTE = 0x9286, 0x927C
+
+LARGEST_MAKER_NOTE = 4500
+"""So that long blocks are as common without a text as with one; real cameras write up to some 40,000 bytes."""
+LONGEST_FILLING = 2500
+LARGEST_CARRIER = 1800
+"""The detector reads 2,048 bytes of EXIF and tail together; a longer block would hide whatever follows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One field of an image file directory: TIFF tag, type, and its values as Python numbers, fractions or bytes."""
+
+    tag: int
+    kind: int
+    value: bytes | tuple[int, ...] | tuple[Fraction, ...]
+
+
+Directory = dict[int, Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class ExifFields:
+    """The directories of one EXIF block; empty ones are left out. `little` is the byte order."""
+
+    main: Directory
+    exif: Directory
+    gps: Directory
+    little: bool
+
+    def with_user_comment(self, value: bytes) -> ExifFields:
+        """The same block with its UserComment set to `value`."""
+        comment = Entry(USER_COMMENT, UNDEFINED, value)
+        return ExifFields(self.main, {**self.exif, USER_COMMENT: comment}, self.gps, self.little)
+
+    def within(self, limit: int) -> ExifFields:
+        """The same block in at most `limit` bytes, as far as cutting MakerNote and UserComment makes it shorter."""
+        exif = dict(self.exif)
+        for tag in (MAKER_NOTE, USER_COMMENT):
+            value = exif[tag].value if tag in exif else b""
+            excess = len(exif_bytes(ExifFields(self.main, exif, self.gps, self.little))) - limit
+            if excess > 0 and isinstance(value, bytes) and value:
+                exif[tag] = Entry(tag, UNDEFINED, value[: max(0, len(value) - excess)])
+        return ExifFields(self.main, exif, self.gps, self.little)
+
+
+def exif_bytes(fields: ExifFields) -> bytes:
+    """An EXIF block as stored in files (`Exif`, two zeros, TIFF), after TIFF 6.0 and EXIF 2.3."""
+    order = "<" if fields.little else ">"
+    main = dict(fields.main)
+    # Pointers have a fixed size, so a first pass with zeros tells where the directories will start.
+    for tag, directory in ((EXIF_IFD, fields.exif), (GPS_IFD, fields.gps)):
+        if directory:
+            main[tag] = Entry(tag, LONG, (0,))
+    start = 8
+    size = len(_directory_bytes(main, start, order))
+    exif_at = start + size
+    exif_block = _directory_bytes(fields.exif, exif_at, order) if fields.exif else b""
+    gps_at = exif_at + len(exif_block)
+    gps_block = _directory_bytes(fields.gps, gps_at, order) if fields.gps else b""
+    if fields.exif:
+        main[EXIF_IFD] = Entry(EXIF_IFD, LONG, (exif_at,))
+    if fields.gps:
+        main[GPS_IFD] = Entry(GPS_IFD, LONG, (gps_at,))
+    head = (b"II" if fields.little else b"MM") + struct.pack(order + "HI", 42, 8)
+    return b"Exif\x00\x00" + head + _directory_bytes(main, start, order) + exif_block + gps_block
+
+
+def _directory_bytes(directory: Directory, offset: int, order: str) -> bytes:
+    entries = [directory[tag] for tag in sorted(directory)]
+    table = struct.pack(order + "H", len(entries))
+    data = b""
+    data_at = offset + 2 + 12 * len(entries) + 4
+    for entry in entries:
+        raw, count = _value_bytes(entry, order)
+        if len(raw) <= 4:
+            field = raw.ljust(4, b"\x00")
+        else:
+            field = struct.pack(order + "I", data_at + len(data))
+            data += raw + b"\x00" * (len(raw) % 2)
+        table += struct.pack(order + "HHI", entry.tag, entry.kind, count) + field
+    return table + b"\x00\x00\x00\x00" + data
+
+
+def _value_bytes(entry: Entry, order: str) -> tuple[bytes, int]:
+    value = entry.value
+    if isinstance(value, bytes):
+        raw = value + b"\x00" if entry.kind == ASCII else value
+        return raw, len(raw)
+    if entry.kind in (RATIONAL, SRATIONAL):
+        code = "II" if entry.kind == RATIONAL else "ii"
+        fractions = [Fraction(item) for item in value]
+        return b"".join(struct.pack(order + code, f.numerator, f.denominator) for f in fractions), len(value)
+    code = "H" if entry.kind == SHORT else "I"
+    return b"".join(struct.pack(order + code, int(item)) for item in value), len(value)
+
+
+CAMERAS = (
+    ("Canon", "Canon EOS 80D", "Firmware Version 1.0.2"),
+    ("NIKON CORPORATION", "NIKON D750", "Ver.1.15"),
+    ("SONY", "ILCE-7M3", "ILCE-7M3 v3.10"),
+    ("Apple", "iPhone 12", "16.5.1"),
+    ("samsung", "SM-G991B", "G991BXXU5CVGB"),
+    ("Google", "Pixel 6", "HDR+ 1.0.345618096zd"),
+    ("FUJIFILM", "X-T30", "Digital Camera X-T30 Ver1.20"),
+    ("OLYMPUS CORPORATION", "E-M10MarkIII", "Version 1.3"),
+    ("Xiaomi", "Redmi Note 9", "merlin-user 11"),
+    ("Panasonic", "DMC-GX80", "Ver.1.3"),
+    ("HP", "HP Scanjet 4370", "HP Scan"),
+)
+EDITORS = (
+    "GIMP 2.10.34",
+    "Adobe Photoshop 24.1 (Windows)",
+    "darktable 4.2.1",
+    "paint.net 4.3",
+    "ImageMagick 7.1.0-19",
+    "",
+)
+DESCRIPTIONS = (
+    "",
+    " " * 31,
+    "OLYMPUS DIGITAL CAMERA",
+    "DCIM/100MEDIA/DJI_0042.JPG",
+    "Screenshot",
+    "untitled",
+    "SONY DSC",
+)
+COMMENTS = (
+    "Hdr 0, Mode auto",
+    "Created with GIMP",
+    "Screenshot",
+    "ISO auto",
+    "filter: 0; fileterIntensity: 0.0; ",
+    "AppleMark",
+)
+
+
+def camera_exif(rng: Rng, width: int, height: int) -> ExifFields:
+    """An innocent EXIF block: an editor's three fields, or a camera's set with MakerNote, GPS and a short comment."""
+    little = bool(rng.random() < 0.6)
+    if rng.random() < 0.15:
+        return _sparse_exif(rng, little)
+    make, model, software = one_of(rng, CAMERAS)
+    when = _timestamp(rng)
+    main: Directory = {}
+    exif: Directory = {}
+    if rng.random() < 0.4:
+        _put(main, 0x010E, ASCII, one_of(rng, DESCRIPTIONS).encode())
+    _put(main, 0x010F, ASCII, make.encode())
+    _put(main, 0x0110, ASCII, model.encode())
+    _put(main, 0x0112, SHORT, (int(rng.choice([1, 1, 1, 1, 3, 6, 8])),))
+    resolution = int(rng.choice([72, 96, 180, 300, 350]))
+    _put(main, 0x011A, RATIONAL, (Fraction(resolution),))
+    _put(main, 0x011B, RATIONAL, (Fraction(resolution),))
+    _put(main, 0x0128, SHORT, (2,))
+    if rng.random() < 0.7:
+        _put(main, 0x0131, ASCII, software.encode())
+    _put(main, 0x0132, ASCII, when)
+    if rng.random() < 0.5:
+        _put(main, 0x0213, SHORT, (int(rng.integers(1, 3)),))
+    _exposure(rng, exif, when)
+    if rng.random() < 0.5:
+        _put(exif, 0xA002, LONG, (width,))
+        _put(exif, 0xA003, LONG, (height,))
+    if rng.random() < 0.65:
+        _put(exif, MAKER_NOTE, UNDEFINED, maker_note(rng, make))
+    if rng.random() < 0.5:
+        _put(exif, USER_COMMENT, UNDEFINED, innocent_comment(rng))
+    gps = _gps(rng) if rng.random() < 0.35 else {}
+    return ExifFields(main, exif, gps, little)
+
+
+def _put(directory: Directory, tag: int, kind: int, value: bytes | tuple[int, ...] | tuple[Fraction, ...]) -> None:
+    directory[tag] = Entry(tag, kind, value)
+
+
+def _sparse_exif(rng: Rng, little: bool) -> ExifFields:
+    main: Directory = {}
+    exif: Directory = {}
+    _put(main, 0x0112, SHORT, (1,))
+    if rng.random() < 0.7:
+        _put(main, 0x0131, ASCII, one_of(rng, EDITORS).encode())
+    if rng.random() < 0.5:
+        _put(main, 0x0132, ASCII, _timestamp(rng))
+    if rng.random() < 0.4:
+        _put(exif, USER_COMMENT, UNDEFINED, innocent_comment(rng))
+    return ExifFields(main, exif, {}, little)
+
+
+def _timestamp(rng: Rng) -> bytes:
+    year, month, day = rng.integers(2004, 2025), rng.integers(1, 13), rng.integers(1, 29)
+    hour, minute, second = rng.integers(0, 24), rng.integers(0, 60), rng.integers(0, 60)
+    return f"{year}:{month:02d}:{day:02d} {hour:02d}:{minute:02d}:{second:02d}".encode()
+
+
+def _exposure(rng: Rng, exif: Directory, when: bytes) -> None:
+    _put(exif, 0x829A, RATIONAL, (Fraction(1, int(rng.integers(8, 4000))),))
+    _put(exif, 0x829D, RATIONAL, (Fraction(int(rng.integers(14, 160)), 10),))
+    _put(exif, 0x8827, SHORT, (int(rng.choice([50, 100, 125, 200, 400, 640, 800, 1600, 3200])),))
+    _put(exif, 0x9000, UNDEFINED, b"0230")
+    _put(exif, 0x9003, ASCII, when)
+    _put(exif, 0x9004, ASCII, when)
+    _put(exif, 0x9101, UNDEFINED, b"\x01\x02\x03\x00")
+    if rng.random() < 0.7:
+        _put(exif, 0x9204, SRATIONAL, (Fraction(int(rng.integers(-6, 7)), 3),))
+        _put(exif, 0x9207, SHORT, (int(rng.integers(1, 6)),))
+    _put(exif, 0x9209, SHORT, (int(rng.choice([0, 1, 16, 24])),))
+    _put(exif, 0x920A, RATIONAL, (Fraction(int(rng.integers(40, 2000)), 10),))
+    if rng.random() < 0.6:
+        for tag in (0x9290, 0x9291, 0x9292):
+            _put(exif, tag, ASCII, f"{rng.integers(0, 1000):03d}".encode())
+    _put(exif, 0xA001, SHORT, (1,))
+    if rng.random() < 0.3:
+        _put(exif, 0xA434, ASCII, b"EF-S18-55mm f/3.5-5.6 IS II")
+
+
+def _gps(rng: Rng) -> Directory:
+    gps: Directory = {}
+
+    def angle(limit: int) -> tuple[Fraction, ...]:
+        return (
+            Fraction(int(rng.integers(0, limit))),
+            Fraction(int(rng.integers(0, 60))),
+            Fraction(int(rng.integers(0, 6000)), 100),
+        )
+
+    _put(gps, 0, 1, b"\x02\x03\x00\x00")
+    _put(gps, 1, ASCII, one_of(rng, (b"N", b"S")))
+    _put(gps, 2, RATIONAL, angle(90))
+    _put(gps, 3, ASCII, one_of(rng, (b"E", b"W")))
+    _put(gps, 4, RATIONAL, angle(180))
+    _put(gps, 6, RATIONAL, (Fraction(int(rng.integers(0, 30000)), 10),))
+    _put(gps, 29, ASCII, _timestamp(rng)[:10])
+    return gps
+
+
+def maker_note(rng: Rng, make: str) -> bytes:
+    """A maker's binary blob of 100 to LARGEST_MAKER_NOTE bytes: tables, zero runs, noise, behind the maker's tag."""
+    size = round(log_uniform(rng, 100, LARGEST_MAKER_NOTE))
+    head = make.encode()[:5] + b"\x00\x01\x00"
+    style = rng.random()
+    if style < 0.4:
+        body = rng.integers(0, 256, size, dtype=np.uint8)
+        body[rng.random(size) < rng.uniform(0.2, 0.8)] = 0
+    elif style < 0.75:
+        # Directory-like: little numbers in 16 and 32 bit fields.
+        values = rng.integers(0, 4096, size // 4 + 1, dtype=np.uint32)
+        body = np.frombuffer(values.tobytes(), dtype=np.uint8)[:size]
+    else:
+        body = rng.integers(0, 256, size, dtype=np.uint8)
+    return (head + body.tobytes())[:size]
+
+
+def innocent_comment(rng: Rng) -> bytes:
+    """A UserComment as cameras leave it: empty, filled with one byte to any length, or at most 40 characters."""
+    style = rng.random()
+    prefix = b"ASCII\x00\x00\x00"
+    if style < 0.15:
+        return prefix
+    if style < 0.7:
+        filling = one_of(rng, (b" ", b" ", b"\x00", b"\x00", b"\xff"))
+        # Some lengths that cameras have, and any other: none of them is to mean anything.
+        size = one_of(rng, (12, 37, 44, 64, 120, 125, 256, 264)) if style < 0.4 else 0
+        body = filling * (size or round(log_uniform(rng, 8, LONGEST_FILLING)))
+        return body if filling == b"\x00" else prefix + body
+    text = one_of(rng, COMMENTS).encode()
+    return (prefix + text) if style < 0.85 else (text + b"\x00")

@@ -1,0 +1,135 @@
+"""Two evaluations of the same images: what was fixed, what was broken, per slice, and whether chance explains it."""
+
+from __future__ import annotations
+
+from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
+from starlight_exporter.publish.changes import SliceChange, changes
+from starlight_exporter.publish.evidence import Evidence
+from starlight_exporter.publish.prediction_store import Direction, Row, Selection
+from starlight_exporter.publish.retention import Entry
+from starlight_exporter.web.pages import links
+from starlight_exporter.web.pages.images import image_content
+from starlight_exporter.web.pages.page import Page, Table
+
+SHOWN_FLIPS = 24
+
+
+def comparison_page(evidence: Evidence, entry: Entry, before: Entry | None, against: str | None) -> Page:
+    """`before` is None where no other evaluation of these images is stored."""
+    found: tuple[SliceChange, ...] = () if before is None else changes(evidence, before, entry)
+    others = [
+        other
+        for other in evidence.entries(dataset=entry.dataset)
+        if other.id != entry.id and other.dataset_fingerprint == entry.dataset_fingerprint
+    ]
+    broken = [] if before is None else _flips(evidence, entry, before, "broken")
+    fixed = [] if before is None else _flips(evidence, entry, before, "fixed")
+    clean = next((change for change in found if change.file_class == "clean"), None)
+    stego = next((change for change in found if change.file_class == "stego"), None)
+    rows = [(change, name(change), _link(entry, before, change)) for change in found]
+    return Page(
+        template="comparison.html",
+        path=f"{links.evaluation(entry.id)}/comparison",
+        query={} if against is None else {"against": against},
+        values={
+            "entry": entry,
+            "before": before,
+            "others": others,
+            "rows": rows,
+            "clean": clean,
+            "stego": stego,
+            "telling": [(change, name(change)) for change in found if change.conclusion in ("better", "worse")],
+            "rate_limit": FALSE_DISCOVERY_RATE,
+            "flips": [
+                ("broken", "Broken: right before, wrong now", broken),
+                ("fixed", "Fixed: wrong before, right now", fixed),
+            ],
+            "limit": SHOWN_FLIPS,
+            "totals": {
+                kind: sum(getattr(one, kind) for one in found if _is_whole(one)) for kind in ("broken", "fixed")
+            },
+        },
+        content={
+            "evaluation": entry.id,
+            "against": None if before is None else before.id,
+            "false_discovery_rate": FALSE_DISCOVERY_RATE,
+            "slices": [{"slice": name(change), "conclusion": change.conclusion, "change": change} for change in found],
+            "broken": [image_content(entry, row) for row, _ in broken],
+            "fixed": [image_content(entry, row) for row, _ in fixed],
+        },
+        tables={"slices": _table(found)},
+    )
+
+
+def name(change: SliceChange) -> str:
+    """A slice in words."""
+    if change.method is not None:
+        return f"stego, {change.method}"
+    if change.image_format is not None:
+        return f"clean, {change.image_format}"
+    if change.category is not None:
+        return f"negative, {change.category}"
+    return f"all {change.file_class} images"
+
+
+def _is_whole(change: SliceChange) -> bool:
+    """Clean and stego as a whole, and each category of negatives: together every image once."""
+    return change.method is None and change.image_format is None
+
+
+def _flips(evidence: Evidence, entry: Entry, before: Entry, direction: Direction) -> list[tuple[Row, Row | None]]:
+    store = evidence.open(entry, before=before)
+    rows = store.page(Selection(direction=direction), limit=SHOWN_FLIPS)
+    told = store.said_before(rows)
+    return [(row, told.get(row.number)) for row in rows]
+
+
+def _link(entry: Entry, before: Entry | None, change: SliceChange) -> str | None:
+    """The images of a slice that changed; broken ones first, since they are why somebody looks."""
+    if before is None or not (change.broken or change.fixed):
+        return None
+    return links.misclassified(
+        entry.id,
+        file_class=change.file_class,
+        method=change.method,
+        format=change.image_format,
+        category=change.category,
+        direction="broken" if change.broken else "fixed",
+        against=before.id,
+    )
+
+
+def _table(found: tuple[SliceChange, ...]) -> Table:
+    return Table(
+        (
+            "class",
+            "method",
+            "format",
+            "category",
+            "images",
+            "wrong_before",
+            "wrong_after",
+            "fixed",
+            "broken",
+            "mcnemar_p_value",
+            "adjusted_p_value",
+            "conclusion",
+        ),
+        [
+            (
+                c.file_class,
+                c.method,
+                c.image_format,
+                c.category,
+                c.after.total,
+                c.before.count,
+                c.after.count,
+                c.fixed,
+                c.broken,
+                c.p_value,
+                c.adjusted,
+                c.conclusion,
+            )
+            for c in found
+        ],
+    )

@@ -1,0 +1,196 @@
+"""One evaluation: slices with intervals, checks, base rate, confusion, operating points, latency, provenance."""
+
+from __future__ import annotations
+
+import json
+
+from starlight_exporter.checks.baseline import Baseline
+from starlight_exporter.checks.regression import Check
+from starlight_exporter.detector.contract import METHODS
+from starlight_exporter.evaluation.results import Evaluation, LatencySummary
+from starlight_exporter.evaluation.serialise import to_json
+from starlight_exporter.publish.evidence import Evidence
+from starlight_exporter.publish.report import utc
+from starlight_exporter.publish.retention import Entry
+from starlight_exporter.statistics.sample_sizes import Precision, precision
+from starlight_exporter.web.pages import figures, links, slices
+from starlight_exporter.web.pages.charts import Axis, Chart, Series, line_chart
+from starlight_exporter.web.pages.page import Cell, Page, Table
+from starlight_exporter.web.pages.status import check_link
+
+DEFAULT_PREVALENCE = 0.0001
+FIELD_IMAGES = 1_000_000
+STAGES = ("read", "decode", "features", "inference")
+
+
+def parse_prevalence(text: str | None) -> float:
+    """The reader's base rate; ValueError where it is no ratio between 0 and 1 (exclusive)."""
+    if not text:
+        return DEFAULT_PREVALENCE
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 1.0:
+        raise ValueError(f"prevalence: expected a number between 0 and 1 such as 0.0001, got {text[:40]!r}")
+    return value
+
+
+def evaluation_page(
+    evidence: Evidence, entry: Entry, baseline: Baseline | None, checks: tuple[Check, ...], prevalence: float
+) -> Page:
+    """Everything that one evaluation says; `prevalence` is the share of stego images in the field."""
+    evaluation = evidence.evaluation(entry)
+    found = slices.groups(evaluation, baseline)
+    field = precision(evaluation.clean, evaluation.stego, prevalence)
+    others = [other for other in evidence.entries(dataset=entry.dataset) if other.id != entry.id]
+    provenance = _provenance(evaluation)
+    return Page(
+        template="evaluation.html",
+        path=links.evaluation(entry.id),
+        query={} if prevalence == DEFAULT_PREVALENCE else {"prevalence": f"{prevalence:g}"},
+        values={
+            "e": evaluation,
+            "groups": found,
+            "checks": [(one, check_link(entry.id, one)) for one in _by_outcome(checks)],
+            "prevalence": prevalence,
+            "field": _field(evaluation, field, prevalence),
+            "columns": (*METHODS, "clean"),
+            "operating": _operating_chart(evaluation),
+            "stages": _stages(evaluation.latency),
+            "provenance": provenance,
+            "comparable": [other for other in others if other.dataset_fingerprint == entry.dataset_fingerprint],
+            "previous": evidence.previous(entry),
+        },
+        content={
+            "evaluation": json.loads(to_json(evaluation)),
+            "slices": slices.content(found),
+            "checks": checks,
+            "base_rate": {"prevalence": prevalence, "precision": field},
+        },
+        tables={
+            "slices": slices.table(found),
+            "checks": _checks(checks),
+            "confusion": _confusion(evaluation),
+            "operating-points": _operating_points(evaluation),
+            "latency": _latency(evaluation.latency),
+            "provenance": Table(("what", "value"), provenance),
+        },
+    )
+
+
+def _by_outcome(checks: tuple[Check, ...]) -> list[Check]:
+    """What fails first, by severity; the rest in the order of the suite."""
+    order = {"critical": 0, "warning": 1, "info": 2, None: 3}
+    return sorted(checks, key=lambda one: order[one.severity])
+
+
+def _field(evaluation: Evaluation, found: Precision | None, prevalence: float) -> dict[str, object] | None:
+    """The same in whole images: what a million images of the field would give."""
+    if found is None or evaluation.clean.ratio is None or evaluation.stego.ratio is None:
+        return None
+    stego = FIELD_IMAGES * prevalence
+    return {
+        "precision": found,
+        "images": FIELD_IMAGES,
+        "stego": round(stego),
+        "found": round(stego * evaluation.stego.ratio),
+        "false_alarms": round((FIELD_IMAGES - stego) * evaluation.clean.ratio),
+    }
+
+
+def _operating_chart(evaluation: Evaluation) -> Chart | None:
+    points = [p for p in evaluation.operating_points if p.false_positives.ratio is not None]
+    titles = [
+        f"probability > {p.threshold:g}: {figures.percent(p.false_positives.ratio)} false positives, "
+        f"{figures.percent(p.detections.ratio)} found"
+        for p in points
+    ]
+    return line_chart(
+        "Operating points: detections against false positives for thresholds from 0.01 to 0.999",
+        Axis("false positives", lambda value: f"{value * 100:g} %", low=0.0),
+        Axis("detections", lambda value: f"{value * 100:g} %", high=1.0),
+        [Series("one threshold", [(p.false_positives.ratio or 0.0, p.detections.ratio) for p in points], titles)],
+        dots=True,
+    )
+
+
+def _stages(latency: LatencySummary | None) -> list[dict[str, object]]:
+    """Parts of a bar of 100 units, one after the other."""
+    if latency is None:
+        return []
+    means = {stage: latency.stage_means.get(stage, 0.0) for stage in STAGES}  # type: ignore[call-overload]
+    whole = sum(means.values()) or 1.0
+    parts: list[dict[str, object]] = []
+    start = 0.0
+    for number, (stage, seconds) in enumerate(means.items()):
+        width = seconds / whole * 100
+        parts.append(
+            {"stage": stage, "seconds": seconds, "x": round(start, 2), "width": round(width, 2), "number": number}
+        )
+        start += width
+    return parts
+
+
+def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
+    provenance, facts = evaluation.provenance, evaluation.model_facts
+    return [
+        ("model SHA-256", provenance.model_sha256),
+        ("model file", facts.file),
+        ("model card", "none" if evaluation.origin is None else evaluation.origin.describe()),
+        ("model size", figures.size(facts.size_bytes)),
+        ("model modified", utc(facts.modified_at)),
+        ("inputs", ", ".join(facts.inputs)),
+        ("outputs", ", ".join(facts.outputs)),
+        ("dataset fingerprint", provenance.dataset_fingerprint),
+        ("decision", provenance.decision),
+        ("exporter", provenance.exporter_version),
+        ("onnxruntime", provenance.onnxruntime_version),
+        ("numpy", provenance.numpy_version),
+        ("Pillow", provenance.pillow_version),
+        ("seed", provenance.seed),
+        ("asked by", evaluation.trigger),
+        ("started", utc(evaluation.started_at)),
+        ("duration", f"{evaluation.duration_seconds:.1f} s"),
+        ("speed in bulk", figures.speed(evaluation.images_per_second)),
+    ]
+
+
+def _checks(checks: tuple[Check, ...]) -> Table:
+    return Table(
+        ("check", "slice", "value", "limit", "passed", "significant", "severity", "detail"),
+        [(c.name, c.slice, c.value, c.limit, c.passed, c.significant, c.severity, c.detail) for c in checks],
+    )
+
+
+def _confusion(evaluation: Evaluation) -> Table:
+    columns = (*METHODS, "clean")
+    rows: list[list[Cell]] = [
+        [actual, *(row.get(name, 0) for name in columns)] for actual, row in evaluation.confusion.items()
+    ]
+    return Table(("actual", *columns), rows)
+
+
+def _operating_points(evaluation: Evaluation) -> Table:
+    names = ("ratio", "lower", "upper", "count", "total")
+    return Table(
+        ("threshold", *(f"false_positives_{n}" for n in names), *(f"detections_{n}" for n in names)),
+        [
+            (
+                p.threshold,
+                *(getattr(p.false_positives, name) for name in names),
+                *(getattr(p.detections, name) for name in names),
+            )
+            for p in evaluation.operating_points
+        ],
+    )
+
+
+def _latency(latency: LatencySummary | None) -> Table:
+    if latency is None:
+        return Table(("what", "seconds", "lower", "upper", "images"), [])
+    rows: list[tuple[str, float, float | None, float | None, int]] = [
+        (f"p{q.quantile * 100:g}", q.seconds, q.lower, q.upper, latency.images) for q in latency.quantiles
+    ]
+    rows += [(f"mean of {stage}", value, None, None, latency.images) for stage, value in latency.stage_means.items()]
+    return Table(("what", "seconds", "lower", "upper", "images"), rows)

@@ -1,0 +1,58 @@
+"""The list of stored evaluations."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from starlight_exporter.publish.evidence import Evidence
+from starlight_exporter.web.pages.page import Page, Table
+
+SHOWN = 200
+
+
+def evaluations_page(evidence: Evidence, model: str | None, dataset: str | None) -> Page:
+    """What is stored, newest first, of one model or dataset if asked for."""
+    entries = evidence.entries(model, dataset)
+    query = {name: value for name, value in (("model", model), ("dataset", dataset)) if value is not None}
+    return Page(
+        template="evaluations.html",
+        path="/evaluations",
+        query=query,
+        values={"entries": entries[:SHOWN], "count": len(entries), "model": model, "dataset": dataset},
+        content={"evaluations": [asdict(entry) for entry in entries]},
+        tables={
+            "evaluations": Table(
+                (
+                    "id",
+                    "finished_at",
+                    "model",
+                    "dataset",
+                    "false_positives",
+                    "clean_images",
+                    "detections",
+                    "stego_images",
+                    "failed_checks",
+                    "model_sha256",
+                    "dataset_fingerprint",
+                    "decision",
+                ),
+                [
+                    (
+                        e.id,
+                        e.finished_at,
+                        e.model,
+                        e.dataset,
+                        e.clean.count,
+                        e.clean.total,
+                        e.stego.count,
+                        e.stego.total,
+                        e.failed_checks,
+                        e.model_sha256,
+                        e.dataset_fingerprint,
+                        e.decision,
+                    )
+                    for e in entries
+                ],
+            )
+        },
+    )

@@ -1,0 +1,233 @@
+"""Images of an evaluation, a page at a time: the misclassified ones, those not measured, or all; with filters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from starlight_exporter.analysis.comparison import is_wrong
+from starlight_exporter.dataset.dataset import FILE_CLASSES
+from starlight_exporter.detector.contract import FORMATS, METHODS
+from starlight_exporter.publish.evidence import Evidence
+from starlight_exporter.publish.prediction_store import DIRECTIONS, FILTERS, SHOWN, PredictionStore, Row, Selection
+from starlight_exporter.publish.retention import Entry
+from starlight_exporter.statistics.intervals import proportion
+from starlight_exporter.web.pages import links
+from starlight_exporter.web.pages.page import Page, Table, address
+
+PAGE_SIZE: Final = 60
+CSV_ROWS: Final = 100_000
+_KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
+    "class": FILE_CLASSES,
+    "method": METHODS,
+    "format": (*FORMATS, "other"),
+    "direction": DIRECTIONS,
+    "shown": SHOWN,
+}
+_DIRECTION_TEXT: Final[Mapping[str, str]] = {
+    "false_positive": "false alarms",
+    "false_negative": "missed",
+    "broken": "broken since",
+    "fixed": "fixed since",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesQuery:
+    """What a page of images is asked for; `against` is an evaluation's id or a model's name."""
+
+    selection: Selection
+    against: str | None
+    page: int
+
+    @classmethod
+    def parse(cls, query: Mapping[str, str], *, misclassified: bool) -> ImagesQuery:
+        """ValueError names the parameter that is wrong, and what was expected."""
+        for name, known in _KNOWN.items():
+            if query.get(name) and query[name] not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(known)}; got {query[name][:40]!r}")
+        number = query.get("page") or "1"
+        if not (number.isascii() and number.isdecimal() and 1 <= len(number) <= 6 and int(number) > 0):
+            raise ValueError(f"page: expected a whole number from 1 on; got {number[:40]!r}")
+        shown = "wrong" if misclassified else query.get("shown") or "all"
+        selection = Selection(
+            shown=shown,  # type: ignore[arg-type]  # checked above
+            filters={name: query[name] for name in FILTERS if query.get(name)},
+            direction=query.get("direction") or None,  # type: ignore[arg-type]
+        )
+        return cls(selection, query.get("against") or None, int(number))
+
+
+def images_page(
+    evidence: Evidence, entry: Entry, before: Entry | None, asked: ImagesQuery, *, misclassified: bool
+) -> Page:
+    """One page of a selection. `before` is what `broken` and `fixed` compare with, None where there is nothing."""
+    selection = _possible(asked.selection, before)
+    store = evidence.open(entry, before=before)
+    count, measured = store.count(selection), store.measured(selection)
+    pages = max(1, math.ceil(count / PAGE_SIZE))
+    number = min(asked.page, pages)
+    rows = store.page(selection, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
+    path = f"{links.evaluation(entry.id)}/{'misclassified' if misclassified else 'images'}"
+    query = _query(asked, misclassified)
+    told = store.said_before(rows)
+    rate = proportion(count, measured) if selection.direction is None and selection.shown == "wrong" else None
+    return Page(
+        template="images.html",
+        path=path,
+        query=query,
+        values={
+            "entry": entry,
+            "before": before,
+            "misclassified": misclassified,
+            "shown": selection.shown,
+            "direction": selection.direction,
+            "nothing_to_compare": asked.selection.compares and before is None,
+            "count": count,
+            "measured": measured,
+            "rate": rate,
+            "rows": [(row, is_wrong(row.prediction), told.get(row.number)) for row in rows],
+            "filters": _filters(store, selection, path, query, before),
+            "number": number,
+            "pages": pages,
+            "first": address(path, {**query, "page": None}),
+            "back": address(path, {**query, "page": str(number - 1)}) if number > 1 else None,
+            "forward": address(path, {**query, "page": str(number + 1)}) if number < pages else None,
+        },
+        content={
+            "evaluation": entry.id,
+            "compared_with": None if before is None else before.id,
+            "count": count,
+            "measured": measured,
+            "rate": rate,
+            "page": number,
+            "pages": pages,
+            "images": [image_content(entry, row) for row in rows],
+        },
+        tables={"images": images_table(rows)},
+    )
+
+
+def all_images_table(evidence: Evidence, entry: Entry, before: Entry | None, asked: ImagesQuery) -> Table:
+    """The whole selection for a spreadsheet, not one page of it."""
+    selection = _possible(asked.selection, before)
+    return images_table(evidence.open(entry, before=before).page(selection, limit=CSV_ROWS))
+
+
+def _possible(selection: Selection, before: Entry | None) -> Selection:
+    """Without the direction where that takes something to compare with and there is nothing; the page says so."""
+    return Selection(selection.shown, selection.filters) if selection.compares and before is None else selection
+
+
+def image_content(entry: Entry, row: Row) -> dict[str, Any]:
+    """One prediction as JSON."""
+    return {"number": row.number, "page": links.image(entry.id, row.number), **asdict(row.prediction)}
+
+
+def images_table(rows: list[Row]) -> Table:
+    """Predictions with what is known of their files."""
+    if not rows:
+        return Table(_COLUMNS, [])
+    return Table(_COLUMNS, [_cells(row) for row in rows])
+
+
+_COLUMNS: Final = (
+    "number",
+    "path",
+    "class",
+    "method",
+    "category",
+    "format",
+    "probability",
+    "verdict",
+    "wrong",
+    "predicted_method",
+    "not_measured",
+    "detail",
+    "width",
+    "height",
+    "mode",
+    "size_bytes",
+    "exif_bytes",
+    "tail_bytes",
+    "bit_order",
+    "payload_bytes",
+    "sha256",
+)
+
+
+def _cells(row: Row) -> tuple[str | int | float | bool | None, ...]:
+    p, facts = row.prediction, row.prediction.facts
+    return (
+        row.number,
+        p.path,
+        p.file_class,
+        p.method,
+        p.category,
+        p.image_format,
+        p.probability,
+        None if p.verdict is None else "stego" if p.verdict else "clean",
+        is_wrong(p),
+        p.predicted_method,
+        p.not_measured,
+        p.detail,
+        facts.width,
+        facts.height,
+        facts.mode,
+        facts.size_bytes,
+        facts.exif_bytes,
+        facts.tail_bytes,
+        facts.bit_order,
+        facts.payload_bytes,
+        p.sha256,
+    )
+
+
+def _query(asked: ImagesQuery, misclassified: bool) -> dict[str, str]:
+    query = dict(asked.selection.filters)
+    if asked.selection.direction is not None:
+        query["direction"] = asked.selection.direction
+    if not misclassified and asked.selection.shown != "all":
+        query["shown"] = asked.selection.shown
+    if asked.against is not None:
+        query["against"] = asked.against
+    if asked.page > 1:
+        query["page"] = str(asked.page)
+    return query
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A link of a filter; `count` is None where it is not counted."""
+
+    text: str
+    link: str
+    active: bool
+    count: int | None = None
+
+
+def _filters(
+    store: PredictionStore, selection: Selection, path: str, query: Mapping[str, str], before: Entry | None
+) -> list[tuple[str, list[Choice]]]:
+    found: list[tuple[str, list[Choice]]] = []
+    kept = {name: value for name, value in query.items() if name != "page"}
+    for name, values in store.facets(selection).items():
+        active = selection.filters.get(name)
+        if active is not None and active not in dict(values):
+            values.append((active, 0))
+        if not values or (len(values) == 1 and active is None):
+            continue
+        choices = [Choice("all", address(path, {**kept, name: None}), active is None)]
+        choices += [Choice(v, address(path, {**kept, name: v}), v == active, n) for v, n in values]
+        found.append((name, choices))
+    directions = [Choice("all", address(path, {**kept, "direction": None}), selection.direction is None)]
+    for direction in DIRECTIONS:
+        if before is None and direction in ("broken", "fixed"):
+            continue
+        count = store.count(Selection(selection.shown, selection.filters, direction))
+        link = address(path, {**kept, "direction": direction})
+        directions.append(Choice(_DIRECTION_TEXT[direction], link, direction == selection.direction, count))
+    found.append(("direction", directions))
+    return found

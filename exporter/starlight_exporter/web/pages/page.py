@@ -1,0 +1,113 @@
+"""A page in three forms: HTML from a template, JSON, and each of its tables as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, is_dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import starlight_exporter
+from starlight_exporter.web.pages import figures
+
+TEMPLATES: Final = Path(__file__).parents[1] / "templates"
+
+Cell = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a table of a page holds, in full precision; None is an empty cell: not measured, or does not apply."""
+
+    columns: tuple[str, ...]
+    rows: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`path` and `query` are the page's own address; `values` go to the template, `content` is the JSON.
+
+    `tables` are by name, the first one is what `path.csv` alone gives.
+    """
+
+    template: str
+    path: str
+    values: Mapping[str, Any]
+    content: Mapping[str, Any]
+    tables: Mapping[str, Table]
+    query: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def json_address(self) -> str:
+        """Where the same page is as JSON."""
+        return address(_with_suffix(self.path, ".json"), self.query)
+
+    def csv_address(self, table: str) -> str:
+        """Where a table of the page is as CSV."""
+        return address(_with_suffix(self.path, ".csv"), {**self.query, "table": table})
+
+
+def address(path: str, query: Mapping[str, str | None]) -> str:
+    """Path and query; parameters that are None are left out."""
+    given = {name: value for name, value in query.items() if value is not None}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def html(page: Page) -> str:
+    """The page for a browser; every value is escaped."""
+    return _ENVIRONMENT.get_template(page.template).render(
+        page=page, version=starlight_exporter.__version__, **page.values
+    )
+
+
+def error_html(status: int, text: str) -> str:
+    """What a browser shows where there is no page."""
+    return _ENVIRONMENT.get_template("error.html").render(
+        version=starlight_exporter.__version__, status=status, text=text, page=None
+    )
+
+
+def json_text(page: Page) -> str:
+    """The page for a program."""
+    return json.dumps(page.content, ensure_ascii=False, allow_nan=False, default=_plain, indent=1) + "\n"
+
+
+def csv_text(table: Table) -> str:
+    """A table for a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(table.columns)
+    writer.writerows([_cell(cell) for cell in row] for row in table.rows)
+    return text.getvalue()
+
+
+def _cell(cell: Cell) -> Cell:
+    # A spreadsheet would run a file or folder name that looks like a formula.
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+def _with_suffix(path: str, suffix: str) -> str:
+    return f"/status{suffix}" if path == "/" else path + suffix
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(TEMPLATES),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    extensions=["jinja2.ext.loopcontrols"],
+)
+_ENVIRONMENT.filters |= figures.FILTERS

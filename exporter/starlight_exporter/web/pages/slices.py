@@ -1,0 +1,135 @@
+"""Rates as every page shows them: value, exact interval, number of images, a limit, and whether the sample can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from starlight_exporter.checks.baseline import Baseline
+from starlight_exporter.checks.regression import (
+    DETECTION_TARGET,
+    FORMAT_DEFAULT_BASELINE,
+    FORMAT_MARGIN,
+    FPR_TARGET,
+    NEGATIVES_LIMIT,
+)
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.statistics.intervals import Proportion
+from starlight_exporter.statistics.sample_sizes import Verdict, Wanted, against_limit
+from starlight_exporter.web.pages import links
+from starlight_exporter.web.pages.charts import Bar, interval_bar
+from starlight_exporter.web.pages.page import Table
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRow:
+    """One rate. `link` leads to its wrong images; `bar` is None where nothing was measured."""
+
+    name: str
+    rate: Proportion
+    link: str | None
+    limit: float
+    wanted: Wanted
+    verdict: Verdict
+    bar: Bar | None
+
+
+@dataclass(frozen=True, slots=True)
+class SliceGroup:
+    """Rates on one scale, in one table."""
+
+    name: str
+    title: str
+    counted: str
+    rows: tuple[SliceRow, ...]
+
+
+def groups(evaluation: Evaluation, baseline: Baseline | None = None) -> tuple[SliceGroup, ...]:
+    """False positives with formats, detections with methods, negatives with categories."""
+    key = evaluation.id
+    by_format = {} if baseline is None else baseline.false_positive_ratio_by_format
+    false = [("all clean images", evaluation.clean, links.misclassified(key, file_class="clean"), FPR_TARGET)]
+    false += [
+        (
+            name,
+            rate,
+            links.misclassified(key, file_class="clean", format=name),
+            by_format.get(name, FORMAT_DEFAULT_BASELINE) + FORMAT_MARGIN,
+        )
+        for name, rate in evaluation.clean_by_format.items()
+    ]
+    found: list[tuple[str, Proportion, str, float]] = [
+        (method, rate, links.misclassified(key, file_class="stego", method=method), DETECTION_TARGET)
+        for method, rate in evaluation.detections.items()
+    ]
+    found.append(("all stego images", evaluation.stego, links.misclassified(key, file_class="stego"), DETECTION_TARGET))
+    negatives = [
+        (name, rate, links.misclassified(key, file_class="negative", category=name), NEGATIVES_LIMIT)
+        for name, rate in evaluation.negatives.items()
+    ]
+    return (
+        _group("false_positives", "False positives", "clean images taken for stego", false, "below"),
+        _group("detections", "Detection", "stego images found", found, "above"),
+        _group("negatives", "Hard negatives", "negatives taken for stego", negatives, "below"),
+    )
+
+
+def table(found: Iterable[SliceGroup]) -> Table:
+    """All rates of some groups, for a spreadsheet."""
+    return Table(
+        ("group", "slice", "ratio", "lower", "upper", "count", "images", "limit", "standing", "more_images_needed"),
+        [
+            (
+                group.name,
+                row.name,
+                row.rate.ratio,
+                row.rate.lower,
+                row.rate.upper,
+                row.rate.count,
+                row.rate.total,
+                row.limit,
+                row.verdict.standing,
+                row.verdict.more_images,
+            )
+            for group in found
+            for row in group.rows
+        ],
+    )
+
+
+def content(found: Iterable[SliceGroup]) -> dict[str, list[dict[str, object]]]:
+    """The same as JSON."""
+    return {
+        group.name: [
+            {
+                "slice": row.name,
+                "rate": row.rate,
+                "limit": row.limit,
+                "standing": row.verdict.standing,
+                "more_images_needed": row.verdict.more_images,
+                "images": row.link,
+            }
+            for row in group.rows
+        ]
+        for group in found
+    }
+
+
+def _group(
+    name: str, title: str, counted: str, rates: Sequence[tuple[str, Proportion, str, float]], wanted: Wanted
+) -> SliceGroup:
+    lows = [rate.lower for _, rate, _, _ in rates if rate.lower is not None]
+    highs = [rate.upper for _, rate, _, _ in rates if rate.upper is not None]
+    limits = [limit for *_, limit in rates]
+    scale = (
+        (0.0, max([*highs, *limits], default=1.0)) if wanted == "below" else (min([*lows, *limits], default=0.0), 1.0)
+    )
+    return SliceGroup(name, title, counted, tuple(_row(entry, wanted, scale) for entry in rates))
+
+
+def _row(entry: tuple[str, Proportion, str, float], wanted: Wanted, scale: tuple[float, float]) -> SliceRow:
+    name, rate, link, limit = entry
+    bar = None
+    if rate.ratio is not None and rate.lower is not None and rate.upper is not None:
+        bar = interval_bar(rate.lower, rate.ratio, rate.upper, limit, scale)
+    return SliceRow(name, rate, link if rate.total else None, limit, wanted, against_limit(rate, limit, wanted), bar)

@@ -1,0 +1,286 @@
+"""The first page: every model on every dataset as a matrix, what fails and where its images are, recent runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from starlight_exporter.checks.regression import DETECTION_TARGET, FPR_TARGET, Check, limited_quantile
+from starlight_exporter.errors import StarlightError
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.publish.changes import SliceChange, changes
+from starlight_exporter.publish.evidence import Evidence
+from starlight_exporter.publish.retention import Entry
+from starlight_exporter.publish.snapshot import ModelState, Pair, RunState, Snapshot
+from starlight_exporter.runs.state import RunRecord
+from starlight_exporter.statistics.intervals import Proportion
+from starlight_exporter.statistics.sample_sizes import Verdict, against_limit
+from starlight_exporter.web.pages import figures, links
+from starlight_exporter.web.pages.charts import sparkline
+from starlight_exporter.web.pages.page import Page, Table
+
+TREND_LENGTH = 20
+SHOWN_RUNS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """False positive ratios of the last evaluations of the same images, and what changed since another model file."""
+
+    points: str
+    evaluations: int
+    before: Entry | None
+    changes: tuple[SliceChange, ...]
+
+    @property
+    def beyond_chance(self) -> list[SliceChange]:
+        """The slices of which a change may be called one."""
+        return [change for change in self.changes if change.conclusion in ("better", "worse")]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCheck:
+    """A check that fails, and where its images are."""
+
+    check: Check
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """One model on one dataset. `level` is good, warn, bad or quiet; `worst` the method that is found least."""
+
+    model: ModelState
+    dataset: str
+    run: RunState
+    evaluation: Evaluation | None
+    level: str
+    state: str
+    failed: tuple[FailedCheck, ...]
+    missing: str
+    load_failures: str
+    worst: tuple[str, Proportion] | None
+    target: Verdict
+    worst_target: Verdict
+    p95: float | None
+    age: str
+    trend: Trend | None
+    stored: bool
+
+
+def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[RunRecord], not_ready: str) -> Page:
+    """Each model on each dataset at a glance."""
+    cells = {pair: _cell(snapshot.models[pair[0]], pair, run, evidence) for pair, run in snapshot.runs.items()}
+    return Page(
+        template="status.html",
+        path="/",
+        values={
+            "not_ready": not_ready,
+            "config": snapshot.config,
+            "storage_failures": {store: count for store, count in snapshot.storage_failures.items() if count},
+            "models": list(snapshot.models.values()),
+            "datasets": list(snapshot.datasets),
+            "cells": cells,
+            "runs": runs[:SHOWN_RUNS],
+            "fpr_target": FPR_TARGET,
+            "detection_target": DETECTION_TARGET,
+        },
+        content={
+            "ready": not not_ready,
+            "not_ready": not_ready,
+            "configuration_loaded": snapshot.config.successful,
+            "cells": [_content(cell) for cell in cells.values()],
+            "runs": [_run_content(run) for run in runs],
+        },
+        tables={"matrix": _matrix(list(cells.values())), "runs": _runs(runs)},
+    )
+
+
+def _cell(model: ModelState, pair: Pair, run: RunState, evidence: Evidence) -> CellView:
+    evaluation = run.evaluation
+    failed = [check for check in run.checks if check.passed is False and check.severity != "info"]
+    level, state = _state(run, failed)
+    missing = (
+        {} if evaluation is None else {reason: count for reason, count in evaluation.not_measured.items() if count}
+    )
+    rates = [] if evaluation is None else [(m, p) for m, p in evaluation.detections.items() if p.ratio is not None]
+    worst = min(rates, key=lambda entry: (entry[1].ratio or 0.0, entry[1].lower or 0.0), default=None)
+    trend, stored = (None, False) if evaluation is None else _trend(evidence, evaluation)
+    none = Verdict("not measured")
+    return CellView(
+        model=model,
+        dataset=pair[1],
+        run=run,
+        evaluation=evaluation,
+        level=level,
+        state=state,
+        failed=() if evaluation is None else tuple(FailedCheck(c, check_link(evaluation.id, c)) for c in failed),
+        missing=", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in missing.items()),
+        load_failures=", ".join(f"{reason} {count}" for reason, count in model.load_failures.items()) or "missing",
+        worst=worst,
+        target=none if evaluation is None else against_limit(evaluation.clean, FPR_TARGET, "below"),
+        worst_target=none if worst is None else against_limit(worst[1], DETECTION_TARGET, "above"),
+        p95=None if evaluation is None else _p95(evaluation),
+        age="" if evaluation is None else figures.age(time.time() - evaluation.finished_at),
+        trend=trend,
+        stored=stored,
+    )
+
+
+def _state(run: RunState, failed: Sequence[Check]) -> tuple[str, str]:
+    checks = f"{len(failed)} check{'s' if len(failed) != 1 else ''}"
+    fails = "fails" if len(failed) == 1 else "fail"
+    if run.evaluation is None:
+        level, state = "quiet", "evaluating" if run.in_progress else "not measured"
+    elif certain := sum(check.severity == "critical" for check in failed):
+        some = "" if certain == len(failed) else f"{certain} of them "
+        level, state = "bad", f"{checks} {fails}, {some}not by chance"
+    elif failed:
+        level, state = "warn", f"{checks} {fails}, chance not ruled out"
+    else:
+        level, state = "good", "no check fails"
+    return ("bad", f"{state}; the last run failed") if run.last_run_successful is False else (level, state)
+
+
+def check_link(evaluation_id: str, check: Check) -> str:
+    """The images behind a check, or the evaluation where it is about none."""
+    match check.name:
+        case "fpr_baseline" | "fpr_stability" | "fpr_target":
+            return links.misclassified(evaluation_id, file_class="clean")
+        case "detection_baseline" | "detection_floor" | "detection_target":
+            return links.misclassified(evaluation_id, file_class="stego", method=check.slice)
+        case "format_consistency":
+            return links.misclassified(evaluation_id, file_class="clean", format=check.slice)
+        case "negatives":
+            return links.misclassified(evaluation_id, file_class="negative", category=check.slice)
+        case _:
+            return f"{links.evaluation(evaluation_id)}#latency"
+
+
+def _p95(evaluation: Evaluation) -> float | None:
+    measured = limited_quantile(evaluation)
+    return None if measured is None else measured.seconds
+
+
+def _trend(evidence: Evidence, evaluation: Evaluation) -> tuple[Trend | None, bool]:
+    """The trend, and whether this evaluation's own evidence is there to link to."""
+    try:
+        entry = evidence.find(evaluation.id)
+        if entry is None:
+            return None, False
+        same = [
+            other
+            for other in evidence.entries(entry.model, entry.dataset)
+            if other.dataset_fingerprint == entry.dataset_fingerprint and other.finished_at <= entry.finished_at
+        ][:TREND_LENGTH]
+        ratios = [other.clean.ratio for other in reversed(same) if other.clean.ratio is not None]
+        before = evidence.previous(entry)
+        found = () if before is None else _changes(evidence, before, entry)
+    except StarlightError:
+        # Evidence is an extra to this page, which has to show the numbers whatever became of it.
+        return None, False
+    return Trend(sparkline(ratios), len(ratios), before, found), True
+
+
+@lru_cache(maxsize=512)
+def _changes(evidence: Evidence, before: Entry, after: Entry) -> tuple[SliceChange, ...]:
+    # Stored evaluations never change, and this page is the one that is reloaded most.
+    return changes(evidence, before, after)
+
+
+def _content(cell: CellView) -> dict[str, object]:
+    evaluation, trend = cell.evaluation, cell.trend
+    return {
+        "model": cell.model.name,
+        "role": cell.model.role,
+        "dataset": cell.dataset,
+        "level": cell.level,
+        "state": cell.state,
+        "in_progress": cell.run.in_progress,
+        "evaluation": None if evaluation is None else evaluation.id,
+        "finished_at": None if evaluation is None else evaluation.finished_at,
+        "false_positives": None if evaluation is None else evaluation.clean,
+        "false_positive_target": cell.target,
+        "worst_method": None if cell.worst is None else {"method": cell.worst[0], "detections": cell.worst[1]},
+        "p95_seconds": cell.p95,
+        "failed_checks": [{"check": one.check, "images": one.link} for one in cell.failed],
+        "changed_beyond_chance": [] if trend is None else [_change(change) for change in trend.beyond_chance],
+        "compared_with": None if trend is None or trend.before is None else trend.before.id,
+    }
+
+
+def _change(change: SliceChange) -> dict[str, object]:
+    return {
+        "class": change.file_class,
+        "method": change.method,
+        "format": change.image_format,
+        "category": change.category,
+        "conclusion": change.conclusion,
+        "fixed": change.fixed,
+        "broken": change.broken,
+        "adjusted_p_value": change.adjusted,
+    }
+
+
+def _run_content(run: RunRecord) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "model": run.model,
+        "dataset": run.dataset,
+        "trigger": run.trigger,
+        "outcome": run.outcome,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "error": run.error,
+    }
+
+
+def _matrix(cells: list[CellView]) -> Table:
+    return Table(
+        (
+            "model",
+            "role",
+            "dataset",
+            "state",
+            "false_positive_ratio",
+            "lower",
+            "upper",
+            "false_positives",
+            "clean_images",
+            "worst_method",
+            "worst_detection_ratio",
+            "p95_seconds",
+            "finished_at",
+            "evaluation",
+        ),
+        [
+            (
+                cell.model.name,
+                cell.model.role,
+                cell.dataset,
+                cell.state,
+                *(
+                    (None,) * 5
+                    if e is None
+                    else (e.clean.ratio, e.clean.lower, e.clean.upper, e.clean.count, e.clean.total)
+                ),
+                *((None, None) if cell.worst is None else (cell.worst[0], cell.worst[1].ratio)),
+                cell.p95,
+                *((None, None) if e is None else (e.finished_at, e.id)),
+            )
+            for cell in cells
+            for e in (cell.evaluation,)
+        ],
+    )
+
+
+def _runs(runs: list[RunRecord]) -> Table:
+    return Table(
+        ("ended_at", "model", "dataset", "trigger", "outcome", "seconds", "evaluation", "error"),
+        [
+            (r.ended_at, r.model, r.dataset, r.trigger, r.outcome, r.ended_at - r.started_at, r.id, r.error)
+            for r in runs
+        ],
+    )

@@ -1,0 +1,182 @@
+"""Ablation: inputs that really change, effects equal to those of the whole model on the same tensors, honest states."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from starlight_exporter.analysis.ablation import streams_named
+from starlight_exporter.analysis.stream_effects import MODES, AblationStudy, Mode, StreamEffect
+from starlight_exporter.analysis.study import study
+from starlight_exporter.dataset.layout import scan
+from starlight_exporter.detector.contract import STREAMS, Stream
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.errors import EvaluationError
+from starlight_exporter.evaluation.request import RunRequest
+from support.images import write_dataset
+from support.models import write_random_model
+
+ROOT = Path(__file__).resolve().parents[3]
+MakeRequest = Callable[..., RunRequest]
+
+
+def effect(result: AblationStudy, stream: Stream) -> StreamEffect:
+    (found,) = (entry for entry in result.ablation.effects if entry.stream == stream)
+    return found
+
+
+def test_zeros_give_what_the_whole_model_gives_on_zeroed_tensors(
+    request_for: MakeRequest, model_path: Path, dataset_root: Path
+) -> None:
+    result = study(request_for())
+    detector = Detector.load(model_path)
+    files = scan("drawn", dataset_root).files
+    decoded = [tensors(decode((dataset_root / file.path).read_bytes())) for file in files]
+    for stream in STREAMS:
+        found = effect(result, stream)
+        changed = sum(bool(streams[stream].any()) for streams in decoded)
+        assert (found.changed.count, found.changed.total) == (changed, len(files))
+        assert found.state == ("measured" if changed else "not measurable")
+        if not changed:
+            continue
+        wrong = detected = 0
+        for file, streams in zip(files, decoded, strict=True):
+            (score,) = detector.predict(({**streams, stream: np.zeros_like(streams[stream])},))
+            verdict = PLAIN.verdict(score.probability, score.predicted)
+            wrong += file.file_class == "clean" and verdict
+            detected += file.file_class == "stego" and verdict
+        assert found.clean is not None
+        assert found.stego is not None
+        assert (found.clean.count, found.stego.count) == (wrong, detected)
+        assert found.slices["clean"].images == found.clean.total
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_number_of_threads_changes_no_number(request_for: MakeRequest, mode: Mode) -> None:
+    one = study(request_for(threads=1), mode=mode).ablation
+    assert one == study(request_for(threads=2), mode=mode).ablation
+    assert all(entry.changed.count for entry in one.effects if entry.state == "measured")
+
+
+def test_shuffling_takes_streams_of_other_images(request_for: MakeRequest) -> None:
+    zero = effect(study(request_for(), mode="zero"), "format")
+    shuffled = effect(study(request_for(), mode="shuffle"), "format")
+    assert 0 < shuffled.changed.count <= zero.changed.count
+    assert shuffled.log_loss != zero.log_loss
+
+
+def test_a_stream_that_is_all_zero_is_not_measurable_and_not_harmless(request_for: MakeRequest, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", clean=12, stego=12, negatives=0)
+    for file in scan("set", root).files:
+        # What has no alpha and no palette stays.
+        decoded = decode((root / file.path).read_bytes())
+        if decoded.mode != "RGB":
+            (root / file.path).unlink()
+    result = study(request_for(dataset_root=root, dataset="set"))
+    for stream in ("alpha", "palette", "palette_lsb"):
+        found = effect(result, stream)
+        assert found.state == "not measurable"
+        assert found.changed.count == 0
+        assert found.clean is None
+        assert found.log_loss_increase is None
+    assert result.ablation.effects[0].state == "measured"
+
+
+def test_streams_that_the_model_does_not_read_are_absent(request_for: MakeRequest, tmp_path: Path) -> None:
+    model = write_random_model(tmp_path / "older.onnx", streams=("meta", "lsb"))
+    result = study(request_for(model_path=model))
+    states = {entry.stream: entry.state for entry in result.ablation.effects}
+    assert {stream for stream, state in states.items() if state == "absent"} == set(STREAMS) - {"meta", "lsb"}
+    assert states["lsb"] == "measured"
+
+
+def test_effects_are_ranked_by_the_loss_they_cost(request_for: MakeRequest) -> None:
+    increases = [
+        entry.log_loss_increase.value
+        for entry in study(request_for()).ablation.effects
+        if entry.log_loss_increase is not None
+    ]
+    assert increases == sorted(increases, reverse=True)
+    assert len(increases) >= 5
+
+
+def test_the_growth_of_the_loss_is_the_difference_of_the_losses(request_for: MakeRequest) -> None:
+    ablation = study(request_for()).ablation
+    assert ablation.log_loss is not None
+    for entry in ablation.effects:
+        if entry.state != "measured":
+            continue
+        assert entry.log_loss is not None
+        assert entry.log_loss_increase is not None
+        assert entry.log_loss_increase.value == pytest.approx(entry.log_loss - ablation.log_loss, abs=1e-12)
+
+
+def test_unreadable_files_are_in_no_number(request_for: MakeRequest, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", clean=6, stego=6, negatives=0)
+    (root / "clean" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    result = study(request_for(dataset_root=root, dataset="set")).ablation
+    assert (result.images, result.not_measured) == (12, 1)
+    assert result.clean.total == 6
+
+
+def test_one_image_cannot_be_shuffled(request_for: MakeRequest, tmp_path: Path) -> None:
+    root = write_dataset(tmp_path / "set", clean=1, stego=0, negatives=0)
+    result = study(request_for(dataset_root=root, dataset="set"), mode="shuffle").ablation
+    assert {entry.state for entry in result.effects} == {"not measurable"}
+    zero = study(request_for(dataset_root=root, dataset="set")).ablation
+    (any_measured, *_) = zero.effects
+    assert any_measured.stego is not None
+    assert any_measured.stego.ratio is None
+
+
+def test_nothing_to_measure_is_an_error(request_for: MakeRequest, tmp_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean" / "a.png").write_bytes(b"nothing")
+    with pytest.raises(EvaluationError, match="small on set: not one image could be measured"):
+        study(request_for(dataset_root=tmp_path, dataset="set"))
+
+
+def test_an_unknown_stream_is_named() -> None:
+    with pytest.raises(EvaluationError, match="unknown stream pixels; expected some of pixel, meta"):
+        streams_named(["pixel", "pixels"])
+    assert streams_named([]) == STREAMS
+    assert streams_named(["lsb", "pixel"]) == ("pixel", "lsb")
+
+
+def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / "ablation_study.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "180"})
+
+
+def test_the_script_writes_every_figure(model_path: Path, dataset_root: Path, tmp_path: Path) -> None:
+    output, document = tmp_path / "ablation.json", tmp_path / "ablation.md"
+    given = ("--model", model_path, "--dataset", dataset_root, "--decision", "plain")
+    done = run_script(*given, "--output", output, "--document", document)
+    assert done.returncode == 0, done.stderr
+    written = json.loads(output.read_text())
+    assert {entry["stream"] for entry in written["ablation"]["effects"]} == set(STREAMS)
+    assert written["provenance"]["model_sha256"] == Detector.load(model_path).sha256
+    assert "(full model)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [(("--stream", "colour"), "unknown stream colour"), (("--dataset", "/nowhere"), "/nowhere")],
+)
+def test_mistakes_are_one_line_and_exit_code_two(
+    model_path: Path, dataset_root: Path, arguments: tuple[str, ...], text: str
+) -> None:
+    done = run_script("--model", model_path, "--dataset", dataset_root, *arguments)
+    assert done.returncode == 2
+    (told,) = (line for line in done.stderr.splitlines() if not line.startswith("ablating"))
+    assert told.startswith("ablation_study: ")
+    assert text in told

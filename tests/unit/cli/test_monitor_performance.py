@@ -1,0 +1,132 @@
+"""The command line: exit codes, one clear line for a mistake, and the same numbers as a run in the exporter."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from scripts import (
+    ablation_study,
+    batch_evaluate_models,
+    compare_baselines,
+    monitor_performance,
+    record_baseline,
+    regression_tests,
+    train_reference_model,
+)
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.evaluation.serialise import from_json
+
+SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "monitor_performance.py"
+
+
+def monitor(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_one_evaluation_to_every_output(
+    tmp_path: Path, model_path: Path, dataset_root: Path, request_for: Callable[..., RunRequest]
+) -> None:
+    output, table = tmp_path / "metrics.json", tmp_path / "predictions.csv"
+    done = monitor(
+        *("--model", model_path, "--dataset", dataset_root, "--decision", "plain", "--latency-sample", 20),
+        *("--output", output, "--predictions", table, "--threads", 2),
+    )
+    assert done.returncode == 0, done.stderr
+    here = from_json(output.read_text())
+    there = evaluate(request_for(decision=PLAIN)).evaluation
+    for field in ("clean", "clean_by_format", "negatives", "stego", "detections", "confusion", "roc_auc", "log_loss"):
+        assert getattr(here, field) == getattr(there, field)
+    assert here.provenance.dataset_fingerprint == there.provenance.dataset_fingerprint
+    with table.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert here.clean.count == sum(row["label"] == "clean" and row["verdict"] == "stego" for row in rows)
+    assert f"{here.clean.count} of {here.clean.total}" in done.stdout
+    assert "Failed checks" in done.stdout
+
+
+@pytest.mark.parametrize(("promised", "code"), [({"lsb": 0.0}, 0), ({"lsb": 100.0, "eoi": 100.0}, 1)])
+def test_a_regression_against_the_baseline_is_exit_code_one(
+    tmp_path: Path, model_path: Path, dataset_root: Path, promised: dict[str, float], code: int
+) -> None:
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(json.dumps({"detection_rates": promised}))
+    done = monitor("--model", model_path, "--dataset", dataset_root, "--baseline", baseline, "--latency-sample", 0)
+    assert done.returncode == code, done.stderr
+    assert ("regression: detection_baseline lsb" in done.stdout) is (code == 1)
+
+
+def test_mistakes_are_one_line_and_exit_code_two(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
+    (tmp_path / "baseline.json").write_text('{"fpr": "low"}')
+    good = ("--model", model_path, "--dataset", dataset_root, "--latency-sample", 0)
+    for arguments, says in (
+        (("--model", tmp_path / "gone.onnx", "--dataset", dataset_root), "gone.onnx: no such model file"),
+        (("--model", model_path, "--dataset", tmp_path / "gone"), "gone: no such dataset folder"),
+        ((*good, "--baseline", tmp_path / "baseline.json"), "fpr: expected a number"),
+        ((*good, "--decision", "1.5"), "expected production, plain or a threshold from 0 to 1, got 1.5"),
+        ((*good, "--decision", "often"), "got often"),
+        ((*good, "--threads", "0"), "expected a whole number of at least 1, got 0"),
+        ((*good, "--output", tmp_path), "cannot be written"),
+    ):
+        done = monitor(*arguments)
+        assert done.returncode == 2, arguments
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "parse",
+    [
+        ablation_study.parse,
+        batch_evaluate_models.parse,
+        compare_baselines.parse,
+        monitor_performance.parse,
+        record_baseline.parse,
+        regression_tests.parse,
+        train_reference_model.parse,
+    ],
+    ids=lambda parse: parse.__module__,
+)
+def test_a_negative_seed_is_refused_before_anything_runs(
+    parse: Callable[[list[str]], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(["--seed", "-1"])
+    assert ended.value.code == 2
+    assert "argument --seed: expected a whole number of at least 0, got -1" in capsys.readouterr().err
+
+
+def test_nothing_measured_is_exit_code_two(tmp_path: Path, model_path: Path) -> None:
+    (tmp_path / "clean").mkdir()
+    (tmp_path / "clean" / "a.png").write_text("no image")
+    done = monitor("--model", model_path, "--dataset", tmp_path)
+    assert done.returncode == 2
+    assert "not one image could be measured" in done.stderr
+    assert "not measured" in done.stdout
+
+
+def test_the_dashboard_page_is_of_this_evaluation(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
+    # The page lies beside the scripts: a copy of them keeps the test out of the real one.
+    for package in ("exporter",):
+        shutil.copytree(SCRIPT.parent.parent / package, tmp_path / package)
+    (tmp_path / "scripts").mkdir()
+    copied = shutil.copy(SCRIPT, tmp_path / "scripts")
+    command = [sys.executable, str(copied), "--model", str(model_path), "--dataset", str(dataset_root)]
+    done = subprocess.run(
+        [*command, "--update-dashboard", "--latency-sample", "0"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "docs" / "grok" / "performance_dashboard.md").read_text()
+    assert "| False positive rate, clean images |" in page
+    assert "| p95 | Not measured |" in page
+    assert "Not measured: no Prometheus was asked." in page

@@ -1,0 +1,106 @@
+"""Pictures for pages: of pixels alone, of bounded size, and of nothing but what was evaluated."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import piexif
+import pytest
+from PIL import Image
+
+from starlight_exporter.dataset.rendering import draw, read_evaluated, thumbnail, write_thumbnails
+from starlight_exporter.dataset.thumbnail_names import thumbnail_name
+from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.errors import ImageError
+from support.images import picture
+
+MARKUP = b"<script>alert(1)</script>"
+
+
+def opened(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=["PNG"])
+
+
+def with_metadata() -> bytes:
+    """A JPEG with markup in its EXIF and behind its end."""
+    exif = piexif.dump({"Exif": {piexif.ExifIFD.UserComment: b"ASCII\0\0\0" + MARKUP}})
+    file = io.BytesIO()
+    opened(picture(1, size=(300, 200))).convert("RGB").save(file, "JPEG", exif=exif, comment=MARKUP)
+    return file.getvalue() + MARKUP
+
+
+def test_a_thumbnail_is_small_and_has_nothing_but_pixels() -> None:
+    data = thumbnail(with_metadata())
+    with opened(data) as image:
+        assert image.size == (128, 85)
+        assert image.info == {}
+    assert MARKUP not in data
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no image", picture(1)[:200], b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
+)
+def test_what_does_not_decode_is_refused(data: bytes) -> None:
+    with pytest.raises(ImageError):
+        thumbnail(data)
+    with pytest.raises(ImageError):
+        draw(data)
+
+
+def test_a_picture_that_is_too_large_is_refused_by_its_header() -> None:
+    with pytest.raises(ImageError) as error:
+        thumbnail(picture(1, size=(40, 30)), max_pixels=1_199)
+    assert error.value.reason == "too_large"
+
+
+def test_the_drawn_planes_are_what_the_model_gets() -> None:
+    data = picture(5, "png", mode="RGBA", size=(300, 260)) + MARKUP * 2
+    drawing, streams = draw(data), tensors(decode(data))
+    assert set(drawing.pictures) == {"pixel", "lsb-red", "lsb-green", "lsb-blue", "alpha", "alpha-lsb"}
+    planes = {name: np.asarray(opened(found)) for name, found in drawing.pictures.items()}
+    assert np.array_equal(planes["pixel"].transpose(2, 0, 1) / np.float32(255), streams["pixel"])
+    assert np.array_equal(planes["lsb-green"] / np.float32(255), streams["lsb"][1])
+    assert np.array_equal(planes["alpha"] / np.float32(255), streams["alpha"][0])
+    assert np.array_equal(planes["alpha-lsb"] / np.float32(255), streams["alpha"][1])
+    # The contract counts a PNG's tail from four bytes behind its end.
+    assert drawing.meta == (2 * MARKUP)[4:]
+    assert drawing.tail_bytes == 2 * len(MARKUP) - 4
+    assert drawing.format == tuple(float(value) for value in streams["format"])
+    assert drawing.content == tuple(float(value) for value in streams["content"])
+
+
+def test_a_palette_is_drawn_in_its_order() -> None:
+    data = picture(5, "gif", size=(40, 40))
+    drawing = draw(data)
+    assert "alpha" not in drawing.pictures
+    swatches = np.asarray(opened(drawing.pictures["palette"]))[::8, ::8].reshape(-1, 3)
+    palette = decode(data).palette
+    assert drawing.colours == len(palette) // 3
+    assert swatches[: drawing.colours].tobytes() == palette[: drawing.colours * 3]
+
+
+def test_only_what_was_evaluated_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"content")
+    digest = hashlib.sha256(b"content").hexdigest()
+    assert read_evaluated(tmp_path, "a.png", digest, max_bytes=7) == b"content"
+    with pytest.raises(ImageError, match="more than 6 bytes"):
+        read_evaluated(tmp_path, "a.png", digest, max_bytes=6)
+    (tmp_path / "a.png").write_bytes(b"another")
+    with pytest.raises(ImageError, match="has changed since it was evaluated"):
+        read_evaluated(tmp_path, "a.png", digest, max_bytes=7)
+    with pytest.raises(ImageError, match="cannot be read"):
+        read_evaluated(tmp_path, "gone.png", digest, max_bytes=7)
+    # Whatever a store may hold: no content but the evaluated one comes out.
+    (tmp_path / "root").mkdir()
+    with pytest.raises(ImageError, match="has changed"):
+        read_evaluated(tmp_path / "root", "../a.png", digest, max_bytes=10_000)
+
+
+def test_thumbnails_of_those_that_decode(tmp_path: Path) -> None:
+    (tmp_path / "good.png").write_bytes(picture(1))
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    write_thumbnails(tmp_path, ["good.png", "bad.png", "gone.png"], tmp_path / "out")
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [thumbnail_name("good.png")]

@@ -1,0 +1,164 @@
+"""What is known of a model that does not lie beside it: found by the bytes of its file, and by nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from starlight_exporter.dataset.layout import scan
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.models.cards import Origin
+from starlight_exporter.models.records import Records, records
+from starlight_exporter.models.training_files import manifest_text
+from support.images import write_dataset
+from support.models import write_random_model
+
+LOG = '{"epoch": 1, "train_loss": 0.5, "validation_loss": 0.6}\n'
+NOTHING = Records(None, None, None)
+
+
+def add(models: Path, name: str, content: bytes, *, card: str | None = "title: a try\n") -> Path:
+    """A model folder with everything that can lie beside a model; its file."""
+    folder = models / name
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes(content)
+    (folder / "training_log.jsonl").write_text(LOG)
+    (folder / "training_files.sha256").write_text("")
+    if card is not None:
+        (folder / "card.yml").write_text(card)
+    return folder / "model.onnx"
+
+
+def deploy(models: Path, content: bytes) -> Path:
+    file = models / "production" / "model.onnx"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file
+
+
+def known(model: Path, models: Path | None) -> Records:
+    return records(model, digest(model.read_bytes()), training_log=None, models_dir=models)
+
+
+def digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def test_the_same_bytes_have_the_same_history(tmp_path: Path) -> None:
+    add(tmp_path, "v3", b"older", card="title: six streams\n")
+    add(tmp_path, "v4", b"newer", card=f"title: eight streams\nsha256: {digest(b'newer')}\n")
+    for content, folder, title in ((b"newer", "v4", "eight streams"), (b"older", "v3", "six streams")):
+        found = known(deploy(tmp_path, content), tmp_path)
+        assert found == Records(
+            training_log=tmp_path / folder / "training_log.jsonl",
+            manifest=tmp_path / folder / "training_files.sha256",
+            origin=Origin(folder, title, beside=False),
+        )
+    assert known(deploy(tmp_path, b"other"), tmp_path) == NOTHING
+
+
+def test_nothing_is_taken_from_where_nobody_says_to_look(tmp_path: Path) -> None:
+    add(tmp_path / "models", "v4", b"newer")
+    assert known(deploy(tmp_path / "models", b"newer"), None) == NOTHING
+    assert known(deploy(tmp_path / "models", b"newer"), tmp_path / "nowhere") == NOTHING
+
+
+@pytest.mark.parametrize("card", [None, "a: [", "file: ../v4/model.onnx\n", f"sha256: {'0' * 64}\n"])
+def test_a_folder_without_a_card_that_holds_tells_nothing(tmp_path: Path, card: str | None) -> None:
+    add(tmp_path, "v4", b"newer", card=card)
+    assert known(deploy(tmp_path, b"newer"), tmp_path) == NOTHING
+
+
+def test_a_file_that_the_card_does_not_name_is_not_its_model(tmp_path: Path) -> None:
+    folder = add(tmp_path, "v4", b"newer", card="file: weights.onnx\n").parent
+    assert known(deploy(tmp_path, b"newer"), tmp_path) == NOTHING
+    (folder / "weights.onnx").write_bytes(b"newer")
+    assert known(deploy(tmp_path, b"newer"), tmp_path).origin == Origin("v4", "", beside=False)
+
+
+def test_what_lies_beside_the_model_goes_first(tmp_path: Path) -> None:
+    add(tmp_path, "v4", b"newer")
+    own = add(tmp_path, "production", b"newer", card="title: deployed\n")
+    assert known(own, tmp_path) == Records(
+        own.with_name("training_log.jsonl"),
+        own.with_name("training_files.sha256"),
+        Origin("production", "deployed", beside=True),
+    )
+    own.with_name("training_files.sha256").unlink()
+    assert known(own, tmp_path).manifest == tmp_path / "v4" / "training_files.sha256"
+    assert known(own, tmp_path).training_log == own.with_name("training_log.jsonl")
+    configured = records(own, digest(b"newer"), training_log=tmp_path / "given.jsonl", models_dir=tmp_path)
+    assert configured.training_log == tmp_path / "given.jsonl"
+
+
+def test_a_card_that_states_another_hash_is_not_the_files(tmp_path: Path) -> None:
+    own = add(tmp_path, "v4", b"retrained in place", card=f"title: eight streams\nsha256: {digest(b'newer')}\n")
+    found = known(own, tmp_path)
+    assert (found.training_log, found.manifest, found.origin) == (None, None, None)
+    (problem,) = found.problems
+    for part in (str(own.with_name("card.yml")), digest(b"newer")[:12], digest(b"retrained in place")[:12]):
+        assert part in problem
+    # What is known of the file that is there now still counts: from another folder, or because somebody says so.
+    add(tmp_path, "v5", b"retrained in place")
+    found = known(own, tmp_path)
+    assert found.training_log == tmp_path / "v5" / "training_log.jsonl"
+    assert found.manifest == tmp_path / "v5" / "training_files.sha256"
+    assert found.origin == Origin("v5", "a try", beside=False)
+    given = tmp_path / "given.jsonl"
+    assert records(own, digest(own.read_bytes()), training_log=given, models_dir=None).training_log == given
+
+
+@pytest.mark.parametrize("card", ["sha256:\n", f"sha256: {'0' * 64}\nfile: weights.onnx\n"])
+def test_a_card_that_states_no_hash_for_the_file_takes_nothing_from_it(tmp_path: Path, card: str) -> None:
+    own = add(tmp_path, "v4", b"newer", card=card)
+    found = known(own, None)
+    assert found.training_log == own.with_name("training_log.jsonl")
+    assert found.manifest == own.with_name("training_files.sha256")
+    assert not found.problems
+
+
+def test_a_broken_card_beside_the_model_is_told(tmp_path: Path) -> None:
+    own = add(tmp_path, "v4", b"newer", card="a: [")
+    (problem,) = known(own, None).problems
+    assert str(own.with_name("card.yml")) in problem
+
+
+def test_a_relative_path_is_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = add(tmp_path, "v4", b"newer")
+    monkeypatch.chdir(own.parent)
+    assert known(Path("model.onnx"), tmp_path).origin == Origin("v4", "a try", beside=True)
+
+
+def test_a_symlink_into_the_folder_is_a_copy_too(tmp_path: Path) -> None:
+    carded = add(tmp_path, "v4", b"newer")
+    (tmp_path / "production").mkdir()
+    link = tmp_path / "production" / "model.onnx"
+    link.symlink_to(carded)
+    assert known(link, tmp_path).origin == Origin("v4", "a try", beside=False)
+
+
+def test_an_evaluation_has_the_training_and_the_leakage_of_its_twin(tmp_path: Path) -> None:
+    images, models = write_dataset(tmp_path / "images", clean=6, stego=5, negatives=0), tmp_path / "models"
+    file = write_random_model(tmp_path / "drawn.onnx")
+    carded = add(models, "v4", file.read_bytes())
+    carded.with_name("training_files.sha256").write_text(manifest_text(scan("images", images).files[:4]))
+    request = RunRequest(
+        model="production",
+        role="production",
+        model_path=deploy(models, file.read_bytes()),
+        decision=PLAIN,
+        dataset="images",
+        dataset_root=images,
+        trigger="test",
+        latency_sample=0,
+        models_dir=models,
+    )
+    evaluation = evaluate(request).evaluation
+    assert evaluation.training is not None
+    assert evaluation.training.generalization_gap == pytest.approx(0.1)
+    assert evaluation.leaked_images == 4
+    assert evaluation.origin == Origin("v4", "a try", beside=False)

@@ -1,0 +1,97 @@
+"""The predictions table reads back equal, whatever a file is called."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.results import FileFacts
+from starlight_exporter.publish.predictions_csv import COLUMNS, predictions_csv, read_predictions, write_predictions
+from support.results import predicted
+
+ENTRIES = (
+    predicted("clean/a,b.png", probability=0.1 + 0.2),
+    predicted('clean/quoted "name".png', probability=1e-300, image_format=None),
+    predicted("stego/lsb/hidden_lsb_0001.bmp", "stego", 1.0, method="lsb", image_format="bmp", says=None),
+    predicted("negatives/patterns/ü.png", "negative", 0.5, category="patterns", says="eoi"),
+    predicted("clean/broken\nname.jpg", probability=None, missing="too_large"),
+    replace(
+        predicted("stego/eoi/hidden_eoi_0002.png", "stego", 0.9, method="eoi"),
+        facts=FileFacts(123_456, 640, 480, "RGBA", 0, 99, "msb-first", 17),
+    ),
+)
+
+
+def test_everything_reads_back_equal(tmp_path: Path) -> None:
+    write_predictions(tmp_path / "predictions.csv", ENTRIES)
+    assert read_predictions(tmp_path / "predictions.csv") == ENTRIES
+    write_predictions(tmp_path / "empty.csv", ())
+    assert read_predictions(tmp_path / "empty.csv") == ()
+
+
+@given(st.floats(0, 1), st.floats(0, 1e6), st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
+@settings(max_examples=100, deadline=None)
+def test_numbers_and_names_read_back_equal(
+    tmp_path_factory: pytest.TempPathFactory, probability: float, seconds: float, name: str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "hypothesis.csv"
+    entry = replace(predicted(name, probability=probability), seconds=seconds)
+    write_predictions(path, (entry,))
+    assert read_predictions(path) == (entry,)
+
+
+def test_the_table_is_what_any_csv_reader_sees() -> None:
+    rows = list(csv.DictReader(predictions_csv(ENTRIES).splitlines(keepends=True)))
+    assert tuple(rows[0]) == COLUMNS
+    assert [row["label"] for row in rows] == ["clean", "clean", "stego", "negative", "clean", "stego"]
+    assert [row["verdict"] for row in rows] == ["clean", "clean", "stego", "clean", "", "stego"]
+    assert rows[4]["not_measured"] == "too_large"
+    assert rows[4]["probability"] == ""
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "says"),
+    [
+        ("label", "dirty", "2: label: 'dirty' is none of clean, stego, negative"),
+        ("label", "", "2: label is empty"),
+        ("method", "lsb.rgb", "2: method: "),
+        ("format", "tiff", "2: format: "),
+        ("verdict", "True", "2: verdict: "),
+        ("not_measured", "lost", "2: not_measured: "),
+        ("probability", "half", "2: probability: 'half' is not a number"),
+        ("probability", "nan", "2: probability: 'nan' is not a number"),
+        ("seconds", "inf", "2: seconds: "),
+        ("size_bytes", "-1", "2: size_bytes: '-1' is not a whole number"),
+    ],
+)
+def test_a_damaged_row_is_named(tmp_path: Path, column: str, cell: str, says: str) -> None:
+    header, row = csv.reader(predictions_csv(ENTRIES[:1]).splitlines())
+    row[header.index(column)] = cell
+    path = tmp_path / "predictions.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, row])
+    with pytest.raises(StorageError) as error:
+        read_predictions(path)
+    assert str(error.value).startswith(f"{path}:{says}")
+
+
+def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.csv"
+    with pytest.raises(StorageError, match="cannot be read"):
+        read_predictions(path)
+    for content, says in (
+        (b"", "not a table of predictions"),
+        (b"a,b\n1,2\n", "not a table of predictions"),
+        (b"\xff\xfe", "damaged"),
+        (predictions_csv(()).encode() + b"clean/a.png,clean\n", ":2: 2 columns"),
+        (predictions_csv(()).encode() + b'"torn', "damaged"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(StorageError, match=says):
+            read_predictions(path)

@@ -1,0 +1,111 @@
+"""What people and pipelines get to see of an evaluation: every figure, and "not measured" where there is none."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from scripts.batch_evaluate_models import upright
+from starlight_exporter.checks.regression import check
+from starlight_exporter.cli.arguments import progress_bar
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.serialise import from_json
+from starlight_exporter.models.cards import Origin
+from starlight_exporter.publish.report import failed_checks_table, figures_table, metrics_json, rows, save
+from starlight_exporter.statistics.intervals import proportion
+from support.publishing import BASELINE, evaluation
+from support.results import bare_evaluation, p95
+
+
+def shown(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_every_figure_has_value_interval_and_count() -> None:
+    by_name = {row.name: row for row in rows(bare_evaluation(clean=proportion(3, 4000)))}
+    clean = by_name["clean images"]
+    assert (clean.value, clean.interval, clean.images) == ("0.075 %", "0.015 to 0.219 %", "3 of 4000")
+
+
+def test_what_is_missing_is_said_and_never_zero() -> None:
+    by_name = {row.name: row for row in rows(bare_evaluation())}
+    for name in ("clean images", "lsb", "all methods", "ROC AUC", "log loss", "latency", "bulk pass", "training log"):
+        assert by_name[name].value == "not measured", name
+        assert by_name[name].interval == ""
+
+
+def test_a_quantile_that_the_sample_is_too_small_for_is_not_measured() -> None:
+    by_name = {row.name: row for row in rows(bare_evaluation(latency=p95(0.004, lower=0.0035)))}
+    assert by_name["latency p95"].value == "4.000 ms"
+    assert by_name["latency p95"].interval == "from 3.500 ms"
+    assert by_name["latency p99"].value == "not measured"
+
+
+def test_the_tables_show_every_row_and_no_markup_of_names() -> None:
+    result = replace(
+        evaluation(),
+        model="[red]odd[/red]",
+        negatives={"[b]x": proportion(0, 4)},
+        origin=Origin("[/b]", "eight bits [int8]", beside=True),
+    )
+    text = shown(figures_table(result))
+    assert "([/b]: eight bits [int8])" in text
+    assert "[red]odd[/red] on reference" in text
+    assert "negative [b]x" in text
+    for row in rows(result):
+        assert row.name in text
+        assert row.value in text
+
+
+def test_names_are_no_markup_in_what_the_scripts_show(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_bar("v4 on photos [/b] [int8]") as progress:
+        progress(1, 1)
+    assert "v4 on photos [/b] [int8]" in capsys.readouterr().err
+    text = shown(upright(["", "[b]a"], [["[/i]", "[int8]"]], "2 models on [/b]"))
+    for name in ("[b]a", "[/i]", "[int8]", "2 models on [/b]"):
+        assert name in text
+
+
+def test_failed_checks_are_listed_and_the_others_counted() -> None:
+    checks = check(evaluation(), BASELINE)
+    text = shown(failed_checks_table(checks))
+    failed = [entry for entry in checks if entry.passed is False]
+    assert failed
+    for entry in failed:
+        assert entry.detail in text
+    passed = sum(entry.passed is True for entry in checks)
+    assert f"{passed} passed, {len(failed)} failed, {len(checks) - passed - len(failed)} not measured" in text
+
+
+def test_metrics_json_is_the_stored_evaluation_and_its_checks() -> None:
+    checks = check(evaluation(), BASELINE)
+    text = metrics_json(evaluation(), checks)
+    assert from_json(text) == evaluation()
+    content = json.loads(text)
+    assert len(content["regression_checks"]) == len(checks)
+    assert content["regression_checks"][0]["name"] == "fpr_baseline"
+    assert content["clean"]["count"] == 3
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "metrics.json"
+    save(path, "one\n")
+    save(path, "two\n")
+    assert path.read_text() == "two\n"
+    assert os.listdir(path.parent) == ["metrics.json"]  # noqa: PTH208 - hidden files too, as plain names
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError, match=r"folder: cannot be written"):
+        save(tmp_path / "folder", "text")
+    with pytest.raises(StorageError, match="cannot be written"):
+        save(path / "below_a_file.json", "text")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "new"]

@@ -1,0 +1,89 @@
+"""What becomes of results where disks are full, of different sizes, or change while they are looked at."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from starlight_exporter.config import Config, load_config
+from starlight_exporter.evaluation.results import Evaluation, RunResult
+from starlight_exporter.runs.state import State
+from starlight_exporter.runs.storage import Storage
+from support.publishing import FINISHED_AT, empty_snapshot, evaluation, prediction
+
+
+def configured(folder: Path, *, data: Path, results: Path) -> Config:
+    file = folder / "starlight.yml"
+    file.write_text(
+        "models: [{name: production, file: m.onnx, role: production}]\ndatasets: [{name: reference, path: images}]\n"
+        f"paths: {{data: {data}, results: {results}}}\n"
+    )
+    return load_config(file)
+
+
+def numbered(number: int) -> Evaluation:
+    return evaluation(evaluation_id=f"run-{number}", finished_at=FINISHED_AT + number)
+
+
+def kept(storage: Storage, numbers: range) -> None:
+    many = tuple(prediction(f"clean/{number:05}.png") for number in range(200))
+    for number in numbers:
+        storage.keep(RunResult(numbered(number), many, None), None, None)
+
+
+def fill(disk: Path) -> None:
+    with (disk / "filler").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+
+
+def ids(storage: Storage) -> list[str]:
+    return [entry.id for entry in storage.evidence.entries()]
+
+
+def test_a_full_disk_of_the_history_costs_no_evidence_on_another_one(tmp_path: Path, small_disk: Path) -> None:
+    state = State(empty_snapshot())
+    storage = Storage(state, configured(tmp_path, data=small_disk, results=tmp_path / "results"))
+    kept(storage, range(1, 4))
+    fill(small_disk)
+    kept(storage, range(4, 6))
+    storage.close()
+    assert ids(storage) == ["run-5", "run-4", "run-3", "run-2", "run-1"]
+    assert state.snapshot.storage_failures == {"history": 2}
+
+
+def test_old_evidence_on_the_same_disk_makes_room_for_a_line_of_history(tmp_path: Path, small_disk: Path) -> None:
+    state = State(empty_snapshot())
+    storage = Storage(state, configured(tmp_path, data=small_disk, results=small_disk / "results"))
+    kept(storage, range(1, 4))
+    fill(small_disk)
+    kept(storage, range(4, 5))
+    storage.close()
+    assert [one.id for one in storage.history.evaluations()][-1] == "run-4"
+    assert "run-1" not in ids(storage)
+    assert state.snapshot.storage_failures == {}
+
+
+def test_evidence_that_vanishes_while_it_is_looked_at_ends_nothing(tmp_path: Path) -> None:
+    state = State(empty_snapshot())
+    storage = Storage(state, configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results"))
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for number in range(8):
+                (tmp_path / "results" / "evaluations" / f"run-{number}" / "thumbnails").mkdir(parents=True)
+            for number in range(8):
+                (tmp_path / "results" / "evaluations" / f"run-{number}" / "thumbnails").rmdir()
+                (tmp_path / "results" / "evaluations" / f"run-{number}").rmdir()
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(500):
+            storage.look()
+    finally:
+        over.set()
+        other.join()
+    assert state.snapshot.storage_size_bytes["evidence"] == 0

@@ -1,0 +1,283 @@
+"""Whole datasets: the same seed gives the same bytes, and nothing is overwritten or left half done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from starlight_exporter.dataset import layout
+from starlight_exporter.detector import streams
+from starlight_exporter.errors import DatasetError
+from starlight_exporter.synthesis import synthesise
+from starlight_exporter.synthesis.build import silent
+from starlight_exporter.synthesis.negatives import CATEGORIES
+
+SCRIPT = Path(__file__).parents[3] / "scripts" / "make_dataset.py"
+
+
+def contents(root: Path) -> dict[str, str]:
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def make(
+    out: Path,
+    *,
+    seed: int = 1,
+    clean: int = 24,
+    stego: int = 20,
+    negatives: int = 20,
+    covers: Path | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = silent,
+) -> bool:
+    """A small dataset."""
+    return synthesise(
+        out,
+        seed=seed,
+        clean=clean,
+        stego=stego,
+        negatives=negatives,
+        covers=covers,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_workers(tmp_path: Path) -> None:
+    for workers in (1, 3):
+        make(tmp_path / str(workers), workers=workers)
+    make(tmp_path / "other", seed=2)
+    first = contents(tmp_path / "1")
+    # 24 clean files, 20 stego files with sidecars, 20 negatives, the manifest.
+    assert len(first) == 24 + 40 + 20 + 1
+    assert contents(tmp_path / "3") == first
+    other = contents(tmp_path / "other")
+    assert not {digest for path, digest in first.items() if path.startswith("clean/")} & set(other.values())
+
+
+def test_more_of_one_part_leaves_the_other_parts_as_they_are(tmp_path: Path) -> None:
+    synthesise(tmp_path / "few", seed=1, clean=0, stego=10, negatives=5, workers=1)
+    synthesise(tmp_path / "many", seed=1, clean=0, stego=15, negatives=5, workers=1)
+    few, many = contents(tmp_path / "few"), contents(tmp_path / "many")
+    del few["dataset.json"]
+    assert few.items() <= many.items()
+
+
+def test_progress_counts_up_to_all_files(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    synthesise(
+        tmp_path / "d", seed=1, clean=20, stego=0, negatives=0, workers=1, progress=lambda d, t: seen.append((d, t))
+    )
+    assert seen[0] == (0, 20)
+    assert seen[-1] == (20, 20)
+    assert seen == sorted(seen)
+
+
+def test_making_it_again_does_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    assert make(out) is True
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    assert make(out, workers=2) is False
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["d"]
+
+
+def test_a_folder_that_holds_anything_else_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    out.mkdir()
+    (out / "mine.txt").write_text("x")
+    with pytest.raises(DatasetError, match="is not empty and holds no dataset made here"):
+        make(out)
+    (out / "mine.txt").unlink()
+    assert make(out) is True
+    with pytest.raises(DatasetError, match="made with other parameters"):
+        make(out, seed=7)
+    with pytest.raises(DatasetError, match="made with other parameters"):
+        make(out, clean=25)
+    next((out / "clean").iterdir()).unlink()
+    with pytest.raises(DatasetError, match="have changed since it was made"):
+        make(out)
+    (out / "dataset.json").write_text("[]")
+    with pytest.raises(DatasetError, match="not a manifest made here"):
+        make(out)
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
+    def stop(done: int, total: int) -> None:
+        if 0 < done < total:
+            raise KeyboardInterrupt
+
+    for workers in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            make(tmp_path / "d", workers=workers, progress=stop)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DatasetError, match="cannot be written: "):
+        make(tmp_path / "file" / "d")
+    with pytest.raises(DatasetError, match="is a file, not a folder"):
+        make(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((-1, 1, 1, 1, 1), "seed must not be negative: -1"),
+        ((1, -5, 1, 1, 1), "clean must not be negative: -5"),
+        ((1, 0, 0, 0, 1), "at least one file"),
+        ((1, 1, 1, 1, 0), "workers must be at least 1"),
+    ],
+)
+def test_impossible_numbers_are_refused(tmp_path: Path, numbers: tuple[int, int, int, int, int], text: str) -> None:
+    seed, clean, stego, negatives, workers = numbers
+    with pytest.raises(DatasetError, match=text):
+        make(tmp_path / "d", seed=seed, clean=clean, stego=stego, negatives=negatives, workers=workers)
+
+
+def test_negatives_have_five_categories_and_every_one_decodes(synthetic: Path) -> None:
+    found = [file for file in layout.scan("x", synthetic).files if file.file_class == "negative"]
+    assert {file.category for file in found} == set(CATEGORIES)
+    seen = set()
+    for file in found:
+        image = streams.decode((synthetic / file.path).read_bytes())
+        seen.add((file.category, image.mode))
+        if file.category == "rgb_no_alpha":
+            assert image.mode == "RGB"
+        if file.category == "uniform_alpha":
+            with Image.open(synthetic / file.path) as opened:
+                assert opened.mode == "RGBA"
+                assert np.ptp(np.asarray(opened.getchannel("A"))) == 0
+    special = {mode for category, mode in seen if category == "special_cases"}
+    assert {"RGB", "P", "LA", "CMYK", "1"} <= special
+    assert any(mode.startswith("I") for mode in special)
+
+
+def test_clean_files_vary_in_size_and_mode(synthetic: Path) -> None:
+    sizes, modes = [], set()
+    for path in (synthetic / "clean").iterdir():
+        with Image.open(path) as image:
+            sizes.append(image.size)
+            modes.add((image.format, image.mode))
+    square = sum(size == (256, 256) for size in sizes) / len(sizes)
+    assert 0.68 < square < 0.82
+    assert all(64 <= side <= 320 for size in sizes for side in size)
+    assert any(width % 8 for width, _ in sizes)
+    assert {("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "P"), ("PNG", "L")} <= modes
+    assert {("GIF", "P"), ("WEBP", "RGB"), ("WEBP", "RGBA"), ("BMP", "RGB"), ("BMP", "P"), ("BMP", "L")} <= modes
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    folder = tmp_path / "covers"
+    (folder / "deep").mkdir(parents=True)
+    rng = np.random.default_rng(5)
+    shapes = {
+        "a.png": (120, 90, 3),
+        "b.jpg": (70, 200, 3),
+        "deep/c.webp": (64, 64, 4),
+        "d.gif": (20, 30),
+        "e.png": (1200, 80, 3),
+    }
+    for name, shape in shapes.items():
+        Image.fromarray(rng.integers(0, 256, shape, dtype=np.uint8)).save(folder / name)
+    Image.fromarray(rng.integers(0, 65536, (80, 80), dtype=np.uint16)).save(folder / "deep.png")
+    (folder / "broken.png").write_bytes((folder / "a.png").read_bytes()[:300])
+    (folder / "copy.png").write_bytes((folder / "a.png").read_bytes())
+    (folder / "notes.txt").write_text("not a cover")
+    return folder
+
+
+def test_own_photographs_are_used_at_their_own_size(tmp_path: Path, photographs: Path) -> None:
+    make(tmp_path / "one", covers=photographs)
+    make(tmp_path / "two", covers=photographs, workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    sizes = set()
+    for part in ("clean", "stego"):
+        for path in (tmp_path / "one" / part).iterdir():
+            if path.suffix != ".json":
+                with Image.open(path) as image:
+                    sizes.add(image.size)
+    assert {(90, 120), (200, 70), (64, 64), (68, 1024), (80, 80)} <= sizes
+    found = layout.scan("x", tmp_path / "one")
+    assert [file.problem for file in found.files if file.problem] == []
+
+
+def test_other_covers_are_other_parameters(tmp_path: Path, photographs: Path) -> None:
+    make(tmp_path / "d", covers=photographs)
+    assert make(tmp_path / "d", covers=photographs) is False
+    (photographs / "d.gif").unlink()
+    with pytest.raises(DatasetError, match="other parameters"):
+        make(tmp_path / "d", covers=photographs)
+
+
+@pytest.mark.parametrize("content", [None, "empty", "no image"])
+def test_covers_that_are_none_are_told_in_one_line(tmp_path: Path, content: str | None) -> None:
+    covers = tmp_path / "covers"
+    if content is not None:
+        covers.mkdir()
+    if content == "no image":
+        (covers / "a.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match="covers"):
+        make(tmp_path / "d", covers=covers)
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_worker_that_dies_is_told_with_the_folder_and_leaves_nothing(tmp_path: Path) -> None:
+    def kill_workers(done: int, _total: int) -> None:
+        for worker in multiprocessing.active_children() if done else ():
+            worker.kill()
+
+    with pytest.raises(DatasetError, match=f"^{tmp_path / 'd'}: a worker process died"):
+        make(tmp_path / "d", clean=400, workers=2, progress=kill_workers)
+    assert list(tmp_path.iterdir()) == []
+
+
+def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+
+
+def test_the_script_makes_a_dataset_once(tmp_path: Path) -> None:
+    flags = (
+        "--out",
+        str(tmp_path / "d"),
+        "--seed",
+        "4",
+        "--clean",
+        "5",
+        "--stego",
+        "5",
+        "--negatives",
+        "5",
+        "--workers",
+        "2",
+    )
+    first = run_script(*flags)
+    assert (first.returncode, first.stdout) == (0, f"{tmp_path / 'd'}: made\n")
+    assert "15/15" in first.stderr
+    assert json.loads((tmp_path / "d/dataset.json").read_text())["parameters"]["seed"] == 4
+    again = run_script(*flags)
+    assert (again.returncode, again.stdout) == (0, f"{tmp_path / 'd'}: holds exactly this dataset already\n")
+
+
+def test_the_script_tells_a_mistake_in_one_line_and_exits_2(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("x")
+    done = run_script("--out", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"make_dataset: {tmp_path}: is not empty and holds no dataset made here; choose another folder\n"
+    )

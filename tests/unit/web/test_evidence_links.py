@@ -1,0 +1,147 @@
+"""Every link to the exporter in alert rules, Grafana dashboards and the markdown document leads to a page."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+import yaml
+
+from starlight_exporter.checks.regression import check
+from starlight_exporter.markdown.document import render
+from starlight_exporter.markdown.reading import Links, of_one_evaluation
+from starlight_exporter.publish.snapshot import DatasetState
+from support.publishing import FINISHED_AT, evaluation, full_snapshot, model_state, prediction, run_state
+from support.web import Site, quiet_application
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+BASE = "http://exporter.test"
+MODEL, DATASET = "production", "reference"
+LABELS = {"model": MODEL, "dataset": DATASET, "method": "lsb", "format": "png", "category": "patterns"}
+RESULT = evaluation()
+
+
+def rule_links() -> Iterator[tuple[str, str]]:
+    """(alert, address) of every rule, its template filled in with labels."""
+    for file in sorted((REPOSITORY / "prometheus" / "rules").glob("*.yml")):
+        for group in yaml.safe_load(file.read_text())["groups"]:
+            for rule in group["rules"]:
+                link = rule.get("annotations", {}).get("evidence_url")
+                if link is not None:
+                    filled = link.replace("{{ $externalLabels.exporter_url }}", BASE)
+                    yield rule["alert"], re.sub(r"{{ \$labels\.(\w+) \| urlquery }}", lambda m: LABELS[m[1]], filled)
+
+
+def dashboard_links() -> Iterator[tuple[str, str]]:
+    """(dashboard, address) of every data link to the exporter, its fields filled in."""
+
+    def addresses(node: Any) -> Iterator[str]:
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if key == "url" and isinstance(value, str) and "${exporter}" in value:
+                    yield value
+                yield from addresses(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from addresses(value)
+
+    for file in sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json")):
+        for link in addresses(json.loads(file.read_text())):
+            filled = link.replace("${exporter}", BASE)
+            filled = re.sub(r"\$\{(?:__data\.fields\.)?(\w+)(?::percentencode)?\}", lambda m: LABELS[m[1]], filled)
+            yield file.stem, filled.replace("${__value.raw}", "StarlightExporterDown")
+
+
+def markdown_links() -> Iterator[tuple[str, str]]:
+    """(text, address) of every link to the exporter in the markdown document."""
+    reading = replace(of_one_evaluation(RESULT, check(RESULT, None)), links=Links(BASE, f"{BASE}/runbooks"))
+    text = render(reading, stem="dashboard", now=FINISHED_AT).text
+    yield from re.findall(rf"\[([^\]]+)\]\(({re.escape(BASE)}[^)]*)\)", text)
+
+
+ALL = (*rule_links(), *dashboard_links(), *markdown_links())
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    snapshot = full_snapshot().with_model(model_state()).with_dataset(DatasetState(DATASET))
+    snapshot = snapshot.with_run(MODEL, DATASET, run_state(RESULT))
+    application = quiet_application(tmp_path_factory.mktemp("links"), snapshot)
+    predictions = [
+        prediction("clean/wrong.png", verdict=True),
+        prediction("clean/gone.png", verdict=None),
+        replace(prediction("stego/missed.png", verdict=False, stego=True), method="lsb"),
+        prediction("negatives/patterns/wrong.png", verdict=True, negative=True),
+    ]
+    application.evidence.store(RESULT, predictions)
+    runbooks = application.config.paths.runbooks
+    runbooks.mkdir(parents=True)
+    shutil.copy(REPOSITORY / "alerting" / "runbooks" / "StarlightExporterDown.md", runbooks)
+    with Site(application) as site, httpx.Client(base_url=site.url, follow_redirects=True) as opened:
+        yield opened
+
+
+def test_there_are_links_of_each_kind() -> None:
+    assert len(list(rule_links())) > 40
+    assert {text for text, _ in markdown_links()} >= {
+        f"`{MODEL}`",
+        "False positive rate, clean images",
+        "False positive rate, clean png",
+        "False positive rate, negative patterns",
+        "Detection rate, lsb",
+    }
+    assert {name for name, _ in dashboard_links()} >= {"overview", "detection"}
+
+
+@pytest.mark.parametrize("link", sorted({address for _, address in ALL}))
+def test_it_leads_to_a_page_with_its_filters(client: httpx.Client, link: str) -> None:
+    assert "{" not in link, "a template that was not filled in"
+    asked = urlsplit(link)
+    answer = client.get(link.removeprefix(BASE), headers={"Accept": "text/html"})
+    assert answer.status_code == 200, answer.text
+    wanted = parse_qs(asked.query)
+    if asked.path.startswith("/evaluations/latest"):
+        assert answer.url.path == asked.path.replace("latest", RESULT.id)
+        assert wanted.pop("model") == [MODEL]
+        assert wanted.pop("dataset") == [DATASET]
+    assert parse_qs(answer.url.query.decode()) == wanted
+    if asked.fragment:
+        assert f'id="{asked.fragment}"' in answer.text
+
+
+@pytest.mark.parametrize("links", [rule_links, dashboard_links, markdown_links])
+def test_each_place_filters_by_what_its_figure_is_about(links: Callable[[], Iterator[tuple[str, str]]]) -> None:
+    """One kind of filter per kind of figure, and none of them wider than the figure."""
+    filters = {
+        frozenset(parse_qs(urlsplit(address).query)) - {"model", "dataset"}
+        for _, address in links()
+        if urlsplit(address).path.endswith("/misclassified")
+    }
+    assert filters == {
+        frozenset({"class"}),
+        frozenset({"class", "format"}),
+        frozenset({"class", "method"}),
+        frozenset({"class", "category"}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "path"),
+    [
+        ("class=clean", "clean/wrong.png"),
+        ("class=clean&format=png", "clean/wrong.png"),
+        ("class=stego&method=lsb", "stego/missed.png"),
+        ("class=negative&category=patterns", "negatives/patterns/wrong.png"),
+    ],
+)
+def test_the_filters_of_the_links_leave_the_images_that_are_meant(client: httpx.Client, query: str, path: str) -> None:
+    found = client.get(f"/evaluations/latest/misclassified.json?model={MODEL}&dataset={DATASET}&{query}").json()
+    assert [image["path"] for image in found["images"]] == [path]
