@@ -6,7 +6,6 @@ import io
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from starlight_exporter.detector.contract import METHODS
@@ -32,13 +31,6 @@ def picture(seed: int, image_format: str = "png", *, size: tuple[int, int] = (48
     else:
         image.save(buffer, _SAVED_AS[image_format])
     return buffer.getvalue()
-
-
-def picture_of(pixels: NDArray[np.uint8]) -> bytes:
-    """A PNG of these pixels, (height, width, 3)."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
 
 
 def write_dataset(root: Path, *, clean: int = 10, stego: int = 10, negatives: int = 4, seed: int = 0) -> Path:

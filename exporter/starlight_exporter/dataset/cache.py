@@ -16,7 +16,7 @@ import os
 import secrets
 import threading
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 import starlight_exporter
 from starlight_exporter.dataset.settings import CacheSettings
-from starlight_exporter.detector.compact import DIGEST_BYTES, PLANES, STRIPS, CompactImage
-from starlight_exporter.detector.contract import CROP, FORMATS, STREAMS, ImageFormat, Stream
+from starlight_exporter.detector.compact import DIGEST_BYTES, CompactImage
+from starlight_exporter.detector.contract import CROP, FORMATS, STREAMS, ImageFormat
 
-LAYOUT: Final = 3
+LAYOUT: Final = 4
 """Raised whenever records, or what is kept of an image, change."""
 DECODER_VERSION: Final = f"{LAYOUT}-{starlight_exporter.__version__}-pillow{PIL.__version__}"
 
@@ -48,7 +48,7 @@ _LUMA_BYTES: Final = CROP * CROP // 8
 
 # One part of an image: where it is, how long it is (0: the image has none), and its checksum.
 _PART: Final = np.dtype([("offset", "<u8"), ("length", "<u4"), ("crc", "<u4")])
-_PARTS: Final = ("rgb", "alpha", "luma", "strips", "palette", "meta")
+_PARTS: Final = ("rgb", "alpha", "luma", "palette", "meta")
 _RECORD: Final = np.dtype(
     [
         ("sha256", "u1", (32,)),
@@ -248,11 +248,10 @@ class _Segment:
         # Reading a mapped page behind the end of a file would end the process.
         if zlib.crc32(record.tobytes()[:-4]) != record["crc"] or self._map.size() < self._size:
             return None
-        parts = [self._part(*place) for place in record["parts"].tolist()]
-        rgb, alpha, luma, strips, palette, meta = parts
-        if rgb is None or alpha is None or luma is None or strips is None or palette is None or meta is None:
+        rgb, alpha, luma, palette, meta = (self._part(*place) for place in record["parts"].tolist())
+        if rgb is None or alpha is None or luma is None or palette is None or meta is None:
             return None
-        planes = (*PLANES[:2], *(("alpha",) if alpha.size else ()), *(("palette_lsb",) if luma.size else ()))
+        digests = record["digests"].tobytes()
         return CompactImage(
             image_format=_FORMATS[record["format"]],
             width=int(record["width"]),
@@ -263,8 +262,7 @@ class _Segment:
             palette=palette.tobytes(),
             meta=meta.tobytes(),
             features=record["features"],
-            digests=_parted(STREAMS, record["digests"].tobytes(), DIGEST_BYTES),
-            strips=_parted(planes, strips.tobytes(), STRIPS * DIGEST_BYTES),
+            digests={stream: digests[at * DIGEST_BYTES : (at + 1) * DIGEST_BYTES] for at, stream in enumerate(STREAMS)},
             mode=record["mode"].decode("ascii"),
             exif_bytes=int(record["exif_bytes"]),
             tail_bytes=int(record["tail_bytes"]),
@@ -310,12 +308,10 @@ class _Writer:
         record["mode"] = image.mode.encode("ascii")
         record["exif_bytes"], record["tail_bytes"] = image.exif_bytes, image.tail_bytes
         before = self.bytes
-        strips = b"".join(image.strips.values())
         record["parts"] = [
             self._place("rgb", image.digests["pixel"], image.rgb),
             self._place("alpha", image.digests["alpha"], image.alpha),
             self._place("luma", image.digests["palette_lsb"], image.luma_bits),
-            self._write(strips),
             self._write(image.palette),
             self._write(image.meta),
         ]
@@ -353,10 +349,6 @@ def _drop(path: Path) -> None:
     # A process that has it open goes on with it.
     path.with_suffix(_INDEX).unlink(missing_ok=True)
     path.unlink(missing_ok=True)
-
-
-def _parted(streams: Sequence[Stream], content: bytes, size: int) -> dict[Stream, bytes]:
-    return {stream: content[at * size : (at + 1) * size] for at, stream in enumerate(streams)}
 
 
 def _key(sha256: str) -> bytes:

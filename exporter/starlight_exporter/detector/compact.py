@@ -33,12 +33,6 @@ DIGEST_BYTES: Final = 16
 ZEROS: Final = bytes(DIGEST_BYTES)
 """The digest of every stream that is nothing but zeros."""
 
-STRIP_ROWS: Final = 16
-STRIPS: Final = CROP // STRIP_ROWS
-"""Strips of rows that each plane is parted into, top to bottom."""
-PLANES: Final[tuple[Stream, ...]] = ("pixel", "lsb", "alpha", "palette_lsb")
-"""The streams of (256, 256) pixels."""
-
 _FEATURES: Final[Mapping[Stream, slice]] = {"format": slice(0, 6), "content": slice(6, 12)}
 
 
@@ -48,10 +42,9 @@ class CompactImage:
 
     `rgb`: (3, 256, 256) bytes; `alpha`: (256, 256) bytes or None; `luma_bits`: 8,192 bytes, the packed lowest bits of
     (256, 256), or None; `features`: the streams `format` and `content`, 12 float32. `digests` names the content of each
-    stream: where two are equal the tensors are, and ZEROS means zeros. `strips` names the content of each strip of the
-    planes that are the picture's own: STRIPS digests, one behind the other. `mode`, `exif_bytes` and `tail_bytes` are
-    those of DecodedImage: for people, not for a stream. `replaced` are streams that are not the picture's own: zeros
-    (None), a given tensor, or those of another image.
+    stream: where two are equal the tensors are, and ZEROS means zeros. `mode`, `exif_bytes` and `tail_bytes` are those
+    of DecodedImage: for people, not for a stream. `replaced` are streams that are not the picture's own: zeros (None),
+    a given tensor, or those of another image.
     """
 
     image_format: ImageFormat
@@ -64,7 +57,6 @@ class CompactImage:
     meta: bytes
     features: Tensor
     digests: Mapping[Stream, bytes]
-    strips: Mapping[Stream, bytes]
     mode: str = ""
     exif_bytes: int = 0
     tail_bytes: int = 0
@@ -83,12 +75,7 @@ class CompactImage:
         return self._with(stream, tensor, _digest(tensor))
 
     def _with(self, stream: Stream, source: Tensor | CompactImage | None, digest: bytes) -> CompactImage:
-        return replace(
-            self,
-            digests={**self.digests, stream: digest},
-            strips={name: strips for name, strips in self.strips.items() if name != stream},
-            replaced={**self.replaced, stream: source},
-        )
+        return replace(self, digests={**self.digests, stream: digest}, replaced={**self.replaced, stream: source})
 
     def tensor(self, stream: Stream, out: Tensor) -> Tensor:
         """Fill `out`, of shape STREAM_SHAPES[stream], and return it."""
@@ -99,8 +86,14 @@ class CompactImage:
             out[...] = 0 if source is None else source
             return out
         match stream:
-            case "pixel" | "lsb" | "alpha" | "palette_lsb":
-                self.rows(stream, 0, CROP, out)
+            case "pixel":
+                unit_interval(self.rgb, out)
+            case "lsb":
+                out[...] = low_bits(self.rgb)
+            case "alpha":
+                fill_alpha(self.alpha, out)
+            case "palette_lsb":
+                out[...] = 0 if self.luma_bits is None else np.unpackbits(self.luma_bits).reshape(1, CROP, CROP)
             case "palette":
                 unit_interval(zero_filled(self.palette, PALETTE_BYTES), out)
             case "meta":
@@ -108,21 +101,6 @@ class CompactImage:
             case _:
                 out[...] = self.features[_FEATURES[stream]]
         return out
-
-    def rows(self, stream: Stream, top: int, bottom: int, out: Tensor) -> Tensor:
-        """Fill the rows `top` to `bottom` (without it) of the picture's own plane in `out`, and return them."""
-        rows = out[:, top:bottom]
-        if stream == "pixel":
-            unit_interval(self.rgb[:, top:bottom], rows)
-        elif stream == "lsb":
-            rows[...] = low_bits(self.rgb[:, top:bottom])
-        elif stream == "alpha":
-            fill_alpha(None if self.alpha is None else self.alpha[top:bottom], rows)
-        elif self.luma_bits is None:
-            rows[...] = 0
-        else:
-            rows[0] = np.unpackbits(self.luma_bits[top * CROP // 8 : bottom * CROP // 8]).reshape(-1, CROP)
-        return rows
 
     def tensors(
         self, streams: Collection[Stream] = STREAMS, *, out: Mapping[Stream, Tensor] | None = None
@@ -170,36 +148,23 @@ def with_digests(
     rgb_bits: Bytes | None = None,
 ) -> CompactImage:
     """A CompactImage of its parts; `rgb_bits` are the packed lowest bits of `rgb`, if they are at hand already."""
-    planes: dict[Stream, Bytes | None] = {
+    contents: dict[Stream, NDArray[Any] | bytes | None] = {
         "pixel": rgb,
-        "lsb": np.packbits(low_bits(rgb)) if rgb_bits is None else rgb_bits,
-        "alpha": alpha,
-        "palette_lsb": luma_bits,
-    }
-    strips = {stream: _strips(stream, plane) for stream, plane in planes.items() if plane is not None}
-    others: dict[Stream, NDArray[Any] | bytes] = {
         "meta": meta,
+        "alpha": alpha,
+        "lsb": np.packbits(low_bits(rgb)) if rgb_bits is None else rgb_bits,
         "palette": palette,
+        "palette_lsb": luma_bits,
         "format": features[_FEATURES["format"]],
         "content": features[_FEATURES["content"]],
     }
-    digests = {stream: _digest(strips.get(stream, b"")) for stream in PLANES}
-    digests |= {stream: _digest(content) for stream, content in others.items()}
-    return CompactImage(image_format, width, height, rgb, alpha, luma_bits, palette, meta, features, digests, strips)
+    digests = {stream: _digest(content) for stream, content in contents.items()}
+    return CompactImage(image_format, width, height, rgb, alpha, luma_bits, palette, meta, features, digests)
 
 
-def _strips(stream: Stream, plane: Bytes) -> bytes:
-    """The digest of each strip of a plane, of its bytes or its packed bits; ZEROS for one of zeros."""
-    channels = 3 if stream in ("pixel", "lsb") else 1
-    strips = np.ascontiguousarray(plane.reshape(channels, STRIPS, -1).swapaxes(0, 1)).reshape(STRIPS, -1)
-    filled = np.any(strips, axis=1)
-    return b"".join(
-        hashlib.sha256(strip.data).digest()[:DIGEST_BYTES] if something else ZEROS
-        for strip, something in zip(strips, filled, strict=True)
-    )
-
-
-def _digest(content: NDArray[Any] | bytes) -> bytes:
+def _digest(content: NDArray[Any] | bytes | None) -> bytes:
+    if content is None:
+        return ZEROS
     if isinstance(content, bytes):
         # Streams of bytes are padded with zeros, so zeros at the end make no difference.
         stripped = content.rstrip(b"\0")

@@ -136,7 +136,7 @@ class _Graph:
         self._of_node: dict[int, _Names] = {}
         for index in live:
             node = self._nodes[index]
-            union = frozenset().union(*(self._depends.get(name, frozenset()) for name in tensors_read(node)))
+            union = frozenset().union(*(self._depends.get(name, frozenset()) for name in _tensors_read(node)))
             self._of_node[index] = union
             self._depends.update(dict.fromkeys(node.output, union))
         self._all = frozenset().union(*self._of_node.values())
@@ -177,7 +177,7 @@ class _Graph:
         found: dict[_Names, list[str]] = {}
         heavy = {depends for index, depends in self._of_node.items() if depends and self._is_heavy(self._nodes[index])}
         for index, depends in self._of_node.items():
-            for name in tensors_read(self._nodes[index]):
+            for name in _tensors_read(self._nodes[index]):
                 own = self._depends.get(name, frozenset())
                 if (
                     own in heavy
@@ -192,7 +192,7 @@ class _Graph:
 
     def _stage(self, depends: _Names, outputs: Sequence[str], known: Collection[str]) -> Stage:
         indices, leaves = self._ancestors(outputs, frozenset(known))
-        used = {name for index in indices for name in tensors_read(self._nodes[index])}
+        used = {name for index in indices for name in _tensors_read(self._nodes[index])}
         weights = [tensor for name, tensor in self._weights.items() if name in used]
         reads = sorted(leaves & set(known))
         feeds = sorted(leaves & self._inputs.keys())
@@ -218,7 +218,7 @@ class _Graph:
                 leaves.add(name)
             elif name in self._producer and self._producer[name] not in indices:
                 indices.add(self._producer[name])
-                todo.extend(tensors_read(self._nodes[self._producer[name]]))
+                todo.extend(_tensors_read(self._nodes[self._producer[name]]))
         return sorted(indices), leaves
 
     @staticmethod
@@ -238,7 +238,7 @@ class _Graph:
         return helper.make_node("Constant", [], list(node.output), value=tensor)
 
     def _is_heavy(self, node: onnx.NodeProto) -> bool:
-        return any(self._bytes(name) > LARGEST_BOUNDARY for name in (*tensors_read(node), *node.output))
+        return any(self._bytes(name) > LARGEST_BOUNDARY for name in (*_tensors_read(node), *node.output))
 
     def _size(self, name: str) -> tuple[int, ...] | None:
         """The shape that is inferred, else the one that was measured."""
@@ -277,13 +277,13 @@ class _Graph:
         return helper.make_tensor_value_info(name, self._kind(name), shape)
 
 
-def tensors_read(node: onnx.NodeProto) -> list[str]:
+def _tensors_read(node: onnx.NodeProto) -> list[str]:
     """All tensors that a node reads, also those that the graphs inside it (branches, loops) take from outside."""
     names = [name for name in node.input if name]
     for graph in _subgraphs(node):
         inside = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
         inside.update(name for inner in graph.node for name in inner.output)
-        read = [name for inner in graph.node for name in tensors_read(inner)]
+        read = [name for inner in graph.node for name in _tensors_read(inner)]
         read.extend(value.name for value in graph.output)
         names.extend(name for name in read if name not in inside)
     return names

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from numpy.typing import NDArray
@@ -35,14 +35,13 @@ class SharedOutputs:
                     self.found += 1
         return found
 
-    def put(self, computed: Mapping[Key, Outputs]) -> None:
+    def put(self, key: Key, outputs: Outputs) -> None:
         """Keep what was computed."""
         with self._lock:
-            self.computed += len(computed)
-            for key, outputs in computed.items():
-                if key not in self._entries:
-                    self._entries[key] = outputs
-                    self._bytes += _size(outputs)
+            self.computed += 1
+            if key not in self._entries:
+                self._entries[key] = outputs
+                self._bytes += _size(outputs)
             while self._bytes > self._limit:
                 _, dropped = self._entries.popitem(last=False)
                 self._bytes -= _size(dropped)

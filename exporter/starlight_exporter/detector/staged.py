@@ -1,8 +1,7 @@
 """A detector that computes nothing twice: the stages of a cut model, their outputs shared between images.
 
 Where two images agree in the streams that a stage depends on, its outputs are computed once; above all this goes for
-streams of nothing but zeros, which most images have some of. Where they differ in a few rows, convolutions are computed
-for these. One image goes through a stage per call, the head takes
+streams of nothing but zeros, which most images have some of. One image goes through a stage per call, the head takes
 several at once. The whole model stays the authority: `stage` compares with it and refuses what differs.
 """
 
@@ -14,7 +13,6 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from starlight_exporter.detector.bands import BandedStage, banded
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import BIT_ORDER_VALUE, Stream
 from starlight_exporter.detector.cut import Cut, Stage, Uncut, asking_for_shapes, cut
@@ -31,9 +29,6 @@ SHARED_BYTES: Final = 64 * 1024 * 1024
 RELATIVE_TOLERANCE: Final = 1e-4
 ABSOLUTE_TOLERANCE: Final = 1e-4
 """Float rounding: outputs of whole and staged model, in logits, differ by no more."""
-
-ROW_BYTES: Final = 32 * 1024 * 1024
-"""What the rows may take that are kept of the convolutions in stages."""
 
 
 class Scorer(Protocol):
@@ -75,18 +70,12 @@ class StagedModel:
         self._head = _Part(parts.head, self._inputs)
         self._batch = batch
         self._shared = SharedOutputs(shared_bytes)
-        self._rows = SharedOutputs(ROW_BYTES)
         self._scratch = ThreadWorkspace(detector.streams)
 
     @property
     def computed(self) -> int:
         """How often a stage has run."""
         return self._shared.computed
-
-    @property
-    def rows_computed(self) -> int:
-        """How many rows of convolutions were computed, in stages that go by bands."""
-        return self._rows.computed
 
     @property
     def shared(self) -> int:
@@ -130,42 +119,12 @@ class StagedModel:
         for number, part in enumerate(self._stages):
             outputs = found[number]
             if outputs is None:
-                if part.bands is not None and part.streams[0] in image.strips:
-                    outputs = self._in_bands(number, part, part.bands, image)
-                else:
-                    outputs = self._run(part, {name: feeds[name] for name in part.feeds} | known)
-                self._shared.put({keys[number]: outputs})
+                outputs = self._run(part, {name: feeds[name] for name in part.feeds} | known)
+                self._shared.put(keys[number], outputs)
             known.update(zip(part.outputs, outputs, strict=True))
         for name in self._head.feeds:
             known[name] = feeds[name].copy()
         return known
-
-    def _in_bands(self, number: int, part: _Part, bands: BandedStage, image: CompactImage) -> Outputs:
-        """A stage's outputs, with the rows of its convolutions that are known from other images."""
-        (stream,) = part.streams
-        keys = [(number, row, strips) for row, strips in enumerate(bands.keys(image.strips[stream]))]
-        found = self._rows.get(keys)
-        missing = [row for row, known in enumerate(found) if known is None]
-        # Older models know the first alpha plane alone.
-        channels = self._inputs[part.feeds[0]].shape[0]
-        try:
-            if len(missing) == bands.rows:
-                plane = image.tensor(stream, self._scratch.arrays[stream])[np.newaxis, :channels]
-                outputs, computed = bands.whole(plane)
-                self._rows.put({key: (row,) for key, row in zip(keys, _each_row(computed), strict=True)})
-                return outputs
-            if missing:
-                first, last = missing[0], missing[-1]
-                plane = image.rows(stream, *bands.span(first, last), self._scratch.arrays[stream])[
-                    np.newaxis, :channels
-                ]
-                computed = bands.compute(plane, first, last)
-                rows = {row: (values,) for row, values in enumerate(_each_row(computed), first) if found[row] is None}
-                self._rows.put({keys[row]: known for row, known in rows.items()})
-                found = [rows.get(row, known) for row, known in enumerate(found)]
-            return bands.finish(np.concatenate([known[0] for known in found if known is not None], axis=2))
-        except RUNTIME_ERRORS as error:
-            raise self._detector.failure(error) from error
 
     def _through_head(self, images: list[dict[str, NDArray[Any]]]) -> list[Outputs | ImageError]:
         filled = images + images[:1] * (self._batch - len(images))
@@ -183,11 +142,6 @@ class StagedModel:
             return part.run(feeds)
         except RUNTIME_ERRORS as error:
             raise self._detector.failure(error) from error
-
-
-def _each_row(rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Each row of (1, channels, rows, width) for itself: kept alone it holds no other's memory."""
-    return [rows[:, :, row : row + 1].copy() for row in range(rows.shape[2])]
 
 
 def stage(detector: Detector, samples: Sequence[CompactImage], decision: DecisionRule) -> StagedModel | Uncut:
@@ -258,7 +212,6 @@ class _Part:
 
     def __init__(self, stage: Stage, inputs: Mapping[str, ModelInput]) -> None:
         self._session = open_session(stage.model)
-        self.bands = banded(stage)
         self.feeds, self.reads, self.outputs = stage.feeds, stage.reads, stage.outputs
         streams = {inputs[name].stream for name in stage.depends}
         self.streams: tuple[Stream, ...] = tuple(sorted(stream for stream in streams if stream is not None))
