@@ -25,8 +25,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.evaluation.results import FileFacts, Prediction
-from support.publishing import FINISHED_AT, evaluation, full_snapshot, model_state, run_state
-from support.web import Site, quiet_application
+from support.snapshots import FINISHED_AT, full_evaluation, full_snapshot, model_state, run_state
+from support.web import LocalServer, idle_application
 
 PAGES = (
     ("misclassified", "/evaluations/now/misclassified"),
@@ -51,10 +51,10 @@ def main() -> None:
 
 
 def _measure(folder: Path, images: int, runs: int) -> None:
-    now = evaluation(evaluation_id="now")
+    now = full_evaluation(evaluation_id="now")
     snapshot = full_snapshot().with_model(model_state()).with_run("production", "reference", run_state(now))
-    application = quiet_application(folder, snapshot)
-    before = evaluation(evaluation_id="before", finished_at=FINISHED_AT - 900, model_sha256="a" * 64)
+    application = idle_application(folder, snapshot)
+    before = full_evaluation(evaluation_id="before", finished_at=FINISHED_AT - 900, model_sha256="a" * 64)
     for result, seed in ((before, 1), (now, 2)):
         predictions = _predictions(images, seed)
         start = time.perf_counter()
@@ -62,7 +62,7 @@ def _measure(folder: Path, images: int, runs: int) -> None:
         size = sum(file.stat().st_size for file in stored.iterdir())
         print(f"stored {images} predictions in {time.perf_counter() - start:.2f} s, {size / 2**20:.1f} MiB")
     print(f"\n| page over {images} predictions | median ms | range | processor ms |\n|---|---:|---:|---:|")
-    with Site(application) as site, httpx.Client(base_url=site.url, timeout=60.0) as client:
+    with LocalServer(application) as site, httpx.Client(base_url=site.url, timeout=60.0) as client:
         for name, path in PAGES:
             times, busy = [], []
             for _ in range(runs):

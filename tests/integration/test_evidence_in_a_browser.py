@@ -15,7 +15,7 @@ from PIL import Image
 
 from support.browser import Browser
 from support.exporter import Exporter, write_config
-from support.images import picture
+from support.images import image_bytes
 from support.models import write_constant_model, write_random_model
 
 pytestmark = pytest.mark.integration
@@ -27,7 +27,7 @@ EXIF_TEXT = b"<script>document.title='owned'</script>"
 
 def hostile_picture() -> bytes:
     """A JPEG with markup in its EXIF, and behind its end."""
-    with Image.open(io.BytesIO(picture(99, size=(80, 60))), formats=["PNG"]) as image:
+    with Image.open(io.BytesIO(image_bytes(99, size=(80, 60))), formats=["PNG"]) as image:
         file = io.BytesIO()
         exif = piexif.dump({"Exif": {piexif.ExifIFD.UserComment: b"ASCII\0\0\0" + EXIF_TEXT}})
         image.convert("RGB").save(file, "JPEG", exif=exif)

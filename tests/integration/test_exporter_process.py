@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from support.exporter import Exporter, write_config
-from support.images import picture
+from support.images import image_bytes
 from support.models import write_constant_model, write_random_model
 
 pytestmark = pytest.mark.integration
@@ -109,7 +109,7 @@ def test_a_model_that_vanishes_and_comes_back(exporter: Exporter, tmp_path: Path
 
 def test_changed_images_are_evaluated_anew(exporter: Exporter, tmp_path: Path) -> None:
     assert exporter.value("clean_images", model="production") == 10.0
-    (tmp_path / "images" / "clean" / "one-more.png").write_bytes(picture(77))
+    (tmp_path / "images" / "clean" / "one-more.png").write_bytes(image_bytes(77))
     exporter.wait_for_value(11.0, "clean_images", model="production")
     assert exporter.value("dataset_changed_timestamp_seconds", dataset="drawn") == pytest.approx(time.time(), abs=60)
 
@@ -119,7 +119,7 @@ def test_files_that_cannot_be_measured_are_in_no_denominator(exporter: Exporter,
     (clean / "empty.png").touch()
     (clean / "text.jpg").write_text("not an image")
     (clean / "directory.png").mkdir()
-    (tmp_path / "images" / "stego" / "nobody-knows.png").write_bytes(picture(78))
+    (tmp_path / "images" / "stego" / "nobody-knows.png").write_bytes(image_bytes(78))
     exporter.wait_for_value(2.0, "images_not_measured", model="production", reason="unreadable")
     assert exporter.value("images_not_measured", model="production", reason="unlabelled") == 1.0
     assert exporter.value("clean_images", model="production") == 10.0
@@ -128,7 +128,7 @@ def test_files_that_cannot_be_measured_are_in_no_denominator(exporter: Exporter,
 def test_a_worker_that_is_killed_is_counted_and_the_next_run_works(tmp_path: Path) -> None:
     config = write_config(tmp_path, latency={"sample": 0})
     with Exporter(config) as exporter:
-        exporter.wait_for(exporter.worker, "a worker process").kill()
+        exporter.wait_until(exporter.worker, "a worker process").kill()
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="crashed")
         assert exporter.value("detections", model="production", method="lsb") is None
         assert httpx.get(f"{exporter.url}/-/ready").status_code == 503
@@ -142,10 +142,10 @@ def test_a_run_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     config = write_config(tmp_path, limits={"evaluation_timeout": "1s", "threads": 1})
     images = tmp_path / "images" / "clean"
     for index in range(60):
-        (images / f"large-{index}.png").write_bytes(picture(index, size=(1200, 1000)))
+        (images / f"large-{index}.png").write_bytes(image_bytes(index, size=(1200, 1000)))
     with Exporter(config) as exporter:
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="timeout")
-        assert exporter.wait_for(lambda: exporter.worker() is None, "the worker is gone")
+        assert exporter.wait_until(lambda: exporter.worker() is None, "the worker is gone")
 
 
 def test_a_restart_shows_the_last_results_with_their_time(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_restart_shows_the_last_results_with_their_time(tmp_path: Path) -> Non
         assert exporter.value("evaluation_timestamp_seconds", model="production") == first
         assert exporter.value("evaluations_total", model="production", outcome="success") == 0.0
         exporter.stop()
-    (tmp_path / "images" / "clean" / "while-nobody-looked.png").write_bytes(picture(79))
+    (tmp_path / "images" / "clean" / "while-nobody-looked.png").write_bytes(image_bytes(79))
     with Exporter(config) as exporter:
         exporter.wait_for_value(11.0, "clean_images", model="production")
 
@@ -198,7 +198,7 @@ def test_sighup_and_post_reload_and_a_bad_file_changes_nothing(exporter: Exporte
 
 def test_sigterm_in_the_middle_of_a_run_ends_with_zero_and_leaves_nobody(tmp_path: Path) -> None:
     exporter = Exporter(write_config(tmp_path))
-    worker = exporter.wait_for(exporter.worker, "a worker process")
+    worker = exporter.wait_until(exporter.worker, "a worker process")
     assert exporter.stop() == 0
     assert not worker.is_running() or worker.status() == "zombie"
 
@@ -218,8 +218,8 @@ def test_a_data_folder_that_cannot_be_written_costs_no_numbers(tmp_path: Path) -
     (tmp_path / "data").write_text("in the way")
     with Exporter(write_config(tmp_path, paths={"data": "data/inside", "results": "data/inside"})) as exporter:
         exporter.wait_for_value(NOTHING_FOUND, "detections", model="production", method="lsb")
-        exporter.wait_for(lambda: (exporter.value("storage_failures_total", store="history") or 0) > 0, "counted")
-        exporter.wait_for(lambda: (exporter.value("storage_failures_total", store="evidence") or 0) > 0, "counted")
+        exporter.wait_until(lambda: (exporter.value("storage_failures_total", store="history") or 0) > 0, "counted")
+        exporter.wait_until(lambda: (exporter.value("storage_failures_total", store="evidence") or 0) > 0, "counted")
         assert "Storing results failed" in httpx.get(exporter.url).text
 
 

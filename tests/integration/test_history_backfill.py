@@ -9,8 +9,8 @@ import pytest
 
 from starlight_exporter.publish.backfill import export_openmetrics
 from starlight_exporter.publish.history import History
-from support.publishing import evaluation
 from support.servers import Prometheus, run_tool
+from support.snapshots import full_evaluation
 
 pytestmark = pytest.mark.integration
 
@@ -21,7 +21,7 @@ CONFIG = "global:\n  scrape_interval: 15s\n"
 def test_numbers_come_back_at_the_time_they_were_measured(tmp_path: Path) -> None:
     now = float(int(time.time()))
     results = [
-        evaluation(
+        full_evaluation(
             evaluation_id=f"run-{days}-{model}",
             model=model,
             finished_at=now - days * DAY + 0.25,

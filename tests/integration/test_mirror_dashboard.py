@@ -21,8 +21,8 @@ from starlight_exporter.publish.snapshot import RunState, Snapshot
 from starlight_exporter.statistics.intervals import proportion
 from starlight_exporter.statistics.sample_sizes import against_limit
 from support.backfill import SCRAPE_LABELS, backfill
-from support.publishing import evaluation, full_snapshot, run_state
 from support.servers import Prometheus, free_port
+from support.snapshots import full_evaluation, full_snapshot, run_state
 
 pytestmark = pytest.mark.integration
 
@@ -41,7 +41,7 @@ NOW = 0.0
 
 def scrape(at: float, *, sha256: str = OLD, false_positives: int = 3) -> tuple[float, Snapshot]:
     """What a scrape finds just after an evaluation."""
-    result = evaluation(finished_at=at, model_sha256=sha256, false_positives=false_positives)
+    result = full_evaluation(finished_at=at, model_sha256=sha256, false_positives=false_positives)
     run = run_state(result, interval_seconds=600.0)
     snapshot = replace(full_snapshot(), runs={("production", "reference"): run, ("v3", "reference"): RunState()})
     model = replace(snapshot.models["production"], sha256=sha256, file_sha256=sha256)

@@ -67,7 +67,7 @@ def test_what_is_known_of_production_changes_with_its_bytes(exporter: Exporter, 
     assert_known_as(exporter, models, "v3")
 
     deploy(models, unknown_bytes(models / "v4" / "model.onnx"))
-    exporter.wait_for(lambda: exporter.value("training_epochs", model="production") is None, "no training log")
+    exporter.wait_until(lambda: exporter.value("training_epochs", model="production") is None, "no training log")
     assert exporter.value("evaluation_info", model="production", card="") == 1.0
     assert exporter.value("clean_images", model="production") == CLEAN
     assert exporter.value("dataset_leaked_images", model="production") is None
@@ -87,19 +87,19 @@ def test_a_bare_file_is_evaluated_on_arrival_and_forgotten_on_removal(
     assert exporter.value("evaluation_info", model="try", card="") == 1.0
     # The same network under another name says the same.
     assert exporter.value("false_positives", model="try") == exporter.value("false_positives", model="v4")
-    exporter.wait_for(
+    exporter.wait_until(
         lambda: exporter.value("comparison_images", model="try", against="v3", **{"class": "palette"}) is not None,
         "the comparison with the baseline",
     )
     variants = tmp_path / "results" / "documents" / "model_variants_drawn.md"
-    exporter.wait_for(lambda: "| try (no card) |" in variants.read_text(), "the model in the document")
+    exporter.wait_until(lambda: "| try (no card) |" in variants.read_text(), "the model in the document")
     text = variants.read_text()
     assert "| v4 |" in text
     assert "- **production**: the same bytes as v4: all eight streams" in text
 
     shutil.rmtree(arrived.parent)
-    exporter.wait_for(lambda: exporter.value("model_info", model="try") is None, "the model gone")
-    exporter.wait_for(lambda: "try" not in variants.read_text(), "the document without the model")
+    exporter.wait_until(lambda: exporter.value("model_info", model="try") is None, "the model gone")
+    exporter.wait_until(lambda: "try" not in variants.read_text(), "the document without the model")
 
 
 def test_a_half_written_file_waits_and_what_is_no_model_says_so(
@@ -124,7 +124,7 @@ def test_a_half_written_file_waits_and_what_is_no_model_says_so(
     assert exporter.value("model_load_failures_total", model="text", reason="invalid") == 1.0
     assert exporter.value("clean_images", model="text") is None
     variants = tmp_path / "results" / "documents" / "model_variants_drawn.md"
-    exporter.wait_for(
+    exporter.wait_until(
         lambda: "| text | not measured: its file cannot be loaded, invalid |" in variants.read_text(), "the row"
     )
     assert exporter.value("evaluation_timestamp_seconds", model="production") == before

@@ -28,10 +28,10 @@ from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.synthesis import synthesise
-from support.alertmanager import wait_for
-from support.hurried_stack import HurriedStack, Told, text_of
+from support.accelerated_stack import AcceleratedStack, AlertKey, plain_text
 from support.models import write_shifted_model
 from support.rules import ALERT_OF, ROOT
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -98,7 +98,7 @@ def reference(pristine: Reference, tmp_path: Path) -> Reference:
 
 
 @pytest.fixture
-def stack(reference: Reference, tmp_path: Path) -> Iterator[HurriedStack]:
+def stack(reference: Reference, tmp_path: Path) -> Iterator[AcceleratedStack]:
     """Everything running, the shipped model measured, and nothing to say."""
     model = tmp_path / "production" / "model.onnx"
     model.parent.mkdir()
@@ -115,12 +115,12 @@ def stack(reference: Reference, tmp_path: Path) -> Iterator[HurriedStack]:
         # How long this machine takes for an image is not this test's business.
         "latency": {"sample": 0},
     }
-    with HurriedStack(tmp_path, settings) as running:
+    with AcceleratedStack(tmp_path, settings) as running:
         running.prometheus.wait_for_value("starlight_false_positive_ratio", timeout=TOLD_SECONDS)
         yield running
 
 
-def put_into_production(stack: HurriedStack, model: Path) -> None:
+def put_into_production(stack: AcceleratedStack, model: Path) -> None:
     """As a deployment does it: the new file complete beside the old one, then renamed over it."""
     production = stack.folder / "production" / "model.onnx"
     new = production.with_name("new.onnx")
@@ -128,20 +128,19 @@ def put_into_production(stack: HurriedStack, model: Path) -> None:
     os.replace(new, production)  # noqa: PTH105  # the call that deployments make
 
 
-def wait_until(stack: HurriedStack, look: Callable[[HurriedStack], set[Told]], expected: set[Told]) -> None:
+def assert_settles_at(
+    stack: AcceleratedStack, look: Callable[[AcceleratedStack], set[AlertKey]], expected: set[AlertKey]
+) -> None:
     """Return once exactly this is told, and no more than this after everything else would have been told too."""
-    deadline = time.monotonic() + TOLD_SECONDS
-    while (seen := look(stack)) != expected and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert seen == expected
+    wait_until(lambda: look(stack) == expected, lambda: f"{look(stack)} == {expected}", timeout=TOLD_SECONDS)
     time.sleep(QUIET_SECONDS)
     assert look(stack) == expected
 
 
-def told_of(checks: tuple[Check, ...]) -> set[Told]:
+def told_of(checks: tuple[Check, ...]) -> set[AlertKey]:
     """What the gate's verdict has to be told as: each finding at its highest severity."""
     failed = [one for one in checks if one.severity is not None and one.name in ALERT_OF]
-    return {Told(ALERT_OF[one.name], str(one.severity), one.slice) for one in failed}
+    return {AlertKey(ALERT_OF[one.name], str(one.severity), one.slice) for one in failed}
 
 
 def more_false_positives(folder: Path) -> Path:
@@ -155,19 +154,19 @@ def fewer_detections(_folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("worse", "main", "release"),
     [
-        (more_false_positives, Told("StarlightFalsePositivesAboveBaseline", "critical"), "installed"),
-        (fewer_detections, Told("StarlightDetectionBelowFloor", "critical", "palette"), "3"),
+        (more_false_positives, AlertKey("StarlightFalsePositivesAboveBaseline", "critical"), "installed"),
+        (fewer_detections, AlertKey("StarlightDetectionBelowFloor", "critical", "palette"), "3"),
     ],
     indirect=["release"],
 )
 @pytest.mark.usefixtures("release")
 def test_a_worse_model_is_told_with_its_reason_and_a_better_one_ends_it(
-    stack: HurriedStack, reference: Reference, tmp_path: Path, worse: Callable[[Path], Path], main: Told
+    stack: AcceleratedStack, reference: Reference, tmp_path: Path, worse: Callable[[Path], Path], main: AlertKey
 ) -> None:
     model = worse(tmp_path)
     evaluation = measured(model, reference.images).evaluation
     expected = told_of(check(evaluation, read_baseline(reference.baseline)))
-    expected.add(Told("StarlightRegressionSuiteFailing", "warning"))
+    expected.add(AlertKey("StarlightRegressionSuiteFailing", "warning"))
     assert main in expected, "the model is not bad enough to prove anything"
 
     # Healthy for a while, evaluated anew meanwhile: nothing to say.
@@ -178,29 +177,29 @@ def test_a_worse_model_is_told_with_its_reason_and_a_better_one_ends_it(
     assert (stack.firing(), stack.mails.messages) == (set(), [])
 
     put_into_production(stack, model)
-    wait_until(stack, HurriedStack.firing, expected)
+    assert_settles_at(stack, AcceleratedStack.firing, expected)
     assert_told_well(stack, main, evaluation)
     for told in expected:
         assert stack.mailed(told), told
 
     put_into_production(stack, V4)
-    wait_for(lambda: stack.resolved() >= expected or None, "the end of all that was told", timeout=TOLD_SECONDS)
+    wait_until(lambda: stack.resolved() >= expected or None, "the end of all that was told", timeout=TOLD_SECONDS)
     assert stack.firing_now() == set()
     assert stack.firing() == expected
     # The warning that a critical alert mutes ends with it. Alertmanager lists it where the group ends others too.
     assert stack.resolved() <= expected | {told._replace(severity="warning") for told in expected}
     # The mail sink may be told a moment after the log.
-    wait_for(
+    wait_until(
         lambda: any(mail["subject"].startswith("[RESOLVED]") for mail in stack.mailed(main)) or None,
         "the mail about the end",
         timeout=TOLD_SECONDS,
     )
 
 
-def assert_told_well(stack: HurriedStack, main: Told, evaluation: Evaluation) -> None:
+def assert_told_well(stack: AcceleratedStack, main: AlertKey, evaluation: Evaluation) -> None:
     """Subject, body and links of the mail about one alert of a worse model."""
     mail = stack.mailed(main)[0]
-    text = text_of(mail)
+    text = plain_text(mail)
     firing = int(re.findall(r"\((\d+) firing\)", text)[0])
     more = f" and {firing - 1} more" if firing > 1 else ""
     assert re.fullmatch(rf"\[CRITICAL\] [A-Z][\w ]+( \(\w+\))?{more}: production on images", mail["subject"])
@@ -214,7 +213,7 @@ def assert_told_well(stack: HurriedStack, main: Told, evaluation: Evaluation) ->
         alert
         for notification in stack.log.notifications()
         for alert in notification["alerts"]
-        if Told.of(alert["labels"]) == main
+        if AlertKey.of(alert["labels"]) == main
     )
     assert alert["annotations"]["description"] in text
     # Both links lead somewhere, and the evidence holds as many files as the text says.
@@ -228,22 +227,26 @@ def assert_told_well(stack: HurriedStack, main: Told, evaluation: Evaluation) ->
     assert f'href="{alert["annotations"]["runbook_url"]}"' in html.get_content()
 
 
-def test_an_exporter_that_was_killed_is_told_and_nothing_that_it_said_before(stack: HurriedStack) -> None:
-    down = {Told("StarlightExporterDown", "warning")}
+def test_an_exporter_that_was_killed_is_told_and_nothing_that_it_said_before(stack: AcceleratedStack) -> None:
+    down = {AlertKey("StarlightExporterDown", "warning")}
     stack.exporter.process.send_signal(signal.SIGKILL)
-    wait_for(lambda: stack.firing() == down or None, "the warning", timeout=TOLD_SECONDS)
+    wait_until(lambda: stack.firing() == down or None, "the warning", timeout=TOLD_SECONDS)
     # Down for five minutes it is critical, and mutes the warning.
-    down.add(Told("StarlightExporterDown", "critical"))
-    wait_until(stack, HurriedStack.firing, down)
-    (mail, *_) = stack.mailed(Told("StarlightExporterDown", "critical"))
+    down.add(AlertKey("StarlightExporterDown", "critical"))
+    assert_settles_at(stack, AcceleratedStack.firing, down)
+    (mail, *_) = stack.mailed(AlertKey("StarlightExporterDown", "critical"))
     where = f"starlight-exporter 127.0.0.1:{stack.ports.exporter}"
     assert mail["subject"] == f"[CRITICAL] Exporter Down: {where}"
-    assert f"127.0.0.1:{stack.ports.exporter} does not answer Prometheus: no model is being watched." in text_of(mail)
+    assert f"127.0.0.1:{stack.ports.exporter} does not answer Prometheus: no model is being watched." in plain_text(
+        mail
+    )
 
     stack.exporter.process.wait()
     stack.start_exporter()
-    wait_for(
-        lambda: Told("StarlightExporterDown", "critical") in stack.resolved() or None, "its end", timeout=TOLD_SECONDS
+    wait_until(
+        lambda: AlertKey("StarlightExporterDown", "critical") in stack.resolved() or None,
+        "its end",
+        timeout=TOLD_SECONDS,
     )
     time.sleep(QUIET_SECONDS)
     assert stack.firing_now() == set()
@@ -251,47 +254,47 @@ def test_an_exporter_that_was_killed_is_told_and_nothing_that_it_said_before(sta
     stack.mails.wait_for(f"[RESOLVED] Exporter Down: {where}")
 
 
-def test_a_corrupt_model_file_is_told_and_the_good_numbers_stay(stack: HurriedStack, tmp_path: Path) -> None:
-    not_loadable = {Told("StarlightModelNotLoadable", "critical")}
+def test_a_corrupt_model_file_is_told_and_the_good_numbers_stay(stack: AcceleratedStack, tmp_path: Path) -> None:
+    not_loadable = {AlertKey("StarlightModelNotLoadable", "critical")}
     ratio = stack.prometheus.value("starlight_false_positive_ratio")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(V4.read_bytes()[: V4.stat().st_size // 2])
     put_into_production(stack, broken)
-    wait_until(stack, HurriedStack.firing, not_loadable)
+    assert_settles_at(stack, AcceleratedStack.firing, not_loadable)
     (mail, *_) = stack.mailed(*not_loadable)
     assert mail["subject"] == "[CRITICAL] Model Not Loadable: production"
     assert (
         "The file of production does not load (invalid). The numbers shown are of the last file that did."
-        in text_of(mail)
+        in plain_text(mail)
     )
     assert stack.prometheus.value("starlight_false_positive_ratio") == ratio
 
     put_into_production(stack, V4)
-    wait_until(stack, HurriedStack.resolved, not_loadable)
+    assert_settles_at(stack, AcceleratedStack.resolved, not_loadable)
     assert stack.firing_now() == set()
     # The warning of the same alert is muted by the critical one, in Prometheus it fires beside it.
-    assert stack.fired() == {Told("StarlightModelNotLoadable", "warning"), *not_loadable}
+    assert stack.fired() == {AlertKey("StarlightModelNotLoadable", "warning"), *not_loadable}
     stack.mails.wait_for("[RESOLVED] Model Not Loadable: production")
 
 
-def test_images_made_unreadable_are_told_and_are_in_no_ratio(stack: HurriedStack, reference: Reference) -> None:
-    not_measured = Told("StarlightImagesNotMeasured", "critical", "unreadable")
-    changed = Told("StarlightDatasetChanged", "info")
+def test_images_made_unreadable_are_told_and_are_in_no_ratio(stack: AcceleratedStack, reference: Reference) -> None:
+    not_measured = AlertKey("StarlightImagesNotMeasured", "critical", "unreadable")
+    changed = AlertKey("StarlightDatasetChanged", "info")
     originals = {file: file.read_bytes() for file in sorted((reference.images / "clean").glob("*.png"))[:20]}
     for file in originals:
         file.write_bytes(b"no image")
-    wait_until(stack, HurriedStack.firing, {not_measured, changed})
+    assert_settles_at(stack, AcceleratedStack.firing, {not_measured, changed})
     (mail, *_) = stack.mailed(not_measured)
     total = stack.prometheus.value("sum(starlight_dataset_images)")
     assert mail["subject"] == "[CRITICAL] Images Not Measured (unreadable): production on images"
-    assert f"production on images: 20 of {total:.0f} images were not measured, reason unreadable." in text_of(mail)
+    assert f"production on images: 20 of {total:.0f} images were not measured, reason unreadable." in plain_text(mail)
     assert stack.prometheus.value("starlight_false_positive_ratio") == 0.0
     clean = stack.prometheus.value("starlight_clean_images")
 
     for file, content in originals.items():
         file.write_bytes(content)
     # A dataset that has changed stays news for an hour.
-    wait_until(stack, HurriedStack.resolved, {not_measured})
+    assert_settles_at(stack, AcceleratedStack.resolved, {not_measured})
     assert stack.firing_now() == {changed}
     assert stack.prometheus.value("starlight_clean_images") == (clean or 0) + 20
     stack.mails.wait_for("[RESOLVED] Images Not Measured (unreadable): production on images")

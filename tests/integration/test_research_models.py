@@ -49,14 +49,14 @@ def test_a_model_is_evaluated_and_compared_on_arrival_and_forgotten_on_removal(
     compared = {"model": "v4_int8", "against": "v3", "class": "palette"}
     exporter.wait_for_value(10.0, "comparison_images", **compared)
     document = tmp_path / "results" / "documents" / "model_variants_drawn.md"
-    exporter.wait_for(lambda: "| v4_int8 |" in document.read_text(), "the model in the document")
+    exporter.wait_until(lambda: "| v4_int8 |" in document.read_text(), "the model in the document")
     production = exporter.value("evaluation_timestamp_seconds", model="production")
 
     shutil.rmtree(tmp_path / "models" / "v4_int8")
-    exporter.wait_for(lambda: exporter.value("model_info", model="v4_int8") is None, "the model gone")
+    exporter.wait_until(lambda: exporter.value("model_info", model="v4_int8") is None, "the model gone")
     assert exporter.value("clean_images", model="v4_int8") is None
     assert exporter.value("clean_images", model="v3") == 30.0
-    exporter.wait_for(lambda: "| v4_int8 |" not in document.read_text(), "the document without the model")
+    exporter.wait_until(lambda: "| v4_int8 |" not in document.read_text(), "the document without the model")
     assert exporter.value("evaluation_timestamp_seconds", model="production") == production
 
 

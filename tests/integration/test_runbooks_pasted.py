@@ -19,12 +19,12 @@ import pytest
 
 from stack.configuration import Ports, write_alertmanager, write_prometheus
 from starlight_exporter.synthesis import synthesise
+from support.accelerated_stack import accelerate, accelerated_rules
 from support.alertmanager import Alertmanager
-from support.hurried_stack import hurried, hurried_rules
-from support.publishing import full_snapshot
 from support.rules import ROOT, RUNBOOKS, nodes
 from support.servers import Prometheus, free_port
-from support.web import Site, quiet_application
+from support.snapshots import full_snapshot
+from support.web import LocalServer, idle_application
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -67,11 +67,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
     application_folder = tmp_path_factory.mktemp("exporter")
     servers = tmp_path_factory.mktemp("servers")
-    with Site(quiet_application(application_folder, full_snapshot()), lifecycle=True) as site:
+    with LocalServer(idle_application(application_folder, full_snapshot()), lifecycle=True) as site:
         ports = Ports(exporter=site.port, prometheus=free_port(), alertmanager=free_port(), notifications=free_port())
         config = write_prometheus(ROOT, servers / "run", ports)
-        rules = hurried_rules(servers / "rules")
-        text = hurried(config.read_text(), r"_interval: |_timeout: ").replace(f"{ROOT}/prometheus/rules/", f"{rules}/")
+        rules = accelerated_rules(servers / "rules")
+        text = accelerate(config.read_text(), r"_interval: |_timeout: ").replace(
+            f"{ROOT}/prometheus/rules/", f"{rules}/"
+        )
         config.write_text(re.sub(r"scrape_timeout: .+", "scrape_timeout: 1s", text))
         alertmanager = write_alertmanager(ROOT, servers / "run", ports)
         with (

@@ -29,7 +29,7 @@ from grafana.source.board import EXPORTER_URL
 from stack.configuration import Ports, write_exporter
 from starlight_exporter.models.cards import find_models
 from support.browser import Browser
-from support.drawings import draw
+from support.dashboard_screenshots import render_dashboards
 from support.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,7 +104,9 @@ def look(prometheus: str, exporter: str, out: Path, *, seconds: float) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as drawn:
         # The address that readers have, not this run's.
-        draw(prometheus, Path(drawn), seconds=seconds, exporter=EXPORTER_URL, width=WIDTH, scrape_seconds=15)
+        render_dashboards(
+            prometheus, Path(drawn), seconds=seconds, exporter=EXPORTER_URL, width=WIDTH, scrape_seconds=15
+        )
         for picture in Path(drawn).glob("*.png"):
             (out / f"dashboard-{picture.name}").write_bytes(picture.read_bytes())
     with Browser(width=1280, height=1000) as browser:

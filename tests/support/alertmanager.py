@@ -7,14 +7,13 @@ import email.policy
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import httpx
 import yaml
@@ -22,22 +21,11 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from support.servers import Server, free_port, program
+from support.waiting import TIMEOUT, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ALERTING = REPOSITORY / "alerting"
 DEFAULT_NOTIFICATION_URL = "http://127.0.0.1:9876/notifications"
-DELIVERY_TIMEOUT = 15.0
-
-T = TypeVar("T")
-
-
-def wait_for(look: Callable[[], T | None], what: str, *, timeout: float = DELIVERY_TIMEOUT) -> T:
-    """What `look` returns as soon as it is not None; AssertionError after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while (found := look()) is None:
-        assert time.monotonic() < deadline, f"{what}: not within {timeout:g} s"
-        time.sleep(0.05)
-    return found
 
 
 def derived_config(
@@ -162,7 +150,7 @@ class NotificationLog(Server):
         """Everything received so far, oldest first."""
         return [json.loads(line) for line in self.output.read_text().splitlines()] if self.output.exists() else []
 
-    def wait_for(self, *, status: str, alertname: str, timeout: float = DELIVERY_TIMEOUT) -> dict[str, Any]:
+    def wait_for(self, *, status: str, alertname: str, timeout: float = TIMEOUT) -> dict[str, Any]:
         """The first notification that holds an alert of this name in this state."""
 
         def look() -> dict[str, Any] | None:
@@ -174,7 +162,7 @@ class NotificationLog(Server):
                     return notification
             return None
 
-        return wait_for(look, f"{status} {alertname} at the notification log", timeout=timeout)
+        return wait_until(look, f"{status} {alertname} at the notification log", timeout=timeout)
 
 
 class MailSink:
@@ -210,9 +198,9 @@ class MailSink:
         self.messages.append(message)
         return "250 OK"
 
-    def wait_for(self, subject_part: str, *, timeout: float = DELIVERY_TIMEOUT) -> EmailMessage:
+    def wait_for(self, subject_part: str, *, timeout: float = TIMEOUT) -> EmailMessage:
         """The first mail whose subject holds this text."""
-        return wait_for(
+        return wait_until(
             lambda: next((mail for mail in tuple(self.messages) if subject_part in mail["subject"]), None),
             f"mail with {subject_part!r} in its subject",
             timeout=timeout,
@@ -252,9 +240,9 @@ class HttpSink:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
-    def wait_for(self, count: int, *, timeout: float = DELIVERY_TIMEOUT) -> list[tuple[str, dict[str, str], Any]]:
+    def wait_for(self, count: int, *, timeout: float = TIMEOUT) -> list[tuple[str, dict[str, str], Any]]:
         """All requests, once there are `count`."""
-        return wait_for(
+        return wait_until(
             lambda: list(self.requests) if len(self.requests) >= count else None, f"{count} requests", timeout=timeout
         )
 

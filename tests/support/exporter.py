@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.images import write_dataset
 from support.models import write_constant_model
 from support.servers import Server, free_port
+from support.waiting import TIMEOUT, wait_until
 
 T = TypeVar("T")
 
@@ -91,20 +91,18 @@ class Exporter(Server):
         assert len(found) <= 1, f"{name} {labels}: {len(found)} samples"
         return found[0] if found else None
 
-    def wait_for(self, look: Callable[[], T | None], what: str, *, timeout: float = 60.0) -> T:
-        """What `look` finds, as soon as it is neither None nor False."""
-        deadline = time.monotonic() + timeout
-        while True:
-            found = look()
-            if found is not None and found is not False:
-                return found
+    def wait_until(self, condition: Callable[[], T | None], description: str, *, timeout: float = TIMEOUT) -> T:
+        """Return the first result of `condition` that is neither None nor False; fail if the exporter exits."""
+
+        def checked() -> T | None:
             assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, f"{what}: not within {timeout:g} s\n{self.log.read_text()[-3000:]}"
-            time.sleep(0.1)
+            return condition()
+
+        return wait_until(checked, lambda: f"{description}\n{self.log.read_text()[-3000:]}", timeout=timeout)
 
     def wait_for_value(self, expected: float, name: str, **labels: str) -> None:
         """Return once a sample has this value."""
-        self.wait_for(lambda: self.value(name, **labels) == expected, f"{name} {labels} = {expected}")
+        self.wait_until(lambda: self.value(name, **labels) == expected, f"{name} {labels} = {expected}")
 
     def worker(self) -> psutil.Process | None:
         """The worker process of the run under way."""

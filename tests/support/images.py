@@ -14,7 +14,7 @@ _SAVED_AS = {"png": "PNG", "jpeg": "JPEG", "gif": "GIF", "webp": "WEBP", "bmp": 
 _METHOD_FORMAT = {"alpha": "png", "palette": "gif", "lsb": "bmp", "exif": "jpeg", "eoi": "webp"}
 
 
-def picture(seed: int, image_format: str = "png", *, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> bytes:
+def image_bytes(seed: int, image_format: str = "png", *, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> bytes:
     """The bytes of one picture of noise over a gradient, different for every seed."""
     rng = np.random.default_rng(seed)
     width, height = size
@@ -39,16 +39,16 @@ def write_dataset(root: Path, *, clean: int = 10, stego: int = 10, negatives: in
     for index in range(clean):
         name = formats[index % len(formats)]
         mode = "RGBA" if name == "png" and index % 2 else "RGB"
-        _write(root / "clean" / f"clean-{index:04}.{name}", picture(seed * 100_000 + index, name, mode=mode))
+        _write(root / "clean" / f"clean-{index:04}.{name}", image_bytes(seed * 100_000 + index, name, mode=mode))
     for index in range(stego):
         method = METHODS[index % len(METHODS)]
         name = _METHOD_FORMAT[method]
         mode = "RGBA" if method == "alpha" else "RGB"
-        data = picture(seed * 100_000 + 10_000 + index, name, mode=mode)
+        data = image_bytes(seed * 100_000 + 10_000 + index, name, mode=mode)
         _write(root / "stego" / method / f"hidden_{method}_{index:04}.{name}", data)
     for index in range(negatives):
         category = ("rgb_no_alpha", "patterns")[index % 2]
-        _write(root / "negatives" / category / f"{index:04}.png", picture(seed * 100_000 + 20_000 + index))
+        _write(root / "negatives" / category / f"{index:04}.png", image_bytes(seed * 100_000 + 20_000 + index))
     return root
 
 

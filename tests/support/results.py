@@ -21,7 +21,7 @@ from starlight_exporter.statistics.intervals import proportion
 NOTHING = proportion(0, 0)
 
 
-def bare_evaluation(**changes: Any) -> Evaluation:
+def empty_evaluation(**changes: Any) -> Evaluation:
     """An Evaluation of a dataset without a measured image; `changes` replace fields."""
     bare = Evaluation(
         id="20260101T000000Z-00000000",
@@ -54,12 +54,12 @@ def bare_evaluation(**changes: Any) -> Evaluation:
     return replace(bare, **changes)
 
 
-def p95(seconds: float, *, lower: float | None = None, upper: float | None = None) -> LatencySummary:
+def p95_latency(seconds: float, *, lower: float | None = None, upper: float | None = None) -> LatencySummary:
     """A latency run that says nothing but its p95."""
     return LatencySummary(1000, (LatencyQuantile(0.95, seconds, lower, upper),), {"total": seconds}, 1 / seconds)
 
 
-def predicted(
+def make_prediction(
     path: str,
     file_class: FileClass = "clean",
     probability: float | None = 0.25,

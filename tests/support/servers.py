@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,8 @@ from typing import Any, Self
 import httpx
 import pytest
 
-START_TIMEOUT = 30.0
+from support.waiting import TIMEOUT, wait_until
+
 STOP_TIMEOUT = 20.0
 PROMETHEUS_3 = Path(__file__).parents[1] / "prometheus_3"
 """Where Prometheus 3 and a newer Alertmanager are unpacked."""
@@ -55,21 +55,22 @@ class Server:
         with log.open("wb") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
-    def wait_ready(self, timeout: float = START_TIMEOUT) -> Self:
+    def wait_ready(self, timeout: float = TIMEOUT) -> Self:
         """Waits until the server answers; AssertionError with the end of its log if it exits or takes too long."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
-            if self.process.poll() is not None:
-                break
+
+        def ready() -> bool:
+            assert self.process.poll() is None, f"exited with code {self.process.poll()}"
             try:
-                if httpx.get(self.url + self._ready_path, timeout=2.0).status_code == 200:
-                    return self
+                return httpx.get(self.url + self._ready_path, timeout=2.0).status_code == 200
             except httpx.TransportError:
-                pass
-            time.sleep(0.05)
-        code = self.process.poll()
-        self.stop()
-        raise AssertionError(f"not ready (exit code {code}):\n{self.log.read_text(errors='replace')[-4000:]}")
+                return False
+
+        try:
+            wait_until(ready, "server ready", timeout=timeout)
+        except AssertionError as error:
+            self.stop()
+            raise AssertionError(f"{error}\n{self.log.read_text(errors='replace')[-4000:]}") from error
+        return self
 
     def stop(self) -> int:
         """Ends the process (SIGTERM, then SIGKILL) and returns its exit code."""
@@ -125,13 +126,9 @@ class Prometheus(Server):
         assert len(result) <= 1, f"{expression} gives {len(result)} series"
         return float(result[0]["value"][1]) if result else None
 
-    def wait_for_value(self, expression: str, *, timeout: float = START_TIMEOUT) -> float:
+    def wait_for_value(self, expression: str, *, timeout: float = TIMEOUT) -> float:
         """The value of an expression as soon as it has one."""
-        deadline = time.monotonic() + timeout
-        while (found := self.value(expression)) is None:
-            assert time.monotonic() < deadline, f"{expression} has no value after {timeout:g} s"
-            time.sleep(0.2)
-        return found
+        return wait_until(lambda: self.value(expression), f"value of {expression}", timeout=timeout, interval=0.2)
 
     def reload(self) -> None:
         """Reads the configuration again."""

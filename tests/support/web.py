@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import threading
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,6 +13,7 @@ from starlight_exporter.runs.application import Application
 from starlight_exporter.web.routes import build_web
 from starlight_exporter.web.server import bind, http_server
 from starlight_exporter.web.web_config import Users
+from support.waiting import wait_until
 
 CONFIG = """
 models: [{name: production, file: model.onnx, role: production}]
@@ -22,7 +22,7 @@ paths: {runbooks: runbooks}
 """
 
 
-def quiet_application(folder: Path, snapshot: Snapshot | None = None) -> Application:
+def idle_application(folder: Path, snapshot: Snapshot | None = None) -> Application:
     """An application that is not started: it watches nothing, runs nothing, and shows this snapshot."""
     file = folder / "starlight.yml"
     file.write_text(CONFIG)
@@ -32,7 +32,7 @@ def quiet_application(folder: Path, snapshot: Snapshot | None = None) -> Applica
     return application
 
 
-class Site:
+class LocalServer:
     """Serves an application on a free loopback port until the end of the block."""
 
     def __init__(
@@ -51,16 +51,17 @@ class Site:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        deadline = time.monotonic() + 20
-        while not self._server.started:
-            assert self._thread.is_alive(), "the server has ended"
-            assert time.monotonic() < deadline, "the server does not start"
-            time.sleep(0.01)
+
+        def started() -> bool:
+            assert self._thread.is_alive(), "the server thread has ended"
+            return self._server.started
+
+        wait_until(started, "HTTP server started", interval=0.01)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(60)
         assert not self._thread.is_alive()

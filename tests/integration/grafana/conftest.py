@@ -13,7 +13,7 @@ import yaml
 
 from starlight_exporter.synthesis import synthesise
 from support.exporter import Exporter
-from support.prometheus_over_exporter import BASELINE, EVALUATION_TIMEOUT, write_prometheus_config
+from support.prometheus_config import BASELINE, EVALUATION_TIMEOUT, write_prometheus_config
 from support.servers import Prometheus, put_prometheus_3_first
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from starlight_exporter.detector.contract import METHODS
+from support.dashboard_screenshots import render_dashboards
 from support.dashboards import NAMES, load, panels
-from support.drawings import draw
 from support.exporter import Exporter
 from support.servers import Prometheus
 
@@ -40,8 +40,10 @@ def drawn(
     kept = os.environ.get("STARLIGHT_DRAWINGS")
     out = Path(kept or tmp_path_factory.mktemp("drawings"))
     if kept:
-        draw(measured.url, out / "measured-1920", seconds=HISTORY_SECONDS, exporter=measuring.url, width=1920)
-    return draw(measured.url, out / "measured-1280", seconds=HISTORY_SECONDS, exporter=measuring.url)
+        render_dashboards(
+            measured.url, out / "measured-1920", seconds=HISTORY_SECONDS, exporter=measuring.url, width=1920
+        )
+    return render_dashboards(measured.url, out / "measured-1280", seconds=HISTORY_SECONDS, exporter=measuring.url)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,12 +18,12 @@ import pytest
 import yaml
 
 from grafana.source.health import HEALTH
+from support.dashboard_screenshots import render_dashboards
 from support.dashboards import NAMES, plain
-from support.drawings import draw
 from support.exporter import Exporter
-from support.prometheus_over_exporter import BASELINE, EVALUATION_TIMEOUT, ROOT, write_prometheus_config
+from support.prometheus_config import BASELINE, EVALUATION_TIMEOUT, ROOT, write_prometheus_config
 from support.servers import Prometheus
-from support.small_pictures import small_dataset
+from support.small_images import synthesise_small_images
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -43,12 +43,14 @@ class Wall:
     def wait_for(self, expression: str) -> None:
         self.prometheus.wait_for_value(expression, timeout=EVALUATION_TIMEOUT)
 
-    def draw(self, state: str) -> dict[str, Any]:
+    def render(self, state: str) -> dict[str, Any]:
         kept = os.environ.get("STARLIGHT_DRAWINGS")
         out = Path(kept) if kept else self.folder
         if kept:
-            draw(self.prometheus.url, out / f"{state}-1920", seconds=300, exporter=self.exporter.url, width=1920)
-        return draw(self.prometheus.url, out / f"{state}-1280", seconds=300, exporter=self.exporter.url)
+            render_dashboards(
+                self.prometheus.url, out / f"{state}-1920", seconds=300, exporter=self.exporter.url, width=1920
+            )
+        return render_dashboards(self.prometheus.url, out / f"{state}-1280", seconds=300, exporter=self.exporter.url)
 
     def health(self) -> float | None:
         return self.prometheus.value(plain(HEALTH, model="production"))
@@ -57,7 +59,7 @@ class Wall:
 @pytest.fixture(scope="module")
 def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
     folder = tmp_path_factory.mktemp("wall")
-    small_dataset(folder, seed=6, clean=100, stego=100, negatives=25)
+    synthesise_small_images(folder, seed=6, clean=100, stego=100, negatives=25)
     for name in ("production", "v3"):
         shutil.copytree(ROOT / "models" / name, folder / "models" / name)
     (folder / "baseline.json").write_text(json.dumps(BASELINE))
@@ -96,7 +98,7 @@ def healthy(wall: Wall) -> dict[str, Any]:
     wall.wait_for("count(starlight_analysis_last_run_successful == 1) == 4")
     httpx.post(f"{wall.exporter.url}/api/v1/evaluations").raise_for_status()
     wall.wait_for('min(starlight_evaluations_total{outcome="success"}) >= 2')
-    return wall.draw("healthy")
+    return wall.render("healthy")
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def regressed(wall: Wall, healthy: dict[str, Any]) -> dict[str, Any]:
     production = wall.folder / "models" / "production" / "model.onnx"
     shutil.copyfile(wall.folder / "models" / "v3" / "model.onnx", production)
     wall.wait_for('ALERTS{alertname="StarlightDetectionBelowFloor",alertstate="firing",severity="critical"} > 0')
-    reports = wall.draw("regressed")
+    reports = wall.render("regressed")
     assert wall.health() == CRITICAL
     return reports
 
@@ -120,7 +122,7 @@ def stale(wall: Wall, regressed: dict[str, Any]) -> dict[str, Any]:
     httpx.post(f"{wall.exporter.url}/-/reload").raise_for_status()
     wall.wait_for('count(starlight_evaluation_last_run_successful{model="production"} == 0)')
     wall.wait_for('max(ALERTS{alertname="StarlightEvaluationStale",alertstate="firing"})')
-    return wall.draw("stale")
+    return wall.render("stale")
 
 
 @pytest.mark.parametrize("name", NAMES)

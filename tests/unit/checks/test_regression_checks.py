@@ -14,7 +14,7 @@ from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 from starlight_exporter.statistics.intervals import proportion
-from support.results import bare_evaluation, p95
+from support.results import empty_evaluation, p95_latency
 
 BASELINE = Baseline(
     false_positive_ratio=0.001,
@@ -30,11 +30,11 @@ def one(checks: tuple[Check, ...], name: str, of: str = "") -> Check:
 
 
 def of_clean(count: int, total: int) -> Evaluation:
-    return bare_evaluation(clean=proportion(count, total))
+    return empty_evaluation(clean=proportion(count, total))
 
 
 def of_detections(count: int, total: int) -> Evaluation:
-    return bare_evaluation(detections=dict.fromkeys(METHODS, proportion(count, total)))
+    return empty_evaluation(detections=dict.fromkeys(METHODS, proportion(count, total)))
 
 
 @pytest.mark.parametrize(
@@ -60,26 +60,26 @@ def of_detections(count: int, total: int) -> Evaluation:
         ("detection_target", "alpha", of_detections(991, 1000), {}, True),
         ("detection_target", "alpha", of_detections(990, 1000), {}, False),
         # p95 > baseline × 1.2 = 3.6 ms, strictly
-        ("latency_baseline", "p95", bare_evaluation(latency=p95(0.0036)), {}, True),
-        ("latency_baseline", "p95", bare_evaluation(latency=p95(math.nextafter(0.0036, 1))), {}, False),
+        ("latency_baseline", "p95", empty_evaluation(latency=p95_latency(0.0036)), {}, True),
+        ("latency_baseline", "p95", empty_evaluation(latency=p95_latency(math.nextafter(0.0036, 1))), {}, False),
         # p95 >= 5 ms
-        ("latency_limit", "p95", bare_evaluation(latency=p95(math.nextafter(0.005, 0))), {}, True),
-        ("latency_limit", "p95", bare_evaluation(latency=p95(0.005)), {}, False),
+        ("latency_limit", "p95", empty_evaluation(latency=p95_latency(math.nextafter(0.005, 0))), {}, True),
+        ("latency_limit", "p95", empty_evaluation(latency=p95_latency(0.005)), {}, False),
         # by format >= its baseline + 0.0002, or 0.1 % + 0.0002 without one
-        ("format_consistency", "png", bare_evaluation(clean_by_format={"png": proportion(11, 10_000)}), {}, True),
-        ("format_consistency", "png", bare_evaluation(clean_by_format={"png": proportion(12, 10_000)}), {}, False),
+        ("format_consistency", "png", empty_evaluation(clean_by_format={"png": proportion(11, 10_000)}), {}, True),
+        ("format_consistency", "png", empty_evaluation(clean_by_format={"png": proportion(12, 10_000)}), {}, False),
         (
             "format_consistency",
             "png",
-            bare_evaluation(clean_by_format={"png": proportion(52, 10_000)}),
+            empty_evaluation(clean_by_format={"png": proportion(52, 10_000)}),
             {"false_positive_ratio_by_format": {"png": 0.005}},
             False,
         ),
-        ("format_consistency", "gif", bare_evaluation(clean_by_format={"gif": proportion(11, 10_000)}), {}, True),
-        ("format_consistency", "gif", bare_evaluation(clean_by_format={"gif": proportion(12, 10_000)}), {}, False),
+        ("format_consistency", "gif", empty_evaluation(clean_by_format={"gif": proportion(11, 10_000)}), {}, True),
+        ("format_consistency", "gif", empty_evaluation(clean_by_format={"gif": proportion(12, 10_000)}), {}, False),
         # negatives >= 0.5 %
-        ("negatives", "patterns", bare_evaluation(negatives={"patterns": proportion(4, 1000)}), {}, True),
-        ("negatives", "patterns", bare_evaluation(negatives={"patterns": proportion(5, 1000)}), {}, False),
+        ("negatives", "patterns", empty_evaluation(negatives={"patterns": proportion(4, 1000)}), {}, True),
+        ("negatives", "patterns", empty_evaluation(negatives={"patterns": proportion(5, 1000)}), {}, False),
     ],
 )
 def test_boundaries(name: str, of: str, evaluation: Evaluation, baseline: dict[str, Any], passed: bool) -> None:
@@ -107,7 +107,7 @@ def test_limits_are_shown() -> None:
     found = one(checks, "fpr_baseline")
     assert (found.value, found.limit) == (0.0012, 0.0011)
     assert found.detail == "12 of 10000; fails when > 0.0011"
-    found = one(check(bare_evaluation(latency=p95(0.0041)), BASELINE), "latency_baseline", "p95")
+    found = one(check(empty_evaluation(latency=p95_latency(0.0041)), BASELINE), "latency_baseline", "p95")
     assert found.detail == "4.100 ms; fails when > 3.600 ms"
 
 
@@ -123,7 +123,7 @@ def test_without_a_baseline_its_checks_are_not_measured() -> None:
 
 
 def test_nothing_measured_passes_nothing_and_fails_nothing() -> None:
-    checks = check(bare_evaluation(), BASELINE)
+    checks = check(empty_evaluation(), BASELINE)
     assert {entry.passed for entry in checks} == {None}
     assert {entry.severity for entry in checks} == {None}
     # The promised format is there, as not measured, though the dataset has no such image.
@@ -132,7 +132,7 @@ def test_nothing_measured_passes_nothing_and_fails_nothing() -> None:
 
 
 def test_every_check_is_there_for_every_slice_in_the_order_of_the_table() -> None:
-    evaluation = bare_evaluation(
+    evaluation = empty_evaluation(
         clean_by_format={"png": proportion(0, 1), "other": proportion(0, 1)},
         negatives={"patterns": proportion(0, 1), "special_cases": proportion(0, 0)},
     )
@@ -171,7 +171,7 @@ def test_severity_of_a_rate_follows_its_lower_bound(count: int, total: int, seve
 def test_severity_against_the_baseline_follows_the_paired_test(fixed: int, broken: int, severity: str) -> None:
     pairs = PairedSlice(500, fixed, broken, mcnemar_p_value(fixed, broken))
     paired = [Comparison("now", "v3", "then", {"clean": pairs, "lsb": pairs}, 0)]
-    evaluation = bare_evaluation(
+    evaluation = empty_evaluation(
         clean=proportion(2, 500),
         detections={m: proportion(92, 100) for m in METHODS},
         negatives={"x": proportion(1, 100)},
@@ -198,7 +198,7 @@ def test_severity_of_latency_follows_its_lower_order_statistic() -> None:
         (0.005, "critical", True),
         (None, "warning", None),
     ):
-        found = one(check(bare_evaluation(latency=p95(0.006, lower=lower)), None), "latency_limit", "p95")
+        found = one(check(empty_evaluation(latency=p95_latency(0.006, lower=lower)), None), "latency_limit", "p95")
         assert (found.severity, found.significant) == (severity, significant)
 
 
@@ -222,10 +222,10 @@ def test_the_target_is_only_information_while_the_sample_is_too_small(
 
 
 def test_regressions_are_the_failed_baseline_checks_alone() -> None:
-    evaluation = bare_evaluation(
+    evaluation = empty_evaluation(
         clean=proportion(12, 10_000),
         detections=dict.fromkeys(METHODS, proportion(94, 100)),
-        latency=p95(0.0037),
+        latency=p95_latency(0.0037),
     )
     found = baseline_regressions(check(evaluation, BASELINE))
     assert [(entry.name, entry.slice) for entry in found] == [("fpr_baseline", ""), ("latency_baseline", "p95")]

@@ -21,13 +21,13 @@ from starlight_exporter.cli.arguments import measure
 from starlight_exporter.errors import ModelError, NotMeasuredReason
 from support.images import write_dataset
 from support.models import write_constant_model
-from support.publishing import evaluation as some_evaluation
-from support.small_pictures import small_dataset
+from support.small_images import synthesise_small_images
+from support.snapshots import full_evaluation
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "scripts" / "regression_tests.py"
 
-WHOLE = replace(some_evaluation(), not_measured=dict.fromkeys(some_evaluation().not_measured, 0))
+WHOLE = replace(full_evaluation(), not_measured=dict.fromkeys(full_evaluation().not_measured, 0))
 """Every image measured."""
 
 PASSED = tuple(Check(name, "x", 0.0, 1.0, True, False, "fine") for name in CHECK_NAMES)
@@ -79,7 +79,7 @@ def test_an_image_without_a_verdict_is_no_pass(reason: NotMeasuredReason) -> Non
 
 def test_junit_tells_failures_from_errors() -> None:
     checks = tuple(replace(c, passed={"negatives": None, "latency_limit": False}.get(c.name, True)) for c in PASSED)
-    root = ET.fromstring(junit_xml(some_evaluation(), run_suite(checks)))
+    root = ET.fromstring(junit_xml(full_evaluation(), run_suite(checks)))
     found = {suite.get("name"): (suite.get("failures"), suite.get("errors")) for suite in root}
     assert found["inference_speed"] == ("1", "0")
     assert found["negatives_resistance"] == ("0", "1")
@@ -92,7 +92,7 @@ def gate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def arguments(tmp_path: Path, model: Path, images: Path, *more: str | Path) -> Sequence[str | Path]:
     baseline = tmp_path / "baseline.json"
-    baseline.write_text(baseline_json(some_evaluation(), command="c", machine="m"))
+    baseline.write_text(baseline_json(full_evaluation(), command="c", machine="m"))
     return ("--model", model, "--dataset", images, "--baseline", baseline, "--report-dir", tmp_path / "reports", *more)
 
 
@@ -111,7 +111,7 @@ def test_a_model_that_finds_nothing_is_stopped_with_report_and_junit(tmp_path: P
 
 @pytest.mark.slow
 def test_the_shipped_model_passes_on_pictures_it_never_saw(tmp_path: Path) -> None:
-    images = small_dataset(tmp_path, seed=31, clean=150, stego=150, negatives=25)
+    images = synthesise_small_images(tmp_path, seed=31, clean=150, stego=150, negatives=25)
     model = ROOT / "models" / "production" / "model.onnx"
     done = gate("--model", model, "--dataset", images, "--report-dir", tmp_path / "reports")
     (report,) = (tmp_path / "reports").glob("*.json")

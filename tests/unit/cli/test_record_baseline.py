@@ -13,14 +13,14 @@ import pytest
 from starlight_exporter.checks.baseline import baseline_json, read_baseline
 from starlight_exporter.checks.regression import check
 from starlight_exporter.detector.contract import FORMATS, METHODS
-from support.publishing import evaluation as some_evaluation
+from support.snapshots import full_evaluation
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "scripts" / "record_baseline.py"
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
-    measured = some_evaluation()
+    measured = full_evaluation()
     file = tmp_path / "baseline.json"
     file.write_text(baseline_json(measured, command="c", machine="m"))
     baseline = read_baseline(file)
@@ -37,7 +37,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
 
 
 def test_a_model_does_not_regress_against_itself(tmp_path: Path) -> None:
-    measured = some_evaluation()
+    measured = full_evaluation()
     file = tmp_path / "baseline.json"
     file.write_text(baseline_json(measured, command="c", machine="m"))
     against = [c for c in check(measured, read_baseline(file)) if c.name in ("detection_baseline", "latency_baseline")]

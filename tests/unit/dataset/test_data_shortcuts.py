@@ -30,7 +30,7 @@ from starlight_exporter.statistics.hypothesis_tests import fisher_p_value
 from starlight_exporter.statistics.intervals import difference_interval, proportion
 from starlight_exporter.synthesis import synthesise
 from support.models import write_constant_model
-from support.results import bare_evaluation
+from support.results import empty_evaluation
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "hash_dataset.py"
 
@@ -194,10 +194,10 @@ def test_the_exact_test_and_the_interval_are_those_of_the_books() -> None:
 
 
 def test_gaps_are_of_one_model_over_formats_and_datasets() -> None:
-    base = bare_evaluation(
+    base = empty_evaluation(
         clean=proportion(12, 2000),
         clean_by_format={"png": proportion(12, 1000), "gif": proportion(0, 1000), "bmp": proportion(0, 0)},
-        detections={**bare_evaluation().detections, "lsb": proportion(90, 100)},
+        detections={**empty_evaluation().detections, "lsb": proportion(90, 100)},
     )
     png_gap, gif_gap = format_gaps(base)
     assert png_gap.image_format == "png"

@@ -15,7 +15,7 @@ from starlight_exporter.dataset.rendering import draw, read_evaluated, thumbnail
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.streams import decode, tensors
 from starlight_exporter.errors import ImageError
-from support.images import picture
+from support.images import image_bytes
 
 MARKUP = b"<script>alert(1)</script>"
 
@@ -28,7 +28,7 @@ def with_metadata() -> bytes:
     """A JPEG with markup in its EXIF and behind its end."""
     exif = piexif.dump({"Exif": {piexif.ExifIFD.UserComment: b"ASCII\0\0\0" + MARKUP}})
     file = io.BytesIO()
-    opened(picture(1, size=(300, 200))).convert("RGB").save(file, "JPEG", exif=exif, comment=MARKUP)
+    opened(image_bytes(1, size=(300, 200))).convert("RGB").save(file, "JPEG", exif=exif, comment=MARKUP)
     return file.getvalue() + MARKUP
 
 
@@ -41,7 +41,7 @@ def test_a_thumbnail_is_small_and_has_nothing_but_pixels() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no image", picture(1)[:200], b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
+    "data", [b"", b"no image", image_bytes(1)[:200], b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
 )
 def test_what_does_not_decode_is_refused(data: bytes) -> None:
     with pytest.raises(ImageError):
@@ -52,12 +52,12 @@ def test_what_does_not_decode_is_refused(data: bytes) -> None:
 
 def test_a_picture_that_is_too_large_is_refused_by_its_header() -> None:
     with pytest.raises(ImageError) as error:
-        thumbnail(picture(1, size=(40, 30)), max_pixels=1_199)
+        thumbnail(image_bytes(1, size=(40, 30)), max_pixels=1_199)
     assert error.value.reason == "too_large"
 
 
 def test_the_drawn_planes_are_what_the_model_gets() -> None:
-    data = picture(5, "png", mode="RGBA", size=(300, 260)) + MARKUP * 2
+    data = image_bytes(5, "png", mode="RGBA", size=(300, 260)) + MARKUP * 2
     drawing, streams = draw(data), tensors(decode(data))
     assert set(drawing.pictures) == {"pixel", "lsb-red", "lsb-green", "lsb-blue", "alpha", "alpha-lsb"}
     planes = {name: np.asarray(opened(found)) for name, found in drawing.pictures.items()}
@@ -73,7 +73,7 @@ def test_the_drawn_planes_are_what_the_model_gets() -> None:
 
 
 def test_a_palette_is_drawn_in_its_order() -> None:
-    data = picture(5, "gif", size=(40, 40))
+    data = image_bytes(5, "gif", size=(40, 40))
     drawing = draw(data)
     assert "alpha" not in drawing.pictures
     swatches = np.asarray(opened(drawing.pictures["palette"]))[::8, ::8].reshape(-1, 3)
@@ -100,7 +100,7 @@ def test_only_what_was_evaluated_is_read(tmp_path: Path) -> None:
 
 
 def test_thumbnails_of_those_that_decode(tmp_path: Path) -> None:
-    (tmp_path / "good.png").write_bytes(picture(1))
+    (tmp_path / "good.png").write_bytes(image_bytes(1))
     (tmp_path / "bad.png").write_bytes(b"bad")
     write_thumbnails(tmp_path, ["good.png", "bad.png", "gone.png"], tmp_path / "out")
     assert [file.name for file in (tmp_path / "out").iterdir()] == [thumbnail_name("good.png")]

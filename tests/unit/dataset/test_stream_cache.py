@@ -21,14 +21,14 @@ from starlight_exporter.dataset.settings import CacheSettings
 from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.contract import STREAMS
 from starlight_exporter.detector.streams import decode, tensors
-from support.images import picture
+from support.images import image_bytes
 
 KINDS = (("png", "RGB"), ("png", "RGBA"), ("gif", "P"), ("jpeg", "RGB"), ("bmp", "L"))
 
 
 def image_file(seed: int) -> bytes:
     image_format, mode = KINDS[seed % len(KINDS)]
-    return picture(seed, image_format, mode=mode, size=(40 + seed % 300, 30))
+    return image_bytes(seed, image_format, mode=mode, size=(40 + seed % 300, 30))
 
 
 def sha256(data: bytes) -> str:
@@ -90,7 +90,7 @@ def test_the_digest_of_a_stream_says_whether_it_is_equal_and_whether_it_is_zeros
 
 
 def test_equal_planes_are_kept_once(tmp_path: Path) -> None:
-    data = picture(1, "bmp", size=(256, 256))
+    data = image_bytes(1, "bmp", size=(256, 256))
     variants = [data + bytes(1000 + extra) for extra in range(20)]
     cache = StreamCache(CacheSettings(tmp_path))
     for variant in variants:

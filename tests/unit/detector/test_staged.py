@@ -25,7 +25,7 @@ from starlight_exporter.detector.streams import decode
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.scoring import drawn_images
 from support.graphs import INPUT_NAMES, GraphBuilder, convolved, pooled, random_models, save
-from support.images import picture
+from support.images import image_bytes
 from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model
 
 MODES = (("png", "RGB"), ("png", "RGBA"), ("gif", "P"), ("jpeg", "RGB"), ("bmp", "L"))
@@ -36,7 +36,7 @@ def images() -> tuple[CompactImage, ...]:
     """Pictures of all kinds, two of each cover, and the drawn extremes."""
     pictures = []
     for seed, (image_format, mode) in enumerate(MODES * 3):
-        data = picture(seed % 10, image_format, mode=mode, size=(256, 200))
+        data = image_bytes(seed % 10, image_format, mode=mode, size=(256, 200))
         pictures.append(compact(decode(data + b"hidden" * (200 * (seed // 10)))))
     return (*drawn_images(), *pictures)
 
@@ -91,11 +91,11 @@ def finished(graph: GraphBuilder, features: list[str], streams: tuple[str, ...])
 def test_equal_streams_are_computed_once(tmp_path: Path) -> None:
     _, staged = as_staged(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
     assert isinstance(staged, StagedModel)
-    plain = picture(1, "bmp", size=(256, 256))
+    plain = image_bytes(1, "bmp", size=(256, 256))
     same_picture = [compact(decode(plain + bytes([1 + extra]) * 2000)) for extra in range(20)]
     staged.score(same_picture)
     assert (staged.computed, staged.shared) == (3, 57)
-    no_metadata = [compact(decode(picture(seed, "bmp"))) for seed in range(10)]
+    no_metadata = [compact(decode(image_bytes(seed, "bmp"))) for seed in range(10)]
     staged.score(no_metadata)
     assert staged.computed == 3 + 20
 
@@ -108,7 +108,7 @@ def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert isinstance(parts, Cut)
     small = StagedModel(detector, parts, batch=4, shared_bytes=5_000)
     roomy = StagedModel(detector, parts, batch=4)
-    chosen = [compact(decode(picture(seed))) for seed in range(40)]
+    chosen = [compact(decode(image_bytes(seed))) for seed in range(40)]
     assert small.score(chosen) == roomy.score(chosen) == small.score(chosen)
     assert small._shared._bytes <= 5_000
     assert roomy.computed < small.computed

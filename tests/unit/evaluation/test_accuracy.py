@@ -11,29 +11,29 @@ from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.evaluation.accuracy import OPERATING_THRESHOLDS, accuracy
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.statistics.intervals import proportion
-from support.results import NOTHING, predicted
+from support.results import NOTHING, make_prediction
 
 probabilities = st.none() | st.sampled_from([0.0, 0.5, 1.0, *OPERATING_THRESHOLDS]) | st.floats(0, 1)
 entries = st.one_of(
-    st.builds(predicted, st.just("a"), st.just("clean"), probabilities, image_format=st.sampled_from(FORMATS)),
-    st.builds(predicted, st.just("b"), st.just("stego"), probabilities, method=st.sampled_from(METHODS)),
-    st.builds(predicted, st.just("c"), st.just("negative"), probabilities, category=st.sampled_from(["x", "y"])),
+    st.builds(make_prediction, st.just("a"), st.just("clean"), probabilities, image_format=st.sampled_from(FORMATS)),
+    st.builds(make_prediction, st.just("b"), st.just("stego"), probabilities, method=st.sampled_from(METHODS)),
+    st.builds(make_prediction, st.just("c"), st.just("negative"), probabilities, category=st.sampled_from(["x", "y"])),
 )
 
 
 def test_a_small_set_by_hand() -> None:
     result = accuracy(
         [
-            predicted("1", probability=0.9, image_format="jpeg"),
-            predicted("2", probability=0.5, image_format="jpeg"),
-            predicted("3", probability=0.1, image_format="gif"),
-            predicted("4", probability=None, image_format="bmp"),
-            predicted("5", "stego", 0.8, method="lsb", says="lsb"),
-            predicted("6", "stego", 0.7, method="lsb", says="eoi"),
-            predicted("7", "stego", 0.2, method="exif", says="exif"),
-            predicted("8", "stego", None, missing="unlabelled"),
-            predicted("9", "negative", 0.99, category="patterns"),
-            predicted("10", "negative", None, category="natural_noise", missing="too_large"),
+            make_prediction("1", probability=0.9, image_format="jpeg"),
+            make_prediction("2", probability=0.5, image_format="jpeg"),
+            make_prediction("3", probability=0.1, image_format="gif"),
+            make_prediction("4", probability=None, image_format="bmp"),
+            make_prediction("5", "stego", 0.8, method="lsb", says="lsb"),
+            make_prediction("6", "stego", 0.7, method="lsb", says="eoi"),
+            make_prediction("7", "stego", 0.2, method="exif", says="exif"),
+            make_prediction("8", "stego", None, missing="unlabelled"),
+            make_prediction("9", "negative", 0.99, category="patterns"),
+            make_prediction("10", "negative", None, category="natural_noise", missing="too_large"),
         ]
     )
     assert result.clean == proportion(1, 3)
@@ -57,7 +57,7 @@ def test_a_small_set_by_hand() -> None:
 
 
 def test_nothing_measured_is_none_and_never_zero() -> None:
-    for nothing in ([], [predicted("1", probability=None), predicted("2", "stego", None, method="lsb")]):
+    for nothing in ([], [make_prediction("1", probability=None), make_prediction("2", "stego", None, method="lsb")]):
         result = accuracy(nothing)
         assert result.clean == result.stego == NOTHING
         assert result.roc_auc is result.log_loss is result.expected_calibration_error is None
@@ -67,7 +67,12 @@ def test_nothing_measured_is_none_and_never_zero() -> None:
 
 
 def test_a_model_without_method_output_has_no_confusion() -> None:
-    assert accuracy([predicted("1", says=None), predicted("2", "stego", 0.9, method="lsb", says=None)]).confusion == {}
+    assert (
+        accuracy(
+            [make_prediction("1", says=None), make_prediction("2", "stego", 0.9, method="lsb", says=None)]
+        ).confusion
+        == {}
+    )
 
 
 @given(st.lists(entries, max_size=40))

@@ -14,7 +14,7 @@ from starlight_exporter.evaluation import reading
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Execution, Prediction, RunResult
 from starlight_exporter.evaluation.run import evaluate
-from support.images import picture
+from support.images import image_bytes
 
 Requests = Callable[..., RunRequest]
 
@@ -64,8 +64,8 @@ def test_only_what_changed_is_decoded_again(request_for: Requests, cache: CacheS
     request = request_for(cache=cache, dataset_root=root)
     evaluate(request)
     changed = sorted((root / "clean").iterdir())[0]
-    changed.write_bytes(picture(4321, "png"))
-    (root / "clean" / "added.png").write_bytes(picture(1234, "png"))
+    changed.write_bytes(image_bytes(4321, "png"))
+    (root / "clean" / "added.png").write_bytes(image_bytes(1234, "png"))
     sorted((root / "stego" / "alpha").iterdir())[0].rename(root / "stego" / "alpha" / "moved_alpha_0001.png")
     after = evaluate(request)
     assert (execution(after).cached_images, execution(after).decoded_images) == (91, 2)
@@ -77,14 +77,14 @@ def test_another_dataset_with_equal_names_gets_its_own_numbers(
 ) -> None:
     evaluate(request_for(cache=cache))
     for seed, path in enumerate(sorted(root.rglob("*.*"))):
-        path.write_bytes(picture(5_000 + seed, path.suffix[1:]))
+        path.write_bytes(image_bytes(5_000 + seed, path.suffix[1:]))
     other = evaluate(request_for(cache=cache, dataset_root=root))
     assert execution(other).cached_images == 0
     assert numbers(other) == numbers(evaluate(request_for(dataset_root=root)))
 
 
 def test_a_smaller_limit_also_holds_for_what_is_cached(request_for: Requests, cache: CacheSettings, root: Path) -> None:
-    (root / "clean" / "wide.png").write_bytes(picture(1, size=(100, 101)))
+    (root / "clean" / "wide.png").write_bytes(image_bytes(1, size=(100, 101)))
     evaluate(request_for(cache=cache, dataset_root=root))
     limits = RunLimits(max_pixels=10_000)
     small, fresh = (evaluate(request_for(cache=used, dataset_root=root, limits=limits)) for used in (cache, None))
@@ -95,7 +95,7 @@ def test_a_smaller_limit_also_holds_for_what_is_cached(request_for: Requests, ca
 def test_a_cached_picture_that_is_too_large_now_is_counted_once(
     request_for: Requests, cache: CacheSettings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (root / "clean" / "wide.png").write_bytes(picture(1, size=(100, 101)))
+    (root / "clean" / "wide.png").write_bytes(image_bytes(1, size=(100, 101)))
     evaluate(request_for(cache=cache, dataset_root=root))
     # Large enough to be tried a second time, alone.
     monkeypatch.setattr(reading, "LARGE_PIXELS", 5_000)
@@ -141,7 +141,7 @@ def test_a_file_that_is_replaced_during_the_run_is_never_taken_for_the_scanned_o
     real = reading.ImageSource.image
 
     def image(source: reading.ImageSource, file: object) -> object:
-        victim.write_bytes(picture(777, "png"))
+        victim.write_bytes(image_bytes(777, "png"))
         return real(source, file)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reading.ImageSource, "image", image)

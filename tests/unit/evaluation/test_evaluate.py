@@ -38,7 +38,7 @@ from starlight_exporter.evaluation.results import Evaluation, Prediction, RunRes
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.evaluation.serialise import from_json, to_json
 from starlight_exporter.publish.predictions_csv import predictions_csv
-from support.images import picture
+from support.images import image_bytes
 from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model
 
 Requests = Callable[..., RunRequest]
@@ -143,15 +143,15 @@ def bad_root(tmp_path: Path, dataset_root: Path) -> Path:
     clean, stego = root / "clean", root / "stego"
     (clean / "empty.png").write_bytes(b"")
     (clean / "text.jpg").write_text("not an image")
-    (clean / "truncated.png").write_bytes(picture(1, size=(200, 200))[:2000])
-    (clean / "mislabelled.png").write_bytes(picture(2, "jpeg"))
+    (clean / "truncated.png").write_bytes(image_bytes(1, size=(200, 200))[:2000])
+    (clean / "mislabelled.png").write_bytes(image_bytes(2, "jpeg"))
     (clean / "directory.png").mkdir()
     header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header
     huge = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     (clean / "huge.png").write_bytes(huge + struct.pack(">I", 0) + b"IDAT" + struct.pack(">I", zlib.crc32(b"IDAT")))
-    (clean / "large.bmp").write_bytes(picture(3, "bmp", size=(300, 300)))
-    (stego / "nobody.png").write_bytes(picture(4))
+    (clean / "large.bmp").write_bytes(image_bytes(3, "bmp", size=(300, 300)))
+    (stego / "nobody.png").write_bytes(image_bytes(4))
     return root
 
 
@@ -256,7 +256,7 @@ def test_nothing_to_run_is_an_error_that_names_it(request_for: Requests, tmp_pat
 
 def test_one_class_alone_leaves_the_others_not_measured(request_for: Requests, tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
-    (tmp_path / "clean" / "a.png").write_bytes(picture(1))
+    (tmp_path / "clean" / "a.png").write_bytes(image_bytes(1))
     evaluation = evaluate(request_for(dataset_root=tmp_path)).evaluation
     assert evaluation.clean.total == 1
     assert evaluation.stego.ratio is evaluation.roc_auc is evaluation.quality.entropy_bits is None
@@ -274,7 +274,7 @@ def test_files_that_change_after_the_scan_are_unreadable(request_for: Requests, 
     paths = [tmp_path / "clean" / f"{name}.png" for name in ("gone", "kept", "longer", "other", "shorter")]
     paths[0].parent.mkdir()
     for seed, path in enumerate(paths):
-        path.write_bytes(picture(seed))
+        path.write_bytes(image_bytes(seed))
     gone, kept, longer, other, shorter = paths
     files = scan("changing", tmp_path).files
     size = other.stat().st_size
@@ -299,7 +299,7 @@ def test_waiting_for_another_large_picture_is_no_time_of_its_own(
 ) -> None:
     monkeypatch.setattr(reading, "LARGE_PIXELS", 0)
     (tmp_path / "clean").mkdir()
-    (tmp_path / "clean" / "a.png").write_bytes(picture(1))
+    (tmp_path / "clean" / "a.png").write_bytes(image_bytes(1))
     (file,) = scan("large", tmp_path).files
     source = ImageSource(tmp_path, RunLimits())
     with ThreadPoolExecutor(1) as pool:
@@ -321,7 +321,7 @@ def test_large_pictures_are_measured_one_at_a_time_and_like_the_others(
 ) -> None:
     (tmp_path / "clean").mkdir()
     for index in range(6):
-        (tmp_path / "clean" / f"{index}.png").write_bytes(picture(index, size=(100 + 30 * (index % 2), 100)))
+        (tmp_path / "clean" / f"{index}.png").write_bytes(image_bytes(index, size=(100 + 30 * (index % 2), 100)))
     small = evaluate(request_for(dataset_root=tmp_path, threads=3))
     monkeypatch.setattr("starlight_exporter.evaluation.reading.LARGE_PIXELS", 10_000)
     inside: list[int] = []
@@ -347,16 +347,16 @@ def test_large_pictures_are_measured_one_at_a_time_and_like_the_others(
 def test_a_file_above_the_large_limit_takes_the_same_way(request_for: Requests, tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
     path = tmp_path / "clean" / "padded.bmp"
-    path.write_bytes(picture(1, "bmp") + bytes(LARGE_FILE_BYTES))
-    (tmp_path / "clean" / "plain.bmp").write_bytes(picture(1, "bmp"))
+    path.write_bytes(image_bytes(1, "bmp") + bytes(LARGE_FILE_BYTES))
+    (tmp_path / "clean" / "plain.bmp").write_bytes(image_bytes(1, "bmp"))
     padded, plain = evaluate(request_for(dataset_root=tmp_path)).predictions
     assert padded.probability == plain.probability is not None
 
 
 def test_too_many_pixels_are_too_large(request_for: Requests, tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
-    (tmp_path / "clean" / "a.png").write_bytes(picture(1, size=(100, 100)))
-    (tmp_path / "clean" / "b.png").write_bytes(picture(1, size=(100, 101)))
+    (tmp_path / "clean" / "a.png").write_bytes(image_bytes(1, size=(100, 100)))
+    (tmp_path / "clean" / "b.png").write_bytes(image_bytes(1, size=(100, 101)))
     result = evaluate(request_for(dataset_root=tmp_path, limits=RunLimits(max_pixels=10_000)))
     assert reasons(result) == {"clean/b.png": "too_large"}
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.serialise import SCHEMA, from_json, to_json
-from support.publishing import evaluation
-from support.results import bare_evaluation
+from support.results import empty_evaluation
+from support.snapshots import full_evaluation
 
 # Building random values of every field type takes more time than checking them.
 relaxed = settings(max_examples=40, deadline=None)
 
 
-@pytest.mark.parametrize("original", [evaluation(), bare_evaluation()], ids=["full", "bare"])
+@pytest.mark.parametrize("original", [full_evaluation(), empty_evaluation()], ids=["full", "bare"])
 def test_one_line_that_reads_back_equal(original: Evaluation) -> None:
     line = to_json(original)
     assert "\n" not in line
@@ -31,7 +31,7 @@ def test_one_line_that_reads_back_equal(original: Evaluation) -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(codec="utf-8"), max_size=20))
 @relaxed
 def test_every_number_and_name_reads_back_equal(number: float, name: str) -> None:
-    original = replace(evaluation(), finished_at=number, roc_auc=number, model=name)
+    original = replace(full_evaluation(), finished_at=number, roc_auc=number, model=name)
     line = to_json(original)
     assert "\n" not in line
     assert from_json(line) == original
@@ -40,12 +40,12 @@ def test_every_number_and_name_reads_back_equal(number: float, name: str) -> Non
 def test_a_number_that_is_not_finite_is_never_stored() -> None:
     for bad in (math.nan, math.inf):
         with pytest.raises(ValueError, match="JSON"):
-            to_json(replace(evaluation(), log_loss=bad))
+            to_json(replace(full_evaluation(), log_loss=bad))
 
 
 def test_keys_of_newer_writers_are_ignored() -> None:
-    content = {**json.loads(to_json(evaluation())), "regression_checks": [], "new": 1}
-    assert from_json(json.dumps(content)) == evaluation()
+    content = {**json.loads(to_json(full_evaluation())), "regression_checks": [], "new": 1}
+    assert from_json(json.dumps(content)) == full_evaluation()
 
 
 @pytest.mark.parametrize(
@@ -63,20 +63,20 @@ def test_keys_of_newer_writers_are_ignored() -> None:
     ],
 )
 def test_a_wrong_field_is_named(damage: dict[str, object], says: str) -> None:
-    line = json.dumps({**json.loads(to_json(evaluation())), **damage})
+    line = json.dumps({**json.loads(to_json(full_evaluation())), **damage})
     with pytest.raises(StorageError, match=says):
         from_json(line)
 
 
 def test_a_missing_field_is_named() -> None:
-    content = json.loads(to_json(evaluation()))
+    content = json.loads(to_json(full_evaluation()))
     del content["provenance"]["seed"]
     with pytest.raises(StorageError, match=r"provenance\.seed"):
         from_json(json.dumps(content))
 
 
 def test_a_torn_line_is_refused_wherever_it_is_torn() -> None:
-    line = to_json(evaluation())
+    line = to_json(full_evaluation())
     for length in range(0, len(line), 97):
         with pytest.raises(StorageError):
             from_json(line[:length])

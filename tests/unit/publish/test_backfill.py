@@ -13,7 +13,7 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.backfill import export_openmetrics
 from starlight_exporter.publish.collector import StarlightCollector
 from starlight_exporter.publish.metrics import FAMILIES
-from support.publishing import FINISHED_AT, evaluation, full_snapshot, openmetrics_families
+from support.snapshots import FINISHED_AT, full_evaluation, full_snapshot, openmetrics_families
 
 
 def exported(*results: Evaluation, extra_labels: dict[str, str] | None = None) -> str:
@@ -39,7 +39,7 @@ def test_names_labels_and_values_are_those_of_a_scrape_with_the_evaluations_time
         for sample in family.samples
     }
     found = {}
-    for family in openmetrics_families(exported(evaluation())):
+    for family in openmetrics_families(exported(full_evaluation())):
         assert family.name in of_evaluation
         for sample in family.samples:
             assert isinstance(sample.timestamp, Timestamp)
@@ -49,13 +49,13 @@ def test_names_labels_and_values_are_those_of_a_scrape_with_the_evaluations_time
 
 
 def test_every_family_of_an_evaluation_occurs() -> None:
-    names = [family.name for family in openmetrics_families(exported(evaluation()))]
+    names = [family.name for family in openmetrics_families(exported(full_evaluation()))]
     assert names == [family.base_name for family in FAMILIES if family.of_evaluation]
 
 
 def test_families_are_together_series_are_together_and_times_ascend() -> None:
     results = [
-        evaluation(model=model, finished_at=FINISHED_AT + 60 * step, false_positives=step)
+        full_evaluation(model=model, finished_at=FINISHED_AT + 60 * step, false_positives=step)
         for step in (2, 0, 1)
         for model in ("b", "a")
     ]
@@ -72,19 +72,21 @@ def test_families_are_together_series_are_together_and_times_ascend() -> None:
 
 
 def test_an_evaluation_that_occurs_twice_is_exported_once() -> None:
-    assert exported(evaluation(), evaluation()) == exported(evaluation())
-    later = replace(evaluation(), roc_auc=0.5)
-    assert exported(evaluation(), later) == exported(later)
+    assert exported(full_evaluation(), full_evaluation()) == exported(full_evaluation())
+    later = replace(full_evaluation(), roc_auc=0.5)
+    assert exported(full_evaluation(), later) == exported(later)
 
 
 def test_times_are_seconds_with_milliseconds() -> None:
-    assert " 1790000000.250\n" in exported(evaluation())
-    same_millisecond = exported(evaluation(finished_at=FINISHED_AT + 1e-5), evaluation(finished_at=FINISHED_AT - 1e-5))
+    assert " 1790000000.250\n" in exported(full_evaluation())
+    same_millisecond = exported(
+        full_evaluation(finished_at=FINISHED_AT + 1e-5), full_evaluation(finished_at=FINISHED_AT - 1e-5)
+    )
     assert same_millisecond.count("starlight_clean_images{") == 1
 
 
 def test_extra_labels_go_onto_every_sample() -> None:
-    text = exported(evaluation(), extra_labels={"job": "starlight", "instance": "127.0.0.1:9877"})
+    text = exported(full_evaluation(), extra_labels={"job": "starlight", "instance": "127.0.0.1:9877"})
     for line in text.splitlines():
         if not line.startswith("#"):
             assert 'job="starlight"' in line

@@ -31,7 +31,7 @@ from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 from starlight_exporter.statistics.intervals import Interval
 from support.images import write_dataset
 from support.models import write_constant_model, write_random_model
-from support.publishing import ABLATION, evaluation, proportion
+from support.snapshots import ABLATION, full_evaluation, proportion
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -148,8 +148,8 @@ def test_the_conclusion_follows_from_the_tests() -> None:
 
 
 def test_a_change_is_shown_with_the_digits_of_its_rates() -> None:
-    old = evaluation(model="v3", false_positives=3, clean_images=25_000)
-    new = evaluation(model="v4", false_positives=4, clean_images=25_000)
+    old = full_evaluation(model="v3", false_positives=3, clean_images=25_000)
+    new = full_evaluation(model="v4", false_positives=4, clean_images=25_000)
     slices = {name: PairedSlice(25_000, 1, 2, 1.0) for name in SLICES}
     compared = Comparison(new.id, "v3", old.id, slices, not_comparable=0)
     text = document([OnDataset(old, new, compared, Flips((), (), (), 0))], None)

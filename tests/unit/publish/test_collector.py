@@ -18,11 +18,11 @@ from starlight_exporter.publish.collector import SECTIONS, StarlightCollector, b
 from starlight_exporter.publish.exposition import render
 from starlight_exporter.publish.metrics import FAMILIES
 from starlight_exporter.publish.snapshot import OUTCOMES, RunState, Snapshot
-from support.publishing import (
+from support.snapshots import (
     EMPTY,
     FINISHED_AT,
     empty_snapshot,
-    evaluation,
+    full_evaluation,
     full_snapshot,
     large_snapshot,
     model_state,
@@ -62,7 +62,7 @@ PAIR = {"model": "production", "dataset": "reference"}
 
 def test_counts_and_ratios_are_those_of_the_evaluation() -> None:
     series = scrape(full_snapshot())
-    result = evaluation()
+    result = full_evaluation()
     assert value(series, "clean_images", **PAIR) == 4_000
     assert value(series, "false_positives", **PAIR) == 3
     assert value(series, "false_positive_ratio", **PAIR) == result.clean.ratio
@@ -101,7 +101,7 @@ def test_an_empty_slice_has_counts_but_no_ratio() -> None:
 
 def test_what_was_not_measured_is_absent() -> None:
     result = replace(
-        evaluation(),
+        full_evaluation(),
         roc_auc=None,
         log_loss=None,
         expected_calibration_error=None,
@@ -117,7 +117,7 @@ def test_what_was_not_measured_is_absent() -> None:
 
 def test_a_run_that_measured_no_image_has_no_speed() -> None:
     for speed, expected in ((0.0, None), (423.5, 423.5)):
-        result = replace(evaluation(), images_per_second=speed)
+        result = replace(full_evaluation(), images_per_second=speed)
         series = scrape(full_snapshot().with_run("production", "reference", run_state(result)))
         assert value(series, "evaluation_images_per_second", **PAIR) == expected
 
@@ -173,12 +173,12 @@ def test_progress_only_while_a_run_is_under_way() -> None:
     series = scrape(full_snapshot())
     assert value(series, "evaluation_in_progress", **PAIR) == 1
     assert value(series, "evaluation_progress_ratio", **PAIR) == 0.25
-    idle = full_snapshot().with_run("production", "reference", run_state(evaluation(), progress=0.25))
+    idle = full_snapshot().with_run("production", "reference", run_state(full_evaluation(), progress=0.25))
     assert value(scrape(idle), "evaluation_progress_ratio", **PAIR) is None
 
 
 def test_a_check_that_could_not_be_made_is_absent() -> None:
-    result = replace(evaluation(), latency=None)
+    result = replace(full_evaluation(), latency=None)
     series = scrape(full_snapshot().with_run("production", "reference", run_state(result)))
     passed = "regression_check_passed"
     assert value(series, passed, **PAIR, check="latency_limit", slice="p95") is None
@@ -215,8 +215,8 @@ def test_a_snapshot_does_not_change_with_the_mapping_it_was_made_of() -> None:
 
 def test_the_newest_evaluation_tells_of_a_dataset_that_several_share() -> None:
     snapshot = large_snapshot(2, 1)
-    older = replace(evaluation(model="model-0", dataset="dataset-0"), finished_at=FINISHED_AT - 60)
-    newer = evaluation(model="model-1", dataset="dataset-0", fingerprint="f" * 64)
+    older = replace(full_evaluation(model="model-0", dataset="dataset-0"), finished_at=FINISHED_AT - 60)
+    newer = full_evaluation(model="model-1", dataset="dataset-0", fingerprint="f" * 64)
     for first, second in ((older, newer), (newer, older)):
         both = replace(snapshot, runs={}).with_run(first.model, "dataset-0", run_state(first))
         both = both.with_run(second.model, "dataset-0", run_state(second))
@@ -265,7 +265,7 @@ class Broken:
 
 def test_a_broken_section_is_left_out_counted_and_logged_and_the_others_stay() -> None:
     snapshot = full_snapshot()
-    result = replace(evaluation(), confusion=cast("dict[str, dict[str, int]]", Broken()))
+    result = replace(full_evaluation(), confusion=cast("dict[str, dict[str, int]]", Broken()))
     registry = registry_of(snapshot.with_run("production", "reference", run_state(result)))
     with capture_logs() as logs:
         first, second = samples(registry), samples(registry)
@@ -297,7 +297,7 @@ def test_every_section_has_an_error_count_from_the_start() -> None:
 
 
 def test_a_label_that_is_not_unicode_does_not_cost_the_scrape() -> None:
-    result = replace(evaluation(), negatives={"caf\udce9": proportion(1, 10)})
+    result = replace(full_evaluation(), negatives={"caf\udce9": proportion(1, 10)})
     body, _ = render(registry_of(full_snapshot().with_run("production", "reference", run_state(result))), None, [])
     assert b'category="caf?"' in body
 
@@ -306,7 +306,7 @@ def test_a_scrape_reads_the_snapshot_once_and_is_never_torn() -> None:
     """Swapping snapshots in one thread while another collects: count, total and ratio always belong together."""
     made = []
     for count in range(40):
-        result = evaluation(false_positives=count, clean_images=1_000 + count)
+        result = full_evaluation(false_positives=count, clean_images=1_000 + count)
         made.append(empty_snapshot().with_model(model_state()).with_dataset(full_snapshot().datasets["reference"]))
         made[-1] = made[-1].with_run("production", "reference", run_state(result, outcomes={"success": count}))
     current = made[0]

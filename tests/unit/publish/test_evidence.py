@@ -17,19 +17,19 @@ from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
 from starlight_exporter.publish.prediction_store import Selection
 from starlight_exporter.publish.retention import Entry
-from support.publishing import FINISHED_AT, evaluation, prediction, proportion
+from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, proportion
 
 PREDICTIONS = (
-    prediction("clean/a.png"),
-    prediction("stego/b.png", stego=True),
-    prediction("clean/c.png", verdict=None),
+    example_prediction("clean/a.png"),
+    example_prediction("stego/b.png", stego=True),
+    example_prediction("clean/c.png", verdict=None),
 )
 
 
 def numbered(
     number: int, *, model: str = "production", fingerprint: str = "f" * 64, sha256: str = "a" * 64
 ) -> Evaluation:
-    return evaluation(
+    return full_evaluation(
         evaluation_id=f"run-{number:04}",
         model=model,
         finished_at=FINISHED_AT + number,
@@ -104,7 +104,7 @@ def test_all_together_stay_below_their_bytes_and_the_newest_of_a_pair_goes_last(
 
 def test_a_full_disk_costs_the_oldest_evidence_and_not_the_new_result(small_disk: Path) -> None:
     evidence = Evidence(small_disk)
-    many = [prediction(f"clean/{number:05}.png") for number in range(300)]
+    many = [example_prediction(f"clean/{number:05}.png") for number in range(300)]
     with capture_logs() as logs:
         for number in range(1, 11):
             evidence.store(numbered(number), many)
@@ -114,13 +114,13 @@ def test_a_full_disk_costs_the_oldest_evidence_and_not_the_new_result(small_disk
     assert sum(log["event"] == "old evidence removed" for log in logs) == 10 - len(kept) > 0
     assert evidence.open(evidence.entries()[0]).count(Selection("all")) == 300
     with pytest.raises(StorageError, match=r"No space left|disk is full"):
-        evidence.store(numbered(11), [prediction(f"clean/{number:06}.png") for number in range(20_000)])
+        evidence.store(numbered(11), [example_prediction(f"clean/{number:06}.png") for number in range(20_000)])
     assert not list((small_disk / "evaluations").glob(".partial-*"))
 
 
 def test_old_evidence_makes_room_for_a_line_of_history(small_disk: Path) -> None:
     evidence, history = Evidence(small_disk), History(small_disk / "history.jsonl")
-    many = [prediction(f"clean/{number:05}.png") for number in range(200)]
+    many = [example_prediction(f"clean/{number:05}.png") for number in range(200)]
     for number in range(1, 4):
         evidence.store(numbered(number), many)
     filler = small_disk / "filler"
@@ -179,7 +179,7 @@ def test_only_ids_that_are_there_lead_anywhere(tmp_path: Path, asked: str) -> No
 @pytest.mark.parametrize("bad", ["", "..", "../x", "a/b", ".hidden", "a b", "x" * 201, "a\n"])
 def test_an_id_that_is_no_folder_name_is_refused(tmp_path: Path, bad: str) -> None:
     with pytest.raises(StorageError, match="cannot be the name of a folder"):
-        Evidence(tmp_path).store(evaluation(evaluation_id=bad), PREDICTIONS)
+        Evidence(tmp_path).store(full_evaluation(evaluation_id=bad), PREDICTIONS)
     assert list(tmp_path.rglob("*")) == []
 
 

@@ -17,8 +17,8 @@ from starlight_exporter.publish.collector import StarlightCollector
 from starlight_exporter.publish.exposition import render
 from starlight_exporter.publish.metrics import FAMILIES, GROUPS, LABELS, PREFIX
 from starlight_exporter.publish.reference import metrics_reference
-from support.publishing import full_snapshot, openmetrics_families
 from support.servers import run_tool
+from support.snapshots import full_snapshot, openmetrics_families
 
 ROOT = Path(__file__).resolve().parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "exposition.txt"

@@ -19,11 +19,11 @@ from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.serialise import to_json
 from starlight_exporter.publish.history import History, still_holds
-from support.publishing import FINGERPRINT, FINISHED_AT, MODEL_SHA256, evaluation
+from support.snapshots import FINGERPRINT, FINISHED_AT, MODEL_SHA256, full_evaluation
 
 
 def numbered(number: int, *, model: str = "production", dataset: str = "reference") -> Evaluation:
-    return evaluation(
+    return full_evaluation(
         evaluation_id=f"run-{number:04}", model=model, dataset=dataset, finished_at=FINISHED_AT + number * 60
     )
 
@@ -339,9 +339,9 @@ PROVENANCE = {
 
 
 def test_a_result_holds_while_its_whole_provenance_is_what_it_is_now() -> None:
-    assert still_holds(evaluation(), **PROVENANCE)
+    assert still_holds(full_evaluation(), **PROVENANCE)
 
 
 @pytest.mark.parametrize("part", PROVENANCE)
 def test_a_result_does_not_hold_when_a_part_of_its_provenance_changed(part: str) -> None:
-    assert not still_holds(evaluation(), **{**PROVENANCE, part: "another"})
+    assert not still_holds(full_evaluation(), **{**PROVENANCE, part: "another"})

@@ -19,16 +19,17 @@ from starlight_exporter.models.cards import FoundModel, find_models
 from starlight_exporter.publish.documents.model_variants import ALIKE, BEST, Variant, cells, document, marks
 from support.images import write_dataset
 from support.models import write_random_model
-from support.publishing import evaluation, prediction, proportion
+from support.snapshots import example_prediction, full_evaluation, proportion
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def variant(name: str, false_alarms: int, shift: int = 0) -> Variant:
     predictions: tuple[Prediction, ...] = tuple(
-        prediction(f"clean/{number:03}.png", verdict=shift <= number < shift + false_alarms) for number in range(100)
+        example_prediction(f"clean/{number:03}.png", verdict=shift <= number < shift + false_alarms)
+        for number in range(100)
     )
-    measured = replace(evaluation(model=name), clean=proportion(false_alarms, 100))
+    measured = replace(full_evaluation(model=name), clean=proportion(false_alarms, 100))
     return Variant(name, f"the {name} one", measured, predictions, None)
 
 

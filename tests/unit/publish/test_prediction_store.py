@@ -10,7 +10,7 @@ import pytest
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from starlight_exporter.publish.prediction_store import PredictionStore, Selection, write_store
-from support.publishing import prediction
+from support.snapshots import example_prediction
 
 FACTS = FileFacts(123_456, 640, 480, "RGBA", 12, 99, "msb-first", 17)
 
@@ -20,14 +20,14 @@ def sure(entry: Prediction, probability: float | None) -> Prediction:
 
 
 ENTRIES = (
-    sure(prediction("clean/a.png", verdict=True), 0.8),
-    sure(prediction("clean/b.png", verdict=True), 0.99),
-    sure(prediction("clean/c.png", verdict=False), 0.1),
-    prediction("clean/d.png", verdict=None),
-    sure(prediction("negatives/patterns/e.png", verdict=True, negative=True), 0.7),
-    replace(sure(prediction("stego/f.png", verdict=False, stego=True), 0.01), image_format="webp", facts=FACTS),
-    sure(prediction("stego/unsure.png", verdict=False, stego=True), 0.9),
-    replace(sure(prediction("stego/g '\"<b>.png", verdict=True, stego=True), 0.9), method="lsb"),
+    sure(example_prediction("clean/a.png", verdict=True), 0.8),
+    sure(example_prediction("clean/b.png", verdict=True), 0.99),
+    sure(example_prediction("clean/c.png", verdict=False), 0.1),
+    example_prediction("clean/d.png", verdict=None),
+    sure(example_prediction("negatives/patterns/e.png", verdict=True, negative=True), 0.7),
+    replace(sure(example_prediction("stego/f.png", verdict=False, stego=True), 0.01), image_format="webp", facts=FACTS),
+    sure(example_prediction("stego/unsure.png", verdict=False, stego=True), 0.9),
+    replace(sure(example_prediction("stego/g '\"<b>.png", verdict=True, stego=True), 0.9), method="lsb"),
 )
 
 
@@ -89,20 +89,20 @@ def test_each_filter_counts_under_the_others(store: PredictionStore) -> None:
 
 def test_who_changed_sides(tmp_path: Path) -> None:
     before = [
-        prediction("clean/broken.png", verdict=False),
-        prediction("clean/fixed.png", verdict=True),
-        prediction("clean/other-bytes.png", verdict=True),
-        prediction("clean/gone.png", verdict=None),
-        prediction("stego/fixed.png", verdict=False, stego=True),
-        prediction("stego/same.png", verdict=False, stego=True),
+        example_prediction("clean/broken.png", verdict=False),
+        example_prediction("clean/fixed.png", verdict=True),
+        example_prediction("clean/other-bytes.png", verdict=True),
+        example_prediction("clean/gone.png", verdict=None),
+        example_prediction("stego/fixed.png", verdict=False, stego=True),
+        example_prediction("stego/same.png", verdict=False, stego=True),
     ]
     after = [
-        prediction("stego/fixed.png", verdict=True, stego=True),
-        prediction("clean/broken.png", verdict=True),
-        prediction("clean/fixed.png", verdict=False),
-        replace(prediction("clean/other-bytes.png", verdict=False), sha256="cd" * 32),
-        prediction("stego/same.png", verdict=False, stego=True),
-        prediction("clean/gone.png", verdict=True),
+        example_prediction("stego/fixed.png", verdict=True, stego=True),
+        example_prediction("clean/broken.png", verdict=True),
+        example_prediction("clean/fixed.png", verdict=False),
+        replace(example_prediction("clean/other-bytes.png", verdict=False), sha256="cd" * 32),
+        example_prediction("stego/same.png", verdict=False, stego=True),
+        example_prediction("clean/gone.png", verdict=True),
     ]
     write_store(tmp_path / "before.sqlite", before)
     write_store(tmp_path / "after.sqlite", after)

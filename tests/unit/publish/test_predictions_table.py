@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import FileFacts
 from starlight_exporter.publish.predictions_csv import COLUMNS, predictions_csv, read_predictions, write_predictions
-from support.results import predicted
+from support.results import make_prediction
 
 ENTRIES = (
-    predicted("clean/a,b.png", probability=0.1 + 0.2),
-    predicted('clean/quoted "name".png', probability=1e-300, image_format=None),
-    predicted("stego/lsb/hidden_lsb_0001.bmp", "stego", 1.0, method="lsb", image_format="bmp", says=None),
-    predicted("negatives/patterns/ü.png", "negative", 0.5, category="patterns", says="eoi"),
-    predicted("clean/broken\nname.jpg", probability=None, missing="too_large"),
+    make_prediction("clean/a,b.png", probability=0.1 + 0.2),
+    make_prediction('clean/quoted "name".png', probability=1e-300, image_format=None),
+    make_prediction("stego/lsb/hidden_lsb_0001.bmp", "stego", 1.0, method="lsb", image_format="bmp", says=None),
+    make_prediction("negatives/patterns/ü.png", "negative", 0.5, category="patterns", says="eoi"),
+    make_prediction("clean/broken\nname.jpg", probability=None, missing="too_large"),
     replace(
-        predicted("stego/eoi/hidden_eoi_0002.png", "stego", 0.9, method="eoi"),
+        make_prediction("stego/eoi/hidden_eoi_0002.png", "stego", 0.9, method="eoi"),
         facts=FileFacts(123_456, 640, 480, "RGBA", 0, 99, "msb-first", 17),
     ),
 )
@@ -41,7 +41,7 @@ def test_numbers_and_names_read_back_equal(
     tmp_path_factory: pytest.TempPathFactory, probability: float, seconds: float, name: str
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "hypothesis.csv"
-    entry = replace(predicted(name, probability=probability), seconds=seconds)
+    entry = replace(make_prediction(name, probability=probability), seconds=seconds)
     write_predictions(path, (entry,))
     assert read_predictions(path) == (entry,)
 

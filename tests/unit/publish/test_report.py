@@ -20,8 +20,8 @@ from starlight_exporter.evaluation.serialise import from_json
 from starlight_exporter.models.cards import Origin
 from starlight_exporter.publish.report import failed_checks_table, figures_table, metrics_json, rows, save
 from starlight_exporter.statistics.intervals import proportion
-from support.publishing import BASELINE, evaluation
-from support.results import bare_evaluation, p95
+from support.results import empty_evaluation, p95_latency
+from support.snapshots import BASELINE, full_evaluation
 
 
 def shown(table: Table) -> str:
@@ -32,20 +32,20 @@ def shown(table: Table) -> str:
 
 
 def test_every_figure_has_value_interval_and_count() -> None:
-    by_name = {row.name: row for row in rows(bare_evaluation(clean=proportion(3, 4000)))}
+    by_name = {row.name: row for row in rows(empty_evaluation(clean=proportion(3, 4000)))}
     clean = by_name["clean images"]
     assert (clean.value, clean.interval, clean.images) == ("0.075 %", "0.015 to 0.219 %", "3 of 4000")
 
 
 def test_what_is_missing_is_said_and_never_zero() -> None:
-    by_name = {row.name: row for row in rows(bare_evaluation())}
+    by_name = {row.name: row for row in rows(empty_evaluation())}
     for name in ("clean images", "lsb", "all methods", "ROC AUC", "log loss", "latency", "bulk pass", "training log"):
         assert by_name[name].value == "not measured", name
         assert by_name[name].interval == ""
 
 
 def test_a_quantile_that_the_sample_is_too_small_for_is_not_measured() -> None:
-    by_name = {row.name: row for row in rows(bare_evaluation(latency=p95(0.004, lower=0.0035)))}
+    by_name = {row.name: row for row in rows(empty_evaluation(latency=p95_latency(0.004, lower=0.0035)))}
     assert by_name["latency p95"].value == "4.000 ms"
     assert by_name["latency p95"].interval == "from 3.500 ms"
     assert by_name["latency p99"].value == "not measured"
@@ -53,7 +53,7 @@ def test_a_quantile_that_the_sample_is_too_small_for_is_not_measured() -> None:
 
 def test_the_tables_show_every_row_and_no_markup_of_names() -> None:
     result = replace(
-        evaluation(),
+        full_evaluation(),
         model="[red]odd[/red]",
         negatives={"[b]x": proportion(0, 4)},
         origin=Origin("[/b]", "eight bits [int8]", beside=True),
@@ -77,7 +77,7 @@ def test_names_are_no_markup_in_what_the_scripts_show(capsys: pytest.CaptureFixt
 
 
 def test_failed_checks_are_listed_and_the_others_counted() -> None:
-    checks = check(evaluation(), BASELINE)
+    checks = check(full_evaluation(), BASELINE)
     text = shown(failed_checks_table(checks))
     failed = [entry for entry in checks if entry.passed is False]
     assert failed
@@ -88,9 +88,9 @@ def test_failed_checks_are_listed_and_the_others_counted() -> None:
 
 
 def test_metrics_json_is_the_stored_evaluation_and_its_checks() -> None:
-    checks = check(evaluation(), BASELINE)
-    text = metrics_json(evaluation(), checks)
-    assert from_json(text) == evaluation()
+    checks = check(full_evaluation(), BASELINE)
+    text = metrics_json(full_evaluation(), checks)
+    assert from_json(text) == full_evaluation()
     content = json.loads(text)
     assert len(content["regression_checks"]) == len(checks)
     assert content["regression_checks"][0]["name"] == "fpr_baseline"

@@ -8,7 +8,7 @@ from dataclasses import replace
 from starlight_exporter.models.training_log import TrainingEpoch, training_health
 from starlight_exporter.publish.metrics import CURVE_EPOCHS, TRAINING_EPOCH_ACCURACY, TRAINING_EPOCH_LOSS
 from starlight_exporter.publish.series import Row, curve_epochs, training_rows
-from support.publishing import evaluation
+from support.snapshots import full_evaluation
 
 
 def epochs(count: int) -> list[TrainingEpoch]:
@@ -16,7 +16,7 @@ def epochs(count: int) -> list[TrainingEpoch]:
 
 
 def rows(count: int) -> list[Row]:
-    result = replace(evaluation(), training=training_health(epochs(count)))
+    result = replace(full_evaluation(), training=training_health(epochs(count)))
     return [row for row in training_rows(result) if row.family in (TRAINING_EPOCH_LOSS, TRAINING_EPOCH_ACCURACY)]
 
 

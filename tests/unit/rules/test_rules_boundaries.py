@@ -29,8 +29,8 @@ from starlight_exporter.publish.snapshot import DatasetState, ModelState, RunSta
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 from starlight_exporter.statistics.intervals import Proportion, proportion
 from starlight_exporter.statistics.sample_sizes import images_needed_to_confirm
-from support.publishing import empty_snapshot, evaluation
 from support.rules import ALERT_OF, RULES, SLICE_LABEL, promtool, selectors
+from support.snapshots import empty_snapshot, full_evaluation
 
 FILES = ("false_positives.yml", "slices.yml", "detection.yml", "latency.yml")
 
@@ -165,7 +165,7 @@ def _cases(role: Role) -> list[Case]:
         by_method = dict(zip(METHODS, detections or (), strict=False))
         formatted = dict(zip(formats, by_format or (), strict=False))
         quantile, promised_seconds = latency or (None, None)
-        base = evaluation(model=f"{role}-{number}")
+        base = full_evaluation(model=f"{role}-{number}")
         assert base.latency is not None
         measured = replace(
             base,
@@ -210,7 +210,7 @@ def _paired_cases() -> list[Case]:
     for pairs in _pairs():
         for wrong, missed in ((0, 0), (2, 6), (50, 50)):
             measured = replace(
-                evaluation(model=f"production-paired-{len(cases)}"),
+                full_evaluation(model=f"production-paired-{len(cases)}"),
                 clean=proportion(wrong, 500),
                 detections={method: proportion(100 - missed, 100) for method in METHODS},
             )

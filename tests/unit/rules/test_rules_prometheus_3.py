@@ -16,7 +16,6 @@ import yaml
 from starlight_exporter.publish.collector import StarlightCollector
 from starlight_exporter.publish.metrics import FAMILIES
 from support.dashboards import NAMES, plain, queries
-from support.publishing import full_snapshot
 from support.rules import (
     ALERTS,
     ROOT,
@@ -27,6 +26,7 @@ from support.rules import (
     selectors,
     template_queries,
 )
+from support.snapshots import full_snapshot
 
 CONFIG = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
 

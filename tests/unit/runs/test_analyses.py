@@ -11,7 +11,7 @@ from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.snapshot import DatasetState, RunState
 from starlight_exporter.runs.reports import Reports
 from starlight_exporter.runs.state import State
-from support.publishing import FINISHED_AT, empty_snapshot, evaluation, model_state, prediction
+from support.snapshots import FINISHED_AT, empty_snapshot, example_prediction, full_evaluation, model_state
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> Config:
 
 
 def test_the_same_results_are_written_down_again_only_at_the_interval(config: Config, tmp_path: Path) -> None:
-    shown = evaluation()
+    shown = full_evaluation()
     model, dataset = model_state(shown.model), DatasetState(shown.dataset)
     known = empty_snapshot().with_model(model).with_dataset(dataset)
     state = State(known.with_run(shown.model, shown.dataset, RunState(evaluation=shown)))
@@ -44,15 +44,15 @@ def test_the_same_results_are_written_down_again_only_at_the_interval(config: Co
 
 
 def test_models_are_ranked_on_the_images_of_the_newest_result_alone(config: Config, tmp_path: Path) -> None:
-    older = evaluation(evaluation_id="run-1", model="worse", fingerprint="e" * 64)
+    older = full_evaluation(evaluation_id="run-1", model="worse", fingerprint="e" * 64)
     newer = [
-        evaluation(evaluation_id=f"run-{number}", model=f"new-{number}", finished_at=FINISHED_AT + number)
+        full_evaluation(evaluation_id=f"run-{number}", model=f"new-{number}", finished_at=FINISHED_AT + number)
         for number in (2, 3)
     ]
     evidence = Evidence(tmp_path / "results", keep=5, max_bytes=2**30)
     snapshot = empty_snapshot().with_dataset(DatasetState("reference"))
     for one in (older, *newer):
-        evidence.store(one, (prediction(),))
+        evidence.store(one, (example_prediction(),))
         state = model_state(one.model, role="research")
         snapshot = snapshot.with_model(state).with_run(one.model, "reference", RunState(evaluation=one))
     Reports(State(snapshot), config=lambda: config, evidence=lambda: evidence).write("reference", again=False)

@@ -9,7 +9,7 @@ import pytest
 from starlight_exporter.config import MAX_MODELS, Config, load_config
 from starlight_exporter.models.cards import model_in
 from starlight_exporter.runs.discovery import discover, with_discovered
-from support.folders import folder_that_cannot_be_looked_into
+from support.unreadable_folder import make_unreadable_folder
 
 CONFIG = """
 models: [{name: production, file: models/production/model.onnx, role: production},
@@ -62,7 +62,7 @@ def test_a_model_without_a_card_is_one_too(config: Config, tmp_path: Path) -> No
 
 def test_a_folder_that_cannot_be_looked_into_hides_no_other(config: Config, tmp_path: Path) -> None:
     assert config.research is not None
-    root, closed = folder_that_cannot_be_looked_into(tmp_path / "models")
+    root, closed = make_unreadable_folder(tmp_path / "models")
     (root / "try").mkdir()
     (root / "try" / "model.onnx").write_bytes(b"anything")
     research = config.research.model_copy(update={"models_dir": root})

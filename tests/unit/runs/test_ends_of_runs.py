@@ -12,8 +12,8 @@ import pytest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.runs.application import Application
 from starlight_exporter.runs.runner import Ended
-from support.publishing import evaluation, prediction
-from support.web import Site, quiet_application
+from support.snapshots import example_prediction, full_evaluation
+from support.web import LocalServer, idle_application
 
 PAIR = ("production", "reference")
 CONFIG = """
@@ -25,7 +25,7 @@ watch: {interval: 200ms, settle: 1s}
 
 
 def success() -> Ended:
-    result = RunResult(evaluation(), (prediction(),), None)
+    result = RunResult(full_evaluation(), (example_prediction(),), None)
     return Ended(PAIR, "start", "success", started_at=1.0, ended_at=2.0, result=result)
 
 
@@ -39,7 +39,7 @@ def until(look: Callable[[], object]) -> None:
 @pytest.fixture
 def application(tmp_path: Path) -> Application:
     """Not started, but with its configuration in force."""
-    quiet = quiet_application(tmp_path)
+    quiet = idle_application(tmp_path)
     quiet.reload()
     return quiet
 
@@ -71,7 +71,7 @@ def test_a_run_is_recorded_though_no_evidence_can_be_read(application: Applicati
 
 
 def test_a_scrape_tells_how_many_wait_now(application: Application) -> None:
-    with Site(application) as site:
+    with LocalServer(application) as site:
         for expected in (0, 1):
             text = httpx.get(f"{site.url}/metrics", params={"name[]": "starlight_evaluations_queued"}).text
             assert float(text.split()[-1]) == expected

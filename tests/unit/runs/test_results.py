@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from starlight_exporter.publish.snapshot import DatasetState, RunState, Snapshot
 from starlight_exporter.runs.results import with_evaluation
-from support.publishing import FINISHED_AT, empty_snapshot, evaluation, model_state
+from support.snapshots import FINISHED_AT, empty_snapshot, full_evaluation, model_state
 
 MODELS = ("first", "second")
 
 
 def measured(old: Snapshot, model: str, fingerprint: str, second: int) -> Snapshot:
     """After a result that ended at such a second; its run took 12.5 s."""
-    result = evaluation(model=model, fingerprint=fingerprint, finished_at=FINISHED_AT + second)
+    result = full_evaluation(model=model, fingerprint=fingerprint, finished_at=FINISHED_AT + second)
     return with_evaluation(old, (model, "reference"), result, None)
 
 

@@ -24,7 +24,7 @@ from starlight_exporter.publish.snapshot import Outcome, Pair
 from starlight_exporter.runs import worker
 from starlight_exporter.runs.runner import Chore, Ended, Errand, Runner, process_pool, read_progress
 from starlight_exporter.runs.worker import Work
-from support.publishing import evaluation, prediction
+from support.snapshots import example_prediction, full_evaluation
 
 PRODUCTION, BASELINE, RESEARCH = ("production", "a"), ("v3", "a"), ("odd", "a")
 ORDER = {"production": 0, "v3": 1, "odd": 2}
@@ -35,8 +35,8 @@ WAIT = 30.0
 
 
 def result_of(work: Work) -> RunResult:
-    found = evaluation(model=work.request.model, dataset=work.request.dataset)
-    return RunResult(replace(found, trigger=work.request.trigger), (prediction(),), None)
+    found = full_evaluation(model=work.request.model, dataset=work.request.dataset)
+    return RunResult(replace(found, trigger=work.request.trigger), (example_prediction(),), None)
 
 
 def good(work: Work) -> RunResult:

@@ -10,7 +10,7 @@ from starlight_exporter.config import Config, load_config
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.runs.state import State
 from starlight_exporter.runs.storage import Storage
-from support.publishing import FINISHED_AT, empty_snapshot, evaluation, prediction
+from support.snapshots import FINISHED_AT, empty_snapshot, example_prediction, full_evaluation
 
 
 def configured(folder: Path, *, data: Path, results: Path) -> Config:
@@ -23,11 +23,11 @@ def configured(folder: Path, *, data: Path, results: Path) -> Config:
 
 
 def numbered(number: int) -> Evaluation:
-    return evaluation(evaluation_id=f"run-{number}", finished_at=FINISHED_AT + number)
+    return full_evaluation(evaluation_id=f"run-{number}", finished_at=FINISHED_AT + number)
 
 
 def kept(storage: Storage, numbers: range) -> None:
-    many = tuple(prediction(f"clean/{number:05}.png") for number in range(200))
+    many = tuple(example_prediction(f"clean/{number:05}.png") for number in range(200))
     for number in numbers:
         storage.keep(RunResult(numbered(number), many, None), None, None)
 

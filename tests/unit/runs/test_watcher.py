@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from starlight_exporter.runs.watcher import Watcher, file_signature, tree_signature
-from support.folders import folder_that_cannot_be_looked_into
+from support.unreadable_folder import make_unreadable_folder
 
 SETTLE = 3.0
 KEY = "model production"
@@ -341,7 +341,7 @@ def test_cards_are_watched_and_what_lies_beside_them_is_not(tmp_path: Path, scen
 
 
 def test_a_folder_that_cannot_be_looked_into_hides_no_other(tmp_path: Path, scene: Scene) -> None:
-    root, _ = folder_that_cannot_be_looked_into(tmp_path)
+    root, _ = make_unreadable_folder(tmp_path)
     scene.watcher.watch_models("research", root)
     assert [*scene.after(1.0), *scene.after(SETTLE)] == []
     (root / "try").mkdir()

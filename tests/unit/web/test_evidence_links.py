@@ -19,14 +19,14 @@ from starlight_exporter.checks.regression import check
 from starlight_exporter.markdown.document import render
 from starlight_exporter.markdown.reading import Links, of_one_evaluation
 from starlight_exporter.publish.snapshot import DatasetState
-from support.publishing import FINISHED_AT, evaluation, full_snapshot, model_state, prediction, run_state
-from support.web import Site, quiet_application
+from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, full_snapshot, model_state, run_state
+from support.web import LocalServer, idle_application
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BASE = "http://exporter.test"
 MODEL, DATASET = "production", "reference"
 LABELS = {"model": MODEL, "dataset": DATASET, "method": "lsb", "format": "png", "category": "patterns"}
-RESULT = evaluation()
+RESULT = full_evaluation()
 
 
 def rule_links() -> Iterator[tuple[str, str]]:
@@ -74,18 +74,18 @@ ALL = (*rule_links(), *dashboard_links(), *markdown_links())
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     snapshot = full_snapshot().with_model(model_state()).with_dataset(DatasetState(DATASET))
     snapshot = snapshot.with_run(MODEL, DATASET, run_state(RESULT))
-    application = quiet_application(tmp_path_factory.mktemp("links"), snapshot)
+    application = idle_application(tmp_path_factory.mktemp("links"), snapshot)
     predictions = [
-        prediction("clean/wrong.png", verdict=True),
-        prediction("clean/gone.png", verdict=None),
-        replace(prediction("stego/missed.png", verdict=False, stego=True), method="lsb"),
-        prediction("negatives/patterns/wrong.png", verdict=True, negative=True),
+        example_prediction("clean/wrong.png", verdict=True),
+        example_prediction("clean/gone.png", verdict=None),
+        replace(example_prediction("stego/missed.png", verdict=False, stego=True), method="lsb"),
+        example_prediction("negatives/patterns/wrong.png", verdict=True, negative=True),
     ]
     application.evidence.store(RESULT, predictions)
     runbooks = application.config.paths.runbooks
     runbooks.mkdir(parents=True)
     shutil.copy(REPOSITORY / "alerting" / "runbooks" / "StarlightExporterDown.md", runbooks)
-    with Site(application) as site, httpx.Client(base_url=site.url, follow_redirects=True) as opened:
+    with LocalServer(application) as site, httpx.Client(base_url=site.url, follow_redirects=True) as opened:
         yield opened
 
 

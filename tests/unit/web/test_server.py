@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from starlight_exporter.runs.application import Application
 from starlight_exporter.web.routes import build_web
 from starlight_exporter.web.server import bind, serve
-from support.web import quiet_application
+from support.web import idle_application
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ class Faulty(Application):
 
 
 def test_a_reload_that_fails_in_an_unexpected_way_ends_nothing(tmp_path: Path) -> None:
-    quiet_application(tmp_path)
+    idle_application(tmp_path)
     application = Faulty(tmp_path / "starlight.yml")
     reloads: list[int] = []
 

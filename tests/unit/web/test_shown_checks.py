@@ -13,7 +13,7 @@ from starlight_exporter.publish.snapshot import RunState
 from starlight_exporter.runs.application import Application
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 from starlight_exporter.statistics.intervals import proportion
-from support.publishing import evaluation
+from support.snapshots import full_evaluation
 
 CONFIG = """
 models:
@@ -37,7 +37,7 @@ def test_only_a_baseline_model_makes_a_failure_certain(
     application = Application(tmp_path / "starlight.yml")
     application.reload()
     # Past 1.1 times the baseline by its value, not by its interval.
-    result = replace(evaluation(), clean=proportion(2, 500))
+    result = replace(full_evaluation(), clean=proportion(2, 500))
     slices = {"clean": PairedSlice(500, 0, broken, mcnemar_p_value(0, broken))}
     run = RunState(evaluation=result, comparisons=(Comparison(result.id, against, "", slices, 0),))
     application.state.update(lambda snapshot: snapshot.with_run("production", "reference", run))

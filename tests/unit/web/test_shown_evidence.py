@@ -12,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from support.images import picture
-from support.publishing import evaluation, full_snapshot, model_state, prediction, run_state
-from support.web import Site, quiet_application
+from support.images import image_bytes
+from support.snapshots import example_prediction, full_evaluation, full_snapshot, model_state, run_state
+from support.web import LocalServer, idle_application
 
 TAIL = b"read me: four or more letters"
 BEFORE, NOW = "run-before", "run-now"
@@ -25,21 +25,21 @@ AGE_SECONDS = 3 * 3600 + 60
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A palette image with a tail, missed by a model that replaced another one three hours ago."""
     folder = tmp_path_factory.mktemp("shown")
-    data = picture(5, "gif", size=(40, 40)) + TAIL
+    data = image_bytes(5, "gif", size=(40, 40)) + TAIL
     file = folder / "images" / "stego" / "palette" / "one.gif"
     file.parent.mkdir(parents=True)
     file.write_bytes(data)
     at = time.time() - AGE_SECONDS
-    now = evaluation(evaluation_id=NOW, finished_at=at)
-    before = evaluation(evaluation_id=BEFORE, finished_at=at - 900, model_sha256="a" * 64)
-    other = evaluation(evaluation_id="other", model="v3", finished_at=at - 500)
+    now = full_evaluation(evaluation_id=NOW, finished_at=at)
+    before = full_evaluation(evaluation_id=BEFORE, finished_at=at - 900, model_sha256="a" * 64)
+    other = full_evaluation(evaluation_id="other", model="v3", finished_at=at - 500)
     snapshot = full_snapshot().with_model(model_state()).with_run("production", "reference", run_state(now))
-    application = quiet_application(folder, snapshot)
+    application = idle_application(folder, snapshot)
     for result, verdict in ((before, True), (other, True), (now, False)):
-        shown = prediction("stego/palette/one.gif", verdict=verdict, stego=True)
+        shown = example_prediction("stego/palette/one.gif", verdict=verdict, stego=True)
         named = replace(shown, method="palette", image_format="gif", sha256=hashlib.sha256(data).hexdigest())
-        application.evidence.store(result, [named, prediction("clean/a.png")])
-    with Site(application) as served, httpx.Client(base_url=served.url, timeout=60.0) as client:
+        application.evidence.store(result, [named, example_prediction("clean/a.png")])
+    with LocalServer(application) as served, httpx.Client(base_url=served.url, timeout=60.0) as client:
         yield client
 
 
@@ -57,7 +57,7 @@ def test_a_cell_of_the_matrix_has_its_trend_and_its_age(site: httpx.Client) -> N
 
 
 def test_an_evaluation_has_the_curve_of_its_operating_points(site: httpx.Client) -> None:
-    points = evaluation().operating_points
+    points = full_evaluation().operating_points
     assert len(points) > 1
     text = html(site, f"/evaluations/{NOW}")
     assert 'aria-label="Operating points: detections against false positives' in text

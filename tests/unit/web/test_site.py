@@ -20,9 +20,9 @@ from starlight_exporter.checks.regression import check
 from starlight_exporter.evaluation.results import Evaluation, FileFacts, Prediction
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.web.web_config import Users
-from support.images import picture
-from support.publishing import FINISHED_AT, evaluation, full_snapshot, model_state, prediction, run_state
-from support.web import Site, quiet_application
+from support.images import image_bytes
+from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, full_snapshot, model_state, run_state
+from support.web import LocalServer, idle_application
 
 MARKUP = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 BEFORE, NOW = "run-before", "run-now"
@@ -30,21 +30,23 @@ FACTS = FileFacts(7_000, 64, 48, "RGB", 310, 1_600, "msb-first", 258)
 
 
 def wrong(path: str, number: int, **changes: Any) -> Prediction:
-    entry = prediction(path, verdict=True, **changes)
+    entry = example_prediction(path, verdict=True, **changes)
     return replace(entry, probability=0.5 + number / 1000, facts=FACTS)
 
 
 def predictions(*, broken: bool) -> list[Prediction]:
     """150 clean images, of which many are wrong in the later evaluation; some stego and negative ones."""
     clean = [
-        wrong(f"clean/{number:03}.png", number) if broken and number < 130 else prediction(f"clean/{number:03}.png")
+        wrong(f"clean/{number:03}.png", number)
+        if broken and number < 130
+        else example_prediction(f"clean/{number:03}.png")
         for number in range(150)
     ]
     return [
         *clean,
         wrong(f"clean/{MARKUP.replace('/', '∕')}.png", 400),
-        prediction("clean/gone.png", verdict=None),
-        prediction("stego/a.png", verdict=not broken, stego=True),
+        example_prediction("clean/gone.png", verdict=None),
+        example_prediction("stego/a.png", verdict=not broken, stego=True),
         wrong("negatives/patterns/n.png", 3, negative=True),
     ]
 
@@ -57,14 +59,14 @@ def stored(evidence: Evidence, result: Evaluation, *, broken: bool) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     folder = tmp_path_factory.mktemp("site")
     (folder / "images" / "clean").mkdir(parents=True)
-    (folder / "images" / "clean" / "000.png").write_bytes(picture(1))
-    now = evaluation(evaluation_id=NOW)
-    before = evaluation(evaluation_id=BEFORE, finished_at=FINISHED_AT - 900, model_sha256="a" * 64)
+    (folder / "images" / "clean" / "000.png").write_bytes(image_bytes(1))
+    now = full_evaluation(evaluation_id=NOW)
+    before = full_evaluation(evaluation_id=BEFORE, finished_at=FINISHED_AT - 900, model_sha256="a" * 64)
     snapshot = full_snapshot().with_model(model_state()).with_run("production", "reference", run_state(now))
-    application = quiet_application(folder, snapshot)
+    application = idle_application(folder, snapshot)
     stored(application.evidence, before, broken=False)
     stored(application.evidence, now, broken=True)
-    with Site(application) as served, httpx.Client(base_url=served.url, timeout=30.0) as client:
+    with LocalServer(application) as served, httpx.Client(base_url=served.url, timeout=30.0) as client:
         yield client
 
 
@@ -226,9 +228,9 @@ def test_stable_addresses_lead_to_the_evaluation_that_is_shown(site: httpx.Clien
 
 
 def test_stable_addresses_work_before_a_result_is_restored(tmp_path: Path) -> None:
-    application = quiet_application(tmp_path, full_snapshot())
-    stored(application.evidence, evaluation(evaluation_id="old", model="retired"), broken=False)
-    with Site(application) as served:
+    application = idle_application(tmp_path, full_snapshot())
+    stored(application.evidence, full_evaluation(evaluation_id="old", model="retired"), broken=False)
+    with LocalServer(application) as served:
         answer = httpx.get(f"{served.url}/evaluations/latest?model=retired&dataset=reference", follow_redirects=True)
     assert answer.status_code == 200
     assert answer.url.path == "/evaluations/old"
@@ -270,10 +272,10 @@ def test_what_broke_is_called_so_only_beyond_chance(site: httpx.Client) -> None:
 
 
 def test_evaluations_of_different_images_are_not_compared(tmp_path: Path) -> None:
-    application = quiet_application(tmp_path, full_snapshot())
-    stored(application.evidence, evaluation(evaluation_id="one"), broken=False)
-    stored(application.evidence, evaluation(evaluation_id="two", fingerprint="e" * 64), broken=False)
-    with Site(application) as served:
+    application = idle_application(tmp_path, full_snapshot())
+    stored(application.evidence, full_evaluation(evaluation_id="one"), broken=False)
+    stored(application.evidence, full_evaluation(evaluation_id="two", fingerprint="e" * 64), broken=False)
+    with LocalServer(application) as served:
         answer = httpx.get(f"{served.url}/evaluations/two/comparison?against=one")
     assert answer.status_code == 409
     assert "different images" in answer.text
@@ -297,20 +299,20 @@ def test_a_rate_always_comes_with_interval_number_and_what_it_would_take(site: h
 
 
 def test_a_formula_in_a_name_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
-    application = quiet_application(tmp_path, full_snapshot())
-    entry = replace(prediction("negatives/=1+1/n.png", verdict=True, negative=True), category="=1+1")
-    application.evidence.store(evaluation(evaluation_id="run"), [entry])
-    with Site(application) as served:
+    application = idle_application(tmp_path, full_snapshot())
+    entry = replace(example_prediction("negatives/=1+1/n.png", verdict=True, negative=True), category="=1+1")
+    application.evidence.store(full_evaluation(evaluation_id="run"), [entry])
+    with LocalServer(application) as served:
         text = httpx.get(f"{served.url}/evaluations/run/misclassified.csv").text
     (row,) = csv.DictReader(io.StringIO(text))
     assert row["category"] == "'=1+1"
 
 
 def test_pages_and_pictures_ask_for_the_password_as_the_rest_does(tmp_path: Path) -> None:
-    application = quiet_application(tmp_path, full_snapshot())
-    stored(application.evidence, evaluation(evaluation_id=NOW), broken=False)
+    application = idle_application(tmp_path, full_snapshot())
+    stored(application.evidence, full_evaluation(evaluation_id=NOW), broken=False)
     users = Users({"reader": bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()})
-    with Site(application, users=users) as served:
+    with LocalServer(application, users=users) as served:
         for path in ("/", f"/evaluations/{NOW}", f"/evaluations/{NOW}.json", f"/evaluations/{NOW}/images/0/pixel.png"):
             assert httpx.get(served.url + path).status_code == 401
         assert httpx.get(f"{served.url}/evaluations/{NOW}", auth=("reader", "secret")).status_code == 200
@@ -318,12 +320,12 @@ def test_pages_and_pictures_ask_for_the_password_as_the_rest_does(tmp_path: Path
 
 def test_damaged_evidence_is_an_error_that_harms_no_other_page(tmp_path: Path) -> None:
     snapshot = full_snapshot().with_model(model_state())
-    snapshot = snapshot.with_run("production", "reference", run_state(evaluation(evaluation_id=NOW)))
-    application = quiet_application(tmp_path, snapshot)
-    stored(application.evidence, evaluation(evaluation_id=BEFORE, finished_at=FINISHED_AT - 900), broken=False)
-    stored(application.evidence, evaluation(evaluation_id=NOW), broken=True)
+    snapshot = snapshot.with_run("production", "reference", run_state(full_evaluation(evaluation_id=NOW)))
+    application = idle_application(tmp_path, snapshot)
+    stored(application.evidence, full_evaluation(evaluation_id=BEFORE, finished_at=FINISHED_AT - 900), broken=False)
+    stored(application.evidence, full_evaluation(evaluation_id=NOW), broken=True)
     (tmp_path / "results" / "evaluations" / NOW / "predictions.sqlite").write_bytes(b"damaged")
-    with Site(application) as served:
+    with LocalServer(application) as served:
         assert httpx.get(f"{served.url}/evaluations/{NOW}/misclassified").status_code == 500
         assert "0.075" in httpx.get(served.url).text
         assert httpx.get(f"{served.url}/evaluations/{NOW}").status_code == 200

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from starlight_exporter.web.inspector import MOST_WAITING, THREADS
-from support.publishing import evaluation, full_snapshot, prediction
-from support.web import Site, quiet_application
+from support.snapshots import example_prediction, full_evaluation, full_snapshot
+from support.web import LocalServer, idle_application
 
 
 def openers() -> set[psutil.Process]:
@@ -43,14 +43,14 @@ def of_others() -> Iterator[set[psutil.Process]]:
 def test_scrapes_and_pages_answer_while_pictures_wait(
     tmp_path: Path, of_others: set[psutil.Process], address: str
 ) -> None:
-    application = quiet_application(tmp_path, full_snapshot())
+    application = idle_application(tmp_path, full_snapshot())
     asked = THREADS + 20
     application.evidence.store(
-        evaluation(evaluation_id="run"), [prediction(f"clean/{number:03}.png") for number in range(asked)]
+        full_evaluation(evaluation_id="run"), [example_prediction(f"clean/{number:03}.png") for number in range(asked)]
     )
     limits = httpx.Limits(max_connections=None)
     with (
-        Site(application) as site,
+        LocalServer(application) as site,
         httpx.Client(base_url=site.url, timeout=60.0, limits=limits) as client,
         ThreadPoolExecutor(asked) as pool,
     ):

@@ -25,8 +25,8 @@ from starlight_exporter.errors import ConfigError
 from starlight_exporter.logs import configure_logging
 from starlight_exporter.web import server
 from starlight_exporter.web.web_config import Users, load_web_config, tls_context
-from support.publishing import full_snapshot
-from support.web import Site, quiet_application
+from support.snapshots import full_snapshot
+from support.web import LocalServer, idle_application
 
 SECRET = "hunter2-very-secret"
 # A fixed salt: test names hold the hash, and are the same in every process.
@@ -293,12 +293,12 @@ def folder(tmp_path: Path, authority: Authority) -> Path:
     return tmp_path
 
 
-def site(folder: Path, text: str) -> Site:
+def site(folder: Path, text: str) -> LocalServer:
     file = written(folder, text)
     config = load_web_config(file)
     users = Users(config.basic_auth_users) if config.basic_auth_users else None
     tls = None if config.tls_server_config is None else tls_context(config.tls_server_config, file)
-    return Site(quiet_application(folder, full_snapshot()), users=users, tls=tls, lifecycle=True)
+    return LocalServer(idle_application(folder, full_snapshot()), users=users, tls=tls, lifecycle=True)
 
 
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"

@@ -115,7 +115,7 @@ def proportion(count: int, total: int) -> Proportion:
     return Proportion(count, total, ratio, ratio * 0.5, min(1.0, ratio * 1.5 + 0.01))
 
 
-def evaluation(
+def full_evaluation(
     *,
     evaluation_id: str = "20260921T143320Z-production-reference",
     model: str = "production",
@@ -224,7 +224,7 @@ def evaluation(
     )
 
 
-def prediction(
+def example_prediction(
     path: str = "clean/a.png", *, verdict: bool | None = False, stego: bool = False, negative: bool = False
 ) -> Prediction:
     """One prediction; without a verdict it is one that was not measured."""
@@ -320,7 +320,7 @@ def full_snapshot() -> Snapshot:
     )
     snapshot = snapshot.with_model(missing)
     snapshot = snapshot.with_run(
-        "production", "reference", run_state(evaluation(), in_progress=True, progress=0.25, remaining_seconds=42.0)
+        "production", "reference", run_state(full_evaluation(), in_progress=True, progress=0.25, remaining_seconds=42.0)
     )
     snapshot = snapshot.with_run("production", "field", RunState(interval_seconds=300.0))
     return snapshot.with_run("v3", "reference", RunState(outcomes={"error": 1}))
@@ -334,7 +334,7 @@ def large_snapshot(models: int = 5, datasets: int = 3) -> Snapshot:
     for model in range(models):
         snapshot = snapshot.with_model(model_state(f"model-{model}"))
         for dataset in range(datasets):
-            result = evaluation(model=f"model-{model}", dataset=f"dataset-{dataset}")
+            result = full_evaluation(model=f"model-{model}", dataset=f"dataset-{dataset}")
             snapshot = snapshot.with_run(result.model, result.dataset, run_state(result))
     return snapshot
 

@@ -20,7 +20,7 @@ PREVIEW = Path(__file__).resolve().parents[1] / "preview"
 BUILT_OF = ("package-lock.json", "vite.config.ts", "index.html")
 
 
-def built_preview() -> Path:
+def build_preview() -> Path:
     """The preview's folder, built anew only where its sources have changed; skips where what it needs is missing."""
     for needed in ("node", "npm", "chromium"):
         program(needed)
@@ -37,7 +37,7 @@ def built_preview() -> Path:
     return PREVIEW
 
 
-def draw(
+def render_dashboards(
     prometheus: str,
     out: Path,
     *,
@@ -64,7 +64,7 @@ def draw(
         "var": f"exporter={exporter}",
     }
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
-    reports: dict[str, Any] = json.loads(run(["node", "draw.mjs", *flags, *map(str, files)], built_preview()))
+    reports: dict[str, Any] = json.loads(run(["node", "draw.mjs", *flags, *map(str, files)], build_preview()))
     names = [name for name in NAMES if any(file.stem == name for file in files)]
     assert all((out / f"{name}.png").stat().st_size > 50_000 for name in names), "pictures with next to nothing on them"
     return reports

@@ -12,7 +12,7 @@ from starlight_exporter.synthesis import synthesise
 SIDE: Final = 96
 
 
-def small_dataset(folder: Path, *, seed: int, clean: int, stego: int, negatives: int) -> Path:
+def synthesise_small_images(folder: Path, *, seed: int, clean: int, stego: int, negatives: int) -> Path:
     """A dataset in `folder`/images whose covers are drawn pictures made smaller: SIDE pixels square."""
     synthesise(folder / "drawn", seed=seed + 1, clean=60, stego=5, negatives=5, workers=2)
     covers = folder / "covers"

@@ -26,7 +26,7 @@ _DURATION = r"(\d+)(ms|s|m|h|d)\b"
 _SLICE_LABELS = ("method", "format", "category", "class", "reason", "store", "section")
 
 
-class Told(NamedTuple):
+class AlertKey(NamedTuple):
     """One alert as somebody is told of it."""
 
     name: str
@@ -34,13 +34,13 @@ class Told(NamedTuple):
     slice: str = ""
 
     @classmethod
-    def of(cls, labels: Mapping[str, str]) -> Told:
+    def of(cls, labels: Mapping[str, str]) -> AlertKey:
         """From the labels of an alert."""
         told = [labels[label] for label in _SLICE_LABELS if labels.get(label)]
         return cls(labels["alertname"], labels["severity"], ", ".join(told))
 
 
-def hurried(text: str, before: str) -> str:
+def accelerate(text: str, before: str) -> str:
     """A configuration with every duration that follows `before` (a regular expression) divided by SPEED."""
 
     def divided(match: re.Match[str]) -> str:
@@ -51,16 +51,16 @@ def hurried(text: str, before: str) -> str:
     return found
 
 
-def hurried_rules(folder: Path) -> Path:
+def accelerated_rules(folder: Path) -> Path:
     """Every shipped rule, with its ranges, waiting times and intervals divided."""
     folder.mkdir()
     for file in RULES.glob("*.yml"):
-        text = hurried(file.read_text(), r"\[|^ +(?:for|interval): ")
+        text = accelerate(file.read_text(), r"\[|^ +(?:for|interval): ")
         (folder / file.name).write_text(text)
     return folder
 
 
-class HurriedStack:
+class AcceleratedStack:
     """Exporter, Prometheus, Alertmanager, notification log and mail sink with the shipped rules, routes and templates.
 
     `settings` is the exporter's configuration; what it holds is not hurried.
@@ -115,15 +115,15 @@ class HurriedStack:
         config.write_text(yaml.safe_dump(self._settings))
         self.exporter = Exporter(config, port=self.ports.exporter)
 
-    def firing(self) -> set[Told]:
+    def firing(self) -> set[AlertKey]:
         """What the notification log was told as firing at any time."""
         return self._logged("firing")
 
-    def resolved(self) -> set[Told]:
+    def resolved(self) -> set[AlertKey]:
         """What the notification log was told as over."""
         return self._logged("resolved")
 
-    def mailed(self, told: Told) -> list[EmailMessage]:
+    def mailed(self, told: AlertKey) -> list[EmailMessage]:
         """The mails that name this alert."""
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", told.name.removeprefix("Starlight"))
         heading = words + (f" ({told.slice})" if told.slice else "")
@@ -131,24 +131,24 @@ class HurriedStack:
         return [
             mail
             for mail in tuple(self.mails.messages)
-            if mail["subject"].startswith((f"[{state}]", "[RESOLVED]")) and heading in text_of(mail).splitlines()
+            if mail["subject"].startswith((f"[{state}]", "[RESOLVED]")) and heading in plain_text(mail).splitlines()
         ]
 
-    def fired(self) -> set[Told]:
+    def fired(self) -> set[AlertKey]:
         """What has fired since the start in Prometheus, also if it was muted or not yet told."""
         rows = self.prometheus.query('count_over_time(ALERTS{alertstate="firing"}[1h])')
-        return {Told.of(row["metric"]) for row in rows}
+        return {AlertKey.of(row["metric"]) for row in rows}
 
-    def firing_now(self) -> set[Told]:
+    def firing_now(self) -> set[AlertKey]:
         """What fires in Prometheus at this moment."""
-        return {Told.of(row["metric"]) for row in self.prometheus.query('ALERTS{alertstate="firing"}')}
+        return {AlertKey.of(row["metric"]) for row in self.prometheus.query('ALERTS{alertstate="firing"}')}
 
     def _stop_exporter(self) -> None:
         self.exporter.stop()
 
-    def _logged(self, status: str) -> set[Told]:
+    def _logged(self, status: str) -> set[AlertKey]:
         return {
-            Told.of(alert["labels"])
+            AlertKey.of(alert["labels"])
             for notification in self.log.notifications()
             for alert in notification["alerts"]
             if alert["status"] == status
@@ -156,15 +156,15 @@ class HurriedStack:
 
     def _prometheus_config(self) -> Path:
         file = write_prometheus(ROOT, self.folder / "run", self.ports)
-        text = hurried(file.read_text(), r"_interval: |_timeout: ")
-        rules = hurried_rules(self.folder / "rules")
+        text = accelerate(file.read_text(), r"_interval: |_timeout: ")
+        rules = accelerated_rules(self.folder / "rules")
         # A busy machine may answer late; the shipped timeout is long enough for that, a fifteenth of it is not.
         text = re.sub(r"scrape_timeout: .+", "scrape_timeout: 1s", text)
         return _write(file, text.replace(f"{ROOT}/prometheus/rules/", f"{rules}/"))
 
     def _alertmanager_config(self) -> Path:
         file = write_alertmanager(ROOT, self.folder / "run", self.ports)
-        config = yaml.safe_load(hurried(file.read_text(), r"group_(?:wait|interval): "))
+        config = yaml.safe_load(accelerate(file.read_text(), r"group_(?:wait|interval): "))
         example = yaml.safe_load((ALERTING / "examples" / "alertmanager.mail-slack.yml").read_text())
         (mail,) = (one["email_configs"] for one in example["receivers"] if "email_configs" in one)
         config["global"] = {
@@ -177,7 +177,7 @@ class HurriedStack:
         return _write(file, yaml.safe_dump(config, sort_keys=False))
 
 
-def text_of(mail: EmailMessage) -> str:
+def plain_text(mail: EmailMessage) -> str:
     """The plain text of a mail."""
     body = mail.get_body(("plain",))
     assert body is not None

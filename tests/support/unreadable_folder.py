@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def folder_that_cannot_be_looked_into(root: Path) -> tuple[Path, Path]:
+def make_unreadable_folder(root: Path) -> tuple[Path, Path]:
     """A folder of models, and one in it whose files nobody can ask for, root neither: their paths are too long.
 
     For other users, a folder without permissions gives the same kind of error.
