@@ -16,7 +16,7 @@ import pytest
 
 from starlight_exporter.markdown.document import STALE, UPDATED
 from starlight_exporter.markdown.reading import read
-from starlight_exporter.markdown.svg import NAMESPACE
+from starlight_exporter.publish.charts import NAMESPACE
 from starlight_exporter.publish.snapshot import RunState, Snapshot
 from starlight_exporter.statistics.intervals import proportion
 from starlight_exporter.statistics.sample_sizes import against_limit
@@ -154,7 +154,7 @@ def test_every_section_is_read_back_from_a_week_of_data(tmp_path: Path) -> None:
         beside = output.with_name("performance_dashboard_production_reference_false_positives.svg")
         drawn = picture(beside)
         assert [mark.text for mark in elements(drawn, "text", "mark-text")] == [NEW[:7]]
-        assert len(elements(drawn, "polygon", "band")) >= 1
+        assert len(elements(drawn, "polygon", "band fill-0")) >= 1
         assert len(elements(drawn, "line", "limit")) == 1
         methods = picture(output.with_name("performance_dashboard_production_reference_detections.svg"))
         assert len(elements(methods, "line", "limit")) == 5
@@ -216,7 +216,7 @@ def test_old_values_are_not_shown_as_current_and_the_last_time_is_told(tmp_path:
     last = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(NOW - 2 * HOUR))
     assert f"The last evaluation that it knows of `production` on `reference` ended {last}." in text
     drawn = picture(output.with_name("performance_dashboard_production_reference_false_positives.svg"))
-    (line,) = elements(drawn, "polyline", "line first")
+    (line,) = elements(drawn, "polyline", "line series-0")
     xs = [float(point.split(",")[0]) for point in (line.get("points") or "").split()]
     assert min(xs) > 74
     assert max(xs) < 764 * 0.95
@@ -232,8 +232,8 @@ def test_a_gap_stays_a_gap(tmp_path: Path) -> None:
     longest = max(after - before for before, after in itertools.pairwise(times))
     assert 3.5 * HOUR < longest < 4.5 * HOUR
     drawn = picture(tmp_path / "performance_dashboard_production_reference_false_positives.svg")
-    assert len(elements(drawn, "polyline", "line first")) == 2
-    assert len(elements(drawn, "polygon", "band")) == 2
+    assert len(elements(drawn, "polyline", "line series-0")) == 2
+    assert len(elements(drawn, "polygon", "band fill-0")) == 2
 
 
 def test_an_alertmanager_that_is_gone_costs_a_remark_and_no_document(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from starlight_exporter.markdown.alerts import Episode
-from starlight_exporter.markdown.charts import detections_chart, false_positives_chart, latency_chart
 from starlight_exporter.markdown.dashboard import Dashboard, DatasetFigures, Figure, ModelOnDataset
 from starlight_exporter.markdown.reading import Links, Reading, Trends
+from starlight_exporter.markdown.trend_charts import detections_chart, false_positives_chart, latency_chart
 from starlight_exporter.markdown.wording import NOT_MEASURED, cell, code, interval, shown, utc
+from starlight_exporter.publish.charts import svg_file
 
 UPDATED = "**Last update:** "
 STALE = "> **Stale since "
@@ -286,7 +287,7 @@ def _trends(trends: Sequence[Trends], stem: str) -> tuple[dict[str, str], list[s
                 lines += [f"{title} of {cell(subject)}: {NOT_MEASURED}.", ""]
                 continue
             file = _file_name("_".join((stem, *names, chart)))
-            pictures[file] = drawn
+            pictures[file] = svg_file(drawn)
             lines += [f"![{title} of {cell(subject)}]({file})", ""]
     return pictures, lines[:-1] if lines else [f"{NOT_MEASURED}: there is no history."]
 

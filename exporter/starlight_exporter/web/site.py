@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from starlight_exporter.dataset.rendered import PICTURES, Drawing
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.errors import ComparisonError, ImageError
+from starlight_exporter.publish.charts import STYLE_SHEET
 from starlight_exporter.publish.prediction_store import Row
 from starlight_exporter.publish.predictions_csv import predictions_csv
 from starlight_exporter.publish.retention import Entry
@@ -36,7 +38,11 @@ from starlight_exporter.web.pages.training import training_page
 
 _RUNBOOK = re.compile(r"[A-Za-z0-9]{1,100}\.md")
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_STATIC: Final[Mapping[str, str]] = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
+_STATIC: Final[Mapping[str, tuple[Path, str]]] = {
+    "style.css": (TEMPLATES / "style.css", "text/css"),
+    "chart.css": (STYLE_SHEET, "text/css"),
+    "icon.svg": (TEMPLATES / "icon.svg", "image/svg+xml"),
+}
 DRAWINGS_KEPT: Final = 16
 
 Build = Callable[[Request], Page]
@@ -178,7 +184,8 @@ class EvidenceSite:
         name = request.path_params["name"]
         if name not in _STATIC:
             raise HTTPException(404, "no such file")
-        return FileResponse(TEMPLATES / name, media_type=_STATIC[name])
+        file, media_type = _STATIC[name]
+        return FileResponse(file, media_type=media_type)
 
     # Stable addresses
 

@@ -10,13 +10,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 ORDER = (
     "samples",
-    "svg",
     "prometheus",
     "alerts",
     "history",
     "dashboard",
     "wording",
-    "charts",
+    "trend_charts",
     "reading",
     "document",
     "files",

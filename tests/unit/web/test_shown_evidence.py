@@ -60,7 +60,7 @@ def test_an_evaluation_has_the_curve_of_its_operating_points(site: httpx.Client)
     points = full_evaluation().operating_points
     assert len(points) > 1
     text = html(site, f"/evaluations/{NOW}")
-    assert 'aria-label="Operating points: detections against false positives' in text
+    assert 'aria-label="Operating points: detection rate against false positive rate"' in text
     assert text.count("<title>probability &gt; ") == len(points)
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 
+from markupsafe import Markup
+
 from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.regression import Check
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
 from starlight_exporter.evaluation.serialise import to_json
+from starlight_exporter.publish.charts import Chart, Line, Panel, inline_svg, linear_scale
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.report import utc
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.statistics.sample_sizes import Precision, precision
 from starlight_exporter.web.pages import figures, links, slices
-from starlight_exporter.web.pages.charts import Axis, Chart, Series, line_chart
-from starlight_exporter.web.pages.page import Cell, Page, Table
+from starlight_exporter.web.pages.page import CHART_WIDTH, Cell, Page, Table
 from starlight_exporter.web.pages.status import check_link
 
 DEFAULT_PREVALENCE = 0.0001
@@ -99,20 +101,34 @@ def _field(evaluation: Evaluation, found: Precision | None, prevalence: float) -
     }
 
 
-def _operating_chart(evaluation: Evaluation) -> Chart | None:
-    points = [p for p in evaluation.operating_points if p.false_positives.ratio is not None]
-    titles = [
-        f"probability > {p.threshold:g}: {figures.percent(p.false_positives.ratio)} false positives, "
-        f"{figures.percent(p.detections.ratio)} found"
-        for p in points
+def _operating_chart(evaluation: Evaluation) -> Markup | None:
+    measured = [
+        (p.threshold, p.false_positives.ratio, p.detections.ratio)
+        for p in evaluation.operating_points
+        if p.false_positives.ratio is not None and p.detections.ratio is not None
     ]
-    return line_chart(
-        "Operating points: detections against false positives for thresholds from 0.01 to 0.999",
-        Axis("false positives", lambda value: f"{value * 100:g} %", low=0.0),
-        Axis("detections", lambda value: f"{value * 100:g} %", high=1.0),
-        [Series("one threshold", [(p.false_positives.ratio or 0.0, p.detections.ratio) for p in points], titles)],
-        dots=True,
+    if not measured:
+        return None
+    line = Line(
+        points=[(false_positives, detections) for _, false_positives, detections in measured],
+        titles=[
+            f"probability > {threshold:g}: {figures.percent(false_positives)} false positives, "
+            f"{figures.percent(detections)} detected"
+            for threshold, false_positives, detections in measured
+        ],
     )
+    chart = Chart(
+        title="Operating points: detection rate against false positive rate",
+        note="x: false positive rate; y: detection rate; one dot per threshold",
+        x=linear_scale((x for x, _ in line.points), _percent, low=0.0),
+        panels=(Panel(y=linear_scale((y for _, y in line.points), _percent, high=1.0), lines=(line,)),),
+        width=CHART_WIDTH,
+    )
+    return Markup(inline_svg(chart))
+
+
+def _percent(ratio: float) -> str:
+    return f"{ratio * 100:g}%"
 
 
 def _stages(latency: LatencySummary | None) -> list[dict[str, object]]:

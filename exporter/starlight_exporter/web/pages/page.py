@@ -18,6 +18,8 @@ from starlight_exporter.web.pages import figures
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 
+CHART_WIDTH: Final = 560
+
 Cell = str | int | float | bool | None
 
 

@@ -17,8 +17,17 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.sample_sizes import Verdict, Wanted, against_limit
 from starlight_exporter.web.pages import links
-from starlight_exporter.web.pages.charts import Bar, interval_bar
 from starlight_exporter.web.pages.page import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """An interval on a common scale, in percent of its width; `limit` is None where it is outside the scale."""
+
+    lower: float
+    value: float
+    upper: float
+    limit: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +142,13 @@ def _row(entry: tuple[str, Proportion, str, float], wanted: Wanted, scale: tuple
     if rate.ratio is not None and rate.lower is not None and rate.upper is not None:
         bar = interval_bar(rate.lower, rate.ratio, rate.upper, limit, scale)
     return SliceRow(name, rate, link if rate.total else None, limit, wanted, against_limit(rate, limit, wanted), bar)
+
+
+def interval_bar(lower: float, value: float, upper: float, limit: float, scale: tuple[float, float]) -> Bar:
+    """Return positions on the scale (lowest and highest value), clamped to its ends."""
+    low, high = scale
+
+    def position(number: float) -> float:
+        return round(min(1.0, max(0.0, (number - low) / ((high - low) or 1.0))) * 100, 2)
+
+    return Bar(position(lower), position(value), position(upper), position(limit) if low <= limit <= high else None)

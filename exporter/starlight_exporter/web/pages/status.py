@@ -11,6 +11,7 @@ from starlight_exporter.checks.regression import DETECTION_TARGET, FPR_TARGET, C
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.changes import SliceChange, changes
+from starlight_exporter.publish.charts import sparkline
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import ModelState, Pair, RunState, Snapshot
@@ -18,7 +19,6 @@ from starlight_exporter.runs.state import RunRecord
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.sample_sizes import Verdict, against_limit
 from starlight_exporter.web.pages import figures, links
-from starlight_exporter.web.pages.charts import sparkline
 from starlight_exporter.web.pages.page import Page, Table
 
 TREND_LENGTH = 20

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+
+from markupsafe import Markup
 
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.models.training_log import TrainingEpoch, TrainingHealth
+from starlight_exporter.publish.charts import Chart, Line, Panel, Point, inline_svg, linear_scale
 from starlight_exporter.publish.snapshot import Snapshot
-from starlight_exporter.web.pages import figures
-from starlight_exporter.web.pages.charts import Axis, Chart, Series, line_chart
-from starlight_exporter.web.pages.page import Page, Table
+from starlight_exporter.web.pages.page import CHART_WIDTH, Page, Table
 
 
 def training_page(snapshot: Snapshot, model: str | None) -> Page:
@@ -26,8 +27,9 @@ def training_page(snapshot: Snapshot, model: str | None) -> Page:
         query={} if model is None else {"model": model},
         values={
             "models": [
-                (name, health, _loss(name, health), _accuracy(name, health), origins[name])
+                (name, health, _loss(name, epochs), _accuracy(name, epochs), origins[name])
                 for name, health in known.items()
+                for epochs in (() if health is None else health.epochs,)
             ],
             "one": model,
         },
@@ -41,30 +43,48 @@ def _newest(snapshot: Snapshot, model: str) -> Evaluation | None:
     return max(found, key=lambda evaluation: evaluation.finished_at) if found else None
 
 
-def _loss(name: str, health: TrainingHealth | None) -> Chart | None:
-    epochs = () if health is None else health.epochs
-    return line_chart(
-        f"Loss of {name} over epochs",
-        Axis("epoch", lambda value: f"{value:g}"),
-        Axis("loss (nats)", lambda value: f"{value:g}", low=0.0),
-        [
-            Series("training", [(e.epoch, e.train_loss) for e in epochs]),
-            Series("validation", [(e.epoch, e.validation_loss) for e in epochs]),
-        ],
-    )
+def _loss(name: str, epochs: Sequence[TrainingEpoch]) -> Markup | None:
+    training = _points((e.epoch, e.train_loss) for e in epochs)
+    validation = _points((e.epoch, e.validation_loss) for e in epochs)
+    return _chart(f"Loss of {name}", "loss (nats)", training, validation, lambda value: f"{value:g}", low=0.0)
 
 
-def _accuracy(name: str, health: TrainingHealth | None) -> Chart | None:
-    epochs = () if health is None else health.epochs
-    return line_chart(
-        f"Accuracy of {name} over epochs",
-        Axis("epoch", lambda value: f"{value:g}"),
-        Axis("accuracy", lambda value: figures.percent(value).replace(".00", ""), high=1.0),
-        [
-            Series("training", [(e.epoch, e.train_accuracy) for e in epochs]),
-            Series("validation", [(e.epoch, e.validation_accuracy) for e in epochs]),
-        ],
+def _accuracy(name: str, epochs: Sequence[TrainingEpoch]) -> Markup | None:
+    training = _points((e.epoch, e.train_accuracy) for e in epochs)
+    validation = _points((e.epoch, e.validation_accuracy) for e in epochs)
+    return _chart(f"Accuracy of {name}", "accuracy", training, validation, lambda value: f"{value * 100:g}%", high=1.0)
+
+
+def _points(values: Iterable[tuple[int, float | None]]) -> list[Point]:
+    return [(epoch, value) for epoch, value in values if value is not None]
+
+
+def _chart(
+    title: str,
+    y_title: str,
+    training: list[Point],
+    validation: list[Point],
+    text: Callable[[float], str],
+    *,
+    low: float | None = None,
+    high: float | None = None,
+) -> Markup | None:
+    points = [*training, *validation]
+    if not points:
+        return None
+    chart = Chart(
+        title=title,
+        note=f"x: epoch; y: {y_title}",
+        x=linear_scale((epoch for epoch, _ in points), lambda value: f"{value:g}"),
+        panels=(
+            Panel(
+                y=linear_scale((value for _, value in points), text, low=low, high=high),
+                lines=(Line(training, "training"), Line(validation, "validation")),
+            ),
+        ),
+        width=CHART_WIDTH,
     )
+    return Markup(inline_svg(chart))
 
 
 def _table(models: Iterable[tuple[str, TrainingHealth | None]]) -> Table:

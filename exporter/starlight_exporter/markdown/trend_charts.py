@@ -1,0 +1,94 @@
+"""The trend charts of one model on one dataset: false positives, detections and latency over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+
+from starlight_exporter.checks.regression import DETECTION_TARGET, FPR_TARGET, LATENCY_LIMIT_SECONDS
+from starlight_exporter.markdown.history import History, Points, Trend
+from starlight_exporter.publish.charts import Chart, Limit, Line, Panel, linear_scale, time_scale
+
+WIDTH = 860
+HEADROOM = 1.1
+"""Space above the limit, so that its line is not the upper edge of the chart."""
+_RATE_NOTE = "line: rate; band: 95% CI (Clopper-Pearson)"
+
+
+def false_positives_chart(history: History, subject: str) -> Chart | None:
+    """Return the false positive rate with its 95% band and the target; None without a value."""
+    trend = history.false_positives
+    if not trend.value:
+        return None
+    values = (*_values(trend.value), *_values(trend.upper))
+    panel = Panel(
+        y=linear_scale(values, _percent, low=0.0, high=FPR_TARGET * HEADROOM),
+        lines=(_line(trend, _percent),),
+        limit=Limit(FPR_TARGET, f"target {_percent(FPR_TARGET)}"),
+    )
+    return _chart(history, f"False positive rate of {subject}", _RATE_NOTE, (panel,))
+
+
+def detections_chart(history: History, subject: str) -> Chart | None:
+    """Return the detection rate of each method with its 95% band and the target; None without a value."""
+    trends = {name: trend for name, trend in history.detections.items() if trend.value}
+    if not trends:
+        return None
+    lowest = min(value for trend in trends.values() for value in (*_values(trend.value), *_values(trend.lower)))
+    # One scale for all methods, at least 0.1 high: methods stay comparable, and noise does not look like a drop.
+    bottom = min(0.9, math.floor(lowest * 10) / 10)
+    panels = tuple(
+        Panel(
+            name=name,
+            y=linear_scale((), _percent, low=bottom, high=1.0, ticks=2),
+            lines=(_line(trend, _percent),),
+            limit=Limit(DETECTION_TARGET, f"target {_percent(DETECTION_TARGET)}"),
+            height=64,
+        )
+        for name, trend in trends.items()
+    )
+    return _chart(history, f"Detection rate of {subject}", _RATE_NOTE, panels)
+
+
+def latency_chart(history: History, subject: str) -> Chart | None:
+    """Return the latency quantiles and the limit; None without a value."""
+    trends = {name: trend for name, trend in history.latency.items() if trend.value}
+    if not trends:
+        return None
+    values = [value for trend in trends.values() for value in _values(trend.value)]
+    panel = Panel(
+        y=linear_scale(values, _milliseconds, low=0.0, high=LATENCY_LIMIT_SECONDS * HEADROOM),
+        lines=tuple(_line(trend, _milliseconds, f"{name} ") for name, trend in trends.items()),
+        limit=Limit(LATENCY_LIMIT_SECONDS, f"p95 limit {_milliseconds(LATENCY_LIMIT_SECONDS)}"),
+    )
+    return _chart(history, f"Latency of {subject}", "one image at a time, from file bytes to verdict", (panel,))
+
+
+def _chart(history: History, title: str, note: str, panels: tuple[Panel, ...]) -> Chart:
+    start, end = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (history.start, history.end))
+    return Chart(
+        title=title,
+        note=f"{start} to {end} UTC; {note}; dotted: another model file; gap: not measured",
+        x=time_scale(history.start, history.end),
+        panels=panels,
+        width=WIDTH,
+        marks=[(change.at, change.sha256[:7]) for change in history.changes],
+        longest_gap=history.longest_gap,
+    )
+
+
+def _line(trend: Trend, text: Callable[[float], str], name: str = "") -> Line:
+    return Line(trend.value, f"{name}{text(trend.value[-1][1])}", trend.lower, trend.upper)
+
+
+def _values(points: Points) -> Iterable[float]:
+    return (value for _, value in points)
+
+
+def _percent(ratio: float) -> str:
+    return f"{float(f'{ratio * 100:.3g}'):g}%"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{float(f'{seconds * 1e3:.3g}'):g} ms"
