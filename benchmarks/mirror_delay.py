@@ -10,7 +10,6 @@ production row of the document that the mirror keeps has its hash, swaps back, a
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 import statistics
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.native_stack import NativeStack, machine, swap, swap_options, wait
+from starlight_exporter.files import file_sha256
 
 QUIET_SECONDS = 37.0
 """Between swaps; no multiple of an interval of the stack, so that they meet its clocks at different times."""
@@ -79,7 +79,7 @@ def shown(document: Path, sha256: str) -> bool:
 
 def short_hash(file: Path) -> str:
     """The first 12 digits of the SHA-256, as metrics and document show it."""
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    return file_sha256(file)[:12]
 
 
 if __name__ == "__main__":

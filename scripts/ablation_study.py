@@ -19,7 +19,7 @@ from starlight_exporter.cli.arguments import decision, model_name, progress_bar,
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.request import RunRequest, available_cores
-from starlight_exporter.publish import report
+from starlight_exporter.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -78,8 +78,8 @@ def main() -> int:
         )
         with progress_bar("ablating") as progress:
             result = study(request, mode=options.mode, streams=streams, progress=progress)
-        report.save(options.output, ablation_json(result))
-        report.save(options.document, document(result))
+        write_text(options.output, ablation_json(result))
+        write_text(options.document, document(result))
     except StarlightError as error:
         print(f"ablation_study: {error}", file=sys.stderr)
         return 2

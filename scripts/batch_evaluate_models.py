@@ -25,6 +25,7 @@ from starlight_exporter.cli.arguments import decision, progress_bar, whole
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.errors import DatasetError, ModelError, StarlightError
 from starlight_exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.files import write_text
 from starlight_exporter.models.cards import FoundModel, find_models
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,7 +59,6 @@ def main() -> int:
     from starlight_exporter.evaluation.serialise import to_json
     from starlight_exporter.models.records import carded_twin
     from starlight_exporter.publish.documents.model_variants import Variant, cells, document, headings
-    from starlight_exporter.publish.report import save
 
     def run(model: FoundModel, models: tuple[FoundModel, ...]) -> Variant:
         variant = Variant(model.name, model.title, None, (), model.problem, model.has_card)
@@ -95,8 +95,8 @@ def main() -> int:
             v.name: {"problem": v.problem} if v.evaluation is None else json.loads(to_json(v.evaluation))
             for v in variants
         }
-        save(options.json, json.dumps(records, indent=2, ensure_ascii=False) + "\n")
-        save(options.output, document(variants))
+        write_text(options.json, json.dumps(records, indent=2, ensure_ascii=False) + "\n")
+        write_text(options.output, document(variants))
     except StarlightError as error:
         print(f"batch_evaluate_models: {error}", file=sys.stderr)
         return 2

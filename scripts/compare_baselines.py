@@ -18,6 +18,7 @@ from starlight_exporter.cli.arguments import add_models_dir, dataset_names, deci
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import ComparisonError, StarlightError
 from starlight_exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,7 +64,7 @@ def main() -> int:
     from starlight_exporter.evaluation.run import evaluate
     from starlight_exporter.publish.documents.baseline_comparison import OnDataset, document
     from starlight_exporter.publish.predictions_csv import predictions_csv
-    from starlight_exporter.publish.report import metrics_json, save
+    from starlight_exporter.publish.report import metrics_json
 
     def request(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunRequest:
         return RunRequest(
@@ -119,8 +120,8 @@ def main() -> int:
             )
         written[options.results / "comparison.json"] = json.dumps([asdict(one.comparison) for one in results], indent=2)
         for path, text in written.items():
-            save(path, text)
-        save(options.output, document(results, ablation))
+            write_text(path, text)
+        write_text(options.output, document(results, ablation))
     except StarlightError as error:
         print(f"compare_baselines: {error}", file=sys.stderr)
         return 2

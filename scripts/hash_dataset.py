@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.errors import StarlightError
+from starlight_exporter.files import write_text
 from starlight_exporter.models.training_files import MANIFEST_NAME, manifest_text
-from starlight_exporter.publish.report import save
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
     output = options.model.with_name(MANIFEST_NAME)
     try:
         files = [file for folder in options.datasets for file in scan(folder.name, folder).files]
-        save(output, manifest_text(files))
+        write_text(output, manifest_text(files))
     except StarlightError as error:
         print(f"hash_dataset: {error}", file=sys.stderr)
         return 2

@@ -19,6 +19,7 @@ from starlight_exporter.checks.baseline import read_baseline
 from starlight_exporter.checks.regression import baseline_regressions, check
 from starlight_exporter.cli.arguments import add_run_arguments, measure
 from starlight_exporter.errors import StarlightError
+from starlight_exporter.files import write_text
 from starlight_exporter.markdown.document import render
 from starlight_exporter.markdown.files import write_document
 from starlight_exporter.markdown.reading import of_one_evaluation
@@ -49,9 +50,9 @@ def main() -> int:
         result = measure(options)
         checks = check(result.evaluation, baseline)
         if options.output is not None:
-            report.save(options.output, report.metrics_json(result.evaluation, checks))
+            write_text(options.output, report.metrics_json(result.evaluation, checks))
         if options.predictions is not None:
-            report.save(options.predictions, predictions_csv(result.predictions))
+            write_text(options.predictions, predictions_csv(result.predictions))
         if options.update_dashboard:
             reading = of_one_evaluation(result.evaluation, checks)
             write_document(DASHBOARD, render(reading, stem=DASHBOARD.stem, now=result.evaluation.finished_at))

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from starlight_exporter.checks.baseline import baseline_json, this_machine
 from starlight_exporter.cli.arguments import add_run_arguments, measure
 from starlight_exporter.errors import StarlightError
+from starlight_exporter.files import write_text
 from starlight_exporter.publish import report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,7 +45,7 @@ def main() -> int:
             print("record_baseline: the dataset lacks clean images or a method; no baseline written", file=sys.stderr)
             return 2
         command = shlex.join([f"scripts/{Path(__file__).name}", *sys.argv[1:]])
-        report.save(options.output, baseline_json(evaluation, command=command, machine=this_machine()))
+        write_text(options.output, baseline_json(evaluation, command=command, machine=this_machine()))
     except StarlightError as error:
         print(f"record_baseline: {error}", file=sys.stderr)
         return 2

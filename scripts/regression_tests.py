@@ -34,6 +34,7 @@ from starlight_exporter.cli.arguments import add_run_arguments, measure
 from starlight_exporter.errors import DatasetError, StarlightError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.results import Evaluation, RunResult
+from starlight_exporter.files import write_text
 from starlight_exporter.publish import report
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -100,9 +101,9 @@ def main() -> int:
         evaluation = result.evaluation if options.negatives is None else with_negatives(options, result)
         tests = run_suite(check(evaluation, baseline))
         written = options.report_dir / report_name(evaluation)
-        report.save(written, report_json(evaluation, tests, str(options.baseline)))
+        write_text(written, report_json(evaluation, tests, str(options.baseline)))
         if options.junit is not None:
-            report.save(options.junit, junit_xml(evaluation, tests))
+            write_text(options.junit, junit_xml(evaluation, tests))
     except StarlightError as error:
         print(f"regression_tests: {error}", file=sys.stderr)
         return 2

@@ -6,7 +6,6 @@ with names in their places into a volume, so that each fact stays in one file.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from stack.configuration import LOOPBACK, REFERENCE_RECIPE, SHIPPED
 from stack.processes import StackError
+from starlight_exporter.files import replacing
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD_FILE = "grafana_admin_password"
@@ -61,13 +61,11 @@ def make_password(folder: Path, *, mode: int) -> None:
     file = folder / PASSWORD_FILE
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        # With its permissions from the first moment on, and whole or not at all.
-        partial = file.with_name(f".{file.name}.partial")
-        partial.unlink(missing_ok=True)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as writing:
-            os.fchmod(writing.fileno(), mode)
-            writing.write(secrets.token_urlsafe(18))
-        partial.replace(file)
+        with replacing(file) as temporary:
+            # Created with restricted permissions, so that no other user can open it before `mode` is set.
+            temporary.touch(0o600, exist_ok=False)
+            temporary.write_text(secrets.token_urlsafe(18))
+            temporary.chmod(mode)
 
 
 def make_reference_dataset(folder: Path) -> None:

@@ -30,6 +30,7 @@ from starlight_exporter.detector.contract import (
 )
 from starlight_exporter.detector.streams import decode, tensors
 from starlight_exporter.errors import ImageError
+from starlight_exporter.files import replacing
 from training import byte_classes, byte_rows, front_end, variants
 from training.front_end import FrontEnd, planes_of
 from training.variants import VARIANTS, Variant
@@ -107,8 +108,7 @@ _ARRAY = "array."
 
 
 def _write(path: Path, examples: Examples) -> None:
-    staged = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with staged.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             stego=examples.stego,
@@ -118,7 +118,6 @@ def _write(path: Path, examples: Examples) -> None:
             unreadable=np.array(examples.unreadable),
             **{_ARRAY + name: array for name, array in examples.arrays.items()},  # type: ignore[arg-type]
         )
-    staged.replace(path)
 
 
 def _read(path: Path) -> Examples:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from starlight_exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE
 from starlight_exporter.errors import ModelError
+from starlight_exporter.files import replacing
 from training.network import ReferenceNetwork
 from training.session import distance, run_file
 from training.variants import LARGEST_MODEL_BYTES, OUTPUTS, Variant
@@ -45,7 +45,6 @@ def export(network: ReferenceNetwork, path: Path) -> None:
     network.eval()
     variant = network.variant
     batch = torch.export.Dim("batch")
-    staged = path.with_name(path.name + ".part")
     # The exporter announces every step and its own deprecations; what matters is checked below.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -61,14 +60,15 @@ def export(network: ReferenceNetwork, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    program.save(str(staged), external_data=False)
-    _name_batch_axis(staged)
-    if staged.stat().st_size > LARGEST_MODEL_BYTES:
-        raise ModelError(f"{path}: {staged.stat().st_size} bytes, at most {LARGEST_MODEL_BYTES}", reason="invalid")
-    difference = largest_difference(network, staged)
-    if difference > TOLERANCE:
-        raise ModelError(f"{path}: outputs differ from the network's by {difference:.2g}", reason="invalid")
-    os.replace(staged, path)  # noqa: PTH105
+    with replacing(path) as temporary:
+        program.save(str(temporary), external_data=False)
+        _name_batch_axis(temporary)
+        size = temporary.stat().st_size
+        if size > LARGEST_MODEL_BYTES:
+            raise ModelError(f"{path}: {size} bytes, at most {LARGEST_MODEL_BYTES}", reason="invalid")
+        difference = largest_difference(network, temporary)
+        if difference > TOLERANCE:
+            raise ModelError(f"{path}: outputs differ from the network's by {difference:.2g}", reason="invalid")
 
 
 def largest_difference(network: ReferenceNetwork, path: Path) -> float:

@@ -6,7 +6,6 @@ Dynamic quantisation would choose its scales from the batch, so an image's verdi
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from starlight_exporter.dataset import layout
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.streams import decode, tensors
 from starlight_exporter.errors import DatasetError, ImageError, ModelError
+from starlight_exporter.files import replacing
 from training.variants import LARGEST_MODEL_BYTES
 
 QUANTISED = ("MatMul",)
@@ -53,25 +53,25 @@ def quantise(source: Path, target: Path, calibration: Path, *, images: int) -> i
     if not nodes:
         raise ModelError(f"{source}: has no learned layer to quantise", reason="invalid")
     reader = _Reader(calibration, detector, images)
-    staged = target.with_name(target.name + ".part")
     target.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger().setLevel(logging.ERROR)
-    quantize_static(
-        str(source),
-        str(staged),
-        reader,
-        quant_format=QuantFormat.QDQ,
-        nodes_to_quantize=nodes,
-        op_types_to_quantize=list(QUANTISED),
-        per_channel=True,
-        # Seven-bit weights: on processors without VNNI, sums of products of full range saturate.
-        reduce_range=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-    )
-    if staged.stat().st_size > LARGEST_MODEL_BYTES:
-        raise ModelError(f"{target}: {staged.stat().st_size} bytes, at most {LARGEST_MODEL_BYTES}", reason="invalid")
-    os.replace(staged, target)  # noqa: PTH105
+    with replacing(target) as temporary:
+        quantize_static(
+            str(source),
+            str(temporary),
+            reader,
+            quant_format=QuantFormat.QDQ,
+            nodes_to_quantize=nodes,
+            op_types_to_quantize=list(QUANTISED),
+            per_channel=True,
+            # Seven-bit weights: on processors without VNNI, sums of products of full range saturate.
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        size = temporary.stat().st_size
+        if size > LARGEST_MODEL_BYTES:
+            raise ModelError(f"{target}: {size} bytes, at most {LARGEST_MODEL_BYTES}", reason="invalid")
     return reader.count
 
 

@@ -5,7 +5,6 @@ A comparison is paired: an image counts only where both models measured the same
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Final, Literal
 
 from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.detector.contract import METHODS
-from starlight_exporter.errors import ComparisonError, ModelError
+from starlight_exporter.detector.model_file import model_sha256
+from starlight_exporter.errors import ComparisonError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 
@@ -106,16 +106,7 @@ def require_same_rule(before: Evaluation, after: Evaluation) -> None:
 
 def require_different_files(before: Path, after: Path) -> None:
     """ComparisonError where two model files have the same bytes; ModelError names one that is not there."""
-    hashes = []
-    for path in (before, after):
-        try:
-            with path.open("rb") as file:
-                hashes.append(hashlib.file_digest(file, "sha256").hexdigest())
-        except FileNotFoundError as error:
-            raise ModelError(f"{path}: no such model file", reason="missing") from error
-        except OSError as error:
-            raise ModelError(f"{path}: cannot be read: {error.strerror or error}", reason="unreadable") from error
-    if hashes[0] == hashes[1]:
+    if model_sha256(before) == model_sha256(after):
         raise ComparisonError(f"{before} and {after} are the same model file")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import starlight_exporter
 from starlight_exporter.config import Config, load_config
 from starlight_exporter.errors import ConfigError, StarlightError
+from starlight_exporter.files import replacing
 from starlight_exporter.logs import LOG_FORMATS, LOG_LEVELS, configure_logging
 
 DEFAULT_CONFIG = Path("starlight.yml")
@@ -101,11 +102,9 @@ def _export_history(config: Config, output: Path | None) -> int:
         export_openmetrics(evaluations, sys.stdout)
         return 0
     try:
-        # Whole or not at all: half a file would be backfilled as if it were everything.
-        partial = output.with_name(f".{output.name}.partial")
-        with partial.open("w", encoding="utf-8") as file:
+        # Half a file would be backfilled as if it were complete.
+        with replacing(output) as temporary, temporary.open("w", encoding="utf-8") as file:
             samples = export_openmetrics(evaluations, file)
-        partial.replace(output)
     except OSError as error:
         raise ConfigError(f"--output: cannot write {output}: {error.strerror}") from error
     print(f"{output}: {samples} samples", file=sys.stderr)

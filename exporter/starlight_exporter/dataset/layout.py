@@ -40,7 +40,6 @@ IGNORED_SUFFIXES = frozenset(
 )
 IGNORED_STEMS = frozenset(("readme", "license", "licence", "notice", "copying", "changelog", "thumbs", "desktop"))
 
-_BLOCK = 1 << 20
 _LARGEST_SIDECAR = 1 << 20
 _CHUNK = 64
 
@@ -179,16 +178,13 @@ def _read(path: Path) -> tuple[int, str, ImageFormat | None, str | None]:
     # Opening a pipe would wait for its writer for ever.
     if not stat.S_ISREG(path.stat().st_mode):
         return 0, "", None, "is not a regular file"
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        size = 0
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        size = file.tell()
         if size == 0:
-            return size, digest.hexdigest(), None, "is empty"
+            return size, digest, None, "is empty"
         header = _header_format(file)
-    return size, digest.hexdigest(), header, None if header else "is not an image that the decoder knows"
+    return size, digest, header, None if header else "is not an image that the decoder knows"
 
 
 def _header_format(file: BinaryIO) -> ImageFormat | None:

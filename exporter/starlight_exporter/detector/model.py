@@ -26,6 +26,7 @@ from starlight_exporter.detector.contract import (
     Stream,
 )
 from starlight_exporter.detector.external import other_file
+from starlight_exporter.detector.model_file import file_error, model_sha256, read_model
 from starlight_exporter.errors import ImageError, ModelError
 
 Tensor = NDArray[np.float32]
@@ -116,7 +117,7 @@ class Detector:
 
         With `expected_sha256` another content is refused as `changed`, like one that changes while it is loaded.
         """
-        data = _read(path)
+        data = read_model(path)
         before = hashlib.sha256(data).hexdigest()
         if expected_sha256 is not None and before != expected_sha256:
             raise ModelError(f"{path}: expected content {expected_sha256[:12]}, found {before[:12]}", reason="changed")
@@ -128,7 +129,7 @@ class Detector:
             stat = path.stat()
             session = open_session(str(path))
         except OSError as error:
-            raise _file_error(path, error) from error
+            raise file_error(path, error) from error
         except RUNTIME_ERRORS as error:
             if model_sha256(path) != before:
                 raise ModelError(f"{path}: changed while it was being loaded", reason="changed") from error
@@ -153,7 +154,7 @@ class Detector:
 
     def serialised(self) -> bytes:
         """The file's bytes; ModelError `changed` where they are no longer those that were loaded."""
-        data = _read(self.path)
+        data = read_model(self.path)
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ModelError(f"{self.path}: changed after it was loaded", reason="changed")
         return data
@@ -273,22 +274,6 @@ def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def model_sha256(path: Path) -> str:
-    """SHA-256 of a model file as hexadecimal; ModelError `missing` or `unreadable`."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _file_error(path, error) from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _file_error(path, error) from error
-
-
 def onnxruntime_version() -> str:
     """Version of the inference runtime, for provenance."""
     return str(onnxruntime.__version__)
@@ -338,9 +323,3 @@ def _sigmoid(logit: float) -> float:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def _file_error(path: Path, error: OSError) -> ModelError:
-    if isinstance(error, FileNotFoundError | NotADirectoryError):
-        return ModelError(f"{path}: no such model file", reason="missing")
-    return ModelError(f"{path}: cannot be read: {error.strerror or error}", reason="unreadable")

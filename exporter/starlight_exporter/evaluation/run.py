@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from starlight_exporter.evaluation.reading import ImageSource
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Execution, ModelFacts, Provenance, RunResult
 from starlight_exporter.evaluation.scoring import staged as in_stages
+from starlight_exporter.files import replacing
 from starlight_exporter.models.records import records
 from starlight_exporter.models.training_files import leaked_images, read_manifest
 from starlight_exporter.models.training_log import TrainingHealth, read_training_log
@@ -170,10 +170,9 @@ class _Reporter:
             self._write(self._path, self._total)
 
     def _write(self, path: Path, done: int) -> None:
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
-            partial.write_text(json.dumps({"done": done, "total": self._total}), encoding="utf-8")
-            partial.replace(path)
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps({"done": done, "total": self._total}), encoding="utf-8")
         except OSError as error:
             self.warnings = (f"{path}: progress cannot be written: {error.strerror or error}",)
             self._path = None

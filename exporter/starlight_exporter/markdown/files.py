@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from starlight_exporter.errors import StorageError
+from starlight_exporter.files import write_text
 from starlight_exporter.markdown.document import STALE, UPDATED, Document
 from starlight_exporter.markdown.wording import utc
-from starlight_exporter.publish.report import save
 
 
 def write_document(path: Path, document: Document) -> bool:
@@ -21,11 +21,11 @@ def write_document(path: Path, document: Document) -> bool:
         if _text(beside := path.with_name(name)) != picture
     ]
     for file, picture in changed:
-        save(file, picture)
+        write_text(file, picture)
     before = _text(path)
     if not changed and before is not None and _without_time(before) == _without_time(document.text):
         return False
-    save(path, document.text)
+    write_text(path, document.text)
     return True
 
 
@@ -41,7 +41,7 @@ def mark_stale(path: Path, *, since: float, reason: str) -> bool:
     if not any(line.startswith(STALE) for line in lines):
         place = next((i for i, line in enumerate(lines) if line.startswith(UPDATED)), 0) + 1
         lines[place:place] = ["", f"{STALE}{utc(since)}.** {reason} What follows is as of the last update."]
-        save(path, "\n".join(lines) + "\n")
+        write_text(path, "\n".join(lines) + "\n")
     return True
 
 

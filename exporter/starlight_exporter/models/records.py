@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from starlight_exporter.detector.model import model_sha256
-from starlight_exporter.errors import DatasetError, ModelError
+from starlight_exporter.errors import DatasetError
+from starlight_exporter.files import file_sha256_or_none
 from starlight_exporter.models.cards import CARD, FoundModel, Origin, find_models, model_in
 from starlight_exporter.models.training_files import MANIFEST_NAME
 
@@ -59,7 +59,7 @@ def records(model: Path, sha256: str, *, training_log: Path | None, models_dir: 
 
 def carded_twin(models: tuple[FoundModel, ...], file: Path) -> FoundModel | None:
     """The first carded one of these models, other than the file itself, that has the same bytes as it."""
-    sha256 = _sha256(file)
+    sha256 = file_sha256_or_none(file)
     return None if sha256 is None else _twin(models, file, sha256)
 
 
@@ -77,7 +77,7 @@ def _twin(models: tuple[FoundModel, ...], file: Path, sha256: str) -> FoundModel
         if not usable or found.file.absolute() == file.absolute():
             continue
         # Sizes are cheap: hardly a file is read that is not the one.
-        if _size(found.file) == size and _sha256(found.file) == sha256:
+        if _size(found.file) == size and file_sha256_or_none(found.file) == sha256:
             return found
     return None
 
@@ -100,11 +100,4 @@ def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
     except OSError:
-        return None
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return model_sha256(path)
-    except ModelError:
         return None

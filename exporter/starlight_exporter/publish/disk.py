@@ -50,15 +50,6 @@ def bytes_below(folder: Path) -> int:
     return total
 
 
-def sync(path: Path) -> None:
-    """Wait until a file, or which names a folder has, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _device(path: Path) -> int | None:
     for place in _nearest(path):
         with suppress(OSError):

@@ -24,7 +24,8 @@ from starlight_exporter.checks.regression import Check
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.serialise import from_json, to_json
-from starlight_exporter.publish.disk import bytes_below, is_full, sync
+from starlight_exporter.files import sync
+from starlight_exporter.publish.disk import bytes_below, is_full
 from starlight_exporter.publish.prediction_store import PredictionStore, write_store
 from starlight_exporter.publish.retention import Entry, newest_first, not_the_newest, removal_order, too_many
 

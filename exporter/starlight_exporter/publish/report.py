@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from rich.markup import escape
 from rich.table import Table
 
 from starlight_exporter.checks.regression import Check, Severity
-from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
 from starlight_exporter.evaluation.serialise import to_json
 from starlight_exporter.statistics.intervals import Proportion
@@ -102,22 +98,6 @@ def metrics_json(evaluation: Evaluation, checks: Sequence[Check]) -> str:
     content = json.loads(to_json(evaluation))
     content["regression_checks"] = [asdict(check) for check in checks]
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def save(path: Path, text: str) -> None:
-    """Write a whole file or nothing; StorageError names it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            partial.unlink()
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def percent(ratio: float | None) -> str:

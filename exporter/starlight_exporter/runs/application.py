@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import threading
@@ -18,6 +17,7 @@ from starlight_exporter.checks.baseline import Baseline, read_baseline
 from starlight_exporter.config import Config, load_config
 from starlight_exporter.errors import BaselineError, ConfigError
 from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.files import file_sha256_or_none
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.snapshot import BuildInfo, ConfigReload, Pair, Snapshot
 from starlight_exporter.runs.analyses import Analyses
@@ -261,7 +261,7 @@ class Application:
         """Hash the file as it is now and remember it; a file whose numbers are shown already counts as loaded."""
         model = self.state.snapshot.models[name]
         entry = self._config.model(name)
-        sha256 = None if entry is None else _sha256(entry.file)
+        sha256 = None if entry is None else file_sha256_or_none(entry.file)
         loaded = True if sha256 is not None and sha256 == model.sha256 else model.last_load_successful
         self.state.update(
             lambda s: s.with_model(replace(s.models[name], file_sha256=sha256, last_load_successful=loaded))
@@ -339,11 +339,3 @@ def _first_snapshot() -> Snapshot:
         onnxruntime=metadata.version("onnxruntime"),
     )
     return Snapshot(build=build, config=ConfigReload(successful=False, success_at=0.0))
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None

@@ -16,11 +16,11 @@ from starlight_exporter.checks.suite import report_json, report_name, run_suite
 from starlight_exporter.config import Config
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
+from starlight_exporter.files import write_text
 from starlight_exporter.publish.documents import baseline_comparison, model_variants, stream_ablation
 from starlight_exporter.publish.documents.baseline_comparison import OnDataset
 from starlight_exporter.publish.documents.model_variants import Variant
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.publish.report import save
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import Analysis, Snapshot
 from starlight_exporter.runs.state import State
@@ -72,7 +72,9 @@ class Reports:
         written = False
         for (model, name), run in snapshot.runs.items():
             if name == dataset and run.evaluation is not None and snapshot.models[model].role == "production":
-                save(folder / report_name(run.evaluation), report_json(run.evaluation, run_suite(run.checks), baseline))
+                write_text(
+                    folder / report_name(run.evaluation), report_json(run.evaluation, run_suite(run.checks), baseline)
+                )
                 written = True
         return written
 
@@ -96,14 +98,14 @@ class Reports:
                     flips(before, after),
                 )
                 file = self._document(f"baseline_comparison_{against}_{model}_{dataset}")
-                save(file, baseline_comparison.document([result], run.ablation))
+                write_text(file, baseline_comparison.document([result], run.ablation))
                 written = True
         return written
 
     def _ablations(self, snapshot: Snapshot, dataset: str) -> bool:
         for (model, name), run in snapshot.runs.items():
             if name == dataset and run.ablation is not None:
-                save(self._document(f"stream_ablation_{model}_{dataset}"), stream_ablation.document(run.ablation))
+                write_text(self._document(f"stream_ablation_{model}_{dataset}"), stream_ablation.document(run.ablation))
         # Counted already when the study ended.
         return False
 
@@ -123,7 +125,7 @@ class Reports:
                 *later,
                 *(_unmeasured(name, f"its file cannot be loaded, {why}") for name, why in broken.items()),
             ]
-            save(self._document(f"model_variants_{dataset}"), model_variants.document(variants))
+            write_text(self._document(f"model_variants_{dataset}"), model_variants.document(variants))
         return bool(variants)
 
     def _entry(self, evaluation: Evaluation) -> Entry | None:

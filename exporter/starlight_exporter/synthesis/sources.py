@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from starlight_exporter.dataset.layout import is_image_name, open_header, prepare_decoder
 from starlight_exporter.detector.streams import DECODER_ERRORS
 from starlight_exporter.errors import DatasetError
+from starlight_exporter.files import file_sha256
 from starlight_exporter.synthesis import covers
 
 Rng = np.random.Generator
@@ -111,8 +112,7 @@ def find_covers(folder: Path) -> CoverPictures:
         usable: dict[bytes, Path] = {}
         for path in sorted(folder.rglob("*")):
             if is_image_name(path.name) and path.is_file() and _is_usable(path):
-                with path.open("rb") as file:
-                    usable.setdefault(hashlib.file_digest(file, "sha256").digest(), path)
+                usable.setdefault(bytes.fromhex(file_sha256(path)), path)
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be read: {error.strerror}") from error
     if not usable:

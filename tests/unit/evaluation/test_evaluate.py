@@ -25,7 +25,8 @@ from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import Stream
 from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
-from starlight_exporter.detector.model import Detector, Score, model_sha256
+from starlight_exporter.detector.model import Detector, Score
+from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.detector.staged import WholeModel
 from starlight_exporter.detector.streams import DecodedImage, decode
 from starlight_exporter.errors import DatasetError, EvaluationError, ImageError, ModelError

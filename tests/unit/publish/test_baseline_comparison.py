@@ -26,7 +26,6 @@ from starlight_exporter.publish.documents.baseline_comparison import (
     insight,
 )
 from starlight_exporter.publish.documents.markdown import p_value, rate, table
-from starlight_exporter.publish.report import save
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 from starlight_exporter.statistics.intervals import Interval
 from support.images import write_dataset
@@ -188,20 +187,6 @@ def test_cells_cannot_break_a_table() -> None:
     assert table(("a", "b"), [("x|y", "<b>")]) == "| a | b |\n| --- | ---: |\n| x\\|y | &lt;b> |"
     assert rate(proportion(0, 0)) == "not measured"
     assert (p_value(None), p_value(1e-9), p_value(0.25)) == ("no flip", "under 0.0001", "0.2500")
-
-
-def test_a_document_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, real = tmp_path / "new", os.fsync
-    synced: list[str] = []
-
-    def fsync(descriptor: int) -> None:
-        synced.extend(file.read_text() for file in folder.iterdir() if file.name != "a.md")
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    save(folder / "a.md", "text\n")
-    assert synced == ["text\n"]
-    assert [item.name for item in folder.iterdir()] == ["a.md"]
 
 
 def test_a_model_that_always_says_the_same_is_compared_too(

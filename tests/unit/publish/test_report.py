@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -15,10 +13,9 @@ from rich.table import Table
 from scripts.batch_evaluate_models import upright
 from starlight_exporter.checks.regression import check
 from starlight_exporter.cli.arguments import progress_bar
-from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.serialise import from_json
 from starlight_exporter.models.cards import Origin
-from starlight_exporter.publish.report import failed_checks_table, figures_table, metrics_json, rows, save
+from starlight_exporter.publish.report import failed_checks_table, figures_table, metrics_json, rows
 from starlight_exporter.statistics.intervals import proportion
 from support.results import empty_evaluation, p95_latency
 from support.snapshots import BASELINE, full_evaluation
@@ -95,17 +92,3 @@ def test_metrics_json_is_the_stored_evaluation_and_its_checks() -> None:
     assert len(content["regression_checks"]) == len(checks)
     assert content["regression_checks"][0]["name"] == "fpr_baseline"
     assert content["clean"]["count"] == 3
-
-
-def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "metrics.json"
-    save(path, "one\n")
-    save(path, "two\n")
-    assert path.read_text() == "two\n"
-    assert os.listdir(path.parent) == ["metrics.json"]  # noqa: PTH208 - hidden files too, as plain names
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(StorageError, match=r"folder: cannot be written"):
-        save(tmp_path / "folder", "text")
-    with pytest.raises(StorageError, match="cannot be written"):
-        save(path / "below_a_file.json", "text")
-    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "new"]

@@ -41,7 +41,7 @@ def test_a_model_is_calibrated_with_what_it_is_fed(name: str, tmp_path: Path) ->
         [score.probability for score in whole.predict(streams)],
         atol=0.2,
     )
-    assert not list(target.parent.glob("*.part"))
+    assert not list(target.parent.glob("*.partial"))
 
 
 def test_a_model_without_learned_products_is_refused(tmp_path: Path) -> None:

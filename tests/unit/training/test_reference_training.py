@@ -257,7 +257,7 @@ def test_training_learns_repeats_itself_and_exports_what_it_learned(
     assert [record.epoch for record in logs[0]] == [1, 2, 3]
     assert logs[0][-1].train_loss < logs[0][0].train_loss
     assert Detector.load(tmp_path / "0.onnx").has_method
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob("*.partial"))
     assert not list(tmp_path.glob("*.data"))
 
 
