@@ -1,7 +1,7 @@
-"""The configuration file: what is evaluated, when, and where results go. `starlight.yml` shows every section.
+"""Configuration file: schema, defaults and validation. `starlight.yml` is an example with every section.
 
-Relative paths are relative to the folder of the configuration file. ConfigError names the file, the key and what was
-expected; nothing else is raised.
+Relative paths are resolved against the folder of the configuration file. All problems are raised as ConfigError, which
+names the file, the key and the expected value.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from starlight_exporter.crontab import cron_trigger
 from starlight_exporter.dataset.settings import DEFAULT_CACHE_BYTES, CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
@@ -25,7 +25,7 @@ from starlight_exporter.strict_yaml import StrictModel, load_strict, shown
 
 MAX_MODELS = 20
 MAX_DATASETS = 20
-"""Every model on every dataset is a few hundred series; labels have to stay bounded."""
+"""Bounds for label values: each model on each dataset has a few hundred series."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?", re.ASCII)
@@ -42,7 +42,7 @@ def _seconds(value: object) -> float:
 
 
 def duration_text(seconds: float) -> str:
-    """Seconds as the configuration writes them, e.g. `1h30m`; `0s` for zero."""
+    """Format seconds as in the configuration file, e.g. `1h30m`; zero is `0s`."""
     left = round(seconds * 1000)
     text = ""
     for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
@@ -80,17 +80,35 @@ def _name(value: str) -> str:
 def _path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"expected a path; got {shown(value)}")
-    # Not resolved: a symlink that is swapped has to be followed anew each time.
+    # Symlinks are not resolved, because their targets may change later.
     return Path(os.path.normpath((info.context or {}).get("folder", Path()) / value))
 
 
-def _as_if_written(value: object) -> Any:
-    # Paths and durations only get their meaning by validation, so such a default takes the way of a written value.
+def _validated_default(value: object) -> Any:
+    # Relative paths and durations need validation, also as defaults.
     return Field(default=value, validate_default=True)
 
 
+def _check_cron(expression: str) -> None:
+    expected = f'expected five cron fields such as "0 3 * * *"; got {shown(expression)}'
+    now, fields = datetime.now(UTC), expression.split()
+    if len(fields) != 5:
+        # CronSim would accept a sixth field, for seconds.
+        raise ValueError(f"{expected} (Wrong number of fields)")
+    try:
+        for position, field in enumerate(fields):
+            CronSim(" ".join(field if other == position else "*" for other in range(5)), now)
+    except CronSimError as error:
+        raise ValueError(f"{expected} ({error})") from error
+    try:
+        next(CronSim(expression, now))
+    except (CronSimError, StopIteration) as error:
+        # CronSim rejects a day that is in none of the months, such as 31 February.
+        raise ValueError(f"cron expression never fires: {shown(expression)}") from error
+
+
 Duration = Annotated[float, BeforeValidator(_seconds)]
-"""Seconds; written as a string of Prometheus's form."""
+"""Seconds, written as a Prometheus duration such as `1h30m`."""
 Size = Annotated[int, BeforeValidator(_bytes)]
 """Bytes."""
 Name = Annotated[str, AfterValidator(_name)]
@@ -109,7 +127,7 @@ class MethodThresholds(StrictModel):
 
 
 class DecisionConfig(StrictModel):
-    """Either one threshold, or one per predicted method."""
+    """Either one threshold for all images or one threshold per predicted method."""
 
     threshold: Probability | None = None
     thresholds: MethodThresholds | None = None
@@ -121,14 +139,14 @@ class DecisionConfig(StrictModel):
         return self
 
     def rule(self) -> DecisionRule:
-        """The rule as the detector room knows it."""
+        """Return the decision rule."""
         if self.thresholds is not None:
             return DecisionRule.per_method({method: getattr(self.thresholds, method) for method in METHODS})
         return DecisionRule.single(PLAIN_THRESHOLD if self.threshold is None else self.threshold)
 
 
 class ModelConfig(StrictModel):
-    """A model: a file, a decision rule and a role. The same file with another rule is another model."""
+    """Model file, decision rule and role. The same file may be configured again with another rule."""
 
     name: Name
     file: ConfigPath
@@ -138,10 +156,10 @@ class ModelConfig(StrictModel):
 
 
 class ResearchConfig(StrictModel):
-    """A folder of models: each of its folders with a `card.yml` or `model.onnx` is a research model while it is there.
+    """Folder of research models: each subfolder with a `card.yml` or `model.onnx` is one, under a common decision rule.
 
-    A model that the configuration names, or whose file it names, is not taken a second time. All decide by one rule.
-    The cards also tell of configured models whose files have the same bytes, and nothing that tells beside them.
+    Models that are configured by name or file are skipped. Cards, training logs and training file manifests in this
+    folder also apply to configured models with identical files that have none of their own.
     """
 
     models_dir: ConfigPath
@@ -149,14 +167,14 @@ class ResearchConfig(StrictModel):
 
 
 class DatasetConfig(StrictModel):
-    """A folder with clean/, stego/ and negatives/."""
+    """Folder with the subfolders clean/, stego/ and negatives/."""
 
     name: Name
     path: ConfigPath
 
 
 class ScheduleConfig(StrictModel):
-    """When everything is evaluated anew: every `interval`, or at the times of `cron` (five fields, UTC)."""
+    """Evaluation schedule: every `interval`, or by a `cron` expression (five fields, UTC)."""
 
     interval: Annotated[Duration, _between("10s", "366d")] | None = None
     cron: str | None = None
@@ -169,44 +187,37 @@ class ScheduleConfig(StrictModel):
 
     @field_validator("cron")
     @classmethod
-    def _readable(cls, value: str | None) -> str | None:
+    def _valid_cron(cls, value: str | None) -> str | None:
         if value is not None:
-            try:
-                trigger = cron_trigger(value)
-            except ValueError as error:
-                raise ValueError(
-                    f'expected five cron fields such as "0 3 * * *"; got {shown(value)} ({error})'
-                ) from error
-            if trigger.get_next_fire_time(None, datetime.now(UTC)) is None:
-                raise ValueError(f"expected a time that comes; {shown(value)} never does")
+            _check_cron(value)
         return value
 
 
 class WatchConfig(StrictModel):
-    """How often files are looked at, and how long a changed one has to rest before it counts as written."""
+    """Interval between file checks, and the time that a changed file must stay unmodified before it is used."""
 
     interval: Annotated[Duration, _between("100ms", "1h")] = 2.0
     settle: Annotated[Duration, _between("0s", "1h")] = 3.0
 
 
 class PathsConfig(StrictModel):
-    """Where the exporter writes (history under `data`, evidence under `results`), and the runbooks that it serves.
+    """Folders: `data` for the history, `results` for evidence, and `runbooks` for the runbooks that are served.
 
-    Decoded images are kept under `cache`, by default in a folder of `data`; comparison and variants are written to
-    `documents`, by default a folder of `results`.
+    `cache` holds decoded images (default: `<data>/cache`), `documents` the reports of the analyses (default:
+    `<results>/documents`).
     """
 
-    data: ConfigPath = _as_if_written("data")
-    results: ConfigPath = _as_if_written("results")
+    data: ConfigPath = _validated_default("data")
+    results: ConfigPath = _validated_default("results")
     cache: ConfigPath | None = None
     documents: ConfigPath | None = None
-    runbooks: ConfigPath = _as_if_written("alerting/runbooks")
+    runbooks: ConfigPath = _validated_default("alerting/runbooks")
 
 
 class LimitsConfig(StrictModel):
-    """What one run may take; `threads` is the number of cores where it is not given.
+    """Limits for one evaluation; `threads` defaults to the number of available cores.
 
-    `cache_bytes` is what decoded images may take on disk, whatever the number of datasets; 0 keeps none.
+    `cache_bytes` limits the disk space of decoded images for all datasets; 0 disables the cache.
     """
 
     threads: Annotated[int, Field(ge=1, le=256)] | None = None
@@ -218,31 +229,30 @@ class LimitsConfig(StrictModel):
 
 
 class LatencyConfig(StrictModel):
-    """How many images the latency run takes (all, if there are fewer), and the seed of their choice."""
+    """Maximum number of images in the latency sample, and the seed that selects them."""
 
     sample: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0
 
 
 class HistoryConfig(StrictModel):
-    """When history.jsonl is rotated, and how many rotated files stay."""
+    """Size at which history.jsonl is rotated, and the number of rotated files to keep."""
 
     max_bytes: Annotated[Size, Field(ge=64 * 1024, le=2**40)] = 64 * 1024 * 1024
     keep: Annotated[int, Field(ge=0, le=1000)] = 4
 
 
 class EvidenceConfig(StrictModel):
-    """How many evaluations of a model and dataset keep their predictions and thumbnails, and how large all may be."""
+    """Retention of predictions and thumbnails: evaluations per model and dataset, and bytes in total."""
 
     keep: Annotated[int, Field(ge=1, le=10_000)] = 50
     max_bytes: Annotated[Size, Field(ge=1024 * 1024, le=2**44)] = 2 * 1024**3
 
 
 class AnalysesConfig(StrictModel):
-    """What the exporter works out besides evaluations: `ablate` names the roles of the models whose streams it ablates.
+    """Analyses that run after a model or dataset change and every `interval`, when no evaluation is queued.
 
-    It does so after the model's file or the images changed, and every `interval`, whenever no evaluation is wanted;
-    so it writes comparison, variants and the regression suite's report.
+    Comparison, variants and regression report are always written; `ablate` lists the roles of the models to ablate.
     """
 
     interval: Annotated[Duration, _between("1m", "366d")] = 86_400.0
@@ -250,15 +260,15 @@ class AnalysesConfig(StrictModel):
 
 
 class Config(StrictModel):
-    """The whole file. Every model is evaluated on every dataset."""
+    """Root of the configuration file. Every model is evaluated on every dataset."""
 
     models: Annotated[tuple[ModelConfig, ...], Field(strict=False, min_length=1, max_length=MAX_MODELS)]
     datasets: Annotated[tuple[DatasetConfig, ...], Field(strict=False, min_length=1, max_length=MAX_DATASETS)]
     research: ResearchConfig | None = None
-    schedule: ScheduleConfig = _as_if_written({"interval": "1h"})
+    schedule: ScheduleConfig = _validated_default({"interval": "1h"})
     watch: WatchConfig = WatchConfig()
     baseline: ConfigPath | None = None
-    paths: PathsConfig = _as_if_written({})
+    paths: PathsConfig = _validated_default({})
     limits: LimitsConfig = LimitsConfig()
     latency: LatencyConfig = LatencyConfig()
     history: HistoryConfig = HistoryConfig()
@@ -269,28 +279,28 @@ class Config(StrictModel):
     def _consistent(self) -> Self:
         _unique("models", [model.name for model in self.models])
         _unique("datasets", [dataset.name for dataset in self.datasets])
-        written = {name: getattr(self.paths, name) for name in ("data", "results", "cache", "documents")}
-        for key, folder in written.items():
+        folders = {name: getattr(self.paths, name) for name in ("data", "results", "cache", "documents")}
+        for key, folder in folders.items():
             for index, dataset in enumerate(self.datasets):
-                # Every result written there would count as a change of the dataset, without end.
+                # Each written result would count as a dataset change and trigger the next evaluation.
                 if folder is not None and folder.is_relative_to(dataset.path):
-                    raise ValueError(f"paths.{key}: {folder} lies inside datasets[{index}].path {dataset.path}")
+                    raise ValueError(f"paths.{key}: {folder} is inside datasets[{index}].path {dataset.path}")
         return self
 
     def model(self, name: str) -> ModelConfig | None:
-        """The model of that name."""
+        """Return the model of that name, or None."""
         return next((model for model in self.models if model.name == name), None)
 
     def dataset(self, name: str) -> DatasetConfig | None:
-        """The dataset of that name."""
+        """Return the dataset of that name, or None."""
         return next((dataset for dataset in self.datasets if dataset.name == name), None)
 
     def documents(self) -> Path:
-        """Where the documents of the analyses are written."""
+        """Return the folder for the reports of the analyses."""
         return self.paths.documents or self.paths.results / "documents"
 
     def cache(self) -> CacheSettings | None:
-        """Where decoded images are kept, None where none are."""
+        """Return the cache settings; None if the cache is disabled."""
         folder = self.paths.cache or self.paths.data / "cache"
         return CacheSettings(folder, self.limits.cache_bytes) if self.limits.cache_bytes else None
 
@@ -299,12 +309,12 @@ def _unique(section: str, names: Sequence[str]) -> None:
     for index, name in enumerate(names):
         first = names.index(name)
         if first != index:
-            raise ValueError(f"{section}[{index}].name: {name!r} is the name of {section}[{first}] already")
+            raise ValueError(f"{section}[{index}].name: duplicate name {name!r} (also {section}[{first}])")
 
 
 def load_config(path: Path) -> Config:
-    """The configuration in this file, complete and checked; ConfigError with one line otherwise.
+    """Read and validate a configuration file. Raises ConfigError with a one-line message.
 
-    Models, datasets and the baseline need not exist: a file that is missing now may come later.
+    Models, datasets and the baseline need not exist yet.
     """
     return load_strict(path, Config, {"folder": path.parent.absolute()})

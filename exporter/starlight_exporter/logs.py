@@ -1,4 +1,4 @@
-"""Logs on standard error, one event per line, as logfmt or JSON: fields instead of prose, libraries included."""
+"""Structured logs on standard error: one event per line, as logfmt or JSON, including events of libraries."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
 
 _KEY_ORDER = ("ts", "level", "msg", "logger")
-_CHATTY_LOGGERS = ("apscheduler", "asyncio", "uvicorn")
+_VERBOSE_LOGGERS = ("asyncio", "uvicorn")
 
 
 def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO | None = None) -> None:
-    """Sends the events of structlog and of the standard library to `stream` (standard error) in one format, in UTC."""
+    """Send events of structlog and the standard library to `stream` (default: standard error) in one format, in UTC."""
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -37,7 +37,7 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO | N
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
-        # Modules take their logger while they are imported, which may be before this call.
+        # Modules create their loggers at import time, which may be before this call.
         cache_logger_on_first_use=False,
     )
     renderer: Processor = structlog.processors.JSONRenderer() if log_format == "json" else _logfmt
@@ -47,7 +47,7 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO | N
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                # As Prometheus and its exporters call it, so that one query finds the events of all of them.
+                # The key that Prometheus and its exporters use.
                 structlog.processors.EventRenamer("msg"),
                 renderer,
             ],
@@ -56,8 +56,8 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO | N
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for name in _CHATTY_LOGGERS:
-        # Their "info" is every poll and every connection; what matters of it we say ourselves.
+    for name in _VERBOSE_LOGGERS:
+        # At level "info" they log every connection.
         logging.getLogger(name).setLevel("DEBUG" if level == "debug" else "WARNING")
     logging.captureWarnings(capture=True)
 
@@ -68,7 +68,7 @@ def _logfmt(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
 
 
 def _logfmt_value(value: object) -> str:
-    # Quoted as JSON, as Go's logfmt does it: structlog's own renderer lets carriage returns and escape codes through.
+    # Quote as JSON, like Go's logfmt: structlog's renderer does not escape carriage returns and control codes.
     if value is None:
         return ""
     text = str(value).lower() if isinstance(value, bool) else str(value)

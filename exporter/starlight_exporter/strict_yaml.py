@@ -1,9 +1,10 @@
-"""A YAML file against a strict schema: a mistake becomes one line that names file, key and what was expected."""
+"""Validation of YAML files against a strict schema: each error is one line with the file, the key and what is wrong."""
 
 from __future__ import annotations
 
 import difflib
 import inspect
+import json
 from collections.abc import Hashable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -34,7 +35,7 @@ _EXPECTED = {
 
 
 class StrictModel(BaseModel):
-    """A section of a configuration file: frozen, no unknown keys, no conversions."""
+    """Section of a configuration file: immutable, without unknown keys or type conversions."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
@@ -42,21 +43,21 @@ class StrictModel(BaseModel):
 def load_strict(
     path: Path, schema: type[_Schema], context: dict[str, object] | None = None, *, secret: str | None = None
 ) -> _Schema:
-    """The file's content as `schema`; ConfigError names the file and key. An empty file counts as an empty mapping.
+    """Read a file as `schema`. Raises ConfigError with the file and key. An empty file is an empty mapping.
 
-    In a file with a `secret` section, neither values of that section nor text that cannot be parsed are ever shown.
+    With a `secret` section, error messages contain neither values of that section nor text that cannot be parsed.
     """
     content = read_yaml(path, quote=secret is None)
     try:
         return schema.model_validate({} if content is None else content, context=context)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {_told(error, schema, secret)}") from error
+        raise ConfigError(f"{path}: {_summary(error, schema, secret)}") from error
 
 
 def read_yaml(path: Path, *, quote: bool = True) -> object:
-    """The parsed document; ConfigError for what cannot be read, is not YAML, or says the same key twice.
+    """Return the parsed document. Raises ConfigError if it cannot be read, is not YAML or has duplicate keys.
 
-    Without `quote` the error says where the mistake is, but not what stands there.
+    Without `quote` error messages contain the position only, not the text.
     """
     try:
         with path.open("rb") as file:
@@ -64,7 +65,7 @@ def read_yaml(path: Path, *, quote: bool = True) -> object:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes; that is no configuration file")
+        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which is the maximum for a configuration file")
     try:
         return yaml.load(raw.decode("utf-8"), Loader=_UniqueKeyLoader)
     except UnicodeDecodeError as error:
@@ -77,15 +78,15 @@ def read_yaml(path: Path, *, quote: bool = True) -> object:
     except RecursionError as error:
         raise ConfigError(f"{path}: not YAML: nested too deeply") from error
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, OverflowError) as error:
-        # PyYAML leaves the errors of its converters as they come: `2024-13-45` is a timestamp to YAML 1.1 and no date,
-        # `!!bool maybe` a KeyError, `!!timestamp soon` an AttributeError.
+        # PyYAML does not wrap the errors of its converters: `2024-13-45` is a timestamp in YAML 1.1 but not a date,
+        # `!!bool maybe` is a KeyError, `!!timestamp soon` an AttributeError.
         what = f"not YAML: {type(error).__name__}: {' '.join(str(error).split())}" if quote else "not YAML"
         raise ConfigError(f"{path}: {what}") from error
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        # Before merge keys (`<<`) are resolved: to override a merged key is no repetition.
+        # Check before merge keys (`<<`) are resolved, because they may be overridden.
         seen: dict[tuple[str, str], yaml.Node] = {}
         for key_node, _ in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -94,7 +95,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             if key in seen:
                 first = seen[key].start_mark.line + 1
                 raise yaml.MarkedYAMLError(
-                    problem=f"key {key_node.value!r} stands here for the second time (first in line {first})",
+                    problem=f"duplicate key {json.dumps(key_node.value)} (first in line {first})",
                     problem_mark=key_node.start_mark,
                 )
             seen[key] = key_node
@@ -102,7 +103,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
-        # Merges of merges of merges can grow a few lines into gigabytes.
+        # Nested merges can expand a few lines to gigabytes.
         if len(node.value) > MAX_MERGED_KEYS:
             raise yaml.MarkedYAMLError(
                 problem=f"`<<` merges more than {MAX_MERGED_KEYS} keys", problem_mark=node.start_mark
@@ -117,27 +118,31 @@ _BOUNDS = {
 }
 
 
-def _told(error: ValidationError, schema: type[BaseModel], secret: str | None) -> str:
+def _summary(error: ValidationError, schema: type[BaseModel], secret: str | None) -> str:
     details = error.errors(include_url=False)
-    # Pydantic counts a list whose entries are wrong as empty; the wrong entries say it all.
-    told = [
+    # Pydantic also reports a list with invalid items as too short; keep the errors of the items.
+    relevant = [
         detail
         for detail in details
         if detail["type"] != "too_short" or not any(_inside(other["loc"], detail["loc"]) for other in details)
     ]
-    # A misspelt key is unknown, and the right one is missing: the unknown one explains both.
-    told.sort(key=lambda detail: detail["type"] != "extra_forbidden")
-    text = _line(told[0], schema, secret)
-    if len(told) > 1:
-        text += f" (and {len(told) - 1} more {'mistake' if len(told) == 2 else 'mistakes'})"
+    # A misspelt key causes two errors, an unknown and a missing key; show the unknown one.
+    relevant.sort(key=lambda detail: detail["type"] != "extra_forbidden")
+    text = _message(relevant[0], schema, secret)
+    if len(relevant) > 1:
+        text += f" (and {len(relevant) - 1} more {'error' if len(relevant) == 2 else 'errors'})"
     return text
+
+
+def _items(count: int) -> str:
+    return f"{count} item" if count == 1 else f"{count} items"
 
 
 def _inside(location: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
     return len(location) > len(outer) and location[: len(outer)] == outer
 
 
-def _line(detail: ErrorDetails, schema: type[BaseModel], secret: str | None) -> str:
+def _message(detail: ErrorDetails, schema: type[BaseModel], secret: str | None) -> str:
     location, kind = detail["loc"], detail["type"]
     context = detail.get("ctx", {})
     hidden = secret is not None and (not location or location[0] == secret)
@@ -153,9 +158,9 @@ def _line(detail: ErrorDetails, schema: type[BaseModel], secret: str | None) -> 
             expected = str(context["expected"]).replace("'", "").replace(" or ", ", ")
             problem = f"expected one of {expected}; got {got}"
         case "too_short":
-            problem = f"expected at least {context['min_length']} of them; got {context['actual_length']}"
+            problem = f"must contain at least {_items(context['min_length'])}"
         case "too_long":
-            problem = f"expected at most {context['max_length']} of them; got more"
+            problem = f"must contain at most {_items(context['max_length'])}"
         case _ if kind in _EXPECTED:
             problem = f"expected {_EXPECTED[kind]}; got {got}"
         case _ if kind in _BOUNDS:
@@ -164,12 +169,12 @@ def _line(detail: ErrorDetails, schema: type[BaseModel], secret: str | None) -> 
             problem = f"expected {word} {f'{limit:g}' if isinstance(limit, float) else limit}; got {got}"
         case _:
             problem = detail["msg"][0].lower() + detail["msg"][1:]
-    # A rule over the whole file names its keys itself.
+    # Errors of the root validator contain their key already.
     return f"{key_path(location)}: {problem}" if location else problem
 
 
 def key_path(location: tuple[int | str, ...]) -> str:
-    """`("models", 0, "name")` as `models[0].name`."""
+    """Format a location such as `("models", 0, "name")` as `models[0].name`."""
     text = ""
     for part in location:
         if isinstance(part, int):
@@ -180,15 +185,15 @@ def key_path(location: tuple[int | str, ...]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as the user wrote it, or what kind of thing it is; at most 60 characters."""
+    """Format a value for an error message, at most 60 characters: its text, or its type if it is not a scalar."""
     match value:
         case None:
             text = "nothing"
         case bool():
-            # YAML 1.1 reads a bare `on`, `no` or `yes` as a boolean, which surprises people who wrote a name.
-            text = f"{str(value).lower()} (quote it if you mean the text)"
+            # YAML 1.1 reads an unquoted `on`, `no` or `yes` as a boolean.
+            text = f"{str(value).lower()} (quote it to use it as text)"
         case int() | float():
-            # Python refuses to write out an integer of thousands of digits.
+            # Python does not convert integers of thousands of digits to text.
             text = "a very long number" if isinstance(value, int) and value.bit_length() > 190 else str(value)
         case str():
             text = repr(value if len(value) <= 56 else value[:53] + "...")

@@ -86,7 +86,7 @@ class Application:
         self._say_loaded()
         self._schedule(None)
         self._storage.look()
-        self._scheduler.every("storage", STORAGE_LOOK_SECONDS, self._storage.look)
+        self._scheduler.run_every("storage", STORAGE_LOOK_SECONDS, self._storage.look)
         self._scheduler.start()
         self._runner.start()
         threading.Thread(target=self._restore, name="restore", daemon=True).start()
@@ -186,11 +186,11 @@ class Application:
         config = self._config
         # An interval begins anew whenever it is set, so one that has not changed is left alone.
         if before is None or before.schedule != config.schedule:
-            self._scheduler.by("evaluate", config.schedule, self._scheduled)
+            self._scheduler.run_by("evaluate", config.schedule, self._scheduled)
         if before is None or before.analyses.interval != config.analyses.interval:
-            self._scheduler.every("analyses", config.analyses.interval, self._analyses.all_again)
+            self._scheduler.run_every("analyses", config.analyses.interval, self._analyses.all_again)
         if before is None or before.watch.interval != config.watch.interval:
-            self._scheduler.every("watch", config.watch.interval, self._look_at_files)
+            self._scheduler.run_every("watch", config.watch.interval, self._look_at_files)
 
     def _read_baseline(self) -> Baseline | None:
         if self._config.baseline is None:

@@ -1,70 +1,157 @@
-"""The clock of the process: APScheduler with misses and failures told instead of swallowed."""
+"""Periodic jobs: intervals on the monotonic clock, cron expressions on the wall clock (UTC)."""
 
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Final, Protocol
 
 import structlog
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MISSED, JobExecutionEvent
-from apscheduler.schedulers.background import BackgroundScheduler
+from cronsim import CronSim
 
 from starlight_exporter.config import ScheduleConfig
-from starlight_exporter.crontab import cron_trigger
 
 _log = structlog.get_logger(__name__)
 
-GRACE_SECONDS = 3600
-"""A job that is late by less is still run, once: the default of one second would drop it silently."""
+CLOCK_CHECK_SECONDS: Final = 30.0
+"""Longest wait between two readings of the clock, so that a step of the wall clock is noticed."""
+
+
+class Timer(Protocol):
+    """When a job is due."""
+
+    def seconds_left(self) -> float:
+        """Return the time until the job is due; zero or less if it is due."""
+
+    def advance(self) -> None:
+        """Set the next time; times that were missed are skipped."""
+
+
+class IntervalTimer:
+    """Due every `seconds`, for the first time after one interval."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._due = clock() + seconds
+
+    def seconds_left(self) -> float:
+        """Return the time until the job is due."""
+        return self._due - self._clock()
+
+    def advance(self) -> None:
+        """Add one interval, or start a new one if that time has passed as well."""
+        now = self._clock()
+        self._due = self._due + self._seconds if self._due + self._seconds > now else now + self._seconds
+
+
+class CronTimer:
+    """Due at the times of a cron expression with five fields."""
+
+    def __init__(self, expression: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._expression = expression
+        self._clock = clock
+        self._due = self._next()
+
+    def seconds_left(self) -> float:
+        """Return the time until the job is due, on the wall clock as it is now."""
+        # The clock may have been set back since the last call.
+        self._due = min(self._due, self._next())
+        return (self._due - self._clock()).total_seconds()
+
+    def advance(self) -> None:
+        """Take the next time of the expression that has not passed."""
+        self._due = self._next()
+
+    def _next(self) -> datetime:
+        return next(CronSim(self._expression, self._clock()))
 
 
 class Scheduler:
-    """Periodic jobs, each at most once at a time; a rescheduled job keeps its name."""
+    """Runs each job in a thread of its own: at most one instance at a time, missed runs coalesced into one."""
 
     def __init__(self) -> None:
-        self._scheduler = BackgroundScheduler(
-            timezone=UTC,
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": GRACE_SECONDS},
-        )
-        self._scheduler.add_listener(_tell, EVENT_JOB_ERROR | EVENT_JOB_MISSED)
+        self._jobs: dict[str, _Job] = {}
+        self._started = False
 
     def start(self) -> None:
-        """Begin."""
-        self._scheduler.start()
+        """Start the threads of all jobs."""
+        self._started = True
+        for job in self._jobs.values():
+            job.start()
 
     def stop(self) -> None:
-        """End; a job that runs is waited for."""
-        if self._scheduler.running:
-            self._scheduler.shutdown()
+        """Stop all jobs; wait for those that are running."""
+        for job in self._jobs.values():
+            job.stop()
 
-    def every(self, name: str, seconds: float, job: Callable[[], None]) -> None:
-        """Run a job every so many seconds, the first time after that long."""
-        self._scheduler.add_job(job, "interval", seconds=seconds, id=name, replace_existing=True)
+    def run_every(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        """Add or replace a job that runs every `seconds`, for the first time after that interval."""
+        self._set(name, IntervalTimer(seconds), action)
 
-    def by(self, name: str, schedule: ScheduleConfig, job: Callable[[], None]) -> None:
-        """Run a job by a configured interval or cron expression (UTC)."""
-        if schedule.interval is not None:
-            self.every(name, schedule.interval, job)
-        elif schedule.cron is not None:
-            self._scheduler.add_job(job, cron_trigger(schedule.cron), id=name, replace_existing=True)
+    def run_by(self, name: str, schedule: ScheduleConfig, action: Callable[[], None]) -> None:
+        """Add or replace a job that runs at a configured interval or by a cron expression."""
+        timer = IntervalTimer(schedule.interval or 0.0) if schedule.cron is None else CronTimer(schedule.cron)
+        self._set(name, timer, action)
+
+    def _set(self, name: str, timer: Timer, action: Callable[[], None]) -> None:
+        if name in self._jobs:
+            self._jobs[name].replace(timer, action)
+            return
+        self._jobs[name] = _Job(name, timer, action)
+        if self._started:
+            self._jobs[name].start()
+
+
+class _Job:
+    def __init__(self, name: str, timer: Timer, action: Callable[[], None]) -> None:
+        self._name = name
+        self._timer = timer
+        self._action = action
+        self._changed = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=f"job {name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def replace(self, timer: Timer, action: Callable[[], None]) -> None:
+        with self._changed:
+            self._timer, self._action = timer, action
+            self._changed.notify()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (action := self._wait()) is not None:
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001  # thread boundary: the job runs again at its next time
+                _log.exception("scheduled job failed", job=self._name, reason=repr(error))
+
+    def _wait(self) -> Callable[[], None] | None:
+        """Wait until the job is due and return its action; None when the job is stopped."""
+        with self._changed:
+            while not self._stopping:
+                seconds = self._timer.seconds_left()
+                if seconds <= 0:
+                    self._timer.advance()
+                    return self._action
+                self._changed.wait(min(seconds, CLOCK_CHECK_SECONDS))
+        return None
 
 
 def interval_seconds(schedule: ScheduleConfig) -> float:
-    """The time between two scheduled runs; of a cron expression, the longest one among the next 50."""
+    """Return the time between two scheduled runs; for a cron expression, the longest of the next 50 intervals."""
     if schedule.cron is None:
         return float(schedule.interval or 0.0)
-    trigger = cron_trigger(schedule.cron)
-    times = [trigger.get_next_fire_time(None, datetime.now(UTC))]
-    while len(times) < 50 and times[-1] is not None:
-        times.append(trigger.get_next_fire_time(times[-1], times[-1]))
-    known = [time for time in times if time is not None]
-    gaps = [(after - before).total_seconds() for before, after in itertools.pairwise(known)]
-    return max(gaps, default=366 * 86400.0)
-
-
-def _tell(event: JobExecutionEvent) -> None:
-    if event.code == EVENT_JOB_MISSED:
-        _log.warning("scheduled job missed", job=event.job_id, scheduled_at=str(event.scheduled_run_time))
-    else:
-        _log.error("scheduled job failed", job=event.job_id, reason=repr(event.exception), traceback=event.traceback)
+    times = list(itertools.islice(CronSim(schedule.cron, datetime.now(UTC)), 51))
+    return max((after - before).total_seconds() for before, after in itertools.pairwise(times))

@@ -1,17 +1,17 @@
-"""The configuration file: its error texts (people act on them, so they are an interface) and its defaults."""
+"""Configuration file: exact error messages, defaults and the shipped example."""
 
 from __future__ import annotations
 
-import re
+import itertools
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cronsim import CronSim
 
-from starlight_exporter.config import Config, duration_text, load_config
-from starlight_exporter.crontab import cron_trigger
+from starlight_exporter.config import Config, ScheduleConfig, duration_text, load_config
 from starlight_exporter.dataset.settings import CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
@@ -60,7 +60,7 @@ BAD: dict[str, tuple[str, str]] = {
         GOOD + "research: {decision: {threshold: 0.5}}\n",
         "research.models_dir: is missing",
     ),
-    "research models by no rule": (
+    "research models with an invalid rule": (
         GOOD + "research: {models_dir: models, decision: {threshold: 2}}\n",
         "research.decision.threshold: expected at most 1; got 2",
     ),
@@ -77,19 +77,19 @@ BAD: dict[str, tuple[str, str]] = {
         model_with("training_logs: x"),
         "models[0].training_logs: unknown key; did you mean training_log?",
     ),
-    "misspelt and thereby missing": (
+    "misspelt required key": (
         GOOD.replace("file:", "fle:"),
-        "models[0].fle: unknown key; did you mean file? (and 1 more mistake)",
+        "models[0].fle: unknown key; did you mean file? (and 1 more error)",
     ),
-    "empty file": ("", "models: is missing (and 1 more mistake)"),
-    "comments alone": ("# nothing\n", "models: is missing (and 1 more mistake)"),
+    "empty file": ("", "models: is missing (and 1 more error)"),
+    "only comments": ("# nothing\n", "models: is missing (and 1 more error)"),
     "missing models": ("datasets: [{name: a, path: b}]\n", "models: is missing"),
-    "no models": ("models: []\ndatasets: [{name: a, path: b}]\n", "models: expected at least 1 of them; got 0"),
+    "no models": ("models: []\ndatasets: [{name: a, path: b}]\n", "models: must contain at least 1 item"),
     "too many models": (
         "models:\n"
         + "".join(f"- {MODEL.replace('production,', f'm{n},', 1)}\n" for n in range(21))
         + "datasets: [{name: a, path: b}]\n",
-        "models: expected at most 20 of them; got more",
+        "models: must contain at most 20 items",
     ),
     "models of the wrong type": (GOOD.replace(f"[{MODEL}]", "3"), "models: expected a list; got 3"),
     "model of the wrong type": (
@@ -100,11 +100,11 @@ BAD: dict[str, tuple[str, str]] = {
     "text": ("hello\n", "expected a mapping of keys to values; got 'hello'"),
     "duplicate key": (
         GOOD + "watch: {settle: 1s}\nwatch: {settle: 2s}\n",
-        "line 4, column 1: key 'watch' stands here for the second time (first in line 3)",
+        'line 4, column 1: duplicate key "watch" (first in line 3)',
     ),
     "duplicate key inside": (
         GOOD + "watch: {settle: 1s, settle: 2s}\n",
-        "line 3, column 21: key 'settle' stands here for the second time (first in line 3)",
+        'line 3, column 21: duplicate key "settle" (first in line 3)',
     ),
     "not YAML": (
         "models: [\n",
@@ -124,7 +124,7 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "impossible date": ("models: 2024-13-45\n", "not YAML: ValueError: month must be in 1..12"),
     "converter that fails": ("models: !!bool maybe\n", "not YAML: KeyError: 'maybe'"),
-    "converter that fails otherwise": (
+    "converter that fails with AttributeError": (
         "models: !!timestamp soon\n",
         "not YAML: AttributeError: 'NoneType' object has no attribute 'groupdict'",
     ),
@@ -135,11 +135,11 @@ BAD: dict[str, tuple[str, str]] = {
         'are not allowed in "<unicode string>", position 8',
     ),
     "wrong type of a string": (GOOD.replace("name: production", "name: 3"), "models[0].name: expected a string; got 3"),
-    "a boolean by accident": (
+    "an unquoted boolean": (
         GOOD.replace("name: production", "name: on"),
-        "models[0].name: expected a string; got true (quote it if you mean the text)",
+        "models[0].name: expected a string; got true (quote it to use it as text)",
     ),
-    "a date by accident": (
+    "an unquoted date": (
         GOOD.replace("name: reference", "name: 2026-01-01"),
         "datasets[0].name: expected a string; got a date",
     ),
@@ -150,11 +150,11 @@ BAD: dict[str, tuple[str, str]] = {
     "long name": (GOOD.replace("name: reference", f"name: {'a' * 64}"), f"datasets[0].name: {NAME}'{'a' * 53}...'"),
     "duplicate models": (
         GOOD.replace(MODEL, f"{MODEL}, {MODEL}"),
-        "models[1].name: 'production' is the name of models[0] already",
+        "models[1].name: duplicate name 'production' (also models[0])",
     ),
     "duplicate datasets": (
         GOOD.replace("path: images}", "path: images}, {name: reference, path: more}"),
-        "datasets[1].name: 'reference' is the name of datasets[0] already",
+        "datasets[1].name: duplicate name 'reference' (also datasets[0])",
     ),
     "unknown role": (
         GOOD.replace("role: production", "role: main"),
@@ -165,7 +165,7 @@ BAD: dict[str, tuple[str, str]] = {
         "models[0].file: expected a path; got a list",
     ),
     "duration without a unit": (GOOD + "schedule: {interval: 15}\n", f"schedule.interval: {DURATION}15"),
-    "duration that is none": (GOOD + "schedule: {interval: soon}\n", f"schedule.interval: {DURATION}'soon'"),
+    "invalid duration": (GOOD + "schedule: {interval: soon}\n", f"schedule.interval: {DURATION}'soon'"),
     "negative duration": (GOOD + "watch: {settle: -3s}\n", f"watch.settle: {DURATION}'-3s'"),
     "empty duration": (GOOD + "watch: {settle: ''}\n", f"watch.settle: {DURATION}''"),
     "astronomical duration": (GOOD + f"watch: {{settle: {'9' * 400}d}}\n", f"watch.settle: {DURATION}'{'9' * 53}...'"),
@@ -189,16 +189,23 @@ BAD: dict[str, tuple[str, str]] = {
     "neither interval nor cron": (GOOD + "schedule: {}\n", "schedule: expected either interval or cron"),
     "bad cron": (
         GOOD + "schedule: {cron: 'every day'}\n",
-        f"schedule.cron: {CRON}'every day' (Wrong number of fields; got 2, expected 5)",
+        f"schedule.cron: {CRON}'every day' (Wrong number of fields)",
     ),
     "cron out of range": (
         GOOD + "schedule: {cron: '60 * * * *'}\n",
-        f"schedule.cron: {CRON}'60 * * * *' (Error validating expression '60': "
-        "the last value (60) is higher than the maximum value (59))",
+        f"schedule.cron: {CRON}'60 * * * *' (Bad minute)",
     ),
-    "cron that never comes": (
+    "cron with seconds": (
+        GOOD + "schedule: {cron: '0 0 3 * * *'}\n",
+        f"schedule.cron: {CRON}'0 0 3 * * *' (Wrong number of fields)",
+    ),
+    "cron with an unknown month": (
+        GOOD + "schedule: {cron: '0 0 31 foo *'}\n",
+        f"schedule.cron: {CRON}'0 0 31 foo *' (Bad month)",
+    ),
+    "cron that never fires": (
         GOOD + "schedule: {cron: '0 0 31 2 *'}\n",
-        "schedule.cron: expected a time that comes; '0 0 31 2 *' never does",
+        "schedule.cron: cron expression never fires: '0 0 31 2 *'",
     ),
     "threshold above 1": (
         model_with("decision: {threshold: 1.5}"),
@@ -208,7 +215,7 @@ BAD: dict[str, tuple[str, str]] = {
         model_with("decision: {threshold: -0.1}"),
         "models[0].decision.threshold: expected at least 0; got -0.1",
     ),
-    "threshold that is no number": (
+    "threshold that is not a number": (
         model_with("decision: {threshold: .nan}"),
         "models[0].decision.threshold: expected a finite number; got nan",
     ),
@@ -245,7 +252,7 @@ BAD: dict[str, tuple[str, str]] = {
     "fractional threads": (GOOD + "limits: {threads: 1.5}\n", "limits.threads: expected a whole number; got 1.5"),
     "pixels as a boolean": (
         GOOD + "limits: {max_image_pixels: true}\n",
-        "limits.max_image_pixels: expected a whole number; got true (quote it if you mean the text)",
+        "limits.max_image_pixels: expected a whole number; got true (quote it to use it as text)",
     ),
     "a number of thousands of digits": (
         GOOD + f"latency: {{sample: 0x{'f' * 5000}}}\n",
@@ -260,7 +267,7 @@ BAD: dict[str, tuple[str, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_mistake_is_one_line_that_names_file_key_and_what_was_expected(tmp_path: Path, case: str) -> None:
+def test_error_is_one_line_with_file_key_and_expected_value(tmp_path: Path, case: str) -> None:
     text, expected = BAD[case]
     assert error_of(written(tmp_path, text)) == expected
 
@@ -273,49 +280,49 @@ def test_a_mistake_is_one_line_that_names_file_key_and_what_was_expected(tmp_pat
         (lambda file: file.symlink_to(file), "cannot be read: Too many levels of symbolic links"),
         (
             lambda file: file.write_text("#" * (1024 * 1024 + 1)),
-            "larger than 1048576 bytes; that is no configuration file",
+            "larger than 1048576 bytes, which is the maximum for a configuration file",
         ),
         (lambda file: file.write_bytes(GOOD.encode("utf-16")), "not UTF-8 text (byte 0)"),
         (lambda file: file.write_bytes(b"models: \xe9"), "not UTF-8 text (byte 8)"),
     ],
     ids=["missing", "directory", "link to itself", "too large", "UTF-16", "Latin-1"],
 )
-def test_a_file_that_cannot_be_read(tmp_path: Path, prepare: Callable[[Path], object], expected: str) -> None:
+def test_rejects_unreadable_file(tmp_path: Path, prepare: Callable[[Path], object], expected: str) -> None:
     file = tmp_path / "starlight.yml"
     prepare(file)
     assert error_of(file) == expected
 
 
 @pytest.mark.skipif("os.geteuid() == 0", reason="root may read everything")
-def test_a_file_without_permission(tmp_path: Path) -> None:
+def test_rejects_file_without_read_permission(tmp_path: Path) -> None:
     file = written(tmp_path, GOOD)
     file.chmod(0)
     assert error_of(file) == "cannot be read: Permission denied"
 
 
-def test_every_message_is_short_whatever_stands_in_the_file(tmp_path: Path) -> None:
+def test_error_message_has_bounded_length(tmp_path: Path) -> None:
     text = GOOD.replace("role: production", f"role: {'x' * 100_000}")
     assert len(error_of(written(tmp_path, text))) < 300
 
 
 @pytest.mark.parametrize("section", ["data", "results"])
 @pytest.mark.parametrize("folder", ["images", "images/inside", "elsewhere/../images/x"])
-def test_results_do_not_go_into_a_dataset(tmp_path: Path, section: str, folder: str) -> None:
+def test_rejects_results_folder_inside_a_dataset(tmp_path: Path, section: str, folder: str) -> None:
     text = GOOD + f"paths: {{{section}: {folder}}}\n"
     place = tmp_path / Path(folder.replace("elsewhere/../", ""))
     assert error_of(written(tmp_path, text)) == (
-        f"paths.{section}: {place} lies inside datasets[0].path {tmp_path / 'images'}"
+        f"paths.{section}: {place} is inside datasets[0].path {tmp_path / 'images'}"
     )
 
 
-def test_a_dataset_that_is_the_folder_of_the_file_holds_the_default_data_folder(tmp_path: Path) -> None:
+def test_rejects_default_data_folder_inside_a_dataset(tmp_path: Path) -> None:
     text = GOOD.replace("path: images", "path: .")
     assert error_of(written(tmp_path, text)) == (
-        f"paths.data: {tmp_path / 'data'} lies inside datasets[0].path {tmp_path}"
+        f"paths.data: {tmp_path / 'data'} is inside datasets[0].path {tmp_path}"
     )
 
 
-def test_merges_that_multiply_are_refused_in_no_time(tmp_path: Path) -> None:
+def test_rejects_exponential_merge_keys_quickly(tmp_path: Path) -> None:
     lines = ["a0: &a0 {k: v}"]
     lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)]
     began = time.monotonic()
@@ -323,7 +330,7 @@ def test_merges_that_multiply_are_refused_in_no_time(tmp_path: Path) -> None:
     assert time.monotonic() - began < 5
 
 
-def test_aliases_that_multiply_are_refused_in_no_time(tmp_path: Path) -> None:
+def test_rejects_exponential_aliases_quickly(tmp_path: Path) -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
     lines += ["models: *a29"]
@@ -333,12 +340,12 @@ def test_aliases_that_multiply_are_refused_in_no_time(tmp_path: Path) -> None:
     assert text.startswith("a0: unknown key; expected one of models")
 
 
-def test_a_list_that_contains_itself(tmp_path: Path) -> None:
+def test_rejects_recursive_list(tmp_path: Path) -> None:
     text = "models: &a [*a]\ndatasets: [{name: a, path: b}]\n"
     assert error_of(written(tmp_path, text)) == "models[0]: expected a mapping of keys to values; got a list"
 
 
-def test_aliases_and_merges_that_mean_something_work(tmp_path: Path) -> None:
+def test_supports_aliases_and_merge_keys(tmp_path: Path) -> None:
     text = f"""
 models:
   - &first {{name: production, file: model.onnx, role: production, decision: {{thresholds: {{{THRESHOLDS}}}}}}}
@@ -352,7 +359,7 @@ datasets: [{{name: reference, path: images}}]
     assert config.models[1].file == config.models[0].file
 
 
-def test_the_defaults(tmp_path: Path) -> None:
+def test_default_values(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, GOOD))
     model = config.models[0]
     assert model.decision.rule().describe() == DecisionRule.single(0.5).describe()
@@ -371,13 +378,13 @@ def test_the_defaults(tmp_path: Path) -> None:
     assert config.evidence.keep == 50
 
 
-def test_an_image_may_cost_the_exporter_what_it_may_cost_a_script(tmp_path: Path) -> None:
+def test_default_image_limits_match_those_of_the_scripts(tmp_path: Path) -> None:
     request = run_request(load_config(written(tmp_path, GOOD)), ("production", "reference"), "test")
     assert request is not None
     assert request.limits == RunLimits()
 
 
-def test_everything_said_is_taken(tmp_path: Path) -> None:
+def test_reads_every_section(tmp_path: Path) -> None:
     text = f"""
 models:
   - name: v4.1_new-rule
@@ -416,9 +423,7 @@ evidence: {{keep: 1}}
     assert config.dataset("other") is None
 
 
-def test_paths_are_relative_to_the_file_and_keep_their_symlinks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_resolves_paths_against_the_file_and_keeps_symlinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / "real.onnx").touch()
     (tmp_path / "there" / "model.onnx").symlink_to("real.onnx")
@@ -429,14 +434,14 @@ def test_paths_are_relative_to_the_file_and_keep_their_symlinks(
     assert config.datasets[0].path == tmp_path / "there" / "images"
 
 
-def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+def test_accepts_byte_order_mark(tmp_path: Path) -> None:
     assert isinstance(load_config(written(tmp_path, GOOD.encode("utf-8-sig"))), Config)
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0, "0s"), (0.1, "100ms"), (90.0, "1m30s"), (5400.0, "1h30m"), (366 * 86400.0, "366d")]
 )
-def test_durations_are_told_as_they_are_written(seconds: float, text: str) -> None:
+def test_formats_durations_as_in_the_file(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
 
 
@@ -450,10 +455,8 @@ def test_durations_are_told_as_they_are_written(seconds: float, text: str) -> No
         ("sat", {"Sat"}),
         ("0,6", {"Sun", "Sat"}),
         ("5-7", {"Fri", "Sat", "Sun"}),
-        ("5-0", {"Fri", "Sat", "Sun"}),
-        ("SAT-Sun", {"Sat", "Sun"}),
         ("0-3", {"Sun", "Mon", "Tue", "Wed"}),
-        ("sun-tue", {"Sun", "Mon", "Tue"}),
+        ("SUN-tue", {"Sun", "Mon", "Tue"}),
         ("0-7", {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}),
         ("*", {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}),
         ("*/2", {"Sun", "Tue", "Thu", "Sat"}),
@@ -462,38 +465,39 @@ def test_durations_are_told_as_they_are_written(seconds: float, text: str) -> No
         ("6,1-2,thu-fri/7", {"Sat", "Mon", "Tue", "Thu"}),
     ],
 )
-def test_weekdays_are_those_of_crontab(weekday: str, expected: set[str]) -> None:
-    trigger = cron_trigger(f"0 3 * * {weekday}")
-    moment = datetime(2026, 1, 1, tzinfo=UTC)
-    days = set()
-    for _ in range(7):
-        found = trigger.get_next_fire_time(moment, moment)
-        assert found is not None
-        assert (found.hour, found.minute, found.tzinfo) == (3, 0, UTC)
-        days.add(f"{found:%a}")
-        moment = found
-    assert days == expected
+def test_cron_weekdays_match_crontab(weekday: str, expected: set[str]) -> None:
+    times = cron_times(f"0 3 * * {weekday}", 7)
+    assert {(time.hour, time.minute, time.tzinfo) for time in times} == {(3, 0, UTC)}
+    assert {f"{time:%a}" for time in times} == expected
 
 
 @pytest.mark.parametrize(
-    ("weekday", "part"),
+    ("expression", "expected"),
     [
-        ("8", "'8'"),
-        ("monday", "'monday'"),
-        ("mon,", "''"),
-        ("mon/2", "'mon/2'"),
-        ("*/0", "'*/0'"),
-        ("1-5/", "'1-5/'"),
-        ("fri-mon", "'fri-mon' ends before it starts"),
-        ("7-2", "'7-2' ends before it starts"),
+        # Both fields are restricted: either may match. 1 January 2026 is a Thursday.
+        ("0 3 13 * mon", ["Mon 05", "Mon 12", "Tue 13", "Mon 19"]),
+        ("0 3 13 * *", ["Tue 13", "Fri 13", "Fri 13", "Mon 13"]),
+        ("0 3 * * mon", ["Mon 05", "Mon 12", "Mon 19", "Mon 26"]),
+        # A field that starts with `*` does not count as restricted.
+        ("0 3 */15 * mon", ["Mon 16", "Mon 16", "Mon 01", "Mon 31"]),
     ],
 )
-def test_what_is_no_weekday_is_refused_by_name(tmp_path: Path, weekday: str, part: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(f"schedule.cron: {CRON}'0 3 * * {weekday}' (no weekdays: {part}")):
-        load_config(written(tmp_path, GOOD + f"schedule: {{cron: '0 3 * * {weekday}'}}\n"))
+def test_cron_fires_on_day_of_month_or_weekday(expression: str, expected: list[str]) -> None:
+    assert [f"{time:%a %d}" for time in cron_times(expression, 4)] == expected
 
 
-def test_the_shipped_file_does_what_its_comments_and_the_documentation_say() -> None:
+def cron_times(expression: str, count: int) -> list[datetime]:
+    ScheduleConfig.model_validate({"cron": expression})
+    return list(itertools.islice(CronSim(expression, datetime(2026, 1, 1, 4, tzinfo=UTC)), count))
+
+
+@pytest.mark.parametrize("weekday", ["8", "monday", "mon,", "*/0", "1-5/", "fri-mon", "7-2", "5-0"])
+def test_rejects_invalid_cron_weekday(tmp_path: Path, weekday: str) -> None:
+    error = error_of(written(tmp_path, GOOD + f"schedule: {{cron: '0 3 * * {weekday}'}}\n"))
+    assert error == f"schedule.cron: {CRON}'0 3 * * {weekday}' (Bad day-of-week)"
+
+
+def test_shipped_configuration_matches_its_documentation() -> None:
     config = load_config(ROOT / "starlight.yml")
     production, v3 = config.models
     assert (production.name, production.role) == ("production", "production")
@@ -518,18 +522,18 @@ def test_the_shipped_file_does_what_its_comments_and_the_documentation_say() -> 
     assert (config.latency.sample, config.latency.seed) == (1000, 0)
 
 
-def test_decoded_images_are_kept_beside_the_data_unless_told_otherwise(tmp_path: Path) -> None:
+def test_default_cache_folder_is_inside_the_data_folder(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, GOOD)).cache() == CacheSettings(tmp_path / "data" / "cache", 4 * 1024**3)
     elsewhere = GOOD + "paths: {data: there, cache: /fast/disk}\nlimits: {cache_bytes: 100MiB}\n"
     assert load_config(written(tmp_path, elsewhere)).cache() == CacheSettings(Path("/fast/disk"), 100 * 1024**2)
     assert load_config(written(tmp_path, GOOD + "limits: {cache_bytes: 0}\n")).cache() is None
     error = error_of(written(tmp_path, GOOD + "paths: {cache: images/cache}\n"))
-    assert error == f"paths.cache: {tmp_path / 'images/cache'} lies inside datasets[0].path {tmp_path / 'images'}"
+    assert error == f"paths.cache: {tmp_path / 'images/cache'} is inside datasets[0].path {tmp_path / 'images'}"
     assert error_of(written(tmp_path, GOOD + "limits: {cache_bytes: lots}\n")) == f"limits.cache_bytes: {SIZE}'lots'"
 
 
-def test_documents_are_written_beside_the_results_unless_told_otherwise(tmp_path: Path) -> None:
+def test_default_documents_folder_is_inside_the_results_folder(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, GOOD)).documents() == tmp_path / "results" / "documents"
     assert load_config(written(tmp_path, GOOD + "paths: {documents: pages}\n")).documents() == tmp_path / "pages"
     error = error_of(written(tmp_path, GOOD + "paths: {documents: images/pages}\n"))
-    assert error == f"paths.documents: {tmp_path / 'images/pages'} lies inside datasets[0].path {tmp_path / 'images'}"
+    assert error == f"paths.documents: {tmp_path / 'images/pages'} is inside datasets[0].path {tmp_path / 'images'}"

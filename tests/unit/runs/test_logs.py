@@ -1,4 +1,4 @@
-"""Log lines: one event is one line that a parser reads back, whoever wrote it."""
+"""Log format: each event of the exporter and of its libraries is one line that parsers read back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|[^\s"=\\]*)(?: |$)')
 
 
 def parse_logfmt(line: str) -> dict[str, str]:
-    """Reads a line as Go's logfmt does: fields between single spaces, quoted values with the escapes of JSON."""
+    """Parse a line like Go's logfmt: fields separated by single spaces, quoted values with JSON escapes."""
     fields, place = {}, 0
     while place < len(line):
         match = _FIELD.match(line, place)
@@ -44,10 +44,10 @@ PARSERS: dict[LogFormat, Callable[[str], dict[str, str]]] = {"logfmt": parse_log
 
 
 @pytest.fixture(autouse=True)
-def logging_as_before() -> Iterator[None]:
+def restore_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
-    names = ("apscheduler", "asyncio", "uvicorn")
+    names = ("asyncio", "uvicorn")
     levels = {name: logging.getLogger(name).level for name in names}
     yield
     root.handlers[:] = handlers
@@ -58,7 +58,7 @@ def logging_as_before() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def configured(log_format: LogFormat, level: LogLevel = "info") -> Lines:
+def configure(log_format: LogFormat, level: LogLevel = "info") -> Lines:
     stream = io.StringIO()
     configure_logging(log_format, level, stream)
 
@@ -76,8 +76,8 @@ def log_format(request: pytest.FixtureRequest) -> LogFormat:
     return name
 
 
-def test_an_event_has_time_level_message_logger_and_its_fields(log_format: LogFormat) -> None:
-    lines = configured(log_format)
+def test_event_has_time_level_message_logger_and_fields(log_format: LogFormat) -> None:
+    lines = configure(log_format)
     structlog.get_logger("starlight_exporter.runs.application").info(
         "evaluation ended", model="production", seconds=1.5, tls=False
     )
@@ -95,7 +95,7 @@ def test_an_event_has_time_level_message_logger_and_its_fields(log_format: LogFo
     }
 
 
-def test_a_logfmt_line_begins_with_what_every_line_has() -> None:
+def test_logfmt_line_starts_with_common_fields() -> None:
     stream = io.StringIO()
     configure_logging("logfmt", "info", stream)
     structlog.get_logger("x").info("evaluation ended", a=1)
@@ -121,8 +121,8 @@ def test_a_logfmt_line_begins_with_what_every_line_has() -> None:
         "level=error msg=forged",
     ],
 )
-def test_a_value_stays_one_value_on_one_line(log_format: LogFormat, value: str) -> None:
-    lines = configured(log_format)
+def test_value_round_trips_on_one_line(log_format: LogFormat, value: str) -> None:
+    lines = configure(log_format)
     structlog.get_logger("x").warning("evaluation failed", reason=value, after="z")
     (line,) = lines()
     assert line["level"] == "warning"
@@ -131,40 +131,40 @@ def test_a_value_stays_one_value_on_one_line(log_format: LogFormat, value: str) 
     assert line["reason"] == value
 
 
-def test_no_control_character_reaches_a_terminal(log_format: LogFormat) -> None:
+def test_escapes_control_characters(log_format: LogFormat) -> None:
     stream = io.StringIO()
     configure_logging(log_format, "info", stream)
     structlog.get_logger("x").info("\x1b[2J", reason="".join(map(chr, range(32))) + "\x7f\x9b\u2028", nothing=None)
     assert stream.getvalue().removesuffix("\n").isprintable()
 
 
-@pytest.mark.parametrize("name", ["uvicorn.error", "apscheduler.scheduler", "asyncio", "somebody.else"])
-def test_libraries_speak_the_same_way(log_format: LogFormat, name: str) -> None:
-    lines = configured(log_format)
+@pytest.mark.parametrize("name", ["uvicorn.error", "asyncio", "another.library"])
+def test_library_events_have_the_same_format(log_format: LogFormat, name: str) -> None:
+    lines = configure(log_format)
     logging.getLogger(name).warning("Invalid %s received.", "HTTP request")
     (line,) = lines()
     assert (line["level"], line["msg"], line["logger"]) == ("warning", "Invalid HTTP request received.", name)
     assert "ts" in line
 
 
-def test_a_traceback_is_a_field(log_format: LogFormat) -> None:
-    lines = configured(log_format)
+def test_traceback_is_a_field(log_format: LogFormat) -> None:
+    lines = configure(log_format)
     for log in (structlog.get_logger("a").exception, logging.getLogger("b").exception):
         try:
             int('a "reason"\nin two lines')
         except ValueError:
-            log("went wrong")
+            log("failed")
     for line in lines():
-        assert (line["msg"], line["level"]) == ("went wrong", "error")
+        assert (line["msg"], line["level"]) == ("failed", "error")
         assert "Traceback" in line["exception"]
         assert "invalid literal" in line["exception"]
 
 
-def test_a_warning_is_an_event(log_format: LogFormat) -> None:
-    lines = configured(log_format)
+def test_python_warning_is_an_event(log_format: LogFormat) -> None:
+    lines = configure(log_format)
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        # Set again: pytest listens to warnings itself, and `catch_warnings` brings that back.
+        # Set again, because pytest captures warnings itself and `catch_warnings` restores that.
         logging.captureWarnings(capture=False)
         logging.captureWarnings(capture=True)
         warnings.warn("two of\nthem", UserWarning, stacklevel=1)
@@ -183,26 +183,26 @@ def test_a_warning_is_an_event(log_format: LogFormat) -> None:
         ("error", ["error"]),
     ],
 )
-def test_the_level_holds_for_us_and_for_libraries(level: LogLevel, expected: list[str]) -> None:
-    lines = configured("json", level)
+def test_level_applies_to_exporter_and_libraries(level: LogLevel, expected: list[str]) -> None:
+    lines = configure("json", level)
     for log in (structlog.get_logger("exporter"), logging.getLogger("library")):
         for name in ("debug", "info", "warning", "error"):
-            getattr(log, name)("said")
+            getattr(log, name)("event")
     assert [line["level"] for line in lines()] == expected * 2
 
 
-def test_chatter_of_libraries_is_heard_only_while_debugging() -> None:
-    for level, count in (("info", 0), ("debug", 3)):
-        lines = configured("json", level)  # type: ignore[arg-type]
-        for name in ("uvicorn.error", "apscheduler.executors.default", "asyncio"):
+def test_library_info_events_appear_only_at_debug_level() -> None:
+    for level, count in (("info", 0), ("debug", 2)):
+        lines = configure("json", level)  # type: ignore[arg-type]
+        for name in ("uvicorn.error", "asyncio"):
             logging.getLogger(name).info("every poll")
         assert len(lines()) == count
 
 
-def test_a_logger_taken_before_logging_was_configured_follows() -> None:
+def test_logger_created_before_configuration_uses_it() -> None:
     early = structlog.get_logger("early")
-    lines = configured("json")
-    early.info("said")
-    again = configured("logfmt")
-    early.info("said again")
-    assert [line["msg"] for line in (*lines(), *again())] == ["said", "said again"]
+    lines = configure("json")
+    early.info("first")
+    again = configure("logfmt")
+    early.info("second")
+    assert [line["msg"] for line in (*lines(), *again())] == ["first", "second"]

@@ -1,18 +1,38 @@
-"""The clock: what runs when, and what is told of jobs that fail."""
+"""Scheduler: intervals, cron expressions, changes of the clock, and jobs that fail or take long."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
 
 from starlight_exporter.config import ScheduleConfig
-from starlight_exporter.runs.scheduler import Scheduler, interval_seconds
+from starlight_exporter.runs.scheduler import CronTimer, IntervalTimer, Scheduler, interval_seconds
 
 DAY = 86400.0
+WAIT = 60.0
+
+
+class WallClock:
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, 2, 0, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def step(self, hours: float) -> None:
+        self.now += timedelta(hours=hours)
+
+
+class MonotonicClock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -39,91 +59,162 @@ def schedule(**fields: str) -> ScheduleConfig:
         ({"cron": "0 0 1 * *"}, 31 * DAY),
     ],
 )
-def test_the_time_between_two_runs_is_the_longest_of_the_schedule(fields: dict[str, str], seconds: float) -> None:
+def test_interval_of_a_schedule_is_the_longest_between_two_runs(fields: dict[str, str], seconds: float) -> None:
     assert interval_seconds(schedule(**fields)) == seconds
 
 
-def test_a_job_runs_again_and_again_and_never_beside_itself(scheduler: Scheduler) -> None:
-    running, together, runs = threading.Lock(), threading.Event(), threading.Semaphore(0)
+def test_interval_is_first_due_after_one_interval_and_keeps_its_phase() -> None:
+    clock = MonotonicClock()
+    timer = IntervalTimer(10.0, clock)
+    assert timer.seconds_left() == 10.0
+    clock.now += 12.0
+    assert timer.seconds_left() == -2.0
+    timer.advance()
+    assert timer.seconds_left() == 8.0
+
+
+def test_missed_intervals_are_coalesced_into_one_run() -> None:
+    clock = MonotonicClock()
+    timer = IntervalTimer(10.0, clock)
+    clock.now += 1000.0
+    assert timer.seconds_left() < 0
+    timer.advance()
+    assert timer.seconds_left() == 10.0
+
+
+def test_cron_is_due_at_its_time_in_utc() -> None:
+    clock = WallClock()
+    timer = CronTimer("30 3 * * *", clock)
+    assert timer.seconds_left() == 1.5 * 3600
+    clock.step(1.5)
+    assert timer.seconds_left() == 0
+    timer.advance()
+    assert timer.seconds_left() == DAY
+
+
+def test_missed_cron_times_are_coalesced_into_one_run() -> None:
+    clock = WallClock()
+    timer = CronTimer("0 * * * *", clock)
+    clock.step(10.5)
+    assert timer.seconds_left() < 0
+    timer.advance()
+    assert timer.seconds_left() == 1800.0
+
+
+def test_cron_follows_a_wall_clock_that_is_set_back() -> None:
+    clock = WallClock()
+    clock.step(24 * 365)
+    timer = CronTimer("0 3 * * *", clock)
+    clock.step(-24 * 365)
+    assert timer.seconds_left() == 3600.0
+
+
+def test_job_runs_repeatedly_and_never_concurrently(scheduler: Scheduler) -> None:
+    running, concurrent, runs = threading.Lock(), threading.Event(), threading.Semaphore(0)
 
     def job() -> None:
         if not running.acquire(blocking=False):
-            together.set()
+            concurrent.set()
             return
-        time.sleep(0.12)
+        # Longer than the interval.
+        concurrent.wait(0.05)
         running.release()
         runs.release()
 
-    scheduler.every("watch", 0.05, job)
+    scheduler.run_every("watch", 0.01, job)
     scheduler.start()
     for _ in range(3):
-        assert runs.acquire(timeout=10)
-    assert not together.is_set()
+        assert runs.acquire(timeout=WAIT)
+    assert not concurrent.is_set()
 
 
-def test_a_rescheduled_job_takes_the_place_of_the_one_before(scheduler: Scheduler) -> None:
-    old, new = threading.Semaphore(0), threading.Semaphore(0)
-    scheduler.every("evaluate", 0.05, old.release)
+def test_job_that_takes_long_does_not_delay_another(scheduler: Scheduler) -> None:
+    release, runs = threading.Event(), threading.Semaphore(0)
+
+    def slow_job() -> None:
+        release.wait(WAIT)
+
+    scheduler.run_every("storage", 0.01, slow_job)
+    scheduler.run_every("watch", 0.01, runs.release)
     scheduler.start()
-    assert old.acquire(timeout=10)
-    scheduler.every("evaluate", 0.05, new.release)
-    assert new.acquire(timeout=10)
+    for _ in range(3):
+        assert runs.acquire(timeout=WAIT)
+    release.set()
+
+
+def test_replaced_job_does_not_run_again(scheduler: Scheduler) -> None:
+    old, new = threading.Semaphore(0), threading.Semaphore(0)
+    scheduler.run_every("evaluate", 0.05, old.release)
+    scheduler.start()
+    assert old.acquire(timeout=WAIT)
+    scheduler.run_every("evaluate", 0.05, new.release)
+    assert new.acquire(timeout=WAIT)
     while old.acquire(blocking=False):
         pass
-    assert new.acquire(timeout=10)
+    assert new.acquire(timeout=WAIT)
     assert not old.acquire(blocking=False)
 
 
-def test_a_cron_schedule_runs_on_the_minute_in_utc(scheduler: Scheduler) -> None:
-    scheduler.by("evaluate", schedule(cron="0 3 * * 1"), lambda: None)
+def test_job_added_after_start_runs(scheduler: Scheduler) -> None:
+    runs = threading.Semaphore(0)
     scheduler.start()
-    job = scheduler._scheduler.get_job("evaluate")
-    assert f"{job.next_run_time:%a %H:%M:%S %z}" == "Mon 03:00:00 +0000"
+    scheduler.run_every("watch", 0.01, runs.release)
+    assert runs.acquire(timeout=WAIT)
 
 
-def test_an_interval_runs_for_the_first_time_after_that_long(scheduler: Scheduler) -> None:
-    scheduler.by("evaluate", schedule(interval="10s"), lambda: None)
-    scheduler.start()
-    job = scheduler._scheduler.get_job("evaluate")
-    assert job.next_run_time.timestamp() == pytest.approx(time.time() + 10, abs=2)
+def test_configured_interval_and_cron_are_scheduled(scheduler: Scheduler) -> None:
+    for fields in ({"interval": "10s"}, {"cron": "0 3 * * 1"}):
+        scheduler.run_by("evaluate", schedule(**fields), lambda: None)
+        timer = scheduler._jobs["evaluate"]._timer
+        assert isinstance(timer, CronTimer if "cron" in fields else IntervalTimer)
+        assert 0 < timer.seconds_left() <= (7 * DAY if "cron" in fields else 10.0)
 
 
-def test_a_job_that_fails_is_told_and_runs_again(scheduler: Scheduler) -> None:
+def test_failed_job_is_logged_and_runs_again(scheduler: Scheduler) -> None:
     runs = threading.Semaphore(0)
 
     def job() -> None:
         runs.release()
-        raise RuntimeError("the disk is gone")
+        raise RuntimeError("no such disk")
 
-    with structlog.testing.capture_logs() as told:
-        scheduler.every("watch", 0.05, job)
+    with structlog.testing.capture_logs() as logs:
+        scheduler.run_every("watch", 0.01, job)
         scheduler.start()
         for _ in range(3):
-            assert runs.acquire(timeout=10)
+            assert runs.acquire(timeout=WAIT)
         scheduler.stop()
-    failed = [event for event in told if event["event"] == "scheduled job failed"]
+    failed = [event for event in logs if event["event"] == "scheduled job failed"]
     assert len(failed) >= 2
     assert {event["log_level"] for event in failed} == {"error"}
     assert failed[0]["job"] == "watch"
-    assert failed[0]["reason"] == "RuntimeError('the disk is gone')"
-    assert "in job" in failed[0]["traceback"]
+    assert failed[0]["reason"] == "RuntimeError('no such disk')"
+    assert failed[0]["exc_info"]
 
 
-def test_stop_waits_for_the_job_that_runs(scheduler: Scheduler) -> None:
-    began, ended = threading.Event(), threading.Event()
+def test_stop_waits_for_a_running_job(scheduler: Scheduler) -> None:
+    began, stopping, ended = threading.Event(), threading.Event(), threading.Event()
 
     def job() -> None:
         began.set()
-        time.sleep(0.3)
+        assert stopping.wait(WAIT)
         ended.set()
 
-    scheduler.every("storage", 0.01, job)
+    def stop() -> None:
+        scheduler.stop()
+        assert ended.is_set()
+
+    scheduler.run_every("storage", 0.01, job)
     scheduler.start()
-    assert began.wait(10)
-    scheduler.stop()
+    assert began.wait(WAIT)
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    assert stopper.is_alive()
+    stopping.set()
+    stopper.join(WAIT)
     assert ended.is_set()
 
 
-def test_stop_before_start_does_nothing(scheduler: Scheduler) -> None:
+def test_stop_without_start_does_nothing(scheduler: Scheduler) -> None:
+    scheduler.run_every("storage", 0.01, lambda: None)
     scheduler.stop()
     scheduler.stop()

@@ -102,7 +102,7 @@ def test_a_mistake_in_the_configuration_is_one_line_that_names_it(tmp_path: Path
 def test_images_among_which_results_would_be_written_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.yml"
     file.write_text("models: [{name: a, file: a, role: production}]\ndatasets: [{name: d, path: elsewhere}]\n")
-    with pytest.raises(ConfigError, match=r"paths.data: .* lies inside"):
+    with pytest.raises(ConfigError, match=r"paths.data: .* is inside"):
         configuration.write_exporter(file, tmp_path / "run", dataset=tmp_path, model=None)
 
 
