@@ -15,6 +15,7 @@ from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.errors import ComparisonError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
+from starlight_exporter.evaluation.spec import Aspect, differences
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 
 Direction = Literal["fixed", "broken"]
@@ -85,25 +86,6 @@ def misclassified(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
     return tuple(prediction for prediction in predictions if is_wrong(prediction))
 
 
-def require_same_images(before: Evaluation, after: Evaluation) -> None:
-    """ComparisonError unless both evaluations saw the same content."""
-    old, new = before.provenance.dataset_fingerprint, after.provenance.dataset_fingerprint
-    if old != new:
-        raise ComparisonError(
-            f"evaluations {before.id} and {after.id} are not compared: "
-            f"they saw different images (dataset fingerprints {old[:12]} and {new[:12]})"
-        )
-
-
-def require_same_rule(before: Evaluation, after: Evaluation) -> None:
-    """ComparisonError unless both evaluations used the same decision rule."""
-    old, new = before.provenance.decision, after.provenance.decision
-    if old != new:
-        raise ComparisonError(
-            f"evaluations {before.id} and {after.id} are not compared: their decision rules differ ({old}; {new})"
-        )
-
-
 def require_different_files(before: Path, after: Path) -> None:
     """ComparisonError where two model files have the same bytes; ModelError names one that is not there."""
     if model_sha256(before) == model_sha256(after):
@@ -143,9 +125,9 @@ def compare(
 
     ComparisonError for different images, and for different decision rules unless `same_rule` is given up.
     """
-    require_same_images(before, after)
-    if same_rule:
-        require_same_rule(before, after)
+    aspects: tuple[Aspect, ...] = ("images", "rule") if same_rule else ("images",)
+    if reason := differences(before.provenance, after.provenance, *aspects):
+        raise ComparisonError(f"evaluations {before.id} and {after.id} are not comparable: {reason}")
     found = flips(before_predictions, after_predictions)
     return Comparison(
         evaluation_id=after.id,

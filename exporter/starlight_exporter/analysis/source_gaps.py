@@ -12,6 +12,7 @@ from typing import Literal
 
 from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.statistics.hypothesis_tests import fisher_p_value
 from starlight_exporter.statistics.intervals import Proportion, difference_interval, proportion
 
@@ -92,11 +93,11 @@ def _gap(
 
 
 def _same_model_elsewhere(one: Evaluation, other: Evaluation) -> bool:
-    a, b = one.provenance, other.provenance
+    ours, theirs = one.provenance, other.provenance
     return (
         one.model == other.model
-        and (a.model_sha256, a.decision) == (b.model_sha256, b.decision)
-        and a.dataset_fingerprint != b.dataset_fingerprint
+        and not differences(ours, theirs, "model", "rule")
+        and differences(ours, theirs, "images") != ""
     )
 
 

@@ -274,11 +274,6 @@ def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def onnxruntime_version() -> str:
-    """Version of the inference runtime, for provenance."""
-    return str(onnxruntime.__version__)
-
-
 def _check_input(path: Path, node: Any) -> ModelInput:
     name, shape = str(node.name), list(node.shape)
     stream = INPUT_STREAMS.get(name)

@@ -12,6 +12,7 @@ from starlight_exporter.dataset.dataset import DatasetQuality, FileClass
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import ImageFormat, Method
 from starlight_exporter.errors import NotMeasuredReason
+from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.models.cards import Origin
 from starlight_exporter.models.training_log import TrainingHealth
 from starlight_exporter.statistics.intervals import Proportion
@@ -24,16 +25,9 @@ STAGES: tuple[Stage, ...] = ("read", "decode", "features", "inference", "total")
 
 
 @dataclass(frozen=True, slots=True)
-class Provenance:
-    """What a number was measured with; results whose dataset fingerprints differ are never compared as if alike."""
+class Provenance(EvaluationSpec):
+    """The spec of an evaluation, and the seed of its random samples."""
 
-    model_sha256: str
-    dataset_fingerprint: str
-    decision: str
-    exporter_version: str
-    onnxruntime_version: str
-    numpy_version: str
-    pillow_version: str
     seed: int
 
 

@@ -6,13 +6,10 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
-import numpy as np
-
-import starlight_exporter
 from starlight_exporter.dataset.cache import CacheUse, StreamCache
 from starlight_exporter.dataset.dataset import Dataset
 from starlight_exporter.dataset.facts import FactCollector
@@ -20,7 +17,7 @@ from starlight_exporter.dataset.layout import scan
 from starlight_exporter.dataset.quality import measure as measure_quality
 from starlight_exporter.dataset.shortcuts import find_shortcuts
 from starlight_exporter.detector.cut import Uncut
-from starlight_exporter.detector.model import Detector, onnxruntime_version
+from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.staged import StagedModel, WholeModel
 from starlight_exporter.errors import EvaluationError, ModelError, StorageError
 from starlight_exporter.evaluation.accuracy import accuracy
@@ -31,6 +28,7 @@ from starlight_exporter.evaluation.reading import ImageSource
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Execution, ModelFacts, Provenance, RunResult
 from starlight_exporter.evaluation.scoring import staged as in_stages
+from starlight_exporter.evaluation.spec import current_spec
 from starlight_exporter.files import replacing
 from starlight_exporter.models.records import records
 from starlight_exporter.models.training_files import leaked_images, read_manifest
@@ -215,17 +213,13 @@ def _leaked(manifest: Path | None, dataset: Dataset) -> tuple[int | None, tuple[
 
 
 def provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Provenance:
-    """What a run was made with: hashes, rule, versions, seed."""
-    return Provenance(
+    """Return the hashes, decision rule, versions and seed of a run."""
+    spec = current_spec(
         model_sha256=detector.sha256,
         dataset_fingerprint=dataset.fingerprint,
         decision=request.decision.describe(),
-        exporter_version=starlight_exporter.__version__,
-        onnxruntime_version=onnxruntime_version(),
-        numpy_version=np.__version__,
-        pillow_version=metadata.version("pillow"),
-        seed=request.seed,
     )
+    return Provenance(**asdict(spec), seed=request.seed)
 
 
 def _new_id(started: float) -> str:

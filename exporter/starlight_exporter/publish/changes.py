@@ -8,6 +8,7 @@ from typing import Literal
 
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
 from starlight_exporter.errors import ComparisonError
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.prediction_store import FlipCount
 from starlight_exporter.publish.retention import Entry
@@ -52,11 +53,8 @@ def changes(evidence: Evidence, before: Entry, after: Entry) -> tuple[SliceChang
 
     ComparisonError unless both saw the same images; StorageError where the evidence has vanished.
     """
-    if before.dataset_fingerprint != after.dataset_fingerprint:
-        raise ComparisonError(
-            f"evaluations {before.id} and {after.id} are not compared: they saw different images "
-            f"(dataset fingerprints {before.dataset_fingerprint[:12]} and {after.dataset_fingerprint[:12]})"
-        )
+    if reason := differences(before.spec, after.spec, "images"):
+        raise ComparisonError(f"evaluations {before.id} and {after.id} are not comparable: {reason}")
     counts = evidence.open(after, before=before).flip_counts()
     slices = [
         _Slice("clean"),

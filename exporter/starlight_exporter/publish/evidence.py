@@ -24,6 +24,7 @@ from starlight_exporter.checks.regression import Check
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.serialise import from_json, to_json
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.files import sync
 from starlight_exporter.publish.disk import bytes_below, is_full
 from starlight_exporter.publish.prediction_store import PredictionStore, write_store
@@ -110,21 +111,18 @@ class Evidence:
         earlier = [
             other
             for other in self.entries(entry.model, entry.dataset)
-            if other.finished_at < entry.finished_at and other.dataset_fingerprint == entry.dataset_fingerprint
+            if other.finished_at < entry.finished_at and not differences(other.spec, entry.spec, "images")
         ]
-        now = (entry.model_sha256, entry.decision)
-        return next(
-            (other for other in earlier if (other.model_sha256, other.decision) != now), next(iter(earlier), None)
-        )
+        changed = (other for other in earlier if differences(other.spec, entry.spec, "model", "rule"))
+        return next(changed, next(iter(earlier), None))
 
     def predecessor(self, entry: Entry) -> Entry | None:
         """The newest earlier evaluation of another file under the same model's name and rule, on the same content."""
         for other in self.entries(entry.model, entry.dataset):
             if (
                 other.finished_at < entry.finished_at
-                and other.dataset_fingerprint == entry.dataset_fingerprint
-                and other.decision == entry.decision
-                and other.model_sha256 != entry.model_sha256
+                and not differences(other.spec, entry.spec, "images", "rule")
+                and differences(other.spec, entry.spec, "model")
             ):
                 return other
         return None
@@ -224,9 +222,7 @@ class Evidence:
             id=name,
             model=evaluation.model,
             dataset=evaluation.dataset,
-            dataset_fingerprint=evaluation.provenance.dataset_fingerprint,
-            model_sha256=evaluation.provenance.model_sha256,
-            decision=evaluation.provenance.decision,
+            spec=evaluation.provenance,
             finished_at=evaluation.finished_at,
             clean=evaluation.clean,
             stego=evaluation.stego,

@@ -35,19 +35,6 @@ _STAMP_LENGTH: Final = len("20260101T000000.000000Z")
 _CHUNK: Final = 64 * 1024
 
 
-def still_holds(
-    evaluation: Evaluation, *, model_sha256: str, dataset_fingerprint: str, decision: str, exporter_version: str
-) -> bool:
-    """Whether a stored result may be shown again as the current one: its whole provenance is what it is now."""
-    provenance = evaluation.provenance
-    return (
-        provenance.model_sha256 == model_sha256
-        and provenance.dataset_fingerprint == dataset_fingerprint
-        and provenance.decision == decision
-        and provenance.exporter_version == exporter_version
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Latest:
     """The newest evaluation of every model and dataset, and how many lines on the way could not be read."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import attrgetter
 
+from starlight_exporter.evaluation.spec import EvaluationSpec, differences
 from starlight_exporter.statistics.intervals import Proportion
 
 _AGE = attrgetter("finished_at", "id")
@@ -22,9 +23,7 @@ class Entry:
     id: str
     model: str
     dataset: str
-    dataset_fingerprint: str
-    model_sha256: str
-    decision: str
+    spec: EvaluationSpec
     finished_at: float
     clean: Proportion
     stego: Proportion
@@ -74,5 +73,9 @@ def _by_pair(entries: Iterable[Entry]) -> list[list[Entry]]:
 
 
 def _around_changes(of_pair: Sequence[Entry]) -> set[str]:
-    what = attrgetter("model_sha256", "decision", "dataset_fingerprint")
-    return {entry.id for before, after in pairwise(of_pair) if what(before) != what(after) for entry in (before, after)}
+    return {
+        entry.id
+        for before, after in pairwise(of_pair)
+        if differences(before.spec, after.spec, "model", "images", "rule")
+        for entry in (before, after)
+    }

@@ -11,7 +11,7 @@ import structlog
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.config import Config
 from starlight_exporter.evaluation.request import RunRequest
-from starlight_exporter.evaluation.results import Provenance
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.snapshot import Outcome, Pair, Snapshot
 from starlight_exporter.runs import worker
 from starlight_exporter.runs.reports import Reports
@@ -88,8 +88,12 @@ class Analyses:
         def change(old: Snapshot) -> Snapshot:
             run = old.runs.get(pair)
             shown = None if run is None else run.evaluation
-            alike = study is not None and shown is not None and made_alike(study.provenance, shown.provenance)
-            if run is not None and alike:
+            if (
+                run is not None
+                and study is not None
+                and shown is not None
+                and not differences(study.provenance, shown.provenance, "model", "images", "rule")
+            ):
                 old = old.with_run(*pair, replace(run, ablation=study))
             return old.with_analysis("ablation", outcome, time.time())
 
@@ -100,12 +104,3 @@ class Analyses:
         else:
             reason = " ".join(str(result).split()) or type(result).__name__
             _log.error("ablation failed", model=pair[0], dataset=pair[1], outcome=outcome, reason=reason)
-
-
-def made_alike(ours: Provenance, theirs: Provenance) -> bool:
-    """Whether two results are of the same model file, images and decision rule."""
-    return (ours.model_sha256, ours.dataset_fingerprint, ours.decision) == (
-        theirs.model_sha256,
-        theirs.dataset_fingerprint,
-        theirs.decision,
-    )

@@ -21,7 +21,12 @@ from starlight_exporter.files import file_sha256_or_none
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.snapshot import BuildInfo, ConfigReload, Pair, Snapshot
 from starlight_exporter.runs.analyses import Analyses
-from starlight_exporter.runs.configured import meaning, run_request, with_configuration
+from starlight_exporter.runs.configured import (
+    ConfiguredEvaluation,
+    configured_evaluation,
+    run_request,
+    with_configuration,
+)
 from starlight_exporter.runs.discovery import discover, with_discovered
 from starlight_exporter.runs.outcomes import Outcomes
 from starlight_exporter.runs.reports import Reports
@@ -63,7 +68,7 @@ class Application:
         )
         self._watcher = Watcher(settle=self._config.watch.settle, changed=self._file_changed)
         self._postponed: dict[Pair, str] = {}
-        self._measured: object = None
+        self._measured: ConfiguredEvaluation | None = None
 
     @property
     def config(self) -> Config:
@@ -150,9 +155,9 @@ class Application:
 
     def _evaluate_changed(self, before: Config, config: Config, trigger: str) -> None:
         # Whatever is under way for a pair that is gone or means something else now, nobody wants any more.
-        self._runner.cancel(lambda pair: meaning(before, pair) != meaning(config, pair))
+        self._runner.cancel(lambda pair: configured_evaluation(before, pair) != configured_evaluation(config, pair))
         for pair in self.state.snapshot.runs:
-            if meaning(before, pair) != meaning(config, pair):
+            if configured_evaluation(before, pair) != configured_evaluation(config, pair):
                 self._runner.submit(pair, trigger)
 
     def _say_loaded(self) -> None:
@@ -277,7 +282,7 @@ class Application:
         """The run of a pair as it is configured now; None if it no longer is, or its model is being written."""
         with self._watching:
             config = self._config
-            self._measured = meaning(config, pair)
+            self._measured = configured_evaluation(config, pair)
             if self._measured is None:
                 return None
             if self._watcher.unsettled(f"model {pair[0]}"):
@@ -305,7 +310,9 @@ class Application:
     def ended(self, run: Ended) -> None:
         """Publish how it ended, and work out what follows from a result."""
         measured = self._measured
-        if self._outcomes.ended(run, self._baseline, holds=lambda: meaning(self._config, run.pair) == measured):
+        if self._outcomes.ended(
+            run, self._baseline, holds=lambda: configured_evaluation(self._config, run.pair) == measured
+        ):
             self._analyses.after(run.pair)
         else:
             self._analyses.after_change_of_models()

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.config import Config, ModelConfig
+from starlight_exporter.config import Config, DecisionConfig, ModelConfig
 from starlight_exporter.evaluation.request import RunLimits, RunRequest, available_cores
 from starlight_exporter.publish.snapshot import DatasetState, ModelState, Pair, RunState, Snapshot
 from starlight_exporter.runs.results import checked
 from starlight_exporter.runs.scheduler import interval_seconds
 
 
-def meaning(config: Config, pair: Pair) -> object:
-    """What a pair's numbers are numbers of; None where it is not configured."""
+@dataclass(frozen=True, slots=True)
+class ConfiguredEvaluation:
+    """Paths and decision rule of a configured pair: results of another one do not apply to it."""
+
+    model_file: Path
+    decision: DecisionConfig
+    dataset_path: Path
+
+
+def configured_evaluation(config: Config, pair: Pair) -> ConfiguredEvaluation | None:
+    """Return the paths and decision rule of a pair; None if it is not configured."""
     model, dataset = config.model(pair[0]), config.dataset(pair[1])
-    return None if model is None or dataset is None else (model.file, model.decision, dataset.path)
+    return None if model is None or dataset is None else ConfiguredEvaluation(model.file, model.decision, dataset.path)
 
 
 def with_configuration(
@@ -33,7 +42,7 @@ def with_configuration(
         for dataset in config.datasets:
             pair = (entry.name, dataset.name)
             run = old.runs.get(pair, RunState())
-            if meaning(config, pair) != meaning(previous, pair):
+            if configured_evaluation(config, pair) != configured_evaluation(previous, pair):
                 # Another rule, file or folder under the same name: the old verdicts are not its.
                 run = replace(run, evaluation=None, checks=(), comparisons=(), ablation=None)
             runs[pair] = checked(replace(run, interval_seconds=interval), models, baseline)

@@ -16,6 +16,7 @@ from starlight_exporter.checks.suite import report_json, report_name, run_suite
 from starlight_exporter.config import Config
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.files import write_text
 from starlight_exporter.publish.documents import baseline_comparison, model_variants, stream_ablation
 from starlight_exporter.publish.documents.baseline_comparison import OnDataset
@@ -85,7 +86,7 @@ class Reports:
                 continue
             for against in (b for b, state in snapshot.models.items() if state.role == "baseline"):
                 other = snapshot.runs[against, dataset].evaluation
-                if other is None or not _comparable(other, run.evaluation):
+                if other is None or differences(other.provenance, run.evaluation.provenance, "images", "rule"):
                     continue
                 old, new = self._entry(other), self._entry(run.evaluation)
                 if old is None or new is None:
@@ -111,10 +112,10 @@ class Reports:
 
     def _variants(self, shown: Collection[Evaluation], broken: Mapping[str, str], dataset: str) -> bool:
         # Ranks are of one set of images: a model that still shows a result on older ones is not among them.
-        newest = max(shown, key=lambda one: one.finished_at).provenance.dataset_fingerprint
+        newest = max(shown, key=lambda one: one.finished_at)
         variants, later = [], []
         for one in shown:
-            if one.provenance.dataset_fingerprint != newest:
+            if differences(newest.provenance, one.provenance, "images"):
                 later.append(_unmeasured(one.model, "not yet on these images"))
                 continue
             entry = self._entry(one)
@@ -161,9 +162,3 @@ def _without_a_file(snapshot: Snapshot, dataset: str) -> dict[str, str]:
         if name == dataset and run.evaluation is None
     )
     return {model.name: str(model.last_failure) for model in models if model.last_load_successful is False}
-
-
-def _comparable(one: Evaluation, other: Evaluation) -> bool:
-    """Whether both saw the same images under the same rule; if not yet, a later result may be."""
-    ours, theirs = one.provenance, other.provenance
-    return (ours.dataset_fingerprint, ours.decision) == (theirs.dataset_fingerprint, theirs.decision)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import structlog
 
-import starlight_exporter
 from starlight_exporter.config import Config
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.publish.history import still_holds
+from starlight_exporter.evaluation.spec import current_spec, differences
 from starlight_exporter.publish.snapshot import Pair, Snapshot
 from starlight_exporter.runs import worker
 from starlight_exporter.runs.runner import Runner
@@ -28,7 +27,7 @@ class Provenances:
         self._fingerprints: dict[str, str | None] = {}
 
     def hold(self, evaluation: Evaluation, pair: Pair, config: Config, snapshot: Snapshot) -> bool:
-        """Whether the result is of the model file, images, rule and exporter of now."""
+        """Whether the result has the model file, images, decision rule and software that are in use now."""
         model, dataset = config.model(pair[0]), config.dataset(pair[1])
         state = snapshot.models.get(pair[0])
         if model is None or dataset is None or state is None or state.file_sha256 is None:
@@ -36,13 +35,14 @@ class Provenances:
         if dataset.name not in self._fingerprints:
             self._fingerprints[dataset.name] = self._fingerprint(dataset.name, dataset.path)
         fingerprint = self._fingerprints[dataset.name]
-        return fingerprint is not None and still_holds(
-            evaluation,
+        if fingerprint is None:
+            return False
+        now = current_spec(
             model_sha256=state.file_sha256,
             dataset_fingerprint=fingerprint,
             decision=model.decision.rule().describe(),
-            exporter_version=starlight_exporter.__version__,
         )
+        return not differences(evaluation.provenance, now)
 
     def _fingerprint(self, name: str, root: Path) -> str | None:
         try:

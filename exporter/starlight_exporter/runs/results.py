@@ -10,8 +10,8 @@ from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.regression import check
 from starlight_exporter.errors import ModelError, ModelFailureReason
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.snapshot import ModelState, Pair, RunState, Snapshot
-from starlight_exporter.runs.analyses import made_alike
 from starlight_exporter.runs.runner import Ended
 
 
@@ -72,15 +72,14 @@ def with_evaluation(old: Snapshot, pair: Pair, evaluation: Evaluation, baseline:
         last_load_successful=True,
     )
     before = old.runs[pair].evaluation
-    fingerprint = evaluation.provenance.dataset_fingerprint
     dataset = old.datasets[pair[1]]
     shown = (run.evaluation for (_, name), run in old.runs.items() if name == pair[1])
-    seen = {one.provenance.dataset_fingerprint for one in shown if one is not None}
-    if before is not None and fingerprint not in seen:
+    first = all(differences(one.provenance, evaluation.provenance, "images") for one in shown if one is not None)
+    if before is not None and first:
         # The first result on new images tells of the change; the other models' that follow tell of the same one.
         dataset = replace(dataset, changed_at=evaluation.started_at)
     ablation = old.runs[pair].ablation
-    if ablation is not None and not made_alike(ablation.provenance, evaluation.provenance):
+    if ablation is not None and differences(ablation.provenance, evaluation.provenance, "model", "images", "rule"):
         ablation = None
     run = replace(old.runs[pair], evaluation=evaluation, comparisons=(), ablation=ablation)
     run = checked(run, old.models, baseline)

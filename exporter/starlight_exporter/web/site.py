@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlight_exporter.dataset.rendered import PICTURES, Drawing
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.errors import ComparisonError, ImageError
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.charts import STYLE_SHEET
 from starlight_exporter.publish.prediction_store import Row
 from starlight_exporter.publish.predictions_csv import predictions_csv
@@ -236,14 +237,14 @@ class EvidenceSite:
         found = self._app.evidence.find(against)
         if found is None:
             same = self._app.evidence.entries(against, entry.dataset)
-            found = next((one for one in same if one.dataset_fingerprint == entry.dataset_fingerprint), None)
+            found = next((one for one in same if not differences(one.spec, entry.spec, "images")), None)
         if found is None:
             raise HTTPException(
                 404,
                 f"nothing to compare with: {against[:60]!r} is neither an evaluation nor a model on these images",
             )
-        if found.dataset_fingerprint != entry.dataset_fingerprint:
-            raise HTTPException(409, "not compared: the two evaluations saw different images")
+        if reason := differences(found.spec, entry.spec, "images"):
+            raise HTTPException(409, f"the two evaluations are not comparable: {reason}")
         return found
 
     def _file(self, entry: Entry, row: Row) -> tuple[object, ...]:

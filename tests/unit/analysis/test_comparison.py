@@ -110,10 +110,10 @@ def test_equal_verdicts_prove_nothing() -> None:
     assert compared.slices["clean"].p_value is None
 
 
-def test_other_images_and_other_rules_are_refused() -> None:
+def test_rejects_different_images_and_different_rules() -> None:
     one = full_evaluation(evaluation_id="one", fingerprint="f" * 64)
-    with pytest.raises(ComparisonError, match=r"one and two are not compared: .* \(.*f{12} and e{12}\)"):
+    with pytest.raises(ComparisonError, match=r"one and two are not comparable: .* \(.*f{12} and e{12}\)$"):
         compare(one, [], full_evaluation(evaluation_id="two", fingerprint="e" * 64), [], against="v3")
     other = full_evaluation(evaluation_id="two", fingerprint="f" * 64, decision="probability > 0.9")
-    with pytest.raises(ComparisonError, match=r"rules differ \(probability > 0.5; probability > 0.9\)"):
+    with pytest.raises(ComparisonError, match=r"different decision rules \(probability > 0.5; probability > 0.9\)"):
         compare(one, [], other, [], against="v3")

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.serialise import to_json
-from starlight_exporter.publish.history import History, still_holds
-from support.snapshots import FINGERPRINT, FINISHED_AT, MODEL_SHA256, full_evaluation
+from starlight_exporter.publish.history import History
+from support.snapshots import FINISHED_AT, full_evaluation
 
 
 def numbered(number: int, *, model: str = "production", dataset: str = "reference") -> Evaluation:
@@ -328,20 +328,3 @@ def test_the_file_and_its_folder_are_synced(path: Path, monkeypatch: pytest.Monk
     synced.clear()
     history.append(numbered(2))
     assert synced == ["data", "data", "history.jsonl"]
-
-
-PROVENANCE = {
-    "model_sha256": MODEL_SHA256,
-    "dataset_fingerprint": FINGERPRINT,
-    "decision": "probability > 0.5",
-    "exporter_version": "0.1.0",
-}
-
-
-def test_a_result_holds_while_its_whole_provenance_is_what_it_is_now() -> None:
-    assert still_holds(full_evaluation(), **PROVENANCE)
-
-
-@pytest.mark.parametrize("part", PROVENANCE)
-def test_a_result_does_not_hold_when_a_part_of_its_provenance_changed(part: str) -> None:
-    assert not still_holds(full_evaluation(), **{**PROVENANCE, part: "another"})

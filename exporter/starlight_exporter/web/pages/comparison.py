@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.changes import SliceChange, changes
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.prediction_store import Direction, Row, Selection
@@ -20,7 +21,7 @@ def comparison_page(evidence: Evidence, entry: Entry, before: Entry | None, agai
     others = [
         other
         for other in evidence.entries(dataset=entry.dataset)
-        if other.id != entry.id and other.dataset_fingerprint == entry.dataset_fingerprint
+        if other.id != entry.id and not differences(other.spec, entry.spec, "images")
     ]
     broken = [] if before is None else _flips(evidence, entry, before, "broken")
     fixed = [] if before is None else _flips(evidence, entry, before, "fixed")
@@ -34,6 +35,8 @@ def comparison_page(evidence: Evidence, entry: Entry, before: Entry | None, agai
         values={
             "entry": entry,
             "before": before,
+            "same_file": before is not None and not differences(before.spec, entry.spec, "model"),
+            "same_rule": before is not None and not differences(before.spec, entry.spec, "rule"),
             "others": others,
             "rows": rows,
             "clean": clean,

@@ -11,6 +11,7 @@ from starlight_exporter.checks.regression import Check
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
 from starlight_exporter.evaluation.serialise import to_json
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.charts import Chart, Line, Panel, inline_svg, linear_scale
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.report import utc
@@ -61,7 +62,7 @@ def evaluation_page(
             "operating": _operating_chart(evaluation),
             "stages": _stages(evaluation.latency),
             "provenance": provenance,
-            "comparable": [other for other in others if other.dataset_fingerprint == entry.dataset_fingerprint],
+            "comparable": [other for other in others if not differences(other.spec, entry.spec, "images")],
             "previous": evidence.previous(entry),
         },
         content={

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from starlight_exporter.publish.evidence import Evidence
+from starlight_exporter.publish.retention import Entry
 from starlight_exporter.web.pages.page import Page, Table
 
 SHOWN = 200
@@ -19,7 +20,7 @@ def evaluations_page(evidence: Evidence, model: str | None, dataset: str | None)
         path="/evaluations",
         query=query,
         values={"entries": entries[:SHOWN], "count": len(entries), "model": model, "dataset": dataset},
-        content={"evaluations": [asdict(entry) for entry in entries]},
+        content={"evaluations": [_content(entry) for entry in entries]},
         tables={
             "evaluations": Table(
                 (
@@ -47,12 +48,18 @@ def evaluations_page(evidence: Evidence, model: str | None, dataset: str | None)
                         e.stego.count,
                         e.stego.total,
                         e.failed_checks,
-                        e.model_sha256,
-                        e.dataset_fingerprint,
-                        e.decision,
+                        e.spec.model_sha256,
+                        e.spec.dataset_fingerprint,
+                        e.spec.decision,
                     )
                     for e in entries
                 ],
             )
         },
     )
+
+
+def _content(entry: Entry) -> dict[str, object]:
+    content = asdict(entry)
+    spec = content.pop("spec")
+    return content | {name: spec[name] for name in ("dataset_fingerprint", "model_sha256", "decision")}

@@ -10,6 +10,7 @@ from functools import lru_cache
 from starlight_exporter.checks.regression import DETECTION_TARGET, FPR_TARGET, Check, limited_quantile
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.changes import SliceChange, changes
 from starlight_exporter.publish.charts import sparkline
 from starlight_exporter.publish.evidence import Evidence
@@ -173,7 +174,7 @@ def _trend(evidence: Evidence, evaluation: Evaluation) -> tuple[Trend | None, bo
         same = [
             other
             for other in evidence.entries(entry.model, entry.dataset)
-            if other.dataset_fingerprint == entry.dataset_fingerprint and other.finished_at <= entry.finished_at
+            if not differences(other.spec, entry.spec, "images") and other.finished_at <= entry.finished_at
         ][:TREND_LENGTH]
         ratios = [other.clean.ratio for other in reversed(same) if other.clean.ratio is not None]
         before = evidence.previous(entry)
