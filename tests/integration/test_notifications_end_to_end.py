@@ -205,10 +205,10 @@ def assert_told_well(stack: AcceleratedStack, main: AlertKey, evaluation: Evalua
     assert re.fullmatch(rf"\[CRITICAL\] [A-Z][\w ]+( \(\w+\))?{more}: production on images", mail["subject"])
     if main.slice:
         rate = evaluation.detections["palette"]
-        assert f"production on images: {rate.count} of {rate.total} palette images are detected" in text
+        assert f"production on images: {rate.count:,} of {rate.total:,} palette images detected" in text
     else:
         rate = evaluation.clean
-        assert f"production on images: {rate.count} of {rate.total} clean images are taken for stego" in text
+        assert f"production on images: {rate.count:,} of {rate.total:,} clean images classified as stego" in text
     (alert, *_) = (
         alert
         for notification in stack.log.notifications()
@@ -237,9 +237,7 @@ def test_an_exporter_that_was_killed_is_told_and_nothing_that_it_said_before(sta
     (mail, *_) = stack.mailed(AlertKey("StarlightExporterDown", "critical"))
     where = f"starlight-exporter 127.0.0.1:{stack.ports.exporter}"
     assert mail["subject"] == f"[CRITICAL] Exporter Down: {where}"
-    assert f"127.0.0.1:{stack.ports.exporter} does not answer Prometheus: no model is being watched." in plain_text(
-        mail
-    )
+    assert f"Prometheus cannot scrape 127.0.0.1:{stack.ports.exporter}; no model is monitored." in plain_text(mail)
 
     stack.exporter.process.wait()
     stack.start_exporter()
@@ -264,8 +262,8 @@ def test_a_corrupt_model_file_is_told_and_the_good_numbers_stay(stack: Accelerat
     (mail, *_) = stack.mailed(*not_loadable)
     assert mail["subject"] == "[CRITICAL] Model Not Loadable: production"
     assert (
-        "The file of production does not load (invalid). The numbers shown are of the last file that did."
-        in plain_text(mail)
+        "The model file of production cannot be loaded (invalid). "
+        "The reported metrics are those of the last file that was loaded." in plain_text(mail)
     )
     assert stack.prometheus.value("starlight_false_positive_ratio") == ratio
 
@@ -287,7 +285,9 @@ def test_images_made_unreadable_are_told_and_are_in_no_ratio(stack: AcceleratedS
     (mail, *_) = stack.mailed(not_measured)
     total = stack.prometheus.value("sum(starlight_dataset_images)")
     assert mail["subject"] == "[CRITICAL] Images Not Measured (unreadable): production on images"
-    assert f"production on images: 20 of {total:.0f} images were not measured, reason unreadable." in plain_text(mail)
+    assert f"production on images: 20 of {total:,.0f} images were not measured (reason: unreadable)." in plain_text(
+        mail
+    )
     assert stack.prometheus.value("starlight_false_positive_ratio") == 0.0
     clean = stack.prometheus.value("starlight_clean_images")
 

@@ -41,7 +41,7 @@ ALERT_OF: Mapping[CheckName, str] = {
     "latency_baseline": "StarlightLatencyAboveBaseline",
     "latency_limit": "StarlightLatencyAboveLimit",
     "format_consistency": "StarlightFormatInconsistent",
-    "negatives": "StarlightNegativesMistaken",
+    "negatives": "StarlightHardNegativeFalsePositives",
 }
 """The alert of each regression check; the detection target has none."""
 

@@ -122,18 +122,18 @@ CRITICAL: production on reference (2 firing, 1 resolved)
 
 Detection Below Floor (lsb)
 Since 24 Nov 2026, 03:33 UTC
-One embedding method is detected in 95% of its images or fewer, and chance does not explain it.
-production on reference: 165 of 400 lsb images are detected, 41.25% (exact 95% interval 36.38% to 46.25%). It fails \
-at 95% and below.
+Detection rate of one embedding method is 95% or lower (statistically significant).
+production on reference: 165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%). The check fails at 95% or \
+less.
 Evidence: {EVIDENCE}&method=lsb
 Runbook: http://127.0.0.1:9877/runbooks/StarlightDetectionBelowFloor.md
 Query: {QUERY}
 
 False Positives Above Baseline
 Since 24 Nov 2026, 03:33 UTC
-More clean images are taken for stego than the baseline allows, and chance does not explain it.
-production on reference: 42 of 5000 clean images are taken for stego, 0.84% (exact 95% interval 0.6061% to 1.133%). It \
-fails above 1.1 times the baseline of 0.02%.
+False positive rate exceeds the baseline limit (statistically significant).
+production on reference: 42 of 5,000 clean images classified as stego, 0.84% (95% CI 0.61–1.13%). The check fails \
+above 1.1 × the baseline of 0.02%.
 Evidence: {EVIDENCE}
 Runbook: http://127.0.0.1:9877/runbooks/StarlightFalsePositivesAboveBaseline.md
 Query: {QUERY}
@@ -142,7 +142,8 @@ No longer firing:
 
 Latency Above Limit
 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)
-Last seen: production on reference: 95% of 1000 images took up to 6.1 ms from file bytes to verdict. It fails from 5 ms.
+Last seen: production on reference: p95 latency is 6.10 ms (95% CI 5.80–6.40 ms, 1,000 images). The check fails at \
+5 ms or more.
 Evidence: {EVIDENCE}
 Runbook: http://127.0.0.1:9877/runbooks/StarlightLatencyAboveLimit.md
 Query: {QUERY}
@@ -198,11 +199,11 @@ def test_the_html_mail_tells_all_and_links_to_evidence_runbook_and_query(render:
         "production on reference",
         "Detection Below Floor (lsb)",
         "Since 24 Nov 2026, 03:33 UTC",
-        "165 of 400 lsb images are detected, 41.25% (exact 95% interval 36.38% to 46.25%).",
-        "42 of 5000 clean images are taken for stego",
+        "165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%).",
+        "42 of 5,000 clean images classified as stego",
         "No longer firing",
         "Resolved. 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)",
-        "Last seen: production on reference: 95% of 1000 images took up to 6.1 ms",
+        "Last seen: production on reference: p95 latency is 6.10 ms",
     ):
         assert told in page.text
 
@@ -210,7 +211,7 @@ def test_the_html_mail_tells_all_and_links_to_evidence_runbook_and_query(render:
 def test_the_preview_on_a_phone_is_the_first_finding(render: Render, mixed: Notification) -> None:
     body = render("starlight.mail.html", mixed, html=True).partition("<body")[2].partition(">")[2]
     shown = " ".join(re.sub(r"<[^>]+>", " ", body).split())
-    assert shown.startswith("production on reference: 165 of 400 lsb images are detected")
+    assert shown.startswith("production on reference: 165 of 400 lsb images detected")
 
 
 def test_the_html_mail_loads_nothing_and_runs_nothing(render: Render, mixed: Notification) -> None:
@@ -267,9 +268,9 @@ def test_the_slack_message(render: Render, make_notification: Make) -> None:
         f"""\
 *Detection Below Floor (lsb)*
 Since 24 Nov 2026, 03:33 UTC
-One embedding method is detected in 95% of its images or fewer, and chance does not explain it.
-production on reference: 165 of 400 lsb images are detected, 41.25% (exact 95% interval 36.38% to 46.25%). It fails \
-at 95% and below.
+Detection rate of one embedding method is 95% or lower (statistically significant).
+production on reference: 165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%). The check fails at 95% or \
+less.
 <{html_module.escape(EVIDENCE)}&amp;method=lsb|Evidence>   \
 <http://127.0.0.1:9877/runbooks/StarlightDetectionBelowFloor.md|Runbook>   <{html_module.escape(QUERY)}|Query>
 
@@ -277,7 +278,8 @@ No longer firing:
 
 *Latency Above Limit*
 Resolved. 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)
-Last seen: production on reference: 95% of 1000 images took up to 6.1 ms from file bytes to verdict. It fails from 5 ms.
+Last seen: production on reference: p95 latency is 6.10 ms (95% CI 5.80–6.40 ms, 1,000 images). The check fails at \
+5 ms or more.
 <{html_module.escape(EVIDENCE)}|Evidence>   \
 <http://127.0.0.1:9877/runbooks/StarlightLatencyAboveLimit.md|Runbook>   <{html_module.escape(QUERY)}|Query>
 

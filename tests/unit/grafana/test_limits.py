@@ -13,7 +13,7 @@ from starlight_exporter.checks import regression
 @pytest.mark.parametrize(
     ("alert", "severity", "expected"),
     [
-        ("StarlightNegativesMistaken", "warning", regression.NEGATIVES_LIMIT),
+        ("StarlightHardNegativeFalsePositives", "warning", regression.NEGATIVES_LIMIT),
         ("StarlightFalsePositiveTargetMissed", "critical", regression.FPR_TARGET),
         ("StarlightLatencyAboveLimit", "critical", regression.LATENCY_LIMIT_SECONDS),
         ("StarlightDetectionBelowFloor", "critical", regression.DETECTION_FLOOR),

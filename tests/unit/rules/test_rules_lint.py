@@ -49,7 +49,7 @@ NUMBERS: dict[str, set[float]] = {
     "StarlightFalsePositivesUnstable": {regression.FPR_STABILITY_MARGIN, ROUNDING, PAIRED_TEST_LEVEL},
     "StarlightFalsePositiveTargetMissed": {regression.FPR_TARGET, round((1 - CONFIDENCE) / 2, 12), 1},
     "StarlightFormatInconsistent": {regression.FORMAT_MARGIN, regression.FORMAT_DEFAULT_BASELINE, ROUNDING, 0},
-    "StarlightNegativesMistaken": {regression.NEGATIVES_LIMIT},
+    "StarlightHardNegativeFalsePositives": {regression.NEGATIVES_LIMIT},
     "StarlightDetectionBelowBaseline": {regression.DETECTION_BASELINE_FACTOR, ROUNDING, PAIRED_TEST_LEVEL},
     "StarlightDetectionBelowFloor": {regression.DETECTION_FLOOR},
     "StarlightLatencyAboveBaseline": {regression.LATENCY_BASELINE_FACTOR, ROUNDING},
@@ -58,15 +58,15 @@ NUMBERS: dict[str, set[float]] = {
 
 # Alert → how its description tells the threshold to a person.
 TOLD: dict[str, str] = {
-    "StarlightFalsePositivesAboveBaseline": f"above {regression.FPR_BASELINE_FACTOR:g} times the baseline",
-    "StarlightFalsePositivesUnstable": f"from {regression.FPR_STABILITY_MARGIN * 100:g} points above the baseline",
+    "StarlightFalsePositivesAboveBaseline": f"above {regression.FPR_BASELINE_FACTOR:g} × the baseline",
+    "StarlightFalsePositivesUnstable": f"at {regression.FPR_STABILITY_MARGIN * 100:g} pp or more above the baseline",
     "StarlightFalsePositiveTargetMissed": f"target is below {regression.FPR_TARGET * 100:g}%",
-    "StarlightFormatInconsistent": f"from {regression.FORMAT_MARGIN * 100:g} points above",
-    "StarlightNegativesMistaken": f"fails from {regression.NEGATIVES_LIMIT * 100:g}%",
-    "StarlightDetectionBelowBaseline": f"below {regression.DETECTION_BASELINE_FACTOR:g} times the baseline",
-    "StarlightDetectionBelowFloor": f"fails at {regression.DETECTION_FLOOR * 100:g}% and below",
-    "StarlightLatencyAboveBaseline": f"above {regression.LATENCY_BASELINE_FACTOR:g} times the baseline",
-    "StarlightLatencyAboveLimit": f"from {regression.LATENCY_LIMIT_SECONDS * 1000:g} ms",
+    "StarlightFormatInconsistent": f"at {regression.FORMAT_MARGIN * 100:g} pp or more above",
+    "StarlightHardNegativeFalsePositives": f"fails at {regression.NEGATIVES_LIMIT * 100:g}% or more",
+    "StarlightDetectionBelowBaseline": f"below {regression.DETECTION_BASELINE_FACTOR:g} × the baseline",
+    "StarlightDetectionBelowFloor": f"fails at {regression.DETECTION_FLOOR * 100:g}% or less",
+    "StarlightLatencyAboveBaseline": f"above {regression.LATENCY_BASELINE_FACTOR:g} × the baseline",
+    "StarlightLatencyAboveLimit": f"at {regression.LATENCY_LIMIT_SECONDS * 1000:g} ms or more",
 }
 
 
