@@ -9,8 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from stack.notification_log import parse_listen_address, serve
+from stack.notification_log import serve
 from starlight_exporter.errors import ConfigError, StarlightError
+from starlight_exporter.listen_address import parse_listen_address
 
 
 def _listen_address(text: str) -> tuple[str, int]:

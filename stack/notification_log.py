@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -24,7 +23,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from starlight_exporter.errors import ConfigError, StorageError
+from starlight_exporter.errors import StorageError
+from starlight_exporter.listen_address import format_address, listen
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 _SHOWN_LABELS = ("method", "format", "category", "class", "reason", "store", "section")
@@ -251,35 +251,6 @@ def _explain(error: ValidationError) -> str:
     return "; ".join(shown)
 
 
-def parse_listen_address(text: str) -> tuple[str, int]:
-    """`host:port` or `[IPv6]:port` → (host, port); an empty host means all interfaces. Raises ConfigError."""
-    host, colon, port = text.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if bracketed:
-        host = host[1:-1]
-    if not colon or (":" in host and not bracketed) or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ConfigError(f"listen address {text!r}: expected host:port, like 127.0.0.1:9876")
-    return host, int(port)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A bound TCP socket; port 0 takes a free one. Raises ConfigError where the address is not ours or in use."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen(socket.SOMAXCONN)
-    except OSError as error:
-        bound.close()
-        raise ConfigError(f"cannot listen on {_authority(host, port)}: {error.strerror or error}") from error
-    return bound
-
-
-def _authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def serve(host: str, port: int, output: Path) -> None:
     """Receive notifications until SIGTERM or SIGINT; requests under way get 2 s to finish.
 
@@ -299,7 +270,7 @@ def serve(host: str, port: int, output: Path) -> None:
     # Once drained, uvicorn raises the signal again to die of it; being asked to stop is not a failure here.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
-    url = f"http://{_authority(*bound.getsockname()[:2])}/notifications"
+    url = f"http://{format_address(*bound.getsockname()[:2])}/notifications"
     _say(f"notifications to {url} are kept in {output}")
     with bound:
         server.run(sockets=[bound])

@@ -210,7 +210,7 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         code, text = run(write_config(tmp_path), f"--web.listen-address={address}")
     assert code == 2
-    assert text == f"starlight-exporter: --web.listen-address: cannot listen on {address}: Address already in use\n"
+    assert text == f"starlight-exporter: cannot listen on {address}: Address already in use\n"
 
 
 def test_a_data_folder_that_cannot_be_written_costs_no_numbers(tmp_path: Path) -> None:

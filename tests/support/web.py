@@ -8,10 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from starlight_exporter.listen_address import listen
 from starlight_exporter.publish.snapshot import Snapshot
 from starlight_exporter.runs.application import Application
 from starlight_exporter.web.routes import build_web
-from starlight_exporter.web.server import bind, http_server
+from starlight_exporter.web.server import http_server
 from starlight_exporter.web.web_config import Users
 from support.waiting import wait_until
 
@@ -43,7 +44,7 @@ class LocalServer:
         users: Users | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._listener = bind("127.0.0.1:0")
+        self._listener = listen("127.0.0.1", 0)
         self.port = int(self._listener.getsockname()[1])
         self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
         self._server = http_server(build_web(application, lifecycle=lifecycle, users=users), tls)

@@ -10,6 +10,7 @@ import starlight_exporter
 from starlight_exporter.config import Config, load_config
 from starlight_exporter.errors import ConfigError, StarlightError
 from starlight_exporter.files import replacing
+from starlight_exporter.listen_address import listen, parse_listen_address
 from starlight_exporter.logs import LOG_FORMATS, LOG_LEVELS, configure_logging
 
 DEFAULT_CONFIG = Path("starlight.yml")
@@ -82,14 +83,14 @@ def _run(options: argparse.Namespace) -> int:
     # Late: neither a check nor an export needs a server.
     from starlight_exporter.runs.application import Application
     from starlight_exporter.web.routes import build_web
-    from starlight_exporter.web.server import bind, serve
+    from starlight_exporter.web.server import serve
     from starlight_exporter.web.web_config import Users, WebConfig, load_web_config, tls_context
 
     application = Application(options.config_file)
     web = WebConfig() if options.web_config is None else load_web_config(options.web_config)
     tls = None if web.tls_server_config is None else tls_context(web.tls_server_config, options.web_config)
     users = Users(web.basic_auth_users) if web.basic_auth_users else None
-    listener = bind(options.listen_address)
+    listener = listen(*parse_listen_address(options.listen_address))
     return serve(application, build_web(application, lifecycle=options.lifecycle, users=users), listener, tls)
 
 

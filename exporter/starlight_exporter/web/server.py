@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from starlight_exporter.errors import ConfigError
+from starlight_exporter.listen_address import format_address
 from starlight_exporter.runs.application import Application
 
 _log = structlog.get_logger(__name__)
@@ -26,26 +27,6 @@ _SERVER_ENDED = 0
 DRAIN_SECONDS = 5
 FIRST_REQUEST_SECONDS = 20.0
 MAX_CONNECTIONS = 200
-
-
-def bind(address: str) -> socket.socket:
-    """A listening socket on `host:port`, `[v6]:port` or `:port`; ConfigError says what is wrong with the address."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"--web.listen-address: expected host:port, got {address!r}")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, int(port)))
-        listener.listen(128)
-    except (OSError, UnicodeError) as error:
-        # UnicodeError: a label of the host name is too long or empty.
-        listener.close()
-        reason = error.strerror if isinstance(error, OSError) else "not a host name"
-        raise ConfigError(f"--web.listen-address: cannot listen on {address}: {reason}") from error
-    return listener
 
 
 def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
@@ -72,7 +53,7 @@ def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: 
     # What was imported stays for life; leaving it out of full collections keeps scrapes even.
     gc.freeze()
     host, port = listener.getsockname()[:2]
-    _log.info("listening", address=f"{host}:{port}", tls=tls is not None)
+    _log.info("listening", address=format_address(host, port), tls=tls is not None)
     while (number := signals.get()) == signal.SIGHUP:
         try:
             application.reload()
