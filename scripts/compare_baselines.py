@@ -59,7 +59,7 @@ def main() -> int:
     # Late: a mistake on the command line is told without loading the ONNX runtime.
     from starlight_exporter.analysis.comparison import compare, flips, require_different_files
     from starlight_exporter.analysis.study import study
-    from starlight_exporter.checks.regression import check
+    from starlight_exporter.checks.checks import run_checks
     from starlight_exporter.evaluation.results import RunResult
     from starlight_exporter.evaluation.run import evaluate
     from starlight_exporter.publish.documents.baseline_comparison import OnDataset, document
@@ -112,7 +112,7 @@ def main() -> int:
                 suffix = "" if len(results) == 1 else f"_{result.evaluation.dataset}"
                 stem = f"{result.evaluation.model}{suffix}"
                 written[options.results / f"{stem}_predictions.csv"] = predictions_csv(result.predictions)
-                checks = check(result.evaluation, None)
+                checks = run_checks(result.evaluation, None)
                 written[options.results / f"{stem}_metrics.json"] = metrics_json(result.evaluation, checks)
         with progress_bar("ablating") as progress:
             ablation = study(

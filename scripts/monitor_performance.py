@@ -16,7 +16,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from starlight_exporter.checks.baseline import read_baseline
-from starlight_exporter.checks.regression import baseline_regressions, check
+from starlight_exporter.checks.checks import baseline_regressions, run_checks
 from starlight_exporter.cli.arguments import add_run_arguments, measure
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.files import write_text
@@ -48,7 +48,7 @@ def main() -> int:
     try:
         baseline = None if options.baseline is None else read_baseline(options.baseline)
         result = measure(options)
-        checks = check(result.evaluation, baseline)
+        checks = run_checks(result.evaluation, baseline)
         if options.output is not None:
             write_text(options.output, report.metrics_json(result.evaluation, checks))
         if options.predictions is not None:

@@ -20,22 +20,15 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from starlight_exporter.checks.baseline import read_baseline
-from starlight_exporter.checks.regression import check
-from starlight_exporter.checks.suite import (
-    SuiteTest,
-    exit_code,
-    junit_xml,
-    missing_images,
-    report_json,
-    report_name,
-    run_suite,
-)
+from starlight_exporter.checks.checks import run_checks
+from starlight_exporter.checks.suite import SuiteTest, exit_code, missing_images, run_suite
 from starlight_exporter.cli.arguments import add_run_arguments, measure
 from starlight_exporter.errors import DatasetError, StarlightError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.files import write_text
 from starlight_exporter.publish import report
+from starlight_exporter.publish.regression_report import junit_xml, report_json, report_name
 
 ROOT = Path(__file__).resolve().parent.parent
 BASELINE = ROOT / "tests" / "regression_baselines.json"
@@ -99,7 +92,7 @@ def main() -> int:
         baseline = read_baseline(options.baseline)
         result = measure(options)
         evaluation = result.evaluation if options.negatives is None else with_negatives(options, result)
-        tests = run_suite(check(evaluation, baseline))
+        tests = run_suite(run_checks(evaluation, baseline))
         written = options.report_dir / report_name(evaluation)
         write_text(written, report_json(evaluation, tests, str(options.baseline)))
         if options.junit is not None:

@@ -13,7 +13,7 @@ from grafana.source.queries import against, by, select
 from grafana.source.shared import detection_by_method, detection_over_time
 from grafana.source.style import BAD, FORMAT_COLOURS, reference_line
 from grafana.source.tables import Column, matrix, rows
-from starlight_exporter.checks import regression
+from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish import metrics
 
 _FOUND = f"{by('dataset', select(metrics.STEGO.count))} / {by('dataset', select(metrics.STEGO.total))}"
@@ -92,8 +92,8 @@ def _detection_bars() -> bargauge.Panel:
     return bars(
         Look(
             "Worst dataset of each method",
-            f"The lowest rate over the chosen datasets. Orange up to {regression.DETECTION_TARGET:.0%}, red up to"
-            f" {regression.DETECTION_FLOOR:.0%}: the table above has the counts.",
+            f"The lowest rate over the chosen datasets. Orange up to {check_limits.DETECTION_TARGET:.0%}, red up to"
+            f" {check_limits.DETECTION_FLOOR:.0%}: the table above has the counts.",
             "percentunit",
             1,
         ),
@@ -152,7 +152,7 @@ def _negatives() -> table.Panel:
         Look(
             "Hard negatives by category",
             "Clean images made to look suspicious, and the share taken for stego, with the exact 95 % interval. Red "
-            f"from {regression.NEGATIVES_LIMIT:.1%} on: click the rate for the images.",
+            f"from {check_limits.NEGATIVES_LIMIT:.1%} on: click the rate for the images.",
             "none",
         ),
         Column("category"),
@@ -182,7 +182,7 @@ def _negatives_over_time() -> timeseries.Panel:
             2,
         ),
         Query(by("category", select(metrics.NEGATIVES.ratio), "max"), "{{category}}"),
-        Query(f"vector({regression.NEGATIVES_LIMIT})", "limit"),
+        Query(f"vector({check_limits.NEGATIVES_LIMIT})", "limit"),
     ).override_by_name("limit", reference_line(BAD))
 
 

@@ -11,7 +11,7 @@ from grafana.source.queries import against, by, select
 from grafana.source.shared import P95, images_per_second, latency_over_time, throughput_over_time
 from grafana.source.style import BAD, QUANTILE_COLOURS, STAGE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import Column, rows
-from starlight_exporter.checks import regression
+from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.evaluation.results import STAGES
 from starlight_exporter.publish import metrics
 
@@ -41,7 +41,7 @@ def _quantile(name: str) -> stat.Panel:
     quantile = f"{float(name[1:]) / 100:g}"
     limited = quantile == P95
     of_limit = (
-        f" Red from the limit of {regression.LATENCY_LIMIT_SECONDS * 1000:g} ms on: what else ran, then the stages."
+        f" Red from the limit of {check_limits.LATENCY_LIMIT_SECONDS * 1000:g} ms on: what else ran, then the stages."
     )
     return single_value(
         Look(
@@ -86,7 +86,7 @@ def _against_baseline() -> table.Panel:
         Look(
             "Against the baseline",
             "The last latency run, its 95 % interval and the baseline. Red above "
-            f"{regression.LATENCY_BASELINE_FACTOR:g} times the baseline, which for p95 is an alert. A baseline of "
+            f"{check_limits.LATENCY_BASELINE_FACTOR:g} times the baseline, which for p95 is an alert. A baseline of "
             "another machine says nothing: record one here.",
             "none",
         ),
@@ -101,7 +101,7 @@ def _against_baseline() -> table.Panel:
             f"{by(labels, select(metrics.LATENCY), 'max')} / {baseline}",
             "none",
             2,
-            fails_above(regression.LATENCY_BASELINE_FACTOR),
+            fails_above(check_limits.LATENCY_BASELINE_FACTOR),
         ),
         sort_by="quantile",
         descending=False,
@@ -120,8 +120,8 @@ def _p95() -> timeseries.Panel:
         Query(by("dataset", select(metrics.LATENCY, quantile=P95), "max"), "{{dataset}}"),
         Query(by("dataset", select(metrics.LATENCY_LOWER, quantile=P95), "max"), "at least, {{dataset}}"),
         Query(by("dataset", select(metrics.LATENCY_UPPER, quantile=P95), "max"), "at most, {{dataset}}"),
-        Query(f"{promised} * {regression.LATENCY_BASELINE_FACTOR}", "allowed by the baseline"),
-        Query(f"vector({regression.LATENCY_LIMIT_SECONDS})", "limit"),
+        Query(f"{promised} * {check_limits.LATENCY_BASELINE_FACTOR}", "allowed by the baseline"),
+        Query(f"vector({check_limits.LATENCY_LIMIT_SECONDS})", "limit"),
     )
     panel = panel.override_by_regexp("/^at (least|most)/", reference_line())
     panel = panel.override_by_name("allowed by the baseline", reference_line(YELLOW))

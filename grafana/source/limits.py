@@ -13,7 +13,7 @@ from typing import Final
 import yaml
 
 from grafana.source.style import BAD, BLUE, CERTAIN, GOOD, WARNING, Steps
-from starlight_exporter.checks import regression
+from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish import metrics
 
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
@@ -64,18 +64,18 @@ UNCOLOURED: Final = "transparent"
 NEUTRAL: Final[Steps] = ((None, BLUE),)
 """For facts that are neither good nor bad."""
 
-FALSE_POSITIVES: Final = fails_from(regression.FPR_TARGET, WARNING)
-FALSE_POSITIVES_CERTAIN: Final = fails_from(regression.FPR_TARGET)
+FALSE_POSITIVES: Final = fails_from(check_limits.FPR_TARGET, WARNING)
+FALSE_POSITIVES_CERTAIN: Final = fails_from(check_limits.FPR_TARGET)
 """For the lower bound: past the target, chance does not explain it."""
 
-NEGATIVES: Final = fails_from(regression.NEGATIVES_LIMIT)
+NEGATIVES: Final = fails_from(check_limits.NEGATIVES_LIMIT)
 DETECTIONS: Final[Steps] = (
     (None, BAD),
-    (just_above(regression.DETECTION_FLOOR), WARNING),
-    (just_above(regression.DETECTION_TARGET), GOOD),
+    (just_above(check_limits.DETECTION_FLOOR), WARNING),
+    (just_above(check_limits.DETECTION_TARGET), GOOD),
 )
-LATENCY: Final = fails_from(regression.LATENCY_LIMIT_SECONDS)
-FORMAT_LIMIT: Final = regression.FORMAT_DEFAULT_BASELINE + regression.FORMAT_MARGIN
+LATENCY: Final = fails_from(check_limits.LATENCY_LIMIT_SECONDS)
+FORMAT_LIMIT: Final = check_limits.FORMAT_DEFAULT_BASELINE + check_limits.FORMAT_MARGIN
 """For a format that the baseline does not hold."""
 
 BALANCE: Final = fails_below(alert_limit("StarlightDatasetUnbalanced", "warning"), WARNING)

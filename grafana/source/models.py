@@ -16,7 +16,7 @@ from grafana.source.queries import by, select
 from grafana.source.shared import P95
 from grafana.source.style import BAD, GOOD, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, rows
-from starlight_exporter.checks import regression
+from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.evaluation.results import ROLES
 from starlight_exporter.publish import metrics
 from starlight_exporter.publish.metrics import Family
@@ -112,7 +112,7 @@ def _false_positives() -> timeseries.Panel:
         ),
         lambda role: by("model dataset", _with_role(_of(metrics.CLEAN.ratio), role), "max"),
         "target",
-        regression.FPR_TARGET,
+        check_limits.FPR_TARGET,
     )
 
 
@@ -127,7 +127,7 @@ def _worst_method() -> timeseries.Panel:
         ),
         lambda role: by("model dataset", _with_role(_of(metrics.STEGO.ratio), role), "min"),
         "floor",
-        regression.DETECTION_FLOOR,
+        check_limits.DETECTION_FLOOR,
         minimum=None,
         maximum=1,
         soft_minimum=0.9,
@@ -141,7 +141,7 @@ def _p95() -> timeseries.Panel:
         ),
         lambda role: by("model dataset", _with_role(_of(metrics.LATENCY, quantile=P95), role), "max"),
         "limit",
-        regression.LATENCY_LIMIT_SECONDS,
+        check_limits.LATENCY_LIMIT_SECONDS,
     )
 
 

@@ -30,7 +30,7 @@ from grafana.source.shared import (
 )
 from grafana.source.style import BAD, BLUE, WARNING, reference_line
 from grafana.source.tables import Column, rows
-from starlight_exporter.checks import regression
+from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish import metrics
 
 _AGE = f"time() - {by('dataset', select(metrics.EVALUATION_TIMESTAMP), 'min')}"
@@ -76,7 +76,7 @@ def _false_positives() -> stat.Panel:
     return single_value(
         Look(
             "False positive rate",
-            f"Clean images taken for stego. Orange from the target of {regression.FPR_TARGET:.2%} on: the table "
+            f"Clean images taken for stego. Orange from the target of {check_limits.FPR_TARGET:.2%} on: the table "
             "below says whether chance explains it, and leads to the images.",
             "percentunit",
             2,
@@ -90,8 +90,8 @@ def _worst_method() -> stat.Panel:
     return single_value(
         Look(
             "Worst method",
-            f"The method that is found least. Orange up to the target of {regression.DETECTION_TARGET:.0%}, red up "
-            f"to the floor of {regression.DETECTION_FLOOR:.0%}: look at the missed images in Detection by method.",
+            f"The method that is found least. Orange up to the target of {check_limits.DETECTION_TARGET:.0%}, red up "
+            f"to the floor of {check_limits.DETECTION_FLOOR:.0%}: look at the missed images in Detection by method.",
             "percentunit",
             1,
         ),
@@ -107,7 +107,7 @@ def _latency() -> stat.Panel:
     return single_value(
         Look(
             "Latency p95",
-            f"From file bytes to verdict, one image at a time. Red from {regression.LATENCY_LIMIT_SECONDS * 1000:g} "
+            f"From file bytes to verdict, one image at a time. Red from {check_limits.LATENCY_LIMIT_SECONDS * 1000:g} "
             "ms on: see the dashboard Latency for the stage that grew.",
             "s",
             1,
@@ -158,7 +158,7 @@ def _certainty() -> table.Panel:
         Column("wrong", by("dataset", select(clean.count)), "none", 0),
         Column("of images", by("dataset", select(clean.total)), "none", 0),
         Column("baseline", against(clean.total, metrics.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
-        Column("target", f"0 * {by('dataset', select(clean.total))} + {regression.FPR_TARGET}", "percentunit", 2),
+        Column("target", f"0 * {by('dataset', select(clean.total))} + {check_limits.FPR_TARGET}", "percentunit", 2),
     )
 
 

@@ -11,10 +11,10 @@ from grafana.source.panels import Look, Query, line_chart, single_value, state_h
 from grafana.source.queries import against, by, select
 from grafana.source.style import BAD, METHOD_COLOURS, QUANTILE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import Column, rows
-from starlight_exporter.checks import regression
+from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish import metrics
 
-P95 = f"{regression.LATENCY_QUANTILE:g}"
+P95 = f"{check_limits.LATENCY_QUANTILE:g}"
 
 
 def false_positives_over_time() -> timeseries.Panel:
@@ -23,7 +23,7 @@ def false_positives_over_time() -> timeseries.Panel:
         Look(
             "False positive rate over time",
             "With its exact 95 % interval (grey), its baseline (yellow) and the target of "
-            f"{regression.FPR_TARGET:.2%} (red). Past the target: open the images from the table above. A step at a "
+            f"{check_limits.FPR_TARGET:.2%} (red). Past the target: open the images from the table above. A step at a "
             "purple line came with a new model.",
             "percentunit",
             2,
@@ -32,7 +32,7 @@ def false_positives_over_time() -> timeseries.Panel:
         Query(by("dataset", select(metrics.CLEAN.lower), "max"), "at least, {{dataset}}"),
         Query(by("dataset", select(metrics.CLEAN.upper), "max"), "at most, {{dataset}}"),
         Query(by("model", select(metrics.BASELINE_FALSE_POSITIVES), "max"), "baseline"),
-        Query(f"vector({regression.FPR_TARGET})", "target"),
+        Query(f"vector({check_limits.FPR_TARGET})", "target"),
     )
     panel = panel.override_by_regexp("/^at (least|most)/", reference_line())
     panel = panel.override_by_name("baseline", reference_line(YELLOW))
@@ -45,13 +45,13 @@ def detection_over_time() -> timeseries.Panel:
         Look(
             "Detection over time",
             f"The lowest rate of each method over the chosen datasets. At or below the floor of"
-            f" {regression.DETECTION_FLOOR:.0%} (red) an alert fires: look at the missed images.",
+            f" {check_limits.DETECTION_FLOOR:.0%} (red) an alert fires: look at the missed images.",
             "percentunit",
             1,
         ),
         Query(by("method", select(metrics.STEGO.ratio), "min"), "{{method}}"),
-        Query(f"vector({regression.DETECTION_FLOOR})", "floor"),
-        Query(f"vector({regression.DETECTION_TARGET})", "target"),
+        Query(f"vector({check_limits.DETECTION_FLOOR})", "floor"),
+        Query(f"vector({check_limits.DETECTION_TARGET})", "target"),
         minimum=None,
         maximum=1,
         soft_minimum=0.9,
@@ -65,7 +65,7 @@ def latency_over_time() -> timeseries.Panel:
     panel = line_chart(
         Look(
             "Latency over time",
-            f"p50, p95 and p99 of each latency run. The limit of {regression.LATENCY_LIMIT_SECONDS * 1000:g} ms "
+            f"p50, p95 and p99 of each latency run. The limit of {check_limits.LATENCY_LIMIT_SECONDS * 1000:g} ms "
             "(red) and the baseline (yellow) are for p95. Above: what else ran on that machine, then the model.",
             "s",
         ),
@@ -74,7 +74,7 @@ def latency_over_time() -> timeseries.Panel:
             for name in QUANTILE_COLOURS
         ),
         Query(by("model", select(metrics.BASELINE_LATENCY, quantile=P95), "max"), "baseline of p95"),
-        Query(f"vector({regression.LATENCY_LIMIT_SECONDS})", "limit of p95"),
+        Query(f"vector({check_limits.LATENCY_LIMIT_SECONDS})", "limit of p95"),
         colours=QUANTILE_COLOURS,
     )
     panel = panel.override_by_name("baseline of p95", reference_line(YELLOW))
@@ -92,7 +92,7 @@ def checks_over_time() -> statetimeline.Panel:
         ),
         *(
             Query(f"min({select(metrics.REGRESSION_CHECK_PASSED, check=check)})", check.replace("_", " "))
-            for check in regression.CHECK_NAMES
+            for check in check_limits.CHECK_NAMES
         ),
         meanings=PASSED,
     )
@@ -132,9 +132,9 @@ def detection_by_method() -> table.Panel:
     return rows(
         Look(
             "Detection by method",
-            f"Stego images found, whatever method was predicted. Orange up to {regression.DETECTION_TARGET:.0%}, red "
-            f"up to {regression.DETECTION_FLOOR:.0%}; an alert also fires below "
-            f"{regression.DETECTION_BASELINE_FACTOR:.0%} of the baseline. Click a rate for the missed images.",
+            f"Stego images found, whatever method was predicted. Orange up to {check_limits.DETECTION_TARGET:.0%}, red "
+            f"up to {check_limits.DETECTION_FLOOR:.0%}; an alert also fires below "
+            f"{check_limits.DETECTION_BASELINE_FACTOR:.0%} of the baseline. Click a rate for the missed images.",
             "none",
         ),
         Column("method"),
@@ -153,7 +153,7 @@ def detection_by_method() -> table.Panel:
         Column("baseline", against(stego.total, metrics.BASELINE_DETECTIONS, "method dataset"), "percentunit", 1),
         Column(
             "target",
-            f"0 * {by('method dataset', select(stego.total))} + {regression.DETECTION_TARGET}",
+            f"0 * {by('method dataset', select(stego.total))} + {check_limits.DETECTION_TARGET}",
             "percentunit",
             0,
         ),

@@ -22,7 +22,7 @@ import yaml
 
 from starlight_exporter.analysis.comparison import misclassified
 from starlight_exporter.checks.baseline import read_baseline
-from starlight_exporter.checks.regression import Check, check
+from starlight_exporter.checks.checks import CheckResult, run_checks
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, RunResult
@@ -137,7 +137,7 @@ def assert_settles_at(
     assert look(stack) == expected
 
 
-def told_of(checks: tuple[Check, ...]) -> set[AlertKey]:
+def told_of(checks: tuple[CheckResult, ...]) -> set[AlertKey]:
     """What the gate's verdict has to be told as: each finding at its highest severity."""
     failed = [one for one in checks if one.severity is not None and one.name in ALERT_OF]
     return {AlertKey(ALERT_OF[one.name], str(one.severity), one.slice) for one in failed}
@@ -165,7 +165,7 @@ def test_a_worse_model_is_told_with_its_reason_and_a_better_one_ends_it(
 ) -> None:
     model = worse(tmp_path)
     evaluation = measured(model, reference.images).evaluation
-    expected = told_of(check(evaluation, read_baseline(reference.baseline)))
+    expected = told_of(run_checks(evaluation, read_baseline(reference.baseline)))
     expected.add(AlertKey("StarlightRegressionSuiteFailing", "warning"))
     assert main in expected, "the model is not bad enough to prove anything"
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import promql_parser
 import yaml
 
-from starlight_exporter.checks.regression import CheckName
+from starlight_exporter.checks.limits import CheckName
 from starlight_exporter.publish.metrics import FAMILIES
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from starlight_exporter.analysis.comparison import Comparison, PairedSlice
 from starlight_exporter.analysis.stream_effects import Ablation, AblationStudy, StreamEffect
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.regression import check
+from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.dataset.dataset import DatasetQuality, SliceCount
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import METHODS, ImageFormat
@@ -294,7 +294,7 @@ def run_state(result: Evaluation, **changes: Any) -> RunState:
         last_run_successful=True,
         interval_seconds=300.0,
         evaluation=result,
-        checks=check(result, BASELINE),
+        checks=run_checks(result, BASELINE),
         comparisons=(COMPARISON,),
         ablation=replace(ABLATION, model=result.model, dataset=result.dataset),
     )

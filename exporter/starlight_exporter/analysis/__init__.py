@@ -1,1 +1,1 @@
-"""TODO"""
+"""Analyses of evaluations: paired comparison, ablation, source gaps."""

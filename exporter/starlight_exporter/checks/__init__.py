@@ -1,1 +1,1 @@
-"""TODO"""
+"""Regression checks: limits, the baseline file, check results and the regression suite."""

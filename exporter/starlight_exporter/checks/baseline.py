@@ -1,12 +1,12 @@
-"""The baseline file: what an earlier detector reached, in percent and milliseconds.
+"""Baseline files: results of an earlier detector, in percent and milliseconds.
 
     {"fpr": 0.32,
      "detection_rates": {"lsb": 98.1, "alpha": 99.2, "palette": 97.9, "exif": 99.8, "eoi": 99.5},
      "performance": {"p50_ms": 2.1, "p95_ms": 3.4, "p99_ms": 4.4, "throughput_imgs_per_sec": 410},
      "fpr_by_format": {"jpeg": 0.1, "png": 0.5, "gif": 0.3, "webp": 0.2, "bmp": 0.2}}
 
-A figure that is left out or null is not held against anything; a format's rate alone has a default, which stands in
-`regression.py`. Other keys (provenance, counts) are allowed beside the four.
+Values that are omitted or null are not checked, except that the rate of a format has a default in `limits.py`. Further
+top-level keys (provenance, counts) are ignored.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ THROUGHPUT_KEY = "throughput_imgs_per_sec"
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A baseline file in ratios 0..1 and seconds; a figure that the file does not hold is None or has no entry.
+    """Content of a baseline file in ratios 0..1 and seconds; an omitted value is None or has no entry.
 
-    Percent and milliseconds are converted in decimal, so that 0.05 in the file is 0.0005 here and not beside it.
+    Percent and milliseconds are converted in decimal, so that 0.05 in the file is exactly 0.0005 here.
     """
 
     false_positive_ratio: float | None = None
@@ -46,7 +46,7 @@ class Baseline:
 
 
 def read_baseline(path: Path) -> Baseline:
-    """A baseline file, checked; BaselineError names the file and the key."""
+    """Read and validate a baseline file. Raise BaselineError, which names the file and the key."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -63,10 +63,10 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def baseline_json(evaluation: Evaluation, *, command: str, machine: str) -> str:
-    """An evaluation as a baseline file: the four keys in percent and milliseconds, then counts and provenance.
+    """Return an evaluation as a baseline file: values in percent and milliseconds, then counts and provenance.
 
-    What the evaluation did not measure is null, as if it were left out. `command` repeats the measurement; `machine`
-    says what the milliseconds are milliseconds of.
+    Values that were not measured are null. `command` repeats the measurement; `machine` describes where latency was
+    measured.
     """
     latency = evaluation.latency
     quantiles = {} if latency is None else {entry.quantile: entry.seconds for entry in latency.quantiles}
@@ -100,10 +100,10 @@ def baseline_json(evaluation: Evaluation, *, command: str, machine: str) -> str:
 
 
 def this_machine() -> str:
-    """Processor, cores that this process may use, and system, in a line for people."""
+    """Return CPU, number of usable cores, operating system and Python version as one line."""
     processor = platform.processor() or platform.machine()
     with suppress(OSError):
-        # Linux names the processor here alone.
+        # The platform module does not return the CPU model on Linux.
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 processor = line.partition(":")[2].strip()
@@ -162,7 +162,7 @@ class _File:
             return {}
         if not isinstance(value, dict):
             raise BaselineError(f"{where}expected an object")
-        # A misspelt method would otherwise be a check that silently never fails.
+        # A misspelt method would otherwise disable its check.
         unknown = sorted(set(value) - set(known)) if known is not None else []
         if unknown:
             raise BaselineError(f"{where}unknown key {unknown[0]}; expected {', '.join(known or ())}")

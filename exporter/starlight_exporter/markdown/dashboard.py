@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from starlight_exporter.checks.regression import (
+from starlight_exporter.checks.limits import (
     DETECTION_TARGET,
     FORMAT_DEFAULT_BASELINE,
     FORMAT_MARGIN,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from starlight_exporter.checks.regression import Check
+from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.errors import MonitoringError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.markdown.alerts import Episode, recent_episodes, with_silences
@@ -116,7 +116,7 @@ def read(prometheus_url: str, alertmanager_url: str | None, *, now: float) -> Re
     )
 
 
-def of_one_evaluation(evaluation: Evaluation, checks: tuple[Check, ...]) -> Reading:
+def of_one_evaluation(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Reading:
     """The same reading where there is no Prometheus, but one evaluation made by hand."""
     samples = samples_of(snapshot_of(evaluation, checks))
     return Reading(

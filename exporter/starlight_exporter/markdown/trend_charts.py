@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from starlight_exporter.checks.regression import DETECTION_TARGET, FPR_TARGET, LATENCY_LIMIT_SECONDS
+from starlight_exporter.checks.limits import DETECTION_TARGET, FPR_TARGET, LATENCY_LIMIT_SECONDS
 from starlight_exporter.markdown.history import History, Points, Trend
 from starlight_exporter.publish.charts import Chart, Limit, Line, Panel, linear_scale, time_scale
 

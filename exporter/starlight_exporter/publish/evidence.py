@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import structlog
 
-from starlight_exporter.checks.regression import Check
+from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.serialise import from_json, to_json
@@ -63,7 +63,7 @@ class Evidence:
         evaluation: Evaluation,
         predictions: Sequence[Prediction],
         *,
-        checks: Sequence[Check] = (),
+        checks: Sequence[CheckResult] = (),
         thumbnails: Path | None = None,
     ) -> Path:
         """Keeps one evaluation and returns its folder; older ones make room, also where the disk is full.
@@ -135,7 +135,7 @@ class Evidence:
         """The stored Evaluation; StorageError if it has vanished or is damaged."""
         return _read_evaluation(self.folder(entry) / EVALUATION_FILE)
 
-    def checks(self, entry: Entry) -> tuple[Check, ...]:
+    def checks(self, entry: Entry) -> tuple[CheckResult, ...]:
         """The regression checks as they stood when it was stored; StorageError as above."""
         return _read_checks(self.folder(entry) / CHECKS_FILE)
 
@@ -159,7 +159,7 @@ class Evidence:
         self,
         evaluation: Evaluation,
         predictions: Sequence[Prediction],
-        checks: Sequence[Check],
+        checks: Sequence[CheckResult],
         thumbnails: Path | None,
     ) -> Path:
         folder = self._root / evaluation.id
@@ -278,11 +278,11 @@ def _read_evaluation(path: Path) -> Evaluation:
     return from_json(_read_text(path))
 
 
-def _read_checks(path: Path) -> tuple[Check, ...]:
+def _read_checks(path: Path) -> tuple[CheckResult, ...]:
     text = _read_text(path)
     try:
         entries: list[dict[str, Any]] = json.loads(text)
-        return tuple(Check(**entry) for entry in entries)
+        return tuple(CheckResult(**entry) for entry in entries)
     except (ValueError, TypeError) as error:
         raise StorageError(f"{path}: damaged: {error}") from error
 

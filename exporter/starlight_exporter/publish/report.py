@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from rich.markup import escape
 from rich.table import Table
 
-from starlight_exporter.checks.regression import Check, Severity
+from starlight_exporter.checks.checks import CheckResult, Severity
 from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
 from starlight_exporter.evaluation.serialise import to_json
 from starlight_exporter.statistics.intervals import Proportion
@@ -72,7 +72,7 @@ def figures_table(evaluation: Evaluation) -> Table:
     return table
 
 
-def failed_checks_table(checks: Sequence[Check]) -> Table:
+def failed_checks_table(checks: Sequence[CheckResult]) -> Table:
     """The checks that failed, for a terminal, and how many there were of each outcome."""
     outcomes = Counter(check.passed for check in checks)
     counts = f"{outcomes[True]} passed, {outcomes[False]} failed, {outcomes[None]} {NOT_MEASURED}"
@@ -86,14 +86,14 @@ def failed_checks_table(checks: Sequence[Check]) -> Table:
     return table
 
 
-def outcome(check: Check) -> str:
+def outcome(check: CheckResult) -> str:
     """One word or two: passed, failed with its severity, or not measured."""
     if check.passed is None:
         return NOT_MEASURED
     return "passed" if check.passed else f"failed ({check.severity})"
 
 
-def metrics_json(evaluation: Evaluation, checks: Sequence[Check]) -> str:
+def metrics_json(evaluation: Evaluation, checks: Sequence[CheckResult]) -> str:
     """The evaluation as history stores it, indented, and the checks beside it under `regression_checks`."""
     content = json.loads(to_json(evaluation))
     content["regression_checks"] = [asdict(check) for check in checks]

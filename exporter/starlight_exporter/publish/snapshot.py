@@ -10,7 +10,7 @@ from typing import Literal
 from starlight_exporter.analysis.comparison import Comparison
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.regression import Check
+from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.results import Evaluation, Role
 from starlight_exporter.publish.histogram import LatencyHistogram
@@ -113,7 +113,7 @@ class RunState:
     remaining_seconds: float | None = None
     interval_seconds: float | None = None
     evaluation: Evaluation | None = None
-    checks: tuple[Check, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     ablation: AblationStudy | None = None
 
@@ -179,7 +179,7 @@ class Snapshot:
         return tuple(run.evaluation for run in self.runs.values() if run.evaluation is not None)
 
 
-def snapshot_of(evaluation: Evaluation, checks: tuple[Check, ...]) -> Snapshot:
+def snapshot_of(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Snapshot:
     """What an exporter would show that had made this one evaluation and nothing else."""
     provenance, facts = evaluation.provenance, evaluation.model_facts
     model = ModelState(

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from starlight_exporter.analysis.comparison import compare, flips
-from starlight_exporter.checks.suite import report_json, report_name, run_suite
+from starlight_exporter.checks.suite import run_suite
 from starlight_exporter.config import Config
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
@@ -22,6 +22,7 @@ from starlight_exporter.publish.documents import baseline_comparison, model_vari
 from starlight_exporter.publish.documents.baseline_comparison import OnDataset
 from starlight_exporter.publish.documents.model_variants import Variant
 from starlight_exporter.publish.evidence import Evidence
+from starlight_exporter.publish.regression_report import report_json, report_name
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import Analysis, Snapshot
 from starlight_exporter.runs.state import State

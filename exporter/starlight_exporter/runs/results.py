@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from starlight_exporter.analysis.comparison import Comparison
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.regression import check
+from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.errors import ModelError, ModelFailureReason
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
@@ -20,7 +20,7 @@ def checked(run: RunState, models: Mapping[str, ModelState], baseline: Baseline 
     if run.evaluation is None:
         return run
     paired = [one for one in run.comparisons if one.against in models and models[one.against].role == "baseline"]
-    return replace(run, checks=check(run.evaluation, baseline, paired))
+    return replace(run, checks=run_checks(run.evaluation, baseline, paired))
 
 
 def with_baseline(old: Snapshot, baseline: Baseline | None) -> Snapshot:

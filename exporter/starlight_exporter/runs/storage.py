@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.regression import check
+from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.config import Config
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, RunResult
@@ -72,7 +72,7 @@ class Storage:
             except StorageError as error:
                 self._failed("history", error)
             try:
-                checks = check(result.evaluation, baseline)
+                checks = run_checks(result.evaluation, baseline)
                 self.evidence.store(result.evaluation, result.predictions, checks=checks, thumbnails=thumbnails)
             except StorageError as error:
                 self._failed("evidence", error)

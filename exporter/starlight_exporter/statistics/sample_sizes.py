@@ -1,6 +1,6 @@
 """How sure a rate is: where it stands against a limit, how many images would tell, what it means in the field.
 
-Everything here is for people who read a number; the checks that decide stand in `regression.py`.
+Everything here is for people who read a number; the checks that decide stand in `checks.py`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Baseline files: percent and milliseconds become exact ratios and seconds; mistakes name file and key."""
+"""Baseline files: exact conversion to ratios and seconds; errors name file and key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(path: Path, content: object) -> Path:
     return path
 
 
-def test_percent_and_milliseconds_become_the_decimals_that_were_meant(tmp_path: Path) -> None:
+def test_converts_percent_and_milliseconds_exactly(tmp_path: Path) -> None:
     baseline = read_baseline(write(tmp_path / "baseline.json", FULL))
     assert baseline == Baseline(
         false_positive_ratio=0.0005,
@@ -35,14 +35,14 @@ def test_percent_and_milliseconds_become_the_decimals_that_were_meant(tmp_path: 
     )
 
 
-def test_every_hundredth_of_a_percent_is_exact(tmp_path: Path) -> None:
+def test_converts_every_hundredth_of_a_percent_exactly(tmp_path: Path) -> None:
     for hundredths in range(0, 10_001, 37):
         text = f'{{"fpr": {hundredths // 100}.{hundredths % 100:02}}}'
         baseline = read_baseline(write(tmp_path / "baseline.json", text))
         assert baseline.false_positive_ratio == hundredths / 10_000
 
 
-def test_what_the_file_leaves_out_is_not_promised(tmp_path: Path) -> None:
+def test_omitted_values_are_absent(tmp_path: Path) -> None:
     baseline = read_baseline(write(tmp_path / "baseline.json", {"detection_rates": {"lsb": 98}}))
     assert baseline == Baseline(detection_ratios={"lsb": 0.98})
 
@@ -66,14 +66,14 @@ def test_what_the_file_leaves_out_is_not_promised(tmp_path: Path) -> None:
         ({"fpr_by_format": {"jpg": 0.1}}, "fpr_by_format: unknown key jpg; expected jpeg, png"),
     ],
 )
-def test_a_mistake_names_file_and_key(tmp_path: Path, content: object, says: str) -> None:
+def test_error_names_file_and_key(tmp_path: Path, content: object, says: str) -> None:
     path = write(tmp_path / "baseline.json", content)
     with pytest.raises(BaselineError) as error:
         read_baseline(path)
     assert str(error.value).startswith(f"{path}: {says}")
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_error_names_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(BaselineError, match=r"gone\.json: no such baseline file"):
         read_baseline(tmp_path / "gone.json")
     with pytest.raises(BaselineError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""Every row of the threshold table at its boundary, and how chance decides the severity."""
+"""Results of the checks at the boundary of every limit, and the severity of failures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 
 from starlight_exporter.analysis.comparison import Comparison, PairedSlice
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.regression import CHECK_NAMES, Check, baseline_regressions, check
+from starlight_exporter.checks.checks import CheckResult, baseline_regressions, run_checks
+from starlight_exporter.checks.limits import CHECK_NAMES
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
@@ -24,7 +25,7 @@ BASELINE = Baseline(
 )
 
 
-def one(checks: tuple[Check, ...], name: str, of: str = "") -> Check:
+def one(checks: tuple[CheckResult, ...], name: str, of: str = "") -> CheckResult:
     (found,) = (entry for entry in checks if entry.name == name and entry.slice == of)
     return found
 
@@ -83,60 +84,60 @@ def of_detections(count: int, total: int) -> Evaluation:
     ],
 )
 def test_boundaries(name: str, of: str, evaluation: Evaluation, baseline: dict[str, Any], passed: bool) -> None:
-    promised = Baseline(**{**{field: getattr(BASELINE, field) for field in BASELINE.__slots__}, **baseline})
-    assert one(check(evaluation, promised), name, of).passed is passed
+    changed = Baseline(**{**{field: getattr(BASELINE, field) for field in BASELINE.__slots__}, **baseline})
+    assert one(run_checks(evaluation, changed), name, of).passed is passed
 
 
 def test_boundaries_do_not_depend_on_binary_rounding() -> None:
-    """baseline × 1.1, + 0.0002 and × 0.95 are decimals that binary products and sums miss on either side."""
+    """Binary products and sums miss the decimals baseline × 1.1, + 0.0002 and × 0.95 on either side."""
     for thousandths in range(1, 400):
-        promised = Baseline(false_positive_ratio=thousandths / 1000, detection_ratios={"exif": thousandths / 1000})
+        baseline = Baseline(false_positive_ratio=thousandths / 1000, detection_ratios={"exif": thousandths / 1000})
         assert [
-            one(check(of_clean(count, 10_000), promised), name).passed
+            one(run_checks(of_clean(count, 10_000), baseline), name).passed
             for name, limit in (("fpr_baseline", thousandths * 11), ("fpr_stability", thousandths * 10 + 2))
             for count in (limit - 1, limit, limit + 1)
         ] == [True, True, False, True, False, False], thousandths
         assert [
-            one(check(of_detections(count, 100_000), promised), "detection_baseline", "exif").passed
+            one(run_checks(of_detections(count, 100_000), baseline), "detection_baseline", "exif").passed
             for count in (thousandths * 95 - 1, thousandths * 95, thousandths * 95 + 1)
         ] == [False, True, True], thousandths
 
 
-def test_limits_are_shown() -> None:
-    checks = check(of_clean(12, 10_000), BASELINE)
+def test_reports_limit_and_counts() -> None:
+    checks = run_checks(of_clean(12, 10_000), BASELINE)
     found = one(checks, "fpr_baseline")
     assert (found.value, found.limit) == (0.0012, 0.0011)
     assert found.detail == "12 of 10000; fails when > 0.0011"
-    found = one(check(empty_evaluation(latency=p95_latency(0.0041)), BASELINE), "latency_baseline", "p95")
+    found = one(run_checks(empty_evaluation(latency=p95_latency(0.0041)), BASELINE), "latency_baseline", "p95")
     assert found.detail == "4.100 ms; fails when > 3.600 ms"
 
 
-def test_without_a_baseline_its_checks_are_not_measured() -> None:
-    checks = check(of_clean(12, 10_000), None)
+def test_baselinechecks_are_not_measured_without_baseline() -> None:
+    checks = run_checks(of_clean(12, 10_000), None)
     for name in ("fpr_baseline", "fpr_stability"):
         assert one(checks, name).passed is None
         assert one(checks, name).significant is None
         assert one(checks, name).detail == "12 of 10000; no baseline"
     assert one(checks, "latency_baseline", "p95").passed is None
-    partial = check(of_clean(12, 10_000), Baseline(detection_ratios={"lsb": 0.9}))
-    assert one(partial, "fpr_baseline").detail == "12 of 10000; the baseline does not hold it"
+    partial = run_checks(of_clean(12, 10_000), Baseline(detection_ratios={"lsb": 0.9}))
+    assert one(partial, "fpr_baseline").detail == "12 of 10000; not in the baseline"
 
 
-def test_nothing_measured_passes_nothing_and_fails_nothing() -> None:
-    checks = check(empty_evaluation(), BASELINE)
+def test_empty_evaluation_neither_passes_nor_fails() -> None:
+    checks = run_checks(empty_evaluation(), BASELINE)
     assert {entry.passed for entry in checks} == {None}
     assert {entry.severity for entry in checks} == {None}
-    # The promised format is there, as not measured, though the dataset has no such image.
+    # A format of the baseline has a result although the dataset has no such image.
     assert one(checks, "format_consistency", "png").detail == "no image of this slice was measured"
     assert one(checks, "latency_limit", "p95").detail == "too few timings for this quantile"
 
 
-def test_every_check_is_there_for_every_slice_in_the_order_of_the_table() -> None:
+def test_runs_every_check_on_every_slice_in_order() -> None:
     evaluation = empty_evaluation(
         clean_by_format={"png": proportion(0, 1), "other": proportion(0, 1)},
         negatives={"patterns": proportion(0, 1), "special_cases": proportion(0, 0)},
     )
-    checks = check(evaluation, BASELINE)
+    checks = run_checks(evaluation, BASELINE)
     assert tuple(dict.fromkeys(entry.name for entry in checks)) == CHECK_NAMES
     assert len({(entry.name, entry.slice) for entry in checks}) == len(checks) == 3 + 15 + 2 + 2 + 2
     assert one(checks, "negatives", "special_cases").passed is None
@@ -146,13 +147,13 @@ def test_every_check_is_there_for_every_slice_in_the_order_of_the_table() -> Non
     ("count", "total", "severity"),
     [
         (0, 100, None),
-        # The point value is past 0.0011, its lower bound is not.
+        # The rate exceeds 0.0011, its lower bound does not.
         (2, 1000, "warning"),
         (20, 1000, "critical"),
     ],
 )
-def test_severity_of_a_rate_follows_its_lower_bound(count: int, total: int, severity: str | None) -> None:
-    found = one(check(of_clean(count, total), BASELINE), "fpr_baseline")
+def test_false_positive_severity_follows_lower_bound(count: int, total: int, severity: str | None) -> None:
+    found = one(run_checks(of_clean(count, total), BASELINE), "fpr_baseline")
     assert found.severity == severity
     assert found.significant is (severity == "critical")
 
@@ -168,7 +169,7 @@ def test_severity_of_a_rate_follows_its_lower_bound(count: int, total: int, seve
         (0, 0, "warning"),
     ],
 )
-def test_severity_against_the_baseline_follows_the_paired_test(fixed: int, broken: int, severity: str) -> None:
+def test_baselineseverity_follows_paired_test(fixed: int, broken: int, severity: str) -> None:
     pairs = PairedSlice(500, fixed, broken, mcnemar_p_value(fixed, broken))
     paired = [Comparison("now", "v3", "then", {"clean": pairs, "lsb": pairs}, 0)]
     evaluation = empty_evaluation(
@@ -176,29 +177,29 @@ def test_severity_against_the_baseline_follows_the_paired_test(fixed: int, broke
         detections={m: proportion(92, 100) for m in METHODS},
         negatives={"x": proportion(1, 100)},
     )
-    checks = check(evaluation, BASELINE, paired)
+    checks = run_checks(evaluation, BASELINE, paired)
     assert one(checks, "fpr_baseline").severity == severity
     assert one(checks, "fpr_stability").severity == severity
     assert one(checks, "detection_baseline", "lsb").severity == severity
-    # Of other images, against a fixed limit, or passed: nothing that this comparison could say.
+    # The paired test does not apply to other images, to fixed limits or to passed checks.
     assert one(checks, "detection_baseline", "exif").severity == "warning"
     assert one(checks, "detection_floor", "lsb").severity == "warning"
     assert one(checks, "negatives", "x").severity == "warning"
-    assert one(check(of_clean(0, 500), BASELINE, paired), "fpr_baseline").severity is None
+    assert one(run_checks(of_clean(0, 500), BASELINE, paired), "fpr_baseline").severity is None
 
 
-def test_severity_of_a_detection_follows_its_upper_bound() -> None:
-    assert one(check(of_detections(18, 20), BASELINE), "detection_floor", "lsb").severity == "warning"
-    assert one(check(of_detections(10, 20), BASELINE), "detection_floor", "lsb").severity == "critical"
+def test_detection_severity_follows_upper_bound() -> None:
+    assert one(run_checks(of_detections(18, 20), BASELINE), "detection_floor", "lsb").severity == "warning"
+    assert one(run_checks(of_detections(10, 20), BASELINE), "detection_floor", "lsb").severity == "critical"
 
 
-def test_severity_of_latency_follows_its_lower_order_statistic() -> None:
+def test_latency_severity_follows_lower_order_statistic() -> None:
     for lower, severity, significant in (
         (0.0049, "warning", False),
         (0.005, "critical", True),
         (None, "warning", None),
     ):
-        found = one(check(empty_evaluation(latency=p95_latency(0.006, lower=lower)), None), "latency_limit", "p95")
+        found = one(run_checks(empty_evaluation(latency=p95_latency(0.006, lower=lower)), None), "latency_limit", "p95")
         assert (found.severity, found.significant) == (severity, significant)
 
 
@@ -213,20 +214,18 @@ def test_severity_of_latency_follows_its_lower_order_statistic() -> None:
         (0, 1000, None),
     ],
 )
-def test_the_target_is_only_information_while_the_sample_is_too_small(
-    count: int, total: int, severity: str | None
-) -> None:
-    found = one(check(of_clean(count, total), None), "fpr_target")
+def test_missed_target_is_info_while_sample_is_too_small(count: int, total: int, severity: str | None) -> None:
+    found = one(run_checks(of_clean(count, total), None), "fpr_target")
     assert found.severity == severity
     assert ("7376 images are needed" in found.detail) is (total < 7376)
 
 
-def test_regressions_are_the_failed_baseline_checks_alone() -> None:
+def test_regressions_are_failed_baselinechecks() -> None:
     evaluation = empty_evaluation(
         clean=proportion(12, 10_000),
         detections=dict.fromkeys(METHODS, proportion(94, 100)),
         latency=p95_latency(0.0037),
     )
-    found = baseline_regressions(check(evaluation, BASELINE))
+    found = baseline_regressions(run_checks(evaluation, BASELINE))
     assert [(entry.name, entry.slice) for entry in found] == [("fpr_baseline", ""), ("latency_baseline", "p95")]
-    assert baseline_regressions(check(evaluation, None)) == ()
+    assert baseline_regressions(run_checks(evaluation, None)) == ()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.checks.baseline import baseline_json, read_baseline
-from starlight_exporter.checks.regression import check
+from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from support.snapshots import full_evaluation
 
@@ -40,7 +40,9 @@ def test_a_model_does_not_regress_against_itself(tmp_path: Path) -> None:
     measured = full_evaluation()
     file = tmp_path / "baseline.json"
     file.write_text(baseline_json(measured, command="c", machine="m"))
-    against = [c for c in check(measured, read_baseline(file)) if c.name in ("detection_baseline", "latency_baseline")]
+    against = [
+        c for c in run_checks(measured, read_baseline(file)) if c.name in ("detection_baseline", "latency_baseline")
+    ]
     assert against
     assert all(c.passed is not False for c in against)
 

@@ -7,16 +7,16 @@ import pytest
 from grafana.source import limits
 from grafana.source.limits import alert_limit, just_above
 from grafana.source.style import BAD
-from starlight_exporter.checks import regression
+from starlight_exporter.checks import limits as check_limits
 
 
 @pytest.mark.parametrize(
     ("alert", "severity", "expected"),
     [
-        ("StarlightHardNegativeFalsePositives", "warning", regression.NEGATIVES_LIMIT),
-        ("StarlightFalsePositiveTargetMissed", "critical", regression.FPR_TARGET),
-        ("StarlightLatencyAboveLimit", "critical", regression.LATENCY_LIMIT_SECONDS),
-        ("StarlightDetectionBelowFloor", "critical", regression.DETECTION_FLOOR),
+        ("StarlightHardNegativeFalsePositives", "warning", check_limits.NEGATIVES_LIMIT),
+        ("StarlightFalsePositiveTargetMissed", "critical", check_limits.FPR_TARGET),
+        ("StarlightLatencyAboveLimit", "critical", check_limits.LATENCY_LIMIT_SECONDS),
+        ("StarlightDetectionBelowFloor", "critical", check_limits.DETECTION_FLOOR),
         ("StarlightStorageNearlyFull", "warning", 1024**3),
         ("StarlightStorageNearlyFull", "critical", 100 * 1024**2),
     ],
@@ -36,6 +36,6 @@ def test_an_alert_that_does_not_exist_is_an_error() -> None:
 
 
 def test_a_rate_at_its_floor_is_not_good_enough() -> None:
-    colours = [colour for value, colour in limits.DETECTIONS if value is None or value <= regression.DETECTION_FLOOR]
+    colours = [colour for value, colour in limits.DETECTIONS if value is None or value <= check_limits.DETECTION_FLOOR]
     assert colours == [BAD]
-    assert just_above(regression.DETECTION_FLOOR) > regression.DETECTION_FLOOR
+    assert just_above(check_limits.DETECTION_FLOOR) > check_limits.DETECTION_FLOOR

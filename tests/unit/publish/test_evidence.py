@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from starlight_exporter.checks.regression import check
+from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.disk import bytes_below, is_full
@@ -83,7 +83,7 @@ def test_failed_checks_and_the_runs_around_a_change_stay_longest(tmp_path: Path)
     for number in range(1, 11):
         new = replace(numbered(number).provenance, model_sha256="c" * 64 if number >= 5 else "b" * 64)
         result = replace(numbered(number), provenance=new)
-        checks = check(replace(result, clean=proportion(90, 100)), None) if number == 2 else ()
+        checks = run_checks(replace(result, clean=proportion(90, 100)), None) if number == 2 else ()
         evidence.store(result, PREDICTIONS, checks=checks)
     # 4 and 5 stand before and after the new model, 2 failed, 10 is the newest, and 9 the newest ordinary one.
     assert ids(evidence.entries()) == ["run-0010", "run-0009", "run-0005", "run-0004", "run-0002"]

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts.batch_evaluate_models import upright
-from starlight_exporter.checks.regression import check
+from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.cli.arguments import progress_bar
 from starlight_exporter.evaluation.serialise import from_json
 from starlight_exporter.models.cards import Origin
@@ -74,7 +74,7 @@ def test_names_are_no_markup_in_what_the_scripts_show(capsys: pytest.CaptureFixt
 
 
 def test_failed_checks_are_listed_and_the_others_counted() -> None:
-    checks = check(full_evaluation(), BASELINE)
+    checks = run_checks(full_evaluation(), BASELINE)
     text = shown(failed_checks_table(checks))
     failed = [entry for entry in checks if entry.passed is False]
     assert failed
@@ -85,7 +85,7 @@ def test_failed_checks_are_listed_and_the_others_counted() -> None:
 
 
 def test_metrics_json_is_the_stored_evaluation_and_its_checks() -> None:
-    checks = check(full_evaluation(), BASELINE)
+    checks = run_checks(full_evaluation(), BASELINE)
     text = metrics_json(full_evaluation(), checks)
     assert from_json(text) == full_evaluation()
     content = json.loads(text)

@@ -1,6 +1,6 @@
-"""The gate (`regression.check`) and the alerts decide alike, at and on both sides of every threshold.
+"""The gate (`checks.run_checks`) and the alerts decide alike, at and on both sides of every threshold.
 
-Cases are made from the constants of regression.py, published by the collector as the exporter does, and put before the
+Cases are made from the constants of limits.py, published by the collector as the exporter does, and put before the
 real expressions in one run of promtool. Only the annotations are left out: they are compared whole elsewhere.
 """
 
@@ -19,9 +19,10 @@ import yaml
 
 from starlight_exporter.analysis.comparison import Comparison as PairedComparison
 from starlight_exporter.analysis.comparison import PairedSlice
-from starlight_exporter.checks import regression as gate
+from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.regression import Check, CheckName, Comparison
+from starlight_exporter.checks.checks import CheckResult, Operator, run_checks
+from starlight_exporter.checks.limits import CheckName
 from starlight_exporter.detector.contract import FORMATS, METHODS, ImageFormat
 from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile, Role
 from starlight_exporter.publish.collector import StarlightCollector
@@ -54,9 +55,9 @@ class Case(NamedTuple):
     baseline: Baseline
     comparisons: tuple[PairedComparison, ...] = ()
 
-    def checks(self) -> tuple[Check, ...]:
+    def checks(self) -> tuple[CheckResult, ...]:
         """What the gate makes of it."""
-        return gate.check(self.measured, self.baseline, [one for one in self.comparisons if one.against == AGAINST])
+        return run_checks(self.measured, self.baseline, [one for one in self.comparisons if one.against == AGAINST])
 
 
 def _decimal(value: float) -> Fraction:
@@ -100,48 +101,56 @@ def _slices(
 
 def _clean() -> list[Slice]:
     def limits(promised: float | None) -> list[Fraction]:
-        fixed = [_decimal(gate.FPR_TARGET)]
+        fixed = [_decimal(check_limits.FPR_TARGET)]
         if promised is None:
             return fixed
         promise = _decimal(promised)
-        return [*fixed, promise * _decimal(gate.FPR_BASELINE_FACTOR), promise + _decimal(gate.FPR_STABILITY_MARGIN)]
+        return [
+            *fixed,
+            promise * _decimal(check_limits.FPR_BASELINE_FACTOR),
+            promise + _decimal(check_limits.FPR_STABILITY_MARGIN),
+        ]
 
-    needed = images_needed_to_confirm(gate.FPR_TARGET)
+    needed = images_needed_to_confirm(check_limits.FPR_TARGET)
     totals = (500, 2_000, needed - 1, needed, 10_000, 10_000_000)
     return _slices(totals, (None, 0.0, 0.0001, 0.001, 0.0011, 0.00431), limits, upper=False)
 
 
 def _detections() -> list[Slice]:
     def limits(promised: float | None) -> list[Fraction]:
-        fixed = [_decimal(gate.DETECTION_FLOOR)]
-        return fixed if promised is None else [*fixed, _decimal(promised) * _decimal(gate.DETECTION_BASELINE_FACTOR)]
+        fixed = [_decimal(check_limits.DETECTION_FLOOR)]
+        return (
+            fixed
+            if promised is None
+            else [*fixed, _decimal(promised) * _decimal(check_limits.DETECTION_BASELINE_FACTOR)]
+        )
 
     return _slices((20, 100, 1_000, 10_000), (None, 1.0, 0.99, 0.981, 0.808), limits, upper=True)
 
 
 def _formats() -> list[Slice]:
     def limits(promised: float | None) -> list[Fraction]:
-        known = gate.FORMAT_DEFAULT_BASELINE if promised is None else promised
-        return [_decimal(known) + _decimal(gate.FORMAT_MARGIN)]
+        known = check_limits.FORMAT_DEFAULT_BASELINE if promised is None else promised
+        return [_decimal(known) + _decimal(check_limits.FORMAT_MARGIN)]
 
     return _slices((100, 10_000, 100_000), (None, 0.0, 0.0001, 0.001, 0.005), limits, upper=False)
 
 
 def _negatives() -> list[Slice]:
-    return _slices((50, 200, 1_000, 3_000), (None,), lambda _: [_decimal(gate.NEGATIVES_LIMIT)], upper=False)
+    return _slices((50, 200, 1_000, 3_000), (None,), lambda _: [_decimal(check_limits.NEGATIVES_LIMIT)], upper=False)
 
 
 def _latencies() -> list[tuple[LatencyQuantile | None, float | None]]:
     cases: list[tuple[LatencyQuantile | None, float | None]] = [(None, 0.0034)]
     for promised in (None, 0.0021, 0.0034, 0.0043):
-        limits = [_decimal(gate.LATENCY_LIMIT_SECONDS)]
+        limits = [_decimal(check_limits.LATENCY_LIMIT_SECONDS)]
         if promised is not None:
-            limits.append(_decimal(promised) * _decimal(gate.LATENCY_BASELINE_FACTOR))
+            limits.append(_decimal(promised) * _decimal(check_limits.LATENCY_BASELINE_FACTOR))
         for limit in limits:
             around = [float(limit * (1 + Fraction(step, 10**6))) for step in (-1, 0, 1)]
             for seconds in around:
                 for lower in (None, *(one for one in around if one <= seconds)):
-                    cases.append((LatencyQuantile(gate.LATENCY_QUANTILE, seconds, lower, None), promised))
+                    cases.append((LatencyQuantile(check_limits.LATENCY_QUANTILE, seconds, lower, None), promised))
     return cases
 
 
@@ -182,7 +191,9 @@ def _cases(role: Role) -> list[Case]:
                 Baseline(
                     false_positive_ratio=promised,
                     detection_ratios={name: one[2] for name, one in by_method.items() if one[2] is not None},
-                    latency_seconds={} if promised_seconds is None else {gate.LATENCY_QUANTILE: promised_seconds},
+                    latency_seconds={}
+                    if promised_seconds is None
+                    else {check_limits.LATENCY_QUANTILE: promised_seconds},
                     false_positive_ratio_by_format={n: one[2] for n, one in formatted.items() if one[2] is not None},
                 ),
             )
@@ -195,7 +206,7 @@ def _pairs() -> list[PairedSlice]:
     found = {(0, 0), (0, 1)}
     for flipped in (7, 8, 20, 101):
         p_values = {count: mcnemar_p_value(count, flipped - count) or 1.0 for count in range(flipped // 2 + 1)}
-        reject = sum(p_value < gate.PAIRED_TEST_LEVEL for p_value in p_values.values())
+        reject = sum(p_value < check_limits.PAIRED_TEST_LEVEL for p_value in p_values.values())
         found |= {(count, flipped - count) for count in (reject - 1, reject) if count >= 0}
     return [
         PairedSlice(200, fixed, broken, mcnemar_p_value(fixed, broken))
@@ -265,46 +276,46 @@ def _series(snapshot: Snapshot, wanted: set[str]) -> list[dict[str, str]]:
     return found
 
 
-def _severities(check: Check, measured: Evaluation, *, later: bool) -> set[str]:
+def _severities(check: CheckResult, measured: Evaluation, *, later: bool) -> set[str]:
     """What has to fire: critical fires beside warning, which it inhibits in Alertmanager."""
     if check.severity is None:
         return set()
     if check.severity == "critical":
         if check.name.startswith("latency") and not later:
             return {"warning"}
-        needed = images_needed_to_confirm(gate.FPR_TARGET)
+        needed = images_needed_to_confirm(check_limits.FPR_TARGET)
         return {"critical"} if check.name == "fpr_target" and measured.clean.total < needed else {"warning", "critical"}
     return {check.severity}
 
 
-def _labels(check: Check, measured: Evaluation, severity: str) -> dict[str, str]:
+def _labels(check: CheckResult, measured: Evaluation, severity: str) -> dict[str, str]:
     labels = {"job": "starlight-exporter", "instance": "exporter:9877", "severity": severity}
     labels |= {"model": measured.model, "dataset": measured.dataset}
     if check.name.startswith("latency"):
-        return labels | {"quantile": f"{gate.LATENCY_QUANTILE:g}"}
+        return labels | {"quantile": f"{check_limits.LATENCY_QUANTILE:g}"}
     return labels | ({SLICE_LABEL[check.name.split("_")[0]]: check.slice} if check.slice else {})
 
 
 @pytest.fixture(scope="module")
-def decided() -> list[tuple[Case, Check]]:
+def decided() -> list[tuple[Case, CheckResult]]:
     """Every case of a production model with every check that the gate makes of it."""
     return [(case, one) for case in (*_cases("production"), *_paired_cases()) for one in case.checks()]
 
 
-def test_the_cases_reach_both_sides_and_every_severity_of_every_check(decided: list[tuple[Case, Check]]) -> None:
-    assert set(ALERT_OF) | NO_ALERT == set(gate.CHECK_NAMES)
+def test_the_cases_reach_both_sides_and_every_severity_of_every_check(decided: list[tuple[Case, CheckResult]]) -> None:
+    assert set(ALERT_OF) | NO_ALERT == set(check_limits.CHECK_NAMES)
     for name in ALERT_OF:
         severities = {check.severity for _, check in decided if check.name == name and check.passed is not None}
         assert severities >= {None, "warning", "critical"}, name
     assert any(check.severity == "info" for _, check in decided if check.name == "fpr_target")
-    on_the_limit: dict[CheckName, Comparison] = {}
+    on_the_limit: dict[CheckName, Operator] = {}
     for _, check in decided:
         if check.value is not None and check.value == check.limit:
             on_the_limit[check.name] = ">=" if check.passed is False else ">"
     assert set(on_the_limit) >= set(ALERT_OF)
 
 
-def test_the_cases_reach_both_sides_of_the_paired_test(decided: list[tuple[Case, Check]]) -> None:
+def test_the_cases_reach_both_sides_of_the_paired_test(decided: list[tuple[Case, CheckResult]]) -> None:
     """Failed checks that only the paired test makes critical, and the same ones that it does not, at its nearest."""
     for name in ("fpr_baseline", "fpr_stability", "detection_baseline"):
         seen: dict[str | None, list[float]] = {"warning": [], "critical": []}
@@ -313,11 +324,11 @@ def test_the_cases_reach_both_sides_of_the_paired_test(decided: list[tuple[Case,
                 pairs = case.comparisons[0].slices[one.slice or "clean"]
                 if pairs.broken > pairs.fixed and pairs.p_value is not None:
                     seen[one.severity].append(pairs.p_value)
-        assert 0.005 < max(seen["critical"]) < gate.PAIRED_TEST_LEVEL < min(seen["warning"]) < 0.02
+        assert 0.005 < max(seen["critical"]) < check_limits.PAIRED_TEST_LEVEL < min(seen["warning"]) < 0.02
 
 
 @pytest.mark.usefixtures("release")
-def test_gate_and_alerts_decide_alike(decided: list[tuple[Case, Check]], tmp_path: Path) -> None:
+def test_gate_and_alerts_decide_alike(decided: list[tuple[Case, CheckResult]], tmp_path: Path) -> None:
     rules = _rules_without_annotations()
     wanted = {one.metric for group in rules["groups"] for rule in group["rules"] for one in selectors(rule["expr"])}
     expected: dict[tuple[str, str], list[dict[str, Any]]] = {

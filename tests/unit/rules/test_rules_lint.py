@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from starlight_exporter.checks import regression
+from starlight_exporter.checks import limits
 from starlight_exporter.publish.metrics import FAMILIES
 from starlight_exporter.statistics.intervals import CONFIDENCE
 from support.rules import (
@@ -24,7 +24,7 @@ from support.rules import (
 from support.rules import functions as functions_of
 
 ROUNDING = 1e-12
-PAIRED_TEST_LEVEL = regression.PAIRED_TEST_LEVEL
+PAIRED_TEST_LEVEL = limits.PAIRED_TEST_LEVEL
 
 QUALITY_FILES = {"false_positives.yml", "slices.yml", "detection.yml", "latency.yml"}
 
@@ -45,28 +45,28 @@ ALLOWED_FUNCTIONS = {
 
 # Alert → the numbers that its expressions hold, from the one place where each stands. 0.025 and 1 make the sample size.
 NUMBERS: dict[str, set[float]] = {
-    "StarlightFalsePositivesAboveBaseline": {regression.FPR_BASELINE_FACTOR, ROUNDING, PAIRED_TEST_LEVEL},
-    "StarlightFalsePositivesUnstable": {regression.FPR_STABILITY_MARGIN, ROUNDING, PAIRED_TEST_LEVEL},
-    "StarlightFalsePositiveTargetMissed": {regression.FPR_TARGET, round((1 - CONFIDENCE) / 2, 12), 1},
-    "StarlightFormatInconsistent": {regression.FORMAT_MARGIN, regression.FORMAT_DEFAULT_BASELINE, ROUNDING, 0},
-    "StarlightHardNegativeFalsePositives": {regression.NEGATIVES_LIMIT},
-    "StarlightDetectionBelowBaseline": {regression.DETECTION_BASELINE_FACTOR, ROUNDING, PAIRED_TEST_LEVEL},
-    "StarlightDetectionBelowFloor": {regression.DETECTION_FLOOR},
-    "StarlightLatencyAboveBaseline": {regression.LATENCY_BASELINE_FACTOR, ROUNDING},
-    "StarlightLatencyAboveLimit": {regression.LATENCY_LIMIT_SECONDS},
+    "StarlightFalsePositivesAboveBaseline": {limits.FPR_BASELINE_FACTOR, ROUNDING, PAIRED_TEST_LEVEL},
+    "StarlightFalsePositivesUnstable": {limits.FPR_STABILITY_MARGIN, ROUNDING, PAIRED_TEST_LEVEL},
+    "StarlightFalsePositiveTargetMissed": {limits.FPR_TARGET, round((1 - CONFIDENCE) / 2, 12), 1},
+    "StarlightFormatInconsistent": {limits.FORMAT_MARGIN, limits.FORMAT_DEFAULT_BASELINE, ROUNDING, 0},
+    "StarlightHardNegativeFalsePositives": {limits.NEGATIVES_LIMIT},
+    "StarlightDetectionBelowBaseline": {limits.DETECTION_BASELINE_FACTOR, ROUNDING, PAIRED_TEST_LEVEL},
+    "StarlightDetectionBelowFloor": {limits.DETECTION_FLOOR},
+    "StarlightLatencyAboveBaseline": {limits.LATENCY_BASELINE_FACTOR, ROUNDING},
+    "StarlightLatencyAboveLimit": {limits.LATENCY_LIMIT_SECONDS},
 }
 
 # Alert → how its description tells the threshold to a person.
 TOLD: dict[str, str] = {
-    "StarlightFalsePositivesAboveBaseline": f"above {regression.FPR_BASELINE_FACTOR:g} × the baseline",
-    "StarlightFalsePositivesUnstable": f"at {regression.FPR_STABILITY_MARGIN * 100:g} pp or more above the baseline",
-    "StarlightFalsePositiveTargetMissed": f"target is below {regression.FPR_TARGET * 100:g}%",
-    "StarlightFormatInconsistent": f"at {regression.FORMAT_MARGIN * 100:g} pp or more above",
-    "StarlightHardNegativeFalsePositives": f"fails at {regression.NEGATIVES_LIMIT * 100:g}% or more",
-    "StarlightDetectionBelowBaseline": f"below {regression.DETECTION_BASELINE_FACTOR:g} × the baseline",
-    "StarlightDetectionBelowFloor": f"fails at {regression.DETECTION_FLOOR * 100:g}% or less",
-    "StarlightLatencyAboveBaseline": f"above {regression.LATENCY_BASELINE_FACTOR:g} × the baseline",
-    "StarlightLatencyAboveLimit": f"at {regression.LATENCY_LIMIT_SECONDS * 1000:g} ms or more",
+    "StarlightFalsePositivesAboveBaseline": f"above {limits.FPR_BASELINE_FACTOR:g} × the baseline",
+    "StarlightFalsePositivesUnstable": f"at {limits.FPR_STABILITY_MARGIN * 100:g} pp or more above the baseline",
+    "StarlightFalsePositiveTargetMissed": f"target is below {limits.FPR_TARGET * 100:g}%",
+    "StarlightFormatInconsistent": f"at {limits.FORMAT_MARGIN * 100:g} pp or more above",
+    "StarlightHardNegativeFalsePositives": f"fails at {limits.NEGATIVES_LIMIT * 100:g}% or more",
+    "StarlightDetectionBelowBaseline": f"below {limits.DETECTION_BASELINE_FACTOR:g} × the baseline",
+    "StarlightDetectionBelowFloor": f"fails at {limits.DETECTION_FLOOR * 100:g}% or less",
+    "StarlightLatencyAboveBaseline": f"above {limits.LATENCY_BASELINE_FACTOR:g} × the baseline",
+    "StarlightLatencyAboveLimit": f"at {limits.LATENCY_LIMIT_SECONDS * 1000:g} ms or more",
 }
 
 
@@ -164,13 +164,13 @@ def test_latency_alerts_look_at_the_quantile_of_the_regression_checks() -> None:
     for rule in ALERTS:
         if rule.file == "latency.yml":
             assert re.findall(r'quantile="([^"]+)"', rule.expr), rule.expr
-            assert set(re.findall(r'quantile="([^"]+)"', rule.expr)) == {f"{regression.LATENCY_QUANTILE:g}"}
+            assert set(re.findall(r'quantile="([^"]+)"', rule.expr)) == {f"{limits.LATENCY_QUANTILE:g}"}
 
 
 def test_the_suite_alert_asks_for_checks_that_exist() -> None:
     (rule,) = (rule for rule in ALERTS if rule.alert == "StarlightRegressionSuiteFailing")
     (asked,) = set(re.findall(r'check=~\\?"([^"\\]+)', rule.expr + rule.annotations["description"]))
-    assert set(asked.split("|")) <= set(regression.CHECK_NAMES)
+    assert set(asked.split("|")) <= set(limits.CHECK_NAMES)
     assert "target" not in asked
 
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import yaml
 
-from starlight_exporter.checks.regression import check
+from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.markdown.document import render
 from starlight_exporter.markdown.reading import Links, of_one_evaluation
 from starlight_exporter.publish.snapshot import DatasetState
@@ -62,7 +62,7 @@ def dashboard_links() -> Iterator[tuple[str, str]]:
 
 def markdown_links() -> Iterator[tuple[str, str]]:
     """(text, address) of every link to the exporter in the markdown document."""
-    reading = replace(of_one_evaluation(RESULT, check(RESULT, None)), links=Links(BASE, f"{BASE}/runbooks"))
+    reading = replace(of_one_evaluation(RESULT, run_checks(RESULT, None)), links=Links(BASE, f"{BASE}/runbooks"))
     text = render(reading, stem="dashboard", now=FINISHED_AT).text
     yield from re.findall(rf"\[([^\]]+)\]\(({re.escape(BASE)}[^)]*)\)", text)
 

@@ -16,7 +16,7 @@ import bcrypt
 import httpx
 import pytest
 
-from starlight_exporter.checks.regression import check
+from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.evaluation.results import Evaluation, FileFacts, Prediction
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.web.web_config import Users
@@ -52,7 +52,7 @@ def predictions(*, broken: bool) -> list[Prediction]:
 
 
 def stored(evidence: Evidence, result: Evaluation, *, broken: bool) -> None:
-    evidence.store(result, predictions(broken=broken), checks=check(result, None))
+    evidence.store(result, predictions(broken=broken), checks=run_checks(result, None))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE, SLICES, Comparison, Flips, PairedSlice
 from starlight_exporter.analysis.stream_effects import AblationStudy
-from starlight_exporter.checks.regression import limited_quantile
+from starlight_exporter.checks.checks import checked_latency
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ablation_rows
@@ -240,7 +240,7 @@ def _negatives(evaluation: Evaluation) -> Proportion:
 
 
 def _p95_milliseconds(evaluation: Evaluation) -> float | None:
-    measured = limited_quantile(evaluation)
+    measured = checked_latency(evaluation)
     return None if measured is None else 1e3 * measured.seconds
 
 

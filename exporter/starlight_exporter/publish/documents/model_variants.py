@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE, flips, paired_slice
-from starlight_exporter.checks.regression import limited_quantile
+from starlight_exporter.checks.checks import checked_latency
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.publish.documents.markdown import (
@@ -67,7 +67,7 @@ def _method(name: str) -> Column:
 
 
 def _p95(evaluation: Evaluation) -> float | None:
-    measured = limited_quantile(evaluation)
+    measured = checked_latency(evaluation)
     return None if measured is None else measured.seconds
 
 

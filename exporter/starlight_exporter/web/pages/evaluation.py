@@ -7,7 +7,7 @@ import json
 from markupsafe import Markup
 
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.regression import Check
+from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
 from starlight_exporter.evaluation.serialise import to_json
@@ -40,7 +40,7 @@ def parse_prevalence(text: str | None) -> float:
 
 
 def evaluation_page(
-    evidence: Evidence, entry: Entry, baseline: Baseline | None, checks: tuple[Check, ...], prevalence: float
+    evidence: Evidence, entry: Entry, baseline: Baseline | None, checks: tuple[CheckResult, ...], prevalence: float
 ) -> Page:
     """Everything that one evaluation says; `prevalence` is the share of stego images in the field."""
     evaluation = evidence.evaluation(entry)
@@ -82,7 +82,7 @@ def evaluation_page(
     )
 
 
-def _by_outcome(checks: tuple[Check, ...]) -> list[Check]:
+def _by_outcome(checks: tuple[CheckResult, ...]) -> list[CheckResult]:
     """What fails first, by severity; the rest in the order of the suite."""
     order = {"critical": 0, "warning": 1, "info": 2, None: 3}
     return sorted(checks, key=lambda one: order[one.severity])
@@ -173,7 +173,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
     ]
 
 
-def _checks(checks: tuple[Check, ...]) -> Table:
+def _checks(checks: tuple[CheckResult, ...]) -> Table:
     return Table(
         ("check", "slice", "value", "limit", "passed", "significant", "severity", "detail"),
         [(c.name, c.slice, c.value, c.limit, c.passed, c.significant, c.severity, c.detail) for c in checks],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.regression import (
+from starlight_exporter.checks.limits import (
     DETECTION_TARGET,
     FORMAT_DEFAULT_BASELINE,
     FORMAT_MARGIN,

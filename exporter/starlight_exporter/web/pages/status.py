@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from starlight_exporter.checks.regression import DETECTION_TARGET, FPR_TARGET, Check, limited_quantile
+from starlight_exporter.checks.checks import CheckResult, checked_latency
+from starlight_exporter.checks.limits import DETECTION_TARGET, FPR_TARGET
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
@@ -45,7 +46,7 @@ class Trend:
 class FailedCheck:
     """A check that fails, and where its images are."""
 
-    check: Check
+    check: CheckResult
     link: str
 
 
@@ -130,7 +131,7 @@ def _cell(model: ModelState, pair: Pair, run: RunState, evidence: Evidence) -> C
     )
 
 
-def _state(run: RunState, failed: Sequence[Check]) -> tuple[str, str]:
+def _state(run: RunState, failed: Sequence[CheckResult]) -> tuple[str, str]:
     checks = f"{len(failed)} check{'s' if len(failed) != 1 else ''}"
     fails = "fails" if len(failed) == 1 else "fail"
     if run.evaluation is None:
@@ -145,7 +146,7 @@ def _state(run: RunState, failed: Sequence[Check]) -> tuple[str, str]:
     return ("bad", f"{state}; the last run failed") if run.last_run_successful is False else (level, state)
 
 
-def check_link(evaluation_id: str, check: Check) -> str:
+def check_link(evaluation_id: str, check: CheckResult) -> str:
     """The images behind a check, or the evaluation where it is about none."""
     match check.name:
         case "fpr_baseline" | "fpr_stability" | "fpr_target":
@@ -161,7 +162,7 @@ def check_link(evaluation_id: str, check: Check) -> str:
 
 
 def _p95(evaluation: Evaluation) -> float | None:
-    measured = limited_quantile(evaluation)
+    measured = checked_latency(evaluation)
     return None if measured is None else measured.seconds
 
 
