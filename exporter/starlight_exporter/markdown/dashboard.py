@@ -22,12 +22,12 @@ from starlight_exporter.publish import metrics
 from starlight_exporter.publish.metrics import Family, ProportionFamilies
 from starlight_exporter.publish.series import number_label
 from starlight_exporter.statistics.intervals import proportion
-from starlight_exporter.statistics.sample_sizes import Wanted, against_limit
+from starlight_exporter.statistics.sample_sizes import RequiredSide, compare_with_limit
 
 Unit = Literal["ratio", "seconds", "images per second"]
-Standing = Literal["met", "met, not yet certain", "missed", "missed, may be chance", "no target", "not measured"]
+TargetStatus = Literal["pass", "pass, inconclusive", "fail", "fail, not significant", "no target", "not measured"]
 
-_UNCERTAIN: frozenset[Standing] = frozenset({"met, not yet certain", "missed, may be chance"})
+_UNCERTAIN: frozenset[TargetStatus] = frozenset({"pass, inconclusive", "fail, not significant"})
 
 OVERDUE_INTERVALS = 2.0
 """An evaluation is overdue after this many of its intervals, as in the alert."""
@@ -54,26 +54,26 @@ class Figure:
     passed: bool | None = None
 
     @property
-    def standing(self) -> Standing:
-        """The exporter's own check decides met or missed; the interval decides how certain that is."""
+    def status(self) -> TargetStatus:
+        """Pass or fail by the exporter's check (by the value without a check), with the certainty of the interval."""
         if self.value is None:
             return "not measured"
         if self.target is None:
             return "no target"
-        met = self.passed if self.passed is not None else self._within(self.value)
-        # A missed target is certain where even the better end of the interval misses it.
-        bound = self.upper if met is self.wants_less else self.lower
-        if met:
-            return "met" if bound is not None and self._within(bound) else "met, not yet certain"
-        return "missed" if bound is not None and not self._within(bound) else "missed, may be chance"
+        passed = self.passed if self.passed is not None else self._within(self.value)
+        # A fail is significant if the whole interval is outside the target.
+        bound = self.upper if passed is self.wants_less else self.lower
+        if passed:
+            return "pass" if bound is not None and self._within(bound) else "pass, inconclusive"
+        return "fail" if bound is not None and not self._within(bound) else "fail, not significant"
 
     @property
     def more_images(self) -> int | None:
-        """About how many more images would tell, if the rate stays as it is; None where that is no question."""
-        if self.standing not in _UNCERTAIN or self.target is None or self.count is None or self.total is None:
+        """Approximate number of images needed for a conclusion if the rate stays the same; None if not applicable."""
+        if self.status not in _UNCERTAIN or self.target is None or self.count is None or self.total is None:
             return None
-        wanted: Wanted = "below" if self.wants_less else "above"
-        return against_limit(proportion(self.count, self.total), self.target, wanted).more_images
+        required: RequiredSide = "below" if self.wants_less else "above"
+        return compare_with_limit(proportion(self.count, self.total), self.target, required).more_images
 
     def _within(self, value: float) -> bool:
         assert self.target is not None

@@ -17,10 +17,10 @@ UPDATED = "**Last update:** "
 STALE = "> **Stale since "
 
 _SYMBOLS = {
-    "met": "🟢 met",
-    "met, not yet certain": "🟢 met, not yet certain",
-    "missed, may be chance": "🟡 missed, may be chance",
-    "missed": "🔴 missed",
+    "pass": "🟢 pass",
+    "pass, inconclusive": "🟢 pass, inconclusive",
+    "fail, not significant": "🟡 fail, not significant",
+    "fail": "🔴 fail",
     "no target": "",
     "not measured": f"⚪ {NOT_MEASURED}",
 }
@@ -177,10 +177,10 @@ def _row(figure: Figure, name: str, page: str | None) -> tuple[str, ...]:
     if figure.count is not None and figure.total is not None:
         images = f"{figure.count} of {figure.total}"
     sign = "<" if figure.wants_less else ">"
-    status = _SYMBOLS[figure.standing]
+    status = _SYMBOLS[figure.status]
     more = figure.more_images
     if more is not None:
-        status += f": needs about {more:,} more images"
+        status += f": about {more:,} more images are needed"
     # A page of wrong verdicts helps only where there are any.
     wrong = figure.count != (0 if figure.wants_less else figure.total)
     return (

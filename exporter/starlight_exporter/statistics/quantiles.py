@@ -1,4 +1,4 @@
-"""Distribution-free confidence limits of quantiles."""
+"""Distribution-free confidence intervals of quantiles."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ import math
 import numpy as np
 from scipy import special
 
-from starlight_exporter.statistics.intervals import CONFIDENCE
+from starlight_exporter.statistics.intervals import CONFIDENCE, TAIL
 
 
 def quantile_sample_needed(quantile: float) -> int:
-    """How many timings until the largest one exceeds the quantile with 95 % confidence: ceil(ln 0.05 / ln q)."""
+    """Return the smallest sample whose maximum exceeds the quantile with 95% confidence: ceil(ln 0.05 / ln q).
+
+    Raises ValueError unless 0 < quantile < 1.
+    """
     if not 0.0 < quantile < 1.0:
         raise ValueError(f"expected a quantile between 0 and 1, got {quantile!r}")
     return math.ceil(math.log(1 - CONFIDENCE) / math.log(quantile))
 
 
-def quantile_ranks(quantile: float, images: int) -> tuple[int, int | None, int | None]:
-    """Ranks (from 1) of the order statistic that is the quantile, and of those that enclose it with 95 % confidence.
+def quantile_ranks(quantile: float, size: int) -> tuple[int, int | None, int | None]:
+    """Return the ranks (from 1) of the sample quantile and of its 95% confidence bounds in a sample of `size` values.
 
-    The quantile is the smallest value with at least `quantile` of the sample at or below it. The bounds hold for any
-    distribution; None where the sample is too small. Source: David and Nagaraja, Order Statistics, 2003, section 7.1.
+    The sample quantile is the smallest value with at least a share `quantile` of the sample at or below it. A bound is
+    None if the sample is too small. Raises ValueError unless 0 < quantile < 1 and size >= 1. Source: David and
+    Nagaraja, Order Statistics, 2003, section 7.1.
     """
-    if not 0.0 < quantile < 1.0 or images < 1:
-        raise ValueError(f"expected a quantile between 0 and 1 of at least one timing, got {quantile!r} of {images}")
-    tail = (1 - CONFIDENCE) / 2
-    at_most = special.bdtr(np.arange(images, dtype=np.float64), images, quantile)
-    # at_most[r - 1] = P(fewer than r timings at or below the quantile) = P(the r-th lies above it).
-    lower = int(np.count_nonzero(at_most <= tail))
-    upper = int(np.count_nonzero(at_most < 1 - tail)) + 1
-    rank = min(images, max(1, math.ceil(round(quantile * images, 9))))
-    return rank, lower or None, upper if upper <= images else None
+    if not 0.0 < quantile < 1.0 or size < 1:
+        raise ValueError(f"expected a quantile between 0 and 1 of at least one timing, got {quantile!r} of {size}")
+    # cumulative[r - 1] = P(fewer than r values at or below the quantile) = P(the r-th value is above it).
+    cumulative = special.bdtr(np.arange(size, dtype=np.float64), size, quantile)
+    lower = int(np.count_nonzero(cumulative <= TAIL))
+    upper = int(np.count_nonzero(cumulative < 1 - TAIL)) + 1
+    rank = min(size, max(1, math.ceil(round(quantile * size, 9))))
+    return rank, lower or None, upper if upper <= size else None

@@ -1,7 +1,4 @@
-"""Exact intervals, ranking, calibration and paired tests. Whatever has nothing to measure is None, never a zero.
-
-`scipy.special` is used rather than `scipy.stats`: the same functions behind one third of the memory and start-up time.
-"""
+"""Scores of predicted probabilities: ROC AUC, log loss and calibration error."""
 
 from __future__ import annotations
 
@@ -16,14 +13,14 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Probabilities of stego, shape (images,), and what the images are: True for stego, same shape."""
+    """Predicted probabilities of stego and the true classes (True: stego), both of shape (images,)."""
 
     probabilities: NDArray[np.float64]
     is_stego: NDArray[np.bool_]
 
     @classmethod
     def of(cls, probabilities: ArrayLike, is_stego: ArrayLike) -> Scores:
-        """Checked arrays; ValueError for unequal shapes or a probability outside 0..1 (NaN included)."""
+        """Validate and convert. Raises ValueError for different shapes or a probability outside 0..1 (or NaN)."""
         p = np.asarray(probabilities, dtype=np.float64)
         y = np.asarray(is_stego, dtype=np.bool_)
         if p.ndim != 1 or p.shape != y.shape:
@@ -34,39 +31,40 @@ class Scores:
 
 
 def roc_auc(scores: Scores) -> float | None:
-    """Area under the ROC curve: how often a stego image outscores a clean one, ties half; None without both classes.
+    """Return the area under the ROC curve, or None unless both classes are present.
 
-    Source: Mann and Whitney 1947, by mid-ranks (Hanley and McNeil, Radiology 143, 1982).
+    It is the probability that a stego image scores higher than a clean one, with ties counted half. Source: Mann and
+    Whitney 1947, by mid-ranks (Hanley and McNeil, Radiology 143, 1982).
     """
     positives = int(np.count_nonzero(scores.is_stego))
     negatives = scores.is_stego.size - positives
     if positives == 0 or negatives == 0:
         return None
-    _, place, counts = np.unique(scores.probabilities, return_inverse=True, return_counts=True)
-    # Twice the mid-rank is a whole number, so that the sum below is exact.
+    _, positions, counts = np.unique(scores.probabilities, return_inverse=True, return_counts=True)
+    # Twice the mid-rank is an integer, so that the sum is exact.
     twice_ranks = 2 * np.cumsum(counts) - counts + 1
-    twice_sum = int(twice_ranks[place][scores.is_stego].sum())
+    twice_sum = int(twice_ranks[positions][scores.is_stego].sum())
     return (twice_sum - positives * (positives + 1)) / (2 * positives * negatives)
 
 
 def log_loss(scores: Scores) -> float | None:
-    """Mean negative log-likelihood in nats, probabilities clipped to [eps, 1 - eps] of float64; None without images.
+    """Return the mean negative log-likelihood in nats, or None without images.
 
-    Source: Good 1952; clipping as scikit-learn's `log_loss` does since 1.3.
+    Probabilities are clipped to [eps, 1 - eps] of float64, as in scikit-learn since 1.3. Source: Good 1952.
     """
     if scores.is_stego.size == 0:
         return None
     eps = float(np.finfo(np.float64).eps)
     p = np.clip(scores.probabilities, eps, 1 - eps)
-    # fsum, not mean: the result does not depend on how the runtime splits a sum.
+    # fsum, because the result of mean() depends on how numpy splits the sum.
     return -math.fsum(np.where(scores.is_stego, np.log(p), np.log1p(-p)).tolist()) / p.size
 
 
 def expected_calibration_error(scores: Scores) -> float | None:
-    """Mean distance between probability of stego and share of stego over 15 equal-width bins; None without images.
+    """Return the mean distance between predicted and observed share of stego over 15 bins, or None without images.
 
-    Bins are (i/15, (i+1)/15], the first with 0; each weighs by its images. Source: Guo et al., On Calibration of
-    Modern Neural Networks, ICML 2017 (there of the winning class; here of the one class "stego").
+    Bins are (i/15, (i+1)/15], the first one including 0, weighted by their number of images. Source: Guo et al., On
+    Calibration of Modern Neural Networks, ICML 2017 (for the winning class; here for the class stego).
     """
     if scores.is_stego.size == 0:
         return None

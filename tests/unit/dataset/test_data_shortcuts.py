@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,8 +25,7 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.models.training_files import MANIFEST_NAME, leaked_images, manifest_text, read_manifest
 from starlight_exporter.publish.documents.data_quality import data_quality
-from starlight_exporter.statistics.hypothesis_tests import fisher_p_value
-from starlight_exporter.statistics.intervals import difference_interval, proportion
+from starlight_exporter.statistics.intervals import proportion
 from starlight_exporter.synthesis import synthesise
 from support.models import write_constant_model
 from support.results import empty_evaluation
@@ -181,16 +179,6 @@ def test_hashing_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-
-
-def test_the_exact_test_and_the_interval_are_those_of_the_books() -> None:
-    # Fisher's tea tasting: 3 of 4 against 1 of 4. Newcombe 1998, table II (a) for method 10: 56/70 against 48/80.
-    assert fisher_p_value(proportion(3, 4), proportion(1, 4)) == pytest.approx(34 / 70)
-    assert fisher_p_value(proportion(0, 50), proportion(0, 60)) == 1.0
-    every = [math.comb(10, k) * math.comb(20, 8 - k) / math.comb(30, 8) for k in range(9)]
-    assert fisher_p_value(proportion(6, 8), proportion(4, 22)) == pytest.approx(sum(p for p in every if p <= every[6]))
-    lower, upper = difference_interval(proportion(56, 70), proportion(48, 80))
-    assert (round(lower, 4), round(upper, 4)) == (0.0524, 0.3339)
 
 
 def test_gaps_are_of_one_model_over_formats_and_datasets() -> None:

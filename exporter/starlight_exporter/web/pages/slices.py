@@ -15,7 +15,7 @@ from starlight_exporter.checks.limits import (
 )
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.statistics.intervals import Proportion
-from starlight_exporter.statistics.sample_sizes import Verdict, Wanted, against_limit
+from starlight_exporter.statistics.sample_sizes import LimitComparison, RequiredSide, compare_with_limit
 from starlight_exporter.web.pages import links
 from starlight_exporter.web.pages.page import Table
 
@@ -38,8 +38,8 @@ class SliceRow:
     rate: Proportion
     link: str | None
     limit: float
-    wanted: Wanted
-    verdict: Verdict
+    required: RequiredSide
+    comparison: LimitComparison
     bar: Bar | None
 
 
@@ -86,7 +86,7 @@ def groups(evaluation: Evaluation, baseline: Baseline | None = None) -> tuple[Sl
 def table(found: Iterable[SliceGroup]) -> Table:
     """All rates of some groups, for a spreadsheet."""
     return Table(
-        ("group", "slice", "ratio", "lower", "upper", "count", "images", "limit", "standing", "more_images_needed"),
+        ("group", "slice", "ratio", "lower", "upper", "count", "images", "limit", "result", "more_images_needed"),
         [
             (
                 group.name,
@@ -97,8 +97,8 @@ def table(found: Iterable[SliceGroup]) -> Table:
                 row.rate.count,
                 row.rate.total,
                 row.limit,
-                row.verdict.standing,
-                row.verdict.more_images,
+                row.comparison.result,
+                row.comparison.more_images,
             )
             for group in found
             for row in group.rows
@@ -114,8 +114,8 @@ def content(found: Iterable[SliceGroup]) -> dict[str, list[dict[str, object]]]:
                 "slice": row.name,
                 "rate": row.rate,
                 "limit": row.limit,
-                "standing": row.verdict.standing,
-                "more_images_needed": row.verdict.more_images,
+                "result": row.comparison.result,
+                "more_images_needed": row.comparison.more_images,
                 "images": row.link,
             }
             for row in group.rows
@@ -125,23 +125,25 @@ def content(found: Iterable[SliceGroup]) -> dict[str, list[dict[str, object]]]:
 
 
 def _group(
-    name: str, title: str, counted: str, rates: Sequence[tuple[str, Proportion, str, float]], wanted: Wanted
+    name: str, title: str, counted: str, rates: Sequence[tuple[str, Proportion, str, float]], required: RequiredSide
 ) -> SliceGroup:
     lows = [rate.lower for _, rate, _, _ in rates if rate.lower is not None]
     highs = [rate.upper for _, rate, _, _ in rates if rate.upper is not None]
     limits = [limit for *_, limit in rates]
     scale = (
-        (0.0, max([*highs, *limits], default=1.0)) if wanted == "below" else (min([*lows, *limits], default=0.0), 1.0)
+        (0.0, max([*highs, *limits], default=1.0)) if required == "below" else (min([*lows, *limits], default=0.0), 1.0)
     )
-    return SliceGroup(name, title, counted, tuple(_row(entry, wanted, scale) for entry in rates))
+    return SliceGroup(name, title, counted, tuple(_row(entry, required, scale) for entry in rates))
 
 
-def _row(entry: tuple[str, Proportion, str, float], wanted: Wanted, scale: tuple[float, float]) -> SliceRow:
+def _row(entry: tuple[str, Proportion, str, float], required: RequiredSide, scale: tuple[float, float]) -> SliceRow:
     name, rate, link, limit = entry
     bar = None
     if rate.ratio is not None and rate.lower is not None and rate.upper is not None:
         bar = interval_bar(rate.lower, rate.ratio, rate.upper, limit, scale)
-    return SliceRow(name, rate, link if rate.total else None, limit, wanted, against_limit(rate, limit, wanted), bar)
+    return SliceRow(
+        name, rate, link if rate.total else None, limit, required, compare_with_limit(rate, limit, required), bar
+    )
 
 
 def interval_bar(lower: float, value: float, upper: float, limit: float, scale: tuple[float, float]) -> Bar:

@@ -19,7 +19,7 @@ from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import ModelState, Pair, RunState, Snapshot
 from starlight_exporter.runs.state import RunRecord
 from starlight_exporter.statistics.intervals import Proportion
-from starlight_exporter.statistics.sample_sizes import Verdict, against_limit
+from starlight_exporter.statistics.sample_sizes import LimitComparison, compare_with_limit
 from starlight_exporter.web.pages import figures, links
 from starlight_exporter.web.pages.page import Page, Table
 
@@ -64,8 +64,8 @@ class CellView:
     missing: str
     load_failures: str
     worst: tuple[str, Proportion] | None
-    target: Verdict
-    worst_target: Verdict
+    target: LimitComparison
+    worst_target: LimitComparison
     p95: float | None
     age: str
     trend: Trend | None
@@ -110,7 +110,7 @@ def _cell(model: ModelState, pair: Pair, run: RunState, evidence: Evidence) -> C
     rates = [] if evaluation is None else [(m, p) for m, p in evaluation.detections.items() if p.ratio is not None]
     worst = min(rates, key=lambda entry: (entry[1].ratio or 0.0, entry[1].lower or 0.0), default=None)
     trend, stored = (None, False) if evaluation is None else _trend(evidence, evaluation)
-    none = Verdict("not measured")
+    none = LimitComparison("not measured")
     return CellView(
         model=model,
         dataset=pair[1],
@@ -122,8 +122,8 @@ def _cell(model: ModelState, pair: Pair, run: RunState, evidence: Evidence) -> C
         missing=", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in missing.items()),
         load_failures=", ".join(f"{reason} {count}" for reason, count in model.load_failures.items()) or "missing",
         worst=worst,
-        target=none if evaluation is None else against_limit(evaluation.clean, FPR_TARGET, "below"),
-        worst_target=none if worst is None else against_limit(worst[1], DETECTION_TARGET, "above"),
+        target=none if evaluation is None else compare_with_limit(evaluation.clean, FPR_TARGET, "below"),
+        worst_target=none if worst is None else compare_with_limit(worst[1], DETECTION_TARGET, "above"),
         p95=None if evaluation is None else _p95(evaluation),
         age="" if evaluation is None else figures.age(time.time() - evaluation.finished_at),
         trend=trend,
