@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.processes import StackError
+from starlight_exporter.formatting import NOT_MEASURED, integer, milliseconds, percent, percent_range
 
 PRODUCTION = ' * on (model) group_left () (starlight_model_info{role="production"} > 0)'
 
@@ -64,7 +65,7 @@ def false_positive_ratio(prometheus: str) -> list[Sample]:
 def show(prometheus: str, console: Console) -> None:
     """Print the production models' rates with counts and exact intervals, and their latency."""
     table = Table(title="Production models, as Prometheus has them")
-    for column in ("model", "dataset", "measure", "value", "exact 95 % interval", "images"):
+    for column in ("model", "dataset", "measure", "value", "95% CI", "images"):
         table.add_column(column, justify="right" if column in {"value", "images"} else "left")
     for metric, total, name in (
         ("false_positive", "clean_images", "false positives"),
@@ -79,13 +80,13 @@ def show(prometheus: str, console: Console) -> None:
                 sample.labels["model"],
                 sample.labels["dataset"],
                 f"{name} {method}".strip(),
-                f"{sample.value:.2%}",
-                "not measured" if lower is None or upper is None else f"{lower:.2%} to {upper:.2%}",
-                "not measured" if images is None else f"{images:.0f}",
+                percent(sample.value),
+                percent_range(lower, upper),
+                NOT_MEASURED if images is None else integer(round(images)),
             )
     for sample in sorted(query(prometheus, f"starlight_latency_seconds{PRODUCTION}"), key=slice_key):
         quantile = float(sample.labels["quantile"])
-        value = f"{sample.value * 1000:.2f} ms"
+        value = milliseconds(sample.value)
         table.add_row(sample.labels["model"], sample.labels["dataset"], f"latency p{quantile * 100:g}", value, "", "")
     console.print(table)
 

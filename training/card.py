@@ -10,6 +10,7 @@ import yaml
 
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.detector.model import Detector
+from starlight_exporter.formatting import integer, percent, percent_range
 from starlight_exporter.models.cards import CARD, read_card
 
 Record = dict[str, Any]
@@ -165,15 +166,14 @@ def _latency(latency: Record) -> str:
 
 
 def _table(rows: list[tuple[str, Record]], *, heading: str = "Slice") -> str:
-    lines = [f"| {heading} | count | of | rate | 95 % interval |", "|---|---:|---:|---:|---|"]
+    lines = [f"| {heading} | count | of | rate | 95% CI |", "|---|---:|---:|---:|---|"]
     for name, value in rows:
         if not value["total"]:
             lines.append(f"| {name} | – | 0 | not measured | |")
             continue
-        interval = f"{_percent(value['lower'])} – {_percent(value['upper'])}"
-        lines.append(f"| {name} | {value['count']:,} | {value['total']:,} | {_percent(value['ratio'])} | {interval} |")
+        interval = percent_range(value["lower"], value["upper"])
+        lines.append(
+            f"| {name} | {integer(value['count'])} | {integer(value['total'])} | {percent(value['ratio'])} "
+            f"| {interval} |"
+        )
     return "\n".join(lines)
-
-
-def _percent(ratio: float) -> str:
-    return f"{100.0 * ratio:.2f} %"

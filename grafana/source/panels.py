@@ -43,7 +43,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana.source.limits import NEUTRAL
 from grafana.source.style import BLUE, Steps, fixed_colour, nothing_is, steps, words
-from starlight_exporter.publish.report import NOT_MEASURED
+from starlight_exporter.formatting import NOT_MEASURED
 
 DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
 

@@ -21,7 +21,7 @@ from grafana_foundation_sdk.models.dashboard import (
 from grafana.source.limits import NEUTRAL
 from grafana.source.panels import Link, Look, data_link, described, queried_as_tables
 from grafana.source.style import UNKNOWN, Steps, nothing_is, steps, words
-from starlight_exporter.publish.report import NOT_MEASURED
+from starlight_exporter.formatting import NOT_MEASURED
 
 FILLED: Final = {"type": "color-background", "mode": "basic"}
 MODEL_WIDTH: Final = 180

@@ -120,7 +120,7 @@ def test_the_comparison_says_what_the_models_say(dataset: Path, images: list[Ima
         fixed = sum(after[path] and not before[path] for path in chosen)
         broken = sum(before[path] and not after[path] for path in chosen)
         p = stats.binomtest(fixed, fixed + broken).pvalue if fixed + broken else None
-        shown = "no flip" if p is None else "under 0.0001" if p < 0.0001 else f"{p:.4f}"
+        shown = "–" if p is None else "&lt;0.001" if p < 0.001 else f"{p:.3f}"
         assert f"| images, {method} | {len(chosen)} | {fixed} | {broken} | {shown} |" in text
     negatives = [positives(found, images, lambda image: image.label == "negatives") for found in (before, after)]
     row = re.search(r"\| false positives, all negatives \| .*; (\d+) of 15\) \| .*; (\d+) of 15\) \|", text)

@@ -76,7 +76,7 @@ def evidence_address(exporter: Exporter) -> str:
 def test_from_an_alert_to_one_image(exporter: Exporter, browser: Browser) -> None:
     browser.open(evidence_address(exporter))
     assert "What production gets wrong on drawn" in browser.text
-    assert "Wrong in this selection: 100 %" in browser.text
+    assert "Wrong in this selection: 100.00%" in browser.text
     assert browser.count(".card") == 11
     assert browser.loaded_pictures(".card img") > 0
 
@@ -149,6 +149,6 @@ def test_the_reader_sets_the_base_rate_and_what_to_compare_with(exporter: Export
     field.send_keys("0.5")
     browser.click("Show")
     assert "prevalence=0.5" in browser.address
-    assert "50.00 %" in browser.find("section", "In the field").text
+    assert "50.00%" in browser.find("section", "In the field").text
     browser.click("Compare", within="form")
     assert "Paired on the same images" in browser.text

@@ -124,21 +124,21 @@ def test_every_section_is_read_back_from_a_week_of_data(tmp_path: Path) -> None:
         figures = {row[0].split("]")[0].strip("["): row[1:] for row in table(text, "Current metrics")[1:]}
         value = prometheus.value('starlight_false_positive_ratio{model="production"}', at=NOW - 5)
         assert value == 1 / 4000
-        assert figures["False positive rate, clean images"][0] == "0.025 %"
-        assert figures["False positive rate, clean images"][2:4] == ["1 of 4000", "< 0.050 %"]
+        assert figures["False positive rate, clean images"][0] == "0.025%"
+        assert figures["False positive rate, clean images"][2:4] == ["1 of 4,000", "< 0.05%"]
         more = compare_with_limit(proportion(1, 4000), 0.0005, "below").more_images
         expected = f"pass, inconclusive: about {more:,} more images are needed"
         assert expected in figures["False positive rate, clean images"][4]
-        assert figures["False positive rate, clean bmp"][0] == "Not measured"
-        assert figures["Detection rate, alpha"][:1] == ["100.000 %"]
+        assert figures["False positive rate, clean bmp"][0] == "not measured"
+        assert figures["Detection rate, alpha"][:1] == ["100.00%"]
         assert "fail" in figures["Detection rate, eoi"][4]
         speeds = {row[0]: row for row in table(text, "Inference performance")[1:]}
-        assert speeds["p95"][1:3] == ["3.400 ms", "3.300 to 3.600 ms"]
+        assert speeds["p95"][1:3] == ["3.40 ms", "3.30–3.60 ms"]
         assert "pass" in speeds["p95"][5]
         assert "2.322 of at most 2.322 bits" in text
         others = table(text, "Baseline and research models")[1]
         assert others[0] == "`v3`"
-        assert others[4:] == ["Not measured"] * 4
+        assert others[4:] == ["not measured"] * 4
         name, severity, about, start, end, state = table(text, "Alerts of the last day")[1]
         assert name == "[StarlightFalsePositiveTargetMissed](http://exporter.test/runbooks/" + (
             "StarlightFalsePositiveTargetMissed.md)"
@@ -159,7 +159,7 @@ def test_every_section_is_read_back_from_a_week_of_data(tmp_path: Path) -> None:
         assert len(elements(methods, "line", "limit")) == 5
         latency = picture(output.with_name("performance_dashboard_production_reference_latency.svg"))
         labels = [one.text for one in latency.iter(f"{{{NAMESPACE}}}text")]
-        assert {"p50 2.1 ms", "p95 3.4 ms", "p99 4.7 ms"} <= set(labels)
+        assert {"p50 2.10 ms", "p95 3.40 ms", "p99 4.70 ms"} <= set(labels)
         for reference in (beside.name, "…"):
             assert (f"]({reference})" in text) is (reference != "…")
 
@@ -211,7 +211,7 @@ def test_old_values_are_not_shown_as_current_and_the_last_time_is_told(tmp_path:
     with prometheus_with(tmp_path, scrapes(NOW - 14 * HOUR, NOW - 2 * HOUR)) as prometheus:
         assert mirror(prometheus.url, output).returncode == 0
     text = output.read_text()
-    assert "0.075 %" not in text
+    assert "0.075%" not in text
     last = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(NOW - 2 * HOUR))
     assert f"The last evaluation that it knows of `production` on `reference` ended {last}." in text
     drawn = picture(output.with_name("performance_dashboard_production_reference_false_positives.svg"))

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from starlight_exporter.formatting import NOT_APPLICABLE, NOT_MEASURED, integer, percent, utc
 from starlight_exporter.markdown.alerts import Episode
 from starlight_exporter.markdown.dashboard import Dashboard, DatasetFigures, Figure, ModelOnDataset
 from starlight_exporter.markdown.reading import Links, Reading, Trends
 from starlight_exporter.markdown.trend_charts import detections_chart, false_positives_chart, latency_chart
-from starlight_exporter.markdown.wording import NOT_MEASURED, cell, code, interval, shown, utc
+from starlight_exporter.markdown.wording import cell, code, interval, shown
 from starlight_exporter.publish.charts import svg_file
 
 UPDATED = "**Last update:** "
@@ -24,7 +25,7 @@ _SYMBOLS = {
     "no target": "",
     "not measured": f"⚪ {NOT_MEASURED}",
 }
-_FIGURES = ("metric", "value", "95 % interval", "images", "target", "status")
+_FIGURES = ("metric", "value", "95% CI", "images", "target", "status")
 _CHARTS = (
     ("false_positives", "False positive rate", false_positives_chart),
     ("detections", "Detection rate by method", detections_chart),
@@ -49,8 +50,8 @@ def render(reading: Reading, *, stem: str, now: float) -> Document:
         "",
         f"{UPDATED}{utc(now)}",
         "",
-        f"Written from {reading.source}; do not edit. Rates have exact 95 % intervals (Clopper and Pearson), latencies "
-        "those of order statistics. What has no data says so; nothing is filled in.",
+        f"Written from {reading.source}; do not edit. Rates have exact 95% confidence intervals (Clopper-Pearson), "
+        "latencies intervals of order statistics. Missing values are shown as not measured.",
         *_section("Status", [*_status(reading), *(f"\n{remark}" for remark in reading.remarks)]),
         *_section("Current metrics", _per_model(board.subjects, lambda one: _accuracy(one, reading.links))),
         *_section("Inference performance", _per_model(board.subjects, lambda one: _figures(one.latency))),
@@ -76,7 +77,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 def _status(reading: Reading) -> list[str]:
     subjects = reading.dashboard.subjects
     if not subjects:
-        return [f"**{NOT_MEASURED}.**"]
+        return [f"**{NOT_MEASURED.capitalize()}.**"]
     header = ("model", "file", "SHA-256", "dataset", "evaluated", "status")
     rows = [
         (
@@ -137,7 +138,7 @@ def _details(one: ModelOnDataset) -> list[str]:
 
 def _per_model(entries: Sequence[ModelOnDataset], body: Callable[[ModelOnDataset], list[str]]) -> list[str]:
     if not entries:
-        return [f"{NOT_MEASURED}."]
+        return [f"{NOT_MEASURED.capitalize()}."]
     if len(entries) == 1:
         return body(entries[0])
     lines: list[str] = []
@@ -173,14 +174,14 @@ def _figures(figures: Iterable[Figure]) -> list[str]:
 
 
 def _row(figure: Figure, name: str, page: str | None) -> tuple[str, ...]:
-    images = "" if figure.total is None else str(figure.total)
+    images = "" if figure.total is None else integer(figure.total)
     if figure.count is not None and figure.total is not None:
-        images = f"{figure.count} of {figure.total}"
+        images = f"{integer(figure.count)} of {integer(figure.total)}"
     sign = "<" if figure.wants_less else ">"
     status = _SYMBOLS[figure.status]
     more = figure.more_images
     if more is not None:
-        status += f": about {more:,} more images are needed"
+        status += f": about {integer(more)} more images are needed"
     # A page of wrong verdicts helps only where there are any.
     wrong = figure.count != (0 if figure.wants_less else figure.total)
     return (
@@ -195,18 +196,18 @@ def _row(figure: Figure, name: str, page: str | None) -> tuple[str, ...]:
 
 def _datasets(datasets: Sequence[DatasetFigures]) -> list[str]:
     if not datasets:
-        return [f"{NOT_MEASURED}."]
+        return [f"{NOT_MEASURED.capitalize()}."]
     header = ("dataset", "clean", "stego", "negative", "duplicates", "entropy of methods", "balance")
     rows = [
         (
             f"{code(one.name)} {code(one.fingerprint)}" if one.fingerprint else code(one.name),
             *(
-                str(one.classes.get(name, 0)) if one.classes else NOT_MEASURED
+                integer(one.classes.get(name, 0)) if one.classes else NOT_MEASURED
                 for name in ("clean", "stego", "negative")
             ),
-            NOT_MEASURED if one.duplicates is None else str(one.duplicates),
+            NOT_MEASURED if one.duplicates is None else integer(one.duplicates),
             _entropy(one),
-            ", ".join(f"{cell(name)} {share:.1%}" for name, share in one.shares.items()) or NOT_MEASURED,
+            ", ".join(f"{cell(name)} {percent(share)}" for name, share in one.shares.items()) or NOT_MEASURED,
         )
         for one in datasets
     ]
@@ -226,7 +227,7 @@ def _entropy(one: DatasetFigures) -> str:
 
 def _others(board: Dashboard) -> list[str]:
     if not board.others:
-        return [f"{NOT_MEASURED}: no baseline or research model is configured."]
+        return [f"{NOT_MEASURED.capitalize()}: no baseline or research model is configured."]
     header = ("model", "role", "SHA-256", "dataset", "false positive rate", "detection, worst method", "p95", "checks")
     return _table(header, [_other(one) for one in board.others])
 
@@ -250,12 +251,13 @@ def _other(one: ModelOnDataset) -> tuple[str, ...]:
 
 def _short(figure: Figure) -> str:
     bounds = interval(figure.lower, figure.upper, figure.unit)
-    return f"{shown(figure.value, figure.unit)} ({bounds})" if bounds else shown(figure.value, figure.unit)
+    text = shown(figure.value, figure.unit)
+    return text if bounds == NOT_APPLICABLE else f"{text} (95% CI {bounds})"
 
 
 def _alerts(alerts: Sequence[Episode] | None, links: Links) -> list[str]:
     if alerts is None:
-        return [f"{NOT_MEASURED}: no Prometheus was asked."]
+        return [f"{NOT_MEASURED.capitalize()}: no Prometheus was asked."]
     if not alerts:
         return ["None."]
     header = ("alert", "severity", "about", "start", "end", "state")
@@ -289,7 +291,7 @@ def _trends(trends: Sequence[Trends], stem: str) -> tuple[dict[str, str], list[s
             file = _file_name("_".join((stem, *names, chart)))
             pictures[file] = svg_file(drawn)
             lines += [f"![{title} of {cell(subject)}]({file})", ""]
-    return pictures, lines[:-1] if lines else [f"{NOT_MEASURED}: there is no history."]
+    return pictures, lines[:-1] if lines else [f"{NOT_MEASURED.capitalize()}: there is no history."]
 
 
 def _file_name(name: str) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.files import write_text
+from starlight_exporter.formatting import utc
 from starlight_exporter.markdown.document import STALE, UPDATED, Document
-from starlight_exporter.markdown.wording import utc
 
 
 def write_document(path: Path, document: Document) -> bool:

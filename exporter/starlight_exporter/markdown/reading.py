@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.errors import MonitoringError
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.formatting import utc
 from starlight_exporter.markdown.alerts import Episode, recent_episodes, with_silences
 from starlight_exporter.markdown.dashboard import Dashboard, build_dashboard
 from starlight_exporter.markdown.history import DAY, WINDOWS, History, read_history
 from starlight_exporter.markdown.prometheus import Prometheus
 from starlight_exporter.markdown.samples import Samples, samples_of
-from starlight_exporter.markdown.wording import utc
 from starlight_exporter.publish import metrics
 from starlight_exporter.publish.metrics import Family, ProportionFamilies
 from starlight_exporter.publish.snapshot import snapshot_of

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from starlight_exporter.checks.limits import DETECTION_TARGET, FPR_TARGET, LATENCY_LIMIT_SECONDS
+from starlight_exporter.formatting import axis_milliseconds, axis_percent, milliseconds, percent
 from starlight_exporter.markdown.history import History, Points, Trend
 from starlight_exporter.publish.charts import Chart, Limit, Line, Panel, linear_scale, time_scale
 
@@ -23,9 +24,9 @@ def false_positives_chart(history: History, subject: str) -> Chart | None:
         return None
     values = (*_values(trend.value), *_values(trend.upper))
     panel = Panel(
-        y=linear_scale(values, _percent, low=0.0, high=FPR_TARGET * HEADROOM),
-        lines=(_line(trend, _percent),),
-        limit=Limit(FPR_TARGET, f"target {_percent(FPR_TARGET)}"),
+        y=linear_scale(values, axis_percent, low=0.0, high=FPR_TARGET * HEADROOM),
+        lines=(_line(trend, percent),),
+        limit=Limit(FPR_TARGET, f"target {percent(FPR_TARGET)}"),
     )
     return _chart(history, f"False positive rate of {subject}", _RATE_NOTE, (panel,))
 
@@ -41,9 +42,9 @@ def detections_chart(history: History, subject: str) -> Chart | None:
     panels = tuple(
         Panel(
             name=name,
-            y=linear_scale((), _percent, low=bottom, high=1.0, ticks=2),
-            lines=(_line(trend, _percent),),
-            limit=Limit(DETECTION_TARGET, f"target {_percent(DETECTION_TARGET)}"),
+            y=linear_scale((), axis_percent, low=bottom, high=1.0, ticks=2),
+            lines=(_line(trend, percent),),
+            limit=Limit(DETECTION_TARGET, f"target {percent(DETECTION_TARGET)}"),
             height=64,
         )
         for name, trend in trends.items()
@@ -58,9 +59,9 @@ def latency_chart(history: History, subject: str) -> Chart | None:
         return None
     values = [value for trend in trends.values() for value in _values(trend.value)]
     panel = Panel(
-        y=linear_scale(values, _milliseconds, low=0.0, high=LATENCY_LIMIT_SECONDS * HEADROOM),
-        lines=tuple(_line(trend, _milliseconds, f"{name} ") for name, trend in trends.items()),
-        limit=Limit(LATENCY_LIMIT_SECONDS, f"p95 limit {_milliseconds(LATENCY_LIMIT_SECONDS)}"),
+        y=linear_scale(values, axis_milliseconds, low=0.0, high=LATENCY_LIMIT_SECONDS * HEADROOM),
+        lines=tuple(_line(trend, milliseconds, f"{name} ") for name, trend in trends.items()),
+        limit=Limit(LATENCY_LIMIT_SECONDS, f"p95 limit {milliseconds(LATENCY_LIMIT_SECONDS)}"),
     )
     return _chart(history, f"Latency of {subject}", "one image at a time, from file bytes to verdict", (panel,))
 
@@ -84,11 +85,3 @@ def _line(trend: Trend, text: Callable[[float], str], name: str = "") -> Line:
 
 def _values(points: Points) -> Iterable[float]:
     return (value for _, value in points)
-
-
-def _percent(ratio: float) -> str:
-    return f"{float(f'{ratio * 100:.3g}'):g}%"
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{float(f'{seconds * 1e3:.3g}'):g} ms"

@@ -1,49 +1,46 @@
-"""How numbers and times are written; what was not measured says so."""
+"""Format metric values with their unit, and escape text for markdown."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from starlight_exporter.formatting import (
+    NOT_APPLICABLE,
+    images_per_second,
+    milliseconds,
+    milliseconds_range,
+    percent,
+    percent_range,
+)
 from starlight_exporter.markdown.dashboard import Unit
-
-NOT_MEASURED = "Not measured"
 
 
 def shown(value: float | None, unit: Unit) -> str:
-    """A value with its unit."""
-    if value is None:
-        return NOT_MEASURED
+    """Format a value with its unit."""
     match unit:
         case "ratio":
-            return f"{value * 100:.3f} %"
+            return percent(value)
         case "seconds":
-            return f"{value * 1e3:.3f} ms"
+            return milliseconds(value)
         case "images per second":
-            return f"{value:.1f} images/s"
+            return images_per_second(value)
 
 
 def interval(lower: float | None, upper: float | None, unit: Unit) -> str:
-    """Both ends of an interval; one of them where the sample is too small for the other; empty without any."""
-    if lower is None and upper is None:
-        return ""
-    if upper is None:
-        return f"from {shown(lower, unit)}"
-    if lower is None:
-        return f"up to {shown(upper, unit)}"
-    return f"{shown(lower, unit).split(' ')[0]} to {shown(upper, unit)}"
-
-
-def utc(seconds: float) -> str:
-    """A time to the second."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    """Format a 95% interval; only latencies have intervals with one bound, and throughput has none."""
+    match unit:
+        case "ratio":
+            return percent_range(lower, upper)
+        case "seconds":
+            return milliseconds_range(lower, upper)
+        case "images per second":
+            return NOT_APPLICABLE
 
 
 def cell(text: str) -> str:
-    """Text that breaks neither a table nor the document: no line ends, markup characters escaped."""
+    """Join the lines of a text and escape markup, so that it breaks neither a table nor the document."""
     joined = " ".join(text.split())
     return "".join(f"\\{char}" if char in "\\`*_[]<>|~#" else char for char in joined)
 
 
 def code(text: str) -> str:
-    """Text as code; what would end it is replaced."""
+    """Format text as inline code; characters that would end it are replaced."""
     return f"`{' '.join(text.split()).replace('`', chr(0x2019)).replace('|', chr(0xA6))}`"

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 
 from rich.markup import escape
 from rich.table import Table
@@ -14,15 +13,27 @@ from rich.table import Table
 from starlight_exporter.checks.checks import CheckResult, Severity
 from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
 from starlight_exporter.evaluation.serialise import to_json
+from starlight_exporter.formatting import (
+    NOT_MEASURED,
+    decimal,
+    fraction,
+    images_per_second,
+    integer,
+    milliseconds,
+    milliseconds_range,
+    percent,
+    percent_range,
+    utc,
+    words,
+)
 from starlight_exporter.statistics.intervals import Proportion
 
-NOT_MEASURED = "not measured"
 _STYLES: Mapping[Severity, str] = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure as it is shown: what, its value, its exact 95 % interval (may be empty), and of how many images."""
+    """One figure as it is shown: what, its value, its 95% CI (may be empty), and of how many images."""
 
     section: str
     name: str
@@ -40,7 +51,7 @@ def rows(evaluation: Evaluation) -> tuple[Row, ...]:
     negatives = [_proportion("False positive rate", f"negative {name}", p) for name, p in evaluation.negatives.items()]
     scored = evaluation.clean.total + evaluation.stego.total
     scores = [
-        Row("Scores", name, NOT_MEASURED if value is None else f"{value:.6f}", "", str(scored))
+        Row("Scores", name, decimal(value), "", integer(scored))
         for name, value in (
             ("ROC AUC", evaluation.roc_auc),
             ("log loss", evaluation.log_loss),
@@ -48,7 +59,7 @@ def rows(evaluation: Evaluation) -> tuple[Row, ...]:
         )
     ]
     missing = [
-        Row("Not measured", reason.replace("_", " "), str(count), "", str(evaluation.images))
+        Row("Not measured", words(reason), integer(count), "", integer(evaluation.images))
         for reason, count in evaluation.not_measured.items()
     ]
     rest = (*scores, *_speed(evaluation), *_training(evaluation), *missing)
@@ -60,7 +71,7 @@ def figures_table(evaluation: Evaluation) -> Table:
     table = Table(title=escape(f"{evaluation.model} on {evaluation.dataset}"), caption=escape(_provenance(evaluation)))
     table.add_column("")
     table.add_column("value", justify="right")
-    table.add_column("exact 95 % interval", justify="right")
+    table.add_column("95% CI", justify="right")
     table.add_column("n", justify="right")
     section = ""
     for row in rows(evaluation):
@@ -100,33 +111,21 @@ def metrics_json(evaluation: Evaluation, checks: Sequence[CheckResult]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def percent(ratio: float | None) -> str:
-    """A ratio as percent, with enough digits for rates near 0 and near 100."""
-    return NOT_MEASURED if ratio is None else f"{ratio * 100:.3f} %"
-
-
-def milliseconds(seconds: float | None) -> str:
-    """Seconds as milliseconds."""
-    return NOT_MEASURED if seconds is None else f"{seconds * 1e3:.3f} ms"
-
-
 def _proportion(section: str, name: str, value: Proportion) -> Row:
-    interval = "" if value.total == 0 else f"{(value.lower or 0) * 100:.3f} to {percent(value.upper)}"
-    images = f"{value.count} of {value.total}"
-    return Row(section, name, percent(value.ratio), interval, images)
+    interval = percent_range(value.lower, value.upper) if value.total else ""
+    return Row(section, name, percent(value.ratio), interval, fraction(value))
 
 
 def _speed(evaluation: Evaluation) -> list[Row]:
     section, latency = "Speed", evaluation.latency
     measured = evaluation.images - sum(evaluation.not_measured.values())
-    speed = f"{evaluation.images_per_second:.1f} images/s" if measured else NOT_MEASURED
-    bulk = Row(section, "bulk pass", speed, "", str(measured))
+    bulk = Row(section, "bulk pass", images_per_second(evaluation.images_per_second), "", integer(measured))
     if latency is None:
         return [Row(section, "latency", NOT_MEASURED, "", "0"), bulk]
-    images = str(latency.images)
+    images = integer(latency.images)
     known = {entry.quantile: entry for entry in latency.quantiles}
     quantiles = [
-        Row(section, f"latency p{q * 100:g}", milliseconds(e.seconds if e else None), _enclosed(e), images)
+        Row(section, f"latency p{q * 100:g}", milliseconds(e.seconds if e else None), _bounds(e), images)
         for q in (0.5, 0.95, 0.99)
         for e in (known.get(q),)
     ]
@@ -134,15 +133,12 @@ def _speed(evaluation: Evaluation) -> list[Row]:
         Row(section, f"mean of {stage}", milliseconds(seconds), "", images)
         for stage, seconds in latency.stage_means.items()
     ]
-    one_at_a_time = Row(section, "one at a time", f"{latency.throughput:.1f} images/s", "", images)
+    one_at_a_time = Row(section, "one at a time", images_per_second(latency.throughput), "", images)
     return [*quantiles, *stages, one_at_a_time, bulk]
 
 
-def _enclosed(entry: LatencyQuantile | None) -> str:
-    if entry is None or (entry.lower is None and entry.upper is None):
-        return ""
-    lower = f"{(entry.lower or 0) * 1e3:.3f}"
-    return f"from {lower} ms" if entry.upper is None else f"{lower} to {milliseconds(entry.upper)}"
+def _bounds(entry: LatencyQuantile | None) -> str:
+    return "" if entry is None else milliseconds_range(entry.lower, entry.upper)
 
 
 def _training(evaluation: Evaluation) -> list[Row]:
@@ -155,10 +151,7 @@ def _training(evaluation: Evaluation) -> list[Row]:
         ("stability ratio", health.stability_ratio),
         ("generalization gap", health.generalization_gap),
     )
-    shown = [
-        Row("Training", name, NOT_MEASURED if value is None else f"{value:.4f}", "", f"{epochs} epochs")
-        for name, value in figures
-    ]
+    shown = [Row("Training", name, decimal(value), "", f"{epochs} epochs") for name, value in figures]
     return [*shown, Row("Training", "diverged", "yes" if health.diverged else "no", "", f"{epochs} epochs")]
 
 
@@ -169,8 +162,3 @@ def _provenance(evaluation: Evaluation) -> str:
         f"model {provenance.model_sha256[:12]}{card}, dataset {provenance.dataset_fingerprint[:12]}, "
         f"{provenance.decision}, seed {provenance.seed}, {utc(evaluation.finished_at)}"
     )
-
-
-def utc(seconds: float) -> str:
-    """UTC seconds as date and time."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -18,7 +18,7 @@ from jsonschema import Draft7Validator
 
 from grafana.source.data import UNCHANGED
 from grafana.source.overview import NOTHING_FIRES
-from starlight_exporter.publish.report import NOT_MEASURED
+from starlight_exporter.formatting import NOT_MEASURED
 from support.dashboards import NAMES, load, panels
 
 SCHEMA = json.loads(

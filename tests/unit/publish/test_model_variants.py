@@ -107,7 +107,7 @@ def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
     assert "| odd | not measured: invalid |" in text
     assert "| text (no card) | not measured: invalid |" in text
     assert "| copy (no card) | not measured: the same bytes as one |" in text
-    assert re.search(r"\| bare \(no card\) \| \S+ % \(", text)
+    assert re.search(r"\| bare \(no card\) \| \S+% \(", text)
     assert "bare (no card)" in done.stdout
     written = json.loads(figures.read_text())
     assert written["gone"] == {"problem": "not measured: missing"}

@@ -31,7 +31,7 @@ def shown(table: Table) -> str:
 def test_every_figure_has_value_interval_and_count() -> None:
     by_name = {row.name: row for row in rows(empty_evaluation(clean=proportion(3, 4000)))}
     clean = by_name["clean images"]
-    assert (clean.value, clean.interval, clean.images) == ("0.075 %", "0.015 to 0.219 %", "3 of 4000")
+    assert (clean.value, clean.interval, clean.images) == ("0.075%", "0.02–0.22%", "3 of 4,000")
 
 
 def test_what_is_missing_is_said_and_never_zero() -> None:
@@ -43,8 +43,8 @@ def test_what_is_missing_is_said_and_never_zero() -> None:
 
 def test_a_quantile_that_the_sample_is_too_small_for_is_not_measured() -> None:
     by_name = {row.name: row for row in rows(empty_evaluation(latency=p95_latency(0.004, lower=0.0035)))}
-    assert by_name["latency p95"].value == "4.000 ms"
-    assert by_name["latency p95"].interval == "from 3.500 ms"
+    assert by_name["latency p95"].value == "4.00 ms"
+    assert by_name["latency p95"].interval == "≥ 3.50 ms"
     assert by_name["latency p99"].value == "not measured"
 
 

@@ -72,8 +72,8 @@ def test_both_forms_are_written_and_read_back(tmp_path: Path) -> None:
 
 def test_the_page_shows_counts_beside_rates_and_intervals() -> None:
     page = notes(card())
-    assert "| False positives, all clean images | 3 | 2,000 | 0.15 % | 0.03 % – 0.44 % |" in page
-    assert "| short texts: alpha | 3 | 2,000 | 0.15 % | 0.03 % – 0.44 % |" in page
+    assert "| False positives, all clean images | 3 | 2,000 | 0.15% | 0.03–0.44% |" in page
+    assert "| short texts: alpha | 3 | 2,000 | 0.15% | 0.03–0.44% |" in page
     assert "2 not measured" in page
     assert "p50 1.5 ms" in page
     assert "--seed 9 --clean 10 --stego 5 --negatives 5" in page

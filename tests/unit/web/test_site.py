@@ -294,7 +294,7 @@ def test_a_rate_always_comes_with_interval_number_and_what_it_would_take(site: h
     needed = rows["all clean images"]["more_images_needed"]
     text, _ = read(site, f"/evaluations/{NOW}")
     assert f"about {needed:,} more images are needed" in text
-    assert "0.075 %" in text
+    assert "0.075%" in text
     assert "3 of 4,000" in text
 
 

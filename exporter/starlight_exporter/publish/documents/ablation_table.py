@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from starlight_exporter.analysis.stream_effects import AblationStudy
-from starlight_exporter.publish.documents.markdown import NOT_MEASURED, figure, p_value, rate
+from starlight_exporter.formatting import NOT_MEASURED, decimal, fraction, p_value, rate, signed_interval
 from starlight_exporter.statistics.intervals import Interval
 
 ABLATION_HEADINGS: Final = (
@@ -24,7 +24,7 @@ ABLATION_HEADINGS: Final = (
 def ablation_rows(study: AblationStudy) -> Iterator[tuple[str, ...]]:
     """The full model, then each stream, most harmful to lose first."""
     full = study.ablation
-    yield ("(nothing)", "", rate(full.clean, 3), rate(full.stego), figure(full.log_loss), "", "", "")
+    yield ("(nothing)", "", rate(full.clean), rate(full.stego), decimal(full.log_loss), "", "", "")
     for effect in full.effects:
         if effect.state != "measured":
             why = "not read by the model" if effect.state == "absent" else "not measurable: no input changed"
@@ -32,10 +32,10 @@ def ablation_rows(study: AblationStudy) -> Iterator[tuple[str, ...]]:
             continue
         yield (
             effect.stream,
-            f"{effect.changed.count} of {effect.changed.total}",
-            rate(effect.clean, 3),
+            fraction(effect.changed),
+            rate(effect.clean),
             rate(effect.stego),
-            figure(effect.log_loss),
+            decimal(effect.log_loss),
             _increase(effect.log_loss_increase),
             p_value(effect.slices["clean"].p_value),
             p_value(effect.slices["stego"].p_value),
@@ -45,5 +45,4 @@ def ablation_rows(study: AblationStudy) -> Iterator[tuple[str, ...]]:
 def _increase(value: Interval | None) -> str:
     if value is None:
         return NOT_MEASURED
-    bounds = "" if value.lower is None else f" ({value.lower:+.4f} to {value.upper:+.4f})"
-    return f"{value.value:+.4f}{bounds}"
+    return signed_interval(value.value, value.lower, value.upper)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -11,17 +11,20 @@ from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.checks.checks import checked_latency
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.formatting import (
+    NOT_MEASURED,
+    decimal,
+    integer,
+    milliseconds,
+    milliseconds_difference,
+    p_value,
+    percentage_points,
+    rate,
+    signed,
+)
 from starlight_exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ablation_rows
 from starlight_exporter.publish.documents.data_quality import data_quality
-from starlight_exporter.publish.documents.markdown import (
-    NOT_MEASURED,
-    PROVENANCE_HEADINGS,
-    figure,
-    p_value,
-    provenance_rows,
-    rate,
-    table,
-)
+from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, provenance_rows, table
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
 from starlight_exporter.statistics.intervals import Proportion, proportion
 
@@ -94,7 +97,7 @@ def document(results: Sequence[OnDataset], ablation: AblationStudy | None) -> st
     parts = [
         f"# {old} against {new}",
         f"Both models saw the same images of {_listed([result.name for result in results])}. Rates come with their"
-        " exact 95 % interval and counts; every number is measured.",
+        " exact 95% interval and counts; every number is measured.",
         f"## Overall: {first.name}",
         table(("figure", old, new, "change", "direction", "p (paired)"), _overall(first)),
         "## Over all datasets",
@@ -168,7 +171,7 @@ def conclusion(slices: Sequence[Judged], old: str, new: str) -> str:
 
 def _overall(result: OnDataset) -> Iterator[tuple[str, ...]]:
     old, new, slices = result.baseline, result.candidate, result.comparison.slices
-    yield _rate_row("false positive rate", old.clean, new.clean, slices["clean"], good=-1, digits=3)
+    yield _rate_row("false positive rate", old.clean, new.clean, slices["clean"], good=-1)
     yield _rate_row("detection, all methods", old.stego, new.stego, slices["stego"], good=1)
     for method in METHODS:
         yield _rate_row(
@@ -181,7 +184,6 @@ def _overall(result: OnDataset) -> Iterator[tuple[str, ...]]:
             new.clean_by_format.get(name),
             None,
             good=-1,
-            digits=3,
         )
     yield _rate_row("false positives, all negatives", _negatives(old), _negatives(new), slices["negative"], good=-1)
     for category in dict.fromkeys((*old.negatives, *new.negatives)):
@@ -197,10 +199,10 @@ def _overall(result: OnDataset) -> Iterator[tuple[str, ...]]:
         ("log loss", old.log_loss, new.log_loss),
         ("calibration error", old.expected_calibration_error, new.expected_calibration_error),
     ):
-        yield (title, figure(before), figure(after), *_change(before, after, "{:+.4f}"), NOT_TESTED)
-    before_ms, after_ms = _p95_milliseconds(old), _p95_milliseconds(new)
-    shown = ("latency p95", _milliseconds(before_ms), _milliseconds(after_ms))
-    yield (*shown, *_change(before_ms, after_ms, "{:+.2f} ms"), NOT_TESTED)
+        yield (title, decimal(before), decimal(after), *_change(before, after, signed), NOT_TESTED)
+    before, after = _p95(old), _p95(new)
+    shown = ("latency p95", milliseconds(before), milliseconds(after))
+    yield (*shown, *_change(before, after, milliseconds_difference), NOT_TESTED)
 
 
 def _rate_row(
@@ -210,17 +212,17 @@ def _rate_row(
     paired: PairedSlice | None,
     *,
     good: int,
-    digits: int = 2,
 ) -> tuple[str, ...]:
-    old = None if before is None or before.ratio is None else 100.0 * before.ratio
-    new = None if after is None or after.ratio is None else 100.0 * after.ratio
+    old = None if before is None else before.ratio
+    new = None if after is None else after.ratio
     test = NOT_TESTED if paired is None else p_value(paired.p_value) if paired.images else ""
-    # As many digits as the rates have: a change that is called worse is not shown as none.
-    change = _change(old, new, f"{{:+.{digits}f}} points", good=None if paired is None else good)
-    return (title, rate(before, digits), rate(after, digits), *change, test)
+    change = _change(old, new, percentage_points, good=None if paired is None else good)
+    return (title, rate(before), rate(after), *change, test)
 
 
-def _change(before: float | None, after: float | None, form: str, *, good: int | None = None) -> tuple[str, str]:
+def _change(
+    before: float | None, after: float | None, form: Callable[[float], str], *, good: int | None = None
+) -> tuple[str, str]:
     if before is None or after is None:
         return NOT_MEASURED, ""
     difference = after - before
@@ -231,7 +233,7 @@ def _change(before: float | None, after: float | None, form: str, *, good: int |
         direction = "higher" if difference > 0 else "lower"
     else:
         direction = "better" if difference * good > 0 else "worse"
-    return form.format(difference), direction
+    return form(difference), direction
 
 
 def _negatives(evaluation: Evaluation) -> Proportion:
@@ -239,13 +241,9 @@ def _negatives(evaluation: Evaluation) -> Proportion:
     return proportion(sum(each.count for each in categories), sum(each.total for each in categories))
 
 
-def _p95_milliseconds(evaluation: Evaluation) -> float | None:
+def _p95(evaluation: Evaluation) -> float | None:
     measured = checked_latency(evaluation)
-    return None if measured is None else 1e3 * measured.seconds
-
-
-def _milliseconds(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{value:.2f} ms"
+    return None if measured is None else measured.seconds
 
 
 def _slice_rows(slices: Sequence[Judged]) -> Iterator[tuple[str, ...]]:
@@ -253,9 +251,9 @@ def _slice_rows(slices: Sequence[Judged]) -> Iterator[tuple[str, ...]]:
         says = {1: "better", -1: "worse", 0: "no change beyond chance"}[entry.changed]
         yield (
             f"{entry.dataset}, {entry.name}",
-            str(entry.paired.images),
-            str(entry.paired.fixed),
-            str(entry.paired.broken),
+            integer(entry.paired.images),
+            integer(entry.paired.fixed),
+            integer(entry.paired.broken),
             p_value(entry.paired.p_value),
             p_value(entry.adjusted),
             says,
@@ -267,10 +265,10 @@ def _across(results: Sequence[OnDataset]) -> Iterator[tuple[str, ...]]:
         for one in (result.baseline, result.candidate):
             yield (
                 f"{one.model} on {one.dataset}",
-                rate(one.clean, 3),
+                rate(one.clean),
                 rate(one.stego),
-                figure(one.roc_auc, 5),
-                figure(one.log_loss),
+                decimal(one.roc_auc),
+                decimal(one.log_loss),
             )
 
 

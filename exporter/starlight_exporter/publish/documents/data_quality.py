@@ -8,7 +8,8 @@ from typing import Final
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
 from starlight_exporter.analysis.source_gaps import Gap, dataset_gaps, format_gaps
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.publish.documents.markdown import NOT_MEASURED, p_value, rate, table
+from starlight_exporter.formatting import NOT_MEASURED, fraction, integer, p_value, percentage_points_interval, rate
+from starlight_exporter.publish.documents.markdown import table
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
 from starlight_exporter.statistics.intervals import Proportion
 
@@ -32,11 +33,11 @@ def data_quality(evaluations: Sequence[Evaluation]) -> list[str]:
         " a carded one of the same bytes.",
         "### Cover-source mismatch",
         _or_not_measured(
-            ("model and slice", "rate", "here", "elsewhere", "difference in points", "p", "p adjusted", "says"),
+            ("model and slice", "rate", "here", "elsewhere", "difference", "p", "p adjusted", "says"),
             _gaps(evaluations),
         ),
         "The same model on one slice against the rest of its images: clean files of one format against the dataset's"
-        " other formats, one dataset against the others. Differences have 95 % intervals (Newcombe); p: exact test"
+        " other formats, one dataset against the others. Differences have 95% intervals (Newcombe); p: exact test"
         f" (Fisher), adjusted (Benjamini and Hochberg) over all rows, called a difference up to"
         f" {FALSE_DISCOVERY_RATE:g}.",
     ]
@@ -71,8 +72,8 @@ def _concern(found: Proportion) -> str:
 
 def _leakage(evaluations: Iterable[Evaluation]) -> Iterator[tuple[str, ...]]:
     for one in evaluations:
-        leaked = NOT_MEASURED if one.leaked_images is None else str(one.leaked_images)
-        yield f"{one.model} on {one.dataset}", leaked, str(one.images)
+        leaked = NOT_MEASURED if one.leaked_images is None else integer(one.leaked_images)
+        yield f"{one.model} on {one.dataset}", leaked, integer(one.images)
 
 
 def _gaps(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
@@ -82,9 +83,9 @@ def _gaps(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
         yield (
             f"{gap.model} on {gap.dataset}{'' if gap.image_format is None else f', {gap.image_format}'}",
             "false positives" if gap.rate == "false_positive" else f"detection, {gap.rate}",
-            f"{gap.here.count} of {gap.here.total}",
-            f"{gap.elsewhere.count} of {gap.elsewhere.total}",
-            f"{gap.difference * 100:+.3f} ({gap.lower * 100:+.3f} to {gap.upper * 100:+.3f})",
+            fraction(gap.here),
+            fraction(gap.elsewhere),
+            percentage_points_interval(gap.difference, gap.lower, gap.upper),
             p_value(gap.p_value),
             p_value(adjusted),
             "**differs**" if differs else "chance explains it",

@@ -6,10 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.publish.report import utc
-from starlight_exporter.statistics.intervals import Proportion
-
-NOT_MEASURED = "not measured"
+from starlight_exporter.formatting import utc
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -25,25 +22,6 @@ def _row(cells: Sequence[str]) -> str:
 def escaped(text: str) -> str:
     """Text that cannot break out of its cell or become a tag."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
-def rate(value: Proportion | None, digits: int = 2) -> str:
-    """Value, exact 95 % interval and counts."""
-    if value is None or value.ratio is None or value.lower is None or value.upper is None:
-        return NOT_MEASURED
-    numbers = (f"{100.0 * number:.{digits}f}" for number in (value.ratio, value.lower, value.upper))
-    shown, lower, upper = numbers
-    return f"{shown} % ({lower} to {upper}; {value.count} of {value.total})"
-
-
-def figure(value: float | None, digits: int = 4) -> str:
-    """A plain number."""
-    return NOT_MEASURED if value is None else f"{value:.{digits}f}"
-
-
-def p_value(value: float | None) -> str:
-    """The result of a test; without a flip there is none."""
-    return "no flip" if value is None else "under 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def provenance_rows(results: Iterable[Evaluation | AblationStudy]) -> list[tuple[str, ...]]:

@@ -10,14 +10,8 @@ from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE, flips, 
 from starlight_exporter.checks.checks import checked_latency
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, Prediction
-from starlight_exporter.publish.documents.markdown import (
-    NOT_MEASURED,
-    PROVENANCE_HEADINGS,
-    figure,
-    provenance_rows,
-    rate,
-    table,
-)
+from starlight_exporter.formatting import NOT_MEASURED, decimal, milliseconds, rate, size
+from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, provenance_rows, table
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
 from starlight_exporter.statistics.intervals import Proportion
 
@@ -63,7 +57,7 @@ def _method(name: str) -> Column:
     def pick(evaluation: Evaluation) -> Proportion | None:
         return next((rate for method, rate in evaluation.detections.items() if method == name), None)
 
-    return Column(name, lambda e: rate(pick(e), 1), _ratio(pick), larger_is_better=True, slice=name)
+    return Column(name, lambda e: rate(pick(e)), _ratio(pick), larger_is_better=True, slice=name)
 
 
 def _p95(evaluation: Evaluation) -> float | None:
@@ -71,19 +65,13 @@ def _p95(evaluation: Evaluation) -> float | None:
     return None if measured is None else measured.seconds
 
 
-def _milliseconds(value: float | None) -> str:
-    return NOT_MEASURED if value is None else f"{1e3 * value:.2f} ms"
-
-
 COLUMNS: Final[tuple[Column, ...]] = (
-    Column("false positives", lambda e: rate(e.clean, 3), _ratio(lambda e: e.clean), False, "clean"),
+    Column("false positives", lambda e: rate(e.clean), _ratio(lambda e: e.clean), False, "clean"),
     Column("detection", lambda e: rate(e.stego), _ratio(lambda e: e.stego), True, "stego"),
     *(_method(name) for name in METHODS),
-    Column("log loss", lambda e: figure(e.log_loss), lambda e: e.log_loss, False),
-    Column("p95", lambda e: _milliseconds(_p95(e)), _p95, False),
-    Column(
-        "size", lambda e: f"{e.model_facts.size_bytes / 1e6:.2f} MB", lambda e: float(e.model_facts.size_bytes), False
-    ),
+    Column("log loss", lambda e: decimal(e.log_loss), lambda e: e.log_loss, False),
+    Column("p95", lambda e: milliseconds(_p95(e)), _p95, False),
+    Column("size", lambda e: size(e.model_facts.size_bytes), lambda e: float(e.model_facts.size_bytes), False),
 )
 
 
@@ -137,7 +125,7 @@ def document(variants: Sequence[Variant]) -> str:
         "\n\n".join(
             (
                 "# Model variants",
-                f"Every model in one table, on the same images of {name}. Rates come with their exact 95 %"
+                f"Every model in one table, on the same images of {name}. Rates come with their exact 95%"
                 " interval and counts; every number is measured.",
                 table(headings(), cells(variants)),
                 f"{BEST} best of its column; {ALIKE} an exact McNemar test on the same images cannot tell it from the"

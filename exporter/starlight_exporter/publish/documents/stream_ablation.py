@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from starlight_exporter.analysis.stream_effects import AblationStudy, StreamEffect
 from starlight_exporter.detector.contract import METHODS, Stream
+from starlight_exporter.formatting import integer, rate
 from starlight_exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ablation_rows
-from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, provenance_rows, rate, table
+from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, provenance_rows, table
 
 _REPLACED = {
     "zero": "all zeros",
@@ -23,12 +24,12 @@ def document(study: AblationStudy) -> str:
         "\n\n".join(
             (
                 "# What each stream is worth",
-                f"{study.model} on {full.images} images of {study.dataset}, each judged again without one stream:"
-                f" {_REPLACED[full.mode]} in its place ({full.mode}). Rates come with their exact 95 % interval and"
-                f" counts; every number is measured. {full.not_measured} images without a verdict are in no rate.",
+                f"{study.model} on {integer(full.images)} images of {study.dataset}, each judged again without one"
+                f" stream: {_REPLACED[full.mode]} in its place ({full.mode}). Rates have exact 95% confidence intervals"
+                f" (Clopper-Pearson). {integer(full.not_measured)} images were not measured and are excluded.",
                 table(ABLATION_HEADINGS, ablation_rows(study)),
                 "Most harmful to lose first. Log loss in nats over clean and stego images, its growth with a paired"
-                " 95 % interval; p values of exact McNemar tests of the verdicts against the full model's.",
+                " 95% interval; p values of exact McNemar tests of the verdicts against the full model's.",
                 "## What follows",
                 "\n".join(f"- {line}" for line in findings(full.effects)),
                 "## Detection by method",

@@ -12,12 +12,12 @@ from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
 from starlight_exporter.evaluation.serialise import to_json
 from starlight_exporter.evaluation.spec import differences
+from starlight_exporter.formatting import axis_percent, images_per_second, percent, size, utc
 from starlight_exporter.publish.charts import Chart, Line, Panel, inline_svg, linear_scale
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.publish.report import utc
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.statistics.sample_sizes import Precision, precision
-from starlight_exporter.web.pages import figures, links, slices
+from starlight_exporter.web.pages import links, slices
 from starlight_exporter.web.pages.page import CHART_WIDTH, Cell, Page, Table
 from starlight_exporter.web.pages.status import check_link
 
@@ -113,23 +113,18 @@ def _operating_chart(evaluation: Evaluation) -> Markup | None:
     line = Line(
         points=[(false_positives, detections) for _, false_positives, detections in measured],
         titles=[
-            f"probability > {threshold:g}: {figures.percent(false_positives)} false positives, "
-            f"{figures.percent(detections)} detected"
+            f"probability > {threshold:g}: {percent(false_positives)} false positives, {percent(detections)} detected"
             for threshold, false_positives, detections in measured
         ],
     )
     chart = Chart(
         title="Operating points: detection rate against false positive rate",
         note="x: false positive rate; y: detection rate; one dot per threshold",
-        x=linear_scale((x for x, _ in line.points), _percent, low=0.0),
-        panels=(Panel(y=linear_scale((y for _, y in line.points), _percent, high=1.0), lines=(line,)),),
+        x=linear_scale((x for x, _ in line.points), axis_percent, low=0.0),
+        panels=(Panel(y=linear_scale((y for _, y in line.points), axis_percent, high=1.0), lines=(line,)),),
         width=CHART_WIDTH,
     )
     return Markup(inline_svg(chart))
-
-
-def _percent(ratio: float) -> str:
-    return f"{ratio * 100:g}%"
 
 
 def _stages(latency: LatencySummary | None) -> list[dict[str, object]]:
@@ -155,7 +150,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("model SHA-256", provenance.model_sha256),
         ("model file", facts.file),
         ("model card", "none" if evaluation.origin is None else evaluation.origin.describe()),
-        ("model size", figures.size(facts.size_bytes)),
+        ("model size", size(facts.size_bytes)),
         ("model modified", utc(facts.modified_at)),
         ("inputs", ", ".join(facts.inputs)),
         ("outputs", ", ".join(facts.outputs)),
@@ -169,7 +164,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("asked by", evaluation.trigger),
         ("started", utc(evaluation.started_at)),
         ("duration", f"{evaluation.duration_seconds:.1f} s"),
-        ("speed in bulk", figures.speed(evaluation.images_per_second)),
+        ("speed in bulk", images_per_second(evaluation.images_per_second)),
     ]
 
 

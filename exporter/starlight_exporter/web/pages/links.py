@@ -8,7 +8,7 @@ from starlight_exporter.web.pages.page import address
 
 
 def evaluation(evaluation_id: str) -> str:
-    """All figures of an evaluation."""
+    """The page of an evaluation."""
     return f"/evaluations/{quote(evaluation_id, safe='')}"
 
 

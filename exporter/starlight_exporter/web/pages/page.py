@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import starlight_exporter
-from starlight_exporter.web.pages import figures
+from starlight_exporter import formatting
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 
@@ -112,4 +112,19 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
     extensions=["jinja2.ext.loopcontrols"],
 )
-_ENVIRONMENT.filters |= figures.FILTERS
+_ENVIRONMENT.filters |= {
+    "percent": formatting.percent,
+    "percent_range": formatting.percent_range,
+    "fraction": formatting.fraction,
+    "integer": formatting.integer,
+    "milliseconds": formatting.milliseconds,
+    "milliseconds_range": formatting.milliseconds_range,
+    "images_per_second": formatting.images_per_second,
+    "decimal": formatting.decimal,
+    "p_value": formatting.p_value,
+    "utc": formatting.utc,
+    "iso": formatting.iso,
+    "size": formatting.size,
+    "words": formatting.words,
+    "number": lambda value: f"{value:g}",
+}

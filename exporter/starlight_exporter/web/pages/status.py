@@ -12,6 +12,7 @@ from starlight_exporter.checks.limits import DETECTION_TARGET, FPR_TARGET
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
+from starlight_exporter.formatting import age
 from starlight_exporter.publish.changes import SliceChange, changes
 from starlight_exporter.publish.charts import sparkline
 from starlight_exporter.publish.evidence import Evidence
@@ -20,7 +21,7 @@ from starlight_exporter.publish.snapshot import ModelState, Pair, RunState, Snap
 from starlight_exporter.runs.state import RunRecord
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.sample_sizes import LimitComparison, compare_with_limit
-from starlight_exporter.web.pages import figures, links
+from starlight_exporter.web.pages import links
 from starlight_exporter.web.pages.page import Page, Table
 
 TREND_LENGTH = 20
@@ -125,7 +126,7 @@ def _cell(model: ModelState, pair: Pair, run: RunState, evidence: Evidence) -> C
         target=none if evaluation is None else compare_with_limit(evaluation.clean, FPR_TARGET, "below"),
         worst_target=none if worst is None else compare_with_limit(worst[1], DETECTION_TARGET, "above"),
         p95=None if evaluation is None else _p95(evaluation),
-        age="" if evaluation is None else figures.age(time.time() - evaluation.finished_at),
+        age="" if evaluation is None else age(time.time() - evaluation.finished_at),
         trend=trend,
         stored=stored,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from markupsafe import Markup
 
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.formatting import axis_percent
 from starlight_exporter.models.training_log import TrainingEpoch, TrainingHealth
 from starlight_exporter.publish.charts import Chart, Line, Panel, Point, inline_svg, linear_scale
 from starlight_exporter.publish.snapshot import Snapshot
@@ -52,7 +53,7 @@ def _loss(name: str, epochs: Sequence[TrainingEpoch]) -> Markup | None:
 def _accuracy(name: str, epochs: Sequence[TrainingEpoch]) -> Markup | None:
     training = _points((e.epoch, e.train_accuracy) for e in epochs)
     validation = _points((e.epoch, e.validation_accuracy) for e in epochs)
-    return _chart(f"Accuracy of {name}", "accuracy", training, validation, lambda value: f"{value * 100:g}%", high=1.0)
+    return _chart(f"Accuracy of {name}", "accuracy", training, validation, axis_percent, high=1.0)
 
 
 def _points(values: Iterable[tuple[int, float | None]]) -> list[Point]:
