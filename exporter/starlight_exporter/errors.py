@@ -9,6 +9,7 @@
     ├── BaselineError        a baseline file cannot be used; names the file and key
     ├── StorageError         history or evidence cannot be written or read; names the file
     ├── EvaluationError      an evaluation run gave no result; names model and dataset
+    ├── QueryError           a parameter of an HTTP request is invalid; names the parameter
     └── MonitoringError      Prometheus or Alertmanager gives no answer; names the address
 
 Third-party errors are mapped onto these once, at the boundary, with `raise … from`.
@@ -96,3 +97,7 @@ def _rebuild_model_error(message: str, reason: ModelFailureReason) -> ModelError
 
 def _rebuild_image_error(message: str, reason: NotMeasuredReason) -> ImageError:
     return ImageError(message, reason=reason)
+
+
+class QueryError(StarlightError):
+    """A query parameter of an HTTP request is invalid; the text names it, and what was expected."""

@@ -11,9 +11,9 @@ from typing import Self
 from starlight_exporter.listen_address import listen
 from starlight_exporter.publish.snapshot import Snapshot
 from starlight_exporter.runs.application import Application
-from starlight_exporter.web.routes import build_web
+from starlight_exporter.web.app import create_app
+from starlight_exporter.web.authentication import Users
 from starlight_exporter.web.server import http_server
-from starlight_exporter.web.web_config import Users
 from support.waiting import wait_until
 
 CONFIG = """
@@ -47,7 +47,7 @@ class LocalServer:
         self._listener = listen("127.0.0.1", 0)
         self.port = int(self._listener.getsockname()[1])
         self.url = f"{'http' if tls is None else 'https'}://127.0.0.1:{self.port}"
-        self._server = http_server(build_web(application, lifecycle=lifecycle, users=users), tls)
+        self._server = http_server(create_app(application, lifecycle=lifecycle, users=users), tls)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._listener]})
 
     def __enter__(self) -> Self:

@@ -82,16 +82,17 @@ def _check(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     # Late: neither a check nor an export needs a server.
     from starlight_exporter.runs.application import Application
-    from starlight_exporter.web.routes import build_web
+    from starlight_exporter.web.app import create_app
+    from starlight_exporter.web.authentication import Users
     from starlight_exporter.web.server import serve
-    from starlight_exporter.web.web_config import Users, WebConfig, load_web_config, tls_context
+    from starlight_exporter.web.web_config import WebConfig, load_web_config, tls_context
 
     application = Application(options.config_file)
     web = WebConfig() if options.web_config is None else load_web_config(options.web_config)
     tls = None if web.tls_server_config is None else tls_context(web.tls_server_config, options.web_config)
     users = Users(web.basic_auth_users) if web.basic_auth_users else None
     listener = listen(*parse_listen_address(options.listen_address))
-    return serve(application, build_web(application, lifecycle=options.lifecycle, users=users), listener, tls)
+    return serve(application, create_app(application, lifecycle=options.lifecycle, users=users), listener, tls)
 
 
 def _export_history(config: Config, output: Path | None) -> int:

@@ -1,4 +1,4 @@
-"""The process: binds the address, serves in a thread, and turns signals into reload and shutdown."""
+"""The server process: serve HTTP in a thread, reload on SIGHUP, shut down on SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from starlight_exporter.listen_address import format_address
 from starlight_exporter.runs.application import Application
 
 _log = structlog.get_logger(__name__)
-_SERVER_ENDED = 0
+_SERVER_STOPPED = 0
 
 DRAIN_SECONDS = 5
 FIRST_REQUEST_SECONDS = 20.0
@@ -30,27 +30,27 @@ MAX_CONNECTIONS = 200
 
 
 def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
-    """Run until SIGTERM or SIGINT; SIGHUP reloads. Returns the exit code."""
+    """Run until SIGTERM or SIGINT, reload on SIGHUP, and return the exit code."""
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
 
-    def remember(number: int, _frame: FrameType | None) -> None:
+    def enqueue(number: int, _frame: FrameType | None) -> None:
         signals.put(number)
 
     for handled in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(handled, remember)
+        signal.signal(handled, enqueue)
     server = http_server(web, tls)
 
     def run() -> None:
         try:
             server.run(sockets=[listener])
         finally:
-            # Whatever ended it: an exporter that nobody can scrape must not go on in silence.
-            signals.put(_SERVER_ENDED)
+            # An exporter without its HTTP server must exit, whatever ended the server.
+            signals.put(_SERVER_STOPPED)
 
     thread = threading.Thread(target=run, name="http", daemon=True)
     application.start()
     thread.start()
-    # What was imported stays for life; leaving it out of full collections keeps scrapes even.
+    # Imported modules are never freed. Excluding them from full collections keeps scrape times constant.
     gc.freeze()
     host, port = listener.getsockname()[:2]
     _log.info("listening", address=format_address(host, port), tls=tls is not None)
@@ -58,31 +58,31 @@ def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: 
         try:
             application.reload()
         except ConfigError:
-            # Logged and shown as a metric; the configuration before stays in force.
+            # Logged and exposed as a metric; the previous configuration stays active.
             continue
-        except Exception:  # noqa: BLE001  # the signal's last boundary: scrapes go on, whatever a reload meets
-            _log.exception("configuration reloaded in part: an unexpected error")
-    if number == _SERVER_ENDED:
-        _log.error("stopping: the HTTP server has ended")
+        except Exception:  # noqa: BLE001  # boundary of the signal: an unexpected error must not stop the exporter
+            _log.exception("unexpected error during reload, configuration partly applied")
+    if number == _SERVER_STOPPED:
+        _log.error("stopping: the HTTP server has stopped")
     else:
         _log.info("stopping", signal=signal.Signals(number).name)
     application.stop()
     server.should_exit = True
     thread.join(DRAIN_SECONDS + 5)
-    return 1 if number == _SERVER_ENDED else 0
+    return 1 if number == _SERVER_STOPPED else 0
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's, but a connection that asks for nothing is closed: idle ones would use up all there may be."""
+    """Close connections without a first request; idle ones would exhaust MAX_CONNECTIONS."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        # The timer that uvicorn starts after each response, here before the first request.
+        # uvicorn starts this timer only after a response; here it also runs before the first request.
         self.timeout_keep_alive_task = self.loop.call_later(FIRST_REQUEST_SECONDS, self.timeout_keep_alive_handler)
 
 
 def http_server(web: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
-    """A server that logs as everything else does and bounds what a connection may cost."""
+    """Return a uvicorn server without logs of its own and with limits per connection."""
     options: dict[str, Any] = {}
     if tls is not None:
         options["ssl_context_factory"] = lambda _config, _default: tls

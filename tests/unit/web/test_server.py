@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from starlight_exporter.listen_address import listen
 from starlight_exporter.runs.application import Application
-from starlight_exporter.web.routes import build_web
+from starlight_exporter.web.app import create_app
 from starlight_exporter.web.server import serve
 from support.web import idle_application
 
@@ -49,7 +49,7 @@ def test_a_reload_that_fails_in_an_unexpected_way_ends_nothing(tmp_path: Path) -
     application.then = next_signal
     threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGHUP)).start()
     with capture_logs() as logs:
-        code = serve(application, build_web(application, lifecycle=False, users=None), listen("127.0.0.1", 0), None)
+        code = serve(application, create_app(application, lifecycle=False, users=None), listen("127.0.0.1", 0), None)
     assert code == 0
     assert len(reloads) == 3
     assert [log["log_level"] for log in logs if "reload" in log["event"]] == ["error"] * 3

@@ -19,7 +19,7 @@ import pytest
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.evaluation.results import Evaluation, FileFacts, Prediction
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.web.web_config import Users
+from starlight_exporter.web.authentication import Users
 from support.images import image_bytes
 from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, full_snapshot, model_state, run_state
 from support.web import LocalServer, idle_application
@@ -162,11 +162,11 @@ def test_every_link_of_every_page_resolves(site: httpx.Client) -> None:
         (f"/evaluations/{NOW}?prevalence=2", 400, "prevalence: expected a number between 0 and 1"),
         (f"/evaluations/{NOW}?prevalence=nan", 400, "prevalence: expected a number between 0 and 1"),
         (f"/evaluations/{NOW}.csv?table=secrets", 400, "table: expected one of slices"),
-        (f"/evaluations/{NOW}/images/999999", 404, "no image of that number"),
+        (f"/evaluations/{NOW}/images/999999", 404, "no image with this number"),
         (f"/evaluations/{NOW}/images/..%2F..%2Fetc%2Fpasswd", 404, ""),
         (f"/evaluations/{NOW}/images/clean%2F000.png", 404, ""),
-        (f"/evaluations/{NOW}/images/0/passwd.png", 404, "no such picture"),
-        (f"/evaluations/{NOW}/comparison?against=..", 404, "nothing to compare with"),
+        (f"/evaluations/{NOW}/images/0/passwd.png", 404, "no such stream image"),
+        (f"/evaluations/{NOW}/comparison?against=..", 404, "against: '..' is neither"),
         ("/evaluations/..%2Frun-now", 404, ""),
         ("/evaluations/nothing", 404, "no such evaluation"),
         ("/evaluations/latest?model=nobody&dataset=reference", 404, "no evaluation of model 'nobody'"),

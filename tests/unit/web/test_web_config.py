@@ -24,7 +24,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.logs import configure_logging
 from starlight_exporter.web import server
-from starlight_exporter.web.web_config import Users, load_web_config, tls_context
+from starlight_exporter.web.authentication import Users
+from starlight_exporter.web.web_config import load_web_config, tls_context
 from support.snapshots import full_snapshot
 from support.web import LocalServer, idle_application
 
@@ -206,7 +207,7 @@ def test_certificates_that_cannot_be_used(tmp_path: Path, authority: Authority) 
     key.unlink()
     assert error_of(file) == f"tls_server_config.key_file: {key}: No such file or directory"
     authority.issue(tmp_path, "other")[1].rename(key)
-    unusable = f"tls_server_config: {cert} and {key} are no certificate with its key"
+    unusable = f"tls_server_config: {cert} and {key} are not a certificate and its key"
     assert error_of(file) == unusable
     key.write_text(SECRET)
     assert error_of(file) == unusable
@@ -227,9 +228,9 @@ def header(user: str, password: str) -> str:
 def test_who_is_let_in() -> None:
     users = Users({"alice": HASH, "Zoë": HASH})
     right = header("alice", SECRET)
-    assert not users.remembered(right)
+    assert not users.cached(right)
     assert users.accept(right)
-    assert users.remembered(right)
+    assert users.cached(right)
     assert users.accept(right.replace("Basic", "basic"))
     assert users.accept(header("Zoë", SECRET))
 
@@ -258,14 +259,14 @@ def test_who_is_let_in() -> None:
 def test_who_is_not(wrong: str) -> None:
     users = Users({"alice": HASH})
     assert not users.accept(wrong)
-    assert not users.remembered(wrong)
+    assert not users.cached(wrong)
 
 
 def test_the_memory_of_good_headers_is_bounded() -> None:
     cheap = {f"user{n}": bcrypt.hashpw(b"p", bcrypt.gensalt(4)).decode() for n in range(120)}
     users = Users(cheap)
     assert all(users.accept(header(name, "p")) for name in cheap)
-    assert sum(users.remembered(header(name, "p")) for name in cheap) <= 100
+    assert sum(users.cached(header(name, "p")) for name in cheap) <= 100
 
 
 def test_an_unknown_user_takes_as_long_as_a_known_one() -> None:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.detector.contract import METHODS
+from starlight_exporter.errors import QueryError
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
 from starlight_exporter.evaluation.serialise import to_json
 from starlight_exporter.evaluation.spec import differences
@@ -27,7 +28,7 @@ STAGES = ("read", "decode", "features", "inference")
 
 
 def parse_prevalence(text: str | None) -> float:
-    """The reader's base rate; ValueError where it is no ratio between 0 and 1 (exclusive)."""
+    """The reader's base rate; QueryError unless it is between 0 and 1 (exclusive)."""
     if not text:
         return DEFAULT_PREVALENCE
     try:
@@ -35,7 +36,7 @@ def parse_prevalence(text: str | None) -> float:
     except ValueError:
         value = 0.0
     if not 0.0 < value < 1.0:
-        raise ValueError(f"prevalence: expected a number between 0 and 1 such as 0.0001, got {text[:40]!r}")
+        raise QueryError(f"prevalence: expected a number between 0 and 1 such as 0.0001, got {text[:40]!r}")
     return value
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 from starlight_exporter.analysis.comparison import is_wrong
 from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.detector.contract import FORMATS, METHODS
+from starlight_exporter.errors import QueryError
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.prediction_store import DIRECTIONS, FILTERS, SHOWN, PredictionStore, Row, Selection
 from starlight_exporter.publish.retention import Entry
@@ -44,13 +45,13 @@ class ImagesQuery:
 
     @classmethod
     def parse(cls, query: Mapping[str, str], *, misclassified: bool) -> ImagesQuery:
-        """ValueError names the parameter that is wrong, and what was expected."""
+        """QueryError names the parameter that is wrong, and what was expected."""
         for name, known in _KNOWN.items():
             if query.get(name) and query[name] not in known:
-                raise ValueError(f"{name}: expected one of {', '.join(known)}; got {query[name][:40]!r}")
+                raise QueryError(f"{name}: expected one of {', '.join(known)}; got {query[name][:40]!r}")
         number = query.get("page") or "1"
         if not (number.isascii() and number.isdecimal() and 1 <= len(number) <= 6 and int(number) > 0):
-            raise ValueError(f"page: expected a whole number from 1 on; got {number[:40]!r}")
+            raise QueryError(f"page: expected a whole number from 1 on; got {number[:40]!r}")
         shown = "wrong" if misclassified else query.get("shown") or "all"
         selection = Selection(
             shown=shown,  # type: ignore[arg-type]  # checked above

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from markupsafe import Markup
 
+from starlight_exporter.errors import QueryError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import axis_percent
 from starlight_exporter.models.training_log import TrainingEpoch, TrainingHealth
@@ -15,9 +16,9 @@ from starlight_exporter.web.pages.page import CHART_WIDTH, Page, Table
 
 
 def training_page(snapshot: Snapshot, model: str | None) -> Page:
-    """The curves of one configured model, or of all; ValueError for a name that is not configured."""
+    """The curves of one configured model, or of all; QueryError for a name that is not configured."""
     if model is not None and model not in snapshot.models:
-        raise ValueError(f"model: expected one of {', '.join(snapshot.models)}; got {model[:40]!r}")
+        raise QueryError(f"model: expected one of {', '.join(snapshot.models)}; got {model[:40]!r}")
     wanted = [name for name in snapshot.models if model in (None, name)]
     newest = {name: _newest(snapshot, name) for name in wanted}
     known = {name: None if one is None else one.training for name, one in newest.items()}

@@ -1,7 +1,7 @@
-"""A worker process that opens images for pages, on request and one at a time.
+"""A worker process that decodes images for pages, one request at a time.
 
-Decoders run neither in the process that serves scrapes nor among an evaluation's threads; one that hangs or crashes on
-a file costs that page its picture.
+Decoders run neither in the process that serves scrapes nor in the threads of an evaluation. A file that hangs or
+crashes the decoder costs its page the image and nothing else.
 """
 
 from __future__ import annotations
@@ -19,71 +19,71 @@ from starlight_exporter.runs.worker import start_worker
 
 CALL_SECONDS: Final = 20.0
 IDLE_SECONDS: Final = 120.0
-MOST_WAITING: Final = 64
-"""A page asks for up to 60 thumbnails at once."""
-THREADS: Final = MOST_WAITING + 8
-"""For those who call: more than may wait, so that one too many is told at once."""
+MAX_WAITING: Final = 64
+"""One page requests up to 60 thumbnails at once."""
+THREADS: Final = MAX_WAITING + 8
+"""Threads for callers: more than may wait, so that a rejected request gets its response at once."""
 
 _Result = TypeVar("_Result")
 
 
-class Inspector:
-    """Calls functions in its process, which starts with the first call and ends by itself when it has nothing to do."""
+class ImageWorker:
+    """Call functions in a process that starts with the first call and exits when it has been idle for a while."""
 
     def __init__(self, *, call_seconds: float = CALL_SECONDS, idle_seconds: float = IDLE_SECONDS) -> None:
         self._call_seconds = call_seconds
         self._idle_seconds = idle_seconds
         self._turn = threading.Lock()
-        self._places = threading.BoundedSemaphore(MOST_WAITING)
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._process: SpawnProcess | None = None
         self._connection: Connection[Any, Any] | None = None
 
     def call(self, function: Callable[..., _Result], *arguments: object) -> _Result:
-        """A function's result; what it raises of StarlightError passes through.
+        """Return the function's result; a StarlightError that it raises is raised here.
 
-        ImageError `timeout` where it takes too long or too many wait, `unreadable` where the process dies over it.
+        ImageError `timeout` if it takes too long or too many calls wait, `unreadable` if the process crashes.
         """
-        if not self._places.acquire(blocking=False):
-            raise ImageError("too many pictures are asked for at once", reason="timeout")
+        if not self._waiting.acquire(blocking=False):
+            raise ImageError("too many image requests", reason="timeout")
         try:
             with self._turn:
                 return self._call(function, arguments)
         finally:
-            self._places.release()
+            self._waiting.release()
 
     def _call(self, function: Callable[..., _Result], arguments: tuple[object, ...]) -> _Result:
         answer = None
-        # An idle process may just have ended, and a cancelled evaluation ends every child: not the file's fault.
+        # A second attempt, because an idle process may just have exited or have been killed: not the file's fault.
         for _ in range(2):
-            connection = self._connected()
+            connection = self._connect()
             try:
                 connection.send((function, arguments))
                 if not connection.poll(self._call_seconds):
-                    self._end()
-                    raise ImageError(f"took longer than {self._call_seconds:g} s", reason="timeout")
+                    self._kill()
+                    raise ImageError(f"timed out after {self._call_seconds:g} s", reason="timeout")
                 answer = connection.recv()
                 break
             except (EOFError, OSError):
-                self._end()
+                self._kill()
         if answer is None:
-            raise ImageError("the decoder died over this file", reason="unreadable")
+            raise ImageError("the decoder crashed", reason="unreadable")
         if isinstance(answer, StarlightError):
             raise answer
         result: _Result = answer[0]
         return result
 
-    def _connected(self) -> Connection[Any, Any]:
+    def _connect(self) -> Connection[Any, Any]:
         if self._connection is None or self._process is None or not self._process.is_alive():
-            self._end()
+            self._kill()
             context = multiprocessing.get_context("spawn")
-            here, there = context.Pipe()
-            self._process = context.Process(target=_serve, args=(there, self._idle_seconds), daemon=True)
+            own, other = context.Pipe()
+            self._process = context.Process(target=_serve, args=(other, self._idle_seconds), daemon=True)
             self._process.start()
-            there.close()
-            self._connection = here
+            other.close()
+            self._connection = own
         return self._connection
 
-    def _end(self) -> None:
+    def _kill(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None

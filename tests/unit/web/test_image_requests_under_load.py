@@ -1,8 +1,7 @@
-"""Pictures that wait for the process that opens images keep nobody else waiting, and one too many is told so."""
+"""Requests that wait for the image worker do not delay scrapes and pages; surplus requests are rejected."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,18 +10,19 @@ import httpx
 import psutil
 import pytest
 
-from starlight_exporter.web.inspector import MOST_WAITING, THREADS
+from starlight_exporter.web.image_worker import MAX_WAITING, THREADS
 from support.snapshots import example_prediction, full_evaluation, full_snapshot
+from support.waiting import wait_until
 from support.web import LocalServer, idle_application
 
 
-def openers() -> set[psutil.Process]:
-    """The processes that open images."""
+def image_workers() -> set[psutil.Process]:
+    """Return the image worker processes."""
     return {child for child in psutil.Process().children() if "spawn_main" in command(child)}
 
 
 def command(process: psutil.Process) -> str:
-    """Its command line; empty for one that has ended, as those of other tests may have."""
+    """Return the command line; empty for a process of another test that has exited."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -30,18 +30,18 @@ def command(process: psutil.Process) -> str:
 
 
 @pytest.fixture
-def of_others() -> Iterator[set[psutil.Process]]:
-    """Those of other tests; this test's own are gone in the end."""
-    before = openers()
+def other_workers() -> Iterator[set[psutil.Process]]:
+    """Return the processes of other tests; kill those of this test afterwards."""
+    before = image_workers()
     yield before
-    for process in openers() - before:
+    for process in image_workers() - before:
         process.kill()
         process.wait(10)
 
 
 @pytest.mark.parametrize("address", ["thumbnail.png", "pixel.png", ""])
-def test_scrapes_and_pages_answer_while_pictures_wait(
-    tmp_path: Path, of_others: set[psutil.Process], address: str
+def test_scrapes_and_pages_respond_while_image_requests_wait(
+    tmp_path: Path, other_workers: set[psutil.Process], address: str
 ) -> None:
     application = idle_application(tmp_path, full_snapshot())
     asked = THREADS + 20
@@ -60,17 +60,18 @@ def test_scrapes_and_pages_answer_while_pictures_wait(
             return answer.text
 
         get(0)
-        (process,) = openers() - of_others
+        (process,) = image_workers() - other_workers
         process.suspend()
         answers = [pool.submit(get, number) for number in range(asked)]
         try:
-            deadline = time.monotonic() + 15
-            while sum("too many pictures" in one.result() for one in answers if one.done()) < asked - MOST_WAITING:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+            rejected = asked - MAX_WAITING
+            wait_until(
+                lambda: sum("too many image requests" in one.result() for one in answers if one.done()) >= rejected,
+                "surplus requests rejected",
+            )
             for other in ("/metrics", "/"):
-                assert client.get(other, timeout=5.0).status_code == 200
-            assert sum(one.done() for one in answers) == asked - MOST_WAITING
+                assert client.get(other, timeout=30.0).status_code == 200
+            assert sum(one.done() for one in answers) == rejected
         finally:
             process.kill()
-        assert not any("too many pictures" in one.result() for one in answers if not one.done())
+        assert not any("too many image requests" in one.result() for one in answers if not one.done())

@@ -1,0 +1,45 @@
+"""Pages about all models: status, stored evaluations and training curves."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from starlight_exporter.runs.application import Application
+from starlight_exporter.web.pages.evaluations import evaluations_page
+from starlight_exporter.web.pages.status import status_page
+from starlight_exporter.web.pages.training import training_page
+from starlight_exporter.web.responses import page_routes, respond
+
+
+class OverviewRoutes:
+    """Handlers of /, /evaluations and /training."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            *page_routes("/", self.status, data_path="/status"),
+            *page_routes("/evaluations", self.evaluations),
+            *page_routes("/training", self.training),
+        ]
+
+    def status(self, request: Request) -> Response:
+        """Return the matrix of models and datasets, and the recent runs."""
+        state = self._application.state
+        page = status_page(state.snapshot, self._application.evidence, state.runs(), self._application.not_ready())
+        return respond(request, page)
+
+    def evaluations(self, request: Request) -> Response:
+        """Return the stored evaluations, of one `model` or `dataset` if given."""
+        query = request.query_params
+        page = evaluations_page(self._application.evidence, query.get("model") or None, query.get("dataset") or None)
+        return respond(request, page)
+
+    def training(self, request: Request) -> Response:
+        """Return the training curves of all models, or of one `model`."""
+        page = training_page(self._application.state.snapshot, request.query_params.get("model") or None)
+        return respond(request, page)
