@@ -29,7 +29,7 @@ def main() -> int:
         make_password(volumes / "secrets", mode=0o444)
         make_reference_dataset(volumes / "datasets" / "reference")
     except (StackError, OSError) as error:
-        print(f"setup: {error}", file=sys.stderr)  # noqa: T201  # what a container says of itself
+        print(f"setup: {error}", file=sys.stderr)  # what a container says of itself
         return 1
     return 0
 

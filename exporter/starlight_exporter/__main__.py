@@ -1,4 +1,4 @@
-"""`python -m exporter` runs the exporter."""
+"""`python -m starlight_exporter` runs the exporter."""
 
 from starlight_exporter.cli.service import main
 

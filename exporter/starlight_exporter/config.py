@@ -19,8 +19,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from starlight_exporter.dataset.settings import DEFAULT_CACHE_BYTES, CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
+from starlight_exporter.durations import format_duration, parse_duration
 from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_MAX_FILE_BYTES
-from starlight_exporter.evaluation.results import Role
+from starlight_exporter.models.roles import Role
 from starlight_exporter.strict_yaml import StrictModel, load_strict, shown
 
 MAX_MODELS = 20
@@ -28,33 +29,21 @@ MAX_DATASETS = 20
 """Bounds for label values: each model on each dataset has a few hundred series."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_DURATION = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?(?:(\d{1,9})ms)?", re.ASCII)
-_DURATION_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 _SIZE = re.compile(r"(\d{1,15})(KiB|MiB|GiB)", re.ASCII)
 _SIZE_UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
 def _seconds(value: object) -> float:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
-    if match is None:
-        raise ValueError(f"expected a duration such as 30s, 15m or 1h30m; got {shown(value)}")
-    return sum(int(digits or 0) * unit for digits, unit in zip(match.groups(), _DURATION_UNITS, strict=True))
-
-
-def duration_text(seconds: float) -> str:
-    """Format seconds as in the configuration file, e.g. `1h30m`; zero is `0s`."""
-    left = round(seconds * 1000)
-    text = ""
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
-        count, left = divmod(left, size)
-        text += f"{count}{unit}" if count else ""
-    return text or "0s"
+    try:
+        return parse_duration(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise ValueError(f"{error}; got {shown(value)}") from error
 
 
 def _between(low: str, high: str) -> AfterValidator:
     def check(seconds: float) -> float:
-        if not _seconds(low) <= seconds <= _seconds(high):
-            raise ValueError(f"expected a duration from {low} to {high}; got {duration_text(seconds)}")
+        if not parse_duration(low) <= seconds <= parse_duration(high):
+            raise ValueError(f"expected a duration from {low} to {high}; got {format_duration(seconds)}")
         return seconds
 
     return AfterValidator(check)

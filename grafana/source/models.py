@@ -17,7 +17,7 @@ from grafana.source.shared import P95
 from grafana.source.style import BAD, GOOD, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, rows
 from starlight_exporter.checks import limits as check_limits
-from starlight_exporter.evaluation.results import ROLES
+from starlight_exporter.models.roles import ROLES
 from starlight_exporter.publish import metrics
 from starlight_exporter.publish.metrics import Family
 

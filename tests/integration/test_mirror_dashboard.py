@@ -171,7 +171,7 @@ def test_it_is_written_only_when_something_changed_and_marked_when_prometheus_is
         first = {path.name: (path.stat().st_mtime_ns, path.read_text()) for path in tmp_path.glob("performance*")}
         time.sleep(1.1)
         again = mirror(prometheus.url, output)
-        assert "nothing new" in again.stdout
+        assert "unchanged" in again.stdout
         assert {path.name: (path.stat().st_mtime_ns, path.read_text()) for path in tmp_path.glob("performance*")} == (
             first
         )
@@ -180,7 +180,7 @@ def test_it_is_written_only_when_something_changed_and_marked_when_prometheus_is
         assert "written" in mirror(prometheus.url, output).stdout
         kept = output.read_text()
     gone = mirror(prometheus.url, output)
-    assert gone.returncode == 1
+    assert gone.returncode == 2
     assert "Prometheus gives no answer" in gone.stderr
     assert "Traceback" not in gone.stderr
     stale = output.read_text()
@@ -189,7 +189,7 @@ def test_it_is_written_only_when_something_changed_and_marked_when_prometheus_is
     assert [line for line in stale.splitlines() if line not in (marks[0], "")] == [
         line for line in kept.splitlines() if line
     ]
-    assert mirror(prometheus.url, output).returncode == 1
+    assert mirror(prometheus.url, output).returncode == 2
     assert output.read_text() == stale
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starlight_exporter.analysis.comparison import SLICES, flips, paired_slice
-from starlight_exporter.analysis.stream_effects import Ablation, Mode, State, StreamEffect
+from starlight_exporter.analysis.modes import AblationMode
+from starlight_exporter.analysis.stream_effects import Ablation, State, StreamEffect
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import METHODS, STREAM_SHAPES, STREAMS, Stream
@@ -59,7 +60,7 @@ def ablate(
     decision: DecisionRule,
     files: Sequence[LabelledFile],
     *,
-    mode: Mode = "zero",
+    mode: AblationMode = "zero",
     streams: Sequence[Stream] = STREAMS,
     seed: int = 0,
     threads: int = 1,
@@ -104,7 +105,7 @@ class _Work:
         source: ImageSource,
         decision: DecisionRule,
         *,
-        mode: Mode,
+        mode: AblationMode,
         streams: Sequence[Stream],
         means: Mapping[Stream, Tensor],
     ) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from starlight_exporter.analysis.comparison import PairedSlice
+from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.detector.contract import Method, Stream
 from starlight_exporter.evaluation.results import Provenance
 from starlight_exporter.statistics.intervals import Interval, Proportion
 
-Mode = Literal["zero", "mean", "shuffle"]
-MODES: Final[tuple[Mode, ...]] = ("zero", "mean", "shuffle")
 State = Literal["measured", "not measurable", "absent"]
 
 
@@ -43,7 +42,7 @@ class Ablation:
     `images` were measured with and without every stream; the others gave no verdict on at least one of these ways.
     """
 
-    mode: Mode
+    mode: AblationMode
     images: int
     not_measured: int
     clean: Proportion

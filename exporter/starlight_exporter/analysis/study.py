@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 
 from starlight_exporter.analysis.ablation import Progress, ablate
-from starlight_exporter.analysis.stream_effects import AblationStudy, Mode
+from starlight_exporter.analysis.modes import AblationMode
+from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.dataset.cache import StreamCache
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.contract import STREAMS, Stream
@@ -23,7 +24,7 @@ from starlight_exporter.evaluation.scoring import staged as in_stages
 def study(
     request: RunRequest,
     *,
-    mode: Mode = "zero",
+    mode: AblationMode = "zero",
     streams: Sequence[Stream] = STREAMS,
     progress: Progress | None = None,
 ) -> AblationStudy:

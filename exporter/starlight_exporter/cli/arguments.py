@@ -1,62 +1,63 @@
-"""One evaluation from a command line: the arguments, the progress bar and the run that several scripts share."""
+"""Arguments that several commands share. Imports no third-party package."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from itertools import chain, count
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-from starlight_exporter.dataset.settings import CacheSettings
 from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
 from starlight_exporter.errors import ConfigError, DatasetError
-from starlight_exporter.evaluation.request import RunRequest, available_cores
-from starlight_exporter.evaluation.results import ROLES, RunResult
+from starlight_exporter.models.roles import ROLES
 
-MODELS = Path(__file__).resolve().parent.parent / "models"
+DATASET_HELP = "folder with clean/, stego/ and negatives/"
+DECISION_HELP = "production (thresholds per predicted method), plain (0.5) or a threshold (default: production)"
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """What every command needs that evaluates one model on one dataset."""
+def add_run_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
+    """Add the flags of commands that evaluate one model on one dataset."""
     parser.add_argument("--model", type=Path, required=True, help="ONNX file")
-    parser.add_argument("--dataset", type=Path, required=True, help="folder with clean/, stego/ and negatives/")
-    parser.add_argument(
-        "--decision",
-        type=decision,
-        default=PRODUCTION,
-        help="production (thresholds per predicted method), plain (0.5) or a threshold (default: production)",
-    )
-    parser.add_argument("--role", choices=ROLES, default="research", help="shown with the figures (default: research)")
+    parser.add_argument("--dataset", type=Path, required=True, help=DATASET_HELP)
+    parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
+    parser.add_argument("--role", choices=ROLES, default="research", help="role of the model (default: research)")
     parser.add_argument(
         "--training-log",
         type=Path,
-        help="JSONL file with losses and accuracies per epoch (default: the one beside the model)",
+        help="JSONL file with losses and accuracies per epoch (default: the one next to the model)",
     )
-    add_models_dir(parser)
-    parser.add_argument("--threads", type=whole(1), default=available_cores(), help="default: one per core")
-    parser.add_argument(
-        "--latency-sample", type=whole(0), default=1000, help="images to time; 0 for none (default: 1000)"
-    )
-    parser.add_argument("--cache", type=Path, help="keep decoded images in this folder, for the next run to use")
-    parser.add_argument("--seed", type=whole(0), default=0, help="chooses the images to time (default: 0)")
+    add_models_dir(parser, root)
+    add_threads(parser)
+    add_latency_sample(parser)
+    parser.add_argument("--cache", type=Path, help="folder that keeps decoded images for later runs")
+    parser.add_argument("--seed", type=integer(0), default=0, help="selects the images to time (default: 0)")
 
 
-def add_models_dir(parser: argparse.ArgumentParser) -> None:
-    """Where what is known of a model is looked for that has no training log, manifest or card beside it."""
+def add_models_dir(parser: argparse.ArgumentParser, root: Path) -> None:
+    """Add the folder that is searched for the card of a model without a card, log or manifest next to it."""
     parser.add_argument(
         "--models-dir",
         type=Path,
-        default=MODELS,
-        help="folder of <model>/card.yml: tells of a model of the same bytes with no card beside it (default: models)",
+        default=root / "models",
+        help="folder of <model>/card.yml, searched for a card of the same bytes if none is next to the model"
+        " (default: models)",
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Add the number of threads; None stands for one per core."""
+    parser.add_argument("--threads", type=integer(1), help="default: one per core")
+
+
+def add_latency_sample(parser: argparse.ArgumentParser) -> None:
+    """Add the number of images to time."""
+    parser.add_argument(
+        "--latency-sample", type=integer(0), default=1000, help="images to time; 0 for none (default: 1000)"
     )
 
 
 def decision(text: str) -> DecisionRule:
-    """`production`, `plain`, or one threshold."""
+    """Parse `production`, `plain`, or one threshold."""
     named = {"production": PRODUCTION, "plain": PLAIN}
     try:
         return named[text] if text in named else DecisionRule.single(float(text))
@@ -65,30 +66,30 @@ def decision(text: str) -> DecisionRule:
         raise argparse.ArgumentTypeError(f"expected {expected}, got {text}") from error
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """An argument type: a whole number of at least `least`."""
+def integer(minimum: int) -> Callable[[str], int]:
+    """Return an argument type: an integer of at least `minimum`."""
 
-    def parse_whole(text: str) -> int:
+    def parse_integer(text: str) -> int:
         try:
             value = int(text)
         except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, got {text}")
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"expected an integer of at least {minimum}, got {text}")
         return value
 
-    return parse_whole
+    return parse_integer
 
 
 def model_name(path: Path) -> str:
-    """models/production/model.onnx is called by its folder, anything/else.onnx by its own name."""
+    """Return the folder's name for models/NAME/model.onnx, otherwise the file's name without suffix."""
     return path.resolve().parent.name if path.stem == "model" else path.stem
 
 
 def dataset_names(folders: Sequence[Path]) -> list[str]:
-    """A name for each dataset: its folder's, with a number behind it from the second folder of that name on.
+    """Return a unique name per dataset: the folder's name, with a number appended if it is taken.
 
-    DatasetError for the same folder twice: its images would count as if they were others.
+    Raises DatasetError if a folder is given twice: its images would be counted twice.
     """
     names: list[str] = []
     resolved = [folder.resolve() for folder in folders]
@@ -98,52 +99,3 @@ def dataset_names(folders: Sequence[Path]) -> list[str]:
         numbered = (f"{folder.name}-{number}" for number in count(2))
         names.append(next(name for name in chain([folder.name], numbered) if name not in names))
     return names
-
-
-def new_bar(console: Console) -> Progress:
-    """A progress bar that is not shown yet."""
-    return Progress(
-        # Without markup: a folder may be called [anything].
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error, and what tells it how many are done and of how many."""
-    with new_bar(Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def measure(options: argparse.Namespace, *, expected_sha256: str | None = None) -> RunResult:
-    """One evaluation in this process, with a progress bar; raises what `evaluate` raises.
-
-    With `expected_sha256` a model file of another content is refused.
-    """
-    # Late: a mistake on the command line is told without loading the ONNX runtime.
-    from starlight_exporter.evaluation.run import evaluate
-
-    request = RunRequest(
-        model=model_name(options.model),
-        role=options.role,
-        model_path=options.model,
-        decision=options.decision,
-        dataset=options.dataset.resolve().name,
-        dataset_root=options.dataset,
-        trigger="command",
-        training_log=options.training_log,
-        models_dir=options.models_dir,
-        latency_sample=options.latency_sample,
-        seed=options.seed,
-        threads=options.threads,
-        expected_sha256=expected_sha256,
-        cache=None if options.cache is None else CacheSettings(options.cache),
-    )
-    with progress_bar("measuring") as progress:
-        return evaluate(request, progress=progress)

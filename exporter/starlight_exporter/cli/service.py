@@ -1,43 +1,37 @@
-"""The command line: run the exporter, check its configuration, export its history."""
+"""`starlight-exporter`: run the exporter, check its configuration, export its history."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import starlight_exporter
-from starlight_exporter.config import Config, load_config
-from starlight_exporter.errors import ConfigError, StarlightError
-from starlight_exporter.files import replacing
+from starlight_exporter.cli import history_export
+from starlight_exporter.cli.command import EPILOG, OK, exit_code
 from starlight_exporter.listen_address import listen, parse_listen_address
 from starlight_exporter.logs import LOG_FORMATS, LOG_LEVELS, configure_logging
 
-DEFAULT_CONFIG = Path("starlight.yml")
-DEFAULT_ADDRESS = "127.0.0.1:9877"
+NAME: Final = "starlight-exporter"
+DEFAULT_ADDRESS: Final = "127.0.0.1:9877"
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0: done or stopped on request; 1: it failed; 2: the command line or the configuration is wrong."""
-    options = _parser().parse_args(arguments)
-    configure_logging(options.log_format, options.log_level)
-    try:
-        if options.command == "history":
-            return _export_history(load_config(options.config_file), options.output)
-        if options.config_check:
-            return _check(options)
-        return _run(options)
-    except ConfigError as error:
-        print(f"starlight-exporter: {error}", file=sys.stderr)
-        return 2
-    except StarlightError as error:
-        print(f"starlight-exporter: {error}", file=sys.stderr)
-        return 1
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the service or the selected command; return the exit code, 0 after SIGTERM."""
+    return exit_code(NAME, lambda: _run(build_parser().parse_args(words)))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="starlight-exporter", description=starlight_exporter.__doc__)
-    parser.add_argument("--version", action="version", version=f"starlight-exporter {starlight_exporter.__version__}")
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of `starlight-exporter`."""
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description=starlight_exporter.__doc__,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"{NAME} {starlight_exporter.__version__}")
     parser.add_argument("--config.check", dest="config_check", action="store_true", help="check the file and exit")
     parser.add_argument(
         "--web.listen-address", dest="listen_address", default=DEFAULT_ADDRESS, help=f"default {DEFAULT_ADDRESS}"
@@ -46,23 +40,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--web.config.file", dest="web_config", type=Path, help="TLS and basic authentication")
     parser.add_argument("--log.format", dest="log_format", choices=LOG_FORMATS, default="logfmt")
     parser.add_argument("--log.level", dest="log_level", choices=LOG_LEVELS, default="info")
-    _add_config(parser, DEFAULT_CONFIG)
+    history_export.add_config(parser, history_export.DEFAULT_CONFIG)
     commands = parser.add_subparsers(dest="command")
-    history = commands.add_parser("history", help="what was measured so far").add_subparsers(required=True)
-    export = history.add_parser("export", help="OpenMetrics with timestamps, for promtool's backfill")
-    # Not set again here unless given, so that the flag counts before the command as well as after it.
-    _add_config(export, argparse.SUPPRESS)
-    export.add_argument("--output", type=Path, help="file to write (default: standard output)")
+    history = commands.add_parser("history", help="stored results").add_subparsers(required=True)
+    export = history.add_parser("export", help=history_export.__doc__, description=history_export.__doc__)
+    history_export.add_arguments(export, Path())
+    # Without a default of its own, the flag is accepted before the command as well as after it.
+    export.set_defaults(config_file=argparse.SUPPRESS)
     return parser
 
 
-def _add_config(parser: argparse.ArgumentParser, default: object) -> None:
-    parser.add_argument(
-        "--config.file", dest="config_file", type=Path, default=default, help=f"default {DEFAULT_CONFIG}"
-    )
+def _run(options: argparse.Namespace) -> int:
+    configure_logging(options.log_format, options.log_level)
+    if options.command == "history":
+        return history_export.run(options)
+    return _check(options) if options.config_check else _serve(options)
 
 
 def _check(options: argparse.Namespace) -> int:
+    from starlight_exporter.config import load_config
     from starlight_exporter.runs.discovery import discover
     from starlight_exporter.web.web_config import load_web_config, tls_context
 
@@ -76,11 +72,10 @@ def _check(options: argparse.Namespace) -> int:
         print(f"{options.config_file}: research: {remark}", file=sys.stderr)
     more = f" and {len(found.models)} found in {config.research.models_dir}" if config.research is not None else ""
     print(f"{options.config_file}: ok, {len(config.models)} models{more} on {len(config.datasets)} datasets")
-    return 0
+    return OK
 
 
-def _run(options: argparse.Namespace) -> int:
-    # Late: neither a check nor an export needs a server.
+def _serve(options: argparse.Namespace) -> int:
     from starlight_exporter.runs.application import Application
     from starlight_exporter.web.app import create_app
     from starlight_exporter.web.authentication import Users
@@ -93,24 +88,6 @@ def _run(options: argparse.Namespace) -> int:
     users = Users(web.basic_auth_users) if web.basic_auth_users else None
     listener = listen(*parse_listen_address(options.listen_address))
     return serve(application, create_app(application, lifecycle=options.lifecycle, users=users), listener, tls)
-
-
-def _export_history(config: Config, output: Path | None) -> int:
-    from starlight_exporter.publish.backfill import export_openmetrics
-    from starlight_exporter.publish.history import History
-
-    evaluations = History(config.paths.data / "history.jsonl").evaluations()
-    if output is None:
-        export_openmetrics(evaluations, sys.stdout)
-        return 0
-    try:
-        # Half a file would be backfilled as if it were complete.
-        with replacing(output) as temporary, temporary.open("w", encoding="utf-8") as file:
-            samples = export_openmetrics(evaluations, file)
-    except OSError as error:
-        raise ConfigError(f"--output: cannot write {output}: {error.strerror}") from error
-    print(f"{output}: {samples} samples", file=sys.stderr)
-    return 0
 
 
 if __name__ == "__main__":

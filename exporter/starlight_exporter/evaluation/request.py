@@ -10,7 +10,7 @@ from typing import Final
 from starlight_exporter.dataset.settings import CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
-from starlight_exporter.evaluation.results import Role
+from starlight_exporter.models.roles import Role
 
 DEFAULT_IMAGE_SECONDS: Final = 30.0
 DEFAULT_MAX_FILE_BYTES: Final = 256 * 1024 * 1024

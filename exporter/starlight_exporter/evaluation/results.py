@@ -14,11 +14,9 @@ from starlight_exporter.detector.contract import ImageFormat, Method
 from starlight_exporter.errors import NotMeasuredReason
 from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.models.cards import Origin
+from starlight_exporter.models.roles import Role
 from starlight_exporter.models.training_log import TrainingHealth
 from starlight_exporter.statistics.intervals import Proportion
-
-Role = Literal["production", "baseline", "research"]
-ROLES: tuple[Role, ...] = ("production", "baseline", "research")
 
 Stage = Literal["read", "decode", "features", "inference", "total"]
 STAGES: tuple[Stage, ...] = ("read", "decode", "features", "inference", "total")

@@ -15,7 +15,8 @@ from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.dataset.facts import FACTS
 from starlight_exporter.detector.contract import FORMATS, METHODS, STREAMS
 from starlight_exporter.errors import MODEL_FAILURE_REASONS, NOT_MEASURED_REASONS
-from starlight_exporter.evaluation.results import ROLES, STAGES
+from starlight_exporter.evaluation.results import STAGES
+from starlight_exporter.models.roles import ROLES
 from starlight_exporter.publish.snapshot import ANALYSES
 
 PREFIX = "starlight_"

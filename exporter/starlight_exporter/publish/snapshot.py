@@ -12,7 +12,8 @@ from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.errors import ModelFailureReason
-from starlight_exporter.evaluation.results import Evaluation, Role
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.models.roles import Role
 from starlight_exporter.publish.histogram import LatencyHistogram
 
 Outcome = Literal["success", "error", "crashed", "timeout", "cancelled"]

@@ -23,13 +23,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from stack.notification_log import (
-    MAX_BODY_BYTES,
-    Notification,
-    NotificationFile,
-    readable,
-    record,
-)
+from stack.notification_file import NotificationFile
+from stack.notification_server import MAX_BODY_BYTES
+from stack.webhook import Notification, readable, record
 from starlight_exporter.errors import StorageError
 from support.alertmanager import REPOSITORY, NotificationLog
 
@@ -399,15 +395,15 @@ def test_a_reader_that_goes_away_costs_no_notification(tmp_path: Path) -> None:
         process.stderr.close()
 
 
-def test_a_port_in_use_is_one_line_and_exit_code_1(log: NotificationLog, tmp_path: Path) -> None:
+def test_a_port_in_use_is_one_line_and_exit_code_2(log: NotificationLog, tmp_path: Path) -> None:
     done = run_script(f"--web.listen-address=127.0.0.1:{log.port}", f"--output={tmp_path / 'n.jsonl'}")
-    assert done.returncode == 1
-    assert done.stderr == f"notification_log.py: cannot listen on 127.0.0.1:{log.port}: Address already in use\n"
+    assert done.returncode == 2
+    assert done.stderr == f"notification_log: cannot listen on 127.0.0.1:{log.port}: Address already in use\n"
 
 
-def test_an_output_that_cannot_be_written_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
     done = run_script("--web.listen-address=127.0.0.1:0", f"--output={tmp_path}")
-    assert (done.returncode, done.stderr) == (1, f"notification_log.py: {tmp_path}: cannot write: Is a directory\n")
+    assert (done.returncode, done.stderr) == (2, f"notification_log: {tmp_path}: cannot write: Is a directory\n")
 
 
 def test_a_wrong_address_is_a_wrong_flag(tmp_path: Path) -> None:

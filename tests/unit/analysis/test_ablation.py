@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from starlight_exporter.analysis.ablation import streams_named
-from starlight_exporter.analysis.stream_effects import MODES, AblationStudy, Mode, StreamEffect
+from starlight_exporter.analysis.modes import ABLATION_MODES, AblationMode
+from starlight_exporter.analysis.stream_effects import AblationStudy, StreamEffect
 from starlight_exporter.analysis.study import study
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.contract import STREAMS, Stream
@@ -60,8 +61,8 @@ def test_zeros_give_what_the_whole_model_gives_on_zeroed_tensors(
         assert found.slices["clean"].images == found.clean.total
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_the_number_of_threads_changes_no_number(request_for: MakeRequest, mode: Mode) -> None:
+@pytest.mark.parametrize("mode", ABLATION_MODES)
+def test_the_number_of_threads_changes_no_number(request_for: MakeRequest, mode: AblationMode) -> None:
     one = study(request_for(threads=1), mode=mode).ablation
     assert one == study(request_for(threads=2), mode=mode).ablation
     assert all(entry.changed.count for entry in one.effects if entry.state == "measured")

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from scripts import regression_tests
 from starlight_exporter.checks.baseline import baseline_json
 from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.checks.limits import CHECK_NAMES
 from starlight_exporter.checks.suite import SUITE, exit_code, run_suite
-from starlight_exporter.cli.arguments import measure
+from starlight_exporter.cli import gate as gate_command
+from starlight_exporter.cli.command import script_parser
+from starlight_exporter.cli.measuring import measure
 from starlight_exporter.errors import ModelError, NotMeasuredReason
 from starlight_exporter.publish.regression_report import junit_xml
 from support.images import write_dataset
@@ -158,11 +159,12 @@ def test_counts_negatives_in_both_folders_once(tmp_path: Path) -> None:
 def test_rejects_model_changed_between_the_folders_of_negatives(tmp_path: Path) -> None:
     model = write_constant_model(tmp_path / "model.onnx", logit=4.0)
     images = write_dataset(tmp_path / "images")
-    options = regression_tests.parse([*map(str, arguments(tmp_path, model, images, "--negatives", images / "clean"))])
+    words = map(str, arguments(tmp_path, model, images, "--negatives", images / "clean"))
+    options = script_parser(gate_command, "regression_tests.py", tmp_path).parse_args([*words])
     first = measure(options)
     write_constant_model(model, logit=-4.0)
     with pytest.raises(ModelError, match=r"model\.onnx: expected content"):
-        regression_tests.with_negatives(options, first)
+        gate_command.with_negatives(options, first)
 
 
 def test_counts_damaged_image_of_another_folder_of_negatives(tmp_path: Path) -> None:

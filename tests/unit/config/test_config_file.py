@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from cronsim import CronSim
 
-from starlight_exporter.config import Config, ScheduleConfig, duration_text, load_config
+from starlight_exporter.config import Config, ScheduleConfig, load_config
 from starlight_exporter.dataset.settings import CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
+from starlight_exporter.durations import format_duration
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.evaluation.request import RunLimits
 from starlight_exporter.runs.configured import run_request
@@ -442,7 +443,7 @@ def test_accepts_byte_order_mark(tmp_path: Path) -> None:
     ("seconds", "text"), [(0.0, "0s"), (0.1, "100ms"), (90.0, "1m30s"), (5400.0, "1h30m"), (366 * 86400.0, "366d")]
 )
 def test_formats_durations_as_in_the_file(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text
+    assert format_duration(seconds) == text
 
 
 @pytest.mark.parametrize(

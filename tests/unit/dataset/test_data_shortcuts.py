@@ -154,7 +154,7 @@ def test_files_seen_in_training_are_counted(
     command = [sys.executable, str(SCRIPT), str(training), "--model", str(tmp_path / "model.onnx")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "8 different files" in done.stdout
+    assert "8 distinct files" in done.stdout
     assert evaluated(request_for, tmp_path, ridden).leaked_images == 7
     (tmp_path / MANIFEST_NAME).write_text("not a hash\n")
     broken = evaluate(request_for(model_path=tmp_path / "model.onnx", dataset_root=ridden))

@@ -124,5 +124,5 @@ def test_no_model_at_all_is_an_error_and_no_file(tmp_path: Path) -> None:
     output = tmp_path / "variants.md"
     done = run_script("--models-dir", tmp_path / "models", "--dataset", images, "--output", output)
     assert done.returncode == 2
-    assert "not one of its models could be measured" in done.stderr
+    assert "none of its models could be measured" in done.stderr
     assert not output.exists()

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from scripts.batch_evaluate_models import upright
 from starlight_exporter.checks.checks import run_checks
-from starlight_exporter.cli.arguments import progress_bar
+from starlight_exporter.cli.console import progress_bar
+from starlight_exporter.cli.variants import transposed
 from starlight_exporter.evaluation.serialise import from_json
 from starlight_exporter.models.cards import Origin
 from starlight_exporter.publish.report import failed_checks_table, figures_table, metrics_json, rows
@@ -68,7 +68,7 @@ def test_names_are_no_markup_in_what_the_scripts_show(capsys: pytest.CaptureFixt
     with progress_bar("v4 on photos [/b] [int8]") as progress:
         progress(1, 1)
     assert "v4 on photos [/b] [int8]" in capsys.readouterr().err
-    text = shown(upright(["", "[b]a"], [["[/i]", "[int8]"]], "2 models on [/b]"))
+    text = shown(transposed(["", "[b]a"], [["[/i]", "[int8]"]], "2 models on [/b]"))
     for name in ("[b]a", "[/i]", "[int8]", "2 models on [/b]"):
         assert name in text
 

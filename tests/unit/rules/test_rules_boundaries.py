@@ -24,7 +24,8 @@ from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.checks import CheckResult, Operator, run_checks
 from starlight_exporter.checks.limits import CheckName
 from starlight_exporter.detector.contract import FORMATS, METHODS, ImageFormat
-from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile, Role
+from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
+from starlight_exporter.models.roles import Role
 from starlight_exporter.publish.collector import StarlightCollector
 from starlight_exporter.publish.snapshot import DatasetState, ModelState, RunState, Snapshot
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value

@@ -9,9 +9,8 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from scripts import smoke_compose
 from stack import __main__ as up
-from stack import compose
+from stack import compose, smoke_test
 
 ENGINE = 'case "$*" in *version*|*info*) exit 0;; esac\nexit 9\n'
 NO_ENGINE = "exit 1\n"
@@ -64,9 +63,9 @@ def test_flags_that_need_processes_are_named(tmp_path: Path) -> None:
 
 
 def test_the_smoke_check_asks_what_a_panel_asks() -> None:
-    query = smoke_compose.panel_query(*smoke_compose.PANEL)
+    query = smoke_test.panel_query(*smoke_test.PANEL)
     promql_parser.parse(query)
     assert "starlight_false_positive_ratio" in query
     assert not re.search(r"\$", query)
     with pytest.raises(KeyError, match="no panel 'Ghost'"):
-        smoke_compose.panel_query("overview.json", "Ghost")
+        smoke_test.panel_query("overview.json", "Ghost")

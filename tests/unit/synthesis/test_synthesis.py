@@ -267,11 +267,11 @@ def test_the_script_makes_a_dataset_once(tmp_path: Path) -> None:
         "2",
     )
     first = run_script(*flags)
-    assert (first.returncode, first.stdout) == (0, f"{tmp_path / 'd'}: made\n")
+    assert (first.returncode, first.stdout) == (0, f"{tmp_path / 'd'}: created\n")
     assert "15/15" in first.stderr
     assert json.loads((tmp_path / "d/dataset.json").read_text())["parameters"]["seed"] == 4
     again = run_script(*flags)
-    assert (again.returncode, again.stdout) == (0, f"{tmp_path / 'd'}: holds exactly this dataset already\n")
+    assert (again.returncode, again.stdout) == (0, f"{tmp_path / 'd'}: already contains exactly this dataset\n")
 
 
 def test_the_script_tells_a_mistake_in_one_line_and_exits_2(tmp_path: Path) -> None:

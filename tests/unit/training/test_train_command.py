@@ -44,7 +44,7 @@ def test_help_needs_no_pytorch() -> None:
         (("--out", "x"), "--train-dataset and --validation-dataset are needed"),
         (("--out", "x", "--measure-only", "--measure", "nonsense"), "--measure nonsense: expected TITLE=DIR"),
         (("--out", "x", "--train-dataset", "a", "--validation-dataset", "b", "--epochs", "0"), "at least 1, got 0"),
-        (("--out", "x", "--threads", "0"), "--threads: expected a whole number of at least 1, got 0"),
+        (("--out", "x", "--threads", "0"), "--threads: expected an integer of at least 1, got 0"),
         (("--out", "x", "--variant", "v9"), "invalid choice"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A recorded baseline is what the reader of baselines reads, and it holds the evaluation that it was made of."""
+"""`record_baseline.py` and the shipped baseline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "scripts" / "record_baseline.py"
 
 
-def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
+def test_baseline_file_round_trips(tmp_path: Path) -> None:
     measured = full_evaluation()
     file = tmp_path / "baseline.json"
     file.write_text(baseline_json(measured, command="c", machine="m"))
@@ -36,7 +36,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     assert content["counts"]["clean"] == {"count": measured.clean.count, "total": measured.clean.total}
 
 
-def test_a_model_does_not_regress_against_itself(tmp_path: Path) -> None:
+def test_model_does_not_regress_against_its_own_baseline(tmp_path: Path) -> None:
     measured = full_evaluation()
     file = tmp_path / "baseline.json"
     file.write_text(baseline_json(measured, command="c", machine="m"))
@@ -47,7 +47,7 @@ def test_a_model_does_not_regress_against_itself(tmp_path: Path) -> None:
     assert all(c.passed is not False for c in against)
 
 
-def test_the_command_writes_a_baseline(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
+def test_writes_a_baseline_with_provenance(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
     output = tmp_path / "baseline.json"
     done = subprocess.run(
         [sys.executable, SCRIPT, "--model", model_path, "--dataset", dataset_root, "--output", output],
@@ -57,25 +57,25 @@ def test_the_command_writes_a_baseline(tmp_path: Path, model_path: Path, dataset
     )
     assert done.returncode == 0, done.stderr
     assert read_baseline(output).detection_ratios.keys() == {"alpha", "palette", "lsb", "exif", "eoi"}
-    told = json.loads(output.read_text())["provenance"]
-    assert told["command"].startswith(f"scripts/record_baseline.py --model {model_path}")
-    assert f"Python {platform.python_version()}" in told["machine"]
+    provenance = json.loads(output.read_text())["provenance"]
+    assert provenance["command"].startswith(f"scripts/record_baseline.py --model {model_path}")
+    assert f"Python {platform.python_version()}" in provenance["machine"]
 
 
-def test_the_shipped_baseline_is_whole_and_says_where_it_comes_from() -> None:
+def test_shipped_baseline_is_complete_and_has_provenance() -> None:
     file = ROOT / "tests" / "regression_baselines.json"
-    baseline, told = read_baseline(file), json.loads(file.read_text())["provenance"]
+    baseline, provenance = read_baseline(file), json.loads(file.read_text())["provenance"]
     assert baseline.false_positive_ratio is not None
     assert baseline.detection_ratios.keys() == set(METHODS)
     assert baseline.latency_seconds.keys() == {0.5, 0.95, 0.99}
     assert baseline.throughput is not None
     assert baseline.false_positive_ratio_by_format.keys() == set(FORMATS)
-    assert (told["model"], told["dataset"]) == ("v4", "reference")
-    assert told["command"]
-    assert told["machine"]
+    assert (provenance["model"], provenance["dataset"]) == ("v4", "reference")
+    assert provenance["command"]
+    assert provenance["machine"]
 
 
-def test_a_dataset_without_a_method_gives_no_baseline(tmp_path: Path, model_path: Path) -> None:
+def test_rejects_a_dataset_without_a_method(tmp_path: Path, model_path: Path) -> None:
     from support.images import write_dataset
 
     root = write_dataset(tmp_path / "images", stego=0)

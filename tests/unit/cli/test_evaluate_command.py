@@ -1,10 +1,9 @@
-"""The command line: exit codes, one clear line for a mistake, and the same numbers as a run in the exporter."""
+"""`monitor_performance.py`: exit codes, one-line errors, and the same metrics as `evaluate`."""
 
 from __future__ import annotations
 
 import csv
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,15 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts import (
-    ablation_study,
-    batch_evaluate_models,
-    compare_baselines,
-    monitor_performance,
-    record_baseline,
-    regression_tests,
-    train_reference_model,
-)
 from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import evaluate
@@ -34,7 +24,7 @@ def monitor(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_one_evaluation_to_every_output(
+def test_writes_metrics_predictions_and_tables(
     tmp_path: Path, model_path: Path, dataset_root: Path, request_for: Callable[..., RunRequest]
 ) -> None:
     output, table = tmp_path / "metrics.json", tmp_path / "predictions.csv"
@@ -55,76 +45,50 @@ def test_one_evaluation_to_every_output(
     assert "Failed checks" in done.stdout
 
 
-@pytest.mark.parametrize(("promised", "code"), [({"lsb": 0.0}, 0), ({"lsb": 100.0, "eoi": 100.0}, 1)])
-def test_a_regression_against_the_baseline_is_exit_code_one(
-    tmp_path: Path, model_path: Path, dataset_root: Path, promised: dict[str, float], code: int
+@pytest.mark.parametrize(("baseline_rates", "code"), [({"lsb": 0.0}, 0), ({"lsb": 100.0, "eoi": 100.0}, 1)])
+def test_exits_with_1_on_a_regression_against_the_baseline(
+    tmp_path: Path, model_path: Path, dataset_root: Path, baseline_rates: dict[str, float], code: int
 ) -> None:
     baseline = tmp_path / "baseline.json"
-    baseline.write_text(json.dumps({"detection_rates": promised}))
+    baseline.write_text(json.dumps({"detection_rates": baseline_rates}))
     done = monitor("--model", model_path, "--dataset", dataset_root, "--baseline", baseline, "--latency-sample", 0)
     assert done.returncode == code, done.stderr
     assert ("regression: detection_baseline lsb" in done.stdout) is (code == 1)
 
 
-def test_mistakes_are_one_line_and_exit_code_two(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
+def test_reports_usage_errors_in_one_line_and_exits_with_2(
+    tmp_path: Path, model_path: Path, dataset_root: Path
+) -> None:
     (tmp_path / "baseline.json").write_text('{"fpr": "low"}')
     good = ("--model", model_path, "--dataset", dataset_root, "--latency-sample", 0)
-    for arguments, says in (
+    for arguments, message in (
         (("--model", tmp_path / "gone.onnx", "--dataset", dataset_root), "gone.onnx: no such model file"),
         (("--model", model_path, "--dataset", tmp_path / "gone"), "gone: no such dataset folder"),
         ((*good, "--baseline", tmp_path / "baseline.json"), "fpr: expected a number"),
         ((*good, "--decision", "1.5"), "expected production, plain or a threshold from 0 to 1, got 1.5"),
         ((*good, "--decision", "often"), "got often"),
-        ((*good, "--threads", "0"), "expected a whole number of at least 1, got 0"),
+        ((*good, "--threads", "0"), "expected an integer of at least 1, got 0"),
         ((*good, "--output", tmp_path), "cannot be written"),
     ):
         done = monitor(*arguments)
         assert done.returncode == 2, arguments
-        assert says in done.stderr
+        assert message in done.stderr
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "parse",
-    [
-        ablation_study.parse,
-        batch_evaluate_models.parse,
-        compare_baselines.parse,
-        monitor_performance.parse,
-        record_baseline.parse,
-        regression_tests.parse,
-        train_reference_model.parse,
-    ],
-    ids=lambda parse: parse.__module__,
-)
-def test_a_negative_seed_is_refused_before_anything_runs(
-    parse: Callable[[list[str]], object], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as ended:
-        parse(["--seed", "-1"])
-    assert ended.value.code == 2
-    assert "argument --seed: expected a whole number of at least 0, got -1" in capsys.readouterr().err
-
-
-def test_nothing_measured_is_exit_code_two(tmp_path: Path, model_path: Path) -> None:
+def test_exits_with_2_if_no_image_could_be_measured(tmp_path: Path, model_path: Path) -> None:
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "a.png").write_text("no image")
     done = monitor("--model", model_path, "--dataset", tmp_path)
     assert done.returncode == 2
-    assert "not one image could be measured" in done.stderr
+    assert "no image could be measured" in done.stderr
     assert "not measured" in done.stdout
 
 
-def test_the_dashboard_page_is_of_this_evaluation(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
-    # The page lies beside the scripts: a copy of them keeps the test out of the real one.
-    for package in ("exporter",):
-        shutil.copytree(SCRIPT.parent.parent / package, tmp_path / package)
-    (tmp_path / "scripts").mkdir()
-    copied = shutil.copy(SCRIPT, tmp_path / "scripts")
-    command = [sys.executable, str(copied), "--model", str(model_path), "--dataset", str(dataset_root)]
-    done = subprocess.run(
-        [*command, "--update-dashboard", "--latency-sample", "0"], capture_output=True, text=True, check=False
-    )
+def test_writes_the_dashboard_of_this_evaluation(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
+    command = [sys.executable, "-m", "starlight_exporter.cli.main", "evaluate", "--update-dashboard"]
+    flags = ["--model", str(model_path), "--dataset", str(dataset_root), "--latency-sample", "0"]
+    done = subprocess.run([*command, *flags], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "docs" / "grok" / "performance_dashboard.md").read_text()
     assert "| False positive rate, clean images |" in page

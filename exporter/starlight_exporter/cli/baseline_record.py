@@ -1,0 +1,37 @@
+"""Evaluate one model on one dataset and write the result as the baseline that later models are compared with."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from starlight_exporter.cli.arguments import add_run_arguments
+from starlight_exporter.cli.command import NOT_MEASURED, OK
+
+OUTPUT = Path("tests", "regression_baselines.json")
+
+
+def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
+    """Add the flags."""
+    add_run_arguments(parser, root)
+    parser.add_argument("--output", type=Path, default=root / OUTPUT, help=f"file to write (default: {OUTPUT})")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate, write the baseline, print a table."""
+    from starlight_exporter.checks.baseline import baseline_json, this_machine
+    from starlight_exporter.cli.console import Console
+    from starlight_exporter.cli.measuring import measure
+    from starlight_exporter.files import write_text
+    from starlight_exporter.publish import report
+
+    evaluation = measure(options).evaluation
+    if not evaluation.clean.total or any(not rate.total for rate in evaluation.detections.values()):
+        # Such a baseline would silently disable the checks of what is missing.
+        print(f"{options.name}: the dataset lacks clean images or a method; no baseline written", file=sys.stderr)
+        return NOT_MEASURED
+    write_text(options.output, baseline_json(evaluation, command=options.command_line, machine=this_machine()))
+    Console().print(report.figures_table(evaluation))
+    print(f"written: {options.output}")
+    return OK

@@ -1,0 +1,115 @@
+"""Run a command and map its outcome to an exit code. Imports only the standard library and `errors`.
+
+Parsers are built without third-party packages, so that `--help` works before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from starlight_exporter.errors import StarlightError
+
+OK: Final = 0
+CHECK_FAILED: Final = 1
+NOT_MEASURED: Final = 2
+INTERNAL_ERROR: Final = 70
+INTERRUPTED: Final = 130
+CLOSED_PIPE: Final = 141
+
+EPILOG: Final = """exit codes:
+  0 success, 1 a check failed, 2 usage error or not measured,
+  70 internal error, 130 interrupted, 141 output pipe closed"""
+
+
+class Command(Protocol):
+    """A module that implements one command; its docstring is the description."""
+
+    __doc__: str | None
+
+    def add_arguments(self, parser: argparse.ArgumentParser, root: Path) -> None:
+        """Add the flags. Default paths are relative to `root`."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Run the command and return the exit code. Errors are mapped by `exit_code`."""
+
+
+def configure(parser: argparse.ArgumentParser, command: Command, root: Path) -> None:
+    """Add a command's flags, description and implementation to a parser."""
+    parser.description = command.__doc__
+    parser.epilog = EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    command.add_arguments(parser, root)
+    parser.set_defaults(run=command.run, name=parser.prog.removesuffix(".py"))
+
+
+def script_parser(command: Command, prog: str, root: Path) -> argparse.ArgumentParser:
+    """Return the parser of one command, for the script named `prog`."""
+    parser = argparse.ArgumentParser(prog=prog)
+    configure(parser, command, root)
+    return parser
+
+
+def run_script(command: Command, *, prog: str, root: Path) -> int:
+    """Run one command as `scripts/PROG` with default paths in the repository `root`."""
+
+    def action() -> int:
+        options = script_parser(command, prog, root).parse_args()
+        options.command_line = shlex.join((f"scripts/{prog}", *sys.argv[1:]))
+        return run(options)
+
+    return exit_code(prog.removesuffix(".py"), action)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command that the parser selected."""
+    command: Callable[[argparse.Namespace], int] = options.run
+    return exit_code(options.name, lambda: command(options))
+
+
+def exit_code(name: str, action: Callable[[], int]) -> int:
+    """Call `action` and return the process exit code; report errors on standard error, prefixed with `name`."""
+    try:
+        try:
+            return action()
+        except SystemExit as error:
+            # argparse has printed the help text or the usage error.
+            return error.code if isinstance(error.code, int) else OK if error.code is None else NOT_MEASURED
+        except StarlightError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return NOT_MEASURED
+        except KeyboardInterrupt as error:
+            print(f"{name}: {'; '.join(filter(None, ('interrupted', str(error))))}", file=sys.stderr)
+            return INTERRUPTED
+        except BrokenPipeError:
+            raise
+        except Exception:  # noqa: BLE001  # the process boundary: Python's own exit code 1 would mean a failed check
+            traceback.print_exc()
+            print(f"{name}: internal error", file=sys.stderr)
+            return INTERNAL_ERROR
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return CLOSED_PIPE
+
+
+def _discard_output() -> None:
+    # The interpreter flushes both streams once more at exit, which would fail again.
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Return the command line of `starlight`, as a shell would take it."""
+    return shlex.join(("starlight", *words))

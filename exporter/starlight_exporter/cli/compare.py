@@ -1,0 +1,122 @@
+"""Evaluate two models on the same images and write a document with the results of the paired tests."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from starlight_exporter.cli.arguments import (
+    DATASET_HELP,
+    DECISION_HELP,
+    add_latency_sample,
+    add_models_dir,
+    add_threads,
+    dataset_names,
+    decision,
+    integer,
+    model_name,
+)
+from starlight_exporter.cli.command import OK
+from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
+from starlight_exporter.errors import ComparisonError
+
+DOCUMENT = Path("docs", "grok", "baseline_comparison.md")
+RESULTS = Path("results", "baselines")
+
+
+def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
+    """Add the flags."""
+    parser.add_argument("--baseline", type=Path, required=True, help="ONNX file of the older model")
+    parser.add_argument("--candidate", type=Path, required=True, help="ONNX file of the newer model")
+    parser.add_argument("--dataset", type=Path, action="append", required=True, help=f"{DATASET_HELP}; repeatable")
+    for model in ("baseline", "candidate"):
+        parser.add_argument(f"--{model}-decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
+    parser.add_argument(
+        "--allow-different-rules", action="store_true", help="compare models even if their decision rules differ"
+    )
+    parser.add_argument("--output", type=Path, default=root / DOCUMENT, help=f"document to write (default: {DOCUMENT})")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=root / RESULTS,
+        help=f"folder for predictions and metrics (default: {RESULTS})",
+    )
+    add_models_dir(parser, root)
+    add_threads(parser)
+    add_latency_sample(parser)
+    parser.add_argument("--seed", type=integer(0), default=0, help="random seed (default: 0)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate both models on every dataset, compare, ablate the candidate, write all files."""
+    from starlight_exporter.analysis.comparison import compare, flips, require_different_files
+    from starlight_exporter.analysis.study import study
+    from starlight_exporter.checks.checks import run_checks
+    from starlight_exporter.cli.console import progress_bar
+    from starlight_exporter.evaluation.request import RunRequest, available_cores
+    from starlight_exporter.evaluation.results import RunResult
+    from starlight_exporter.evaluation.run import evaluate
+    from starlight_exporter.files import write_text
+    from starlight_exporter.publish.documents.baseline_comparison import OnDataset, document
+    from starlight_exporter.publish.predictions_csv import predictions_csv
+    from starlight_exporter.publish.report import metrics_json
+
+    def request(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunRequest:
+        return RunRequest(
+            model=model_name(model),
+            role="research",
+            model_path=model,
+            decision=rule,
+            dataset=name,
+            dataset_root=dataset,
+            trigger="command",
+            models_dir=options.models_dir,
+            latency_sample=options.latency_sample,
+            seed=options.seed,
+            threads=options.threads or available_cores(),
+        )
+
+    def evaluate_one(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunResult:
+        with progress_bar(f"{model_name(model)} on {name}") as progress:
+            return evaluate(request(model, rule, name, dataset), progress=progress)
+
+    if options.baseline_decision != options.candidate_decision and not options.allow_different_rules:
+        raise ComparisonError("the decision rules differ; pass --allow-different-rules to compare anyway")
+    require_different_files(options.baseline, options.candidate)
+    if model_name(options.baseline) == model_name(options.candidate):
+        name = model_name(options.baseline)
+        raise ComparisonError(f"both models are called {name}; put them into folders of different names")
+    names = dataset_names(options.dataset)
+    results = []
+    written: dict[Path, str] = {}
+    for name, dataset in zip(names, options.dataset, strict=True):
+        old = evaluate_one(options.baseline, options.baseline_decision, name, dataset)
+        new = evaluate_one(options.candidate, options.candidate_decision, name, dataset)
+        comparison = compare(
+            old.evaluation,
+            old.predictions,
+            new.evaluation,
+            new.predictions,
+            against=old.evaluation.model,
+            same_rule=not options.allow_different_rules,
+        )
+        results.append(OnDataset(old.evaluation, new.evaluation, comparison, flips(old.predictions, new.predictions)))
+        for result in (old, new):
+            # Files of the first dataset have no suffix.
+            suffix = "" if len(results) == 1 else f"_{result.evaluation.dataset}"
+            stem = f"{result.evaluation.model}{suffix}"
+            written[options.results / f"{stem}_predictions.csv"] = predictions_csv(result.predictions)
+            checks = run_checks(result.evaluation, None)
+            written[options.results / f"{stem}_metrics.json"] = metrics_json(result.evaluation, checks)
+    with progress_bar("ablating") as progress:
+        ablation = study(
+            request(options.candidate, options.candidate_decision, names[0], options.dataset[0]), progress=progress
+        )
+    written[options.results / "comparison.json"] = json.dumps([asdict(one.comparison) for one in results], indent=2)
+    for path, text in written.items():
+        write_text(path, text)
+    write_text(options.output, document(results, ablation))
+    print(f"written: {options.output}")
+    return OK

@@ -1,0 +1,60 @@
+"""Write the metrics in Prometheus as a markdown dashboard with charts next to it.
+
+Exit code 2: Prometheus does not answer (the document then states since when it is stale) or the document cannot be
+written. With --watch it runs until SIGTERM or Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import threading
+from pathlib import Path
+
+from starlight_exporter.cli.command import OK
+from starlight_exporter.durations import parse_duration
+
+OUTPUT = Path("docs", "grok", "performance_dashboard.md")
+
+
+def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
+    """Add the flags."""
+    parser.add_argument("--prometheus", type=url, required=True, metavar="URL", help="source of the metrics")
+    parser.add_argument("--alertmanager", type=url, metavar="URL", help="source of the silences")
+    parser.add_argument("--output", type=Path, default=root / OUTPUT, metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--watch", type=duration, metavar="DURATION", help="update periodically, e.g. every 30s")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the document once, or periodically with --watch."""
+    from starlight_exporter.markdown.watch import Mirror, watch
+
+    mirror = Mirror(options.prometheus, options.alertmanager, options.output)
+    if options.watch is None:
+        changed = mirror.update()
+        print(f"{options.output}: {'written' if changed else 'unchanged'}")
+        return OK
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    watch(mirror, every=options.watch, stop=stop, tell=lambda line: print(f"{options.name}: {line}", flush=True))
+    return OK
+
+
+def duration(text: str) -> float:
+    """Parse a positive duration such as `30s` or `5m`; return seconds."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError:
+        seconds = 0.0
+    if seconds == 0:
+        raise argparse.ArgumentTypeError(f"expected a duration such as 30s or 5m, got {text}")
+    return seconds
+
+
+def url(text: str) -> str:
+    """Check an http or https URL."""
+    if not re.fullmatch(r"https?://[^/\s]+(/\S*)?", text):
+        raise argparse.ArgumentTypeError(f"expected an address such as http://127.0.0.1:9090, got {text}")
+    return text

@@ -1,0 +1,37 @@
+"""Evaluate one model on one dataset in this process, as the command line requests it."""
+
+from __future__ import annotations
+
+import argparse
+
+from starlight_exporter.cli.arguments import model_name
+from starlight_exporter.cli.console import progress_bar
+from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.evaluation.results import RunResult
+from starlight_exporter.evaluation.run import evaluate
+
+
+def measure(options: argparse.Namespace, *, expected_sha256: str | None = None) -> RunResult:
+    """Evaluate with a progress bar. Raises StarlightError.
+
+    With `expected_sha256`, a model file with other contents is rejected.
+    """
+    request = RunRequest(
+        model=model_name(options.model),
+        role=options.role,
+        model_path=options.model,
+        decision=options.decision,
+        dataset=options.dataset.resolve().name,
+        dataset_root=options.dataset,
+        trigger="command",
+        training_log=options.training_log,
+        models_dir=options.models_dir,
+        latency_sample=options.latency_sample,
+        seed=options.seed,
+        threads=options.threads or available_cores(),
+        expected_sha256=expected_sha256,
+        cache=None if options.cache is None else CacheSettings(options.cache),
+    )
+    with progress_bar("measuring") as progress:
+        return evaluate(request, progress=progress)

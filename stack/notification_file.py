@@ -1,0 +1,63 @@
+"""The notification log's JSON-lines file."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from starlight_exporter.errors import StorageError
+
+
+class NotificationFile:
+    """Append lines to a file atomically and durably. Thread-safe.
+
+    The file is opened for each line, so it may be rotated at any time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Create the folder and the file if missing. Raises StorageError if the file is not writable."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(self._open())
+        except OSError as error:
+            raise self._storage_error(error) from error
+
+    def append(self, line: str) -> None:
+        """Append one line that ends in a line feed. On StorageError the file contains no part of it."""
+        try:
+            with self._lock:
+                self._append(line.encode())
+        except OSError as error:
+            raise self._storage_error(error) from error
+
+    def _open(self) -> int:
+        return os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def _append(self, data: bytes) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = self._open()
+        try:
+            size = os.fstat(descriptor).st_size
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                # A crash during a write left a truncated line; start a new one.
+                data = b"\n" + data
+            try:
+                while data:
+                    data = data[os.write(descriptor, data) :]
+                os.fsync(descriptor)
+            except OSError:
+                # Alertmanager retries, so remove the partial line. If that fails, the next append starts a new line.
+                with suppress(OSError):
+                    os.ftruncate(descriptor, size)
+                raise
+        finally:
+            os.close(descriptor)
+
+    def _storage_error(self, error: OSError) -> StorageError:
+        return StorageError(f"{self.path}: cannot write: {error.strerror or error}")

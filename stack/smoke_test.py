@@ -1,0 +1,104 @@
+"""Check a running `docker compose up`: every service healthy, dashboards provisioned, a panel's query answered.
+
+Exit code 1: something is missing, reported one per line; 2: no Docker engine or compose.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from starlight_exporter.cli.command import CHECK_FAILED, NOT_MEASURED, OK
+
+ROOT = Path(__file__).resolve().parent.parent
+DASHBOARDS = ROOT / "grafana" / "dashboards"
+PANEL = ("overview.json", "False positive rate")
+HEALTHY = ("notifications", "exporter", "alertmanager", "prometheus", "grafana")
+
+
+def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths
+    """Add the flags."""
+    parser.add_argument("--grafana", default="http://127.0.0.1:3000", help="default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=300.0, help="maximum wait for health (default: 300)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is missing, one per line."""
+    from stack import compose
+
+    command = compose.command()
+    if command is None:
+        print(f"{options.name}: no Docker engine answers, or compose is not installed", file=sys.stderr)
+        return NOT_MEASURED
+    missing = [*unhealthy(command, options.seconds), *unprovisioned(options.grafana, password(command))]
+    for line in missing:
+        print(f"{options.name}: {line}", file=sys.stderr)
+    if missing:
+        return CHECK_FAILED
+    print("all services are healthy, all dashboards are provisioned, Prometheus answers through Grafana")
+    return OK
+
+
+def unhealthy(command: tuple[str, ...], seconds: float) -> list[str]:
+    """Return one line per service that is not healthy within `seconds`."""
+    deadline = time.monotonic() + seconds
+    waiting = list(HEALTHY)
+    while waiting and time.monotonic() < deadline:
+        waiting = [service for service in waiting if _health(command, service) != "healthy"]
+        time.sleep(1 if waiting else 0)
+    return [f"{service} is {_health(command, service) or 'not running'}" for service in waiting]
+
+
+def unprovisioned(grafana: str, secret: str) -> list[str]:
+    """Return one line per dashboard, data source or query that Grafana does not serve."""
+    files = sorted(DASHBOARDS.glob("*.json"))
+    expected = {json.loads(file.read_text())["uid"] for file in files}
+    try:
+        found = {entry["uid"] for entry in _get(f"{grafana}/api/search?type=dash-db", secret)}
+        query = urllib.parse.urlencode({"query": panel_query(*PANEL)})
+        proxy = f"{grafana}/api/datasources/proxy/uid/prometheus/api/v1/query?{query}"
+        answered = _get(proxy, secret)["data"]["result"]
+    except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
+        return [f"{grafana}: {error}"]
+    lacking = [f"dashboard {uid} is not provisioned" for uid in sorted(expected - found)]
+    return lacking if answered else [*lacking, f"panel {PANEL[1]!r}: no result from Prometheus through Grafana"]
+
+
+def panel_query(file: str, title: str) -> str:
+    """Return the first query of a panel with variables that match everything; raises KeyError for unknown titles."""
+    for panel in json.loads((DASHBOARDS / file).read_text())["panels"]:
+        if panel.get("title") == title:
+            return re.sub(r"\$\{?\w+\}?", ".+", str(panel["targets"][0]["expr"]))
+    raise KeyError(f"no panel {title!r} in {file}")
+
+
+def password(command: tuple[str, ...]) -> str:
+    """Return Grafana's password, which the setup service has generated."""
+    read = ("run", "--rm", "-T", "setup", "cat", "/starlight/secrets/grafana_admin_password")
+    return subprocess.run([*command, *read], capture_output=True, text=True, check=False, cwd=ROOT).stdout.strip()
+
+
+def _health(command: tuple[str, ...], service: str) -> str:
+    listed = subprocess.run([*command, "ps", "-q", service], capture_output=True, text=True, check=False, cwd=ROOT)
+    container = listed.stdout.strip()
+    if not container:
+        return ""
+    inspect = ["docker", "inspect", "--format", "{{.State.Health.Status}}", container]
+    return subprocess.run(inspect, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _get(url: str, secret: str) -> Any:
+    token = base64.b64encode(f"admin:{secret}".encode()).decode()
+    request = urllib.request.Request(url, headers={"Authorization": f"Basic {token}"})
+    with urllib.request.urlopen(request, timeout=15) as response:
+        return json.load(response)

@@ -1,0 +1,46 @@
+"""Quantise a trained reference model statically to eight bits and write the card of the result.
+
+Needs the `onnx` package (in the `train` and `test` extras) but no PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from starlight_exporter.cli.arguments import integer
+from starlight_exporter.cli.command import OK
+from starlight_exporter.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths
+    """Add the flags."""
+    parser.add_argument("--model", type=Path, required=True, help="folder of the model to quantise, such as models/v4")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the result, such as models/v4_int8")
+    parser.add_argument("--calibration", type=Path, required=True, help="dataset for the calibration of the scales")
+    parser.add_argument("--images", type=integer(1), default=200, help="number of calibration images (default: 200)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Quantise, copy training log and manifest, write card and index."""
+    try:
+        from training import card as cards
+        from training.quantise import quantise
+    except ModuleNotFoundError as error:
+        raise ConfigError(f'{error.name} is not installed: pip install -e ".[train]"') from error
+    from starlight_exporter.detector.model import Detector
+    from starlight_exporter.models.cards import read_card
+    from starlight_exporter.models.training_files import MANIFEST_NAME
+
+    card = read_card(options.model)
+    count = quantise(
+        options.model / card["file"], options.out / card["file"], options.calibration, images=options.images
+    )
+    for name in (card["training"]["log"], MANIFEST_NAME):
+        shutil.copyfile(options.model / name, options.out / name)
+    cards.write_card(options.out, cards.quantised(card, Detector.load(options.out / card["file"]), count))
+    cards.write_index(options.out.parent)
+    print(f"{options.out / card['file']}: calibrated on {count} images", file=sys.stderr)
+    return OK
