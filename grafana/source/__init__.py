@@ -1,4 +1,4 @@
-"""What writes `grafana/dashboards/*.json`: one module per dashboard over a few shared ones.
+"""Generator of `grafana/dashboards/*.json`: one module per dashboard, and shared modules for panels and queries.
 
-`python -m grafana.source` rewrites the files; a test fails when they differ from what the code says.
+`python -m grafana.source` writes the files; a test fails if they differ from the generator's output.
 """

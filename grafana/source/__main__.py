@@ -1,4 +1,4 @@
-"""`python -m grafana.source`: rewrite the dashboards' JSON files."""
+"""`python -m grafana.source`: generate the dashboards' JSON files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FOLDER = Path(__file__).resolve().parents[1] / "dashboards"
 
 
 def main() -> None:
-    """Write every dashboard, and remove files that no code stands behind."""
+    """Write every dashboard and remove files without a generator."""
     FOLDER.mkdir(exist_ok=True)
     written = set()
     for name, build in DASHBOARDS.items():

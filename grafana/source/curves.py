@@ -1,4 +1,4 @@
-"""Charts whose horizontal axis is no time: values of this moment against an epoch, or against another value."""
+"""Charts without a time axis: current values over an epoch or over another value."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from grafana_foundation_sdk.models.dashboard import DataTransformerConfig, Dynam
 from grafana_foundation_sdk.models.xychart import SeriesMapping, XYShowMode
 
 from grafana.source.limits import NEUTRAL
-from grafana.source.panels import COLOUR_BLIND_SAFE, Look, Query, described, queried_as_tables
+from grafana.source.panels import COLOUR_BLIND_SAFE, PanelInfo, Query, with_info, with_table_queries
 from grafana.source.style import BLUE, steps
 
-NEAR_THE_CORNER: Final = 0.01
-"""How much of the axes of two ratios is shown at least: no false positive and everything found is their corner."""
+AXIS_MARGIN: Final = 0.01
+"""Minimum range of the axes of two ratios, measured from the ideal corner (no false positives, all detected)."""
 
 
-def by_number(
-    look: Look,
+def trend_chart(
+    info: PanelInfo,
     expr: str,
     *,
     series: str,
@@ -34,9 +34,9 @@ def by_number(
     logarithmic: bool = False,
     soft_maximum: float | None = None,
 ) -> trend.Panel:
-    """One line for each value of the label `series`, over the numbers that the label `number` holds."""
+    """Return a trend panel with one line per value of the label `series` over the numeric label `number`."""
     panel = (
-        described(trend.Panel(), look)
+        with_info(trend.Panel(), info)
         .color_scheme(dashboard.FieldColor().mode(COLOUR_BLIND_SAFE))
         .line_width(2)
         .fill_opacity(0)
@@ -51,11 +51,11 @@ def by_number(
     if logarithmic:
         panel = panel.scale_distribution(common.ScaleDistributionConfig().type(ScaleDistribution.LOG).log(10))
     if soft_maximum is not None:
-        # A hard one would hold for the horizontal axis too.
+        # A hard maximum would also apply to the horizontal axis.
         panel = panel.axis_soft_max(soft_maximum)
     corner = f"{number}\\{series}"
     for name, options in (
-        # Columns in the order of their names: the same series has the same colour on every panel.
+        # Sorted columns give a series the same colour on every panel.
         ("sortBy", {"sort": [{"field": series}]}),
         ("groupingToMatrix", {"columnField": series, "rowField": number, "valueField": "Value", "emptyValue": "null"}),
         ("convertFieldType", {"conversions": [{"targetField": corner, "destinationType": "number"}]}),
@@ -68,15 +68,15 @@ def by_number(
         DynamicConfigValue(id_val="custom.axisLabel", value=number),
     ]
     panel = panel.override_by_name(number, axis)
-    # Whole numbers go across: only what goes up has decimals.
+    # The horizontal axis has integers, so only the vertical axis has decimals.
     panel = panel.override_by_regexp(f"/^(?!{number}$)/", [DynamicConfigValue(id_val="decimals", value=decimals)])
-    return queried_as_tables(panel, [expr])
+    return with_table_queries(panel, [expr])
 
 
-def value_against_value(look: Look, across: Query, up: Query, *, points: str) -> xychart.Panel:
-    """Two ratios: a point for each value of the label `points`, in a line; the queries' legends name the axes."""
+def xy_chart(info: PanelInfo, horizontal: Query, vertical: Query, *, points: str) -> xychart.Panel:
+    """Return an XY chart of two ratios with one point per value of the label `points`; legends become axis labels."""
     panel = (
-        described(xychart.Panel(), look)
+        with_info(xychart.Panel(), info)
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.FIXED).fixed_color(BLUE))
         .mapping(SeriesMapping.AUTO)
         .series([])
@@ -86,14 +86,14 @@ def value_against_value(look: Look, across: Query, up: Query, *, points: str) ->
         .legend(_legend(shown=False))
         .tooltip(common.VizTooltipOptions().mode(TooltipDisplayMode.SINGLE).sort(SortOrder.NONE))
     )
-    names = {"Value #A": across.legend, "Value #B": up.legend}
+    names = {"Value #A": horizontal.legend, "Value #B": vertical.legend}
     for name, options in (
         ("merge", {}),
         (
             "organize",
             {
                 "excludeByName": {"Time": True},
-                # The first number goes across.
+                # The first number is the horizontal axis.
                 "indexByName": {name: place for place, name in enumerate((points, *names))},
                 "renameByName": names,
             },
@@ -102,15 +102,15 @@ def value_against_value(look: Look, across: Query, up: Query, *, points: str) ->
     ):
         panel = panel.with_transformation(DataTransformerConfig(id_val=name, options=options))
     axes = (
-        (across.legend, {"min": 0, "custom.axisSoftMax": NEAR_THE_CORNER}),
-        (up.legend, {"max": 1, "custom.axisSoftMin": 1 - NEAR_THE_CORNER}),
+        (horizontal.legend, {"min": 0, "custom.axisSoftMax": AXIS_MARGIN}),
+        (vertical.legend, {"max": 1, "custom.axisSoftMin": 1 - AXIS_MARGIN}),
     )
     for legend, ends in axes:
         properties = {"custom.axisLabel": legend, **ends}
         panel = panel.override_by_name(
             legend, [DynamicConfigValue(id_val=name, value=value) for name, value in properties.items()]
         )
-    return queried_as_tables(panel, [across.expr, up.expr])
+    return with_table_queries(panel, [horizontal.expr, vertical.expr])
 
 
 def _legend(*, shown: bool) -> common.VizLegendOptions:

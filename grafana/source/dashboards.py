@@ -1,4 +1,4 @@
-"""Every dashboard by the name of its file."""
+"""All dashboards by file name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from grafana.source.board import Board
+from grafana.source.dashboard_builder import DashboardBuilder
 from grafana.source.data import data
 from grafana.source.detection import detection
 from grafana.source.exporter import exporter
@@ -14,7 +14,7 @@ from grafana.source.latency import latency
 from grafana.source.models import models
 from grafana.source.overview import overview
 
-DASHBOARDS: Final[Mapping[str, Callable[[], Board]]] = MappingProxyType(
+DASHBOARDS: Final[Mapping[str, Callable[[], DashboardBuilder]]] = MappingProxyType(
     {
         "overview": overview,
         "detection": detection,

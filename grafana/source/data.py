@@ -1,57 +1,60 @@
-"""What the numbers are measured on: counts, balance, duplicates, what could not be measured, and when it changed."""
+"""The Data dashboard: image counts, balance, duplicates, images not measured, and changes of the datasets."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import bargauge, stat, statetimeline, table, timeseries
 
-from grafana.source.board import Board
-from grafana.source.limits import ANY_IS_WARNING, BALANCE, MARKED
-from grafana.source.panels import Look, Query, bars, line_chart, single_value, state_history
+from grafana.source.dashboard_builder import DashboardBuilder
+from grafana.source.limits import ANY_IS_WARNING, BALANCE, HIGHLIGHT_ANY
+from grafana.source.panels import PanelInfo, Query, bar_gauge, line_chart, stat_panel, state_timeline
 from grafana.source.queries import by, select
 from grafana.source.style import BLUE, CLASS_COLOURS, METHOD_COLOURS, REASON_COLOURS, reference_line
-from grafana.source.tables import MODEL_WIDTH, Column, rows
+from grafana.source.tables import MODEL_WIDTH, Column, table_panel
 from starlight_exporter.detector.contract import FORMATS
 from starlight_exporter.publish import metrics
 from starlight_exporter.publish.metrics import Family
 
 UNCHANGED = "no change"
-"""Stands where the exporter has seen none since it started."""
+"""Displayed if the exporter has not detected a change since it started."""
 _FILES = select(metrics.DATASET_IMAGES, method="~.*")
 
 
-def data() -> Board:
-    """The datasets."""
-    board = Board(
+def data() -> DashboardBuilder:
+    """Build the Data dashboard."""
+    builder = DashboardBuilder(
         "starlight-data",
         "Starlight / Data",
-        "Counts by class, method and format, balance and entropy, duplicates, images not measured, changes.",
+        "Evaluation data: image counts, balance, duplicates, data-quality risks, images not measured, and changes.",
     )
-    board.add(4, (6, _images()), (5, _balance()), (5, _duplicates()), (4, _not_measured()), (4, _changed()))
-    board.row("What is in it")
-    board.add(9, (12, _counts()), (6, _methods()), (6, _formats()))
-    board.row("Is it a fair test")
-    board.add(8, (14, _shortcuts()), (10, _leaked()))
-    board.row("Changes")
-    board.add(6, (12, _fingerprints()), (12, _classes_over_time()))
-    board.add(8, (8, _entropy()), (8, _shares_over_time()), (8, _reasons()))
-    return board
+    builder.add(4, (6, _images()), (5, _balance()), (5, _duplicates()), (4, _not_measured()), (4, _changed()))
+    builder.row("Contents")
+    builder.add(9, (12, _counts()), (6, _methods()), (6, _formats()))
+    builder.row("Data-quality risks")
+    builder.add(8, (14, _shortcuts()), (10, _training_leakage()))
+    builder.row("Changes")
+    builder.add(6, (12, _fingerprints()), (12, _classes_over_time()))
+    builder.add(8, (8, _entropy()), (8, _shares_over_time()), (8, _reasons()))
+    return builder
 
 
 def _images() -> stat.Panel:
-    return single_value(
-        Look(
-            "Images", "Files of the dataset, measured or not. A drop is an alert: restore the missing files.", "none", 0
+    return stat_panel(
+        PanelInfo(
+            "Images",
+            "Files in the dataset, measured or not. If the number drops, an alert fires: restore the missing files.",
+            "none",
+            0,
         ),
         Query(by("dataset", _FILES), "{{dataset}}"),
     )
 
 
 def _balance() -> stat.Panel:
-    return single_value(
-        Look(
-            "Balance of methods",
-            "Entropy of the method shares over the largest it can be. Orange: averages over methods are those of "
-            "one method; add files of the others.",
+    return stat_panel(
+        PanelInfo(
+            "Method balance",
+            "Entropy of the method shares relative to its maximum. Orange: averages over methods are dominated by "
+            "one method. Add files of the other methods.",
             "percentunit",
             1,
         ),
@@ -65,10 +68,10 @@ def _balance() -> stat.Panel:
 
 
 def _duplicates() -> stat.Panel:
-    return single_value(
-        Look(
+    return stat_panel(
+        PanelInfo(
             "Duplicates",
-            "Files with the same bytes as another: they count twice in every rate. Remove them.",
+            "Files that are identical to another file and count twice in every rate. Remove them.",
             "none",
             0,
         ),
@@ -78,10 +81,11 @@ def _duplicates() -> stat.Panel:
 
 
 def _not_measured() -> stat.Panel:
-    return single_value(
-        Look(
+    return stat_panel(
+        PanelInfo(
             "Not measured",
-            "Images that gave no verdict in the last evaluation and are in no rate. Orange: the reasons stand below.",
+            "Images that could not be evaluated in the last evaluation and are excluded from all rates. Orange: see "
+            "the reasons below.",
             "none",
             0,
         ),
@@ -91,31 +95,39 @@ def _not_measured() -> stat.Panel:
 
 
 def _changed() -> stat.Panel:
-    return single_value(
-        Look(
-            "Content changed",
-            "Time since the exporter last saw the content change. No change: it has seen none since it started.",
+    return stat_panel(
+        PanelInfo(
+            "Last content change",
+            "Time since the exporter last detected a change of the content. No change: none since the exporter "
+            "started.",
             "s",
             0,
         ),
         Query(f"time() - {by('dataset', select(metrics.DATASET_CHANGED_TIMESTAMP), 'max')}", "{{dataset}}"),
-        nothing=UNCHANGED,
+        no_value=UNCHANGED,
     )
 
 
 def _counts() -> table.Panel:
     labels = "class method dataset"
-    return rows(
-        Look(
+    return table_panel(
+        PanelInfo(
             "Files by class, method and format",
-            "Unlabelled files are in no rate: name their method. An empty cell is a format that nobody watches.",
+            "Unlabelled files are excluded from all rates: add a method label. An empty cell means that the format "
+            "is not monitored.",
             "none",
         ),
         Column("class", width=75),
         Column("method", width=70),
         Column("dataset", width=90),
         *(
-            Column(name, by(labels, select(metrics.DATASET_IMAGES, method="~.*", format=name)), "none", 0, nothing="–")
+            Column(
+                name,
+                by(labels, select(metrics.DATASET_IMAGES, method="~.*", format=name)),
+                "none",
+                0,
+                no_value="–",
+            )
             for name in FORMATS
         ),
         Column("all", by(labels, _FILES), "none", 0),
@@ -125,11 +137,11 @@ def _counts() -> table.Panel:
 
 
 def _methods() -> bargauge.Panel:
-    return bars(
-        Look(
-            "Shares of the methods",
-            "Of the labelled stego files. Even bars: every method weighs the same. A short one: add files of that "
-            "method.",
+    return bar_gauge(
+        PanelInfo(
+            "Method shares",
+            "Shares of the labelled stego files. Equal bars: every method has the same weight. For a short bar, add "
+            "files of that method.",
             "percentunit",
             1,
         ),
@@ -139,10 +151,11 @@ def _methods() -> bargauge.Panel:
 
 
 def _formats() -> bargauge.Panel:
-    return bars(
-        Look(
+    return bar_gauge(
+        PanelInfo(
             "Files by format",
-            "Over all classes. A format with few files has wide intervals: add files before trusting its rate.",
+            "Over all classes. A format with few files has a wide confidence interval: add files before relying on "
+            "its rate.",
             "none",
             0,
         ),
@@ -154,43 +167,46 @@ def _shortcuts() -> table.Panel:
     labels = "method dataset fact"
     info = select(metrics.DATASET_SHORTCUT_INFO)
 
-    def beside(family: Family) -> str:
+    def joined(family: Family) -> str:
         return by(
-            labels, f"{info} * on (dataset, method) group_left () {by('dataset method', select(family), 'max')}", "max"
+            labels,
+            f"{info} * on (dataset, method) group_left () {by('dataset method', select(family), 'max')}",
+            "max",
         )
 
-    return rows(
-        Look(
+    return table_panel(
+        PanelInfo(
             "Shortcuts",
-            "Share of a method's files that one fact of the file (size, format, metadata) tells from clean ones, "
-            "without looking at a pixel, on files that the rule was not chosen on. A high share: a detector may "
-            "have learnt the way that the data was made; give clean files the same trait.",
+            "Share of the stego files of a method that one file property (size, format, metadata) separates from "
+            "clean files without decoding a pixel, measured on held-out files. A high share means that a detector "
+            "may have learned how the data was generated. Give clean files the same property.",
             "none",
         ),
         Column("method"),
         Column("dataset"),
-        Column("fact", width=130),
-        Column("told apart", beside(metrics.DATASET_SHORTCUT), "percentunit", 1),
-        Column("at least", beside(metrics.DATASET_SHORTCUT_LOWER), "percentunit", 1),
-        Column("at most", beside(metrics.DATASET_SHORTCUT_UPPER), "percentunit", 1),
-        Column("false alarms", beside(metrics.DATASET_SHORTCUT_FALSE_ALARMS), "percentunit", 1),
-        sort_by="told apart",
+        Column("file property", label="fact", width=130),
+        Column("separable", joined(metrics.DATASET_SHORTCUT), "percentunit", 1),
+        Column("95% CI low", joined(metrics.DATASET_SHORTCUT_LOWER), "percentunit", 1),
+        Column("95% CI high", joined(metrics.DATASET_SHORTCUT_UPPER), "percentunit", 1),
+        Column("false positives", joined(metrics.DATASET_SHORTCUT_FALSE_ALARMS), "percentunit", 1),
+        sort_by="separable",
     )
 
 
-def _leaked() -> table.Panel:
-    # The second half has a row, without a number, for models that have no manifest.
-    return rows(
-        Look(
-            "Trained on",
-            "Files of the dataset that a model was trained on, byte for byte. Orange: its rates on this dataset say "
-            "nothing; measure on other files. Not measured: no manifest of training files tells of it.",
+def _training_leakage() -> table.Panel:
+    # The second operand adds a row without a value for models that have no manifest.
+    return table_panel(
+        PanelInfo(
+            "Training data leakage",
+            "Files of the dataset that are identical to training files of the model. Orange: the model's rates on "
+            "this dataset are too optimistic. Evaluate on other files. Not measured: there is no manifest of the "
+            "training files.",
             "none",
         ),
         Column("model", width=MODEL_WIDTH),
         Column("dataset"),
         Column(
-            "leaked images",
+            "training images",
             by(
                 "model dataset",
                 f"{select(metrics.DATASET_LEAKED, model='~.+')} or 0 / (0 * "
@@ -199,29 +215,32 @@ def _leaked() -> table.Panel:
             ),
             "none",
             0,
-            MARKED,
+            HIGHLIGHT_ANY,
         ),
-        sort_by="leaked images",
+        sort_by="training images",
     )
 
 
 def _fingerprints() -> statetimeline.Panel:
-    return state_history(
-        Look(
+    return state_timeline(
+        PanelInfo(
             "Fingerprints",
-            "A hash over every path, label and content. Where a band ends and another begins, the data changed: "
-            "numbers on both sides are not comparable.",
+            "Hash over all paths, labels and file contents. Results before and after a change of the fingerprint are "
+            "not comparable.",
             "none",
         ),
         Query(by("dataset fingerprint", select(metrics.DATASET_INFO), "max"), "{{dataset}} {{fingerprint}}"),
-        meanings={1: ("in use", BLUE)},
+        states={1: ("in use", BLUE)},
     )
 
 
 def _classes_over_time() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Images by class", "A drop means lost files, and an alert: restore them or accept the new data.", "none", 0
+        PanelInfo(
+            "Images by class",
+            "If a line drops, files were lost and an alert fires. Restore the files, or accept the new dataset.",
+            "none",
+            0,
         ),
         Query(by("dataset class", _FILES), "{{dataset}}, {{class}}"),
         colours=CLASS_COLOURS,
@@ -230,10 +249,10 @@ def _classes_over_time() -> timeseries.Panel:
 
 def _entropy() -> timeseries.Panel:
     return line_chart(
-        Look(
+        PanelInfo(
             "Entropy of the method shares",
-            "In bits, with the most that it can be (grey): log2 of the number of methods. Falling: one method takes "
-            "over.",
+            "In bits, with its maximum (grey): log2 of the number of methods. A falling line means that one method "
+            "dominates.",
             "none",
             3,
         ),
@@ -244,9 +263,9 @@ def _entropy() -> timeseries.Panel:
 
 def _shares_over_time() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Shares of the methods over time",
-            "A step is a changed dataset: rates before and after it are not alike.",
+        PanelInfo(
+            "Method shares over time",
+            "A step indicates a changed dataset. Rates before and after it are not comparable.",
             "percentunit",
             0,
         ),
@@ -257,10 +276,10 @@ def _shares_over_time() -> timeseries.Panel:
 
 def _reasons() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Not measured by reason",
-            "unreadable: damaged files; too_large: over the size limit; timeout: too slow; model_error: the model "
-            "failed; unlabelled: a stego file without a method. Each is an alert.",
+        PanelInfo(
+            "Images not measured by reason",
+            "unreadable: damaged files. too_large: above the size limit. timeout: too slow. model_error: the model "
+            "failed. unlabelled: stego file without a method. Each reason raises an alert.",
             "none",
             0,
         ),

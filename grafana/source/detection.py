@@ -1,84 +1,85 @@
-"""How well each method is found and each format is spared, over time and over several datasets."""
+"""The Detection dashboard: detection and false positive rates by slice, over time and by dataset."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import bargauge, table, timeseries, xychart
 
-from grafana.source import evidence
-from grafana.source.board import Board
-from grafana.source.curves import value_against_value
-from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, FORMAT_LIMIT, NEGATIVES, P_VALUE, UNCOLOURED
-from grafana.source.panels import Look, Query, bars, line_chart
-from grafana.source.queries import against, by, select
-from grafana.source.shared import detection_by_method, detection_over_time
+from grafana.source import links
+from grafana.source.curves import xy_chart
+from grafana.source.dashboard_builder import DashboardBuilder
+from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, FORMAT_LIMIT, NEGATIVES, NO_COLOUR, P_VALUE
+from grafana.source.panels import PanelInfo, Query, bar_gauge, line_chart
+from grafana.source.queries import baseline_for, by, select
+from grafana.source.shared_panels import detection_by_method, detection_over_time
 from grafana.source.style import BAD, FORMAT_COLOURS, reference_line
-from grafana.source.tables import Column, matrix, rows
+from grafana.source.tables import Column, matrix_panel, table_panel
 from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish import metrics
 
-_FOUND = f"{by('dataset', select(metrics.STEGO.count))} / {by('dataset', select(metrics.STEGO.total))}"
+_DETECTION_RATE = f"{by('dataset', select(metrics.STEGO.count))} / {by('dataset', select(metrics.STEGO.total))}"
 
-_AT_THRESHOLD_WRONG = by("threshold", select(metrics.OPERATING_POINT_FALSE_POSITIVES), "max")
-_AT_THRESHOLD_FOUND = by("threshold", select(metrics.OPERATING_POINT_DETECTIONS), "min")
+_OPERATING_POINT_FALSE_POSITIVE_RATE = by("threshold", select(metrics.OPERATING_POINT_FALSE_POSITIVES), "max")
+_OPERATING_POINT_DETECTION_RATE = by("threshold", select(metrics.OPERATING_POINT_DETECTIONS), "min")
 
 
-def detection() -> Board:
-    """Rates by slice, confusion, operating points, negatives, calibration."""
-    board = Board(
+def detection() -> DashboardBuilder:
+    """Build the Detection dashboard."""
+    builder = DashboardBuilder(
         "starlight-detection",
         "Starlight / Detection",
-        "Detection per method, false positives per format and category, confusion, operating points, calibration.",
+        "Detection rate by method, false positive rate by format and category, confusion matrix, operating points, "
+        "calibration.",
     )
-    board.row("Datasets side by side")
-    board.add(5, (24, _datasets()))
-    board.row("Methods")
-    board.add(9, (13, detection_by_method()), (11, detection_over_time()))
-    board.add(8, (13, _confusion()), (11, _detection_bars()))
-    board.row("Formats and hard negatives")
-    board.add(9, (14, _formats()), (10, _formats_over_time()))
-    board.add(8, (14, _negatives()), (10, _negatives_over_time()))
-    board.add(8, (24, _gaps()))
-    board.row("Thresholds and probabilities")
-    board.add(12, (12, _operating_curve()), (12, _operating_points()))
-    board.add(8, (12, _calibration()), (12, _separation()))
-    return board
+    builder.row("Datasets")
+    builder.add(5, (24, _datasets()))
+    builder.row("Methods")
+    builder.add(9, (13, detection_by_method()), (11, detection_over_time()))
+    builder.add(8, (13, _confusion()), (11, _detection_bars()))
+    builder.row("Formats and hard negatives")
+    builder.add(9, (14, _formats()), (10, _formats_over_time()))
+    builder.add(8, (14, _negatives()), (10, _negatives_over_time()))
+    builder.add(8, (24, _source_differences()))
+    builder.row("Operating points and calibration")
+    builder.add(12, (12, _operating_curve()), (12, _operating_points()))
+    builder.add(8, (12, _calibration()), (12, _roc_auc()))
+    return builder
 
 
 def _datasets() -> table.Panel:
     clean = metrics.CLEAN
-    return rows(
-        Look(
-            "Datasets side by side",
-            "The same model over each dataset. A difference between rows says that one dataset is harder, not that "
-            "the model changed. Red: click the dataset for its evaluation.",
+    return table_panel(
+        PanelInfo(
+            "Results by dataset",
+            "The same model on each dataset. A difference between rows means that one dataset is more difficult, not "
+            "that the model has changed. Red: click the dataset to open its evaluation.",
             "none",
         ),
-        Column("dataset", link=evidence.EVALUATION),
+        Column("dataset", link=links.EVALUATION),
         Column(
-            "false positives",
+            "false positive rate",
             by("dataset", select(clean.ratio), "max"),
             "percentunit",
             2,
             FALSE_POSITIVES,
-            link=evidence.FALSE_POSITIVES,
+            link=links.FALSE_POSITIVES,
         ),
-        Column("at least", by("dataset", select(clean.lower), "max"), "percentunit", 2),
-        Column("at most", by("dataset", select(clean.upper), "max"), "percentunit", 2),
-        Column("found", _FOUND, "percentunit", 1, DETECTIONS),
-        Column("worst method", by("dataset", select(metrics.STEGO.ratio), "min"), "percentunit", 1, DETECTIONS),
+        Column("95% CI low", by("dataset", select(clean.lower), "max"), "percentunit", 2),
+        Column("95% CI high", by("dataset", select(clean.upper), "max"), "percentunit", 2),
+        Column("detection rate", _DETECTION_RATE, "percentunit", 1, DETECTIONS),
+        Column("lowest by method", by("dataset", select(metrics.STEGO.ratio), "min"), "percentunit", 1, DETECTIONS),
         Column("ROC AUC", by("dataset", select(metrics.ROC_AUC), "min"), "none", 4),
         Column("log loss", by("dataset", select(metrics.LOG_LOSS), "max"), "none", 4),
-        Column("calibration", by("dataset", select(metrics.CALIBRATION_ERROR), "max"), "none", 4),
+        Column("calibration error", by("dataset", select(metrics.CALIBRATION_ERROR), "max"), "none", 4),
     )
 
 
 def _confusion() -> table.Panel:
     predictions = select(metrics.METHOD_PREDICTIONS)
-    return matrix(
-        Look(
-            "Confusion of methods",
-            "Of the images of each kind (rows), the share that the model called so (columns). Off the diagonal: "
-            "mix-ups; in the column clean: missed. A dark column clean: look at the missed images of that method.",
+    return matrix_panel(
+        PanelInfo(
+            "Confusion matrix",
+            "Share of the images of each actual class (rows) that was predicted as each class (columns). The column "
+            "clean contains missed images. If it is dark for a method, inspect the missed images of that method.",
             "percentunit",
             1,
         ),
@@ -89,11 +90,11 @@ def _confusion() -> table.Panel:
 
 
 def _detection_bars() -> bargauge.Panel:
-    return bars(
-        Look(
-            "Worst dataset of each method",
-            f"The lowest rate over the chosen datasets. Orange up to {check_limits.DETECTION_TARGET:.0%}, red up to"
-            f" {check_limits.DETECTION_FLOOR:.0%}: the table above has the counts.",
+    return bar_gauge(
+        PanelInfo(
+            "Lowest detection rate by method",
+            f"Lowest rate over the selected datasets. Orange up to {check_limits.DETECTION_TARGET:.0%}, red up to "
+            f"{check_limits.DETECTION_FLOOR:.0%}. The table above contains the counts.",
             "percentunit",
             1,
         ),
@@ -105,38 +106,39 @@ def _detection_bars() -> bargauge.Panel:
 
 def _formats() -> table.Panel:
     clean, labels = metrics.CLEAN_BY_FORMAT, "format dataset"
-    return rows(
-        Look(
-            "False positives by format",
-            f"Clean images taken for stego, with the exact 95 % interval. Red from {FORMAT_LIMIT:.2%} on, the limit "
-            "of a format without a baseline; the alert takes the baseline where there is one. Click a rate for the "
-            "images.",
+    return table_panel(
+        PanelInfo(
+            "False positive rate by format",
+            f"Clean images classified as stego, with the exact 95% CI. Red from {FORMAT_LIMIT:.2%}, the limit of a "
+            "format without a baseline. The alert uses the baseline if there is one. Click a rate for the images.",
             "none",
         ),
         Column("format"),
         Column("dataset"),
         Column(
-            "rate",
+            "false positive rate",
             by(labels, select(clean.ratio), "max"),
             "percentunit",
             2,
-            ((None, UNCOLOURED), (FORMAT_LIMIT, BAD)),
-            link=evidence.FALSE_POSITIVES_BY_FORMAT,
+            ((None, NO_COLOUR), (FORMAT_LIMIT, BAD)),
+            link=links.FALSE_POSITIVES_BY_FORMAT,
         ),
-        Column("at least", by(labels, select(clean.lower), "max"), "percentunit", 2),
-        Column("at most", by(labels, select(clean.upper), "max"), "percentunit", 1),
-        Column("wrong", by(labels, select(clean.count)), "none", 0),
-        Column("of images", by(labels, select(clean.total)), "none", 0),
-        Column("baseline", against(clean.total, metrics.BASELINE_FORMAT_FALSE_POSITIVES, labels), "percentunit", 2),
-        sort_by="rate",
+        Column("95% CI low", by(labels, select(clean.lower), "max"), "percentunit", 2),
+        Column("95% CI high", by(labels, select(clean.upper), "max"), "percentunit", 1),
+        Column("false positives", by(labels, select(clean.count)), "none", 0),
+        Column("images", by(labels, select(clean.total)), "none", 0),
+        Column(
+            "baseline", baseline_for(clean.total, metrics.BASELINE_FORMAT_FALSE_POSITIVES, labels), "percentunit", 2
+        ),
+        sort_by="false positive rate",
     )
 
 
 def _formats_over_time() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "False positives by format over time",
-            "The highest over the chosen datasets. From the dashed line on, a format without a baseline fails.",
+        PanelInfo(
+            "False positive rate by format over time",
+            "Highest rate over the selected datasets. Formats without a baseline fail at the dashed line.",
             "percentunit",
             2,
         ),
@@ -148,36 +150,36 @@ def _formats_over_time() -> timeseries.Panel:
 
 def _negatives() -> table.Panel:
     negatives, labels = metrics.NEGATIVES, "category dataset"
-    return rows(
-        Look(
-            "Hard negatives by category",
-            "Clean images made to look suspicious, and the share taken for stego, with the exact 95 % interval. Red "
-            f"from {check_limits.NEGATIVES_LIMIT:.1%} on: click the rate for the images.",
+    return table_panel(
+        PanelInfo(
+            "False positive rate by hard-negative category",
+            "Clean images designed to look suspicious and classified as stego, with the exact 95% CI. Red from "
+            f"{check_limits.NEGATIVES_LIMIT:.1%}: click the rate for the images.",
             "none",
         ),
         Column("category"),
         Column("dataset"),
         Column(
-            "rate",
+            "false positive rate",
             by(labels, select(negatives.ratio), "max"),
             "percentunit",
             2,
             NEGATIVES,
-            link=evidence.FALSE_POSITIVES_BY_CATEGORY,
+            link=links.FALSE_POSITIVES_BY_CATEGORY,
         ),
-        Column("at least", by(labels, select(negatives.lower), "max"), "percentunit", 2),
-        Column("at most", by(labels, select(negatives.upper), "max"), "percentunit", 1),
-        Column("wrong", by(labels, select(negatives.count)), "none", 0),
-        Column("of images", by(labels, select(negatives.total)), "none", 0),
-        sort_by="rate",
+        Column("95% CI low", by(labels, select(negatives.lower), "max"), "percentunit", 2),
+        Column("95% CI high", by(labels, select(negatives.upper), "max"), "percentunit", 1),
+        Column("false positives", by(labels, select(negatives.count)), "none", 0),
+        Column("images", by(labels, select(negatives.total)), "none", 0),
+        sort_by="false positive rate",
     )
 
 
 def _negatives_over_time() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Hard negatives over time",
-            "The highest rate of each category over the chosen datasets. From the dashed line on, it fails.",
+        PanelInfo(
+            "False positive rate on hard negatives over time",
+            "Highest rate of each category over the selected datasets. The check fails at the dashed line.",
             "percentunit",
             2,
         ),
@@ -186,64 +188,66 @@ def _negatives_over_time() -> timeseries.Panel:
     ).override_by_name("limit", reference_line(BAD))
 
 
-def _gaps() -> table.Panel:
+def _source_differences() -> table.Panel:
     labels = "rate format dataset"
-    return rows(
-        Look(
-            "Gaps between sources",
-            "A rate on one format minus the same rate on the dataset's other formats; without a format, one dataset "
-            "against the others. A p value in blue: the model does differ there by more than chance; look at the "
-            "images of that slice.",
+    return table_panel(
+        PanelInfo(
+            "Differences between sources",
+            "Rate on one format minus the same rate on the other formats of the dataset; without a format, on one "
+            "dataset minus the other datasets. Blue p-value: the difference is statistically significant. Inspect "
+            "the images of that slice.",
             "none",
         ),
         Column("rate"),
         Column("format"),
         Column("dataset"),
-        Column("gap", by(labels, select(metrics.SOURCE_GAP), "max"), "percentunit", 2),
-        Column("at least", by(labels, select(metrics.SOURCE_GAP_LOWER), "max"), "percentunit", 2),
-        Column("at most", by(labels, select(metrics.SOURCE_GAP_UPPER), "max"), "percentunit", 2),
-        Column("p value", by(labels, select(metrics.SOURCE_GAP_P_VALUE), "min"), "none", 4, P_VALUE),
-        sort_by="p value",
+        Column("difference", by(labels, select(metrics.SOURCE_GAP), "max"), "percentunit", 2),
+        Column("95% CI low", by(labels, select(metrics.SOURCE_GAP_LOWER), "max"), "percentunit", 2),
+        Column("95% CI high", by(labels, select(metrics.SOURCE_GAP_UPPER), "max"), "percentunit", 2),
+        Column("p-value", by(labels, select(metrics.SOURCE_GAP_P_VALUE), "min"), "none", 4, P_VALUE),
+        sort_by="p-value",
         descending=False,
     )
 
 
 def _operating_curve() -> xychart.Panel:
-    return value_against_value(
-        Look(
-            "Operating points: found against false positives",
-            "Each point is one threshold of the table beside it, the worst over the chosen datasets. Up and to the "
-            "left is better. A curve that bends away from that corner after a new model: no threshold makes up for it.",
+    return xy_chart(
+        PanelInfo(
+            "Operating curve",
+            "Detection rate against false positive rate. Each point is one threshold of the table Operating points, "
+            "with the worst value over the selected datasets. The upper left is better. If a new model moves the "
+            "curve away from it, no threshold compensates for that.",
             "percentunit",
             2,
         ),
-        Query(_AT_THRESHOLD_WRONG, "false positives"),
-        Query(_AT_THRESHOLD_FOUND, "found"),
+        Query(_OPERATING_POINT_FALSE_POSITIVE_RATE, "false positive rate"),
+        Query(_OPERATING_POINT_DETECTION_RATE, "detection rate"),
         points="threshold",
     )
 
 
 def _operating_points() -> table.Panel:
-    return rows(
-        Look(
+    return table_panel(
+        PanelInfo(
             "Operating points",
-            "What one threshold for all methods would give, the worst over the chosen datasets: choose by the false "
-            "positives that can be borne. The model's own rule may have a threshold for each method.",
+            "Rates for one threshold for all methods, with the worst value over the selected datasets. Choose a "
+            "threshold by the acceptable false positive rate. The model's decision rule can have one threshold per "
+            "method.",
             "none",
         ),
         Column("threshold"),
-        Column("false positives", _AT_THRESHOLD_WRONG, "percentunit", 2, FALSE_POSITIVES),
-        Column("found", _AT_THRESHOLD_FOUND, "percentunit", 1, DETECTIONS),
-        sort_by="false positives",
+        Column("false positive rate", _OPERATING_POINT_FALSE_POSITIVE_RATE, "percentunit", 2, FALSE_POSITIVES),
+        Column("detection rate", _OPERATING_POINT_DETECTION_RATE, "percentunit", 1, DETECTIONS),
+        sort_by="false positive rate",
     )
 
 
 def _calibration() -> timeseries.Panel:
     return line_chart(
-        Look(
+        PanelInfo(
             "Calibration error and log loss",
-            "How far the stated probabilities are from what was observed. A jump here alone: choose the thresholds "
-            "anew.",
+            "Difference between predicted probabilities and observed frequencies. If only these values increase, "
+            "choose new thresholds.",
             "none",
         ),
         Query(by("dataset", select(metrics.CALIBRATION_ERROR), "max"), "calibration error, {{dataset}}"),
@@ -251,12 +255,12 @@ def _calibration() -> timeseries.Panel:
     )
 
 
-def _separation() -> timeseries.Panel:
+def _roc_auc() -> timeseries.Panel:
     return line_chart(
-        Look(
+        PanelInfo(
             "ROC AUC",
-            "How well clean and stego are told apart, whatever the threshold; 1 is perfect. A fall: the model "
-            "itself got worse.",
+            "Separation of clean and stego images, independent of the threshold; 1 is perfect. If it falls, the "
+            "model itself is worse.",
             "none",
             4,
         ),

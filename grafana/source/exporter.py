@@ -1,141 +1,159 @@
-"""Is the measuring itself sound: runs and their failures, scrapes, memory, storage."""
+"""The Exporter dashboard: evaluations and their failures, storage, scrapes, and resource usage."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 
-from grafana.source.board import Board
-from grafana.source.limits import ANY_IS_BAD, ANY_IS_WARNING, FREE_SPACE, MARKED, STALE_INTERVALS
-from grafana.source.panels import Look, Query, line_chart, single_value, state_history
+from grafana.source.dashboard_builder import DashboardBuilder
+from grafana.source.limits import ANY_IS_BAD, ANY_IS_WARNING, FREE_SPACE, HIGHLIGHT_ANY, STALE_INTERVALS
+from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
 from grafana.source.queries import by, select
 from grafana.source.style import BAD, BLUE, GOOD, GREY, WARNING, YELLOW, reference_line
-from grafana.source.tables import MODEL_WIDTH, Column, rows
+from grafana.source.tables import MODEL_WIDTH, Column, table_panel
 from starlight_exporter.publish import metrics
 from starlight_exporter.publish.snapshot import OUTCOMES
 
 _JOB = '{job="starlight-exporter"}'
 _UP = {1: ("UP", GOOD), 0: ("DOWN", BAD)}
-_RELOAD = {1: ("in force", GOOD), 0: ("REFUSED", BAD)}
+_RELOAD = {1: ("successful", GOOD), 0: ("FAILED", BAD)}
 _RUNNING = {0: ("idle", GREY), 1: ("running", BLUE)}
 _LAST_RUN = {0: ("failed", BAD), 1: ("succeeded", GOOD)}
-_STAGED = {0: ("whole", GREY), 1: ("staged", BLUE)}
-_WRITABLE = {0: ("not kept", WARNING), 1: ("kept", GOOD)}
+_STAGED = {0: ("full model", GREY), 1: ("staged", BLUE)}
+_WRITABLE = {0: ("not writable", WARNING), 1: ("writable", GOOD)}
 
 
-def exporter() -> Board:
-    """The exporter's own dashboard: all models, whatever is chosen elsewhere."""
-    board = Board(
+def exporter() -> DashboardBuilder:
+    """Build the Exporter dashboard, which always covers all models."""
+    builder = DashboardBuilder(
         "starlight-exporter",
         "Starlight / Exporter",
-        "Runs and failures of the exporter, scrapes, memory, storage, configuration.",
+        "Evaluations and failures of the exporter, scrapes, memory, storage, configuration.",
         one_model=False,
     )
-    board.add(4, (4, _up()), (4, _reload()), (4, _failed()), (4, _crashed()), (4, _not_stored()), (4, _left_out()))
-    board.row("Runs")
-    board.add(8, (24, _runs()))
-    board.add(8, (14, _activity()), (10, _schedule()))
-    board.add(8, (8, _duration()), (8, _progress()), (8, _failures()))
-    board.add(6, (24, _analyses()))
-    board.row("Decoding and storage")
-    board.add(8, (24, _bulk()))
-    board.add(7, (8, _storage()), (8, _stored()), (8, _queue()))
-    board.row("Process and scrapes")
-    board.add(8, (6, _scrape()), (6, _memory()), (6, _processor()), (6, _samples()))
-    board.add(4, (11, _build()), (4, _configured()), (4, _damaged()), (5, _started()))
-    return board
+    builder.add(
+        4,
+        (4, _up()),
+        (4, _reload()),
+        (4, _failed_evaluations()),
+        (4, _worker_crashes()),
+        (4, _storage_failures()),
+        (4, _missing_sections()),
+    )
+    builder.row("Evaluations")
+    builder.add(8, (24, _evaluations()))
+    builder.add(8, (14, _evaluations_over_time()), (10, _age_in_intervals()))
+    builder.add(8, (8, _duration()), (8, _progress()), (8, _load_failures()))
+    builder.add(6, (24, _analyses()))
+    builder.row("Decoding and storage")
+    builder.add(8, (24, _bulk()))
+    builder.add(7, (8, _storage()), (8, _stored()), (8, _queue_length()))
+    builder.row("Process and scrapes")
+    builder.add(8, (6, _scrape_duration()), (6, _memory()), (6, _cpu()), (6, _samples()))
+    builder.add(4, (11, _build()), (4, _configured()), (4, _damaged()), (5, _uptime()))
+    return builder
 
 
 def _up() -> stat.Panel:
-    return single_value(
-        Look("Exporter", "Whether Prometheus reaches it. Down: read its log, then start it again.", "none"),
+    return stat_panel(
+        PanelInfo(
+            "Exporter",
+            "State of the scrape target. DOWN: Prometheus cannot scrape the exporter. Check its log and start it "
+            "again.",
+            "none",
+        ),
         Query(f"up{_JOB}", "{{instance}}"),
-        meanings=_UP,
-        named=False,
+        states=_UP,
+        show_name=False,
     )
 
 
 def _reload() -> stat.Panel:
-    return single_value(
-        Look(
-            "Configuration",
-            "The last attempt to read it. Refused: the old one stays in force; the log names the file and the key.",
+    return stat_panel(
+        PanelInfo(
+            "Configuration reload",
+            "Result of the last reload. FAILED: the previous configuration is still active. The log names the file "
+            "and the key.",
             "none",
         ),
         Query(select(metrics.CONFIG_RELOAD_SUCCESSFUL), "last reload"),
-        meanings=_RELOAD,
-        named=False,
+        states=_RELOAD,
+        show_name=False,
     )
 
 
-def _failed() -> stat.Panel:
+def _failed_evaluations() -> stat.Panel:
     return _increase(
-        "Failed runs",
-        "Runs without a result in the chosen time. Red: Runs below says which, the log why.",
+        "Failed evaluations",
+        "Evaluations that failed or timed out in the selected time range. Red: see the table below and the log.",
         f"sum(increase({select(metrics.EVALUATIONS, model='~.+', outcome='~error|timeout')}[$__range]))",
     )
 
 
-def _crashed() -> stat.Panel:
+def _worker_crashes() -> stat.Panel:
     return _increase(
-        "Crashed workers",
-        "Worker processes that died in the chosen time, in a decoder or for lack of memory. Red: look for the image "
-        "in the log.",
+        "Worker crashes",
+        "Worker processes that crashed in the selected time range, in a decoder or out of memory. Red: find the "
+        "image in "
+        "the log.",
         f"sum(increase({select(metrics.EVALUATIONS, model='~.+', outcome='crashed')}[$__range]))",
     )
 
 
-def _not_stored() -> stat.Panel:
+def _storage_failures() -> stat.Panel:
     return _increase(
-        "Not stored",
-        "Results that could not be written to history or evidence. Red: look at disk space and permissions.",
+        "Storage failures",
+        "Results that could not be written to the history or evidence. Red: check disk space and permissions.",
         f"sum(increase({select(metrics.STORAGE_FAILURES)}[$__range]))",
     )
 
 
-def _left_out() -> stat.Panel:
+def _missing_sections() -> stat.Panel:
     return _increase(
-        "Sections left out",
-        "Scrapes in which a part of the metrics could not be built. Red: a defect; the log has the reason.",
+        "Missing metric sections",
+        "Scrapes in which the exporter failed to collect a section of the metrics. Red: a defect; see the log.",
         f"sum(increase({select(metrics.COLLECTOR_ERRORS)}[$__range]))",
     )
 
 
 def _increase(title: str, description: str, expr: str) -> stat.Panel:
-    return single_value(
-        Look(title, description, "none", 0), Query(expr, "in the chosen time"), thresholds=ANY_IS_BAD, named=False
+    return stat_panel(
+        PanelInfo(title, description, "none", 0),
+        Query(expr, "in the selected time range"),
+        thresholds=ANY_IS_BAD,
+        show_name=False,
     )
 
 
-def _runs() -> table.Panel:
+def _evaluations() -> table.Panel:
     labels = "model dataset"
     succeeded = by(labels, select(metrics.EVALUATION_LAST_RUN_SUCCESSFUL, model="~.+"), "min")
-    return rows(
-        Look(
-            "Runs since the exporter started",
-            "By outcome. A failed last run: the numbers are of an older one. Crashed: a worker died, in a decoder "
-            "or for lack of memory. The log has the reasons.",
+    return table_panel(
+        PanelInfo(
+            "Evaluations since exporter start",
+            "Number of evaluations by outcome. If the last one failed, the metrics are those of an earlier one. "
+            "Crashed: the worker process crashed, in a decoder or out of memory. The log contains the reasons.",
             "none",
         ),
         Column("model", width=MODEL_WIDTH),
         Column("dataset"),
-        Column("last run", succeeded, "none", meanings=_LAST_RUN),
+        Column("last run", succeeded, "none", states=_LAST_RUN),
         *(
             Column(
                 outcome,
                 by(labels, select(metrics.EVALUATIONS, model="~.+", outcome=outcome)),
                 "none",
                 0,
-                () if outcome in ("success", "cancelled") else MARKED,
+                () if outcome in ("success", "cancelled") else HIGHLIGHT_ANY,
             )
             for outcome in OUTCOMES
         ),
         Column("duration", by(labels, select(metrics.EVALUATION_DURATION, model="~.+"), "max"), "s", 1),
         Column(
-            "still to go",
+            "time left",
             by(labels, select(metrics.EVALUATION_REMAINING, model="~.+"), "max"),
             "s",
             0,
-            nothing="–",
+            no_value="–",
         ),
         Column("interval", by(labels, select(metrics.EVALUATION_INTERVAL, model="~.+"), "max"), "s", 0),
         sort_by="model",
@@ -143,68 +161,77 @@ def _runs() -> table.Panel:
     )
 
 
-def _activity() -> statetimeline.Panel:
-    return state_history(
-        Look(
-            "Runs over time",
-            "Which model is evaluated on what, and when: one run at a time, production first. A band that does not "
-            "end hangs.",
+def _evaluations_over_time() -> statetimeline.Panel:
+    return state_timeline(
+        PanelInfo(
+            "Evaluations over time",
+            "Model and dataset that are evaluated at each time: one evaluation at a time, production first. A band "
+            "that does not end indicates that the evaluation is stuck.",
             "none",
         ),
         Query(
-            by("model dataset", select(metrics.EVALUATION_IN_PROGRESS, model="~.+"), "max"), "{{model}}, {{dataset}}"
+            by("model dataset", select(metrics.EVALUATION_IN_PROGRESS, model="~.+"), "max"),
+            "{{model}}, {{dataset}}",
         ),
-        meanings=_RUNNING,
+        states=_RUNNING,
     )
 
 
-def _schedule() -> timeseries.Panel:
+def _age_in_intervals() -> timeseries.Panel:
     age = f"time() - {by('model dataset', select(metrics.EVALUATION_TIMESTAMP, model='~.+'), 'min')}"
     interval = by("model dataset", select(metrics.EVALUATION_INTERVAL, model="~.+"), "max")
     return line_chart(
-        Look(
+        PanelInfo(
             "Age of results in intervals",
-            f"1 is on time; an alert fires above {STALE_INTERVALS:g} (red). Rising: runs fail, or the queue of runs "
-            "takes longer than the interval: fewer models, fewer images, or a longer interval.",
+            f"1 is on time; an alert fires above {STALE_INTERVALS:g} (red). If a line rises, evaluations fail or take "
+            "longer than the interval: use fewer models, fewer images or a longer interval.",
             "none",
             1,
         ),
         Query(f"({age}) / {interval}", "{{model}}, {{dataset}}"),
-        Query(f"vector({STALE_INTERVALS:g})", "stale"),
-    ).override_by_name("stale", reference_line(BAD))
+        Query(f"vector({STALE_INTERVALS:g})", "limit"),
+    ).override_by_name("limit", reference_line(BAD))
 
 
 def _duration() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Duration of runs",
-            "Of the last complete run. Together longer than the interval: fewer images or fewer models.",
+        PanelInfo(
+            "Evaluation duration",
+            "Duration of the last successful evaluation. If the sum exceeds the interval, use fewer images or fewer "
+            "models.",
             "s",
         ),
-        Query(by("model dataset", select(metrics.EVALUATION_DURATION, model="~.+"), "max"), "{{model}}, {{dataset}}"),
+        Query(
+            by("model dataset", select(metrics.EVALUATION_DURATION, model="~.+"), "max"),
+            "{{model}}, {{dataset}}",
+        ),
     )
 
 
 def _progress() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Progress of the run under way",
-            "Share of the images done; a flat line below 100 % hangs. Not measured: no run is under way.",
+        PanelInfo(
+            "Progress of the current evaluation",
+            "Share of the images processed. A flat line below 100% indicates that the evaluation is stuck. Not "
+            "measured: no evaluation is in progress.",
             "percentunit",
             0,
         ),
-        Query(by("model dataset", select(metrics.EVALUATION_PROGRESS, model="~.+"), "max"), "{{model}}, {{dataset}}"),
+        Query(
+            by("model dataset", select(metrics.EVALUATION_PROGRESS, model="~.+"), "max"),
+            "{{model}}, {{dataset}}",
+        ),
         maximum=1,
     )
 
 
-def _failures() -> timeseries.Panel:
+def _load_failures() -> timeseries.Panel:
     failures = select(metrics.MODEL_LOAD_FAILURES, model="~.+")
     return line_chart(
-        Look(
-            "Model files that did not load",
-            "By reason, over the hour before; the numbers of the last good file stay in place. Above 0: replace the "
-            "file.",
+        PanelInfo(
+            "Model load failures",
+            "By reason, in the previous hour. The metrics remain those of the last file that was loaded. Above 0: "
+            "replace the file.",
             "none",
             0,
         ),
@@ -216,22 +243,22 @@ def _failures() -> timeseries.Panel:
 
 
 def _analyses() -> table.Panel:
-    return rows(
-        Look(
+    return table_panel(
+        PanelInfo(
             "Analyses",
-            "What the exporter runs on its own beside evaluations: by outcome since it started, and when the last "
-            "one gave a result. Failed: the numbers in Models are of an older one; the log has the reason.",
+            "Background analyses of the exporter by outcome since it started, and the time of the last result. If "
+            "the last run failed, the values on the dashboard Models are those of an earlier one; see the log.",
             "none",
         ),
         Column("analysis"),
-        Column("last run", by("analysis", select(metrics.ANALYSIS_SUCCESSFUL), "min"), "none", meanings=_LAST_RUN),
+        Column("last run", by("analysis", select(metrics.ANALYSIS_SUCCESSFUL), "min"), "none", states=_LAST_RUN),
         *(
             Column(
                 outcome,
                 by("analysis", select(metrics.ANALYSIS_RUNS, outcome=outcome)),
                 "none",
                 0,
-                () if outcome in ("success", "cancelled") else MARKED,
+                () if outcome in ("success", "cancelled") else HIGHLIGHT_ANY,
             )
             for outcome in OUTCOMES
         ),
@@ -241,12 +268,12 @@ def _analyses() -> table.Panel:
 
 def _bulk() -> table.Panel:
     labels = "model dataset"
-    return rows(
-        Look(
-            "The last bulk pass",
-            "How the images came in: from the cache of decoded images or decoded anew, and whether the model ran in "
-            "stages that images share. Not kept: the cache folder is full or read-only; runs are slower, numbers "
-            "the same.",
+    return table_panel(
+        PanelInfo(
+            "Last bulk pass",
+            "Number of images read from the cache or decoded again, and whether the model was executed in stages "
+            "with shared outputs. Not writable: the cache directory is full or read-only. Evaluations are slower, "
+            "results are the same.",
             "none",
         ),
         Column("model", width=MODEL_WIDTH),
@@ -256,64 +283,70 @@ def _bulk() -> table.Panel:
         Column("decoded", by(labels, select(metrics.EVALUATION_DECODED_IMAGES, model="~.+"), "max"), "none", 0),
         Column("cache size", by(labels, select(metrics.EVALUATION_CACHE_BYTES, model="~.+"), "max"), "bytes", 0),
         Column(
-            "cache",
+            "cache status",
             by(labels, select(metrics.EVALUATION_CACHE_WRITABLE, model="~.+"), "max"),
             "none",
-            meanings=_WRITABLE,
+            states=_WRITABLE,
         ),
         Column(
-            "model ran", by(labels, select(metrics.EVALUATION_STAGED, model="~.+"), "max"), "none", meanings=_STAGED
+            "execution",
+            by(labels, select(metrics.EVALUATION_STAGED, model="~.+"), "max"),
+            "none",
+            states=_STAGED,
         ),
     )
 
 
 def _storage() -> timeseries.Panel:
     panel = line_chart(
-        Look(
-            "Free space",
-            "Where history and evidence are written. At the lines alerts fire (orange: nearly full, red: full): "
-            "delete old results or give it a larger disk.",
+        PanelInfo(
+            "Free disk space",
+            "Free space of the file systems of history and evidence. Alerts fire below the lines (orange: warning, "
+            "red: critical). Delete old results or use a larger disk.",
             "bytes",
         ),
         Query(by("store", select(metrics.STORAGE_FREE), "min"), "{{store}}"),
         *(
             Query(f"vector({value:g})", name)
-            for name, value in (("nearly full", FREE_SPACE[2][0]), ("full", FREE_SPACE[1][0]))
+            for name, value in (("warning limit", FREE_SPACE[2][0]), ("critical limit", FREE_SPACE[1][0]))
         ),
     )
-    return panel.override_by_name("nearly full", reference_line(WARNING)).override_by_name("full", reference_line(BAD))
+    return panel.override_by_name("warning limit", reference_line(WARNING)).override_by_name(
+        "critical limit", reference_line(BAD)
+    )
 
 
 def _stored() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Stored results",
-            "What history and evidence take; old ones make room at their configured limits. A line that only rises "
-            "towards the free space beside it: lower `history` or `evidence` in the configuration.",
+        PanelInfo(
+            "Storage usage",
+            "Size of history and evidence; the oldest entries are deleted at the configured limits. If a line "
+            "approaches the free space, lower `history` or `evidence` in the configuration.",
             "bytes",
         ),
         Query(by("store", select(metrics.STORAGE_SIZE), "max"), "{{store}}"),
     )
 
 
-def _queue() -> timeseries.Panel:
+def _queue_length() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Runs that wait",
-            "Evaluations in the queue behind the one under way. Never back at 0: runs take longer than their interval; "
-            "fewer models, fewer images or a longer interval.",
+        PanelInfo(
+            "Queue length",
+            "Evaluations that wait for the current one. If the queue never returns to 0, evaluations take longer "
+            "than their interval: use fewer models, fewer images or a longer interval.",
             "none",
             0,
         ),
-        Query(f"max({select(metrics.EVALUATIONS_QUEUED)})", "waiting"),
+        Query(f"max({select(metrics.EVALUATIONS_QUEUED)})", "queued"),
     )
 
 
-def _scrape() -> timeseries.Panel:
+def _scrape_duration() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Scrape time",
-            "As Prometheus measures it. A scrape computes nothing: slow ones mean a starved machine.",
+        PanelInfo(
+            "Scrape duration",
+            "Measured by Prometheus. A scrape does not compute anything, so slow scrapes indicate resource "
+            "starvation on the machine.",
             "s",
         ),
         Query(f"scrape_duration_seconds{_JOB}", "{{instance}}"),
@@ -322,20 +355,20 @@ def _scrape() -> timeseries.Panel:
 
 def _memory() -> timeseries.Panel:
     return line_chart(
-        Look(
+        PanelInfo(
             "Memory",
-            "Resident memory of the exporter itself; workers are apart and end with their run. Steady growth is a "
-            "leak: restart it and file it.",
+            "Resident memory of the exporter process without its workers. Steady growth indicates a memory leak: "
+            "restart the exporter and report it.",
             "bytes",
         ),
         Query(f"process_resident_memory_bytes{_JOB}", "{{instance}}"),
     )
 
 
-def _processor() -> timeseries.Panel:
+def _cpu() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Processor", "Cores used by the exporter itself, without its workers. Near 1: too many scrapes.", "none", 2
+        PanelInfo(
+            "CPU", "Cores used by the exporter process without its workers. Near 1: too many scrapes.", "none", 2
         ),
         Query(f"rate(process_cpu_seconds_total{_JOB}[$__rate_interval])", "{{instance}}"),
     )
@@ -343,9 +376,9 @@ def _processor() -> timeseries.Panel:
 
 def _samples() -> timeseries.Panel:
     return line_chart(
-        Look(
-            "Samples per scrape, open files",
-            "Steps come with models and datasets of the configuration. Steady growth of either: a leak.",
+        PanelInfo(
+            "Samples per scrape and open files",
+            "Steps result from models and datasets added to the configuration. Steady growth indicates a leak.",
             "none",
             0,
         ),
@@ -357,8 +390,8 @@ def _samples() -> timeseries.Panel:
 
 def _build() -> table.Panel:
     labels = "version revision python onnxruntime"
-    return rows(
-        Look("Build", "Versions of the exporter and of what it runs on: quote them with a defect.", "none"),
+    return table_panel(
+        PanelInfo("Build", "Versions of the exporter and its runtime. Include them in bug reports.", "none"),
         Column("version"),
         Column("revision"),
         Column("python"),
@@ -368,32 +401,35 @@ def _build() -> table.Panel:
 
 
 def _configured() -> stat.Panel:
-    return single_value(
-        Look("Configuration read", "Time since the configuration was last read with success.", "s", 0),
+    return stat_panel(
+        PanelInfo("Configuration age", "Time since the last successful reload of the configuration.", "s", 0),
         Query(f"time() - max({select(metrics.CONFIG_RELOAD_SUCCESS_TIMESTAMP)})", "ago"),
-        named=False,
+        show_name=False,
     )
 
 
 def _damaged() -> stat.Panel:
-    return single_value(
-        Look(
-            "Damaged history lines",
-            "Skipped at the last start. A crash leaves one; more mean a failing disk.",
+    return stat_panel(
+        PanelInfo(
+            "Damaged history records",
+            "Records skipped at the last start. A crash can leave one; more indicate a failing disk.",
             "none",
             0,
         ),
         Query(f"max({select(metrics.HISTORY_DAMAGED_LINES)})", "lines"),
         thresholds=ANY_IS_WARNING,
-        named=False,
+        show_name=False,
     )
 
 
-def _started() -> stat.Panel:
-    return single_value(
-        Look(
-            "Running for", "Time since the exporter started: short again and again means that it is restarted.", "s", 0
+def _uptime() -> stat.Panel:
+    return stat_panel(
+        PanelInfo(
+            "Uptime",
+            "Time since the exporter started. If it is repeatedly short, the exporter is being restarted.",
+            "s",
+            0,
         ),
         Query(f"time() - max(process_start_time_seconds{_JOB})", "since start"),
-        named=False,
+        show_name=False,
     )

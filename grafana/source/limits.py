@@ -1,6 +1,4 @@
-"""The limits that panels are coloured by. None is written here: they are the constants of the regression checks or,
-where only an alert has a limit, the number in that alert's rule.
-"""
+"""Limits for panel colours: constants of the regression checks, or numbers in alert rules."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from typing import Final
 
 import yaml
 
-from grafana.source.style import BAD, BLUE, CERTAIN, GOOD, WARNING, Steps
+from grafana.source.style import BAD, BLUE, GOOD, SIGNIFICANT, WARNING, Steps
 from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish import metrics
 
@@ -23,10 +21,10 @@ _NUMBER: Final = re.compile(r"(?:>=|<=|>|<|\*)\s*([0-9.]+(?:\s*\*\s*[0-9.]+)*)(?
 
 @cache
 def alert_limit(alert: str, severity: str, of: str = "") -> float:
-    """The number that an alert's rule compares with or multiplies by; a product such as `100 * 1024` is worked out.
+    """Return the number that an alert rule compares with or multiplies by; products such as `100 * 1024` are evaluated.
 
-    The last one of the first rule with this name and severity, or the first one behind the metric `of`. Raises
-    LookupError if there is none.
+    Uses the last number of the first rule with this name and severity, or the first one after the metric `of`.
+    Raises LookupError if there is none.
     """
     for file in sorted(RULES.glob("*.yml")):
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
@@ -39,34 +37,34 @@ def alert_limit(alert: str, severity: str, of: str = "") -> float:
 
 
 def just_above(limit: float) -> float:
-    """The smallest number above a limit: a colour holds from its value on, and some limits fail at their own value."""
+    """Return the next float above a limit, because Grafana applies a colour from its value on."""
     return math.nextafter(limit, math.inf)
 
 
 def fails_from(limit: float, colour: str = BAD) -> Steps:
-    """Good below the limit, which is bad itself."""
+    """Return steps for a check that fails at the limit or above."""
     return ((None, GOOD), (limit, colour))
 
 
 def fails_above(limit: float, colour: str = BAD) -> Steps:
-    """Good up to the limit, which is good itself."""
+    """Return steps for a check that fails above the limit."""
     return ((None, GOOD), (just_above(limit), colour))
 
 
 def fails_below(limit: float, colour: str = BAD) -> Steps:
-    """Good from the limit on."""
+    """Return steps for a check that fails below the limit."""
     return ((None, colour), (limit, GOOD))
 
 
-UNCOLOURED: Final = "transparent"
-"""A cell that is as it should be, in a column where only the others are to be seen."""
+NO_COLOUR: Final = "transparent"
+"""For cells without a problem in columns that highlight only problems."""
 
 NEUTRAL: Final[Steps] = ((None, BLUE),)
-"""For facts that are neither good nor bad."""
+"""For values that are neither good nor bad."""
 
 FALSE_POSITIVES: Final = fails_from(check_limits.FPR_TARGET, WARNING)
-FALSE_POSITIVES_CERTAIN: Final = fails_from(check_limits.FPR_TARGET)
-"""For the lower bound: past the target, chance does not explain it."""
+FALSE_POSITIVES_SIGNIFICANT: Final = fails_from(check_limits.FPR_TARGET)
+"""For the lower bound: above the target the result is statistically significant."""
 
 NEGATIVES: Final = fails_from(check_limits.NEGATIVES_LIMIT)
 DETECTIONS: Final[Steps] = (
@@ -76,7 +74,7 @@ DETECTIONS: Final[Steps] = (
 )
 LATENCY: Final = fails_from(check_limits.LATENCY_LIMIT_SECONDS)
 FORMAT_LIMIT: Final = check_limits.FORMAT_DEFAULT_BASELINE + check_limits.FORMAT_MARGIN
-"""For a format that the baseline does not hold."""
+"""Limit of a format without a baseline."""
 
 BALANCE: Final = fails_below(alert_limit("StarlightDatasetUnbalanced", "warning"), WARNING)
 GAP: Final = fails_above(alert_limit("StarlightTrainingOverfitted", "warning"), WARNING)
@@ -89,11 +87,11 @@ FREE_SPACE: Final[Steps] = (
 )
 ANY_IS_BAD: Final = fails_above(0)
 ANY_IS_WARNING: Final = fails_above(0, WARNING)
-MARKED: Final[Steps] = ((None, UNCOLOURED), (just_above(0), WARNING))
-"""For table cells that count something that should not be there."""
+HIGHLIGHT_ANY: Final[Steps] = ((None, NO_COLOUR), (just_above(0), WARNING))
+"""For table cells that count problems."""
 
 P_VALUE: Final[Steps] = (
-    (None, CERTAIN),
-    (alert_limit("StarlightFalsePositivesAboveBaseline", "critical", metrics.COMPARISON_P_VALUE.name), UNCOLOURED),
+    (None, SIGNIFICANT),
+    (alert_limit("StarlightFalsePositivesAboveBaseline", "critical", metrics.COMPARISON_P_VALUE.name), NO_COLOUR),
 )
-"""Below it, chance hardly splits the flips so unevenly; for better or for worse, so the colour is neither."""
+"""Statistically significant below the level; the colour is neutral because the difference can be an improvement."""

@@ -1,24 +1,24 @@
-"""Is the current model healthy, what changed, since when, where is it worst, and is the answer certain."""
+"""The Overview dashboard: health, alerts, rates with confidence intervals, and provenance of one model."""
 
 from __future__ import annotations
 
 from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 
-from grafana.source import evidence
-from grafana.source.board import Board
-from grafana.source.health import HEALTH, MEANINGS, WORST_FIRING
+from grafana.source import links
+from grafana.source.dashboard_builder import DashboardBuilder
+from grafana.source.health import HEALTH, HEALTH_STATES, WORST_FIRING
 from grafana.source.limits import (
     DETECTIONS,
     FALSE_POSITIVES,
-    FALSE_POSITIVES_CERTAIN,
+    FALSE_POSITIVES_SIGNIFICANT,
+    HIGHLIGHT_ANY,
     LATENCY,
-    MARKED,
     STALE,
     STALE_INTERVALS,
 )
-from grafana.source.panels import Look, Query, line_chart, single_value, state_history
-from grafana.source.queries import against, by, select
-from grafana.source.shared import (
+from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
+from grafana.source.queries import baseline_for, by, select
+from grafana.source.shared_panels import (
     P95,
     checks_over_time,
     detection_by_method,
@@ -29,55 +29,56 @@ from grafana.source.shared import (
     throughput_over_time,
 )
 from grafana.source.style import BAD, BLUE, WARNING, reference_line
-from grafana.source.tables import Column, rows
+from grafana.source.tables import Column, table_panel
 from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish import metrics
 
 _AGE = f"time() - {by('dataset', select(metrics.EVALUATION_TIMESTAMP), 'min')}"
 _AGE_IN_INTERVALS = f"({_AGE}) / {by('dataset', select(metrics.EVALUATION_INTERVAL), 'max')}"
 
-NOTHING_FIRES = "nothing fires"
+NO_ALERTS = "no alerts firing"
 
 
-def overview() -> Board:
-    """The dashboard for the wall."""
-    board = Board(
+def overview() -> DashboardBuilder:
+    """Build the Overview dashboard."""
+    builder = DashboardBuilder(
         "starlight-overview",
         "Starlight / Overview",
-        "Is the current model healthy, what changed, since when, where is it worst, and is the answer certain.",
+        "Health of the current model: firing alerts, rates with confidence intervals, latency, provenance, and "
+        "history.",
     )
-    board.add(4, (5, _health()), (5, _false_positives()), (5, _worst_method()), (5, _latency()), (4, _age()))
-    # The reasons of the word above stand right below it.
-    board.add(7, (12, _alerts()), (12, _certainty()))
-    board.add(8, (12, detection_by_method()), (9, _quantiles()), (3, images_per_second()))
-    board.add(5, (24, _provenance()))
-    board.row("History")
-    board.add(7, (12, _health_over_time()), (12, checks_over_time()))
-    board.add(8, (12, false_positives_over_time()), (12, detection_over_time()))
-    board.add(8, (8, latency_over_time()), (8, throughput_over_time()), (8, _age_over_time()))
-    return board
+    builder.add(4, (5, _health()), (5, _false_positives()), (5, _lowest_detection_rate()), (5, _latency()), (4, _age()))
+    # The alerts explain the health state above them.
+    builder.add(7, (12, _alerts()), (12, _false_positive_intervals()))
+    builder.add(8, (12, detection_by_method()), (9, _quantiles()), (3, images_per_second()))
+    builder.add(5, (24, _provenance()))
+    builder.row("History")
+    builder.add(7, (12, _health_over_time()), (12, checks_over_time()))
+    builder.add(8, (12, false_positives_over_time()), (12, detection_over_time()))
+    builder.add(8, (8, latency_over_time()), (8, throughput_over_time()), (8, _age_over_time()))
+    return builder
 
 
 def _health() -> stat.Panel:
-    return single_value(
-        Look(
+    return stat_panel(
+        PanelInfo(
             "Health of $model",
-            "The worst alert that fires for this model or for the stack itself. Red: click the alert's name in Firing"
-            " alerts for its runbook. Not measured: there is no evaluation; see the dashboard Exporter.",
+            "The most severe alert that fires for this model or for the monitoring stack. Red: click an alert in "
+            "Firing alerts for its runbook. Not measured: there is no evaluation; see the dashboard Exporter.",
             "none",
         ),
         Query(HEALTH, "health"),
-        meanings=MEANINGS,
-        named=False,
+        states=HEALTH_STATES,
+        show_name=False,
     )
 
 
 def _false_positives() -> stat.Panel:
-    return single_value(
-        Look(
+    return stat_panel(
+        PanelInfo(
             "False positive rate",
-            f"Clean images taken for stego. Orange from the target of {check_limits.FPR_TARGET:.2%} on: the table "
-            "below says whether chance explains it, and leads to the images.",
+            f"Clean images classified as stego. Orange from the target of {check_limits.FPR_TARGET:.2%}: see the table "
+            "below for the confidence interval and the images.",
             "percentunit",
             2,
         ),
@@ -86,12 +87,14 @@ def _false_positives() -> stat.Panel:
     )
 
 
-def _worst_method() -> stat.Panel:
-    return single_value(
-        Look(
-            "Worst method",
-            f"The method that is found least. Orange up to the target of {check_limits.DETECTION_TARGET:.0%}, red up "
-            f"to the floor of {check_limits.DETECTION_FLOOR:.0%}: look at the missed images in Detection by method.",
+def _lowest_detection_rate() -> stat.Panel:
+    return stat_panel(
+        PanelInfo(
+            "Lowest detection rate",
+            "The method with the lowest detection rate. Orange up to the target of "
+            f"{check_limits.DETECTION_TARGET:.0%}, red up to the floor of {check_limits.DETECTION_FLOOR:.0%}: inspect "
+            "the "
+            "missed images in Detection by method.",
             "percentunit",
             1,
         ),
@@ -104,11 +107,11 @@ def _worst_method() -> stat.Panel:
 
 
 def _latency() -> stat.Panel:
-    return single_value(
-        Look(
+    return stat_panel(
+        PanelInfo(
             "Latency p95",
             f"From file bytes to verdict, one image at a time. Red from {check_limits.LATENCY_LIMIT_SECONDS * 1000:g} "
-            "ms on: see the dashboard Latency for the stage that grew.",
+            "ms: see the stages on the dashboard Latency.",
             "s",
             1,
         ),
@@ -118,11 +121,11 @@ def _latency() -> stat.Panel:
 
 
 def _age() -> stat.Panel:
-    panel = single_value(
-        Look(
+    panel = stat_panel(
+        PanelInfo(
             "Last evaluation",
-            f"How old the oldest numbers here are, and in intervals of the schedule. Red above {STALE_INTERVALS:g} "
-            "intervals: the dashboard Exporter shows which runs fail.",
+            f"Age of the oldest results on this page, also in schedule intervals. Red above {STALE_INTERVALS:g} "
+            "intervals: see the dashboard Exporter for failed evaluations.",
             "s",
             0,
         ),
@@ -134,30 +137,29 @@ def _age() -> stat.Panel:
     )
 
 
-def _certainty() -> table.Panel:
+def _false_positive_intervals() -> table.Panel:
     clean = metrics.CLEAN
-    return rows(
-        Look(
-            "False positives, and how certain that is",
-            "Counts and the exact 95 % interval. A rate from the target on is orange; only where the lower end of "
-            "the interval is red too does chance not explain it. Click a rate for the images, a dataset for its "
-            "evaluation.",
+    return table_panel(
+        PanelInfo(
+            "False positive rate with 95% CI",
+            "Counts and exact 95% CI. Orange: the rate misses the target. Red lower bound: it is also statistically "
+            "significant. Click a rate for the images, a dataset for its evaluation.",
             "none",
         ),
-        Column("dataset", link=evidence.EVALUATION),
+        Column("dataset", link=links.EVALUATION),
         Column(
-            "rate",
+            "false positive rate",
             by("dataset", select(clean.ratio), "max"),
             "percentunit",
             2,
             FALSE_POSITIVES,
-            link=evidence.FALSE_POSITIVES,
+            link=links.FALSE_POSITIVES,
         ),
-        Column("at least", by("dataset", select(clean.lower), "max"), "percentunit", 3, FALSE_POSITIVES_CERTAIN),
-        Column("at most", by("dataset", select(clean.upper), "max"), "percentunit", 2),
-        Column("wrong", by("dataset", select(clean.count)), "none", 0),
-        Column("of images", by("dataset", select(clean.total)), "none", 0),
-        Column("baseline", against(clean.total, metrics.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
+        Column("95% CI low", by("dataset", select(clean.lower), "max"), "percentunit", 3, FALSE_POSITIVES_SIGNIFICANT),
+        Column("95% CI high", by("dataset", select(clean.upper), "max"), "percentunit", 2),
+        Column("false positives", by("dataset", select(clean.count)), "none", 0),
+        Column("images", by("dataset", select(clean.total)), "none", 0),
+        Column("baseline", baseline_for(clean.total, metrics.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
         Column("target", f"0 * {by('dataset', select(clean.total))} + {check_limits.FPR_TARGET}", "percentunit", 2),
     )
 
@@ -165,39 +167,38 @@ def _certainty() -> table.Panel:
 def _alerts() -> table.Panel:
     labels = "severity alertname method dataset"
     since = f"ALERTS_FOR_STATE and ignoring (alertstate) {WORST_FIRING}"
-    return rows(
-        Look(
+    return table_panel(
+        PanelInfo(
             "Firing alerts",
-            "What fires now for this model or for the stack itself, critical first, with the method that it is about. "
-            "Click a name for its runbook. Empty: nothing fires.",
+            "Alerts for this model or for the monitoring stack, critical first. Click a name for its runbook. Empty: "
+            "no alerts are firing.",
             "none",
         ),
-        Column("severity", width=75, named_colours={"critical": BAD, "warning": WARNING, "info": BLUE}),
-        Column("alert", label="alertname", link=evidence.RUNBOOK),
+        Column("severity", width=75, text_colours={"critical": BAD, "warning": WARNING, "info": BLUE}),
+        Column("alert", label="alertname", link=links.RUNBOOK),
         Column("method", width=70),
         Column("dataset", width=80),
         Column("since", f"{by(labels, since, 'min')} * 1000", "dateTimeFromNow", width=136),
         sort_by="severity",
         descending=False,
-    ).no_value(NOTHING_FIRES)
+    ).no_value(NO_ALERTS)
 
 
 def _quantiles() -> table.Panel:
     labels = "quantile dataset"
-    return rows(
-        Look(
+    return table_panel(
+        PanelInfo(
             "Latency by quantile",
-            "Exact quantiles of the last latency run with their 95 % intervals; alerts compare p95 with its "
-            "baseline and its limit. An end of an interval, or a p99, that the sample is too small for is not "
-            "measured.",
+            "Exact quantiles of the last latency run with 95% CI; alerts compare p95 with its baseline and limit. "
+            "Not measured: the sample is too small for p99 or a bound.",
             "none",
         ),
         Column("quantile", width=72),
         Column("dataset", width=90),
-        Column("time", by(labels, select(metrics.LATENCY), "max"), "s", 1),
-        Column("at least", by(labels, select(metrics.LATENCY_LOWER), "max"), "s", 1),
-        Column("at most", by(labels, select(metrics.LATENCY_UPPER), "max"), "s", 1),
-        Column("baseline", against(metrics.LATENCY, metrics.BASELINE_LATENCY, labels), "s", 1),
+        Column("latency", by(labels, select(metrics.LATENCY), "max"), "s", 1),
+        Column("95% CI low", by(labels, select(metrics.LATENCY_LOWER), "max"), "s", 1),
+        Column("95% CI high", by(labels, select(metrics.LATENCY_UPPER), "max"), "s", 1),
+        Column("baseline", baseline_for(metrics.LATENCY, metrics.BASELINE_LATENCY, labels), "s", 1),
         sort_by="quantile",
         descending=False,
     )
@@ -207,59 +208,63 @@ def _provenance() -> table.Panel:
     labels = "dataset model_sha256 dataset_fingerprint decision"
     info = select(metrics.EVALUATION_INFO)
 
-    def beside(expr: str) -> str:
+    def joined(expr: str) -> str:
         return by(labels, f"{info} * on (model, dataset) group_left () {expr}", "max")
 
-    return rows(
-        Look(
-            "Where these numbers come from",
-            "Model file and data of the last complete evaluation, by their hashes, and the decision rule. Results "
-            "on different data are not comparable. Images not measured are in no rate: their reasons stand in the "
-            "dashboard Data.",
+    return table_panel(
+        PanelInfo(
+            "Provenance",
+            "Hashes of model file and dataset, and decision rule, of the last successful evaluation. Results on "
+            "different datasets are not comparable. Images not measured are excluded from all rates; for the reasons "
+            "see the dashboard Data.",
             "none",
         ),
-        Column("dataset", width=110, link=evidence.EVALUATION),
-        Column("model file", label="model_sha256", width=125),
-        Column("data", label="dataset_fingerprint", width=125),
+        Column("dataset", width=110, link=links.EVALUATION),
+        Column("model SHA-256", label="model_sha256", width=125),
+        Column("dataset fingerprint", label="dataset_fingerprint", width=125),
         Column("decision"),
         Column(
             "evaluated",
-            beside(f"{by('model dataset', select(metrics.EVALUATION_TIMESTAMP), 'max')} * 1000"),
+            joined(f"{by('model dataset', select(metrics.EVALUATION_TIMESTAMP), 'max')} * 1000"),
             "dateTimeFromNow",
             width=130,
         ),
         Column(
-            "measured in", beside(by("model dataset", select(metrics.EVALUATION_DURATION), "max")), "s", 1, width=110
+            "duration",
+            joined(by("model dataset", select(metrics.EVALUATION_DURATION), "max")),
+            "s",
+            1,
+            width=110,
         ),
         Column(
             "not measured",
-            beside(by("model dataset", select(metrics.NOT_MEASURED))),
+            joined(by("model dataset", select(metrics.NOT_MEASURED))),
             "none",
             0,
-            MARKED,
+            HIGHLIGHT_ANY,
             width=110,
         ),
     )
 
 
 def _health_over_time() -> statetimeline.Panel:
-    return state_history(
-        Look(
+    return state_timeline(
+        PanelInfo(
             "Health over time",
-            "The state above, over time. Where a red stretch begins, its cause does: a purple line just before it "
-            "is a new model.",
+            "History of the health state. A purple line marks a model change: if a red section begins right after "
+            "one, the new model is the likely cause.",
             "none",
         ),
         Query(HEALTH, "health"),
-        meanings=MEANINGS,
+        states=HEALTH_STATES,
     )
 
 
 def _age_over_time() -> timeseries.Panel:
     panel = line_chart(
-        Look(
-            "Age of the results",
-            "Falls to zero at each evaluation. A line that keeps growing: runs fail; see the dashboard Exporter.",
+        PanelInfo(
+            "Age of results",
+            "Drops to zero at each evaluation. If a line keeps growing, evaluations fail; see the dashboard Exporter.",
             "s",
         ),
         Query(_AGE, "{{dataset}}"),

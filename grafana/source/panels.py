@@ -1,4 +1,4 @@
-"""The kinds of panel that the dashboards are made of, each with the defaults that are the same everywhere."""
+"""Panel builders with the defaults shared by all dashboards."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode, HeatmapColor
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from grafana.source.limits import NEUTRAL
-from grafana.source.style import BLUE, Steps, fixed_colour, nothing_is, steps, words
+from grafana.source.style import BLUE, Steps, fixed_colour, null_mapping, state_mappings, steps
 from starlight_exporter.formatting import NOT_MEASURED
 
 DATASOURCE: Final = DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -57,7 +57,7 @@ Panel = (
     | trend.Panel
     | xychart.Panel
 )
-# Okabe and Ito's colours in Grafana since 13.2; the SDK's list of modes is older.
+# Okabe and Ito's colours, available since Grafana 13.2; the SDK does not list this mode yet.
 COLOUR_BLIND_SAFE: Final = cast(FieldColorModeId, "palette-colorblind")
 
 P = TypeVar(
@@ -75,15 +75,15 @@ P = TypeVar(
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One PromQL expression and what its series are called; `{{label}}` in `legend` is filled in."""
+    """A PromQL expression and the legend of its series, with `{{label}}` placeholders."""
 
     expr: str
     legend: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What every panel says of itself: title, what it shows and what to do when it is red, and its unit."""
+class PanelInfo:
+    """Title, description (content, and what to do if it is red), unit and decimals of a panel."""
 
     title: str
     description: str
@@ -93,14 +93,14 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A page that a value leads to; dashboard variables and `${__data.fields.…}` in it are filled in."""
+    """A link from a value to a page; Grafana expands dashboard variables and `${__data.fields.…}` in the URL."""
 
     title: str
     url: str
 
 
 def line_chart(
-    look: Look,
+    info: PanelInfo,
     *queries: Query,
     minimum: float | None = 0,
     maximum: float | None = None,
@@ -108,12 +108,12 @@ def line_chart(
     colours: Mapping[str, str] | None = None,
     stacked: bool = False,
 ) -> timeseries.Panel:
-    """Values over time; `colours` go by the last word of a series' name; others take Grafana's safe ones in turn.
+    """Return a time series panel. `colours` maps the last word of a series name to a colour.
 
-    From `soft_minimum` on an axis is drawn where no value is below it.
+    The axis starts at `soft_minimum` unless a value is below it.
     """
     panel = (
-        described(timeseries.Panel(), look)
+        with_info(timeseries.Panel(), info)
         .color_scheme(dashboard.FieldColor().mode(COLOUR_BLIND_SAFE))
         .line_width(2)
         .fill_opacity(40 if stacked else 0)
@@ -138,49 +138,49 @@ def line_chart(
         panel = panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
     for name, colour in (colours or {}).items():
         panel = panel.override_by_regexp(f"/(^|\\W){name}$/", [fixed_colour(colour)])
-    return queried(panel, queries)
+    return with_queries(panel, queries)
 
 
-def single_value(
-    look: Look,
+def stat_panel(
+    info: PanelInfo,
     *queries: Query,
     thresholds: Steps = NEUTRAL,
-    meanings: Mapping[int, tuple[str, str]] | None = None,
-    named: bool = True,
+    states: Mapping[int, tuple[str, str]] | None = None,
+    show_name: bool = True,
     link: Link | None = None,
-    nothing: str = NOT_MEASURED,
+    no_value: str = NOT_MEASURED,
 ) -> stat.Panel:
-    """The value of each series at this moment, large and coloured by its thresholds; no series, no number: `nothing`.
+    """Return a stat panel with the current value of each series, coloured by thresholds; `no_value` if there is none.
 
-    Instant queries: the last value of a series that has ended would pass for one of now.
+    Uses instant queries, because a range query would show the last value of an ended series as current.
     """
     panel = (
-        described(stat.Panel(), look)
+        with_info(stat.Panel(), info)
         .thresholds(steps(*thresholds))
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
-        .color_mode(BigValueColorMode.BACKGROUND_SOLID if meanings else BigValueColorMode.VALUE)
+        .color_mode(BigValueColorMode.BACKGROUND_SOLID if states else BigValueColorMode.VALUE)
         .graph_mode(BigValueGraphMode.NONE)
-        .text_mode(BigValueTextMode.VALUE_AND_NAME if named else BigValueTextMode.VALUE)
+        .text_mode(BigValueTextMode.VALUE_AND_NAME if show_name else BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
         .orientation(VizOrientation.AUTO)
-        # The name above the value, which then has the whole width: it is read from afar.
+        # With the name above it, the value uses the full width and is readable from a distance.
         .wide_layout(False)
-        .mappings([*(words(meanings) if meanings else []), nothing_is(nothing)])
-        .no_value(nothing)
+        .mappings([*(state_mappings(states) if states else []), null_mapping(no_value)])
+        .no_value(no_value)
     )
-    if look.unit == "percentunit":
+    if info.unit == "percentunit":
         panel = panel.min(0).max(1)
     if link is not None:
         panel = panel.data_links([data_link(link)])
-    return queried(panel, queries, instant=True)
+    return with_queries(panel, queries, instant=True)
 
 
-def bars(
-    look: Look, *queries: Query, thresholds: Steps = NEUTRAL, minimum: float = 0, maximum: float | None = None
+def bar_gauge(
+    info: PanelInfo, *queries: Query, thresholds: Steps = NEUTRAL, minimum: float = 0, maximum: float | None = None
 ) -> bargauge.Panel:
-    """One horizontal bar per series."""
+    """Return a bar gauge with one horizontal bar per series."""
     panel = (
-        described(bargauge.Panel(), look)
+        with_info(bargauge.Panel(), info)
         .thresholds(steps(*thresholds))
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
         .display_mode(BarGaugeDisplayMode.BASIC)
@@ -194,33 +194,33 @@ def bars(
     )
     if maximum is not None:
         panel = panel.max(maximum)
-    return queried(panel, queries, instant=True)
+    return with_queries(panel, queries, instant=True)
 
 
-def state_history(look: Look, *queries: Query, meanings: Mapping[int, tuple[str, str]]) -> statetimeline.Panel:
-    """States over time, one line per series; a gap is a time without a sample."""
+def state_timeline(info: PanelInfo, *queries: Query, states: Mapping[int, tuple[str, str]]) -> statetimeline.Panel:
+    """Return a state timeline with one band per series; gaps are times without samples."""
     panel = (
-        described(statetimeline.Panel(), look)
+        with_info(statetimeline.Panel(), info)
         .thresholds(steps(*NEUTRAL))
         .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.THRESHOLDS))
-        .mappings(words(meanings))
+        .mappings(state_mappings(states))
         .show_value(VisibilityMode.AUTO)
         .merge_values(True)
         .fill_opacity(85)
         .row_height(0.85)
         .legend(common.VizLegendOptions().show_legend(False).display_mode(LegendDisplayMode.LIST))
     )
-    return queried(panel, queries)
+    return with_queries(panel, queries)
 
 
-def histogram_over_time(look: Look, query: Query) -> heatmap.Panel:
-    """A classic histogram's buckets over time; the query gives increases by `le`."""
+def heatmap_panel(info: PanelInfo, query: Query) -> heatmap.Panel:
+    """Return a heatmap of a classic histogram; the query must return increases by `le`."""
     panel = (
-        described(heatmap.Panel(), look)
+        with_info(heatmap.Panel(), info)
         .calculate(False)
         .color(_heatmap_colours())
         .filter_values(heatmap.FilterValueRange().le(1e-9))
-        .y_axis(heatmap.YAxisConfig().unit(look.unit).decimals(1).axis_placement(AxisPlacement.LEFT))
+        .y_axis(heatmap.YAxisConfig().unit(info.unit).decimals(1).axis_placement(AxisPlacement.LEFT))
         .cell_gap(0)
         .exemplars_color(BLUE)
         .show_legend()
@@ -229,7 +229,7 @@ def histogram_over_time(look: Look, query: Query) -> heatmap.Panel:
 
 
 def _heatmap_colours() -> heatmap.HeatmapColorOptions:
-    # Viridis: even steps in brightness, also without colour vision.
+    # Viridis is perceptually uniform, also for colour-blind readers.
     return (
         heatmap.HeatmapColorOptions()
         .mode(HeatmapColorMode.SCHEME)
@@ -243,26 +243,26 @@ def _heatmap_colours() -> heatmap.HeatmapColorOptions:
 
 
 def data_link(link: Link) -> dashboard.DashboardLink:
-    """A link that opens beside the dashboard."""
+    """Return a link that opens in a new tab."""
     return dashboard.DashboardLink(link.title).url(link.url).target_blank(True)
 
 
-def described(panel: P, look: Look) -> P:
-    """The panel with what it says of itself."""
-    panel = panel.title(look.title).description(look.description).unit(look.unit).no_value(NOT_MEASURED)
-    return panel if look.decimals is None else panel.decimals(look.decimals)
+def with_info(panel: P, info: PanelInfo) -> P:
+    """Set title, description, unit and decimals of a panel."""
+    panel = panel.title(info.title).description(info.description).unit(info.unit).no_value(NOT_MEASURED)
+    return panel if info.decimals is None else panel.decimals(info.decimals)
 
 
-def queried(panel: P, queries: Sequence[Query], *, instant: bool = False) -> P:
-    """The panel with its queries, lettered in order."""
+def with_queries(panel: P, queries: Sequence[Query], *, instant: bool = False) -> P:
+    """Add queries with ref ids A, B, …"""
     for place, query in enumerate(queries):
         target = _target(place, query)
         panel = panel.with_target(target.instant() if instant else target.range())
     return panel
 
 
-def queried_as_tables(panel: P, expressions: Sequence[str]) -> P:
-    """The panel with queries for the values of this moment, one row per series with a column for each label."""
+def with_table_queries(panel: P, expressions: Sequence[str]) -> P:
+    """Add instant queries in table format: one row per series, one column per label."""
     for place, expr in enumerate(expressions):
         panel = panel.with_target(
             prometheus.Dataquery()
@@ -276,7 +276,7 @@ def queried_as_tables(panel: P, expressions: Sequence[str]) -> P:
 
 
 def _target(place: int, query: Query) -> prometheus.Dataquery:
-    # Grafana names a series by its labels where there is no legend.
+    # Without a legend, Grafana names a series by its labels.
     return (
         prometheus.Dataquery()
         .ref_id(ascii_uppercase[place])

@@ -1,4 +1,4 @@
-"""PromQL over the exporter's families: names and labels come from `publish.metrics` and are never typed again."""
+"""Build PromQL from the metric families in `publish.metrics`, so that names and labels are defined once."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Final
 from starlight_exporter.publish.metrics import Family
 
 VARIABLES: Final = ("model", "dataset", "method")
-"""The dashboard variables; a family that has such a label is selected by it."""
+"""Dashboard variables; families with such a label are filtered by the variable."""
 
 
 def select(family: Family, suffix: str = "", **labels: str) -> str:
-    """A selector of one family by the dashboard's variables, and by `labels`: exact values, or `~pattern`."""
+    """Return a selector with the dashboard variables and `labels` as matchers: exact values, or `~pattern`.
+
+    Raises ValueError for a label that the family does not have.
+    """
     unknown = set(labels) - set(family.labels) - {"le", "job", "instance"}
     if unknown:
         raise ValueError(f"{family.name} has no label {', '.join(sorted(unknown))}")
@@ -22,12 +25,12 @@ def select(family: Family, suffix: str = "", **labels: str) -> str:
 
 
 def by(labels: str, expression: str, operator: str = "sum") -> str:
-    """The expression with these labels alone: without job, instance and the metric's name, tables can join rows."""
+    """Return the expression aggregated by these labels only, because tables join rows by label."""
     return f"{operator} by ({', '.join(labels.split())}) ({expression})"
 
 
-def against(family: Family, baseline: Family, labels: str) -> str:
-    """What the baseline promises for every series of a family: the baseline's value in rows of the family's labels."""
+def baseline_for(family: Family, baseline: Family, labels: str) -> str:
+    """Return the baseline value for every series of a family, with the labels of the family."""
     shared = ", ".join(label for label in baseline.labels if label in family.labels)
-    promised = f"max by ({shared}) ({select(baseline)})"
-    return by(labels, f"0 * {select(family)} + on ({shared}) group_left () {promised}")
+    baseline_value = f"max by ({shared}) ({select(baseline)})"
+    return by(labels, f"0 * {select(family)} + on ({shared}) group_left () {baseline_value}")

@@ -1,6 +1,6 @@
-"""Colours that stay apart for every kind of colour vision, and the words that stand for numbers.
+"""Colour-blind safe colours, threshold steps and value mappings.
 
-State is never told by colour alone: every coloured cell also has its number or its word.
+Colour is never the only indication of a state: every coloured cell also contains a number or a word.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ GREY: Final = "#8E8E8E"
 
 GOOD, WARNING, BAD, UNKNOWN = GREEN, ORANGE, RED, GREY
 MODEL_CHANGE: Final = PURPLE
-CERTAIN: Final = DEEP_BLUE
+SIGNIFICANT: Final = DEEP_BLUE
 
 Steps = Sequence[tuple[float | None, str]]
-"""From which value on which colour holds, lowest first; the first value is None."""
+"""Start value and colour of each step in ascending order; the first value is None."""
 
 
 def _in_order(names: Sequence[str]) -> Mapping[str, str]:
@@ -57,7 +57,7 @@ REASON_COLOURS: Final = _in_order(NOT_MEASURED_REASONS)
 
 
 def steps(*rising: tuple[float | None, str]) -> ThresholdsConfig:
-    """Absolute threshold steps, lowest first; the first one's value is None."""
+    """Return absolute thresholds for steps in ascending order; the first value is None."""
     return (
         ThresholdsConfig()
         .mode(ThresholdsMode.ABSOLUTE)
@@ -65,17 +65,17 @@ def steps(*rising: tuple[float | None, str]) -> ThresholdsConfig:
     )
 
 
-def words(meanings: Mapping[int, tuple[str, str]]) -> list[ValueMapping]:
-    """Value → its word and colour."""
+def state_mappings(states: Mapping[int, tuple[str, str]]) -> list[ValueMapping]:
+    """Return mappings from values to text and colour."""
     options = {
         str(value): ValueMappingResult(text=text, color=colour, index=place)
-        for place, (value, (text, colour)) in enumerate(meanings.items())
+        for place, (value, (text, colour)) in enumerate(states.items())
     }
     return [ValueMap(options=options)]
 
 
-def nothing_is(text: str, colour: str = UNKNOWN) -> ValueMapping:
-    """No value: without this it would have the colour of the lowest step. What should be there and is not is grey."""
+def null_mapping(text: str, colour: str = UNKNOWN) -> ValueMapping:
+    """Return a mapping for missing values, which would otherwise have the colour of the lowest step."""
     options = (
         DashboardSpecialValueMapOptions()
         .match(SpecialValueMatch.NULL_AND_NAN)
@@ -85,12 +85,12 @@ def nothing_is(text: str, colour: str = UNKNOWN) -> ValueMapping:
 
 
 def fixed_colour(colour: str) -> DynamicConfigValue:
-    """Override: this series in this colour."""
+    """Return an override that sets a fixed colour."""
     return DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": colour})
 
 
 def reference_line(colour: str = GREY) -> list[DynamicConfigValue]:
-    """Overrides of a series that is a limit, a target, a baseline or a bound: thin and dashed."""
+    """Return overrides for a limit, target, baseline or bound: a thin dashed line."""
     return [
         fixed_colour(colour),
         DynamicConfigValue(id_val="custom.lineStyle", value={"fill": "dash", "dash": [6, 4]}),

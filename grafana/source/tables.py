@@ -1,4 +1,4 @@
-"""Tables of this moment: each value column is one instant query, rows are joined over the label columns."""
+"""Tables of current values: one instant query per value column, joined by the label columns."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 from grafana.source.limits import NEUTRAL
-from grafana.source.panels import Link, Look, data_link, described, queried_as_tables
-from grafana.source.style import UNKNOWN, Steps, nothing_is, steps, words
+from grafana.source.panels import Link, PanelInfo, data_link, with_info, with_table_queries
+from grafana.source.style import UNKNOWN, Steps, null_mapping, state_mappings, steps
 from starlight_exporter.formatting import NOT_MEASURED
 
 FILLED: Final = {"type": "color-background", "mode": "basic"}
 MODEL_WIDTH: Final = 180
-"""Of a column of model names: room for the longest that are shipped."""
+"""Width of a column of model names; fits the longest shipped name."""
 COLOURED_TEXT: Final = {"type": "color-text"}
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table: a label's (`label`, by default called as the title) or, with `expr`, a query's values.
+    """A label column (`label`, by default the title) or, with `expr`, a value column.
 
-    A value past one of its `thresholds` fills its cell. `nothing` stands where a row has no value.
+    `thresholds` colour the cell background. `no_value` is displayed for rows without a value.
     """
 
     title: str
@@ -41,56 +41,56 @@ class Column:
     unit: str = ""
     decimals: int | None = None
     thresholds: Steps = ()
-    meanings: Mapping[int, tuple[str, str]] | None = None
-    named_colours: Mapping[str, str] | None = None
-    nothing: str = NOT_MEASURED
+    states: Mapping[int, tuple[str, str]] | None = None
+    text_colours: Mapping[str, str] | None = None
+    no_value: str = NOT_MEASURED
     width: int | None = None
     link: Link | None = None
     label: str = ""
 
     @property
     def source(self) -> str:
-        """The label that a label column shows."""
+        """The label displayed in a label column."""
         return self.label or self.title
 
     def properties(self) -> list[DynamicConfigValue]:
-        """What sets the column apart from the table."""
-        found: dict[str, Any] = {}
+        """Return the field overrides of the column."""
+        overrides: dict[str, Any] = {}
         if self.expr is None:
-            found["noValue"] = "–"
+            overrides["noValue"] = "–"
         if self.unit:
-            found["unit"] = self.unit
+            overrides["unit"] = self.unit
         if self.decimals is not None:
-            found["decimals"] = self.decimals
+            overrides["decimals"] = self.decimals
         if self.width is not None:
-            found["custom.width"] = self.width
+            overrides["custom.width"] = self.width
         if self.link is not None:
-            found["links"] = [data_link(self.link).build()]
+            overrides["links"] = [data_link(self.link).build()]
         if self.thresholds:
-            found["thresholds"] = steps(*self.thresholds).build()
-            found["color"] = {"mode": "thresholds"}
-        if self.thresholds or self.meanings is not None:
-            found["custom.cellOptions"] = FILLED
-        if self.named_colours is not None:
-            found["custom.cellOptions"] = COLOURED_TEXT
-        if self.expr is not None or self.named_colours is not None:
-            found["mappings"] = self._mappings()
-        return [DynamicConfigValue(id_val=name, value=value) for name, value in found.items()]
+            overrides["thresholds"] = steps(*self.thresholds).build()
+            overrides["color"] = {"mode": "thresholds"}
+        if self.thresholds or self.states is not None:
+            overrides["custom.cellOptions"] = FILLED
+        if self.text_colours is not None:
+            overrides["custom.cellOptions"] = COLOURED_TEXT
+        if self.expr is not None or self.text_colours is not None:
+            overrides["mappings"] = self._mappings()
+        return [DynamicConfigValue(id_val=name, value=value) for name, value in overrides.items()]
 
     def _mappings(self) -> list[ValueMapping]:
-        if self.named_colours is not None:
-            colours = enumerate(self.named_colours.items())
+        if self.text_colours is not None:
+            colours = enumerate(self.text_colours.items())
             return [ValueMap(options={text: ValueMappingResult(color=c, index=place) for place, (text, c) in colours})]
-        # The colour is that of a cell's background: what need not be there has none.
-        colour = UNKNOWN if self.nothing == NOT_MEASURED else "transparent"
-        return [*(words(self.meanings) if self.meanings is not None else []), nothing_is(self.nothing, colour)]
+        # The colour applies to the cell background; optional values have none.
+        colour = UNKNOWN if self.no_value == NOT_MEASURED else "transparent"
+        return [*(state_mappings(self.states) if self.states is not None else []), null_mapping(self.no_value, colour)]
 
 
-def rows(look: Look, *columns: Column, sort_by: str = "", descending: bool = True) -> table.Panel:
-    """A table with one row per combination of the label columns."""
+def table_panel(info: PanelInfo, *columns: Column, sort_by: str = "", descending: bool = True) -> table.Panel:
+    """Return a table with one row per combination of the label columns."""
     values = [column for column in columns if column.expr is not None]
-    panel = _plain(look, [column.expr for column in values if column.expr is not None])
-    # A single query calls its values "Value"; only several of them have letters.
+    panel = _plain(info, [column.expr for column in values if column.expr is not None])
+    # Grafana names the values of a single query "Value", and of several "Value #A", "Value #B", …
     letters = zip(ascii_uppercase, values, strict=False)
     names = {f"Value #{letter}" if len(values) > 1 else "Value": column for letter, column in letters}
     sources = {column.title: name for name, column in names.items()}
@@ -116,9 +116,9 @@ def rows(look: Look, *columns: Column, sort_by: str = "", descending: bool = Tru
     return panel
 
 
-def matrix(look: Look, expr: str, *, across: str, down: str) -> table.Panel:
-    """One query as a grid of two labels, each cell shaded from 0 to 1."""
-    panel = _plain(look, [expr]).min(0).max(1).decimals(look.decimals or 0)
+def matrix_panel(info: PanelInfo, expr: str, *, across: str, down: str) -> table.Panel:
+    """Return a table of one query by two labels, with cells shaded from 0 to 1."""
+    panel = _plain(info, [expr]).min(0).max(1).decimals(info.decimals or 0)
     panel = panel.with_transformation(
         DataTransformerConfig(
             id_val="groupingToMatrix",
@@ -127,7 +127,7 @@ def matrix(look: Look, expr: str, *, across: str, down: str) -> table.Panel:
     )
     shade = [
         DynamicConfigValue(id_val="custom.cellOptions", value=FILLED),
-        # Lightness alone tells the steps of this scheme apart.
+        # The steps of this scheme differ in lightness.
         DynamicConfigValue(id_val="color", value={"mode": "continuous-blues"}),
     ]
     panel = panel.with_override(MatcherConfig(id_val="byType", options="number"), shade)
@@ -138,12 +138,12 @@ def matrix(look: Look, expr: str, *, across: str, down: str) -> table.Panel:
     return panel.override_by_name(f"{down}\\{across}", corner)
 
 
-def _plain(look: Look, expressions: Sequence[str]) -> table.Panel:
+def _plain(info: PanelInfo, expressions: Sequence[str]) -> table.Panel:
     panel = (
-        described(table.Panel(), look)
+        with_info(table.Panel(), info)
         .thresholds(steps(*NEUTRAL))
         .show_header(True)
         .cell_height(TableCellHeight.SM)
         .min_width(60)
     )
-    return queried_as_tables(panel, expressions)
+    return with_table_queries(panel, expressions)

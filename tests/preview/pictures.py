@@ -25,7 +25,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from grafana.source.board import EXPORTER_URL
+from grafana.source.dashboard_builder import EXPORTER_URL
 from stack.configuration import Ports, write_exporter
 from starlight_exporter.models.cards import find_models
 from support.browser import Browser

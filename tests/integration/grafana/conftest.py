@@ -1,4 +1,4 @@
-"""A real Prometheus that has scraped a real exporter with every reference model, under the shipped rules."""
+"""A Prometheus with the shipped rules that scrapes an exporter with all reference models."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ ROLES = {"production": "production", "v3": "baseline"}
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the exporter and its Prometheus keep everything."""
+    """Folder for the data of exporter and Prometheus."""
     return tmp_path_factory.mktemp("grafana")
 
 
 @pytest.fixture(scope="session")
 def measuring(folder: Path) -> Iterator[Exporter]:
-    """The exporter, its first results still to come."""
+    """The running exporter, before its first results."""
     if not any(path.parent.name == "production" for path in MODELS):
-        pytest.skip("models/ holds no production model")
+        pytest.skip("models/ contains no production model")
     synthesise(folder / "images", seed=5, clean=40, stego=60, negatives=25, workers=2)
     with Exporter(write_exporter_config(folder)) as exporter:
         yield exporter
@@ -39,7 +39,7 @@ def measuring(folder: Path) -> Iterator[Exporter]:
 
 @pytest.fixture(scope="session")
 def measured(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
-    """Ready once every model has a result and the recorded series have theirs."""
+    """Prometheus with a result of every model and values of the recorded series."""
     config = write_prometheus_config(folder, measuring.port)
     with Prometheus(config, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
         wait_until_measured(prometheus, measuring)
@@ -48,7 +48,7 @@ def measured(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
 
 @pytest.fixture(scope="session")
 def measured_by_3(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
-    """The same by Prometheus 3."""
+    """The same with Prometheus 3."""
     folder = folder / "prometheus_3"
     folder.mkdir()
     config = write_prometheus_config(folder, measuring.port)
@@ -61,10 +61,10 @@ def measured_by_3(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
 
 
 def wait_until_measured(prometheus: Prometheus, exporter: Exporter) -> None:
-    """Return once Prometheus has a result of every model, and an increase of its timings."""
+    """Wait until Prometheus has a result and an increase of the latency histogram for every model."""
     complete = f"count(starlight_evaluation_info) == {len(MODELS)}"
     prometheus.wait_for_value(complete, timeout=EVALUATION_TIMEOUT)
-    # Timings that were there at the first scrape are no increase: everything once more, while Prometheus looks.
+    # Timings in the first scrape do not count as an increase, so everything is evaluated once more.
     httpx.post(f"{exporter.url}/api/v1/evaluations").raise_for_status()
     prometheus.wait_for_value("max(starlight_ablation_log_loss_increase)", timeout=EVALUATION_TIMEOUT)
     recorded = "count(model_stage:starlight_inference_duration_seconds:p95_1d > 0)"
@@ -76,7 +76,7 @@ def write_exporter_config(folder: Path) -> Path:
     for path in MODELS:
         name = path.parent.name
         log = folder / f"{name}.jsonl"
-        log.write_text("".join(json.dumps(epoch) + "\n" for epoch in training(epochs=6)))
+        log.write_text("".join(json.dumps(epoch) + "\n" for epoch in training_epochs(epochs=6)))
         models.append(
             {
                 "name": name,
@@ -104,7 +104,7 @@ def write_exporter_config(folder: Path) -> Path:
     return config
 
 
-def training(*, epochs: int) -> Iterator[dict[str, float]]:
+def training_epochs(*, epochs: int) -> Iterator[dict[str, float]]:
     for epoch in range(1, epochs + 1):
         yield {
             "epoch": epoch,

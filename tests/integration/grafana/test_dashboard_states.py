@@ -1,6 +1,6 @@
-"""The dashboards of a good model, of one that got worse, and of results that got old: each says so, and no panel fails.
+"""Dashboards of a healthy model, of a regression and of stale results: the state is displayed and no panel fails.
 
-STARLIGHT_DRAWINGS=FOLDER keeps the pictures, and has them drawn for a wall (1920 pixels) too.
+With STARLIGHT_SCREENSHOTS=FOLDER the screenshots are kept, also at a width of 1920 pixels.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ SLOW_MACHINE = {"StarlightLatencyAboveLimit", "StarlightLatencyAboveBaseline", "
 
 
 @dataclass(slots=True)
-class Wall:
-    """A stack whose production model and dataset are copies that a test may spoil."""
+class MonitoredModel:
+    """An exporter with copies of production model and dataset that a test can replace, and its Prometheus."""
 
     folder: Path
     exporter: Exporter
@@ -44,9 +44,9 @@ class Wall:
         self.prometheus.wait_for_value(expression, timeout=EVALUATION_TIMEOUT)
 
     def render(self, state: str) -> dict[str, Any]:
-        kept = os.environ.get("STARLIGHT_DRAWINGS")
-        out = Path(kept) if kept else self.folder
-        if kept:
+        screenshots = os.environ.get("STARLIGHT_SCREENSHOTS")
+        out = Path(screenshots) if screenshots else self.folder
+        if screenshots:
             render_dashboards(
                 self.prometheus.url, out / f"{state}-1920", seconds=300, exporter=self.exporter.url, width=1920
             )
@@ -57,8 +57,8 @@ class Wall:
 
 
 @pytest.fixture(scope="module")
-def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
-    folder = tmp_path_factory.mktemp("wall")
+def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredModel]:
+    folder = tmp_path_factory.mktemp("states")
     synthesise_small_images(folder, seed=6, clean=100, stego=100, negatives=25)
     for name in ("production", "v3"):
         shutil.copytree(ROOT / "models" / name, folder / "models" / name)
@@ -68,9 +68,9 @@ def wall(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wall]:
     with Exporter(config) as exporter:
         file = write_prometheus_config(folder, exporter.port)
         with Prometheus(file, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
-            wall = Wall(folder, exporter, prometheus)
-            wall.wait_for("count(starlight_evaluation_info) == 2")
-            yield wall
+            monitored = MonitoredModel(folder, exporter, prometheus)
+            monitored.wait_for("count(starlight_evaluation_info) == 2")
+            yield monitored
 
 
 def configure(file: Path, *, interval: str) -> None:
@@ -93,47 +93,47 @@ def configure(file: Path, *, interval: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def healthy(wall: Wall) -> dict[str, Any]:
-    """The good model, evaluated twice and analysed."""
-    wall.wait_for("count(starlight_analysis_last_run_successful == 1) == 4")
-    httpx.post(f"{wall.exporter.url}/api/v1/evaluations").raise_for_status()
-    wall.wait_for('min(starlight_evaluations_total{outcome="success"}) >= 2')
-    return wall.render("healthy")
+def healthy(monitored: MonitoredModel) -> dict[str, Any]:
+    """Report of the healthy model after two evaluations and the analyses."""
+    monitored.wait_for("count(starlight_analysis_last_run_successful == 1) == 4")
+    httpx.post(f"{monitored.exporter.url}/api/v1/evaluations").raise_for_status()
+    monitored.wait_for('min(starlight_evaluations_total{outcome="success"}) >= 2')
+    return monitored.render("healthy")
 
 
 @pytest.fixture(scope="module")
-def regressed(wall: Wall, healthy: dict[str, Any]) -> dict[str, Any]:
-    """A worse model was put into the place of the good one."""
+def regressed(monitored: MonitoredModel, healthy: dict[str, Any]) -> dict[str, Any]:
+    """Report after a worse model was deployed."""
     assert healthy
-    production = wall.folder / "models" / "production" / "model.onnx"
-    shutil.copyfile(wall.folder / "models" / "v3" / "model.onnx", production)
-    wall.wait_for('ALERTS{alertname="StarlightDetectionBelowFloor",alertstate="firing",severity="critical"} > 0')
-    reports = wall.render("regressed")
-    assert wall.health() == CRITICAL
+    production = monitored.folder / "models" / "production" / "model.onnx"
+    shutil.copyfile(monitored.folder / "models" / "v3" / "model.onnx", production)
+    monitored.wait_for('ALERTS{alertname="StarlightDetectionBelowFloor",alertstate="firing",severity="critical"} > 0')
+    reports = monitored.render("regressed")
+    assert monitored.health() == CRITICAL
     return reports
 
 
 @pytest.fixture(scope="module")
-def stale(wall: Wall, regressed: dict[str, Any]) -> dict[str, Any]:
-    """No evaluation succeeds any more: the dataset is gone, and the numbers are those of before."""
+def stale(monitored: MonitoredModel, regressed: dict[str, Any]) -> dict[str, Any]:
+    """Report after evaluations began to fail because the dataset is missing."""
     assert regressed
-    (wall.folder / "images").rename(wall.folder / "images-gone")
-    configure(wall.folder / "starlight.yml", interval="10s")
-    httpx.post(f"{wall.exporter.url}/-/reload").raise_for_status()
-    wall.wait_for('count(starlight_evaluation_last_run_successful{model="production"} == 0)')
-    wall.wait_for('max(ALERTS{alertname="StarlightEvaluationStale",alertstate="firing"})')
-    return wall.render("stale")
+    (monitored.folder / "images").rename(monitored.folder / "images-moved")
+    configure(monitored.folder / "starlight.yml", interval="10s")
+    httpx.post(f"{monitored.exporter.url}/-/reload").raise_for_status()
+    monitored.wait_for('count(starlight_evaluation_last_run_successful{model="production"} == 0)')
+    monitored.wait_for('max(ALERTS{alertname="StarlightEvaluationStale",alertstate="firing"})')
+    return monitored.render("stale")
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_panel_fails_when_all_is_well(healthy: dict[str, Any], name: str) -> None:
+def test_no_panel_fails_for_healthy_model(healthy: dict[str, Any], name: str) -> None:
     assert failures(healthy[name]) == []
 
 
-def test_the_wall_says_healthy(wall: Wall, healthy: dict[str, Any]) -> None:
-    firing = wall.prometheus.query('ALERTS{alertstate="firing",severity!="info"}')
-    # Only how fast this machine is may be held against the good model.
-    failed = wall.prometheus.query('starlight_regression_check_passed{model="production"} == 0')
+def test_overview_displays_health(monitored: MonitoredModel, healthy: dict[str, Any]) -> None:
+    firing = monitored.prometheus.query('ALERTS{alertstate="firing",severity!="info"}')
+    # Only latency depends on the machine.
+    failed = monitored.prometheus.query('starlight_regression_check_passed{model="production"} == 0')
     assert {one["metric"]["check"] for one in failed} <= {"latency_limit", "latency_baseline"}
     assert {one["metric"]["alertname"] for one in firing} <= SLOW_MACHINE
     severities = {one["metric"]["severity"] for one in firing}
@@ -142,27 +142,27 @@ def test_the_wall_says_healthy(wall: Wall, healthy: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_panel_fails_when_the_model_got_worse(regressed: dict[str, Any], name: str) -> None:
+def test_no_panel_fails_after_regression(regressed: dict[str, Any], name: str) -> None:
     assert failures(regressed[name]) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_panel_fails_when_results_got_old(stale: dict[str, Any], name: str) -> None:
+def test_no_panel_fails_for_stale_results(stale: dict[str, Any], name: str) -> None:
     assert failures(stale[name]) == []
 
 
-def test_the_wall_says_critical_and_why(regressed: dict[str, Any]) -> None:
+def test_overview_displays_critical_alerts_after_regression(regressed: dict[str, Any]) -> None:
     texts = regressed["overview"]["texts"]
     assert "CRITICAL" in texts["Health of production"]
     assert "StarlightDetectionBelowFloor" in texts["Firing alerts"]
 
 
-def test_the_wall_says_that_results_are_old(stale: dict[str, Any]) -> None:
+def test_dashboards_display_stale_results(stale: dict[str, Any]) -> None:
     assert "StarlightEvaluationStale" in stale["overview"]["texts"]["Firing alerts"]
-    assert "failed" in stale["exporter"]["texts"]["Runs since the exporter started"]
+    assert "failed" in stale["exporter"]["texts"]["Evaluations since exporter start"]
 
 
 def failures(report: dict[str, Any]) -> list[Any]:
-    """Panels that are not drawn, and what the page complains of."""
+    """Return panels that were not rendered, and page errors."""
     failed = [panel for panel in report["panels"].values() if panel["status"] not in ("ok", "empty")]
     return [*failed, *report["errors"]]

@@ -1,4 +1,4 @@
-"""The committed dashboards are what the code writes, no more and no less."""
+"""The committed dashboards equal the output of the generator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FOLDER = Path(__file__).resolve().parents[3] / "grafana" / "dashboards"
 
 
 @pytest.mark.parametrize("name", DASHBOARDS)
-def test_the_file_is_what_the_code_writes(name: str) -> None:
+def test_committed_file_is_up_to_date(name: str) -> None:
     written = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
-    assert written == DASHBOARDS[name]().json(), "python -m grafana.source rewrites it"
+    assert written == DASHBOARDS[name]().json(), "run python -m grafana.source"
 
 
-def test_every_file_has_code_behind_it() -> None:
+def test_every_file_has_a_generator() -> None:
     assert {path.stem for path in FOLDER.glob("*.json")} == set(DASHBOARDS)

@@ -1,4 +1,4 @@
-"""Every query parses, asks for what exists, and everything that exists is on some dashboard."""
+"""Dashboard queries parse and use existing metrics; every metric is used on a dashboard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from support.rules import rules
 
 ALL_QUERIES = [query for name in NAMES for query in queries(name)]
 
-# Of Prometheus itself, of every scrape target, and of the exporter's process.
+# Metrics of Prometheus, of every scrape target, and of the exporter's process.
 FOREIGN = {
     "ALERTS": {"alertname", "alertstate", "severity", "model", "dataset"},
     "ALERTS_FOR_STATE": {"alertname", "severity", "model", "dataset"},
@@ -29,14 +29,14 @@ FOREIGN = {
 }
 SCRAPE_LABELS = {"job", "instance"}
 
-LEFT_OUT = {
-    "starlight_model_file_info": "runs ahead of the file in use for seconds; an alert tells when it stays ahead",
+EXCLUDED = {
+    "starlight_model_file_info": "differs from the file in use for seconds; an alert fires if it continues to differ",
 }
-"""Families on no dashboard, each with the reason."""
+"""Families without a dashboard panel, with the reason."""
 
 
 def samples() -> dict[str, set[str]]:
-    """Every name that a scrape can give, with its labels."""
+    """Return every scraped sample name with its labels."""
     found = {name: set(labels) for name, labels in FOREIGN.items()}
     for family in FAMILIES:
         labels = {*family.labels}
@@ -49,7 +49,7 @@ def samples() -> dict[str, set[str]]:
 
 
 def recorded() -> dict[str, set[str]]:
-    """Every recorded series, with the labels that its name tells."""
+    """Return every recorded series with the labels in its name."""
     return {rule.record: set(rule.record.split(":")[0].split("_")) for rule in rules() if rule.record}
 
 
@@ -57,7 +57,7 @@ KNOWN = samples() | recorded()
 
 
 def selectors(node: Any) -> Iterator[Any]:
-    """Every vector selector of a parsed expression."""
+    """Yield every vector selector of a parsed expression."""
     if isinstance(node, promql_parser.VectorSelector):
         yield node
     if isinstance(node, promql_parser.Call):
@@ -74,7 +74,7 @@ def parsed(query: DashboardQuery) -> list[Any]:
 
 
 @pytest.mark.parametrize("query", ALL_QUERIES, ids=lambda query: f"{query.dashboard}: {query.place}")
-def test_the_query_parses_and_asks_for_what_exists(query: DashboardQuery) -> None:
+def test_query_parses_and_uses_existing_metrics(query: DashboardQuery) -> None:
     for selector in parsed(query):
         assert selector.name in KNOWN, f"no such metric: {selector.name}"
         labels = {matcher.name for matcher in selector.matchers.matchers} - SCRAPE_LABELS
@@ -82,24 +82,26 @@ def test_the_query_parses_and_asks_for_what_exists(query: DashboardQuery) -> Non
 
 
 @pytest.mark.parametrize("query", ALL_QUERIES, ids=lambda query: f"{query.dashboard}: {query.place}")
-def test_counters_are_never_drawn_bare(query: DashboardQuery) -> None:
-    if not re.search(r"\w_total\b", query.expr) or query.place.startswith(("Runs since", "Analyses", "variable")):
+def test_counters_are_wrapped_in_rate_or_increase(query: DashboardQuery) -> None:
+    if not re.search(r"\w_total\b", query.expr) or query.place.startswith(
+        ("Evaluations since", "Analyses", "variable")
+    ):
         return
     assert re.search(r"(increase|rate)\(", query.expr)
     for window in re.findall(r"rate\([^\[]+\[([^\]]+)\]", query.expr):
         assert window == "$__rate_interval"
 
 
-def test_every_metric_is_on_a_dashboard_or_left_out_with_a_reason() -> None:
-    asked = {selector.name for query in ALL_QUERIES for selector in parsed(query)}
+def test_every_metric_is_on_a_dashboard_or_excluded() -> None:
+    queried = {selector.name for query in ALL_QUERIES for selector in parsed(query)}
     through_rules = {
         selector.name
         for rule in rules()
-        if rule.record in asked
+        if rule.record in queried
         for selector in selectors(promql_parser.parse(rule.expr))
     }
-    shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in asked | through_rules} | asked
+    shown = {re.sub(r"_(bucket|sum|count)$", "", name) for name in queried | through_rules} | queried
     families = {family.name for family in FAMILIES}
-    assert families - shown - set(LEFT_OUT) == set()
-    assert set(LEFT_OUT) & shown == set(), "no longer left out"
-    assert set(LEFT_OUT) <= families, "no longer exposed"
+    assert families - shown - set(EXCLUDED) == set()
+    assert set(EXCLUDED) & shown == set(), "no longer excluded"
+    assert set(EXCLUDED) <= families, "no longer exposed"

@@ -1,4 +1,4 @@
-"""Every dashboard against Grafana's own types, and against what the types cannot say.
+"""Dashboards match Grafana's types and the project's own rules.
 
 tests/resources/grafana/classic.schema.json was made with ts-json-schema-generator from the TypeScript types of
 @grafana/schema 13.2.2 (Apache-2.0), with each panel type's own options and field configuration filled in.
@@ -17,7 +17,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from grafana.source.data import UNCHANGED
-from grafana.source.overview import NOTHING_FIRES
+from grafana.source.overview import NO_ALERTS
 from starlight_exporter.formatting import NOT_MEASURED
 from support.dashboards import NAMES, load, panels
 
@@ -25,7 +25,7 @@ SCHEMA = json.loads(
     (Path(__file__).parents[2] / "resources" / "grafana" / "classic.schema.json").read_text(encoding="utf-8")
 )
 
-# Grafana knows these; @grafana/schema's types for classic dashboards do not name them.
+# Supported by Grafana, but missing in the types for classic dashboards of @grafana/schema.
 EXTRA_ANNOTATION_KEYS = ("expr", "step", "titleFormat", "textFormat", "tagKeys")
 EXTRA_VARIABLE_KEYS = ("auto", "auto_count", "auto_min", "definition")
 NEW_COLOUR_MODE = "palette-colorblind"
@@ -60,11 +60,11 @@ GREYS = {"#8E8E8E", "transparent"}
 
 every_dashboard = pytest.mark.parametrize("name", NAMES)
 
-WELL_WITHOUT = {"Content changed": UNCHANGED, "Firing alerts": NOTHING_FIRES}
-"""Panels whose emptiness is good news."""
+NO_VALUE_TEXTS = {"Last content change": UNCHANGED, "Firing alerts": NO_ALERTS}
+"""Panels with a text of their own for missing values, because no data is not a problem there."""
 
 
-def as_the_types_know_it(dashboard: dict[str, Any]) -> dict[str, Any]:
+def without_untyped_keys(dashboard: dict[str, Any]) -> dict[str, Any]:
     for annotation in dashboard["annotations"]["list"]:
         for key in EXTRA_ANNOTATION_KEYS:
             annotation.pop(key, None)
@@ -81,7 +81,7 @@ def as_the_types_know_it(dashboard: dict[str, Any]) -> dict[str, Any]:
 
 
 def panel_errors(panel: dict[str, Any]) -> list[str]:
-    """What is wrong by the definition of this panel's own type; the union of all types would only say `no match`."""
+    """Return the errors for the panel's own type; validating the union of types would only report `no match`."""
     for definition in SCHEMA["definitions"]["ClassicDashboard"]["properties"]["panels"]["items"]["anyOf"]:
         validator = Draft7Validator({**definition, "definitions": SCHEMA["definitions"]})
         errors = list(validator.iter_errors(panel))
@@ -91,21 +91,21 @@ def panel_errors(panel: dict[str, Any]) -> list[str]:
 
 
 @every_dashboard
-def test_the_dashboard_fits_grafanas_types(name: str) -> None:
-    dashboard = as_the_types_know_it(load(name))
+def test_dashboard_matches_grafana_types(name: str) -> None:
+    dashboard = without_untyped_keys(load(name))
     assert [error for panel in panels(dashboard) for error in panel_errors(panel)] == []
     assert [error.message for error in Draft7Validator(SCHEMA).iter_errors(dashboard)] == []
 
 
-def test_a_wrong_option_does_not_fit() -> None:
-    dashboard = as_the_types_know_it(load("overview"))
+def test_invalid_option_is_rejected() -> None:
+    dashboard = without_untyped_keys(load("overview"))
     chart = next(panel for panel in panels(dashboard) if panel["type"] == "timeseries")
     chart["options"]["legend"]["displayMode"] = "ribbon"
     assert panel_errors(chart)
 
 
 @every_dashboard
-def test_the_dashboard_is_fit_for_file_provisioning(name: str) -> None:
+def test_dashboard_supports_file_provisioning(name: str) -> None:
     dashboard = load(name)
     assert dashboard["uid"] == f"starlight-{name}"
     assert dashboard["editable"] is False
@@ -114,7 +114,7 @@ def test_the_dashboard_is_fit_for_file_provisioning(name: str) -> None:
     assert not any("placement" in shown for shown in (*dashboard["links"], *dashboard["annotations"]["list"]))
 
 
-def test_titles_are_unique() -> None:
+def test_dashboard_titles_are_unique() -> None:
     titles = [load(name)["title"] for name in NAMES]
     assert len(set(titles)) == len(titles)
 
@@ -129,7 +129,7 @@ def test_panel_titles_and_ids_are_unique(name: str) -> None:
 
 
 @every_dashboard
-def test_every_panel_says_what_it_is_and_what_to_do(name: str) -> None:
+def test_every_panel_has_title_and_description(name: str) -> None:
     for panel in panels(load(name)):
         assert panel["title"].strip()
         assert len(panel["description"]) >= 50, panel["title"]
@@ -137,16 +137,16 @@ def test_every_panel_says_what_it_is_and_what_to_do(name: str) -> None:
 
 
 @every_dashboard
-def test_every_number_has_a_unit_and_a_word_for_its_absence(name: str) -> None:
+def test_every_panel_has_unit_and_no_value_text(name: str) -> None:
     for panel in panels(load(name)):
         defaults = panel["fieldConfig"]["defaults"]
         units = [defaults["unit"], *(value for key, value in properties(panel) if key == "unit")]
         assert set(units) <= UNITS, panel["title"]
-        assert defaults["noValue"] == WELL_WITHOUT.get(panel["title"], NOT_MEASURED), panel["title"]
+        assert defaults["noValue"] == NO_VALUE_TEXTS.get(panel["title"], NOT_MEASURED), panel["title"]
 
 
 @every_dashboard
-def test_every_value_column_of_a_table_has_its_own_unit(name: str) -> None:
+def test_every_value_column_has_a_unit(name: str) -> None:
     for panel in panels(load(name)):
         if panel["type"] != "table":
             continue
@@ -164,7 +164,7 @@ def test_every_value_column_of_a_table_has_its_own_unit(name: str) -> None:
 
 
 @every_dashboard
-def test_everything_named_by_a_string_exists(name: str) -> None:
+def test_override_reducer_and_transformation_ids_exist(name: str) -> None:
     for panel in panels(load(name)):
         assert {key for key, _ in properties(panel)} <= OVERRIDES, panel["title"]
         assert {one["id"] for one in panel.get("transformations", [])} <= TRANSFORMATIONS, panel["title"]
@@ -189,7 +189,7 @@ def test_panels_fill_the_grid_without_overlap(name: str) -> None:
 
 
 @every_dashboard
-def test_every_query_has_its_letter_and_every_chart_its_legend(name: str) -> None:
+def test_every_query_has_ref_id_and_every_chart_a_legend(name: str) -> None:
     for panel in panels(load(name)):
         letters = [target["refId"] for target in panel["targets"]]
         assert len(set(letters)) == len(letters) > 0
@@ -201,15 +201,15 @@ def test_every_query_has_its_letter_and_every_chart_its_legend(name: str) -> Non
 
 
 @every_dashboard
-def test_values_of_now_are_asked_for_now(name: str) -> None:
-    """The last value of a range would show a series that has ended as if it were still measured."""
+def test_current_values_use_instant_queries(name: str) -> None:
+    """A range query would show the last value of an ended series as current."""
     for panel in panels(load(name)):
         if panel["type"] in ("stat", "bargauge", "table", "trend", "xychart"):
             assert all(target["instant"] and not target.get("range") for target in panel["targets"]), panel["title"]
 
 
 @every_dashboard
-def test_percentages_of_single_values_have_a_scale(name: str) -> None:
+def test_percentage_stats_have_minimum_and_maximum(name: str) -> None:
     for panel in panels(load(name)):
         defaults = panel["fieldConfig"]["defaults"]
         if panel["type"] == "stat" and defaults["unit"] == "percentunit":
@@ -217,7 +217,7 @@ def test_percentages_of_single_values_have_a_scale(name: str) -> None:
 
 
 @every_dashboard
-def test_every_variable_that_is_used_is_defined(name: str) -> None:
+def test_every_used_variable_is_defined(name: str) -> None:
     text = (json.dumps(load(name))).replace("\\", "")
     defined = {variable["name"] for variable in load(name)["templating"]["list"]}
     used = {match for match in re.findall(r"\$\{?([a-zA-Z_]\w*)", text) if not match.startswith("__")}
@@ -225,7 +225,7 @@ def test_every_variable_that_is_used_is_defined(name: str) -> None:
 
 
 @every_dashboard
-def test_variables_follow_time_and_start_with_something_real(name: str) -> None:
+def test_variables_refresh_and_have_defaults(name: str) -> None:
     variables = {variable["name"]: variable for variable in load(name)["templating"]["list"]}
     assert {"datasource", "dataset", "method", "exporter"} <= set(variables)
     for variable in variables.values():
@@ -237,7 +237,7 @@ def test_variables_follow_time_and_start_with_something_real(name: str) -> None:
 
 
 @every_dashboard
-def test_links_lead_to_every_dashboard_and_keep_time_and_variables(name: str) -> None:
+def test_links_cover_all_dashboards_and_keep_time_and_variables(name: str) -> None:
     dashboard = load(name)
     (link,) = dashboard["links"]
     assert (link["type"], link["keepTime"], link["includeVars"]) == ("dashboards", True, True)
@@ -245,13 +245,13 @@ def test_links_lead_to_every_dashboard_and_keep_time_and_variables(name: str) ->
 
 
 @every_dashboard
-def test_model_changes_and_firing_alerts_are_marked(name: str) -> None:
+def test_alerts_and_model_changes_are_annotated(name: str) -> None:
     annotations = load(name)["annotations"]["list"]
     assert [(one["name"], one["enable"]) for one in annotations] == [("Firing alerts", True), ("Model changes", True)]
 
 
 @every_dashboard
-def test_colours_stay_apart_for_every_kind_of_colour_vision(name: str) -> None:
+def test_colours_are_colour_blind_safe(name: str) -> None:
     text = json.dumps(load(name))
     assert set(re.findall(r"#[0-9A-Fa-f]{6}", text)) <= OKABE_ITO | GREYS
     named = re.findall(r'"(?:color|fixedColor)": "([^"#]+)"', text)
@@ -259,7 +259,7 @@ def test_colours_stay_apart_for_every_kind_of_colour_vision(name: str) -> None:
 
 
 def properties(panel: dict[str, Any]) -> list[tuple[str, Any]]:
-    """Every override of a panel's fields: what and to which value."""
+    """Return id and value of every field override of a panel."""
     return [
         (one["id"], one["value"]) for override in panel["fieldConfig"]["overrides"] for one in override["properties"]
     ]

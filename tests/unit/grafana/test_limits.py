@@ -1,4 +1,4 @@
-"""Panels and alerts take their limits from the same places."""
+"""Panels and alerts use the same limits."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from starlight_exporter.checks import limits as check_limits
         ("StarlightStorageNearlyFull", "critical", 100 * 1024**2),
     ],
 )
-def test_the_number_of_an_alert_is_read_from_its_rule(alert: str, severity: str, expected: float) -> None:
+def test_reads_limit_from_alert_rule(alert: str, severity: str, expected: float) -> None:
     assert alert_limit(alert, severity) == expected
 
 
-def test_the_number_behind_a_metric_is_read_from_its_rule() -> None:
+def test_reads_limit_after_metric_name() -> None:
     (_, (limit, _)) = limits.P_VALUE
     assert limit == 0.01
 
 
-def test_an_alert_that_does_not_exist_is_an_error() -> None:
+def test_unknown_alert_raises_lookup_error() -> None:
     with pytest.raises(LookupError, match="StarlightNoSuchThing"):
         alert_limit("StarlightNoSuchThing", "warning")
 
 
-def test_a_rate_at_its_floor_is_not_good_enough() -> None:
+def test_rate_at_the_floor_is_bad() -> None:
     colours = [colour for value, colour in limits.DETECTIONS if value is None or value <= check_limits.DETECTION_FLOOR]
     assert colours == [BAD]
     assert just_above(check_limits.DETECTION_FLOOR) > check_limits.DETECTION_FLOOR

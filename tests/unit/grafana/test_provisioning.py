@@ -1,4 +1,4 @@
-"""Data sources and the dashboard provider, as Grafana reads them."""
+"""Provisioning files for data sources and dashboards."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def provisioned(kind: str, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_data_sources_keep_their_uids_and_cannot_be_edited() -> None:
+def test_data_sources_have_fixed_uids_and_are_read_only() -> None:
     sources = {source["uid"]: source for source in provisioned("datasources", "datasources")}
     assert set(sources) == {"prometheus", "alertmanager"}
     assert all(source["editable"] is False for source in sources.values())
@@ -33,21 +33,21 @@ def test_data_sources_keep_their_uids_and_cannot_be_edited() -> None:
     }
 
 
-def test_prometheus_is_asked_at_its_own_scrape_interval() -> None:
+def test_time_interval_equals_scrape_interval() -> None:
     (source,) = (one for one in provisioned("datasources", "datasources") if one["uid"] == "prometheus")
-    scraped = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))["global"]
+    prometheus = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))["global"]
     assert source["isDefault"] is True
-    assert source["jsonData"]["timeInterval"] == scraped["scrape_interval"]
+    assert source["jsonData"]["timeInterval"] == prometheus["scrape_interval"]
     assert (source["jsonData"]["httpMethod"], source["jsonData"]["manageAlerts"]) == ("POST", True)
 
 
-def test_dashboards_start_with_the_provisioned_data_source() -> None:
+def test_dashboards_default_to_provisioned_data_source() -> None:
     for name in NAMES:
         (variable,) = (one for one in load(name)["templating"]["list"] if one["name"] == "datasource")
         assert (variable["type"], variable["current"]["value"]) == ("datasource", "prometheus")
 
 
-def test_dashboards_come_from_files_and_stay_as_they_are() -> None:
+def test_provider_reads_files_and_disallows_ui_updates() -> None:
     (provider,) = provisioned("dashboards", "providers")
     assert (provider["type"], provider["allowUiUpdates"], provider["disableDeletion"]) == ("file", False, True)
     assert (provider["folder"], provider["folderUid"]) == ("Starlight", "starlight")

@@ -1,7 +1,6 @@
-"""Every dashboard drawn in Chromium with Grafana's own components: no panel fails, none is empty without a reason, and
-every link that is drawn leads to a page of the exporter.
+"""Dashboards rendered in Chromium with Grafana's components: no panel fails or is unexpectedly empty, and links work.
 
-STARLIGHT_DRAWINGS=FOLDER keeps the pictures, and has them drawn for a wall (1920 pixels) too.
+With STARLIGHT_SCREENSHOTS=FOLDER the screenshots are kept, also at a width of 1920 pixels.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600
 HISTORY_SECONDS = 300
 
 LEGITIMATELY_EMPTY = {
-    "Content changed": "the dataset did not change while the exporter watched",
-    "Progress of the run under way": "a busy machine gets here long after the last run",
-    "Firing alerts": "nothing fires on a machine that is fast enough",
-    "Latency p99": "a p99 needs more timings than this dataset has images",
+    "Last content change": "the dataset did not change",
+    "Progress of the current evaluation": "the last evaluation may have ended long ago",
+    "Firing alerts": "no alert fires on a fast machine",
+    "Latency p99": "p99 requires more timings than the dataset has images",
 }
 
 
 @pytest.fixture(scope="session")
-def drawn(
+def rendered(
     measured: Prometheus, measuring: Exporter, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, Any]]:
-    """What became of every panel, by dashboard."""
-    kept = os.environ.get("STARLIGHT_DRAWINGS")
-    out = Path(kept or tmp_path_factory.mktemp("drawings"))
-    if kept:
+    """The report of every dashboard: state of each panel, links and messages."""
+    screenshots = os.environ.get("STARLIGHT_SCREENSHOTS")
+    out = Path(screenshots or tmp_path_factory.mktemp("screenshots"))
+    if screenshots:
         render_dashboards(
             measured.url, out / "measured-1920", seconds=HISTORY_SECONDS, exporter=measuring.url, width=1920
         )
@@ -47,8 +46,8 @@ def drawn(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_panel_fails_and_none_is_empty(drawn: dict[str, Any], name: str) -> None:
-    reported = drawn[name]["panels"].values()
+def test_every_panel_is_rendered_with_data(rendered: dict[str, Any], name: str) -> None:
+    reported = rendered[name]["panels"].values()
     failed = [panel for panel in reported if panel["status"] not in ("ok", "empty")]
     empty = {panel["title"] for panel in reported if panel["status"] == "empty"}
     assert failed == []
@@ -56,22 +55,22 @@ def test_no_panel_fails_and_none_is_empty(drawn: dict[str, Any], name: str) -> N
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_grafanas_components_have_no_complaint(drawn: dict[str, Any], name: str) -> None:
-    assert (drawn[name]["warnings"], drawn[name]["errors"]) == ([], [])
+def test_rendering_reports_no_warning(rendered: dict[str, Any], name: str) -> None:
+    assert (rendered[name]["warnings"], rendered[name]["errors"]) == ([], [])
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_link_that_is_drawn_leads_to_a_page(drawn: dict[str, Any], measuring: Exporter, name: str) -> None:
+def test_every_link_leads_to_a_page(rendered: dict[str, Any], measuring: Exporter, name: str) -> None:
     linked = [panel["title"] for panel in panels(load(name)) if '"url": "${exporter}' in _text(panel)]
-    links = drawn[name]["links"]
+    links = rendered[name]["links"]
     assert bool(links) == bool(linked), linked
     for link in links:
         assert link.startswith(measuring.url), link
         assert httpx.get(link, follow_redirects=True, headers={"Accept": "text/html"}).status_code == 200, link
 
 
-def test_links_are_of_the_rows_that_they_stand_in(drawn: dict[str, Any]) -> None:
-    links = drawn["overview"]["links"]
+def test_links_use_the_labels_of_their_row(rendered: dict[str, Any]) -> None:
+    links = rendered["overview"]["links"]
     missed = {match[1] for link in links if (match := re.search(r"misclassified\?.*&class=stego&method=(\w+)$", link))}
     assert missed == set(METHODS)
     assert all("model=production&dataset=reference" in link for link in links if "/evaluations/" in link)

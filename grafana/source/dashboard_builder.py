@@ -1,4 +1,4 @@
-"""A dashboard around its panels: variables, links, annotations, and where each panel stands."""
+"""Dashboard assembly: variables, links, annotations and panel positions."""
 
 from __future__ import annotations
 
@@ -29,27 +29,30 @@ _ALL: Final = VariableOption(selected=True, text="All", value="$__all")
 
 
 @dataclass(slots=True)
-class Board:
-    """A dashboard under construction; panels are placed row by row, from left to right."""
+class DashboardBuilder:
+    """Builds one dashboard; panels are placed line by line from left to right."""
 
     uid: str
     title: str
     description: str
     one_model: bool = True
-    """About one model, chosen above the panels; else about all of them."""
+    """The dashboard has a variable for one model; otherwise it covers all models."""
     hours: int = 24
     _parts: list[Any] = field(default_factory=list)
     _y: int = 0
 
     def row(self, title: str) -> None:
-        """Begin a titled row."""
+        """Add a row heading."""
         self._parts.append(dashboard.Row(title).id(self._next_id()).grid_pos(GridPos(x=0, y=self._y, w=COLUMNS, h=1)))
         self._y += 1
 
     def add(self, height: int, *panels: tuple[int, Panel]) -> None:
-        """One line of panels, each with its width; the widths fill the 24 columns."""
+        """Add a line of panels with their widths.
+
+        Raises ValueError if the widths do not add up to 24 columns.
+        """
         if sum(width for width, _ in panels) != COLUMNS:
-            raise ValueError(f"{self.title}: a line of panels is {COLUMNS} columns wide")
+            raise ValueError(f"{self.title}: a line of panels must be {COLUMNS} columns wide")
         x = 0
         for width, panel in panels:
             placed = panel.id(self._next_id()).grid_pos(GridPos(x=x, y=self._y, w=width, h=height))
@@ -58,7 +61,7 @@ class Board:
         self._y += height
 
     def json(self) -> str:
-        """The dashboard as Grafana's file provisioning takes it."""
+        """Return the dashboard as JSON for file provisioning."""
         builder = (
             dashboard.Dashboard(self.title)
             .uid(self.uid)
@@ -84,7 +87,7 @@ class Board:
         for part in self._parts:
             builder = builder.with_row(part) if isinstance(part, dashboard.Row) else builder.with_panel(part)
         content = json.loads(JSONEncoder(sort_keys=True).encode(builder.build()))
-        # The SDK moves both into the controls menu; links and events are there to be seen.
+        # The SDK moves both into the controls menu, where they are not visible.
         for shown in (*content["links"], *content["annotations"]["list"]):
             shown.pop("placement", None)
         return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
@@ -102,7 +105,7 @@ def _variables(*, one_model: bool) -> Sequence[Any]:
     )
     model = (
         _of_label("model", "Model", metrics.MODEL_INFO.name)
-        .description("The model that the panels are about; the dashboard Models shows all of them.")
+        .description("Model of all panels on this page. The dashboard Models compares all models.")
         .multi(False)
         .include_all(False)
         .current(VariableOption(selected=True, text="production", value="production"))
@@ -110,7 +113,7 @@ def _variables(*, one_model: bool) -> Sequence[Any]:
     exporter = (
         dashboard.TextBoxVariable("exporter")
         .label("Exporter")
-        .description("Where this browser finds the exporter: links to images and runbooks begin with it.")
+        .description("URL of the exporter as seen from this browser, for links to images and runbooks.")
         .default_value(EXPORTER_URL)
         .current(VariableOption(selected=True, text=EXPORTER_URL, value=EXPORTER_URL))
     )
@@ -141,13 +144,13 @@ def _all_of(variable: dashboard.QueryVariable) -> dashboard.QueryVariable:
 def _annotations(*, one_model: bool) -> Sequence[dashboard.AnnotationQuery]:
     of, for_alerts = (',model=~"$model"', ',model=~"$model|"') if one_model else ("", "")
     now = f'max by (model, sha256) ({metrics.MODEL_INFO.name}{{sha256!=""{of}}})'
-    # A file is new where its hash was not there two minutes ago; looking back further lets a restart pass unmarked.
+    # A file is new if its hash did not exist two minutes ago. The longer window ignores exporter restarts.
     before = f'max by (model, sha256) (last_over_time({metrics.MODEL_INFO.name}{{sha256!=""{of}}}[15m] offset 2m))'
-    # A model's first samples ever are no change.
+    # The first samples of a model are not a change.
     changed = f"({now} unless {before}) and on (model) {before}"
-    # Alerts about the stack itself carry no model and belong to every one.
+    # Alerts about the monitoring stack have no model label and apply to every model.
     alerts = f'ALERTS{{alertname=~"Starlight.+",alertstate="firing",severity!="info"{for_alerts}}}'
-    # Model changes last: drawn over the alerts that they cause.
+    # Model changes last, so that they are rendered above the alerts that they cause.
     return (
         _annotation("Firing alerts", f"max by (alertname, severity) ({alerts})", RED)
         .title_format("{{alertname}}")
