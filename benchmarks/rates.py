@@ -13,15 +13,15 @@ from benchmarks import results
 from benchmarks.results import Cost, cost
 from starlight_exporter.analysis.ablation import ablate
 from starlight_exporter.dataset.cache import StreamCache
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.dataset import Dataset, LabelledFile
 from starlight_exporter.dataset.layout import scan
-from starlight_exporter.dataset.settings import CacheSettings
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import STREAMS
-from starlight_exporter.detector.cut import Uncut
 from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.graph_cut import NoCut
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.staged import Scorer, StagedModel, WholeModel
+from starlight_exporter.detector.staged import FullModel, Scorer, StagedModel
 from starlight_exporter.detector.streams import decode, tensors
 from starlight_exporter.evaluation.bulk import BulkPass, predict_all
 from starlight_exporter.evaluation.reading import ImageSource
@@ -43,7 +43,7 @@ class Rates:
         self.dataset: Dataset = scan(root.name, root)
         self.files = self.dataset.files
         self.folder = Path(tempfile.mkdtemp(prefix="starlight-bench-"))
-        self._bulk(WholeModel(self.detector), self.cache())
+        self._bulk(FullModel(self.detector), self.cache())
         self.warm = self.cache()
         self._ready = [self._compact(file).tensors(self.detector.streams) for file in self._spread(READY_IMAGES)]
 
@@ -67,7 +67,7 @@ class Rates:
 
     def everything_in_threads(self) -> Cost:
         """The same on all cores."""
-        return self._bulk(WholeModel(self.detector), None)
+        return self._bulk(FullModel(self.detector), None)
 
     def bare_session(self) -> Cost:
         """The whole model on ready tensors, one shared session, two threads, one image a call."""
@@ -75,7 +75,7 @@ class Rates:
 
     def cached_whole(self) -> Cost:
         """The whole model on cached streams."""
-        return self._bulk(WholeModel(self.detector), self.warm)
+        return self._bulk(FullModel(self.detector), self.warm)
 
     def cached_staged(self) -> Cost:
         """The model in stages on cached streams: what an evaluation of a changed model does."""
@@ -100,7 +100,7 @@ class Rates:
     def stages(self) -> StagedModel:
         """The model in stages, with nothing shared yet."""
         found = staged(self.detector, PLAIN, self.dataset.root, self.files, limits=LIMITS, seed=0)
-        if isinstance(found, Uncut):
+        if isinstance(found, NoCut):
             raise SystemExit(f"{self.detector.path}: runs whole: {found.reason}")
         return found
 

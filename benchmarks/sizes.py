@@ -16,7 +16,7 @@ from benchmarks.memory import PeakMemory
 _EVALUATE = """
 import sys
 from pathlib import Path
-from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import evaluate

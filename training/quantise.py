@@ -48,7 +48,7 @@ def quantise(source: Path, target: Path, calibration: Path, *, images: int) -> i
     dataset; returns how many there were. ModelError where nothing could be quantised or the file is too large.
     """
     detector = Detector.load(source)
-    model = onnx.load_model_from_string(detector.serialised())
+    model = onnx.load_model_from_string(detector.read_file())
     nodes = learned_layers(model)
     if not nodes:
         raise ModelError(f"{source}: has no learned layer to quantise", reason="invalid")
@@ -98,4 +98,4 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
             except ImageError:
                 continue
             self.count += 1
-            yield self.detector.fed([streams])
+            yield self.detector.feeds([streams])

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Self
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from starlight_exporter.dataset.settings import DEFAULT_CACHE_BYTES, CacheSettings
+from starlight_exporter.dataset.cache_settings import DEFAULT_CACHE_BYTES, CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
 from starlight_exporter.durations import format_duration, parse_duration

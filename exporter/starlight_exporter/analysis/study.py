@@ -11,9 +11,9 @@ from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.dataset.cache import StreamCache
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.contract import STREAMS, Stream
-from starlight_exporter.detector.cut import Uncut
+from starlight_exporter.detector.graph_cut import NoCut
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.staged import WholeModel
+from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.errors import EvaluationError
 from starlight_exporter.evaluation.reading import ImageSource
 from starlight_exporter.evaluation.request import RunRequest
@@ -42,7 +42,7 @@ def study(
     staged = in_stages(detector, request.decision, dataset.root, dataset.files, limits=limits, seed=request.seed)
     try:
         result = ablate(
-            WholeModel(detector) if isinstance(staged, Uncut) else staged,
+            FullModel(detector) if isinstance(staged, NoCut) else staged,
             ImageSource(dataset.root, limits, cache),
             request.decision,
             dataset.files,

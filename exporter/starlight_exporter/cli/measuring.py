@@ -6,7 +6,7 @@ import argparse
 
 from starlight_exporter.cli.arguments import model_name
 from starlight_exporter.cli.console import progress_bar
-from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.evaluation.request import RunRequest, available_cores
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.evaluation.run import evaluate

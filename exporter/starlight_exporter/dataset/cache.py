@@ -27,7 +27,7 @@ import PIL
 from numpy.typing import NDArray
 
 import starlight_exporter
-from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.compact import DIGEST_BYTES, CompactImage
 from starlight_exporter.detector.contract import CROP, FORMATS, STREAMS, ImageFormat
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from starlight_exporter.dataset.layout import open_header, prepare_decoder
-from starlight_exporter.dataset.rendered import Drawing
+from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.streams import DECODER_ERRORS, decode, tensors
@@ -42,7 +42,7 @@ def read_evaluated(root: Path, path: str, sha256: str, *, max_bytes: int) -> byt
     return data
 
 
-def draw(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Drawing:
+def render_streams(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RenderedStreams:
     """Every stream of an image file as the model gets it; raises what `detector.streams.decode` raises."""
     decoded = decode(data, max_pixels=max_pixels)
     streams = tensors(decoded)
@@ -52,8 +52,8 @@ def draw(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Drawing:
         planes |= {"alpha": np.rint(streams["alpha"][0] * 255), "alpha-lsb": streams["alpha"][1] * 255}
     if decoded.mode == "P":
         planes |= {"palette": _swatches(decoded.palette), "palette-lsb": streams["palette_lsb"][0] * 255}
-    return Drawing(
-        pictures={name: _png(plane.astype(np.uint8)) for name, plane in planes.items()},
+    return RenderedStreams(
+        images={name: _png(plane.astype(np.uint8)) for name, plane in planes.items()},
         meta=decoded.meta,
         exif_bytes=decoded.exif_bytes,
         tail_bytes=decoded.tail_bytes,

@@ -119,7 +119,7 @@ def compact(decoded: DecodedImage) -> CompactImage:
         (0.0, 0.0, 0.0) if decoded.alpha is None else packed_statistics(np.packbits(low_bits(decoded.alpha)))
     )
     features = np.array((*format_features(decoded), *packed_statistics(rgb_bits), *alpha_statistics), dtype=np.float32)
-    image = with_digests(
+    image = compact_image(
         image_format=decoded.image_format,
         width=decoded.width,
         height=decoded.height,
@@ -134,7 +134,7 @@ def compact(decoded: DecodedImage) -> CompactImage:
     return replace(image, mode=decoded.mode, exif_bytes=decoded.exif_bytes, tail_bytes=decoded.tail_bytes)
 
 
-def with_digests(
+def compact_image(
     *,
     image_format: ImageFormat,
     width: int,

@@ -25,7 +25,7 @@ from starlight_exporter.detector.contract import (
     Method,
     Stream,
 )
-from starlight_exporter.detector.external import other_file
+from starlight_exporter.detector.external_data import external_data_file
 from starlight_exporter.detector.model_file import file_error, model_sha256, read_model
 from starlight_exporter.errors import ImageError, ModelError
 
@@ -103,13 +103,15 @@ class Detector:
         self.modified_at = modified_at
         self.loaded_at = time.time()
         declared = session.get_inputs()
-        self.inputs: tuple[str, ...] = tuple(node.name for node in declared)
-        self.outputs: tuple[str, ...] = tuple(node.name for node in session.get_outputs())
-        self.feeds: tuple[ModelInput, ...] = tuple(_check_input(path, node) for node in declared)
-        self.streams: frozenset[Stream] = frozenset(entry.stream for entry in self.feeds if entry.stream is not None)
+        self.input_names: tuple[str, ...] = tuple(node.name for node in declared)
+        self.output_names: tuple[str, ...] = tuple(node.name for node in session.get_outputs())
+        self.inputs: tuple[ModelInput, ...] = tuple(_check_input(path, node) for node in declared)
+        self.streams: frozenset[Stream] = frozenset(entry.stream for entry in self.inputs if entry.stream is not None)
         self._fixed_batch = any(isinstance(node.shape[0], int) for node in declared)
         self._stego, self._method = self._choose_outputs()
-        self.wanted: tuple[str, ...] = (self._stego,) if self._method is None else (self._stego, self._method.name)
+        self.used_outputs: tuple[str, ...] = (
+            (self._stego,) if self._method is None else (self._stego, self._method.name)
+        )
 
     @classmethod
     def load(cls, path: Path, *, expected_sha256: str | None = None) -> Detector:
@@ -121,7 +123,7 @@ class Detector:
         before = hashlib.sha256(data).hexdigest()
         if expected_sha256 is not None and before != expected_sha256:
             raise ModelError(f"{path}: expected content {expected_sha256[:12]}, found {before[:12]}", reason="changed")
-        other = other_file(data)
+        other = external_data_file(data)
         if other is not None:
             # The hash that identifies a model would not show that its weights have changed.
             raise ModelError(f"{path}: its weights are in another file, {other}; save it as one file", reason="invalid")
@@ -152,17 +154,17 @@ class Detector:
             return tuple(self._scores([image])[0] for image in batch)
         return self._scores(batch) if batch else ()
 
-    def serialised(self) -> bytes:
+    def read_file(self) -> bytes:
         """The file's bytes; ModelError `changed` where they are no longer those that were loaded."""
         data = read_model(self.path)
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ModelError(f"{self.path}: changed after it was loaded", reason="changed")
         return data
 
-    def fed(self, batch: Sequence[Mapping[Stream, Tensor]]) -> dict[str, Tensor]:
+    def feeds(self, batch: Sequence[Mapping[Stream, Tensor]]) -> dict[str, Tensor]:
         """What the model's inputs get for these images, by name: exactly what it declares."""
         feeds: dict[str, Tensor] = {}
-        for entry in self.feeds:
+        for entry in self.inputs:
             if entry.stream is None:
                 feeds[entry.name] = np.tile(np.array(BIT_ORDER_VALUE, dtype=np.float32), (len(batch), 1))
                 continue
@@ -174,7 +176,7 @@ class Detector:
     def raw_outputs(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[NDArray[Any], ...]:
         """What the model gives for the outputs `wanted`; ImageError `model_error` where it fails."""
         try:
-            return tuple(self._session.run(list(self.wanted), self.fed(batch)))
+            return tuple(self._session.run(list(self.used_outputs), self.feeds(batch)))
         except RUNTIME_ERRORS as error:
             raise self.failure(error) from error
 
@@ -186,7 +188,7 @@ class Detector:
         """What the outputs `wanted` for one image say; ImageError `model_error` where they are no finite numbers."""
         # A handful of numbers: numpy would take ten times as long for them.
         rows = [values.reshape(-1).tolist() for values in outputs]
-        for name, row in zip(self.wanted, rows, strict=True):
+        for name, row in zip(self.used_outputs, rows, strict=True):
             if not all(map(math.isfinite, row)):
                 raise ImageError(f"{self.path}: output {name} is not a finite number", reason="model_error")
         probability = _sigmoid(rows[0][0])
@@ -240,12 +242,12 @@ class Detector:
     def _dry_run(self, images: int) -> dict[str, tuple[int, ...]]:
         zeros: dict[Stream, Tensor] = {stream: np.zeros(STREAM_SHAPES[stream], np.float32) for stream in STREAMS}
         try:
-            outputs = self._session.run(list(self.outputs), self.fed([zeros] * images))
+            outputs = self._session.run(list(self.output_names), self.feeds([zeros] * images))
         except RUNTIME_ERRORS as error:
             raise ModelError(
                 f"{self.path}: does not run on inputs of the contract's shapes: {_one_line(error)}", reason="signature"
             ) from error
-        shapes = {name: np.shape(value) for name, value in zip(self.outputs, outputs, strict=True)}
+        shapes = {name: np.shape(value) for name, value in zip(self.output_names, outputs, strict=True)}
         if images > 1 and any(not shape or shape[0] != images for shape in shapes.values()):
             raise ModelError(f"{self.path}: outputs do not follow the batch", reason="signature")
         return shapes

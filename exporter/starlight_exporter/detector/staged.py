@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import BIT_ORDER_VALUE, Stream
-from starlight_exporter.detector.cut import Cut, Stage, Uncut, asking_for_shapes, cut
 from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.detector.graph_cut import GraphCut, GraphStage, NoCut, cut_graph, with_unknown_shapes_as_outputs
 from starlight_exporter.detector.model import RUNTIME_ERRORS, Detector, ModelInput, Score, Tensor, open_session
 from starlight_exporter.detector.shared_outputs import Outputs, SharedOutputs
 from starlight_exporter.detector.streams import ThreadWorkspace, workspace
@@ -40,7 +40,7 @@ class Scorer(Protocol):
         """One entry per image, in order: what the model says of it, or why it says nothing."""
 
 
-class WholeModel:
+class FullModel:
     """Every image through the whole network, one at a time."""
 
     def __init__(self, detector: Detector) -> None:
@@ -62,10 +62,10 @@ class WholeModel:
 class StagedModel:
     """A cut model; `stage` makes one that agrees with the whole."""
 
-    def __init__(self, detector: Detector, parts: Cut, *, batch: int, shared_bytes: int = SHARED_BYTES) -> None:
+    def __init__(self, detector: Detector, parts: GraphCut, *, batch: int, shared_bytes: int = SHARED_BYTES) -> None:
         self._detector = detector
         self.streams = detector.streams
-        self._inputs = {entry.name: entry for entry in detector.feeds}
+        self._inputs = {entry.name: entry for entry in detector.inputs}
         self._stages = tuple(_Part(stage, self._inputs) for stage in parts.stages)
         self._head = _Part(parts.head, self._inputs)
         self._batch = batch
@@ -73,12 +73,12 @@ class StagedModel:
         self._scratch = ThreadWorkspace(detector.streams)
 
     @property
-    def computed(self) -> int:
+    def stages_run(self) -> int:
         """How often a stage has run."""
         return self._shared.computed
 
     @property
-    def shared(self) -> int:
+    def stages_reused(self) -> int:
         """How often it did not have to, because its outputs were known."""
         return self._shared.found
 
@@ -144,34 +144,34 @@ class StagedModel:
             raise self._detector.failure(error) from error
 
 
-def stage(detector: Detector, samples: Sequence[CompactImage], decision: DecisionRule) -> StagedModel | Uncut:
+def stage(detector: Detector, samples: Sequence[CompactImage], decision: DecisionRule) -> StagedModel | NoCut:
     """The staged form of a detector, if it has one that agrees with the whole model on the samples.
 
     Outputs have to be equal within float rounding and verdicts equal; what fails on an image must fail on both sides.
     """
     try:
-        model, shapes = detector.serialised(), {entry.name: entry.shape for entry in detector.feeds}
-        parts = cut(model, shapes, detector.wanted, _measured_shapes(model, shapes))
+        model, shapes = detector.read_file(), {entry.name: entry.shape for entry in detector.inputs}
+        parts = cut_graph(model, shapes, detector.used_outputs, _measured_shapes(model, shapes))
     except ModelError as error:
-        return Uncut(str(error))
-    if isinstance(parts, Uncut):
+        return NoCut(str(error))
+    if isinstance(parts, NoCut):
         return parts
     reason = ""
     for batch in (HEAD_BATCH, 1) if parts.batched else (1,):
         try:
             staged = StagedModel(detector, parts, batch=batch)
         except RUNTIME_ERRORS as error:
-            return Uncut(f"a part of it does not load: {' '.join(str(error).split())[:200]}")
+            return NoCut(f"a part of it does not load: {' '.join(str(error).split())[:200]}")
         reason = _difference(detector, staged, samples, decision)
         if not reason:
             # Counted from here, and without what only the comparison needed.
             return StagedModel(detector, parts, batch=batch)
-    return Uncut(reason)
+    return NoCut(reason)
 
 
 def _measured_shapes(model: bytes, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
     """The shapes that inference does not tell, as they are for one image of zeros; none where that cannot be run."""
-    asking, names = asking_for_shapes(model, inputs)
+    asking, names = with_unknown_shapes_as_outputs(model, inputs)
     zeros = {name: np.zeros((1, *shape), np.float32) for name, shape in inputs.items()}
     try:
         values = open_session(asking).run(list(names), zeros) if names else []
@@ -197,7 +197,7 @@ def _difference(
             return f"cut into stages it answers for sample {number}, on which the whole model fails"
         if isinstance(score, ImageError) or isinstance(outputs, ImageError):
             return f"cut into stages it fails on sample {number}: {score}"
-        for name, ours, theirs in zip(detector.wanted, outputs, whole, strict=True):
+        for name, ours, theirs in zip(detector.used_outputs, outputs, whole, strict=True):
             if not np.allclose(ours, theirs[0], rtol=RELATIVE_TOLERANCE, atol=ABSOLUTE_TOLERANCE):
                 return f"cut into stages its output {name} differs on sample {number}"
         if decision.verdict(score.probability, score.predicted) != decision.verdict(
@@ -210,7 +210,7 @@ def _difference(
 class _Part:
     """A stage with its session."""
 
-    def __init__(self, stage: Stage, inputs: Mapping[str, ModelInput]) -> None:
+    def __init__(self, stage: GraphStage, inputs: Mapping[str, ModelInput]) -> None:
         self._session = open_session(stage.model)
         self.feeds, self.reads, self.outputs = stage.feeds, stage.reads, stage.outputs
         streams = {inputs[name].stream for name in stage.depends}

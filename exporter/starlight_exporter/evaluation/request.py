@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.models.roles import Role

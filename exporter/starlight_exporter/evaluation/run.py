@@ -16,9 +16,9 @@ from starlight_exporter.dataset.facts import FactCollector
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.dataset.quality import measure as measure_quality
 from starlight_exporter.dataset.shortcuts import find_shortcuts
-from starlight_exporter.detector.cut import Uncut
+from starlight_exporter.detector.graph_cut import NoCut
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.staged import StagedModel, WholeModel
+from starlight_exporter.detector.staged import FullModel, StagedModel
 from starlight_exporter.errors import EvaluationError, ModelError, StorageError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.bulk import BulkPass, Progress, predict_all
@@ -65,7 +65,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
     facts = FactCollector()
     bulk = BulkPass(
         ImageSource(dataset.root, limits, cache),
-        WholeModel(detector) if isinstance(staged, Uncut) else staged,
+        FullModel(detector) if isinstance(staged, NoCut) else staged,
         request.decision,
         image_seconds=limits.image_seconds,
         facts=facts,
@@ -107,8 +107,8 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
             size_bytes=detector.size_bytes,
             modified_at=detector.modified_at,
             loaded_at=detector.loaded_at,
-            inputs=detector.inputs,
-            outputs=detector.outputs,
+            inputs=detector.input_names,
+            outputs=detector.output_names,
         ),
         started_at=started,
         finished_at=time.time(),
@@ -176,9 +176,9 @@ class _Reporter:
             self._path = None
 
 
-def _execution(staged: StagedModel | Uncut, use: CacheUse | None, images: int) -> Execution:
+def _execution(staged: StagedModel | NoCut, use: CacheUse | None, images: int) -> Execution:
     return Execution(
-        whole_because=staged.reason if isinstance(staged, Uncut) else None,
+        whole_because=staged.reason if isinstance(staged, NoCut) else None,
         cached_images=0 if use is None else use.found,
         decoded_images=images if use is None else images - use.found,
         cache_bytes=None if use is None else use.bytes,

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from starlight_exporter.dataset.dataset import LabelledFile
-from starlight_exporter.detector.compact import CompactImage, with_digests
+from starlight_exporter.detector.compact import CompactImage, compact_image
 from starlight_exporter.detector.contract import CROP, META_BYTES, PALETTE_BYTES
-from starlight_exporter.detector.cut import Uncut
 from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.detector.graph_cut import NoCut
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.staged import StagedModel, stage
 from starlight_exporter.errors import ImageError
@@ -33,8 +33,8 @@ def staged(
     *,
     limits: RunLimits,
     seed: int,
-) -> StagedModel | Uncut:
-    """The detector in stages, compared with the whole one on files of this dataset; Uncut says why it runs whole."""
+) -> StagedModel | NoCut:
+    """The detector in stages, compared with the whole one on files of this dataset; NoCut says why it runs whole."""
     small = [file for file in files if file.problem is None and file.size_bytes <= _LARGEST_SAMPLE]
     chosen = random.Random(seed).sample(small, min(SAMPLE_IMAGES, len(small)))
     source = ImageSource(root, limits)
@@ -55,7 +55,7 @@ def drawn_images() -> tuple[CompactImage, ...]:
     def noise(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
         return rng.integers(0, 256, shape, dtype=np.uint8)
 
-    zeros = with_digests(
+    zeros = compact_image(
         image_format="other",
         width=CROP,
         height=CROP,
@@ -66,7 +66,7 @@ def drawn_images() -> tuple[CompactImage, ...]:
         meta=b"",
         features=np.zeros(12, np.float32),
     )
-    full = with_digests(
+    full = compact_image(
         image_format="other",
         width=CROP,
         height=CROP,

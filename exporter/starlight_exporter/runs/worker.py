@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from starlight_exporter.analysis.stream_effects import AblationStudy
-from starlight_exporter.dataset.rendered import Drawing
+from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction, RunResult
 
@@ -63,11 +63,13 @@ def _over_all_slices(predictions: Sequence[Prediction]) -> list[str]:
     return [path for turn in zip_longest(*kinds.values()) for path in turn if path is not None]
 
 
-def draw(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: int) -> Drawing:
+def draw(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: int) -> RenderedStreams:
     """The streams of an evaluated file; ImageError where it cannot be shown."""
     from starlight_exporter.dataset import rendering
 
-    return rendering.draw(rendering.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels)
+    return rendering.render_streams(
+        rendering.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels
+    )
 
 
 def thumbnail(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: int) -> bytes:

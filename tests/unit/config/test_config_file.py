@@ -12,7 +12,7 @@ import pytest
 from cronsim import CronSim
 
 from starlight_exporter.config import Config, ScheduleConfig, load_config
-from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
 from starlight_exporter.durations import format_duration

@@ -11,7 +11,7 @@ import piexif
 import pytest
 from PIL import Image
 
-from starlight_exporter.dataset.rendering import draw, read_evaluated, thumbnail, write_thumbnails
+from starlight_exporter.dataset.rendering import read_evaluated, render_streams, thumbnail, write_thumbnails
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.streams import decode, tensors
 from starlight_exporter.errors import ImageError
@@ -47,7 +47,7 @@ def test_what_does_not_decode_is_refused(data: bytes) -> None:
     with pytest.raises(ImageError):
         thumbnail(data)
     with pytest.raises(ImageError):
-        draw(data)
+        render_streams(data)
 
 
 def test_a_picture_that_is_too_large_is_refused_by_its_header() -> None:
@@ -58,9 +58,9 @@ def test_a_picture_that_is_too_large_is_refused_by_its_header() -> None:
 
 def test_the_drawn_planes_are_what_the_model_gets() -> None:
     data = image_bytes(5, "png", mode="RGBA", size=(300, 260)) + MARKUP * 2
-    drawing, streams = draw(data), tensors(decode(data))
-    assert set(drawing.pictures) == {"pixel", "lsb-red", "lsb-green", "lsb-blue", "alpha", "alpha-lsb"}
-    planes = {name: np.asarray(opened(found)) for name, found in drawing.pictures.items()}
+    drawing, streams = render_streams(data), tensors(decode(data))
+    assert set(drawing.images) == {"pixel", "lsb-red", "lsb-green", "lsb-blue", "alpha", "alpha-lsb"}
+    planes = {name: np.asarray(opened(found)) for name, found in drawing.images.items()}
     assert np.array_equal(planes["pixel"].transpose(2, 0, 1) / np.float32(255), streams["pixel"])
     assert np.array_equal(planes["lsb-green"] / np.float32(255), streams["lsb"][1])
     assert np.array_equal(planes["alpha"] / np.float32(255), streams["alpha"][0])
@@ -74,9 +74,9 @@ def test_the_drawn_planes_are_what_the_model_gets() -> None:
 
 def test_a_palette_is_drawn_in_its_order() -> None:
     data = image_bytes(5, "gif", size=(40, 40))
-    drawing = draw(data)
-    assert "alpha" not in drawing.pictures
-    swatches = np.asarray(opened(drawing.pictures["palette"]))[::8, ::8].reshape(-1, 3)
+    drawing = render_streams(data)
+    assert "alpha" not in drawing.images
+    swatches = np.asarray(opened(drawing.images["palette"]))[::8, ::8].reshape(-1, 3)
     palette = decode(data).palette
     assert drawing.colours == len(palette) // 3
     assert swatches[: drawing.colours].tobytes() == palette[: drawing.colours * 3]

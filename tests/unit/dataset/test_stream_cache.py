@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from starlight_exporter.dataset import cache as cache_module
 from starlight_exporter.dataset.cache import DECODER_VERSION, StreamCache
-from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.contract import STREAMS
 from starlight_exporter.detector.streams import decode, tensors

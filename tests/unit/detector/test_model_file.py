@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from starlight_exporter.detector.external import other_file
+from starlight_exporter.detector.external_data import external_data_file
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.errors import ModelError
 from support.models import write_random_model
@@ -71,12 +71,12 @@ def branch(inside: onnx.GraphProto) -> onnx.NodeProto:
     ids=["initializer", "constant", "branch", "sparse", "function"],
 )
 def test_the_other_file_is_found_wherever_it_is_named(model: onnx.ModelProto) -> None:
-    assert other_file(model.SerializeToString()) == "weights.bin"
+    assert external_data_file(model.SerializeToString()) == "weights.bin"
 
 
 def test_what_is_one_file_or_no_model_names_none(tmp_path: Path) -> None:
-    assert other_file(write_random_model(tmp_path / "model.onnx").read_bytes()) is None
-    assert other_file(b"no model") is None
+    assert external_data_file(write_random_model(tmp_path / "model.onnx").read_bytes()) is None
+    assert external_data_file(b"no model") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x08"])

@@ -17,10 +17,10 @@ from onnx import TensorProto, helper
 from starlight_exporter.detector import staged as staged_module
 from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.contract import STREAM_SHAPES, STREAMS
-from starlight_exporter.detector.cut import Cut, Uncut, cut
 from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.graph_cut import GraphCut, NoCut, cut_graph
 from starlight_exporter.detector.model import Detector, Score
-from starlight_exporter.detector.staged import StagedModel, WholeModel, stage
+from starlight_exporter.detector.staged import FullModel, StagedModel, stage
 from starlight_exporter.detector.streams import decode
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.scoring import drawn_images
@@ -47,7 +47,7 @@ def equal_scores(ours: Score | ImageError, theirs: Score | ImageError) -> bool:
     return ours.predicted == theirs.predicted and abs(ours.probability - theirs.probability) < 1e-5
 
 
-def as_staged(model: onnx.ModelProto, path: Path) -> tuple[Detector, StagedModel | Uncut]:
+def as_staged(model: onnx.ModelProto, path: Path) -> tuple[Detector, StagedModel | NoCut]:
     detector = Detector.load(save(model, path))
     return detector, stage(detector, images()[:4], PLAIN)
 
@@ -58,7 +58,7 @@ def test_staged_and_whole_agree_on_random_graphs_and_images(
     model: onnx.ModelProto, order: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     detector, staged = as_staged(model, tmp_path_factory.mktemp("graph") / "model.onnx")
-    if isinstance(staged, Uncut):
+    if isinstance(staged, NoCut):
         event(f"whole: {staged.reason[:50]}")
         # Random graphs are made of what the cut understands: none may fail the comparison.
         assert "differs" not in staged.reason
@@ -67,7 +67,7 @@ def test_staged_and_whole_agree_on_random_graphs_and_images(
     event("staged")
     chosen = [images()[index] for index in order]
     ours = staged.score(chosen)
-    for mine, other in zip(ours, WholeModel(detector).score(chosen), strict=True):
+    for mine, other in zip(ours, FullModel(detector).score(chosen), strict=True):
         assert equal_scores(mine, other)
     # The second time everything is known, in another order and company, and by several threads.
     with ThreadPoolExecutor(2) as pool:
@@ -94,24 +94,24 @@ def test_equal_streams_are_computed_once(tmp_path: Path) -> None:
     plain = image_bytes(1, "bmp", size=(256, 256))
     same_picture = [compact(decode(plain + bytes([1 + extra]) * 2000)) for extra in range(20)]
     staged.score(same_picture)
-    assert (staged.computed, staged.shared) == (3, 57)
+    assert (staged.stages_run, staged.stages_reused) == (3, 57)
     no_metadata = [compact(decode(image_bytes(seed, "bmp"))) for seed in range(10)]
     staged.score(no_metadata)
-    assert staged.computed == 3 + 20
+    assert staged.stages_run == 3 + 20
 
 
 def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staged_module, "SHARED_BYTES", 5_000)
     model = save(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
     detector = Detector.load(model)
-    parts = cut(model.read_bytes(), {entry.name: entry.shape for entry in detector.feeds}, detector.wanted)
-    assert isinstance(parts, Cut)
+    parts = cut_graph(model.read_bytes(), {entry.name: entry.shape for entry in detector.inputs}, detector.used_outputs)
+    assert isinstance(parts, GraphCut)
     small = StagedModel(detector, parts, batch=4, shared_bytes=5_000)
     roomy = StagedModel(detector, parts, batch=4)
     chosen = [compact(decode(image_bytes(seed))) for seed in range(40)]
     assert small.score(chosen) == roomy.score(chosen) == small.score(chosen)
     assert small._shared._bytes <= 5_000
-    assert roomy.computed < small.computed
+    assert roomy.stages_run < small.stages_run
 
 
 def one_input(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
@@ -145,7 +145,7 @@ def test_a_graph_that_does_not_part_runs_whole(
     if len(features) == 1:
         features = features * 2
     _, staged = as_staged(finished(graph, features, streams), tmp_path / "model.onnx")
-    assert isinstance(staged, Uncut)
+    assert isinstance(staged, NoCut)
     assert staged.reason.startswith(reason)
 
 
@@ -156,7 +156,7 @@ def test_two_inputs_that_mix_early_are_a_stage_of_their_own(tmp_path: Path) -> N
     detector, staged = as_staged(finished(graph, features, ("pixel", "lsb", "alpha")), tmp_path / "model.onnx")
     assert isinstance(staged, StagedModel)
     assert {part.streams for part in staged._stages} == {("lsb", "pixel"), ("alpha",)}
-    for mine, other in zip(staged.score(images()), WholeModel(detector).score(images()), strict=True):
+    for mine, other in zip(staged.score(images()), FullModel(detector).score(images()), strict=True):
         assert equal_scores(mine, other)
 
 
@@ -168,10 +168,12 @@ def test_a_cut_that_does_not_give_the_same_is_refused(tmp_path: Path, monkeypatc
             weights.raw_data = (np.frombuffer(weights.raw_data, np.float32) * 1.01).tobytes()
     # As if the cut had a mistake in it: the head has other weights than the model.
     monkeypatch.setattr(
-        staged_module, "cut", lambda _, shapes, outputs, _known: cut(changed.SerializeToString(), shapes, outputs)
+        staged_module,
+        "cut_graph",
+        lambda _, shapes, outputs, _known: cut_graph(changed.SerializeToString(), shapes, outputs),
     )
     staged = stage(Detector.load(model), images(), PLAIN)
-    assert isinstance(staged, Uncut)
+    assert isinstance(staged, NoCut)
     assert "stego_logits differs" in staged.reason
 
 
@@ -180,7 +182,7 @@ def test_a_file_that_is_no_longer_what_was_loaded_is_not_cut(tmp_path: Path) -> 
     detector = Detector.load(path)
     path.write_bytes(b"another")
     staged = stage(detector, images()[:2], PLAIN)
-    assert isinstance(staged, Uncut)
+    assert isinstance(staged, NoCut)
     assert "changed after it was loaded" in staged.reason
 
 
@@ -189,15 +191,15 @@ def test_models_of_other_tests_agree_too(write: Callable[[Path], Path], tmp_path
     detector = Detector.load(write(tmp_path / "model.onnx"))
     staged = stage(detector, images()[:4], PLAIN)
     if isinstance(staged, StagedModel):
-        for mine, other in zip(staged.score(images()), WholeModel(detector).score(images()), strict=True):
+        for mine, other in zip(staged.score(images()), FullModel(detector).score(images()), strict=True):
             assert equal_scores(mine, other)
 
 
 def test_a_model_that_answers_nan_answers_nan_in_stages(tmp_path: Path) -> None:
     detector = Detector.load(write_constant_model(tmp_path / "model.onnx", logit=float("nan")))
     staged = stage(detector, images()[:4], PLAIN)
-    assert isinstance(staged, Uncut)
-    assert all(isinstance(score, ImageError) for score in WholeModel(detector).score(images()))
+    assert isinstance(staged, NoCut)
+    assert all(isinstance(score, ImageError) for score in FullModel(detector).score(images()))
 
 
 @pytest.mark.parametrize("name", ["v3", "v4"])
@@ -207,7 +209,7 @@ def test_reference_models_say_the_same_in_stages(name: str) -> None:
         pytest.skip(f"models/{name} is not there")
     detector = Detector.load(path)
     staged = stage(detector, images(), PLAIN)
-    if isinstance(staged, Uncut):
+    if isinstance(staged, NoCut):
         # Not every graph parts; then nothing but the whole model is run.
         assert "differs" not in staged.reason
         return

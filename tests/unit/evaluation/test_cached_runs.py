@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from starlight_exporter.dataset.settings import CacheSettings
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.evaluation import reading
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Execution, Prediction, RunResult

@@ -27,7 +27,7 @@ from starlight_exporter.detector.contract import Stream
 from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
 from starlight_exporter.detector.model import Detector, Score
 from starlight_exporter.detector.model_file import model_sha256
-from starlight_exporter.detector.staged import WholeModel
+from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.detector.streams import DecodedImage, decode
 from starlight_exporter.errors import DatasetError, EvaluationError, ImageError, ModelError
 from starlight_exporter.evaluation import reading
@@ -267,7 +267,7 @@ def test_one_class_alone_leaves_the_others_not_measured(request_for: Requests, t
 
 def bulk_pass(request: RunRequest) -> BulkPass:
     source = ImageSource(request.dataset_root, request.limits)
-    scorer = WholeModel(Detector.load(request.model_path))
+    scorer = FullModel(Detector.load(request.model_path))
     return BulkPass(source, scorer, request.decision, image_seconds=request.limits.image_seconds)
 
 

@@ -34,7 +34,7 @@ def test_a_model_is_calibrated_with_what_it_is_fed(name: str, tmp_path: Path) ->
     source, target = MODELS / name / "model.onnx", tmp_path / "quantised" / "model.onnx"
     assert quantise(source, target, images, images=6) == 6
     whole, eight_bits = Detector.load(source), Detector.load(target)
-    assert eight_bits.feeds == whole.feeds
+    assert eight_bits.inputs == whole.inputs
     streams = [tensors(decode(path.read_bytes())) for path in sorted((images / "clean").iterdir())]
     np.testing.assert_allclose(
         [score.probability for score in eight_bits.predict(streams)],

@@ -41,8 +41,8 @@ def test_a_card_describes_the_file_beside_it(name: str) -> None:
     assert card["name"] == name
     assert card["sha256"] == detector.sha256
     assert card["size_bytes"] == detector.size_bytes <= LARGEST_MODEL_BYTES
-    assert tuple(card["inputs"]) == detector.inputs
-    assert tuple(card["outputs"]) == detector.outputs == OUTPUTS
+    assert tuple(card["inputs"]) == detector.input_names
+    assert tuple(card["outputs"]) == detector.output_names == OUTPUTS
     assert set(card["streams"]) == detector.streams
     assert card["decision"] == PRODUCTION.describe()
     assert (folder / "README.md").read_text(encoding="utf-8") == notes(card)

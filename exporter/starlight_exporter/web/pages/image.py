@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from starlight_exporter.analysis.comparison import is_wrong
-from starlight_exporter.dataset.rendered import Drawing
+from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.prediction_store import Row
 from starlight_exporter.publish.retention import Entry
@@ -57,7 +57,7 @@ def image_page(
     entry: Entry,
     row: Row,
     models: Iterable[ModelState],
-    drawn: Drawing | str,
+    drawn: RenderedStreams | str,
 ) -> Page:
     """`drawn` is a text where there is no drawing: it says why."""
     drawing, not_drawn = (None, drawn) if isinstance(drawn, str) else (drawn, "")
@@ -66,9 +66,9 @@ def image_page(
     pictures = (
         []
         if drawing is None
-        else [(f"{base}/{name}.png", caption) for name, caption in _CAPTIONS.items() if name in drawing.pictures]
+        else [(f"{base}/{name}.png", caption) for name, caption in _CAPTIONS.items() if name in drawing.images]
     )
-    absent = [] if drawing is None else [caption for name, caption in _CAPTIONS.items() if name not in drawing.pictures]
+    absent = [] if drawing is None else [caption for name, caption in _CAPTIONS.items() if name not in drawing.images]
     floats = (
         []
         if drawing is None
@@ -151,7 +151,9 @@ def _opinion_content(one: Opinion) -> dict[str, Any]:
     }
 
 
-def _streams(drawing: Drawing, pictures: list[tuple[str, str]], floats: list[tuple[str, float]]) -> dict[str, Any]:
+def _streams(
+    drawing: RenderedStreams, pictures: list[tuple[str, str]], floats: list[tuple[str, float]]
+) -> dict[str, Any]:
     return {
         "pictures": {caption: link for link, caption in pictures},
         "meta_text": readable(drawing.meta),

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from starlight_exporter.dataset.rendered import PICTURES, Drawing
+from starlight_exporter.dataset.rendered_streams import STREAM_IMAGES, RenderedStreams
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.errors import ImageError
 from starlight_exporter.publish.prediction_store import Row
@@ -37,7 +37,7 @@ class ImageRoutes:
         self._worker = ImageWorker()
         # Threads that wait for the worker process must not be those of pages and scrapes.
         self._limiter = anyio.CapacityLimiter(THREADS)
-        self._rendered: LRUCache[tuple[str, int], Drawing] = LRUCache(_CACHED_IMAGES)
+        self._rendered: LRUCache[tuple[str, int], RenderedStreams] = LRUCache(_CACHED_IMAGES)
         self._lock = threading.Lock()
 
     def routes(self) -> list[Route]:
@@ -54,7 +54,7 @@ class ImageRoutes:
         evidence = self._application.evidence
         entry, row = requested_image(evidence, request)
         try:
-            rendered: Drawing | str = self._render(entry, row)
+            rendered: RenderedStreams | str = self._render(entry, row)
         except ImageError as error:
             rendered = str(error)
         models = self._application.state.snapshot.models.values()
@@ -73,14 +73,14 @@ class ImageRoutes:
         """Return one stream of the image as PNG."""
         entry, row = requested_image(self._application.evidence, request)
         name = request.path_params["stream"]
-        if name not in PICTURES:
-            raise HTTPException(404, f"no such stream image; expected one of {', '.join(PICTURES)}")
-        png = self._render(entry, row).pictures.get(name)
+        if name not in STREAM_IMAGES:
+            raise HTTPException(404, f"no such stream image; expected one of {', '.join(STREAM_IMAGES)}")
+        png = self._render(entry, row).images.get(name)
         if png is None:
             raise HTTPException(404, "the image does not have this stream")
         return Response(png, media_type="image/png")
 
-    def _render(self, entry: Entry, row: Row) -> Drawing:
+    def _render(self, entry: Entry, row: Row) -> RenderedStreams:
         """Return the rendered streams; cached, because the page is followed by a request for each of its images."""
         key = (entry.id, row.number)
         with self._lock:

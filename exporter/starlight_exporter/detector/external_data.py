@@ -8,7 +8,7 @@ from onnx import TensorProto
 from onnx.external_data_helper import uses_external_data
 
 
-def other_file(model: bytes) -> str | None:
+def external_data_file(model: bytes) -> str | None:
     """The first file beside a serialised model that it takes numbers from; None if there is none, or no model."""
     try:
         return _named_in(onnx.load_model_from_string(model))

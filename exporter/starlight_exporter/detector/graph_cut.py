@@ -28,7 +28,7 @@ _Names = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class GraphStage:
     """A part of the graph as a model of its own, for one image a call (the head: for as many as `batched` allows).
 
     `depends` are the graph inputs that its outputs depend on. It is fed the graph inputs `feeds` and the outputs
@@ -43,30 +43,30 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class GraphCut:
     """Stages in an order in which each finds what it reads, then the head; its outputs are those of the whole model.
 
     `batched`: whether all that the head reads has a leading axis of one per image, so that images can be stacked.
     """
 
-    stages: tuple[Stage, ...]
-    head: Stage
+    stages: tuple[GraphStage, ...]
+    head: GraphStage
     batched: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Uncut:
+class NoCut:
     """A model that runs whole, and why."""
 
     reason: str
 
 
-def cut(
+def cut_graph(
     model: bytes,
     inputs: Mapping[str, tuple[int, ...]],
     outputs: Sequence[str],
     measured: Mapping[str, tuple[int, ...]] | None = None,
-) -> Cut | Uncut:
+) -> GraphCut | NoCut:
     """Cut the graph of a serialised ONNX model that gives `outputs` for `inputs`, given with shapes without batch.
 
     `measured` are shapes that were found by running it for one image, for tensors of which inference tells none; they
@@ -75,13 +75,15 @@ def cut(
     try:
         graph = _Graph(_prepared(model, inputs), outputs, measured or {})
     except _NoCutError as error:
-        return Uncut(str(error))
+        return NoCut(str(error))
     except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
-        return Uncut(f"its graph is not understood: {' '.join(str(error).split())[:200]}")
+        return NoCut(f"its graph is not understood: {' '.join(str(error).split())[:200]}")
     return graph.cut()
 
 
-def asking_for_shapes(model: bytes, inputs: Mapping[str, tuple[int, ...]]) -> tuple[bytes, tuple[str, ...]]:
+def with_unknown_shapes_as_outputs(
+    model: bytes, inputs: Mapping[str, tuple[int, ...]]
+) -> tuple[bytes, tuple[str, ...]]:
     """The model with every tensor whose shape is not inferred as an output, and their names; none if it is no use."""
     try:
         prepared = _prepared(model, inputs)
@@ -141,13 +143,13 @@ class _Graph:
             self._depends.update(dict.fromkeys(node.output, union))
         self._all = frozenset().union(*self._of_node.values())
 
-    def cut(self) -> Cut | Uncut:
+    def cut(self) -> GraphCut | NoCut:
         """See `cut` above."""
         if len(self._all) < 2:
-            return Uncut("it depends on one input alone")
+            return NoCut("it depends on one input alone")
         boundaries = self._boundaries()
         head = self._stage(self._all, self._outputs, self._kept(boundaries.values()))
-        stages: list[Stage] = []
+        stages: list[GraphStage] = []
         wanted = set(head.reads)
         for depends in sorted(boundaries, key=lambda names: (-len(names), sorted(names))):
             names = [name for name in boundaries[depends] if name in wanted]
@@ -157,12 +159,12 @@ class _Graph:
                 wanted.update(stage.reads)
                 stages.insert(0, stage)
         if not stages:
-            return Uncut("no part of it depends on fewer inputs than the rest and ends in something small")
+            return NoCut("no part of it depends on fewer inputs than the rest and ends in something small")
         large = sorted(name for name in head.feeds if self._bytes(name) > LARGEST_BOUNDARY)
         if large:
-            return Uncut(f"it mixes its inputs before it makes something small of {', '.join(large)}")
+            return NoCut(f"it mixes its inputs before it makes something small of {', '.join(large)}")
         stacked = (*head.feeds, *head.reads)
-        return Cut(tuple(stages), head, batched=all((self._size(name) or (0,))[0] == 1 for name in stacked))
+        return GraphCut(tuple(stages), head, batched=all((self._size(name) or (0,))[0] == 1 for name in stacked))
 
     def of_unknown_shape(self) -> list[str]:
         """Tensors of a known type whose shape is not inferred."""
@@ -190,7 +192,7 @@ class _Graph:
                     found[own].append(name)
         return found
 
-    def _stage(self, depends: _Names, outputs: Sequence[str], known: Collection[str]) -> Stage:
+    def _stage(self, depends: _Names, outputs: Sequence[str], known: Collection[str]) -> GraphStage:
         indices, leaves = self._ancestors(outputs, frozenset(known))
         used = {name for index in indices for name in _tensors_read(self._nodes[index])}
         weights = [tensor for name, tensor in self._weights.items() if name in used]
@@ -205,7 +207,7 @@ class _Graph:
             weights,
         )
         model = helper.make_model(graph, opset_imports=self._model.opset_import, ir_version=self._model.ir_version)
-        return Stage(model.SerializeToString(), depends, tuple(feeds), tuple(reads), tuple(outputs))
+        return GraphStage(model.SerializeToString(), depends, tuple(feeds), tuple(reads), tuple(outputs))
 
     def _ancestors(self, outputs: Sequence[str], known: _Names) -> tuple[list[int], set[str]]:
         """The nodes that the outputs need, in the graph's order, and the tensors at which the way back ended."""
