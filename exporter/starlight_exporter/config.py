@@ -16,6 +16,7 @@ from typing import Annotated, Any, Self
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from starlight_exporter.asset_files import runbooks_folder
 from starlight_exporter.dataset.cache_settings import DEFAULT_CACHE_BYTES, CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
@@ -193,14 +194,14 @@ class PathsConfig(StrictModel):
     """Folders: `data` for the history, `results` for evidence, and `runbooks` for the runbooks that are served.
 
     `cache` holds decoded images (default: `<data>/cache`), `documents` the reports of the analyses (default:
-    `<results>/documents`).
+    `<results>/documents`). By default, the runbooks of this version are served.
     """
 
     data: ConfigPath = _validated_default("data")
     results: ConfigPath = _validated_default("results")
     cache: ConfigPath | None = None
     documents: ConfigPath | None = None
-    runbooks: ConfigPath = _validated_default("alerting/runbooks")
+    runbooks: ConfigPath | None = None
 
 
 class LimitsConfig(StrictModel):
@@ -287,6 +288,10 @@ class Config(StrictModel):
     def documents(self) -> Path:
         """Return the folder for the reports of the analyses."""
         return self.paths.documents or self.paths.results / "documents"
+
+    def runbooks(self) -> Path:
+        """Return the folder of the runbooks."""
+        return self.paths.runbooks or runbooks_folder()
 
     def cache(self) -> CacheSettings | None:
         """Return the cache settings; None if the cache is disabled."""

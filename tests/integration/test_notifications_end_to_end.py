@@ -111,7 +111,7 @@ def stack(reference: Reference, tmp_path: Path) -> Iterator[AcceleratedStack]:
         "baseline": str(reference.baseline),
         "schedule": {"interval": "60s"},
         "watch": {"interval": "200ms", "settle": "400ms"},
-        "paths": {"data": "data", "results": "results", "runbooks": str(ROOT / "alerting" / "runbooks")},
+        "paths": {"data": "data", "results": "results"},
         # How long this machine takes for an image is not this test's business.
         "latency": {"sample": 0},
     }

@@ -68,7 +68,6 @@ def running_stack(folder: Path, ports: Ports) -> Iterator[None]:
     settings = yaml.safe_load(config.read_text())
     settings["schedule"] = {"interval": "4m"}
     settings["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
-    settings["paths"]["runbooks"] = str(ROOT / "alerting" / "runbooks")
     config.write_text(yaml.safe_dump(settings))
     flags = [f"--{name}-port={port}" for name, port in ports.named().items()]
     command = [str(ROOT / "scripts" / "up"), "--native", f"--config={config}", f"--data={folder / 'data'}", *flags]

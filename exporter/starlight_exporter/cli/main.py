@@ -11,6 +11,7 @@ from typing import Final
 import starlight_exporter
 from starlight_exporter.cli import (
     ablate,
+    assets_export,
     baseline_record,
     compare,
     dashboard,
@@ -34,11 +35,13 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "baseline record": baseline_record,
     "history export": history_export,
     "dashboard": dashboard,
+    "assets export": assets_export,
 }
 GROUPS: Final[Mapping[str, str]] = {
     "dataset": "generate or hash datasets",
     "baseline": "record the baseline of the regression checks",
     "history": "export stored results",
+    "assets": "export rules, dashboards, runbooks and templates",
 }
 
 

@@ -97,7 +97,6 @@ def write_exporter_config(folder: Path) -> Path:
                 "schedule": {"interval": "1h"},
                 "baseline": str(baseline),
                 "analyses": {"ablate": ["production"]},
-                "paths": {"runbooks": str(ROOT / "alerting" / "runbooks")},
             }
         )
     )

@@ -370,7 +370,7 @@ def test_default_values(tmp_path: Path) -> None:
     assert config.baseline is None
     assert config.paths.data == tmp_path / "data"
     assert config.paths.results == tmp_path / "results"
-    assert config.paths.runbooks == tmp_path / "alerting" / "runbooks"
+    assert config.runbooks() == ROOT / "alerting" / "runbooks"
     assert config.limits.threads is None
     assert (config.limits.evaluation_timeout, config.limits.image_timeout) == (3600.0, 30.0)
     assert (config.limits.max_image_pixels, config.limits.max_file_bytes) == (DEFAULT_MAX_PIXELS, 256 * 1024 * 1024)
@@ -519,7 +519,7 @@ def test_shipped_configuration_matches_its_documentation() -> None:
     assert config.paths.results == ROOT / "results"
     assert config.documents() == ROOT / "results" / "documents"
     assert (config.analyses.interval, config.analyses.ablate) == (86400.0, ("production",))
-    assert config.paths.runbooks == ROOT / "alerting" / "runbooks"
+    assert config.runbooks() == ROOT / "alerting" / "runbooks"
     assert (config.latency.sample, config.latency.seed) == (1000, 0)
 
 

@@ -68,7 +68,7 @@ def test_a_configuration_of_ones_own_means_what_it_means_to_the_exporter(tmp_pat
         "  - {name: a, file: a.onnx, role: production, training_log: log.jsonl}\n"
         "  - {name: b, file: ../b.onnx, role: baseline}\n"
         "datasets: [{name: d, path: ../images}]\n"
-        "paths: {cache: null, documents: written}\n"
+        "paths: {cache: null, documents: written, runbooks: books}\n"
         "schedule: {interval: 5m}\n"
     )
     linked = tmp_path / "linked.yml"
@@ -77,8 +77,6 @@ def test_a_configuration_of_ones_own_means_what_it_means_to_the_exporter(tmp_pat
         # Without a change of its own, every path and setting is what the exporter reads from the given file.
         written = configuration.write_exporter(given, tmp_path / "run", dataset=None, model=None)
         assert load_config(written) == load_config(given)
-    # The exporter serves the runbooks that stand beside the configuration, not some beside the one that was written.
-    assert load_config(written).paths.runbooks == tmp_path / "alerting" / "runbooks"
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         example_prediction("negatives/patterns/wrong.png", verdict=True, negative=True),
     ]
     application.evidence.store(RESULT, predictions)
-    runbooks = application.config.paths.runbooks
+    runbooks = application.config.runbooks()
     runbooks.mkdir(parents=True)
     shutil.copy(REPOSITORY / "alerting" / "runbooks" / "StarlightExporterDown.md", runbooks)
     with LocalServer(application) as site, httpx.Client(base_url=site.url, follow_redirects=True) as opened:

@@ -37,7 +37,7 @@ class FileRoutes:
     def runbook(self, request: Request) -> Response:
         """Return the runbook of an alert as markdown."""
         name = request.path_params["name"]
-        file = self._application.config.paths.runbooks / name
+        file = self._application.config.runbooks() / name
         if not _RUNBOOK.fullmatch(name) or not file.is_file():
             raise HTTPException(404, "no such runbook")
         return PlainTextResponse(file.read_text(encoding="utf-8"))
