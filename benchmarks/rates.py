@@ -19,14 +19,13 @@ from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import STREAMS
 from starlight_exporter.detector.decision import PLAIN
-from starlight_exporter.detector.graph_cut import NoCut
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.staged import FullModel, Scorer, StagedModel
+from starlight_exporter.detector.staged import FullModel, Scorer
 from starlight_exporter.detector.streams import decode, tensors
-from starlight_exporter.evaluation.bulk import BulkPass, predict_all
-from starlight_exporter.evaluation.reading import ImageSource
+from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
+from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunLimits
-from starlight_exporter.evaluation.scoring import staged
+from starlight_exporter.evaluation.scorers import select_scorer
 
 THREADS: Final = 2
 READY_IMAGES: Final = 60
@@ -97,16 +96,16 @@ class Rates:
         scorer, source = self.stages(), ImageSource(self.dataset.root, LIMITS, self.warm)
         return cost(len(self.files), lambda: ablate(scorer, source, PLAIN, self.files, threads=THREADS))
 
-    def stages(self) -> StagedModel:
+    def stages(self) -> Scorer:
         """The model in stages, with nothing shared yet."""
-        found = staged(self.detector, PLAIN, self.dataset.root, self.files, limits=LIMITS, seed=0)
-        if isinstance(found, NoCut):
-            raise SystemExit(f"{self.detector.path}: runs whole: {found.reason}")
-        return found
+        selected = select_scorer(self.detector, PLAIN, self.dataset.root, self.files, limits=LIMITS, seed=0)
+        if selected.full_model_reason is not None:
+            raise SystemExit(f"{self.detector.path}: the full model runs: {selected.full_model_reason}")
+        return selected.scorer
 
     def _bulk(self, scorer: Scorer, cache: StreamCache | None) -> Cost:
         source = ImageSource(self.dataset.root, LIMITS, cache)
-        bulk = BulkPass(source, scorer, PLAIN, image_seconds=LIMITS.image_seconds)
+        bulk = BatchPredictor(source, scorer, PLAIN, image_seconds=LIMITS.image_seconds)
 
         def work() -> None:
             predict_all(bulk, self.files, threads=THREADS, progress=lambda *_: None)

@@ -17,8 +17,8 @@ from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.streams import decode, tensors
-from starlight_exporter.evaluation.measurement import Measurement
 from starlight_exporter.evaluation.request import RunLimits
+from starlight_exporter.evaluation.timing import TimedDetector
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def measure(name: str, model: Path, root: Path, *, images: int = 1000) -> None:
     """Every image twice in a row, once each way; recorded in milliseconds."""
     detector = Detector.load(model)
     dataset = scan(root.name, root)
-    measurement = Measurement(detector, PLAIN, dataset.root, RunLimits())
+    measurement = TimedDetector(detector, PLAIN, dataset.root, RunLimits())
     files = dataset.files[:: max(1, len(dataset.files) // images)][:images]
     whole: dict[str, list[float]] = {}
     least: dict[str, list[float]] = {}

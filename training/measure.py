@@ -18,11 +18,11 @@ from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.streams import decode
 from starlight_exporter.errors import ImageError
-from starlight_exporter.evaluation.latency import measure_latency
-from starlight_exporter.evaluation.measurement import Measurement
+from starlight_exporter.evaluation.latency import measure_latency, summarise
 from starlight_exporter.evaluation.request import RunLimits, RunRequest, available_cores
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.evaluation.timing import TimedDetector
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.synthesis.build import MANIFEST
 from training.probes import PROBES, write_probe
@@ -104,11 +104,11 @@ def measure_one_image(model: Path, root: Path) -> Record:
         if len(files) == LATENCY_IMAGES:
             break
     load_before = os.getloadavg()[0]
-    measurement = Measurement(detector, PRODUCTION, root, RunLimits())
-    measured = measure_latency(measurement, files, sample=LATENCY_IMAGES, seed=0, progress=lambda _done, _total: None)
-    if measured is None:
+    timed = TimedDetector(detector, PRODUCTION, root, RunLimits())
+    observations = measure_latency(timed, files, sample=LATENCY_IMAGES, seed=0, progress=lambda _done, _total: None)
+    if observations is None:
         return {"images": 0}
-    summary = measured[0]
+    summary = summarise(observations)
     return {
         "images": summary.images,
         "size": f"{CROP}x{CROP}",

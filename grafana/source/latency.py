@@ -12,14 +12,14 @@ from grafana.source.shared_panels import P95, images_per_second, latency_over_ti
 from grafana.source.style import BAD, QUANTILE_COLOURS, STAGE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import Column, table_panel
 from starlight_exporter.checks import limits as check_limits
-from starlight_exporter.evaluation.results import STAGES
+from starlight_exporter.evaluation.results import LATENCY_STAGES
 from starlight_exporter.publish import metrics
 
 # Recorded in prometheus/rules/recording.yml. A latency run takes seconds every few minutes, so shorter windows would be
 # empty most of the time. `> 0` drops hours without a run.
 _BUCKETS = 'model_stage_le:starlight_inference_duration_seconds_bucket:increase1h{model=~"$model",stage="total"}'
 _HISTOGRAM_QUANTILE = 'model_stage:starlight_inference_duration_seconds:%s_%s{model=~"$model",stage="total"}'
-_PARTS = "|".join(stage for stage in STAGES if stage != "total")
+_PARTS = "|".join(stage for stage in LATENCY_STAGES if stage != "total")
 
 
 def latency() -> DashboardBuilder:

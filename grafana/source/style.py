@@ -24,7 +24,7 @@ from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.errors import NOT_MEASURED_REASONS
 from starlight_exporter.evaluation.latency import QUANTILES
-from starlight_exporter.evaluation.results import STAGES
+from starlight_exporter.evaluation.results import LATENCY_STAGES
 
 # Okabe and Ito, "Color Universal Design", 2008.
 BLUE: Final = "#56B4E9"
@@ -51,7 +51,7 @@ def _in_order(names: Sequence[str]) -> Mapping[str, str]:
 METHOD_COLOURS: Final = _in_order(METHODS)
 FORMAT_COLOURS: Final = _in_order((*FORMATS, "other", "unknown"))
 CLASS_COLOURS: Final = _in_order(FILE_CLASSES)
-STAGE_COLOURS: Final = _in_order(STAGES)
+STAGE_COLOURS: Final = _in_order(LATENCY_STAGES)
 QUANTILE_COLOURS: Final = _in_order(tuple(f"p{100 * quantile:g}" for quantile in QUANTILES))
 REASON_COLOURS: Final = _in_order(NOT_MEASURED_REASONS)
 

@@ -15,6 +15,7 @@ from starlight_exporter.evaluation.results import (
     ModelFacts,
     Prediction,
     Provenance,
+    RunResult,
 )
 from starlight_exporter.statistics.intervals import proportion
 
@@ -87,3 +88,23 @@ def make_prediction(
         detail="" if measured else f"{path}: why",
         seconds=0.001 if measured else None,
     )
+
+
+def without_times(result: RunResult) -> tuple[Evaluation, tuple[Prediction, ...]]:
+    """Return a result without the values that differ between runs: times, and the id."""
+    evaluation = replace(
+        result.evaluation,
+        id="",
+        started_at=0.0,
+        finished_at=0.0,
+        duration_seconds=0.0,
+        images_per_second=0.0,
+        latency=None,
+        model_facts=replace(result.evaluation.model_facts, loaded_at=0.0),
+    )
+    return evaluation, tuple(replace(entry, seconds=None) for entry in result.predictions)
+
+
+def not_measured_reasons(result: RunResult) -> dict[str, str]:
+    """Return path → reason of the files that were not measured."""
+    return {entry.path: entry.not_measured for entry in result.predictions if entry.not_measured is not None}

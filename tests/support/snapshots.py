@@ -17,7 +17,7 @@ from starlight_exporter.dataset.dataset import DatasetQuality, SliceCount
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import METHODS, ImageFormat
 from starlight_exporter.evaluation.results import (
-    STAGES,
+    LATENCY_STAGES,
     Evaluation,
     Execution,
     LatencyObservations,
@@ -160,7 +160,7 @@ def full_evaluation(
         started_at=finished_at - 12.5,
         finished_at=finished_at,
         duration_seconds=12.5,
-        origin=Origin("v4", "all eight streams", beside=False),
+        origin=Origin("v4", "all eight streams", own_card=False),
         images=clean_images + 1_000 + 257,
         images_per_second=423.5,
         not_measured={"unreadable": 2, "too_large": 1, "timeout": 0, "model_error": 4, "unlabelled": 0},
@@ -219,7 +219,7 @@ def full_evaluation(
         },
         leaked_images=2,
         execution=Execution(
-            whole_because=None, cached_images=900, decoded_images=1_352, cache_bytes=2**28, cache_problem=None
+            full_model_reason=None, cached_images=900, decoded_images=1_352, cache_bytes=2**28, cache_problem=None
         ),
     )
 
@@ -256,7 +256,7 @@ BASELINE = Baseline(
 def latency_histogram(images: int = 400) -> LatencyHistogram:
     """Timings of `images` images, spread evenly from 0.1 ms to 40 ms in every stage."""
     seconds = np.linspace(0.0001, 0.04, images)
-    return LatencyHistogram.empty().add(LatencyObservations(dict.fromkeys(STAGES, seconds)))
+    return LatencyHistogram.empty().add(LatencyObservations(dict.fromkeys(LATENCY_STAGES, seconds)))
 
 
 def empty_snapshot() -> Snapshot:

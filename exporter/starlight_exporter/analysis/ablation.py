@@ -8,7 +8,7 @@ never "no impact".
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
@@ -27,11 +27,11 @@ from starlight_exporter.detector.model import Score, Tensor
 from starlight_exporter.detector.staged import Scorer
 from starlight_exporter.errors import EvaluationError, ImageError
 from starlight_exporter.evaluation.accuracy import Accuracy, accuracy
-from starlight_exporter.evaluation.reading import ImageSource
+from starlight_exporter.evaluation.image_source import ImageSource
+from starlight_exporter.evaluation.predictions import measured
+from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.statistics.intervals import mean_with_interval, proportion
-
-Progress = Callable[[int, int], None]
 
 CHUNK: Final = 16
 """Images in a thread's hands at a time; a shuffled stream comes from another image of the same, random sixteen."""
@@ -152,22 +152,7 @@ class _Work:
                 return image.with_stream_of(stream, donor)
 
     def _prediction(self, file: LabelledFile, score: Score | ImageError) -> Prediction | None:
-        if isinstance(score, ImageError):
-            return None
-        return Prediction(
-            path=file.path,
-            sha256=file.sha256,
-            file_class=file.file_class,
-            method=file.method,
-            category=file.category,
-            image_format=file.image_format,
-            probability=score.probability,
-            predicted_method=score.predicted,
-            verdict=self._decision.verdict(score.probability, score.predicted),
-            not_measured=None,
-            detail="",
-            seconds=None,
-        )
+        return None if isinstance(score, ImageError) else measured(file, score, self._decision)
 
 
 class _Counter:

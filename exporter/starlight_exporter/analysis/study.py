@@ -5,20 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from starlight_exporter.analysis.ablation import Progress, ablate
+from starlight_exporter.analysis.ablation import ablate
 from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.analysis.stream_effects import AblationStudy
-from starlight_exporter.dataset.cache import StreamCache
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.contract import STREAMS, Stream
-from starlight_exporter.detector.graph_cut import NoCut
-from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.errors import EvaluationError
-from starlight_exporter.evaluation.reading import ImageSource
+from starlight_exporter.evaluation.image_source import ImageSource, open_cache
+from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest
-from starlight_exporter.evaluation.run import provenance
-from starlight_exporter.evaluation.scoring import staged as in_stages
+from starlight_exporter.evaluation.run import load_detector, provenance
+from starlight_exporter.evaluation.scorers import select_scorer
 
 
 def study(
@@ -33,16 +30,14 @@ def study(
     Raises ModelError and DatasetError where there is nothing to run, EvaluationError where not one image was measured.
     """
     started = time.time()
-    detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256)
+    detector = load_detector(request)
     dataset = scan(request.dataset, request.dataset_root)
-    cache = None if request.cache is None else StreamCache(request.cache)
-    if cache is not None:
-        cache.expect(file.sha256 for file in dataset.files if file.problem is None)
+    cache = open_cache(request.cache, dataset.files)
     limits = request.limits
-    staged = in_stages(detector, request.decision, dataset.root, dataset.files, limits=limits, seed=request.seed)
+    selected = select_scorer(detector, request.decision, dataset.root, dataset.files, limits=limits, seed=request.seed)
     try:
         result = ablate(
-            FullModel(detector) if isinstance(staged, NoCut) else staged,
+            selected.scorer,
             ImageSource(dataset.root, limits, cache),
             request.decision,
             dataset.files,

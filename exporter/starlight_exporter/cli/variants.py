@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate all models, write JSON and document, print a table."""
     from starlight_exporter.cli.console import Console
-    from starlight_exporter.evaluation.serialise import to_json
+    from starlight_exporter.evaluation.serialisation import to_json
     from starlight_exporter.files import write_text
     from starlight_exporter.models.cards import find_models
     from starlight_exporter.publish.documents.model_variants import cells, document, headings
@@ -79,11 +79,11 @@ def _evaluate(model: FoundModel, models: tuple[FoundModel, ...], options: argpar
     from starlight_exporter.cli.console import progress_bar
     from starlight_exporter.evaluation.request import RunRequest, available_cores
     from starlight_exporter.evaluation.run import evaluate
-    from starlight_exporter.models.records import carded_twin
+    from starlight_exporter.models.records import same_content_with_card
     from starlight_exporter.publish.documents.model_variants import Variant
 
     variant = Variant(model.name, model.title, None, (), model.problem, model.has_card)
-    twin = None if model.has_card else carded_twin(models, model.file)
+    twin = None if model.has_card else same_content_with_card(models, model.file)
     if twin is not None:
         return replace(variant, problem=f"not measured: the same bytes as {twin.name}")
     if variant.problem is not None:

@@ -1,1 +1,1 @@
-"""One model over one dataset gives one immutable Evaluation; statistics and regression checks over it."""
+"""Evaluations: run one model on one dataset, and store the immutable result."""

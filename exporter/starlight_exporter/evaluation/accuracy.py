@@ -1,43 +1,32 @@
-"""From predictions to counts, and from counts to ratios."""
+"""Counts, rates and scores of a set of predictions."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final, get_args
 
 import numpy as np
 
 from starlight_exporter.dataset.dataset import FileClass
-from starlight_exporter.detector.contract import FORMATS, METHODS, ImageFormat, Method
+from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
 from starlight_exporter.errors import NOT_MEASURED_REASONS, NotMeasuredReason
 from starlight_exporter.evaluation.results import OperatingPoint, Prediction
 from starlight_exporter.statistics.intervals import Proportion, proportion
 from starlight_exporter.statistics.scores import Scores, expected_calibration_error, log_loss, roc_auc
 
-CLEAN = "clean"
-OPERATING_THRESHOLDS: tuple[float, ...] = (
-    0.01,
-    0.05,
-    0.1,
-    0.2,
-    0.3,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.9,
-    0.95,
-    0.98,
-    0.99,
-    0.999,
+CLEAN: Final = "clean"
+# fmt: off
+OPERATING_THRESHOLDS: Final[tuple[float, ...]] = (
+    0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.999,
 )
+# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """What the predictions of one evaluation add up to; the fields are those of Evaluation."""
+    """Counts, rates and scores; the fields are those of Evaluation."""
 
     not_measured: dict[NotMeasuredReason, int]
     clean: Proportion
@@ -53,7 +42,7 @@ class Accuracy:
 
 
 def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
-    """Counts, ratios and scores. What was not measured is in no denominator, and counted by reason."""
+    """Compute counts, rates and scores. Predictions that were not measured are counted by reason only."""
     missing = Counter(entry.not_measured for entry in predictions if entry.not_measured is not None)
     by_class: dict[FileClass, list[Prediction]] = {"clean": [], "stego": [], "negative": []}
     for entry in predictions:
@@ -67,7 +56,7 @@ def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
         clean=_positive(clean),
         clean_by_format={
             name: _positive(entry for entry in clean if entry.image_format == name)
-            for name in (*FORMATS, _OTHER)
+            for name in get_args(ImageFormat)
             if name in formats
         },
         negatives={name: _positive(entry for entry in negatives if entry.category == name) for name in categories},
@@ -81,11 +70,8 @@ def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
     )
 
 
-_OTHER: ImageFormat = "other"
-
-
 def _positive(entries: Iterable[Prediction]) -> Proportion:
-    """Positive verdicts among the measured ones of a slice."""
+    """Return the positive verdicts among the measured predictions."""
     verdicts = [entry.verdict for entry in entries if entry.verdict is not None]
     return proportion(sum(verdicts), len(verdicts))
 

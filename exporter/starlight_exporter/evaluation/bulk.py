@@ -1,15 +1,14 @@
-"""Every image of a dataset once, on all cores: each thread takes a few files, reads, decodes and scores them.
+"""Bulk pass: score every image of a dataset once, on all cores.
 
-One thread reads or decodes while another is in the network, and none waits for another at the end of anything but its
-own files. What is in memory at a time are the files in the threads' hands, however many there are in all.
+Each thread reads, decodes and scores a few files at a time, so that decoding on one thread overlaps with inference on
+another. Memory use depends on the number of threads, not on the size of the dataset.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import replace
 from time import perf_counter
 from typing import Final
 
@@ -20,20 +19,19 @@ from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Score
 from starlight_exporter.detector.staged import HEAD_BATCH, Scorer
 from starlight_exporter.errors import EvaluationError, ImageError, StarlightError
-from starlight_exporter.evaluation.reading import ImageSource
+from starlight_exporter.evaluation.image_source import ImageSource
+from starlight_exporter.evaluation.predictions import measured, not_measured
+from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.results import FileFacts, Prediction
-
-Progress = Callable[[int, int], None]
-"""Called with how many images are done, and of how many."""
 
 CHUNK: Final = HEAD_BATCH
 _PROGRESS_SECONDS: Final = 0.1
 
 
-class BulkPass:
-    """How images of one dataset become verdicts of one model; safe with several threads.
+class BatchPredictor:
+    """Predict batches of files of one dataset with one model; thread-safe.
 
-    Every image that was decoded is shown to `facts`, so that nobody has to decode it once more to look at the data.
+    `facts` collects the facts of every decoded image, so that no image is decoded again for them.
     """
 
     def __init__(
@@ -52,32 +50,34 @@ class BulkPass:
         self._facts = FactCollector() if facts is None else facts
 
     def predict(self, files: Sequence[LabelledFile]) -> list[Prediction]:
-        """One Prediction per file, in order. An image's time is its own up to the network, and its share from there."""
+        """Return one prediction per file, in order.
+
+        `seconds` is the time to read and decode the image plus an equal share of the inference time of the batch.
+        """
         results: list[Prediction | None] = [None] * len(files)
-        ready: list[tuple[int, CompactImage, float]] = []
+        decoded: list[tuple[int, CompactImage, float]] = []
         for index, file in enumerate(files):
-            found = self._image(file)
-            if isinstance(found, ImageError):
-                results[index] = _not_measured(file, found)
+            try:
+                image, seconds = self._image(file)
+            except ImageError as error:
+                results[index] = not_measured(file, error)
             else:
-                image, seconds = found
-                ready.append((index, image, seconds))
+                decoded.append((index, image, seconds))
                 self._facts.add(file, image)
         start = perf_counter()
-        scores = self._scores([image for _, image, _ in ready], [files[index] for index, _, _ in ready])
-        share = (perf_counter() - start) / max(1, len(ready))
-        for (index, image, seconds), score in zip(ready, scores, strict=True):
-            prediction = self._prediction(files[index], score, seconds + share)
-            results[index] = replace(prediction, facts=_facts(files[index], image))
+        scores = self._scores([image for _, image, _ in decoded], [files[index] for index, _, _ in decoded])
+        share = (perf_counter() - start) / max(1, len(decoded))
+        for (index, image, seconds), score in zip(decoded, scores, strict=True):
+            results[index] = self._prediction(files[index], image, score, seconds + share)
         return [result for result in results if result is not None]
 
-    def _image(self, file: LabelledFile) -> tuple[CompactImage, float] | ImageError:
+    def _image(self, file: LabelledFile) -> tuple[CompactImage, float]:
         if file.problem is not None:
-            return ImageError(file.problem.text, reason=file.problem.reason)
+            raise ImageError(file.problem.text, reason=file.problem.reason)
         try:
             return self._source.timed(file)
         except ImageError as error:
-            return ImageError(f"{file.path}: {error}", reason=error.reason)
+            raise ImageError(f"{file.path}: {error}", reason=error.reason) from error
         except StarlightError:
             raise
         except Exception as error:
@@ -92,55 +92,43 @@ class BulkPass:
             names = files[0].path if len(files) == 1 else f"{files[0].path} to {files[-1].path}"
             raise EvaluationError(f"{names}: {type(error).__name__}: {error}") from error
 
-    def _prediction(self, file: LabelledFile, score: Score | ImageError, seconds: float) -> Prediction:
+    def _prediction(
+        self, file: LabelledFile, image: CompactImage, score: Score | ImageError, seconds: float
+    ) -> Prediction:
         if isinstance(score, ImageError):
-            return _not_measured(file, ImageError(f"{file.path}: {score}", reason=score.reason))
+            return not_measured(file, ImageError(f"{file.path}: {score}", reason=score.reason))
         if seconds > self._image_seconds:
             text = f"{file.path}: took {seconds:.1f} s, at most {self._image_seconds:g} s"
-            return _not_measured(file, ImageError(text, reason="timeout"))
-        return Prediction(
-            path=file.path,
-            sha256=file.sha256,
-            file_class=file.file_class,
-            method=file.method,
-            category=file.category,
-            image_format=file.image_format,
-            probability=score.probability,
-            predicted_method=score.predicted,
-            verdict=self._decision.verdict(score.probability, score.predicted),
-            not_measured=None,
-            detail="",
-            seconds=seconds,
-        )
+            return not_measured(file, ImageError(text, reason="timeout"))
+        return measured(file, score, self._decision, seconds=seconds, facts=_facts(file, image))
 
 
 def predict_all(
-    bulk: BulkPass, files: Sequence[LabelledFile], *, threads: int, progress: Progress
+    predictor: BatchPredictor, files: Sequence[LabelledFile], *, threads: int, progress: Progress
 ) -> tuple[Prediction, ...]:
-    """One Prediction per file, in the files' order, equal whatever the number of threads (`seconds` apart).
+    """Return one prediction per file, in order; only `seconds` depends on the number of threads.
 
-    EvaluationError names the files whose handling failed in a way that is no ImageError: a bug, and no bad image.
+    Raise EvaluationError, which names the files, for any failure that is not an ImageError: it is a bug.
     """
-    run = _Run(bulk, files)
+    work = _SharedWork(predictor, files)
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="evaluate") as pool:
         try:
-            workers = {pool.submit(run.work) for _ in range(threads)}
-            pending = workers
+            pending = {pool.submit(work.run) for _ in range(threads)}
             while pending:
                 finished, pending = wait(pending, timeout=_PROGRESS_SECONDS, return_when=FIRST_EXCEPTION)
                 for worker in finished:
                     worker.result()
-                progress(run.done, len(files))
+                progress(work.done, len(files))
         finally:
-            run.stop()
-    return run.predictions()
+            work.stop()
+    return work.predictions()
 
 
-class _Run:
-    """The state that the threads share: what is next, and the places of the results."""
+class _SharedWork:
+    """State shared by the threads: the next chunk, and the results."""
 
-    def __init__(self, bulk: BulkPass, files: Sequence[LabelledFile]) -> None:
-        self._bulk = bulk
+    def __init__(self, predictor: BatchPredictor, files: Sequence[LabelledFile]) -> None:
+        self._predictor = predictor
         self._files = files
         self._results: list[Prediction | None] = [None] * len(files)
         self._next: Iterator[int] = iter(range(0, len(files), CHUNK))
@@ -149,23 +137,23 @@ class _Run:
         self.done = 0
 
     def stop(self) -> None:
-        """Let every thread end after the files in its hands."""
+        """Make every thread end after its current chunk."""
         self._stopped = True
 
-    def work(self) -> None:
-        """Take the next files until there are none: what one thread does."""
+    def run(self) -> None:
+        """Process chunks until none is left."""
         while not self._stopped:
             with self._lock:
                 start = next(self._next, None)
             if start is None:
                 return
-            predictions = self._bulk.predict(self._files[start : start + CHUNK])
+            predictions = self._predictor.predict(self._files[start : start + CHUNK])
             with self._lock:
                 self._results[start : start + len(predictions)] = predictions
                 self.done += len(predictions)
 
     def predictions(self) -> tuple[Prediction, ...]:
-        """All results, in order."""
+        """Return all results, in the order of the files."""
         return tuple(result for result in self._results if result is not None)
 
 
@@ -179,22 +167,4 @@ def _facts(file: LabelledFile, image: CompactImage) -> FileFacts:
         tail_bytes=image.tail_bytes,
         bit_order=file.bit_order,
         payload_bytes=file.payload_bytes,
-    )
-
-
-def _not_measured(file: LabelledFile, error: ImageError) -> Prediction:
-    return Prediction(
-        path=file.path,
-        sha256=file.sha256,
-        file_class=file.file_class,
-        method=file.method,
-        category=file.category,
-        image_format=file.image_format,
-        probability=None,
-        predicted_method=None,
-        verdict=None,
-        not_measured=error.reason,
-        detail=str(error),
-        seconds=None,
-        facts=FileFacts(size_bytes=file.size_bytes, bit_order=file.bit_order, payload_bytes=file.payload_bytes),
     )

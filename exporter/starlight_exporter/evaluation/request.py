@@ -1,4 +1,4 @@
-"""What a run is asked to do. Light to import: the process that only schedules runs needs no ONNX runtime for it."""
+"""Request of a run. Light to import: the service process schedules runs without loading ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ DEFAULT_MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
-    """What one image may cost. A larger file or picture is `too_large`, a slower image `timeout`, both not measured.
+    """Limits per image. A larger file or image is `too_large` and a slower one `timeout`: neither is measured.
 
-    The time is checked when the image is done: nothing can interrupt a decoder inside a thread, so a process that hangs
-    has to be ended from outside.
+    The time is checked after each image, because a decoder in a thread cannot be interrupted. A process that hangs has
+    to be terminated from outside.
     """
 
     image_seconds: float = DEFAULT_IMAGE_SECONDS
@@ -30,18 +30,18 @@ class RunLimits:
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """Everything that a run needs to know; it can be pickled. `trigger` says who asked, in one word.
+    """All parameters of a run; picklable. `trigger` is one word, such as `schedule` or `command`.
 
-    `latency_sample` 0 leaves the latency run out. `progress_file` is rewritten at most twice a second with
-    `{"done": images, "total": images}`. Without `cache` every image is decoded. A training log, manifest or card that
-    does not lie beside the model is looked for in the folders of `models_dir`, beside a model of the same bytes;
-    `training_log` goes before both.
+    A `latency_sample` of 0 skips the latency run. `progress_file` is rewritten at most twice a second with
+    `{"done": images, "total": images}`. Without `cache` every image is decoded. `models_dir` is searched for the
+    training log, manifest and card of a model with the same content if they are not next to the model; `training_log`
+    takes precedence.
     """
 
     model: str

@@ -1,12 +1,13 @@
-"""Result types of an evaluation run: immutable, counts before ratios, "not measured" is None, never a zero."""
+"""Result types of an evaluation: immutable; rates keep their counts; a value that was not measured is None."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AliasChoices, Field
 
 from starlight_exporter.dataset.dataset import DatasetQuality, FileClass
 from starlight_exporter.dataset.shortcuts import Shortcut
@@ -18,8 +19,8 @@ from starlight_exporter.models.roles import Role
 from starlight_exporter.models.training_log import TrainingHealth
 from starlight_exporter.statistics.intervals import Proportion
 
-Stage = Literal["read", "decode", "features", "inference", "total"]
-STAGES: tuple[Stage, ...] = ("read", "decode", "features", "inference", "total")
+LatencyStage = Literal["read", "decode", "features", "inference", "total"]
+LATENCY_STAGES: Final[tuple[LatencyStage, ...]] = get_args(LatencyStage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """False positives among clean and detections among stego images at `probability > threshold`."""
+    """False positives and detections at `probability > threshold`."""
 
     threshold: float
     false_positives: Proportion
@@ -52,10 +53,10 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class LatencyQuantile:
-    """An exact order statistic of the last latency run, in seconds.
+    """An order statistic of one latency run, in seconds.
 
-    `lower` and `upper` are the order statistics that enclose the quantile with 95 % confidence, whatever the
-    distribution; None where the sample is too small for that bound.
+    `lower` and `upper` are the order statistics that bound the quantile with 95% confidence for any distribution; None
+    if the sample is too small for that bound.
     """
 
     quantile: float
@@ -66,27 +67,26 @@ class LatencyQuantile:
 
 @dataclass(frozen=True, slots=True)
 class LatencySummary:
-    """One image at a time, file bytes to verdict, on an otherwise idle process.
+    """Latency of single images, from file bytes to verdict, in an otherwise idle process.
 
-    A quantile that the sample is too small for is left out; `throughput` is images per second, one at a time.
+    A quantile is omitted if the sample is too small; `throughput` is in images per second, one at a time.
     """
 
     images: int
     quantiles: tuple[LatencyQuantile, ...]
-    stage_means: dict[Stage, float]
+    stage_means: dict[LatencyStage, float]
     throughput: float
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How the bulk pass went about it; none of this may change a number.
+    """How the bulk pass was executed; this never changes a result.
 
-    `whole_because` says why the model was not cut into stages, None if it was. Of the images that were asked for,
-    `cached_images` came out of the cache and `decoded_images` did not; `cache_bytes` is what the cache held in the end,
-    None where none is configured; `cache_problem` is why it could not keep what was decoded, None if it could.
+    `full_model_reason` is why the model was not run in stages, None if it was. `cache_bytes` is the size of the cache
+    after the run, None without a cache; `cache_problem` is why decoded images could not be stored, None if they were.
     """
 
-    whole_because: str | None
+    full_model_reason: Annotated[str | None, Field(validation_alias=AliasChoices("full_model_reason", "whole_because"))]
     cached_images: int
     decoded_images: int
     cache_bytes: int | None
@@ -95,18 +95,17 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One model over one dataset. Times are UTC seconds, durations seconds, ratios 0..1.
+    """Result of one model on one dataset. Times are UTC seconds, durations seconds, ratios 0..1.
 
-    `confusion[actual][predicted]` counts measured images; both sides are contract methods plus `clean`
-    (actual `clean`: clean images; predicted `clean`: verdict negative).
-    `detections` has every contract method, `clean_by_format` every format that occurs among clean files,
-    `negatives` every category that occurs; an empty slice is a Proportion with total 0.
-    `images` counts the files of the dataset, measured or not; `not_measured` has every reason, and
-    `images_per_second` is that of the measured images during the bulk pass. `confusion` is empty for a model that
-    predicts no method. AUC, log loss and calibration are over clean and stego images, not over negatives, whose
-    mixture is arbitrary. `execution` is None for results that were stored before it was recorded.
-    `shortcuts` has the methods that the dataset holds enough files of; `leaked_images` counts files that the model was
-    trained on, and is None where the model does not say what it was trained on. `origin` is None where no card tells.
+    `images` counts the files of the dataset, measured or not; `not_measured` has every reason. `images_per_second` is
+    the rate of measured images in the bulk pass.
+    `detections` has every method, `clean_by_format` every format of the clean files, `negatives` every category of the
+    dataset; an empty slice is a Proportion with total 0.
+    `confusion[actual][predicted]` counts measured images by method or `clean`; it is empty for a model that predicts no
+    method. AUC, log loss and calibration error cover clean and stego images, not negatives, whose mixture is arbitrary.
+    `shortcuts` has the methods of which the dataset has enough files. `leaked_images` counts files of the training set,
+    None if the training set is unknown. `origin` is None without a model card, `execution` in results of versions that
+    did not record it.
     """
 
     id: str
@@ -143,10 +142,10 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a file is, apart from what the model says of it; None where it was not decoded or its sidecar is silent.
+    """Properties of a file; None if it was not decoded or its sidecar does not state them.
 
-    `mode` is the decoder's; `exif_bytes` and `tail_bytes` are the lengths before anything is cut; `bit_order` and
-    `payload_bytes` are told by the sidecar of a stego file.
+    `mode` is Pillow's image mode; `exif_bytes` and `tail_bytes` are lengths before truncation; `bit_order` and
+    `payload_bytes` are from the sidecar of a stego file.
     """
 
     size_bytes: int | None = None
@@ -161,7 +160,7 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the model said of one file; `probability` and the verdict are None where not measured."""
+    """Prediction of the model for one file; `probability` and `verdict` are None if it was not measured."""
 
     path: str
     sha256: str
@@ -180,16 +179,16 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class LatencyObservations:
-    """Seconds per stage, one array of shape (images,) each, in sample order."""
+    """Seconds of every stage, each an array of shape (images,) in sample order."""
 
-    seconds: dict[Stage, NDArray[np.float64]]
+    seconds: dict[LatencyStage, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What one run hands back: the Evaluation, and the raw material that publishers keep beside it.
+    """Result of one run: the Evaluation and the predictions and timings behind it.
 
-    `warnings` are lines for the log: what went wrong without failing the run (a broken training log, for example).
+    `warnings` are problems that did not fail the run, such as an invalid training log.
     """
 
     evaluation: Evaluation

@@ -1,1 +1,1 @@
-"""TODO"""
+"""Models as files: model cards, training logs, manifests of training files."""

@@ -1,11 +1,13 @@
-"""Model cards: which models a folder of models holds, what a card says, and where each model's file is."""
+"""Model cards, and the models of a folder of models."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import AliasChoices, Field
 
 from starlight_exporter.errors import ConfigError, DatasetError, ModelError
 from starlight_exporter.strict_yaml import read_yaml
@@ -16,27 +18,27 @@ MODEL: Final = "model.onnx"
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The card that tells of a model: the model folder it lies in, and its title (empty where it gives none).
+    """Model card of an evaluated model: its folder and title (empty if the card has none).
 
-    `beside` is False where the card lies beside another file of the same bytes, not beside the evaluated one.
+    `own_card` is False if the card is next to another file with the same content.
     """
 
     folder: str
     title: str
-    beside: bool
+    own_card: Annotated[bool, Field(validation_alias=AliasChoices("own_card", "beside"))]
 
     def describe(self) -> str:
-        """In words, e.g. `the same bytes as v4: all eight streams`."""
-        whose = self.folder if self.beside else f"the same bytes as {self.folder}"
+        """Return a text such as `the same bytes as v4: all eight streams`."""
+        whose = self.folder if self.own_card else f"the same bytes as {self.folder}"
         return f"{whose}: {self.title}" if self.title else whose
 
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """A model of a folder of models; `name` is its folder's, which is unique whatever the cards say.
+    """A model in a folder of models; `name` is the name of its own folder, so it is unique.
 
-    `sha256` is what the card states, None where it states none. `problem` says in one line why the card cannot be used;
-    then `file` is a guess. Without a card there is nothing but `<name>/model.onnx`.
+    `sha256` is the hash that the card states, or None. `problem` is why the card cannot be used; `file` is then assumed
+    to be `<name>/model.onnx`, as it is without a card.
     """
 
     name: str
@@ -48,7 +50,7 @@ class FoundModel:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """The card of a model folder; ModelError names the file that is missing or broken, in one line."""
+    """Read the card of a model folder. Raise ModelError if it is missing or invalid."""
     path = folder / CARD
     if not os.path.exists(path):  # noqa: PTH110  # as in `holds_model`
         raise ModelError(f"{path}: no such card", reason="missing")
@@ -62,9 +64,9 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 
 def find_models(root: Path) -> tuple[FoundModel, ...]:
-    """Every folder of `root` with a card or a `model.onnx`, sorted by name.
+    """Return the model of every folder of `root` with a card or a `model.onnx`, sorted by name.
 
-    DatasetError where the folder cannot be read or holds none.
+    Raise DatasetError if `root` cannot be read or contains no model.
     """
     try:
         folders = sorted(folder for folder in root.iterdir() if holds_model(folder))
@@ -76,13 +78,13 @@ def find_models(root: Path) -> tuple[FoundModel, ...]:
 
 
 def holds_model(folder: Path) -> bool:
-    """Whether a folder counts as a model's, whatever is in the files."""
-    # Path's own raise where the folder may not be looked into; one such folder must not hide the others.
+    """Return whether a folder contains a card or a `model.onnx`, valid or not."""
+    # pathlib raises PermissionError for an inaccessible folder, which must not hide the other models.
     return os.path.exists(folder / CARD) or os.path.isfile(folder / MODEL)  # noqa: PTH110, PTH113
 
 
 def model_in(folder: Path) -> FoundModel:
-    """The model of a folder, as its card describes it if it has one."""
+    """Return the model of a folder, as described by its card if it has one."""
     if not os.path.exists(folder / CARD):  # noqa: PTH110  # as above
         return FoundModel(folder.name, folder / MODEL, has_card=False)
     try:
@@ -91,7 +93,7 @@ def model_in(folder: Path) -> FoundModel:
         return FoundModel(folder.name, folder / MODEL, problem=str(error))
     file = card.get("file", MODEL)
     if not isinstance(file, str) or Path(file).name != file:
-        problem = f"{folder / CARD}: file: expected the name of a file beside the card"
+        problem = f"{folder / CARD}: file: expected the name of a file next to the card"
         return FoundModel(folder.name, folder / MODEL, problem=problem)
     return FoundModel(
         name=folder.name,

@@ -1,4 +1,4 @@
-"""Whether a model has seen a dataset's files in training: a manifest of content hashes beside the model tells."""
+"""Manifest of training files: content hashes next to a model, to count images that it was trained on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.errors import StorageError
 
 MANIFEST_NAME: Final = "training_files.sha256"
-"""The file beside a model: the first 16 digits of the SHA-256 of each training file, one a line, sorted."""
+"""Manifest next to a model: the first 16 digits of the SHA-256 of each training file, one per line, sorted."""
 
 _DIGITS: Final = 16
 _HEAD: Final = "# SHA-256 of the files that the model beside was trained on, first 16 digits\n"
@@ -22,15 +22,15 @@ Manifest = NDArray[np.uint64]
 
 
 def manifest_text(files: Iterable[LabelledFile]) -> str:
-    """The manifest of these files; those that could not be read are not in it, and equal ones once.
+    """Return the manifest of these files, without unreadable files and duplicates.
 
-    Sixteen digits are 64 bits: among 10,000 and 10,000 files, two different ones have the same with a chance of 5e-12.
+    Sixteen digits are 64 bits: the probability of a collision between 10,000 and 10,000 files is 5e-12.
     """
     return _HEAD + "".join(f"{prefix}\n" for prefix in sorted({file.sha256[:_DIGITS] for file in files if file.sha256}))
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The hashes of a manifest, sorted; StorageError names the file and the line."""
+    """Read a manifest; return its hashes, sorted. Raise StorageError, which names the file and the line."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except OSError as error:
@@ -48,7 +48,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def leaked_images(files: Iterable[LabelledFile], manifest: Manifest) -> int:
-    """How many of these files are, byte for byte, in the manifest."""
+    """Return the number of files whose content is in the manifest."""
     hashes = np.array([_prefix(file.sha256[:_DIGITS]) for file in files if file.sha256], np.uint64)
     return int(np.isin(hashes, manifest).sum())
 

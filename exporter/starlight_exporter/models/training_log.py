@@ -1,9 +1,9 @@
-"""Training health from the log beside a model: one JSON object per line and epoch.
+"""Training health from the training log of a model: one JSON object per line and epoch.
 
     {"epoch": 1, "train_loss": 0.61, "validation_loss": 0.58, "train_accuracy": 0.71, "validation_accuracy": 0.74}
 
-`epoch` and both losses are required, the accuracies (ratios 0..1) are not; other keys are ignored. A loss may be NaN or
-Infinity, as Python's json writes them: that is what a diverged training leaves behind.
+`epoch` and both losses are required, the accuracies (ratios 0..1) are optional, other keys are ignored. A loss may be
+NaN or Infinity, as Python's json module writes them after a diverged training.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from starlight_exporter.errors import StorageError
 
-MAX_LOG_BYTES = 64 * 1024 * 1024
-DIVERGED_RATIO = 2.0
-SMALLEST_LOSS = 1e-12
+MAX_LOG_BYTES: Final = 64 * 1024 * 1024
+DIVERGED_RATIO: Final = 2.0
+SMALLEST_LOSS: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingEpoch:
-    """One line of the training log beside a model; a figure that the log does not hold as a finite number is None."""
+    """One epoch of a training log; a missing or non-finite value is None."""
 
     epoch: int
     train_loss: float | None
@@ -38,7 +38,7 @@ class TrainingEpoch:
 
 @dataclass(frozen=True, slots=True)
 class TrainingHealth:
-    """Loss curves and what they say; the formulas stand in `training.py`. None where the log is too short to tell."""
+    """Loss curves and metrics derived from them, which are None if there are too few epochs."""
 
     epochs: tuple[TrainingEpoch, ...]
     convergence_rate: float | None
@@ -48,20 +48,20 @@ class TrainingHealth:
 
 
 def read_training_log(path: Path) -> TrainingHealth:
-    """Loss curves of a training log and what they say; StorageError names the file, and the line that is wrong.
+    """Read a training log and derive its metrics. Raise StorageError, which names the file and the line.
 
-    A broken log says nothing about the model: callers keep the evaluation and show the error's text.
+    An invalid log does not invalidate the model: callers keep the evaluation and report the error.
     """
     try:
         size = path.stat().st_size
         if size > MAX_LOG_BYTES:
-            raise StorageError(f"{path}: {size} bytes is no training log, at most {MAX_LOG_BYTES} are read")
+            raise StorageError(f"{path}: training log has {size} bytes, at most {MAX_LOG_BYTES} are read")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise StorageError(f"{path}: no such training log") from error
     except (OSError, UnicodeDecodeError) as error:
-        told = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise StorageError(f"{path}: training log cannot be read: {told}") from error
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise StorageError(f"{path}: training log cannot be read: {reason}") from error
     epochs: list[TrainingEpoch] = []
     finite = True
     for number, line in enumerate(text.splitlines(), start=1):
@@ -72,12 +72,12 @@ def read_training_log(path: Path) -> TrainingHealth:
             epochs.append(epoch)
             finite = finite and is_finite
     if not epochs:
-        raise StorageError(f"{path}: training log holds no epoch")
+        raise StorageError(f"{path}: training log has no epoch")
     return training_health(epochs, finite=finite)
 
 
 def training_health(epochs: Sequence[TrainingEpoch], *, finite: bool = True) -> TrainingHealth:
-    """What the loss curves say; `finite` is False where the log held a loss that is no number."""
+    """Derive the metrics of the loss curves; `finite` is False if the log contains a loss that is not finite."""
     train = [epoch.train_loss for epoch in epochs if epoch.train_loss is not None]
     validation = [epoch.validation_loss for epoch in epochs if epoch.validation_loss is not None]
     return TrainingHealth(
@@ -90,10 +90,10 @@ def training_health(epochs: Sequence[TrainingEpoch], *, finite: bool = True) -> 
 
 
 def convergence_rate(train_losses: Sequence[float]) -> float | None:
-    """Share of the training loss that an average epoch takes away: 1 - exp(slope of ln loss over epochs).
+    """Return the relative decrease of the training loss per epoch: 1 - exp(slope of ln loss over epochs).
 
-    The slope is that of least squares, so that one noisy epoch does not decide; negative where the loss grows. This is
-    1 minus the linear rate of convergence (Nocedal and Wright, Numerical Optimization, 2006, section 2.2). None below
+    The least-squares slope is robust against one noisy epoch; the result is negative if the loss grows. It is 1 minus
+    the linear rate of convergence (Nocedal and Wright, Numerical Optimization, 2006, section 2.2). None for fewer than
     two epochs.
     """
     if len(train_losses) < 2:
@@ -104,20 +104,20 @@ def convergence_rate(train_losses: Sequence[float]) -> float | None:
 
 
 def stability_ratio(validation_losses: Sequence[float]) -> float | None:
-    """How straight the validation loss came down, 0..1: |first - last| / sum of |change from epoch to epoch|.
+    """Return |first - last| / sum of |change per epoch| of the validation loss, 0..1.
 
-    1 where every epoch went the same way, near 0 where the curve zigzags or ends where it began. This is the
-    efficiency ratio of Kaufman, Smarter Trading, 1995. None below three epochs; 1 where nothing changed at all.
+    1 if every epoch changes the loss in the same direction, near 0 if it oscillates or ends where it began (efficiency
+    ratio: Kaufman, Smarter Trading, 1995). None for fewer than three epochs; 1 if the loss never changes.
     """
     if len(validation_losses) < 3:
         return None
     path = math.fsum(abs(b - a) for a, b in itertools.pairwise(validation_losses))
-    # A rounding error apart, the sum is at least the distance.
+    # The sum is at least the distance, except for rounding errors.
     return 1.0 if path == 0 else min(1.0, abs(validation_losses[-1] - validation_losses[0]) / path)
 
 
 def has_diverged(validation_losses: Sequence[float]) -> bool:
-    """Whether the last validation loss is more than twice the best one, and worse than the first."""
+    """Return whether the last validation loss is more than twice the best and exceeds the first."""
     if not validation_losses:
         return False
     last, best, first = validation_losses[-1], min(validation_losses), validation_losses[0]
@@ -125,7 +125,7 @@ def has_diverged(validation_losses: Sequence[float]) -> bool:
 
 
 def _generalization_gap(epochs: Sequence[TrainingEpoch]) -> float | None:
-    """Validation loss minus training loss of the last epoch, in nats (Goodfellow, Deep Learning, section 5.2)."""
+    """Return validation minus training loss of the last epoch, in nats (Goodfellow, Deep Learning, section 5.2)."""
     if not epochs:
         return None
     last = epochs[-1]

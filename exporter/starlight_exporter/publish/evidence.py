@@ -23,7 +23,7 @@ import structlog
 from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
-from starlight_exporter.evaluation.serialise import from_json, to_json
+from starlight_exporter.evaluation.serialisation import from_json, to_json
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.files import sync
 from starlight_exporter.publish.disk import bytes_below, is_full

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from starlight_exporter.evaluation.latency import LATENCY_BUCKETS
-from starlight_exporter.evaluation.results import STAGES, LatencyObservations, Stage
+from starlight_exporter.evaluation.results import LATENCY_STAGES, LatencyObservations, LatencyStage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class StageHistogram:
 class LatencyHistogram:
     """Timings per stage over all latency runs so far; a value equal to a bound counts below it, as `le` says."""
 
-    stages: Mapping[Stage, StageHistogram]
+    stages: Mapping[LatencyStage, StageHistogram]
 
     @staticmethod
     def empty() -> LatencyHistogram:
         """Zero in every bucket of every stage: a counter is there before its first event."""
         nothing = StageHistogram((0,) * (len(LATENCY_BUCKETS) + 1), 0.0)
-        return LatencyHistogram(dict.fromkeys(STAGES, nothing))
+        return LatencyHistogram(dict.fromkeys(LATENCY_STAGES, nothing))
 
     def add(self, observations: LatencyObservations) -> LatencyHistogram:
         """This histogram and one more latency run, as a new one."""

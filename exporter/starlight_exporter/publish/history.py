@@ -23,7 +23,7 @@ import structlog
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.evaluation.serialise import from_json, to_json
+from starlight_exporter.evaluation.serialisation import from_json, to_json
 from starlight_exporter.files import sync
 from starlight_exporter.publish.snapshot import Pair
 

@@ -15,7 +15,7 @@ from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.dataset.facts import FACTS
 from starlight_exporter.detector.contract import FORMATS, METHODS, STREAMS
 from starlight_exporter.errors import MODEL_FAILURE_REASONS, NOT_MEASURED_REASONS
-from starlight_exporter.evaluation.results import STAGES
+from starlight_exporter.evaluation.results import LATENCY_STAGES
 from starlight_exporter.models.roles import ROLES
 from starlight_exporter.publish.snapshot import ANALYSES
 
@@ -966,7 +966,7 @@ LABELS: Mapping[str, str] = {
     "sha256": "first 12 digits of the model file's SHA-256",
     "slice": "method, format or category that the check is about; empty for the whole dataset",
     "split": "train, validation",
-    "stage": ", ".join(STAGES),
+    "stage": ", ".join(LATENCY_STAGES),
     "store": "history, evidence",
     "stream": ", ".join(STREAMS),
     "threshold": "probability above which an image counts as stego",

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from starlight_exporter.checks.checks import CheckResult, Severity
 from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
-from starlight_exporter.evaluation.serialise import to_json
+from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.formatting import (
     NOT_MEASURED,
     decimal,

@@ -81,7 +81,7 @@ def run_rows(evaluation: Evaluation) -> Iterator[Row]:
 def _execution_rows(pair: tuple[str, str], execution: Execution | None) -> Iterator[Row]:
     if execution is None:
         return
-    yield Row(metrics.EVALUATION_STAGED, pair, int(execution.whole_because is None))
+    yield Row(metrics.EVALUATION_STAGED, pair, int(execution.full_model_reason is None))
     yield Row(metrics.EVALUATION_CACHED_IMAGES, pair, execution.cached_images)
     yield Row(metrics.EVALUATION_DECODED_IMAGES, pair, execution.decoded_images)
     if execution.cache_bytes is not None:

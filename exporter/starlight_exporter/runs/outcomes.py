@@ -101,4 +101,4 @@ def _went_about_it(result: RunResult | None) -> dict[str, object]:
     if execution is None:
         return {}
     told: dict[str, object] = {"cached": execution.cached_images, "decoded": execution.decoded_images}
-    return told if execution.whole_because is None else {**told, "ran_whole": execution.whole_because}
+    return told if execution.full_model_reason is None else {**told, "full_model_reason": execution.full_model_reason}

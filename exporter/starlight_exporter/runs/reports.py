@@ -147,7 +147,7 @@ class Reports:
 
 def _variant(evaluation: Evaluation, predictions: tuple[Prediction, ...]) -> Variant:
     origin = evaluation.origin
-    title = "" if origin is None else origin.title if origin.beside else origin.describe()
+    title = "" if origin is None else origin.title if origin.own_card else origin.describe()
     return Variant(evaluation.model, title, evaluation, predictions, None, has_card=origin is not None)
 
 

@@ -14,7 +14,7 @@ import pytest
 from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import evaluate
-from starlight_exporter.evaluation.serialise import from_json
+from starlight_exporter.evaluation.serialisation import from_json
 
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "monitor_performance.py"
 

@@ -23,7 +23,7 @@ from starlight_exporter.detector.model import Detector, Score
 from starlight_exporter.detector.staged import FullModel, StagedModel, stage
 from starlight_exporter.detector.streams import decode
 from starlight_exporter.errors import ImageError
-from starlight_exporter.evaluation.scoring import drawn_images
+from starlight_exporter.evaluation.scorers import synthetic_images
 from support.graphs import INPUT_NAMES, GraphBuilder, convolved, pooled, random_models, save
 from support.images import image_bytes
 from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model
@@ -38,7 +38,7 @@ def images() -> tuple[CompactImage, ...]:
     for seed, (image_format, mode) in enumerate(MODES * 3):
         data = image_bytes(seed % 10, image_format, mode=mode, size=(256, 200))
         pictures.append(compact(decode(data + b"hidden" * (200 * (seed // 10)))))
-    return (*drawn_images(), *pictures)
+    return (*synthetic_images(), *pictures)
 
 
 def equal_scores(ours: Score | ImageError, theirs: Score | ImageError) -> bool:

@@ -1,4 +1,4 @@
-"""Predictions add up as labelled; what was not measured is in no denominator."""
+"""Counts, rates and scores of predictions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ entries = st.one_of(
 )
 
 
-def test_a_small_set_by_hand() -> None:
+def test_small_set_counted_by_hand() -> None:
     result = accuracy(
         [
             make_prediction("1", probability=0.9, image_format="jpeg"),
@@ -56,7 +56,7 @@ def test_a_small_set_by_hand() -> None:
     assert (half.false_positives, half.detections) == (proportion(1, 3), proportion(2, 3))
 
 
-def test_nothing_measured_is_none_and_never_zero() -> None:
+def test_scores_are_none_if_nothing_was_measured() -> None:
     for nothing in ([], [make_prediction("1", probability=None), make_prediction("2", "stego", None, method="lsb")]):
         result = accuracy(nothing)
         assert result.clean == result.stego == NOTHING
@@ -66,7 +66,7 @@ def test_nothing_measured_is_none_and_never_zero() -> None:
         assert all(p.false_positives == p.detections == NOTHING for p in result.operating_points)
 
 
-def test_a_model_without_method_output_has_no_confusion() -> None:
+def test_confusion_is_empty_without_predicted_methods() -> None:
     assert (
         accuracy(
             [make_prediction("1", says=None), make_prediction("2", "stego", 0.9, method="lsb", says=None)]
@@ -96,7 +96,7 @@ def test_slices_and_confusion_add_up(made: list[Prediction]) -> None:
 
 @given(st.lists(entries, max_size=40))
 @settings(max_examples=50, deadline=None)
-def test_a_higher_threshold_never_finds_more(made: list[Prediction]) -> None:
+def test_detections_never_increase_with_the_threshold(made: list[Prediction]) -> None:
     points = accuracy(made).operating_points
     assert [point.threshold for point in points] == sorted(OPERATING_THRESHOLDS)
     for lower, higher in pairwise(points):
@@ -106,7 +106,7 @@ def test_a_higher_threshold_never_finds_more(made: list[Prediction]) -> None:
 
 @given(st.lists(entries, max_size=20), st.randoms())
 @settings(max_examples=50, deadline=None)
-def test_the_order_of_files_does_not_matter(made: list[Prediction], random: object) -> None:
+def test_result_does_not_depend_on_the_order_of_files(made: list[Prediction], random: object) -> None:
     shuffled = list(made)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert accuracy(shuffled) == accuracy(made)

@@ -1,4 +1,4 @@
-"""Runs with a cache of decoded images: equal numbers, less decoding, and no harm from whatever is wrong with it."""
+"""Runs with a cache of decoded images: the same results with less decoding, whatever state the cache is in."""
 
 from __future__ import annotations
 
@@ -10,28 +10,20 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.dataset.cache_settings import CacheSettings
-from starlight_exporter.evaluation import reading
+from starlight_exporter.evaluation import image_source
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Execution, Prediction, RunResult
 from starlight_exporter.evaluation.run import evaluate
 from support.images import image_bytes
+from support.results import without_times
 
 Requests = Callable[..., RunRequest]
 
 
 def numbers(result: RunResult) -> tuple[Evaluation, tuple[Prediction, ...]]:
-    """A result without times, the id, and how the run went about it."""
-    evaluation = replace(
-        result.evaluation,
-        id="",
-        started_at=0.0,
-        finished_at=0.0,
-        duration_seconds=0.0,
-        images_per_second=0.0,
-        model_facts=replace(result.evaluation.model_facts, loaded_at=0.0),
-        execution=None,
-    )
-    return evaluation, tuple(replace(entry, seconds=None) for entry in result.predictions)
+    """Return a result without times, the id, and how it was executed."""
+    evaluation, predictions = without_times(result)
+    return replace(evaluation, execution=None), predictions
 
 
 def execution(result: RunResult) -> Execution:
@@ -41,7 +33,7 @@ def execution(result: RunResult) -> Execution:
 
 @pytest.fixture
 def root(tmp_path: Path, dataset_root: Path) -> Path:
-    """A dataset that a test may change."""
+    """A writable copy of the dataset."""
     return Path(shutil.copytree(dataset_root, tmp_path / "dataset"))
 
 
@@ -50,7 +42,7 @@ def cache(tmp_path: Path) -> CacheSettings:
     return CacheSettings(tmp_path / "cache", 100_000_000)
 
 
-def test_numbers_are_the_same_without_with_and_out_of_the_cache(request_for: Requests, cache: CacheSettings) -> None:
+def test_cache_does_not_change_results(request_for: Requests, cache: CacheSettings) -> None:
     without, cold, warm = (evaluate(request_for(cache=used)) for used in (None, cache, cache))
     assert numbers(without) == numbers(cold) == numbers(warm)
     assert (execution(without).cached_images, execution(without).decoded_images) == (0, 92)
@@ -60,7 +52,7 @@ def test_numbers_are_the_same_without_with_and_out_of_the_cache(request_for: Req
     assert execution(warm).cache_bytes == execution(cold).cache_bytes
 
 
-def test_only_what_changed_is_decoded_again(request_for: Requests, cache: CacheSettings, root: Path) -> None:
+def test_decodes_only_changed_files_again(request_for: Requests, cache: CacheSettings, root: Path) -> None:
     request = request_for(cache=cache, dataset_root=root)
     evaluate(request)
     changed = sorted((root / "clean").iterdir())[0]
@@ -72,7 +64,7 @@ def test_only_what_changed_is_decoded_again(request_for: Requests, cache: CacheS
     assert numbers(after) == numbers(evaluate(replace(request, cache=None)))
 
 
-def test_another_dataset_with_equal_names_gets_its_own_numbers(
+def test_other_dataset_with_equal_names_gets_its_own_results(
     request_for: Requests, cache: CacheSettings, root: Path
 ) -> None:
     evaluate(request_for(cache=cache))
@@ -83,7 +75,7 @@ def test_another_dataset_with_equal_names_gets_its_own_numbers(
     assert numbers(other) == numbers(evaluate(request_for(dataset_root=root)))
 
 
-def test_a_smaller_limit_also_holds_for_what_is_cached(request_for: Requests, cache: CacheSettings, root: Path) -> None:
+def test_smaller_limit_applies_to_cached_images(request_for: Requests, cache: CacheSettings, root: Path) -> None:
     (root / "clean" / "wide.png").write_bytes(image_bytes(1, size=(100, 101)))
     evaluate(request_for(cache=cache, dataset_root=root))
     limits = RunLimits(max_pixels=10_000)
@@ -92,24 +84,24 @@ def test_a_smaller_limit_also_holds_for_what_is_cached(request_for: Requests, ca
     assert small.evaluation.not_measured["too_large"] == 1
 
 
-def test_a_cached_picture_that_is_too_large_now_is_counted_once(
+def test_cached_image_above_the_limit_is_counted_once(
     request_for: Requests, cache: CacheSettings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (root / "clean" / "wide.png").write_bytes(image_bytes(1, size=(100, 101)))
     evaluate(request_for(cache=cache, dataset_root=root))
-    # Large enough to be tried a second time, alone.
-    monkeypatch.setattr(reading, "LARGE_PIXELS", 5_000)
+    # Large enough to be decoded in a second attempt, with the lock for large images.
+    monkeypatch.setattr(image_source, "LARGE_PIXELS", 5_000)
     again = evaluate(request_for(cache=cache, dataset_root=root, limits=RunLimits(max_pixels=10_000)))
     assert (execution(again).cached_images, execution(again).decoded_images) == (93, 0)
 
 
-def test_what_took_too_long_is_not_kept(request_for: Requests, cache: CacheSettings) -> None:
+def test_image_that_timed_out_is_not_cached(request_for: Requests, cache: CacheSettings) -> None:
     slow = evaluate(request_for(cache=cache, limits=RunLimits(image_seconds=0.0)))
     assert slow.evaluation.not_measured["timeout"] == 92
     assert execution(evaluate(request_for(cache=cache))).cached_images == 0
 
 
-def test_a_damaged_cache_costs_decoding_and_no_number(request_for: Requests, cache: CacheSettings) -> None:
+def test_damaged_cache_does_not_change_results(request_for: Requests, cache: CacheSettings) -> None:
     before = evaluate(request_for(cache=cache))
     for path in cache.folder.glob("*/*"):
         content = bytearray(path.read_bytes())
@@ -121,31 +113,31 @@ def test_a_damaged_cache_costs_decoding_and_no_number(request_for: Requests, cac
     assert execution(evaluate(request_for(cache=cache))).decoded_images == 0
 
 
-def test_a_cache_that_cannot_be_written_is_a_warning(request_for: Requests, tmp_path: Path) -> None:
+def test_unwritable_cache_adds_a_warning(request_for: Requests, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     result = evaluate(request_for(cache=CacheSettings(tmp_path / "file" / "cache")))
     assert numbers(result) == numbers(evaluate(request_for()))
     assert execution(result).cache_problem is not None
     (warning,) = result.warnings
-    assert warning.startswith("decoded images are not kept")
+    assert warning.startswith("decoded images were not cached")
     assert str(tmp_path / "file") in warning
 
 
-def test_a_file_that_is_replaced_during_the_run_is_never_taken_for_the_scanned_one(
+def test_file_replaced_during_the_run_is_not_evaluated(
     request_for: Requests, cache: CacheSettings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = request_for(cache=cache, dataset_root=root)
     before = evaluate(request)
     victim = sorted((root / "clean").iterdir())[3]
     original = victim.read_bytes()
-    real = reading.ImageSource.image
+    real = image_source.ImageSource.image
 
-    def image(source: reading.ImageSource, file: object) -> object:
+    def image(source: image_source.ImageSource, file: object) -> object:
         victim.write_bytes(image_bytes(777, "png"))
         return real(source, file)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reading.ImageSource, "image", image)
-    # Out of the cache comes what the scan saw; without it the changed file is counted as unreadable.
+    monkeypatch.setattr(image_source.ImageSource, "image", image)
+    # The cache returns the scanned content; without cache the changed file is unreadable.
     assert numbers(evaluate(request)) == numbers(before)
     victim.write_bytes(original)
     fresh = evaluate(replace(request, cache=None))

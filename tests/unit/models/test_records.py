@@ -1,4 +1,4 @@
-"""What is known of a model that does not lie beside it: found by the bytes of its file, and by nothing else."""
+"""Records of a model: next to its file, or next to a model with the same content."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.models.cards import Origin
-from starlight_exporter.models.records import Records, records
+from starlight_exporter.models.records import RecordFiles, find_records
 from starlight_exporter.models.training_files import manifest_text
 from support.images import write_dataset
 from support.models import write_random_model
 
 LOG = '{"epoch": 1, "train_loss": 0.5, "validation_loss": 0.6}\n'
-NOTHING = Records(None, None, None)
+NOTHING = RecordFiles(None, None, None)
 
 
-def add(models: Path, name: str, content: bytes, *, card: str | None = "title: a try\n") -> Path:
-    """A model folder with everything that can lie beside a model; its file."""
+def add(models: Path, name: str, content: bytes, *, card: str | None = "title: an experiment\n") -> Path:
+    """Create a model folder with every record; return the model file."""
     folder = models / name
     folder.mkdir(parents=True)
     (folder / "model.onnx").write_bytes(content)
@@ -40,112 +40,112 @@ def deploy(models: Path, content: bytes) -> Path:
     return file
 
 
-def known(model: Path, models: Path | None) -> Records:
-    return records(model, digest(model.read_bytes()), training_log=None, models_dir=models)
+def found_for(model: Path, models: Path | None) -> RecordFiles:
+    return find_records(model, digest(model.read_bytes()), training_log=None, models_dir=models)
 
 
 def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_the_same_bytes_have_the_same_history(tmp_path: Path) -> None:
+def test_finds_records_of_a_model_with_the_same_content(tmp_path: Path) -> None:
     add(tmp_path, "v3", b"older", card="title: six streams\n")
     add(tmp_path, "v4", b"newer", card=f"title: eight streams\nsha256: {digest(b'newer')}\n")
     for content, folder, title in ((b"newer", "v4", "eight streams"), (b"older", "v3", "six streams")):
-        found = known(deploy(tmp_path, content), tmp_path)
-        assert found == Records(
+        found = found_for(deploy(tmp_path, content), tmp_path)
+        assert found == RecordFiles(
             training_log=tmp_path / folder / "training_log.jsonl",
             manifest=tmp_path / folder / "training_files.sha256",
-            origin=Origin(folder, title, beside=False),
+            origin=Origin(folder, title, own_card=False),
         )
-    assert known(deploy(tmp_path, b"other"), tmp_path) == NOTHING
+    assert found_for(deploy(tmp_path, b"other"), tmp_path) == NOTHING
 
 
-def test_nothing_is_taken_from_where_nobody_says_to_look(tmp_path: Path) -> None:
+def test_searches_only_the_given_folder_of_models(tmp_path: Path) -> None:
     add(tmp_path / "models", "v4", b"newer")
-    assert known(deploy(tmp_path / "models", b"newer"), None) == NOTHING
-    assert known(deploy(tmp_path / "models", b"newer"), tmp_path / "nowhere") == NOTHING
+    assert found_for(deploy(tmp_path / "models", b"newer"), None) == NOTHING
+    assert found_for(deploy(tmp_path / "models", b"newer"), tmp_path / "nowhere") == NOTHING
 
 
 @pytest.mark.parametrize("card", [None, "a: [", "file: ../v4/model.onnx\n", f"sha256: {'0' * 64}\n"])
-def test_a_folder_without_a_card_that_holds_tells_nothing(tmp_path: Path, card: str | None) -> None:
+def test_ignores_folders_without_a_valid_card(tmp_path: Path, card: str | None) -> None:
     add(tmp_path, "v4", b"newer", card=card)
-    assert known(deploy(tmp_path, b"newer"), tmp_path) == NOTHING
+    assert found_for(deploy(tmp_path, b"newer"), tmp_path) == NOTHING
 
 
-def test_a_file_that_the_card_does_not_name_is_not_its_model(tmp_path: Path) -> None:
+def test_ignores_files_that_the_card_does_not_name(tmp_path: Path) -> None:
     folder = add(tmp_path, "v4", b"newer", card="file: weights.onnx\n").parent
-    assert known(deploy(tmp_path, b"newer"), tmp_path) == NOTHING
+    assert found_for(deploy(tmp_path, b"newer"), tmp_path) == NOTHING
     (folder / "weights.onnx").write_bytes(b"newer")
-    assert known(deploy(tmp_path, b"newer"), tmp_path).origin == Origin("v4", "", beside=False)
+    assert found_for(deploy(tmp_path, b"newer"), tmp_path).origin == Origin("v4", "", own_card=False)
 
 
-def test_what_lies_beside_the_model_goes_first(tmp_path: Path) -> None:
+def test_records_next_to_the_model_take_precedence(tmp_path: Path) -> None:
     add(tmp_path, "v4", b"newer")
     own = add(tmp_path, "production", b"newer", card="title: deployed\n")
-    assert known(own, tmp_path) == Records(
+    assert found_for(own, tmp_path) == RecordFiles(
         own.with_name("training_log.jsonl"),
         own.with_name("training_files.sha256"),
-        Origin("production", "deployed", beside=True),
+        Origin("production", "deployed", own_card=True),
     )
     own.with_name("training_files.sha256").unlink()
-    assert known(own, tmp_path).manifest == tmp_path / "v4" / "training_files.sha256"
-    assert known(own, tmp_path).training_log == own.with_name("training_log.jsonl")
-    configured = records(own, digest(b"newer"), training_log=tmp_path / "given.jsonl", models_dir=tmp_path)
+    assert found_for(own, tmp_path).manifest == tmp_path / "v4" / "training_files.sha256"
+    assert found_for(own, tmp_path).training_log == own.with_name("training_log.jsonl")
+    configured = find_records(own, digest(b"newer"), training_log=tmp_path / "given.jsonl", models_dir=tmp_path)
     assert configured.training_log == tmp_path / "given.jsonl"
 
 
-def test_a_card_that_states_another_hash_is_not_the_files(tmp_path: Path) -> None:
+def test_ignores_records_next_to_a_replaced_model(tmp_path: Path) -> None:
     own = add(tmp_path, "v4", b"retrained in place", card=f"title: eight streams\nsha256: {digest(b'newer')}\n")
-    found = known(own, tmp_path)
+    found = found_for(own, tmp_path)
     assert (found.training_log, found.manifest, found.origin) == (None, None, None)
     (problem,) = found.problems
     for part in (str(own.with_name("card.yml")), digest(b"newer")[:12], digest(b"retrained in place")[:12]):
         assert part in problem
-    # What is known of the file that is there now still counts: from another folder, or because somebody says so.
+    # Records of the current file are still found in another folder or given explicitly.
     add(tmp_path, "v5", b"retrained in place")
-    found = known(own, tmp_path)
+    found = found_for(own, tmp_path)
     assert found.training_log == tmp_path / "v5" / "training_log.jsonl"
     assert found.manifest == tmp_path / "v5" / "training_files.sha256"
-    assert found.origin == Origin("v5", "a try", beside=False)
+    assert found.origin == Origin("v5", "an experiment", own_card=False)
     given = tmp_path / "given.jsonl"
-    assert records(own, digest(own.read_bytes()), training_log=given, models_dir=None).training_log == given
+    assert find_records(own, digest(own.read_bytes()), training_log=given, models_dir=None).training_log == given
 
 
 @pytest.mark.parametrize("card", ["sha256:\n", f"sha256: {'0' * 64}\nfile: weights.onnx\n"])
-def test_a_card_that_states_no_hash_for_the_file_takes_nothing_from_it(tmp_path: Path, card: str) -> None:
+def test_uses_records_if_the_card_states_no_hash_of_the_file(tmp_path: Path, card: str) -> None:
     own = add(tmp_path, "v4", b"newer", card=card)
-    found = known(own, None)
+    found = found_for(own, None)
     assert found.training_log == own.with_name("training_log.jsonl")
     assert found.manifest == own.with_name("training_files.sha256")
     assert not found.problems
 
 
-def test_a_broken_card_beside_the_model_is_told(tmp_path: Path) -> None:
+def test_reports_invalid_card_next_to_the_model(tmp_path: Path) -> None:
     own = add(tmp_path, "v4", b"newer", card="a: [")
-    (problem,) = known(own, None).problems
+    (problem,) = found_for(own, None).problems
     assert str(own.with_name("card.yml")) in problem
 
 
-def test_a_relative_path_is_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_path_is_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = add(tmp_path, "v4", b"newer")
     monkeypatch.chdir(own.parent)
-    assert known(Path("model.onnx"), tmp_path).origin == Origin("v4", "a try", beside=True)
+    assert found_for(Path("model.onnx"), tmp_path).origin == Origin("v4", "an experiment", own_card=True)
 
 
-def test_a_symlink_into_the_folder_is_a_copy_too(tmp_path: Path) -> None:
-    carded = add(tmp_path, "v4", b"newer")
+def test_symlink_to_a_model_is_a_copy(tmp_path: Path) -> None:
+    original = add(tmp_path, "v4", b"newer")
     (tmp_path / "production").mkdir()
     link = tmp_path / "production" / "model.onnx"
-    link.symlink_to(carded)
-    assert known(link, tmp_path).origin == Origin("v4", "a try", beside=False)
+    link.symlink_to(original)
+    assert found_for(link, tmp_path).origin == Origin("v4", "an experiment", own_card=False)
 
 
-def test_an_evaluation_has_the_training_and_the_leakage_of_its_twin(tmp_path: Path) -> None:
+def test_evaluation_uses_the_records_of_a_model_with_the_same_content(tmp_path: Path) -> None:
     images, models = write_dataset(tmp_path / "images", clean=6, stego=5, negatives=0), tmp_path / "models"
     file = write_random_model(tmp_path / "drawn.onnx")
-    carded = add(models, "v4", file.read_bytes())
-    carded.with_name("training_files.sha256").write_text(manifest_text(scan("images", images).files[:4]))
+    original = add(models, "v4", file.read_bytes())
+    original.with_name("training_files.sha256").write_text(manifest_text(scan("images", images).files[:4]))
     request = RunRequest(
         model="production",
         role="production",
@@ -161,4 +161,4 @@ def test_an_evaluation_has_the_training_and_the_leakage_of_its_twin(tmp_path: Pa
     assert evaluation.training is not None
     assert evaluation.training.generalization_gap == pytest.approx(0.1)
     assert evaluation.leaked_images == 4
-    assert evaluation.origin == Origin("v4", "a try", beside=False)
+    assert evaluation.origin == Origin("v4", "an experiment", own_card=False)

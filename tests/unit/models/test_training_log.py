@@ -1,4 +1,4 @@
-"""Training logs: what healthy, noisy and diverged curves say, and how a broken log is refused."""
+"""Training logs: metrics of healthy, noisy and diverged curves, and invalid logs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def epoch(number: int, train: float, validation: float, **more: object) -> dict[
     return {"epoch": number, "train_loss": train, "validation_loss": validation, **more}
 
 
-def test_a_log_is_read_whole(tmp_path: Path) -> None:
+def test_reads_every_epoch(tmp_path: Path) -> None:
     log = write_log(
         tmp_path / "log.jsonl",
         epoch(1, 0.8, 0.75, train_accuracy=0.6, validation_accuracy=0.65, learning_rate=0.001),
@@ -38,7 +38,7 @@ def test_a_log_is_read_whole(tmp_path: Path) -> None:
     assert not health.diverged
 
 
-def test_one_epoch_is_too_short_to_tell(tmp_path: Path) -> None:
+def test_one_epoch_has_no_convergence_rate_or_stability(tmp_path: Path) -> None:
     health = read_training_log(write_log(tmp_path / "log.jsonl", epoch(0, 0.5, 0.6)))
     assert health.convergence_rate is None
     assert health.stability_ratio is None
@@ -46,17 +46,17 @@ def test_one_epoch_is_too_short_to_tell(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.3, 0.9, -0.5])
-def test_convergence_rate_of_a_geometric_curve_is_its_rate(rate: float) -> None:
+def test_convergence_rate_of_a_geometric_curve(rate: float) -> None:
     assert convergence_rate([2.0 * (1 - rate) ** step for step in range(12)]) == pytest.approx(rate)
 
 
-def test_convergence_survives_a_loss_of_zero() -> None:
+def test_convergence_rate_is_finite_for_a_loss_of_zero() -> None:
     rate = convergence_rate([1.0, 0.5, 0.0])
     assert rate is not None
     assert 0 < rate < 1
 
 
-def test_stability_is_one_on_a_straight_way_and_small_on_a_zigzag() -> None:
+def test_stability_is_one_if_monotonic_and_small_if_oscillating() -> None:
     assert stability_ratio([0.9, 0.5, 0.3, 0.2]) == 1.0
     assert stability_ratio([0.5, 0.5, 0.5]) == 1.0
     assert stability_ratio([1.0, 2.0, 1.0]) == 0.0
@@ -67,12 +67,12 @@ def test_stability_is_one_on_a_straight_way_and_small_on_a_zigzag() -> None:
     ("losses", "diverged"),
     [([], False), ([0.5], False), ([0.9, 0.2, 0.35], False), ([0.3, 0.2, 0.41], True), ([0.9, 0.2, 0.5], False)],
 )
-def test_divergence_is_ending_far_above_the_best_and_above_the_start(losses: list[float], diverged: bool) -> None:
+def test_diverged_if_last_loss_exceeds_twice_the_best_and_the_first(losses: list[float], diverged: bool) -> None:
     assert has_diverged(losses) is diverged
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-def test_a_loss_that_is_no_number_is_divergence(tmp_path: Path, broken: float) -> None:
+def test_diverged_if_a_loss_is_not_finite(tmp_path: Path, broken: float) -> None:
     health = read_training_log(write_log(tmp_path / "log.jsonl", epoch(1, 0.5, 0.5), epoch(2, broken, 0.4)))
     assert health.diverged
     assert health.epochs[1].train_loss is None
@@ -94,17 +94,17 @@ def test_a_loss_that_is_no_number_is_divergence(tmp_path: Path, broken: float) -
         (f'{{"epoch": 2, "train_loss": 1{"0" * 400}, "validation_loss": 1}}', "2: train_loss: too large"),
     ],
 )
-def test_a_broken_line_is_named(tmp_path: Path, line: str, says: str) -> None:
+def test_error_names_invalid_line(tmp_path: Path, line: str, says: str) -> None:
     log = write_log(tmp_path / "log.jsonl", epoch(1, 0.5, 0.5), line)
     with pytest.raises(StorageError) as error:
         read_training_log(log)
     assert str(error.value).startswith(f"{log}:{says}")
 
 
-def test_a_log_that_is_missing_empty_or_no_text_is_named(tmp_path: Path) -> None:
+def test_error_names_missing_empty_or_binary_log(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"gone\.jsonl: no such training log"):
         read_training_log(tmp_path / "gone.jsonl")
-    with pytest.raises(StorageError, match="holds no epoch"):
+    with pytest.raises(StorageError, match="has no epoch"):
         read_training_log(write_log(tmp_path / "empty.jsonl"))
     with pytest.raises(StorageError, match="cannot be read"):
         read_training_log(tmp_path)

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starlight_exporter.evaluation.latency import LATENCY_BUCKETS
-from starlight_exporter.evaluation.results import STAGES, LatencyObservations
+from starlight_exporter.evaluation.results import LATENCY_STAGES, LatencyObservations
 from starlight_exporter.publish.histogram import LatencyHistogram
 
 
 def observations(*seconds: float) -> LatencyObservations:
-    return LatencyObservations(dict.fromkeys(STAGES, np.array(seconds, dtype=np.float64)))
+    return LatencyObservations(dict.fromkeys(LATENCY_STAGES, np.array(seconds, dtype=np.float64)))
 
 
 def test_buckets_are_fine_enough_around_the_limit() -> None:
@@ -29,7 +29,7 @@ def test_buckets_are_fine_enough_around_the_limit() -> None:
 
 def test_an_empty_histogram_has_every_stage_at_zero() -> None:
     histogram = LatencyHistogram.empty()
-    assert set(histogram.stages) == set(STAGES)
+    assert set(histogram.stages) == set(LATENCY_STAGES)
     assert all(sum(stage.counts) == 0 and stage.sum_seconds == 0.0 for stage in histogram.stages.values())
 
 

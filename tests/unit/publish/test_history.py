@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.evaluation.serialise import to_json
+from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.publish.history import History
 from support.snapshots import FINISHED_AT, full_evaluation
 

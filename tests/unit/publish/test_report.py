@@ -13,7 +13,7 @@ from rich.table import Table
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.cli.variants import transposed
-from starlight_exporter.evaluation.serialise import from_json
+from starlight_exporter.evaluation.serialisation import from_json
 from starlight_exporter.models.cards import Origin
 from starlight_exporter.publish.report import failed_checks_table, figures_table, metrics_json, rows
 from starlight_exporter.statistics.intervals import proportion
@@ -53,7 +53,7 @@ def test_the_tables_show_every_row_and_no_markup_of_names() -> None:
         full_evaluation(),
         model="[red]odd[/red]",
         negatives={"[b]x": proportion(0, 4)},
-        origin=Origin("[/b]", "eight bits [int8]", beside=True),
+        origin=Origin("[/b]", "eight bits [int8]", own_card=True),
     )
     text = shown(figures_table(result))
     assert "([/b]: eight bits [int8])" in text

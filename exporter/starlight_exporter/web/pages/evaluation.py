@@ -11,7 +11,7 @@ from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.errors import QueryError
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
-from starlight_exporter.evaluation.serialise import to_json
+from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.formatting import axis_percent, images_per_second, percent, size, utc
 from starlight_exporter.publish.charts import Chart, Line, Panel, inline_svg, linear_scale
@@ -24,7 +24,7 @@ from starlight_exporter.web.pages.status import check_link
 
 DEFAULT_PREVALENCE = 0.0001
 FIELD_IMAGES = 1_000_000
-STAGES = ("read", "decode", "features", "inference")
+LATENCY_STAGES = ("read", "decode", "features", "inference")
 
 
 def parse_prevalence(text: str | None) -> float:
@@ -132,7 +132,7 @@ def _stages(latency: LatencySummary | None) -> list[dict[str, object]]:
     """Parts of a bar of 100 units, one after the other."""
     if latency is None:
         return []
-    means = {stage: latency.stage_means.get(stage, 0.0) for stage in STAGES}  # type: ignore[call-overload]
+    means = {stage: latency.stage_means.get(stage, 0.0) for stage in LATENCY_STAGES}  # type: ignore[call-overload]
     whole = sum(means.values()) or 1.0
     parts: list[dict[str, object]] = []
     start = 0.0

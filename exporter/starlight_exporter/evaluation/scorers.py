@@ -1,9 +1,10 @@
-"""Chooses how images are scored in bulk: by stages where that gives what the whole model gives, else by the whole."""
+"""Select how images are scored in bulk: the staged model if its results equal those of the full model."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,17 +16,25 @@ from starlight_exporter.detector.contract import CROP, META_BYTES, PALETTE_BYTES
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.graph_cut import NoCut
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.staged import StagedModel, stage
+from starlight_exporter.detector.staged import FullModel, Scorer, stage
 from starlight_exporter.errors import ImageError
-from starlight_exporter.evaluation.reading import ImageSource
+from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunLimits
 
 SAMPLE_IMAGES: Final = 12
-"""Files of the dataset on which the staged model is compared with the whole one, besides drawn images."""
-_LARGEST_SAMPLE: Final = 1024 * 1024
+"""Files of the dataset on which the staged model is compared with the full model, in addition to synthetic images."""
+_LARGEST_SAMPLE_BYTES: Final = 1024 * 1024
 
 
-def staged(
+@dataclass(frozen=True, slots=True)
+class SelectedScorer:
+    """A scorer; `full_model_reason` is why it is the full model, None if it is the staged model."""
+
+    scorer: Scorer
+    full_model_reason: str | None
+
+
+def select_scorer(
     detector: Detector,
     decision: DecisionRule,
     root: Path,
@@ -33,23 +42,26 @@ def staged(
     *,
     limits: RunLimits,
     seed: int,
-) -> StagedModel | NoCut:
-    """The detector in stages, compared with the whole one on files of this dataset; NoCut says why it runs whole."""
-    small = [file for file in files if file.problem is None and file.size_bytes <= _LARGEST_SAMPLE]
+) -> SelectedScorer:
+    """Return the staged model if it agrees with the full model on a sample of the dataset, else the full model."""
+    small = [file for file in files if file.problem is None and file.size_bytes <= _LARGEST_SAMPLE_BYTES]
     chosen = random.Random(seed).sample(small, min(SAMPLE_IMAGES, len(small)))
     source = ImageSource(root, limits)
-    samples = list(drawn_images())
+    samples = list(synthetic_images())
     for file in chosen:
         try:
             samples.append(source.image(file))
         except ImageError:
-            # The bulk pass will tell.
+            # The bulk pass reports it.
             continue
-    return stage(detector, samples, decision)
+    staged = stage(detector, samples, decision)
+    if isinstance(staged, NoCut):
+        return SelectedScorer(FullModel(detector), staged.reason)
+    return SelectedScorer(staged, None)
 
 
-def drawn_images() -> tuple[CompactImage, ...]:
-    """An image with nothing but zeros in every stream, and one with noise in every one."""
+def synthetic_images() -> tuple[CompactImage, CompactImage]:
+    """Return an image with zeros in every stream, and one with noise in every stream."""
     rng = np.random.default_rng(0)
 
     def noise(*shape: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

@@ -1,35 +1,36 @@
-"""An Evaluation as one line of JSON, and back, field for field."""
+"""Serialise an Evaluation as one line of JSON, and parse it again."""
 
 from __future__ import annotations
 
 import json
 from functools import lru_cache
+from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 
-SCHEMA = 1
-"""Raised when a stored line can no longer be read by older code."""
+SCHEMA: Final = 1
+"""Incremented when older versions can no longer read what this version writes."""
 
 
 @lru_cache(maxsize=1)
 def _adapter() -> TypeAdapter[Evaluation]:
-    # Built at first use: it costs 20 ms that most processes never need.
+    # Built at first use, because it takes 20 ms.
     return TypeAdapter(Evaluation)
 
 
 def to_json(evaluation: Evaluation) -> str:
-    """One line of JSON without a newline: `schema`, then every field. ValueError for a number that is not finite."""
+    """Return one line of JSON: `schema`, then every field. Raise ValueError for a number that is not finite."""
     content = {"schema": SCHEMA, **_adapter().dump_python(evaluation, mode="python")}
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def from_json(text: str) -> Evaluation:
-    """What `to_json` wrote; StorageError for damaged text, missing or wrong fields, or another schema.
+    """Parse the output of `to_json`. Raise StorageError for invalid text or fields, or an unsupported schema.
 
-    Further keys are ignored: newer writers may add some without raising SCHEMA.
+    Unknown keys are ignored, because newer versions may add some without a new schema.
     """
     try:
         content = json.loads(text)
@@ -41,7 +42,7 @@ def from_json(text: str) -> Evaluation:
     if schema != SCHEMA or isinstance(schema, bool):
         raise StorageError(f"stored evaluation has schema {schema!r}; this version reads schema {SCHEMA}")
     try:
-        # Strict JSON mode: numbers are not made of strings, but arrays become tuples as the types say.
+        # Strict JSON mode rejects strings as numbers, but converts arrays to tuples.
         return _adapter().validate_json(json.dumps(content), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -1,31 +1,41 @@
-"""A dataset's files as bytes and as decoded images: held against what the scan saw, and against what one may cost."""
+"""Images of a dataset: read and decode files within limits, through the cache of decoded images."""
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from starlight_exporter.dataset.cache import StreamCache
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.streams import decode
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.request import RunLimits
 
-LARGE_PIXELS = 4 * 1024 * 1024
-LARGE_FILE_BYTES = 8 * 1024 * 1024
+LARGE_PIXELS: Final = 4 * 1024 * 1024
+LARGE_FILE_BYTES: Final = 8 * 1024 * 1024
 
 _Result = TypeVar("_Result")
 
 
-class Reader:
-    """Files of one dataset; may be used from several threads at once.
+def open_cache(settings: CacheSettings | None, files: Iterable[LabelledFile]) -> StreamCache | None:
+    """Open the cache of decoded images for these files; return None without settings."""
+    if settings is None:
+        return None
+    cache = StreamCache(settings)
+    cache.expect(file.sha256 for file in files if file.problem is None)
+    return cache
 
-    Large pictures are taken one at a time, whatever the number of threads: this bounds a process's memory.
+
+class FileReader:
+    """Read files of one dataset within limits; thread-safe.
+
+    Large images are processed one at a time, whatever the number of threads, which bounds the memory of the process.
     """
 
     def __init__(self, root: Path, limits: RunLimits) -> None:
@@ -33,31 +43,34 @@ class Reader:
         self._limits = limits
         self._large = threading.Lock()
 
-    def admit(self, file: LabelledFile) -> None:
-        """ImageError `too_large` for a file of more bytes than are read."""
+    def check_size(self, file: LabelledFile) -> None:
+        """Raise ImageError `too_large` if the file exceeds the limit in bytes."""
         if file.size_bytes > self._limits.max_file_bytes:
             raise ImageError(
                 f"{file.size_bytes} bytes, at most {self._limits.max_file_bytes} are read", reason="too_large"
             )
 
     def bounded(self, file: LabelledFile, work: Callable[[int], _Result]) -> _Result:
-        """What `work` makes of a file, given the most pixels that it may decode; ImageError `too_large` otherwise."""
-        self.admit(file)
+        """Call `work` with the number of pixels that it may decode, and return its result.
+
+        Raise ImageError `too_large` if the file exceeds a limit.
+        """
+        self.check_size(file)
         if file.size_bytes <= LARGE_FILE_BYTES:
-            at_once = min(LARGE_PIXELS, self._limits.max_pixels)
+            concurrent_pixels = min(LARGE_PIXELS, self._limits.max_pixels)
             try:
-                return work(at_once)
+                return work(concurrent_pixels)
             except ImageError as error:
-                if error.reason != "too_large" or at_once == self._limits.max_pixels:
+                if error.reason != "too_large" or concurrent_pixels == self._limits.max_pixels:
                     raise
         with self._large:
             return work(self._limits.max_pixels)
 
     def read(self, file: LabelledFile) -> bytes:
-        """The file's bytes; ImageError `unreadable` where there are none, or not as many as the scan saw."""
+        """Return the content of a file. Raise ImageError `unreadable` if its size has changed since the scan."""
         try:
             with (self._root / file.path).open("rb", buffering=0) as handle:
-                # One byte more than the scan saw tells that the file has grown, without reading all of it.
+                # One more byte than expected detects a file that has grown, without reading all of it.
                 data = handle.read(file.size_bytes + 1)
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror or error}", reason="unreadable") from error
@@ -67,23 +80,23 @@ class Reader:
 
 
 class ImageSource:
-    """Decoded images of one dataset, out of the cache where it has them; may be used from several threads at once.
+    """Decoded images of one dataset, from the cache if possible; thread-safe.
 
-    An image out of the cache is that of the content which the scan saw, whatever has become of the file meanwhile.
+    Every image has the content that the scan hashed, even if the file has changed since.
     """
 
     def __init__(self, root: Path, limits: RunLimits, cache: StreamCache | None = None) -> None:
-        self._reader = Reader(root, limits)
+        self._reader = FileReader(root, limits)
         self._limits = limits
         self._cache = cache
 
     def image(self, file: LabelledFile) -> CompactImage:
-        """The image of a file; ImageError with the reason why there is none."""
+        """Return the decoded image of a file. Raise ImageError if it cannot be used."""
         return self.timed(file)[0]
 
     def timed(self, file: LabelledFile) -> tuple[CompactImage, float]:
-        """The same with the seconds that it took, without those that it waited for other large pictures."""
-        self._reader.admit(file)
+        """Return the decoded image and the seconds spent on it, without waiting for other large images."""
+        self._reader.check_size(file)
         start = perf_counter()
         image = None if self._cache is None else self._cache.get(file.sha256)
         if image is None:
@@ -104,7 +117,7 @@ class ImageSource:
         del data
         image = compact(decoded)
         seconds = perf_counter() - start
-        # What took too long would look fast the next time.
+        # An image that exceeds the time limit must do so in the next run as well.
         if self._cache is not None and seconds <= self._limits.image_seconds:
             self._cache.put(file.sha256, image)
         return image, seconds

@@ -1,4 +1,4 @@
-"""An Evaluation survives its line of JSON field for field, and a damaged line is refused."""
+"""Serialisation of evaluations: round trip, invalid lines, files of earlier versions."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.evaluation.serialise import SCHEMA, from_json, to_json
+from starlight_exporter.evaluation.serialisation import SCHEMA, from_json, to_json
 from support.results import empty_evaluation
 from support.snapshots import full_evaluation
 
-# Building random values of every field type takes more time than checking them.
 relaxed = settings(max_examples=40, deadline=None)
 
 
 @pytest.mark.parametrize("original", [full_evaluation(), empty_evaluation()], ids=["full", "bare"])
-def test_one_line_that_reads_back_equal(original: Evaluation) -> None:
+def test_round_trip_of_one_line(original: Evaluation) -> None:
     line = to_json(original)
     assert "\n" not in line
     assert json.loads(line)["schema"] == SCHEMA
@@ -30,20 +29,20 @@ def test_one_line_that_reads_back_equal(original: Evaluation) -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(codec="utf-8"), max_size=20))
 @relaxed
-def test_every_number_and_name_reads_back_equal(number: float, name: str) -> None:
+def test_round_trip_of_any_number_and_name(number: float, name: str) -> None:
     original = replace(full_evaluation(), finished_at=number, roc_auc=number, model=name)
     line = to_json(original)
     assert "\n" not in line
     assert from_json(line) == original
 
 
-def test_a_number_that_is_not_finite_is_never_stored() -> None:
+def test_rejects_numbers_that_are_not_finite() -> None:
     for bad in (math.nan, math.inf):
         with pytest.raises(ValueError, match="JSON"):
             to_json(replace(full_evaluation(), log_loss=bad))
 
 
-def test_keys_of_newer_writers_are_ignored() -> None:
+def test_ignores_unknown_keys() -> None:
     content = {**json.loads(to_json(full_evaluation())), "regression_checks": [], "new": 1}
     assert from_json(json.dumps(content)) == full_evaluation()
 
@@ -62,20 +61,20 @@ def test_keys_of_newer_writers_are_ignored() -> None:
         ({"operating_points": {}}, "operating_points"),
     ],
 )
-def test_a_wrong_field_is_named(damage: dict[str, object], says: str) -> None:
+def test_error_names_invalid_field(damage: dict[str, object], says: str) -> None:
     line = json.dumps({**json.loads(to_json(full_evaluation())), **damage})
     with pytest.raises(StorageError, match=says):
         from_json(line)
 
 
-def test_a_missing_field_is_named() -> None:
+def test_error_names_missing_field() -> None:
     content = json.loads(to_json(full_evaluation()))
     del content["provenance"]["seed"]
     with pytest.raises(StorageError, match=r"provenance\.seed"):
         from_json(json.dumps(content))
 
 
-def test_a_torn_line_is_refused_wherever_it_is_torn() -> None:
+def test_rejects_truncated_lines() -> None:
     line = to_json(full_evaluation())
     for length in range(0, len(line), 97):
         with pytest.raises(StorageError):
@@ -83,3 +82,11 @@ def test_a_torn_line_is_refused_wherever_it_is_torn() -> None:
     for text in ("[]", "null", "1", "[" * 100_000):
         with pytest.raises(StorageError):
             from_json(text)
+
+
+def test_reads_keys_of_version_0_1_0() -> None:
+    content = json.loads(to_json(full_evaluation()))
+    content["execution"]["full_model_reason"] = content["execution"].pop("full_model_reason")
+    content["origin"]["beside"] = content["origin"].pop("own_card")
+    del content["provenance"]["execution_provider"]
+    assert from_json(json.dumps(content)) == full_evaluation()

@@ -1,4 +1,4 @@
-"""One image of a dataset, whole and alone: from its file to a verdict, with the time that each stage took."""
+"""Timed detection: one image at a time from file bytes to verdict, with the seconds of every stage."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector, Score
 from starlight_exporter.detector.streams import ThreadWorkspace, decode, tensors
 from starlight_exporter.errors import ImageError
-from starlight_exporter.evaluation.reading import Reader
+from starlight_exporter.evaluation.image_source import FileReader
 from starlight_exporter.evaluation.request import RunLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """A verdict, and seconds per stage; `total` runs from opening the file to the verdict."""
+class TimedVerdict:
+    """A verdict and the seconds of every stage; `total` is the time from opening the file to the verdict."""
 
     score: Score
     verdict: bool
@@ -28,34 +28,42 @@ class Measured:
     total: float
 
 
-class Measurement:
-    """Turns files of one dataset into verdicts of one whole model, as production does: nothing is kept or shared."""
+class TimedDetector:
+    """Run the full model on files of one dataset as production does, without cache and without shared outputs."""
 
     def __init__(self, detector: Detector, decision: DecisionRule, root: Path, limits: RunLimits) -> None:
         self._detector = detector
         self._decision = decision
-        self._reader = Reader(root, limits)
+        self._reader = FileReader(root, limits)
         self._limits = limits
-        self._scratch = ThreadWorkspace(detector.streams)
+        self._workspace = ThreadWorkspace(detector.streams)
 
-    def measure(self, file: LabelledFile) -> Measured:
-        """The verdict on one file; ImageError with the reason why there is none."""
+    def measure(self, file: LabelledFile) -> TimedVerdict:
+        """Return the verdict on one file. Raise ImageError if there is none."""
         return self._reader.bounded(file, lambda max_pixels: self._measure(file, max_pixels))
 
-    def _measure(self, file: LabelledFile, max_pixels: int) -> Measured:
+    def _measure(self, file: LabelledFile, max_pixels: int) -> TimedVerdict:
         start = perf_counter()
         data = self._reader.read(file)
         read = perf_counter()
         decoded = decode(data, max_pixels=max_pixels)
         del data
-        ready = perf_counter()
-        arrays = self._scratch.arrays
+        decoded_at = perf_counter()
+        arrays = self._workspace.arrays
         streams = tensors(decoded, arrays.keys(), out=arrays)
         del decoded
-        fed = perf_counter()
+        ready = perf_counter()
         (score,) = self._detector.predict((streams,))
         verdict = self._decision.verdict(score.probability, score.predicted)
         end = perf_counter()
         if end - start > self._limits.image_seconds:
             raise ImageError(f"took {end - start:.1f} s, at most {self._limits.image_seconds:g} s", reason="timeout")
-        return Measured(score, verdict, read - start, ready - read, fed - ready, end - fed, end - start)
+        return TimedVerdict(
+            score=score,
+            verdict=verdict,
+            read=read - start,
+            decode=decoded_at - read,
+            features=ready - decoded_at,
+            inference=end - ready,
+            total=end - start,
+        )

@@ -1,0 +1,56 @@
+"""Construct the prediction of one file, measured or not."""
+
+from __future__ import annotations
+
+from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.detector.model import Score
+from starlight_exporter.errors import ImageError
+from starlight_exporter.evaluation.results import FileFacts, Prediction
+
+_NO_FACTS = FileFacts()
+
+
+def measured(
+    file: LabelledFile,
+    score: Score,
+    decision: DecisionRule,
+    *,
+    seconds: float | None = None,
+    facts: FileFacts = _NO_FACTS,
+) -> Prediction:
+    """Return the prediction of a file that the model scored."""
+    return Prediction(
+        path=file.path,
+        sha256=file.sha256,
+        file_class=file.file_class,
+        method=file.method,
+        category=file.category,
+        image_format=file.image_format,
+        probability=score.probability,
+        predicted_method=score.predicted,
+        verdict=decision.verdict(score.probability, score.predicted),
+        not_measured=None,
+        detail="",
+        seconds=seconds,
+        facts=facts,
+    )
+
+
+def not_measured(file: LabelledFile, error: ImageError) -> Prediction:
+    """Return the prediction of a file without a verdict; `detail` is the text of the error."""
+    return Prediction(
+        path=file.path,
+        sha256=file.sha256,
+        file_class=file.file_class,
+        method=file.method,
+        category=file.category,
+        image_format=file.image_format,
+        probability=None,
+        predicted_method=None,
+        verdict=None,
+        not_measured=error.reason,
+        detail=str(error),
+        seconds=None,
+        facts=FileFacts(size_bytes=file.size_bytes, bit_order=file.bit_order, payload_bytes=file.payload_bytes),
+    )

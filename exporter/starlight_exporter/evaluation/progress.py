@@ -1,0 +1,54 @@
+"""Progress of a run, for a callback and for a file that another process polls."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from starlight_exporter.files import replacing
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images done and the total."""
+
+_FILE_SECONDS: Final = 0.5
+
+
+class ProgressReporter:
+    """Report progress to a callback, and to a file at most twice a second.
+
+    A file that cannot be written adds one warning and does not fail the run.
+    """
+
+    def __init__(self, progress: Progress | None, path: Path | None, *, total: int) -> None:
+        self._progress = progress
+        self._path = path
+        self._total = total
+        self._written_at = -_FILE_SECONDS
+        self.warnings: tuple[str, ...] = ()
+
+    def report(self, done: int) -> None:
+        """Report the number of images done."""
+        if self._progress is not None:
+            self._progress(done, self._total)
+        now = time.monotonic()
+        if self._path is not None and now - self._written_at >= _FILE_SECONDS:
+            self._written_at = now
+            self._write(self._path, done)
+
+    def finish(self) -> None:
+        """Report the total, which includes timings that were skipped because their images were not measured."""
+        if self._progress is not None:
+            self._progress(self._total, self._total)
+        if self._path is not None:
+            self._write(self._path, self._total)
+
+    def _write(self, path: Path, done: int) -> None:
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps({"done": done, "total": self._total}), encoding="utf-8")
+        except OSError as error:
+            self.warnings = (f"{path}: progress cannot be written: {error.strerror or error}",)
+            self._path = None
