@@ -1,21 +1,36 @@
-"""Makes `support` importable; tries tests on two releases of Prometheus, and on a disk that is soon full."""
+"""Fixtures for all tests: the shared test data, both Prometheus releases, a small disk."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from support.run_cache import RunCache
 
 _HERE = str(Path(__file__).parent)
 if _HERE not in sys.path:
     sys.path.insert(0, _HERE)
 
 
+@pytest.fixture(scope="session")
+def run_cache(tmp_path_factory: pytest.TempPathFactory) -> RunCache:
+    """Return the cache of test data that all workers of this test run share."""
+    from support.run_cache import RunCache
+
+    base = tmp_path_factory.getbasetemp()
+    # The temporary directory of an xdist worker is inside the one of the test run.
+    return RunCache((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "run_cache")
+
+
 @pytest.fixture(params=["installed", "3"])
 def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test is tried on what is installed, then on Prometheus 3 and its Alertmanager."""
+    """Run a test with the installed Prometheus, then with Prometheus 3 and its Alertmanager."""
     from support.servers import put_prometheus_3_first
 
     if request.param == "3":
@@ -24,13 +39,13 @@ def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 400 KiB, where this process may mount one."""
+    """Return a file system of 400 KiB. Skip the test if this process may not mount one."""
     from support.servers import run_tool
 
     disk = tmp_path / "disk"
     disk.mkdir()
-    code, told = run_tool(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)])
+    code, output = run_tool(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)])
     if code != 0:
-        pytest.skip(f"no file system of a limited size: {told}")
+        pytest.skip(f"no file system of a limited size: {output}")
     yield disk
     assert run_tool(["umount", str(disk)])[0] == 0

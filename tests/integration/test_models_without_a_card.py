@@ -18,23 +18,21 @@ import pytest
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.errors import MODEL_FAILURE_REASONS
 from starlight_exporter.models.training_files import manifest_text
-from starlight_exporter.synthesis import synthesise
 from support.exporter import Exporter, write_config_of_shipped_models
+from support.run_cache import RunCache
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 CARDED = ("v3", "v4")
 LEAKED = {"v3": 3, "v4": 7}
-CLEAN = 20
+CLEAN = 30
 SETTLE_SECONDS = 2
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "images"
-    synthesise(root, seed=53, clean=CLEAN, stego=25, negatives=5, workers=1)
-    return root
+def images(run_cache: RunCache) -> Path:
+    return run_cache.synthetic(seed=52, clean=CLEAN, stego=50, negatives=10)
 
 
 @pytest.fixture

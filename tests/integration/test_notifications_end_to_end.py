@@ -27,10 +27,10 @@ from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.evaluation.run import evaluate
-from starlight_exporter.synthesis import synthesise
 from support.accelerated_stack import AcceleratedStack, AlertKey, plain_text
 from support.models import write_shifted_model
 from support.rules import ALERT_OF, ROOT
+from support.run_cache import RunCache
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -69,10 +69,10 @@ def measured(model: Path, images: Path) -> RunResult:
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Reference:
+def pristine(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Reference:
     folder = tmp_path_factory.mktemp("reference")
     images = folder / "images"
-    synthesise(images, seed=303, clean=120, stego=60, negatives=25, workers=2)
+    shutil.copytree(run_cache.synthetic(seed=303, clean=120, stego=60, negatives=25), images)
     for wrong in misclassified(measured(V4, images).predictions):
         file = images / wrong.path
         file.unlink()

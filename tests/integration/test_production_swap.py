@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from starlight_exporter.detector.contract import METHODS
-from starlight_exporter.synthesis import synthesise
 from support.exporter import Exporter
+from support.run_cache import RunCache
 from support.servers import Prometheus
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -28,10 +28,8 @@ SCRAPE_SECONDS = 1
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "images"
-    synthesise(root, seed=515, clean=150, stego=250, negatives=50, workers=2)
-    return root
+def images(run_cache: RunCache) -> Path:
+    return run_cache.synthetic(seed=515, clean=150, stego=250, negatives=50)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from starlight_exporter.synthesis import synthesise
 from support.exporter import Exporter, write_config_of_shipped_models
+from support.run_cache import RunCache
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -20,10 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("data") / "images"
-    synthesise(root, seed=52, clean=30, stego=50, negatives=10, workers=1)
-    return root
+def images(run_cache: RunCache) -> Path:
+    return run_cache.synthetic(seed=52, clean=30, stego=50, negatives=10)
 
 
 @pytest.fixture

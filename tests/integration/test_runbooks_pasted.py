@@ -18,10 +18,10 @@ import promql_parser
 import pytest
 
 from stack.configuration import Ports, write_alertmanager, write_prometheus
-from starlight_exporter.synthesis import synthesise
 from support.accelerated_stack import accelerate, accelerated_rules
 from support.alertmanager import Alertmanager
 from support.rules import ROOT, RUNBOOKS, nodes
+from support.run_cache import RunCache
 from support.servers import Prometheus, free_port
 from support.snapshots import full_snapshot
 from support.web import LocalServer, idle_application
@@ -54,13 +54,13 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Iterator[Place]:
     folder = tmp_path_factory.mktemp("runbooks")
     for name in LINKED:
         (folder / name).symlink_to(ROOT / name)
     (folder / ".venv").symlink_to(sys.prefix)
     shutil.copytree(ROOT / "models", folder / "models")
-    synthesise(folder / "datasets" / "reference", seed=7, clean=30, stego=20, negatives=10, workers=1)
+    shutil.copytree(run_cache.synthetic(seed=52, clean=30, stego=50, negatives=10), folder / "datasets" / "reference")
     (folder / "data" / "logs").mkdir(parents=True)
     (folder / "data" / "logs" / "exporter.log").write_text("model loaded\n")
     (folder / "results").mkdir()

@@ -1,4 +1,4 @@
-"""Models and datasets that tests of several folders read and never change."""
+"""Models and datasets shared by the unit tests. Tests must not modify them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ import pytest
 
 from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.evaluation.request import RunRequest
-from starlight_exporter.synthesis import synthesise
-from support.images import write_dataset
-from support.models import write_random_model
+from support.run_cache import RunCache
 
 CLEAN, STEGO, NEGATIVES = 40, 40, 12
 
 
 @pytest.fixture(scope="session")
-def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model whose verdicts differ from image to image."""
-    return write_random_model(tmp_path_factory.mktemp("model") / "model.onnx", seed=3, scale=40.0)
+def model_path(run_cache: RunCache) -> Path:
+    """Return a model whose verdicts differ from image to image."""
+    return run_cache.random_model(seed=3, scale=40.0)
 
 
 @pytest.fixture(scope="session")
-def dataset_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ninety-two readable pictures of every class, format and method."""
-    return write_dataset(tmp_path_factory.mktemp("dataset"), clean=CLEAN, stego=STEGO, negatives=NEGATIVES)
+def dataset_root(run_cache: RunCache) -> Path:
+    """Return a dataset of 92 readable images of every class, format and method."""
+    return run_cache.noise_dataset(clean=CLEAN, stego=STEGO, negatives=NEGATIVES)
 
 
 @pytest.fixture
 def request_for(model_path: Path, dataset_root: Path) -> Callable[..., RunRequest]:
-    """A request on the shared model and dataset; keyword arguments replace its parts."""
+    """Return a function that builds a request for the shared model and dataset; keyword arguments replace fields."""
 
     def make(**changes: Any) -> RunRequest:
         parts: dict[str, Any] = {
@@ -52,8 +50,6 @@ def request_for(model_path: Path, dataset_root: Path) -> Callable[..., RunReques
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Root of a dataset of 600 clean files, 400 stego files and 100 negatives."""
-    root = tmp_path_factory.mktemp("synthetic") / "dataset"
-    synthesise(root, seed=21, clean=600, stego=400, negatives=100, workers=2)
-    return root
+def synthetic(run_cache: RunCache) -> Path:
+    """Return the root of a generated dataset of 600 clean files, 400 stego files and 100 negatives."""
+    return run_cache.synthetic(seed=21, clean=600, stego=400, negatives=100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ import httpx
 import pytest
 import yaml
 
-from starlight_exporter.synthesis import synthesise
 from support.exporter import Exporter
 from support.prometheus_config import BASELINE, EVALUATION_TIMEOUT, write_prometheus_config
+from support.run_cache import RunCache
 from support.servers import Prometheus, put_prometheus_3_first
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -28,11 +29,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def measuring(folder: Path) -> Iterator[Exporter]:
+def measuring(folder: Path, run_cache: RunCache) -> Iterator[Exporter]:
     """The running exporter, before its first results."""
     if not any(path.parent.name == "production" for path in MODELS):
         pytest.skip("models/ contains no production model")
-    synthesise(folder / "images", seed=5, clean=40, stego=60, negatives=25, workers=2)
+    shutil.copytree(run_cache.synthetic(seed=5, clean=40, stego=60, negatives=25), folder / "images")
     with Exporter(write_exporter_config(folder)) as exporter:
         yield exporter
 

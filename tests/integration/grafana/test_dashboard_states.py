@@ -22,8 +22,8 @@ from support.dashboard_screenshots import render_dashboards
 from support.dashboards import NAMES, plain
 from support.exporter import Exporter
 from support.prometheus_config import BASELINE, EVALUATION_TIMEOUT, ROOT, write_prometheus_config
+from support.run_cache import RunCache
 from support.servers import Prometheus
-from support.small_images import synthesise_small_images
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -57,9 +57,9 @@ class MonitoredModel:
 
 
 @pytest.fixture(scope="module")
-def monitored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MonitoredModel]:
+def monitored(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Iterator[MonitoredModel]:
     folder = tmp_path_factory.mktemp("states")
-    synthesise_small_images(folder, seed=6, clean=100, stego=100, negatives=25)
+    shutil.copytree(run_cache.small_synthetic(seed=31, clean=150, stego=150, negatives=25), folder / "images")
     for name in ("production", "v3"):
         shutil.copytree(ROOT / "models" / name, folder / "models" / name)
     (folder / "baseline.json").write_text(json.dumps(BASELINE))

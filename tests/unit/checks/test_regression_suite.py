@@ -24,7 +24,7 @@ from starlight_exporter.errors import ModelError, NotMeasuredReason
 from starlight_exporter.publish.regression_report import junit_xml
 from support.images import write_dataset
 from support.models import write_constant_model
-from support.small_images import synthesise_small_images
+from support.run_cache import RunCache
 from support.snapshots import full_evaluation
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -113,8 +113,8 @@ def test_gate_fails_model_without_detections(tmp_path: Path, dataset_root: Path)
 
 
 @pytest.mark.slow
-def test_shipped_model_passes_on_unseen_images(tmp_path: Path) -> None:
-    images = synthesise_small_images(tmp_path, seed=31, clean=150, stego=150, negatives=25)
+def test_shipped_model_passes_on_unseen_images(tmp_path: Path, run_cache: RunCache) -> None:
+    images = run_cache.small_synthetic(seed=31, clean=150, stego=150, negatives=25)
     model = ROOT / "models" / "production" / "model.onnx"
     done = gate("--model", model, "--dataset", images, "--report-dir", tmp_path / "reports")
     (report,) = (tmp_path / "reports").glob("*.json")

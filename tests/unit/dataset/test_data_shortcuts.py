@@ -26,7 +26,6 @@ from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.models.training_files import MANIFEST_NAME, leaked_images, manifest_text, read_manifest
 from starlight_exporter.publish.documents.data_quality import data_quality
 from starlight_exporter.statistics.intervals import proportion
-from starlight_exporter.synthesis import synthesise
 from support.models import write_constant_model
 from support.results import empty_evaluation
 
@@ -92,10 +91,10 @@ def test_planted_shortcuts_are_found_and_named(
     assert "`grey_palette > 0.5`" in text
 
 
-def test_our_own_reference_data_has_no_such_shortcut(tmp_path: Path, request_for: Callable[..., RunRequest]) -> None:
-    root = tmp_path / "reference"
-    synthesise(root, seed=5, clean=240, stego=200, negatives=0, workers=2)
-    result = evaluated(request_for, tmp_path, root)
+def test_our_own_reference_data_has_no_such_shortcut(
+    tmp_path: Path, request_for: Callable[..., RunRequest], synthetic: Path
+) -> None:
+    result = evaluated(request_for, tmp_path, synthetic)
     assert len(result.shortcuts) == 5
     for method, shortcut in result.shortcuts.items():
         print(f"{method}: {shortcut.rule}: {shortcut.found}, false alarms {shortcut.false_alarms}")

@@ -21,9 +21,9 @@ from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.streams import decode, tensors
 from starlight_exporter.errors import ModelError
 from starlight_exporter.models.training_log import read_training_log
-from starlight_exporter.synthesis import synthesise
 from starlight_exporter.synthesis.embeddings import embed_alpha, embed_lsb, embed_palette
 from starlight_exporter.synthesis.exif import ExifFields, exif_bytes
+from support.run_cache import RunCache
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
 
@@ -41,10 +41,8 @@ def nothing(_done: int, _total: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("training") / "small"
-    synthesise(root, seed=5, clean=24, stego=30, negatives=10, workers=1)
-    return root
+def folder(run_cache: RunCache) -> Path:
+    return run_cache.synthetic(seed=5, clean=24, stego=30, negatives=10)
 
 
 @pytest.fixture(scope="module")

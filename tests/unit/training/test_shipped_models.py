@@ -19,10 +19,10 @@ from starlight_exporter.detector.streams import decode, tensors
 from starlight_exporter.models.cards import read_card
 from starlight_exporter.models.training_files import MANIFEST_NAME, leaked_images, read_manifest
 from starlight_exporter.models.training_log import read_training_log
-from starlight_exporter.synthesis import synthesise
 from starlight_exporter.synthesis.files import Recipe, jobs, write_file
 from starlight_exporter.synthesis.negatives import CATEGORIES
 from starlight_exporter.synthesis.sources import DrawnPictures
+from support.run_cache import RunCache
 from training.card import index, notes
 from training.variants import LARGEST_MODEL_BYTES, OUTPUTS
 
@@ -107,10 +107,8 @@ def test_the_current_model_is_v4() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("shipped") / "fresh"
-    synthesise(root, seed=314, clean=120, stego=50, negatives=30, workers=1)
-    return root
+def folder(run_cache: RunCache) -> Path:
+    return run_cache.synthetic(seed=314, clean=120, stego=50, negatives=30)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
