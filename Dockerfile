@@ -1,4 +1,4 @@
-# The exporter, the notification log and the markdown mirror: one image. It runs as nobody in particular, with a
+# The exporter, the notification log and the markdown dashboard: one image. It runs as nobody in particular, with a
 # read-only root; models, data and datasets are volumes below /starlight.
 ARG BASE=python:3.11.13-slim-bookworm
 

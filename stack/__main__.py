@@ -72,7 +72,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     """The command line of scripts/up."""
     parser = argparse.ArgumentParser(
         prog="scripts/up",
-        description="Start exporter, Prometheus, Alertmanager, notification log and markdown mirror on loopback;"
+        description="Start exporter, Prometheus, Alertmanager, notification log and markdown dashboard on loopback;"
         " as processes, Grafana too where it is installed.",
     )
     parser.add_argument("--check", action="store_true", help="exit 0 once the first result is in Prometheus, else 1")
@@ -204,7 +204,7 @@ def parts(arguments: argparse.Namespace, ports: Ports) -> list[Part]:
             page_url=f"http://{addresses['prometheus']}",
         ),
         Part(
-            name="mirror",
+            name="markdown-dashboard",
             command=(
                 sys.executable,
                 str(ROOT / "scripts" / "mirror_dashboard.py"),

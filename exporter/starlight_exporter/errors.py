@@ -10,7 +10,7 @@
     ├── StorageError         history or evidence cannot be written or read; names the file
     ├── EvaluationError      an evaluation run gave no result; names model and dataset
     ├── QueryError           a parameter of an HTTP request is invalid; names the parameter
-    └── MonitoringError      Prometheus or Alertmanager gives no answer; names the address
+    └── MonitoringError      Prometheus or Alertmanager is unavailable; names the address
 
 Third-party errors are mapped onto these once, at the boundary, with `raise … from`.
 """
@@ -88,7 +88,7 @@ class EvaluationError(StarlightError):
 
 
 class MonitoringError(StarlightError):
-    """Prometheus or Alertmanager gives no answer, or refuses a question; the text names the address."""
+    """Prometheus or Alertmanager is unavailable, or its response is invalid; the text names the address."""
 
 
 def _rebuild_model_error(message: str, reason: ModelFailureReason) -> ModelError:

@@ -125,7 +125,7 @@ def test_every_service_is_healthy_and_started_in_order(stack: Compose) -> None:
 
 
 def test_nothing_runs_as_root_or_writes_to_its_image(stack: Compose) -> None:
-    for service in ("notifications", "exporter", "alertmanager", "prometheus", "mirror"):
+    for service in ("notifications", "exporter", "alertmanager", "prometheus", "markdown-dashboard"):
         container = stack.inspect(service)
         assert container["HostConfig"]["ReadonlyRootfs"], service
         assert container["HostConfig"]["CapDrop"] == ["ALL"], service
@@ -146,10 +146,10 @@ def test_prometheus_scrapes_the_exporter_and_has_its_numbers(stack: Compose) -> 
     assert not stack.query('up{job!="starlight-exporter"} == 0')
 
 
-def test_the_mirror_writes_what_prometheus_has(stack: Compose) -> None:
-    mirror = stack.inspect("mirror")["Id"]
+def test_markdown_dashboard_contains_production_model(stack: Compose) -> None:
+    container = stack.inspect("markdown-dashboard")["Id"]
     page = "/starlight/documents/performance_dashboard.md"
-    wait_for(lambda: "production" in docker("exec", mirror, "cat", page, check=False), "the markdown document")
+    wait_for(lambda: "production" in docker("exec", container, "cat", page, check=False), "the markdown document")
 
 
 def test_a_stopped_exporter_reaches_the_notification_log(stack: Compose) -> None:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = 5
-"""Notification log, Alertmanager, exporter, Prometheus, mirror."""
+"""Notification log, Alertmanager, exporter, Prometheus, markdown dashboard."""
 
 IN_ITS_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"

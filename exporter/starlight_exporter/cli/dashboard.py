@@ -28,17 +28,17 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the document once, or periodically with --watch."""
-    from starlight_exporter.markdown.watch import Mirror, watch
+    from starlight_exporter.markdown.writer import DashboardWriter
 
-    mirror = Mirror(options.prometheus, options.alertmanager, options.output)
+    writer = DashboardWriter(options.prometheus, options.alertmanager, options.output)
     if options.watch is None:
-        changed = mirror.update()
+        changed = writer.update()
         print(f"{options.output}: {'written' if changed else 'unchanged'}")
         return OK
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    watch(mirror, every=options.watch, stop=stop, tell=lambda line: print(f"{options.name}: {line}", flush=True))
+    writer.run(every=options.watch, stop=stop, log=lambda line: print(f"{options.name}: {line}", flush=True))
     return OK
 
 

@@ -37,9 +37,9 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.cli.console import Console
     from starlight_exporter.cli.measuring import measure
     from starlight_exporter.files import write_text
-    from starlight_exporter.markdown.document import render
-    from starlight_exporter.markdown.files import write_document
-    from starlight_exporter.markdown.reading import of_one_evaluation
+    from starlight_exporter.markdown.content import evaluation_content
+    from starlight_exporter.markdown.document import render_document
+    from starlight_exporter.markdown.writer import write_document
     from starlight_exporter.publish import report
     from starlight_exporter.publish.predictions_csv import predictions_csv
 
@@ -51,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
     if options.predictions is not None:
         write_text(options.predictions, predictions_csv(result.predictions))
     if options.dashboard is not None:
-        reading = of_one_evaluation(result.evaluation, checks)
-        document = render(reading, stem=options.dashboard.stem, now=result.evaluation.finished_at)
+        content = evaluation_content(result.evaluation, checks)
+        document = render_document(content, stem=options.dashboard.stem, now=result.evaluation.finished_at)
         write_document(options.dashboard, document)
     for warning in result.warnings:
         print(f"{options.name}: {warning}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""The markdown mirror: what Prometheus knows of the detectors, as a document with charts beside it.
+"""The markdown dashboard: a document with trend charts, written from Prometheus.
 
-`prometheus` asks; `alerts` (with Alertmanager's silences) and `history` put answers over time together; `dashboard`
-turns current samples into figures with targets; `charts` and `svg` draw, `document` words it, `files` writes it.
-Nothing here evaluates: of the exporter it knows names of metrics and thresholds.
+`prometheus` queries; `alerts` (with Alertmanager's silences), `trends` and `dashboard` turn results into data, which
+`content` collects; `trend_charts` and `document` render it, `writer` keeps the files up to date. Nothing is evaluated
+here: of the exporter, only metric names and thresholds are used.
 """

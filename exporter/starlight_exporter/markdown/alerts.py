@@ -1,23 +1,23 @@
-"""Alerts of the last day as episodes: from when to when, and how each one stands now."""
+"""Alerts of the last day as episodes, with start, end and current state."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from starlight_exporter.markdown.prometheus import Prometheus, Series, get_json, reading
+from starlight_exporter.markdown.prometheus import Prometheus, Series, get_json, parsing
 
 DAY_SECONDS = 86_400.0
 STEP_SECONDS = 60.0
 _NOT_IDENTITY = frozenset({"__name__", "alertstate"})
-_SHOWN_ELSEWHERE = frozenset({"alertname", "severity", "job", "instance"})
+_NOT_SUBJECT = frozenset({"alertname", "severity", "job", "instance"})
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """One alert from start to end, UTC seconds; `ended` is None while it lasts.
+    """One alert from start to end (UTC seconds); `ended` is None while it is active.
 
-    `state` is firing, pending or resolved, with what Alertmanager adds: `firing, silenced`, `firing, inhibited`.
+    `state` is firing, pending or resolved; with Alertmanager also `firing, silenced` or `firing, inhibited`.
     """
 
     name: str
@@ -27,53 +27,47 @@ class Episode:
     ended: float | None
     state: str
 
-    def about(self) -> str:
-        """The labels that say what the alert is about, as `name=value`, sorted."""
-        return ", ".join(f"{k}={v}" for k, v in sorted(self.labels.items()) if k not in _SHOWN_ELSEWHERE)
+    def subject(self) -> str:
+        """Return the labels that identify the subject of the alert, as `name=value`, sorted."""
+        return ", ".join(f"{k}={v}" for k, v in sorted(self.labels.items()) if k not in _NOT_SUBJECT)
 
 
 def recent_episodes(prometheus: Prometheus, *, now: float) -> tuple[Episode, ...]:
-    """Episodes of the last day that reached firing, or are pending now; the latest start first.
+    """Return the episodes of the last day that fired or are pending, newest first.
 
-    Ends are exact to a minute. A start is when the condition began to hold, as the rule engine noted it, even where
-    that was before the last day.
+    An end is exact to one minute. A start is the time in ALERTS_FOR_STATE, which may be more than a day ago.
     """
     end = now - now % STEP_SECONDS
     window = {"start": end - DAY_SECONDS, "end": end, "step": STEP_SECONDS}
     states = prometheus.range('ALERTS{alertname=~"Starlight.+"}', **window)
     since = prometheus.range('ALERTS_FOR_STATE{alertname=~"Starlight.+"}', **window)
-    begun = {_identity(series.labels): dict(series.points) for series in since}
+    starts = {_identity(series.labels): dict(series.points) for series in since}
     episodes = [
-        episode for series in _joined(states) for episode in _episodes(series, begun.get(_identity(series[0]), {}), end)
+        episode
+        for series in _joined(states)
+        for episode in _episodes(series, starts.get(_identity(series[0]), {}), end)
     ]
-    return tuple(sorted(episodes, key=lambda one: (-one.started, one.name, one.about())))
+    return tuple(sorted(episodes, key=lambda one: (-one.started, one.name, one.subject())))
 
 
 def with_silences(episodes: Iterable[Episode], alertmanager: str) -> tuple[Episode, ...]:
-    """The same episodes; firing ones that Alertmanager keeps quiet say so. MonitoringError if it gives no answer."""
-    quiet: dict[frozenset[tuple[str, str]], str] = {}
-    with reading(alertmanager, "Alertmanager", "its alerts"):
+    """Return the episodes with the silenced and inhibited ones marked. MonitoringError without Alertmanager."""
+    suppressed: dict[frozenset[tuple[str, str]], str] = {}
+    with parsing(alertmanager, "Alertmanager", "its alerts"):
         for alert in get_json(f"{alertmanager.rstrip('/')}/api/v2/alerts", "Alertmanager"):
             status = alert["status"]
-            word = "silenced" if status["silencedBy"] else "inhibited" if status["inhibitedBy"] else ""
-            quiet[frozenset(alert["labels"].items())] = word
+            reason = "silenced" if status["silencedBy"] else "inhibited" if status["inhibitedBy"] else ""
+            suppressed[frozenset(alert["labels"].items())] = reason
 
-    def told(episode: Episode) -> Episode:
-        # Alertmanager's labels have external ones on top, or lost some to relabelling: the alert's own decide.
+    def marked(episode: Episode) -> Episode:
+        # Alertmanager's alerts also have the external labels, so the labels of the episode are a subset.
         own = set(episode.labels.items())
-        word = next((word for labels, word in quiet.items() if own <= labels), "")
-        if not word or episode.state != "firing":
+        reason = next((reason for labels, reason in suppressed.items() if own <= labels), "")
+        if not reason or episode.state != "firing":
             return episode
-        return Episode(
-            episode.name,
-            episode.severity,
-            episode.labels,
-            episode.started,
-            episode.ended,
-            f"{episode.state}, {word}",
-        )
+        return replace(episode, state=f"{episode.state}, {reason}")
 
-    return tuple(told(episode) for episode in episodes)
+    return tuple(marked(episode) for episode in episodes)
 
 
 def _identity(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
@@ -81,19 +75,19 @@ def _identity(labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
 
 
 def _joined(states: Iterable[Series]) -> list[tuple[dict[str, str], dict[float, str]]]:
-    """One timeline of states per alert, made of its pending and its firing series."""
+    """Merge the pending and the firing series of each alert into one timeline of states."""
     found: dict[frozenset[tuple[str, str]], dict[float, str]] = {}
     for series in states:
         timeline = found.setdefault(_identity(series.labels), {})
         for at, _ in series.points:
-            # Both can be there at one instant of the change; firing is the later one.
+            # Both can exist at the instant of the change; firing is the newer one.
             if timeline.get(at) != "firing":
                 timeline[at] = series.labels["alertstate"]
     return [(dict(sorted(identity)), timeline) for identity, timeline in found.items()]
 
 
 def _episodes(
-    alert: tuple[dict[str, str], dict[float, str]], begun: Mapping[float, float], end: float
+    alert: tuple[dict[str, str], dict[float, str]], starts: Mapping[float, float], end: float
 ) -> Iterable[Episode]:
     labels, timeline = alert
     runs: list[list[float]] = []
@@ -103,15 +97,15 @@ def _episodes(
         else:
             runs.append([at])
     for run in runs:
-        lasts = run[-1] >= end
+        active = run[-1] >= end
         fired = any(timeline[at] == "firing" for at in run)
-        if not fired and not lasts:
+        if not fired and not active:
             continue
         yield Episode(
             name=labels["alertname"],
             severity=labels.get("severity", ""),
             labels=labels,
-            started=min([begun[at] for at in run if at in begun], default=run[0]),
-            ended=None if lasts else run[-1] + STEP_SECONDS,
-            state=timeline[run[-1]] if lasts else "resolved",
+            started=min([starts[at] for at in run if at in starts], default=run[0]),
+            ended=None if active else run[-1] + STEP_SECONDS,
+            state=timeline[run[-1]] if active else "resolved",
         )

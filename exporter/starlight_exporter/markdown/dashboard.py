@@ -1,10 +1,8 @@
-"""Current samples as figures: value, exact interval, target, and a word for how the two stand to each other."""
+"""Build the current values of all models and datasets from the samples of the exporter."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from starlight_exporter.checks.limits import (
     DETECTION_TARGET,
@@ -18,16 +16,11 @@ from starlight_exporter.checks.limits import (
 )
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.markdown.samples import Sample, Samples
+from starlight_exporter.markdown.values import Dashboard, DatasetSummary, MetricValue, ModelResult
 from starlight_exporter.publish import metrics
 from starlight_exporter.publish.metrics import Family, ProportionFamilies
 from starlight_exporter.publish.series import number_label
-from starlight_exporter.statistics.intervals import proportion
-from starlight_exporter.statistics.sample_sizes import RequiredSide, compare_with_limit
-
-Unit = Literal["ratio", "seconds", "images per second"]
-TargetStatus = Literal["pass", "pass, inconclusive", "fail", "fail, not significant", "no target", "not measured"]
-
-_UNCERTAIN: frozenset[TargetStatus] = frozenset({"pass, inconclusive", "fail, not significant"})
+from starlight_exporter.statistics.sample_sizes import RequiredSide
 
 OVERDUE_INTERVALS = 2.0
 """An evaluation is overdue after this many of its intervals, as in the alert."""
@@ -35,122 +28,8 @@ OVERDUE_INTERVALS = 2.0
 _QUANTILES = (0.5, 0.95, 0.99)
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured number. `target` is what it has to stay below (`wants_less`) or above; None where there is none.
-
-    `value` and its 95 % bounds are None where not measured; `count` of `total` are images, None where it is no ratio.
-    """
-
-    name: str
-    unit: Unit
-    value: float | None
-    lower: float | None = None
-    upper: float | None = None
-    count: int | None = None
-    total: int | None = None
-    target: float | None = None
-    wants_less: bool = True
-    passed: bool | None = None
-
-    @property
-    def status(self) -> TargetStatus:
-        """Pass or fail by the exporter's check (by the value without a check), with the certainty of the interval."""
-        if self.value is None:
-            return "not measured"
-        if self.target is None:
-            return "no target"
-        passed = self.passed if self.passed is not None else self._within(self.value)
-        # A fail is significant if the whole interval is outside the target.
-        bound = self.upper if passed is self.wants_less else self.lower
-        if passed:
-            return "pass" if bound is not None and self._within(bound) else "pass, inconclusive"
-        return "fail" if bound is not None and not self._within(bound) else "fail, not significant"
-
-    @property
-    def more_images(self) -> int | None:
-        """Approximate number of images needed for a conclusion if the rate stays the same; None if not applicable."""
-        if self.status not in _UNCERTAIN or self.target is None or self.count is None or self.total is None:
-            return None
-        required: RequiredSide = "below" if self.wants_less else "above"
-        return compare_with_limit(proportion(self.count, self.total), self.target, required).more_images
-
-    def _within(self, value: float) -> bool:
-        assert self.target is not None
-        return value < self.target if self.wants_less else value > self.target
-
-
-@dataclass(frozen=True, slots=True)
-class FailedCheck:
-    """A regression check that the last complete evaluation failed, and the slice that it is about."""
-
-    name: str
-    slice: str
-
-
-@dataclass(frozen=True, slots=True)
-class ModelOnDataset:
-    """The last complete evaluation of one model on one dataset. Times are UTC seconds, hashes 12 digits.
-
-    `labels` are what its series carry in Prometheus (instance, model, dataset). `sha256` and `fingerprint` are what the
-    numbers were measured with; `newer_on_disk` is the hash of a model file that is not evaluated yet. `evaluated_at` is
-    None before the first complete evaluation; `overdue_since` is when the next one should have been there.
-    """
-
-    labels: Mapping[str, str]
-    role: str
-    file: str
-    decision: str
-    sha256: str
-    newer_on_disk: str | None
-    fingerprint: str
-    evaluated_at: float | None
-    overdue_since: float | None
-    failed: tuple[FailedCheck, ...]
-    passed: int
-    false_positives: Figure
-    formats: tuple[Figure, ...]
-    negatives: tuple[Figure, ...]
-    detections: tuple[Figure, ...]
-    latency: tuple[Figure, ...]
-    not_measured: Mapping[str, int]
-
-    @property
-    def model(self) -> str:
-        """The configured model's name."""
-        return self.labels["model"]
-
-    @property
-    def dataset(self) -> str:
-        """The configured dataset's name."""
-        return self.labels["dataset"]
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetFigures:
-    """What a dataset holds; entropies are bits, None where not measured."""
-
-    name: str
-    fingerprint: str
-    classes: Mapping[str, int]
-    formats: Mapping[str, int]
-    shares: Mapping[str, float]
-    entropy: float | None
-    entropy_max: float | None
-    duplicates: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Dashboard:
-    """Everything current: `subjects` are what the document is about, `others` stand in one table."""
-
-    subjects: tuple[ModelOnDataset, ...]
-    others: tuple[ModelOnDataset, ...]
-    datasets: tuple[DatasetFigures, ...]
-
-
-def build_dashboard(samples: Samples, *, now: float, about: str = "production") -> Dashboard:
-    """The figures of every configured model on every dataset; the subjects are the models with the role `about`."""
+def build_dashboard(samples: Samples, *, now: float, role: str = "production") -> Dashboard:
+    """Return the values of every configured model on every dataset; models with `role` have their own sections."""
     found = []
     for info in samples.of(metrics.MODEL_INFO):
         place = _only(info, "instance", "model")
@@ -159,17 +38,17 @@ def build_dashboard(samples: Samples, *, now: float, about: str = "production") 
             for family in (metrics.EVALUATION_IN_PROGRESS, metrics.EVALUATION_TIMESTAMP)
             for sample in samples.of(family, place)
         }
-        found += [_model_on_dataset(samples, info, {**place, "dataset": name}, now) for name in sorted(datasets)]
+        found += [_model_result(samples, info, {**place, "dataset": name}, now) for name in sorted(datasets)]
     found.sort(key=lambda one: (one.role, sorted(one.labels.items())))
     places = {(sample.label("instance"), sample.label("dataset")) for sample in _dataset_samples(samples)}
     return Dashboard(
-        subjects=tuple(one for one in found if one.role == about),
-        others=tuple(one for one in found if one.role != about),
+        production=tuple(one for one in found if one.role == role),
+        others=tuple(one for one in found if one.role != role),
         datasets=tuple(_dataset(samples, instance, name) for instance, name in sorted(places)),
     )
 
 
-def _model_on_dataset(samples: Samples, info: Sample, labels: dict[str, str], now: float) -> ModelOnDataset:
+def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: float) -> ModelResult:
     checks = _checks(samples, labels)
     evaluated = samples.value(metrics.EVALUATION_TIMESTAMP, labels)
     interval = samples.value(metrics.EVALUATION_INTERVAL, labels)
@@ -178,7 +57,7 @@ def _model_on_dataset(samples: Samples, info: Sample, labels: dict[str, str], no
     on_disk = samples.of(metrics.MODEL_FILE_INFO, _only(info, "instance", "model"))
     sha256 = provenance[0].label("model_sha256") if provenance else info.label("sha256")
     newer = on_disk[0].label("sha256") if on_disk else sha256
-    return ModelOnDataset(
+    return ModelResult(
         labels=labels,
         role=info.label("role"),
         file=info.label("file"),
@@ -188,7 +67,7 @@ def _model_on_dataset(samples: Samples, info: Sample, labels: dict[str, str], no
         fingerprint=provenance[0].label("dataset_fingerprint") if provenance else "",
         evaluated_at=evaluated,
         overdue_since=due if due is not None and due < now else None,
-        failed=tuple(FailedCheck(*key) for key, passed in checks.items() if not passed),
+        failed=tuple(key for key, passed in checks.items() if not passed),
         passed=sum(checks.values()),
         false_positives=_ratio(
             samples,
@@ -228,7 +107,7 @@ def _model_on_dataset(samples: Samples, info: Sample, labels: dict[str, str], no
                 method,
                 target=DETECTION_TARGET,
                 passed=_check(checks, "detection_target", method),
-                wants_less=False,
+                required="above",
             )
             for method in METHODS
         ),
@@ -261,11 +140,11 @@ def _ratio(
     *,
     target: float,
     passed: bool | None,
-    wants_less: bool = True,
-) -> Figure:
+    required: RequiredSide = "below",
+) -> MetricValue:
     total = samples.value(families.total, labels)
     count = samples.value(families.count, labels)
-    return Figure(
+    return MetricValue(
         name=name,
         unit="ratio",
         value=samples.value(families.ratio, labels),
@@ -274,7 +153,7 @@ def _ratio(
         count=None if count is None else int(count),
         total=None if total is None else int(total),
         target=target,
-        wants_less=wants_less,
+        required=required,
         passed=passed,
     )
 
@@ -285,7 +164,7 @@ def _format_limit(samples: Samples, labels: Mapping[str, str], name: str) -> flo
     return (FORMAT_DEFAULT_BASELINE if baseline is None else baseline) + FORMAT_MARGIN
 
 
-def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tuple[Figure, ...]:
+def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tuple[MetricValue, ...]:
     images = samples.value(metrics.LATENCY_IMAGES, labels)
     total = None if images is None else int(images)
 
@@ -293,7 +172,7 @@ def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tu
         return samples.value(family, {**labels, "quantile": number_label(q)})
 
     quantiles = [
-        Figure(
+        MetricValue(
             name=f"p{q * 100:g}",
             unit="seconds",
             value=quantile(metrics.LATENCY, q),
@@ -309,8 +188,8 @@ def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tu
     bulk = samples.value(metrics.EVALUATION_SPEED, labels)
     return (
         *quantiles,
-        Figure("one image at a time", "images per second", throughput, total=total),
-        Figure("in bulk, on all cores", "images per second", bulk),
+        MetricValue("one image at a time", "images per second", throughput, total=total),
+        MetricValue("in bulk, on all cores", "images per second", bulk),
     )
 
 
@@ -318,12 +197,12 @@ def _dataset_samples(samples: Samples) -> Iterable[Sample]:
     return (*samples.of(metrics.DATASET_INFO), *samples.of(metrics.DATASET_IMAGES))
 
 
-def _dataset(samples: Samples, instance: str, name: str) -> DatasetFigures:
+def _dataset(samples: Samples, instance: str, name: str) -> DatasetSummary:
     labels = {"dataset": name} | ({"instance": instance} if instance else {})
     images = samples.of(metrics.DATASET_IMAGES, labels)
     info = samples.of(metrics.DATASET_INFO, labels)
     duplicates = samples.value(metrics.DATASET_DUPLICATES, labels)
-    return DatasetFigures(
+    return DatasetSummary(
         name=name,
         fingerprint=info[0].label("fingerprint") if info else "",
         classes=_summed(images, "class", ("clean", "stego", "negative")),
@@ -348,7 +227,7 @@ def _summed(samples: Iterable[Sample], label: str, order: Iterable[str]) -> dict
 
 
 def _values(samples: Iterable[Sample], label: str, order: Iterable[str]) -> list[str]:
-    """The values of a label that occur: the known ones in their order, then the others by name."""
+    """Return the values of a label: the known ones in their order, then the others by name."""
     present = {sample.label(label) for sample in samples}
     known = [value for value in order if value in present]
     return [*known, *sorted(present - set(known))]

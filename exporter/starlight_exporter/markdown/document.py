@@ -1,4 +1,4 @@
-"""The document: one layout for whatever was read, from Prometheus or from one evaluation made by hand."""
+"""Render the document as markdown."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from starlight_exporter.formatting import NOT_APPLICABLE, NOT_MEASURED, integer, percent, utc
+from starlight_exporter.formatting import NOT_APPLICABLE, NOT_MEASURED, integer, percent, utc, words
 from starlight_exporter.markdown.alerts import Episode
-from starlight_exporter.markdown.dashboard import Dashboard, DatasetFigures, Figure, ModelOnDataset
-from starlight_exporter.markdown.reading import Links, Reading, Trends
+from starlight_exporter.markdown.content import BaseUrls, Content
+from starlight_exporter.markdown.escaping import cell, code
 from starlight_exporter.markdown.trend_charts import detections_chart, false_positives_chart, latency_chart
-from starlight_exporter.markdown.wording import cell, code, interval, shown
+from starlight_exporter.markdown.trends import Trends
+from starlight_exporter.markdown.values import Dashboard, DatasetSummary, MetricValue, ModelResult
 from starlight_exporter.publish.charts import svg_file
 
 UPDATED = "**Last update:** "
@@ -25,7 +26,7 @@ _SYMBOLS = {
     "no target": "",
     "not measured": f"⚪ {NOT_MEASURED}",
 }
-_FIGURES = ("metric", "value", "95% CI", "images", "target", "status")
+_METRIC_COLUMNS = ("metric", "value", "95% CI", "images", "target", "status")
 _CHARTS = (
     ("false_positives", "False positive rate", false_positives_chart),
     ("detections", "Detection rate by method", detections_chart),
@@ -35,32 +36,32 @@ _CHARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """The markdown text, and the pictures that belong beside it by file name."""
+    """The markdown text, and the SVG charts that it shows by file name."""
 
     text: str
-    pictures: Mapping[str, str]
+    charts: Mapping[str, str]
 
 
-def render(reading: Reading, *, stem: str, now: float) -> Document:
-    """The document of one reading; picture names begin with `stem`."""
-    board = reading.dashboard
-    pictures, trends = _trends(reading.trends, stem)
+def render_document(content: Content, *, stem: str, now: float) -> Document:
+    """Return the document; the file names of its charts start with `stem`."""
+    dashboard, urls = content.dashboard, content.urls
+    charts, trends = _trends(content.trends, stem)
     lines = [
         "# Starlight performance dashboard",
         "",
         f"{UPDATED}{utc(now)}",
         "",
-        f"Written from {reading.source}; do not edit. Rates have exact 95% confidence intervals (Clopper-Pearson), "
-        "latencies intervals of order statistics. Missing values are shown as not measured.",
-        *_section("Status", [*_status(reading), *(f"\n{remark}" for remark in reading.remarks)]),
-        *_section("Current metrics", _per_model(board.subjects, lambda one: _accuracy(one, reading.links))),
-        *_section("Inference performance", _per_model(board.subjects, lambda one: _figures(one.latency))),
-        *_section("Dataset quality", _datasets(board.datasets)),
-        *_section("Baseline and research models", _others(board)),
-        *_section("Alerts of the last day", _alerts(reading.alerts, reading.links)),
+        f"Generated from {content.source}; do not edit. Rates have exact 95% confidence intervals (Clopper-Pearson), "
+        "latencies have intervals of order statistics.",
+        *_section("Status", [*_status(content), *(f"\n{warning}" for warning in content.warnings)]),
+        *_section("Current metrics", _per_model(dashboard.production, lambda one: _accuracy(one, urls))),
+        *_section("Inference performance", _per_model(dashboard.production, lambda one: _metrics(one.latency))),
+        *_section("Dataset quality", _datasets(dashboard.datasets)),
+        *_section("Baseline and research models", _others(dashboard)),
+        *_section("Alerts of the last 24 hours", _alerts(content.alerts, urls)),
         *_section("Trends", trends),
     ]
-    return Document("\n".join(lines) + "\n", pictures)
+    return Document("\n".join(lines) + "\n", charts)
 
 
 def _section(title: str, body: Iterable[str]) -> list[str]:
@@ -74,42 +75,42 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [line(header), line(["---"] * len(header)), *(line(row) for row in rows)]
 
 
-def _status(reading: Reading) -> list[str]:
-    subjects = reading.dashboard.subjects
-    if not subjects:
+def _status(content: Content) -> list[str]:
+    production = content.dashboard.production
+    if not production:
         return [f"**{NOT_MEASURED.capitalize()}.**"]
     header = ("model", "file", "SHA-256", "dataset", "evaluated", "status")
     rows = [
         (
-            _linked(code(one.model), _page(reading.links, one, "")),
+            _linked(code(one.model), _page_url(content.urls, one, "")),
             code(one.file),
             code(one.sha256) if one.sha256 else NOT_MEASURED,
             f"{code(one.dataset)} {code(one.fingerprint)}" if one.fingerprint else code(one.dataset),
             NOT_MEASURED if one.evaluated_at is None else utc(one.evaluated_at),
-            _standing(one, reading.alerts or ()),
+            _model_status(one, content.alerts or ()),
         )
-        for one in subjects
+        for one in production
     ]
-    return [*_table(header, rows), *(line for one in subjects for line in _details(one))]
+    return [*_table(header, rows), *(line for one in production for line in _details(one))]
 
 
-def _standing(one: ModelOnDataset, alerts: Sequence[Episode]) -> str:
-    firing = {alert.severity for alert in alerts if _concerns(alert, one)}
+def _model_status(one: ModelResult, alerts: Sequence[Episode]) -> str:
+    firing = {alert.severity for alert in alerts if _is_firing_for(alert, one)}
     checks = len(one.failed) + one.passed
-    words = (
+    states = (
         (one.evaluated_at is None, f"⚪ {NOT_MEASURED}"),
         (one.overdue_since is not None, f"⚪ overdue since {utc(one.overdue_since or 0.0)}"),
         ("critical" in firing, "🔴 critical: an alert is firing"),
         ("warning" in firing, "🟡 warning: an alert is firing"),
         (bool(one.failed), f"🟡 {len(one.failed)} of {checks} checks failed"),
-        (not checks, "⚪ no check could be made"),
+        (not checks, f"⚪ checks {NOT_MEASURED}"),
         (True, f"🟢 healthy: {checks} checks passed"),
     )
-    return next(word for holds, word in words if holds)
+    return next(text for holds, text in states if holds)
 
 
-def _concerns(alert: Episode, one: ModelOnDataset) -> bool:
-    """Whether an alert fires about this model and dataset; one that names neither concerns all."""
+def _is_firing_for(alert: Episode, one: ModelResult) -> bool:
+    """Return whether an alert fires for this model and dataset, or without these labels for all of them."""
     return (
         alert.ended is None
         and alert.state != "pending"
@@ -117,26 +118,27 @@ def _concerns(alert: Episode, one: ModelOnDataset) -> bool:
     )
 
 
-def _details(one: ModelOnDataset) -> list[str]:
+def _details(one: ModelResult) -> list[str]:
     lines = []
     if one.newer_on_disk is not None:
         lines.append(
-            f"- {code(one.model)}: another file, {code(one.newer_on_disk)}, is on disk and not evaluated yet; every "
-            f"number below is of {code(one.sha256)}."
+            f"- {code(one.model)}: the model file on disk, {code(one.newer_on_disk)}, is not evaluated yet; all values "
+            f"below are those of {code(one.sha256)}."
         )
     if one.failed:
-        failed = ", ".join(f"{check.name} {check.slice}".strip() for check in one.failed)
-        lines.append(f"- {code(one.model)} on {code(one.dataset)} fails: {cell(failed)}.")
+        failed = ", ".join(f"{name} {of}".strip() for name, of in one.failed)
+        lines.append(f"- {code(one.model)} on {code(one.dataset)}: failed checks: {cell(failed)}.")
     if one.not_measured:
-        reasons = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in one.not_measured.items())
+        reasons = ", ".join(f"{integer(count)} {words(reason)}" for reason, count in one.not_measured.items())
         lines.append(
-            f"- {code(one.model)} on {code(one.dataset)}: images without a verdict, in no rate below: {cell(reasons)}."
+            f"- {code(one.model)} on {code(one.dataset)}: images not measured and excluded from all rates: "
+            f"{cell(reasons)}."
         )
-    lines.append(f"- {code(one.model)} decides by: {cell(one.decision)}.")
+    lines.append(f"- {code(one.model)}: decision rule: {cell(one.decision)}.")
     return ["", *lines]
 
 
-def _per_model(entries: Sequence[ModelOnDataset], body: Callable[[ModelOnDataset], list[str]]) -> list[str]:
+def _per_model(entries: Sequence[ModelResult], body: Callable[[ModelResult], list[str]]) -> list[str]:
     if not entries:
         return [f"{NOT_MEASURED.capitalize()}."]
     if len(entries) == 1:
@@ -147,57 +149,57 @@ def _per_model(entries: Sequence[ModelOnDataset], body: Callable[[ModelOnDataset
     return lines
 
 
-def _accuracy(one: ModelOnDataset, links: Links) -> list[str]:
+def _accuracy(one: ModelResult, urls: BaseUrls) -> list[str]:
     groups = (
         ("False positive rate", (one.false_positives, *one.formats, *one.negatives), "clean"),
         ("Detection rate", one.detections, "stego"),
     )
     rows = [
-        _row(figure, f"{title}, {cell(figure.name)}", _page(links, one, "/misclassified", _filters(figure, kind)))
-        for title, figures, kind in groups
-        for figure in figures
+        _row(metric, f"{title}, {cell(metric.name)}", _page_url(urls, one, "/misclassified", _filters(metric, kind)))
+        for title, metrics, kind in groups
+        for metric in metrics
     ]
-    return _table(_FIGURES, rows)
+    return _table(_METRIC_COLUMNS, rows)
 
 
-def _filters(figure: Figure, kind: str) -> dict[str, str]:
-    first, _, rest = figure.name.partition(" ")
+def _filters(metric: MetricValue, kind: str) -> dict[str, str]:
+    first, _, rest = metric.name.partition(" ")
     if kind == "stego":
-        return {"class": "stego", "method": figure.name}
+        return {"class": "stego", "method": metric.name}
     if first == "negative":
         return {"class": "negative", "category": rest}
     return {"class": "clean"} if rest == "images" else {"class": "clean", "format": rest}
 
 
-def _figures(figures: Iterable[Figure]) -> list[str]:
-    return _table(_FIGURES, [_row(figure, cell(figure.name), None) for figure in figures])
+def _metrics(metrics: Iterable[MetricValue]) -> list[str]:
+    return _table(_METRIC_COLUMNS, [_row(metric, cell(metric.name), None) for metric in metrics])
 
 
-def _row(figure: Figure, name: str, page: str | None) -> tuple[str, ...]:
-    images = "" if figure.total is None else integer(figure.total)
-    if figure.count is not None and figure.total is not None:
-        images = f"{integer(figure.count)} of {integer(figure.total)}"
-    sign = "<" if figure.wants_less else ">"
-    status = _SYMBOLS[figure.status]
-    more = figure.more_images
-    if more is not None:
-        status += f": about {integer(more)} more images are needed"
-    # A page of wrong verdicts helps only where there are any.
-    wrong = figure.count != (0 if figure.wants_less else figure.total)
+def _row(metric: MetricValue, name: str, url: str | None) -> tuple[str, ...]:
+    images = "" if metric.total is None else integer(metric.total)
+    if metric.count is not None and metric.total is not None:
+        images = f"{integer(metric.count)} of {integer(metric.total)}"
+    status, target = _SYMBOLS[metric.status], ""
+    if metric.target is not None:
+        target = f"{'<' if metric.required == 'below' else '>'} {metric.format(metric.target)}"
+    if metric.images_needed is not None:
+        status += f": {integer(metric.images_needed)} images are needed"
+    # Without misclassified images there is nothing to link to.
+    misclassified = metric.count != (0 if metric.required == "below" else metric.total)
     return (
-        _linked(name, page if wrong and figure.value is not None else None),
-        shown(figure.value, figure.unit),
-        interval(figure.lower, figure.upper, figure.unit),
+        _linked(name, url if misclassified and metric.value is not None else None),
+        metric.format(metric.value),
+        metric.format_interval(),
         images,
-        "" if figure.target is None else f"{sign} {shown(figure.target, figure.unit)}",
+        target,
         status,
     )
 
 
-def _datasets(datasets: Sequence[DatasetFigures]) -> list[str]:
+def _datasets(datasets: Sequence[DatasetSummary]) -> list[str]:
     if not datasets:
         return [f"{NOT_MEASURED.capitalize()}."]
-    header = ("dataset", "clean", "stego", "negative", "duplicates", "entropy of methods", "balance")
+    header = ("dataset", "clean", "stego", "negative", "duplicates", "entropy of methods", "shares of methods")
     rows = [
         (
             f"{code(one.name)} {code(one.fingerprint)}" if one.fingerprint else code(one.name),
@@ -212,60 +214,59 @@ def _datasets(datasets: Sequence[DatasetFigures]) -> list[str]:
         for one in datasets
     ]
     formats = [
-        f"- {code(one.name)} by format: {', '.join(f'{cell(name)} {count}' for name, count in one.formats.items())}."
+        f"- {code(one.name)} by format: {counts}."
         for one in datasets
-        if one.formats
+        if (counts := ", ".join(f"{cell(name)} {integer(count)}" for name, count in one.formats.items()))
     ]
     return [*_table(header, rows), "", *formats]
 
 
-def _entropy(one: DatasetFigures) -> str:
+def _entropy(one: DatasetSummary) -> str:
     if one.entropy is None or one.entropy_max is None:
         return NOT_MEASURED
-    return f"{one.entropy:.3f} of at most {one.entropy_max:.3f} bits"
+    return f"{one.entropy:.3f} of {one.entropy_max:.3f} bits"
 
 
-def _others(board: Dashboard) -> list[str]:
-    if not board.others:
+def _others(dashboard: Dashboard) -> list[str]:
+    if not dashboard.others:
         return [f"{NOT_MEASURED.capitalize()}: no baseline or research model is configured."]
-    header = ("model", "role", "SHA-256", "dataset", "false positive rate", "detection, worst method", "p95", "checks")
-    return _table(header, [_other(one) for one in board.others])
+    header = ("model", "role", "SHA-256", "dataset", "false positive rate", "lowest detection rate", "p95", "checks")
+    return _table(header, [_other(one) for one in dashboard.others])
 
 
-def _other(one: ModelOnDataset) -> tuple[str, ...]:
-    measured = [figure for figure in one.detections if figure.value is not None]
-    worst = min(measured, key=lambda figure: figure.value or 0.0, default=None)
-    p95 = next(figure for figure in one.latency if figure.name == "p95")
+def _other(one: ModelResult) -> tuple[str, ...]:
+    measured = [metric for metric in one.detections if metric.value is not None]
+    lowest = min(measured, key=lambda metric: metric.value or 0.0, default=None)
+    p95 = next(metric for metric in one.latency if metric.name == "p95")
     checks = f"{one.passed} passed, {len(one.failed)} failed" if one.passed or one.failed else NOT_MEASURED
     return (
         code(one.model),
         cell(one.role),
         code(one.sha256) if one.sha256 else NOT_MEASURED,
         code(one.dataset),
-        _short(one.false_positives),
-        NOT_MEASURED if worst is None else f"{cell(worst.name)} {_short(worst)}",
-        shown(p95.value, p95.unit),
+        _with_interval(one.false_positives),
+        NOT_MEASURED if lowest is None else f"{cell(lowest.name)} {_with_interval(lowest)}",
+        p95.format(p95.value),
         checks,
     )
 
 
-def _short(figure: Figure) -> str:
-    bounds = interval(figure.lower, figure.upper, figure.unit)
-    text = shown(figure.value, figure.unit)
-    return text if bounds == NOT_APPLICABLE else f"{text} (95% CI {bounds})"
+def _with_interval(metric: MetricValue) -> str:
+    interval, text = metric.format_interval(), metric.format(metric.value)
+    return text if interval == NOT_APPLICABLE else f"{text} (95% CI {interval})"
 
 
-def _alerts(alerts: Sequence[Episode] | None, links: Links) -> list[str]:
+def _alerts(alerts: Sequence[Episode] | None, urls: BaseUrls) -> list[str]:
     if alerts is None:
-        return [f"{NOT_MEASURED.capitalize()}: no Prometheus was asked."]
+        return [f"{NOT_MEASURED.capitalize()}: written without Prometheus."]
     if not alerts:
         return ["None."]
-    header = ("alert", "severity", "about", "start", "end", "state")
+    header = ("alert", "severity", "labels", "start", "end", "state")
     rows = [
         (
-            _linked(cell(one.name), f"{links.runbooks}/{one.name}.md" if links.runbooks else None),
+            _linked(cell(one.name), f"{urls.runbooks}/{one.name}.md" if urls.runbooks else None),
             cell(one.severity),
-            cell(one.about()),
+            cell(one.subject()),
             utc(one.started),
             "" if one.ended is None else utc(one.ended),
             cell(one.state),
@@ -276,33 +277,34 @@ def _alerts(alerts: Sequence[Episode] | None, links: Links) -> list[str]:
 
 
 def _trends(trends: Sequence[Trends], stem: str) -> tuple[dict[str, str], list[str]]:
-    pictures: dict[str, str] = {}
+    """Return the charts by file name, and the lines of the document that show them."""
+    charts: dict[str, str] = {}
     lines: list[str] = []
-    for entry in trends:
-        names = [entry.labels[name] for name in ("model", "dataset")]
-        if len({tuple(one.labels[name] for name in ("model", "dataset")) for one in trends}) < len(trends):
-            names.append(entry.labels.get("instance", ""))
+    for one in trends:
+        names = [one.labels[name] for name in ("model", "dataset")]
+        if len({tuple(other.labels[name] for name in ("model", "dataset")) for other in trends}) < len(trends):
+            names.append(one.labels.get("instance", ""))
         subject = " on ".join(names[:2])
-        for chart, title, draw in _CHARTS:
-            drawn = draw(entry.history, subject)
-            if drawn is None:
+        for name, title, chart_of in _CHARTS:
+            chart = chart_of(one, subject)
+            if chart is None:
                 lines += [f"{title} of {cell(subject)}: {NOT_MEASURED}.", ""]
                 continue
-            file = _file_name("_".join((stem, *names, chart)))
-            pictures[file] = svg_file(drawn)
+            file = _file_name("_".join((stem, *names, name)))
+            charts[file] = svg_file(chart)
             lines += [f"![{title} of {cell(subject)}]({file})", ""]
-    return pictures, lines[:-1] if lines else [f"{NOT_MEASURED.capitalize()}: there is no history."]
+    return charts, lines[:-1] if lines else [f"{NOT_MEASURED.capitalize()}: Prometheus has no data."]
 
 
 def _file_name(name: str) -> str:
     return "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in name) + ".svg"
 
 
-def _page(links: Links, one: ModelOnDataset, below: str, filters: Mapping[str, str] | None = None) -> str | None:
-    if links.exporter is None:
+def _page_url(urls: BaseUrls, one: ModelResult, below: str, filters: Mapping[str, str] | None = None) -> str | None:
+    if urls.exporter is None:
         return None
     query = urlencode({"model": one.model, "dataset": one.dataset, **(filters or {})})
-    return f"{links.exporter}/evaluations/latest{below}?{query}"
+    return f"{urls.exporter}/evaluations/latest{below}?{query}"
 
 
 def _linked(text: str, url: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Prometheus over its HTTP API: instant and range queries, and the labels it puts on what it sends out."""
+"""Client of the Prometheus HTTP API: instant queries, range queries and external labels."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series over time: points of (UTC seconds, value), ascending, with nothing where nothing was stored."""
+    """One time series: points of (UTC seconds, value), ascending; without points where no sample is stored."""
 
     labels: Mapping[str, str]
     points: tuple[tuple[float, float], ...]
 
 
 class Prometheus:
-    """One server's API; every method raises MonitoringError, which names the address, where it gives no answer."""
+    """One Prometheus server. Every method raises MonitoringError if it is unavailable or its response is invalid."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
 
     def instant(self, expression: str, *, at: float) -> list[tuple[str, Sample]]:
-        """Metric name (empty where the expression has none) and sample of each series; values that are no number go."""
+        """Return the metric name (may be empty) and sample of each series, without NaN and infinite values."""
         found = []
-        with self._reads("a query result"):
+        with self._parsing("a query result"):
             for row in self._result("query", {"query": expression, "time": f"{at:.3f}"}):
                 labels = dict(row["metric"])
                 value = float(row["value"][1])
@@ -47,9 +47,9 @@ class Prometheus:
         return found
 
     def range(self, expression: str, *, start: float, end: float, step: float) -> list[Series]:
-        """One Series per label set, at `start`, `start + step`, … up to `end`."""
+        """Return one Series per label set, from `start` to `end`, without NaN and infinite values."""
         times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
-        with self._reads("a query result"):
+        with self._parsing("a query result"):
             return [
                 Series(
                     dict(row["metric"]),
@@ -59,8 +59,8 @@ class Prometheus:
             ]
 
     def external_labels(self) -> dict[str, str]:
-        """The `external_labels` of its configuration: here the base addresses of evidence and runbooks."""
-        with self._reads("its configuration"):
+        """Return `external_labels` of the configuration, which hold the base URLs of the exporter and the runbooks."""
+        with self._parsing("its configuration"):
             data = get_json(f"{self.url}/api/v1/status/config", "Prometheus")["data"]
             settings = yaml.safe_load(data["yaml"]).get("global") or {}
             return {str(name): str(value) for name, value in (settings.get("external_labels") or {}).items()}
@@ -70,31 +70,31 @@ class Prometheus:
         result: list[dict[str, Any]] = get_json(url, "Prometheus")["data"]["result"]
         return result
 
-    def _reads(self, expected: str) -> AbstractContextManager[None]:
-        return reading(self.url, "Prometheus", expected)
+    def _parsing(self, expected: str) -> AbstractContextManager[None]:
+        return parsing(self.url, "Prometheus", expected)
 
 
 @contextmanager
-def reading(url: str, server: str, expected: str) -> Iterator[None]:
-    """Around what takes an answer apart: MonitoringError where it has another shape than the expected one."""
+def parsing(url: str, server: str, expected: str) -> Iterator[None]:
+    """Raise MonitoringError if the code in this context cannot parse the response."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
-        raise MonitoringError(f"{url}: {server} answers with something else than {expected}") from error
+        raise MonitoringError(f"{url}: the response of {server} is not {expected}") from error
 
 
 def get_json(url: str, server: str) -> Any:
-    """What a GET of `url` gives, parsed; MonitoringError in one line with the server's own reason, if it gives one."""
+    """Return the parsed JSON response of a GET; MonitoringError in one line, with the reason that the server gives."""
     shown = url.partition("?")[0]
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
             return json.load(response)
     except urllib.error.HTTPError as error:
-        raise MonitoringError(f"{shown}: {server} refuses with {error.code}: {_reason(error)}") from error
+        raise MonitoringError(f"{shown}: {server} responded with {error.code}: {_reason(error)}") from error
     except (OSError, ValueError, http.client.HTTPException) as error:
-        # A server that dies while it answers raises an HTTPException, which is no OSError.
+        # An incomplete response raises HTTPException, which is not an OSError.
         reason = _short(getattr(error, "reason", error))
-        raise MonitoringError(f"{shown}: {server} gives no answer: {reason}") from error
+        raise MonitoringError(f"{shown}: {server} is unavailable: {reason}") from error
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

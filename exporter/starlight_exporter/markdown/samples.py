@@ -1,4 +1,4 @@
-"""Samples of one instant, whoever gave them: Prometheus, or the exporter's own collector."""
+"""Samples at one instant, from Prometheus or from the exporter's collector."""
 
 from __future__ import annotations
 
@@ -13,25 +13,22 @@ from starlight_exporter.publish.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One series at one instant: its labels without the metric name, and its value.
-
-    To Prometheus an empty label is no label: ask with `label`.
-    """
+    """The value of one series, with its labels but without the metric name."""
 
     labels: Mapping[str, str]
     value: float
 
     def has(self, labels: Mapping[str, str]) -> bool:
-        """Whether these labels are among the sample's."""
+        """Return whether the sample has these labels."""
         return all(self.label(name) == value for name, value in labels.items())
 
     def label(self, name: str) -> str:
-        """The value of a label, empty where there is none."""
+        """Return the value of a label; empty if it is missing, which is the same in Prometheus."""
         return self.labels.get(name, "")
 
 
 class Samples:
-    """All samples of one instant, by metric name."""
+    """All samples at one instant, by metric name."""
 
     def __init__(self, named: Iterable[tuple[str, Sample]]) -> None:
         self._by_name: defaultdict[str, list[Sample]] = defaultdict(list)
@@ -39,18 +36,18 @@ class Samples:
             self._by_name[name].append(sample)
 
     def of(self, family: Family, labels: Mapping[str, str] | None = None) -> list[Sample]:
-        """The samples of a family that carry these labels, sorted by all of their labels."""
+        """Return the samples of a family that have these labels, sorted by all labels."""
         found = [sample for sample in self._by_name[family.name] if sample.has(labels or {})]
         return sorted(found, key=lambda sample: sorted(sample.labels.items()))
 
     def value(self, family: Family, labels: Mapping[str, str]) -> float | None:
-        """The value of the one sample with these labels; None where there is none."""
+        """Return the value of the sample with these labels; None if there is none."""
         found = self.of(family, labels)
         return found[0].value if found else None
 
 
 def samples_of(snapshot: Snapshot) -> Samples:
-    """What a scrape of this snapshot would give, without the labels that Prometheus adds."""
+    """Return the samples of a scrape of this snapshot, without the labels that Prometheus adds."""
     return Samples(
         (sample.name, Sample(sample.labels, sample.value))
         for metric in StarlightCollector(lambda: snapshot).collect()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from starlight_exporter.checks.limits import DETECTION_TARGET, FPR_TARGET, LATENCY_LIMIT_SECONDS
 from starlight_exporter.formatting import axis_milliseconds, axis_percent, milliseconds, percent
-from starlight_exporter.markdown.history import History, Points, Trend
+from starlight_exporter.markdown.trends import Points, Trend, Trends
 from starlight_exporter.publish.charts import Chart, Limit, Line, Panel, linear_scale, time_scale
 
 WIDTH = 860
@@ -17,9 +17,9 @@ HEADROOM = 1.1
 _RATE_NOTE = "line: rate; band: 95% CI (Clopper-Pearson)"
 
 
-def false_positives_chart(history: History, subject: str) -> Chart | None:
+def false_positives_chart(trends: Trends, subject: str) -> Chart | None:
     """Return the false positive rate with its 95% band and the target; None without a value."""
-    trend = history.false_positives
+    trend = trends.false_positives
     if not trend.value:
         return None
     values = (*_values(trend.value), *_values(trend.upper))
@@ -28,15 +28,15 @@ def false_positives_chart(history: History, subject: str) -> Chart | None:
         lines=(_line(trend, percent),),
         limit=Limit(FPR_TARGET, f"target {percent(FPR_TARGET)}"),
     )
-    return _chart(history, f"False positive rate of {subject}", _RATE_NOTE, (panel,))
+    return _chart(trends, f"False positive rate of {subject}", _RATE_NOTE, (panel,))
 
 
-def detections_chart(history: History, subject: str) -> Chart | None:
+def detections_chart(trends: Trends, subject: str) -> Chart | None:
     """Return the detection rate of each method with its 95% band and the target; None without a value."""
-    trends = {name: trend for name, trend in history.detections.items() if trend.value}
-    if not trends:
+    methods = {name: trend for name, trend in trends.detections.items() if trend.value}
+    if not methods:
         return None
-    lowest = min(value for trend in trends.values() for value in (*_values(trend.value), *_values(trend.lower)))
+    lowest = min(value for trend in methods.values() for value in (*_values(trend.value), *_values(trend.lower)))
     # One scale for all methods, at least 0.1 high: methods stay comparable, and noise does not look like a drop.
     bottom = min(0.9, math.floor(lowest * 10) / 10)
     panels = tuple(
@@ -47,35 +47,35 @@ def detections_chart(history: History, subject: str) -> Chart | None:
             limit=Limit(DETECTION_TARGET, f"target {percent(DETECTION_TARGET)}"),
             height=64,
         )
-        for name, trend in trends.items()
+        for name, trend in methods.items()
     )
-    return _chart(history, f"Detection rate of {subject}", _RATE_NOTE, panels)
+    return _chart(trends, f"Detection rate of {subject}", _RATE_NOTE, panels)
 
 
-def latency_chart(history: History, subject: str) -> Chart | None:
+def latency_chart(trends: Trends, subject: str) -> Chart | None:
     """Return the latency quantiles and the limit; None without a value."""
-    trends = {name: trend for name, trend in history.latency.items() if trend.value}
-    if not trends:
+    quantiles = {name: trend for name, trend in trends.latency.items() if trend.value}
+    if not quantiles:
         return None
-    values = [value for trend in trends.values() for value in _values(trend.value)]
+    values = [value for trend in quantiles.values() for value in _values(trend.value)]
     panel = Panel(
         y=linear_scale(values, axis_milliseconds, low=0.0, high=LATENCY_LIMIT_SECONDS * HEADROOM),
-        lines=tuple(_line(trend, milliseconds, f"{name} ") for name, trend in trends.items()),
+        lines=tuple(_line(trend, milliseconds, f"{name} ") for name, trend in quantiles.items()),
         limit=Limit(LATENCY_LIMIT_SECONDS, f"p95 limit {milliseconds(LATENCY_LIMIT_SECONDS)}"),
     )
-    return _chart(history, f"Latency of {subject}", "one image at a time, from file bytes to verdict", (panel,))
+    return _chart(trends, f"Latency of {subject}", "one image at a time, from file bytes to verdict", (panel,))
 
 
-def _chart(history: History, title: str, note: str, panels: tuple[Panel, ...]) -> Chart:
-    start, end = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (history.start, history.end))
+def _chart(trends: Trends, title: str, note: str, panels: tuple[Panel, ...]) -> Chart:
+    start, end = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (trends.start, trends.end))
     return Chart(
         title=title,
         note=f"{start} to {end} UTC; {note}; dotted: another model file; gap: not measured",
-        x=time_scale(history.start, history.end),
+        x=time_scale(trends.start, trends.end),
         panels=panels,
         width=WIDTH,
-        marks=[(change.at, change.sha256[:7]) for change in history.changes],
-        longest_gap=history.longest_gap,
+        marks=[(change.at, change.sha256[:7]) for change in trends.changes],
+        longest_gap=trends.longest_gap,
     )
 
 

@@ -16,8 +16,8 @@ import pytest
 import yaml
 
 from starlight_exporter.checks.checks import run_checks
-from starlight_exporter.markdown.document import render
-from starlight_exporter.markdown.reading import Links, of_one_evaluation
+from starlight_exporter.markdown.content import BaseUrls, evaluation_content
+from starlight_exporter.markdown.document import render_document
 from starlight_exporter.publish.snapshot import DatasetState
 from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, full_snapshot, model_state, run_state
 from support.web import LocalServer, idle_application
@@ -62,8 +62,8 @@ def dashboard_links() -> Iterator[tuple[str, str]]:
 
 def markdown_links() -> Iterator[tuple[str, str]]:
     """(text, address) of every link to the exporter in the markdown document."""
-    reading = replace(of_one_evaluation(RESULT, run_checks(RESULT, None)), links=Links(BASE, f"{BASE}/runbooks"))
-    text = render(reading, stem="dashboard", now=FINISHED_AT).text
+    content = replace(evaluation_content(RESULT, run_checks(RESULT, None)), urls=BaseUrls(BASE, f"{BASE}/runbooks"))
+    text = render_document(content, stem="dashboard", now=FINISHED_AT).text
     yield from re.findall(rf"\[([^\]]+)\]\(({re.escape(BASE)}[^)]*)\)", text)
 
 

@@ -1,10 +1,10 @@
-"""From another model in place to its hash in the markdown dashboard: the stack at its shipped intervals, real seconds.
+"""Delay from a model change to the new hash in the markdown dashboard, with the shipped intervals of the stack.
 
-    python -m benchmarks.mirror_delay --dataset datasets/reference --model models/v4/model.onnx \\
+    python -m benchmarks.markdown_dashboard_delay --dataset datasets/reference --model models/v4/model.onnx \\
         --other models/v3/model.onnx --swaps 2
 
 Starts scripts/up on ports of its own with the dataset and a copy of the model, swaps the other one in, waits until the
-production row of the document that the mirror keeps has its hash, swaps back, and so on. Prints a Markdown table.
+production row of the markdown dashboard has its hash, swaps back, and so on. Prints a Markdown table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The past of the production models, as range queries give it: what the trend charts are drawn from."""
+"""Trends of one model on one dataset, from range queries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlight_exporter.publish.series import number_label
 
 HOUR, DAY = 3_600.0, 86_400.0
 WINDOWS = (HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, 90 * DAY)
-"""The shortest one that holds everything Prometheus has is shown; with more, the last 90 days."""
+"""The shortest window with all data of Prometheus is shown, at most the last 90 days."""
 
 _POINTS = 288
 _GAP_STEPS = 1.5
@@ -27,7 +27,7 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class ModelChange:
-    """When another model file's numbers first showed (UTC seconds), and the file's hash."""
+    """The first result of another model file (UTC seconds), and the hash of that file."""
 
     at: float
     sha256: str
@@ -35,7 +35,7 @@ class ModelChange:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A value over time with the bounds of its interval; points are (UTC seconds, value), with gaps left out."""
+    """A value over time with the bounds of its interval; points are (UTC seconds, value)."""
 
     value: Points
     lower: Points = ()
@@ -43,12 +43,14 @@ class Trend:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """The past of one model on one dataset from `start` to `end` (UTC seconds); empty trends were never measured.
+class Trends:
+    """Trends of one model on one dataset from `start` to `end` (UTC seconds); empty where never measured.
 
-    Points further apart than `longest_gap` seconds are not connected: between them nothing was measured.
+    `labels` are those of its series in Prometheus (instance, model, dataset). Between points more than `longest_gap`
+    seconds apart nothing was measured.
     """
 
+    labels: Mapping[str, str]
     start: float
     end: float
     longest_gap: float
@@ -58,13 +60,13 @@ class History:
     changes: tuple[ModelChange, ...]
 
 
-def read_history(
+def query_trends(
     prometheus: Prometheus, labels: Mapping[str, str], *, current_until: float | None, now: float
-) -> History | None:
-    """The past of the series with these labels (instance, model, dataset); None where Prometheus has none.
+) -> Trends | None:
+    """Return the trends of the series with these labels (instance, model, dataset); None without any data.
 
-    A chart ends with its newest value (`current_until`), so that it changes when a value does; where that is too old
-    to be current (None), it ends with the hour under way.
+    They end with the newest value (`current_until`), so that a chart changes only with its values. Without a current
+    value (None) they end with the current hour.
     """
     query = _Query(prometheus, labels)
     first = query.first_evaluation(now)
@@ -73,7 +75,7 @@ def read_history(
     end = now - now % HOUR + HOUR if current_until is None else current_until
     window = next((one for one in WINDOWS if end - one <= first), WINDOWS[-1])
     step = window / _POINTS
-    # One step more: a value is scraped after the evaluation that it comes from has ended.
+    # One step more, because a value is scraped after the end of its evaluation.
     query.start, query.end, query.step = end + step - window, end + step, step
     false_positives = [query.one(family) for family in (metrics.CLEAN.ratio, metrics.CLEAN.lower, metrics.CLEAN.upper)]
     latency = query.by_label(metrics.LATENCY, "quantile")
@@ -81,7 +83,8 @@ def read_history(
         family: query.by_label(family, "method")
         for family in (metrics.STEGO.ratio, metrics.STEGO.lower, metrics.STEGO.upper)
     }
-    return History(
+    return Trends(
+        labels=labels,
         start=query.start,
         end=query.end,
         longest_gap=max(_GAP_STEPS * step, _GAP_SPACINGS * _usual_spacing(query.one(metrics.EVALUATION_TIMESTAMP))),
@@ -97,7 +100,7 @@ def read_history(
 
 
 class _Query:
-    """Range queries over the series of one model on one dataset."""
+    """Range queries for the series of one model on one dataset."""
 
     def __init__(self, prometheus: Prometheus, labels: Mapping[str, str]) -> None:
         self._prometheus = prometheus
@@ -105,27 +108,27 @@ class _Query:
         self.start = self.end = self.step = 0.0
 
     def of(self, family: Family) -> str:
-        """The selector of a family's series."""
+        """Return the selector of a family."""
         return f"{family.name}{{{self._matchers}}}"
 
     def first_evaluation(self, now: float) -> float | None:
-        """When the oldest evaluation ended that the longest window reaches."""
+        """Return the end of the oldest evaluation within the longest window."""
         days = WINDOWS[-1] / DAY
         oldest = f"min_over_time({self.of(metrics.EVALUATION_TIMESTAMP)}[{days:g}d])"
         found = self._prometheus.instant(oldest, at=now)
         return min((sample.value for _, sample in found), default=None)
 
     def one(self, family: Family) -> Points:
-        """The points of a family that has one series here."""
+        """Return the points of a family with one series."""
         found = self._range(family)
         return found[0].points if found else ()
 
     def by_label(self, family: Family, label: str) -> dict[str, Points]:
-        """The points of each series of a family, by the value of a label."""
+        """Return the points of each series of a family, by the value of a label."""
         return {series.labels[label]: series.points for series in self._range(family)}
 
     def model_changes(self) -> tuple[ModelChange, ...]:
-        """Every time that the evaluated file became another one, in order; the first file is no change."""
+        """Return the changes of the evaluated model file, oldest first; the first file is not a change."""
         seen = sorted(
             (at, series.labels["model_sha256"])
             for series in self._range(metrics.EVALUATION_INFO)
@@ -140,14 +143,14 @@ class _Query:
         return tuple(changes)
 
     def _range(self, family: Family) -> list[Series]:
-        # What was stored since the last step, so that a sparse history that was filled in later shows too.
+        # The last value since the previous step, so that sparse backfilled data is not missed.
         look_back = max(self.step, 60.0)
         expression = f"last_over_time({self.of(family)}[{look_back:.0f}s])"
         return self._prometheus.range(expression, start=self.start, end=self.end, step=self.step)
 
 
 def _usual_spacing(points: Points) -> float:
-    """The median distance of neighbours in seconds: a history that was filled in later has one point per evaluation."""
+    """Return the median time between points; backfilled data has one point per evaluation."""
     distances = [after - before for (before, _), (after, _) in pairwise(points)]
     return median(distances) if distances else 0.0
 

@@ -1,4 +1,4 @@
-"""The mirror beside a real exporter, Prometheus and Alertmanager: model changes, silences, an outage."""
+"""The markdown dashboard with a real exporter, Prometheus and Alertmanager: model change, silence, outage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -21,18 +20,18 @@ from support.alertmanager import Alertmanager, alert
 from support.exporter import Exporter, write_config
 from support.models import write_constant_model
 from support.servers import Prometheus, free_port
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "mirror_dashboard.py"
-WAIT = 120.0
 
 
 @contextmanager
-def watching(prometheus: str, output: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    with log.open("wb") as told:
+def writing_periodically(prometheus: str, output: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as stream:
         command = [sys.executable, str(SCRIPT), f"--prometheus={prometheus}", f"--output={output}", "--watch=500ms"]
-        process = subprocess.Popen(command, stdout=told, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
     try:
         yield process
     finally:
@@ -41,10 +40,7 @@ def watching(prometheus: str, output: Path, log: Path) -> Iterator[subprocess.Po
 
 
 def wait_for_text(file: Path, text: str) -> None:
-    deadline = time.monotonic() + WAIT
-    while not (file.exists() and text in file.read_text()):
-        assert time.monotonic() < deadline, f"{file}: no {text!r}"
-        time.sleep(0.1)
+    wait_until(lambda: file.exists() and text in file.read_text(), f"{text!r} in {file}", timeout=120.0)
 
 
 def short(model: Path) -> str:
@@ -59,43 +55,43 @@ def scraping(exporter: Exporter, folder: Path) -> Path:
     return config
 
 
-def test_a_changed_model_is_in_the_document_and_one_pass_writes_it(tmp_path: Path) -> None:
-    output, log = tmp_path / "out" / "dashboard.md", tmp_path / "mirror.log"
+def test_changed_model_is_in_the_document(tmp_path: Path) -> None:
+    output, log = tmp_path / "out" / "dashboard.md", tmp_path / "writer.log"
     with Exporter(write_config(tmp_path)) as exporter:
         model = tmp_path / "models" / "model.onnx"
         with Prometheus(scraping(exporter, tmp_path), tmp_path / "tsdb", log=tmp_path / "prometheus.log") as prometheus:
-            with watching(prometheus.url, output, log) as process:
+            with writing_periodically(prometheus.url, output, log) as process:
                 wait_for_text(output, f"`{short(model)}`")
                 old = short(model)
                 write_constant_model(tmp_path / "new.onnx", logit=4.0).replace(model)
-                # Until its evaluation is in, the document says that another file is on disk and keeps the old row.
+                # Before its evaluation, the document has the old row and mentions the new file on disk.
                 wait_for_text(output, f"| `{short(model)}` |")
                 assert f"`{old}`" not in output.read_text()
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(WAIT) == 0
-            # Once Prometheus has a model, a single pass writes it.
+                assert process.wait(120.0) == 0
+            # A single run writes what Prometheus has.
             write_constant_model(tmp_path / "newer.onnx", logit=-3.0).replace(model)
-            prometheus.wait_for_value(f'starlight_evaluation_info{{model_sha256="{short(model)}"}}', timeout=WAIT)
+            prometheus.wait_for_value(f'starlight_evaluation_info{{model_sha256="{short(model)}"}}', timeout=120.0)
             command = [sys.executable, str(SCRIPT), f"--prometheus={prometheus.url}", f"--output={output}"]
             assert subprocess.run(command, check=False, capture_output=True).returncode == 0
             assert f"| `{short(model)}` |" in output.read_text()
 
 
-def test_an_outage_is_told_once_and_its_end_too(tmp_path: Path) -> None:
-    output, log, port = tmp_path / "dashboard.md", tmp_path / "mirror.log", free_port()
+def test_outage_and_recovery_are_logged_once(tmp_path: Path) -> None:
+    output, log, port = tmp_path / "dashboard.md", tmp_path / "writer.log", free_port()
     (tmp_path / "prometheus.yml").write_text("global: {scrape_interval: 15s}\n")
-    with watching(f"http://127.0.0.1:{port}", output, log):
-        wait_for_text(log, "no answer")
+    with writing_periodically(f"http://127.0.0.1:{port}", output, log):
+        wait_for_text(log, "is unavailable")
         with Prometheus(tmp_path / "prometheus.yml", tmp_path / "tsdb", log=tmp_path / "p.log", port=port):
-            wait_for_text(log, "working again")
+            wait_for_text(log, "recovered")
             wait_for_text(output, "Not measured")
     lines = log.read_text().splitlines()
     assert "Traceback" not in log.read_text()
-    assert lines.index("mirror_dashboard: working again") > 0
-    assert len([line for line in lines if str(port) in line and "answer" in line]) <= 2
+    assert lines.index("mirror_dashboard: recovered") > 0
+    assert len([line for line in lines if str(port) in line and "unavailable" in line]) <= 2
 
 
-def test_a_silenced_alert_says_so_and_others_do_not(tmp_path: Path) -> None:
+def test_only_silenced_alerts_are_marked_as_silenced(tmp_path: Path) -> None:
     config = tmp_path / "alertmanager.yml"
     config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
     with Alertmanager(config, tmp_path / "data", log=tmp_path / "am.log") as alertmanager:
@@ -117,8 +113,5 @@ def test_a_silenced_alert_says_so_and_others_do_not(tmp_path: Path) -> None:
             for name in names
             for state in ("firing", "resolved")
         ]
-        deadline = time.monotonic() + WAIT
         expected = ["firing, silenced", "resolved", "firing", "resolved"]
-        while (states := [one.state for one in with_silences(episodes, alertmanager.url)]) != expected:
-            assert time.monotonic() < deadline, states
-            time.sleep(0.2)
+        wait_until(lambda: [one.state for one in with_silences(episodes, alertmanager.url)] == expected, str(expected))

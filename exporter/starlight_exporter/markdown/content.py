@@ -1,4 +1,4 @@
-"""One look at Prometheus (and Alertmanager): everything that the document shows, as of one instant."""
+"""Collect the content of the document from Prometheus and Alertmanager, or from one evaluation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from starlight_exporter.errors import MonitoringError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import utc
 from starlight_exporter.markdown.alerts import Episode, recent_episodes, with_silences
-from starlight_exporter.markdown.dashboard import Dashboard, build_dashboard
-from starlight_exporter.markdown.history import DAY, WINDOWS, History, read_history
+from starlight_exporter.markdown.dashboard import build_dashboard
 from starlight_exporter.markdown.prometheus import Prometheus
 from starlight_exporter.markdown.samples import Samples, samples_of
+from starlight_exporter.markdown.trends import DAY, WINDOWS, Trends, query_trends
+from starlight_exporter.markdown.values import Dashboard
 from starlight_exporter.publish import metrics
 from starlight_exporter.publish.metrics import Family, ProportionFamilies
 from starlight_exporter.publish.snapshot import snapshot_of
@@ -24,7 +25,7 @@ _PROPORTIONS: tuple[ProportionFamilies, ...] = (
     metrics.NEGATIVES,
     metrics.STEGO,
 )
-READ: tuple[Family, ...] = (
+QUERIED_FAMILIES: tuple[Family, ...] = (
     metrics.MODEL_INFO,
     metrics.MODEL_FILE_INFO,
     metrics.EVALUATION_IN_PROGRESS,
@@ -48,89 +49,78 @@ READ: tuple[Family, ...] = (
     metrics.DATASET_ENTROPY_MAX,
     metrics.DATASET_DUPLICATES,
 )
-"""The families that the current figures are made of."""
+"""The families of the current values."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trends:
-    """The past of one model on one dataset."""
-
-    labels: Mapping[str, str]
-    history: History
-
-
-@dataclass(frozen=True, slots=True)
-class Links:
-    """Base addresses of the exporter's pages and of the runbooks; None where Prometheus' configuration has none."""
+class BaseUrls:
+    """Base URLs of the exporter's pages and of the runbooks; None if the configuration of Prometheus has none."""
 
     exporter: str | None = None
     runbooks: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What the document is made of. `alerts` is None where nobody was asked; `remarks` are lines on what is missing."""
+class Content:
+    """The content of the document. `alerts` is None without Prometheus; `warnings` report unavailable data."""
 
     source: str
     dashboard: Dashboard
     alerts: tuple[Episode, ...] | None
     trends: tuple[Trends, ...]
-    links: Links
-    remarks: tuple[str, ...]
+    urls: BaseUrls
+    warnings: tuple[str, ...]
 
 
-def read(prometheus_url: str, alertmanager_url: str | None, *, now: float) -> Reading:
-    """Ask for everything; MonitoringError where Prometheus gives no answer. Alertmanager's silence is a remark."""
+def query_content(prometheus_url: str, alertmanager_url: str | None, *, now: float) -> Content:
+    """Query Prometheus and Alertmanager. MonitoringError without Prometheus; a warning without Alertmanager."""
     prometheus = Prometheus(prometheus_url)
-    names = "|".join(family.name for family in READ)
+    names = "|".join(family.name for family in QUERIED_FAMILIES)
     dashboard = build_dashboard(Samples(prometheus.instant(f'{{__name__=~"{names}"}}', at=now)), now=now)
     alerts = recent_episodes(prometheus, now=now)
-    remarks = []
+    warnings = []
     if alertmanager_url is not None:
         try:
             alerts = with_silences(alerts, alertmanager_url)
         except MonitoringError:
-            remarks.append("Alertmanager gives no answer: whether an alert is silenced or inhibited is not known.")
-    current: list[tuple[Mapping[str, str], float | None]] = [
-        (entry.labels, None if entry.overdue_since is not None else entry.evaluated_at) for entry in dashboard.subjects
+            warnings.append("Alertmanager is unavailable: silenced and inhibited alerts are not marked.")
+    shown: list[tuple[Mapping[str, str], float | None]] = [
+        (entry.labels, None if entry.overdue_since is not None else entry.evaluated_at)
+        for entry in dashboard.production
     ]
-    if not current:
-        remarks.append("Prometheus has no current value of a production model: is the exporter up, and scraped?")
-        for known_labels, at in _last_known(prometheus, now):
-            known = f"`{known_labels['model']}` on `{known_labels['dataset']}`"
-            remarks.append(f"The last evaluation that it knows of {known} ended {utc(at)}.")
-            current.append((known_labels, None))
-    trends = []
-    for labels, until in current:
-        history = read_history(prometheus, labels, current_until=until, now=now)
-        if history is not None:
-            trends.append(Trends(labels, history))
+    if not shown:
+        warnings.append("Prometheus has no current value of a production model. Check that the exporter is scraped.")
+        for labels, at in _last_evaluations(prometheus, now):
+            name = f"`{labels['model']}` on `{labels['dataset']}`"
+            warnings.append(f"The last evaluation of {name} in Prometheus ended {utc(at)}.")
+            shown.append((labels, None))
+    trends = (query_trends(prometheus, labels, current_until=until, now=now) for labels, until in shown)
     external = prometheus.external_labels()
-    return Reading(
+    return Content(
         source="Prometheus",
         dashboard=dashboard,
         alerts=alerts,
-        trends=tuple(trends),
-        links=Links(external.get("exporter_url"), external.get("runbook_base")),
-        remarks=tuple(remarks),
+        trends=tuple(one for one in trends if one is not None),
+        urls=BaseUrls(external.get("exporter_url"), external.get("runbook_base")),
+        warnings=tuple(warnings),
     )
 
 
-def of_one_evaluation(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Reading:
-    """The same reading where there is no Prometheus, but one evaluation made by hand."""
+def evaluation_content(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Content:
+    """Return the content for a single evaluation without Prometheus."""
     samples = samples_of(snapshot_of(evaluation, checks))
-    return Reading(
-        source="one evaluation made by hand",
-        dashboard=build_dashboard(samples, now=evaluation.finished_at, about=evaluation.role),
+    return Content(
+        source="a single evaluation",
+        dashboard=build_dashboard(samples, now=evaluation.finished_at, role=evaluation.role),
         alerts=None,
         trends=(),
-        links=Links(),
-        remarks=(),
+        urls=BaseUrls(),
+        warnings=(),
     )
 
 
-def _last_known(prometheus: Prometheus, now: float) -> list[tuple[dict[str, str], float]]:
-    """Labels and time of the last evaluation of each model on each dataset within the longest window."""
+def _last_evaluations(prometheus: Prometheus, now: float) -> list[tuple[dict[str, str], float]]:
+    """Return labels and time of the last evaluation of each model on each dataset within the longest window."""
     newest = f"max_over_time({metrics.EVALUATION_TIMESTAMP.name}[{WINDOWS[-1] / DAY:g}d])"
     found = prometheus.instant(newest, at=now)
     kept = ("instance", "model", "dataset")
