@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from grafana.source.panels import DATASOURCE, Panel
 from grafana.source.style import MODEL_CHANGE, RED
-from starlight_exporter.publish import metrics
+from starlight_exporter.publish.families import accuracy, models, runs
 
 TAG: Final = "starlight"
 COLUMNS: Final = 24
@@ -104,7 +104,7 @@ def _variables(*, one_model: bool) -> Sequence[Any]:
         .current(VariableOption(selected=True, text="Prometheus", value="prometheus"))
     )
     model = (
-        _of_label("model", "Model", metrics.MODEL_INFO.name)
+        _of_label("model", "Model", models.MODEL_INFO.name)
         .description("Model of all panels on this page. The dashboard Models compares all models.")
         .multi(False)
         .include_all(False)
@@ -120,8 +120,8 @@ def _variables(*, one_model: bool) -> Sequence[Any]:
     return (
         source,
         *([model] if one_model else []),
-        _all_of(_of_label("dataset", "Dataset", metrics.EVALUATION_IN_PROGRESS.name)),
-        _all_of(_of_label("method", "Method", metrics.STEGO.total.name)),
+        _all_of(_of_label("dataset", "Dataset", runs.EVALUATION_IN_PROGRESS.name)),
+        _all_of(_of_label("method", "Method", accuracy.STEGO.total.name)),
         exporter,
     )
 
@@ -143,9 +143,9 @@ def _all_of(variable: dashboard.QueryVariable) -> dashboard.QueryVariable:
 
 def _annotations(*, one_model: bool) -> Sequence[dashboard.AnnotationQuery]:
     of, for_alerts = (',model=~"$model"', ',model=~"$model|"') if one_model else ("", "")
-    now = f'max by (model, sha256) ({metrics.MODEL_INFO.name}{{sha256!=""{of}}})'
+    now = f'max by (model, sha256) ({models.MODEL_INFO.name}{{sha256!=""{of}}})'
     # A file is new if its hash did not exist two minutes ago. The longer window ignores exporter restarts.
-    before = f'max by (model, sha256) (last_over_time({metrics.MODEL_INFO.name}{{sha256!=""{of}}}[15m] offset 2m))'
+    before = f'max by (model, sha256) (last_over_time({models.MODEL_INFO.name}{{sha256!=""{of}}}[15m] offset 2m))'
     # The first samples of a model are not a change.
     changed = f"({now} unless {before}) and on (model) {before}"
     # Alerts about the monitoring stack have no model label and apply to every model.

@@ -11,15 +11,15 @@ from grafana.source.queries import by, select
 from grafana.source.style import BLUE, CLASS_COLOURS, METHOD_COLOURS, REASON_COLOURS, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, table_panel
 from starlight_exporter.detector.contract import FORMATS
-from starlight_exporter.publish import metrics
-from starlight_exporter.publish.metrics import Family
+from starlight_exporter.publish.families import accuracy, data
+from starlight_exporter.publish.families.family import Family
 
 UNCHANGED = "no change"
 """Displayed if the exporter has not detected a change since it started."""
-_FILES = select(metrics.DATASET_IMAGES, method="~.*")
+_FILES = select(data.DATASET_IMAGES, method="~.*")
 
 
-def data() -> DashboardBuilder:
+def data_dashboard() -> DashboardBuilder:
     """Build the Data dashboard."""
     builder = DashboardBuilder(
         "starlight-data",
@@ -59,8 +59,8 @@ def _balance() -> stat.Panel:
             1,
         ),
         Query(
-            f"{by('dataset', select(metrics.DATASET_ENTROPY), 'min')}"
-            f" / {by('dataset', select(metrics.DATASET_ENTROPY_MAX), 'max')}",
+            f"{by('dataset', select(data.DATASET_ENTROPY), 'min')}"
+            f" / {by('dataset', select(data.DATASET_ENTROPY_MAX), 'max')}",
             "{{dataset}}",
         ),
         thresholds=BALANCE,
@@ -75,7 +75,7 @@ def _duplicates() -> stat.Panel:
             "none",
             0,
         ),
-        Query(by("dataset", select(metrics.DATASET_DUPLICATES), "max"), "{{dataset}}"),
+        Query(by("dataset", select(data.DATASET_DUPLICATES), "max"), "{{dataset}}"),
         thresholds=ANY_IS_WARNING,
     )
 
@@ -89,7 +89,7 @@ def _not_measured() -> stat.Panel:
             "none",
             0,
         ),
-        Query(by("dataset", select(metrics.NOT_MEASURED)), "{{dataset}}"),
+        Query(by("dataset", select(accuracy.IMAGES_NOT_MEASURED)), "{{dataset}}"),
         thresholds=ANY_IS_WARNING,
     )
 
@@ -103,7 +103,7 @@ def _changed() -> stat.Panel:
             "s",
             0,
         ),
-        Query(f"time() - {by('dataset', select(metrics.DATASET_CHANGED_TIMESTAMP), 'max')}", "{{dataset}}"),
+        Query(f"time() - {by('dataset', select(data.DATASET_CHANGED_TIMESTAMP), 'max')}", "{{dataset}}"),
         no_value=UNCHANGED,
     )
 
@@ -123,7 +123,7 @@ def _counts() -> table.Panel:
         *(
             Column(
                 name,
-                by(labels, select(metrics.DATASET_IMAGES, method="~.*", format=name)),
+                by(labels, select(data.DATASET_IMAGES, method="~.*", format=name)),
                 "none",
                 0,
                 no_value="–",
@@ -145,7 +145,7 @@ def _methods() -> bargauge.Panel:
             "percentunit",
             1,
         ),
-        Query(by("method dataset", select(metrics.DATASET_METHOD_SHARE), "max"), "{{method}}, {{dataset}}"),
+        Query(by("method dataset", select(data.DATASET_METHOD_SHARE), "max"), "{{method}}, {{dataset}}"),
         maximum=1,
     )
 
@@ -165,7 +165,7 @@ def _formats() -> bargauge.Panel:
 
 def _shortcuts() -> table.Panel:
     labels = "method dataset fact"
-    info = select(metrics.DATASET_SHORTCUT_INFO)
+    info = select(data.DATASET_SHORTCUT_INFO)
 
     def joined(family: Family) -> str:
         return by(
@@ -185,10 +185,10 @@ def _shortcuts() -> table.Panel:
         Column("method"),
         Column("dataset"),
         Column("file property", label="fact", width=130),
-        Column("separable", joined(metrics.DATASET_SHORTCUT), "percentunit", 1),
-        Column("95% CI low", joined(metrics.DATASET_SHORTCUT_LOWER), "percentunit", 1),
-        Column("95% CI high", joined(metrics.DATASET_SHORTCUT_UPPER), "percentunit", 1),
-        Column("false positives", joined(metrics.DATASET_SHORTCUT_FALSE_ALARMS), "percentunit", 1),
+        Column("separable", joined(data.DATASET_SHORTCUT), "percentunit", 1),
+        Column("95% CI low", joined(data.DATASET_SHORTCUT_LOWER), "percentunit", 1),
+        Column("95% CI high", joined(data.DATASET_SHORTCUT_UPPER), "percentunit", 1),
+        Column("false positives", joined(data.DATASET_SHORTCUT_FALSE_ALARMS), "percentunit", 1),
         sort_by="separable",
     )
 
@@ -209,8 +209,7 @@ def _training_leakage() -> table.Panel:
             "training images",
             by(
                 "model dataset",
-                f"{select(metrics.DATASET_LEAKED, model='~.+')} or 0 / (0 * "
-                f"{select(metrics.CLEAN.total, model='~.+')})",
+                f"{select(data.DATASET_LEAKED, model='~.+')} or 0 / (0 * {select(accuracy.CLEAN.total, model='~.+')})",
                 "max",
             ),
             "none",
@@ -229,7 +228,7 @@ def _fingerprints() -> statetimeline.Panel:
             "not comparable.",
             "none",
         ),
-        Query(by("dataset fingerprint", select(metrics.DATASET_INFO), "max"), "{{dataset}} {{fingerprint}}"),
+        Query(by("dataset fingerprint", select(data.DATASET_INFO), "max"), "{{dataset}} {{fingerprint}}"),
         states={1: ("in use", BLUE)},
     )
 
@@ -256,8 +255,8 @@ def _entropy() -> timeseries.Panel:
             "none",
             3,
         ),
-        Query(by("dataset", select(metrics.DATASET_ENTROPY), "max"), "{{dataset}}"),
-        Query(f"max({select(metrics.DATASET_ENTROPY_MAX)})", "maximum"),
+        Query(by("dataset", select(data.DATASET_ENTROPY), "max"), "{{dataset}}"),
+        Query(f"max({select(data.DATASET_ENTROPY_MAX)})", "maximum"),
     ).override_by_name("maximum", reference_line())
 
 
@@ -269,7 +268,7 @@ def _shares_over_time() -> timeseries.Panel:
             "percentunit",
             0,
         ),
-        Query(by("dataset method", select(metrics.DATASET_METHOD_SHARE), "max"), "{{dataset}}, {{method}}"),
+        Query(by("dataset method", select(data.DATASET_METHOD_SHARE), "max"), "{{dataset}}, {{method}}"),
         colours=METHOD_COLOURS,
     )
 
@@ -283,6 +282,6 @@ def _reasons() -> timeseries.Panel:
             "none",
             0,
         ),
-        Query(by("reason", select(metrics.NOT_MEASURED)), "{{reason}}"),
+        Query(by("reason", select(accuracy.IMAGES_NOT_MEASURED)), "{{reason}}"),
         colours=REASON_COLOURS,
     )

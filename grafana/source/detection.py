@@ -14,15 +14,15 @@ from grafana.source.shared_panels import detection_by_method, detection_over_tim
 from grafana.source.style import BAD, FORMAT_COLOURS, reference_line
 from grafana.source.tables import Column, matrix_panel, table_panel
 from starlight_exporter.checks import limits as check_limits
-from starlight_exporter.publish import metrics
+from starlight_exporter.publish.families import accuracy, checks, data
 
-_DETECTION_RATE = f"{by('dataset', select(metrics.STEGO.count))} / {by('dataset', select(metrics.STEGO.total))}"
+_DETECTION_RATE = f"{by('dataset', select(accuracy.STEGO.count))} / {by('dataset', select(accuracy.STEGO.total))}"
 
-_OPERATING_POINT_FALSE_POSITIVE_RATE = by("threshold", select(metrics.OPERATING_POINT_FALSE_POSITIVES), "max")
-_OPERATING_POINT_DETECTION_RATE = by("threshold", select(metrics.OPERATING_POINT_DETECTIONS), "min")
+_OPERATING_POINT_FALSE_POSITIVE_RATE = by("threshold", select(accuracy.OPERATING_POINT_FALSE_POSITIVES), "max")
+_OPERATING_POINT_DETECTION_RATE = by("threshold", select(accuracy.OPERATING_POINT_DETECTIONS), "min")
 
 
-def detection() -> DashboardBuilder:
+def detection_dashboard() -> DashboardBuilder:
     """Build the Detection dashboard."""
     builder = DashboardBuilder(
         "starlight-detection",
@@ -46,7 +46,7 @@ def detection() -> DashboardBuilder:
 
 
 def _datasets() -> table.Panel:
-    clean = metrics.CLEAN
+    clean = accuracy.CLEAN
     return table_panel(
         PanelInfo(
             "Results by dataset",
@@ -66,15 +66,15 @@ def _datasets() -> table.Panel:
         Column("95% CI low", by("dataset", select(clean.lower), "max"), "percentunit", 2),
         Column("95% CI high", by("dataset", select(clean.upper), "max"), "percentunit", 2),
         Column("detection rate", _DETECTION_RATE, "percentunit", 1, DETECTIONS),
-        Column("lowest by method", by("dataset", select(metrics.STEGO.ratio), "min"), "percentunit", 1, DETECTIONS),
-        Column("ROC AUC", by("dataset", select(metrics.ROC_AUC), "min"), "none", 4),
-        Column("log loss", by("dataset", select(metrics.LOG_LOSS), "max"), "none", 4),
-        Column("calibration error", by("dataset", select(metrics.CALIBRATION_ERROR), "max"), "none", 4),
+        Column("lowest by method", by("dataset", select(accuracy.STEGO.ratio), "min"), "percentunit", 1, DETECTIONS),
+        Column("ROC AUC", by("dataset", select(accuracy.ROC_AUC), "min"), "none", 4),
+        Column("log loss", by("dataset", select(accuracy.LOG_LOSS), "max"), "none", 4),
+        Column("calibration error", by("dataset", select(accuracy.CALIBRATION_ERROR), "max"), "none", 4),
     )
 
 
 def _confusion() -> table.Panel:
-    predictions = select(metrics.METHOD_PREDICTIONS)
+    predictions = select(accuracy.METHOD_PREDICTIONS)
     return matrix_panel(
         PanelInfo(
             "Confusion matrix",
@@ -98,14 +98,14 @@ def _detection_bars() -> bargauge.Panel:
             "percentunit",
             1,
         ),
-        Query(by("method", select(metrics.STEGO.ratio), "min"), "{{method}}"),
+        Query(by("method", select(accuracy.STEGO.ratio), "min"), "{{method}}"),
         thresholds=DETECTIONS,
         maximum=1,
     )
 
 
 def _formats() -> table.Panel:
-    clean, labels = metrics.CLEAN_BY_FORMAT, "format dataset"
+    clean, labels = accuracy.CLEAN_BY_FORMAT, "format dataset"
     return table_panel(
         PanelInfo(
             "False positive rate by format",
@@ -127,9 +127,7 @@ def _formats() -> table.Panel:
         Column("95% CI high", by(labels, select(clean.upper), "max"), "percentunit", 1),
         Column("false positives", by(labels, select(clean.count)), "none", 0),
         Column("images", by(labels, select(clean.total)), "none", 0),
-        Column(
-            "baseline", baseline_for(clean.total, metrics.BASELINE_FORMAT_FALSE_POSITIVES, labels), "percentunit", 2
-        ),
+        Column("baseline", baseline_for(clean.total, checks.BASELINE_FORMAT_FALSE_POSITIVES, labels), "percentunit", 2),
         sort_by="false positive rate",
     )
 
@@ -142,14 +140,14 @@ def _formats_over_time() -> timeseries.Panel:
             "percentunit",
             2,
         ),
-        Query(by("format", select(metrics.CLEAN_BY_FORMAT.ratio), "max"), "{{format}}"),
+        Query(by("format", select(accuracy.CLEAN_BY_FORMAT.ratio), "max"), "{{format}}"),
         Query(f"vector({FORMAT_LIMIT:g})", "limit without a baseline"),
         colours=FORMAT_COLOURS,
     ).override_by_name("limit without a baseline", reference_line(BAD))
 
 
 def _negatives() -> table.Panel:
-    negatives, labels = metrics.NEGATIVES, "category dataset"
+    negatives, labels = accuracy.NEGATIVES, "category dataset"
     return table_panel(
         PanelInfo(
             "False positive rate by hard-negative category",
@@ -183,7 +181,7 @@ def _negatives_over_time() -> timeseries.Panel:
             "percentunit",
             2,
         ),
-        Query(by("category", select(metrics.NEGATIVES.ratio), "max"), "{{category}}"),
+        Query(by("category", select(accuracy.NEGATIVES.ratio), "max"), "{{category}}"),
         Query(f"vector({check_limits.NEGATIVES_LIMIT})", "limit"),
     ).override_by_name("limit", reference_line(BAD))
 
@@ -201,10 +199,10 @@ def _source_differences() -> table.Panel:
         Column("rate"),
         Column("format"),
         Column("dataset"),
-        Column("difference", by(labels, select(metrics.SOURCE_GAP), "max"), "percentunit", 2),
-        Column("95% CI low", by(labels, select(metrics.SOURCE_GAP_LOWER), "max"), "percentunit", 2),
-        Column("95% CI high", by(labels, select(metrics.SOURCE_GAP_UPPER), "max"), "percentunit", 2),
-        Column("p-value", by(labels, select(metrics.SOURCE_GAP_P_VALUE), "min"), "none", 4, P_VALUE),
+        Column("difference", by(labels, select(data.SOURCE_GAP), "max"), "percentunit", 2),
+        Column("95% CI low", by(labels, select(data.SOURCE_GAP_LOWER), "max"), "percentunit", 2),
+        Column("95% CI high", by(labels, select(data.SOURCE_GAP_UPPER), "max"), "percentunit", 2),
+        Column("p-value", by(labels, select(data.SOURCE_GAP_P_VALUE), "min"), "none", 4, P_VALUE),
         sort_by="p-value",
         descending=False,
     )
@@ -250,8 +248,8 @@ def _calibration() -> timeseries.Panel:
             "choose new thresholds.",
             "none",
         ),
-        Query(by("dataset", select(metrics.CALIBRATION_ERROR), "max"), "calibration error, {{dataset}}"),
-        Query(by("dataset", select(metrics.LOG_LOSS), "max"), "log loss, {{dataset}}"),
+        Query(by("dataset", select(accuracy.CALIBRATION_ERROR), "max"), "calibration error, {{dataset}}"),
+        Query(by("dataset", select(accuracy.LOG_LOSS), "max"), "log loss, {{dataset}}"),
     )
 
 
@@ -264,7 +262,7 @@ def _roc_auc() -> timeseries.Panel:
             "none",
             4,
         ),
-        Query(by("dataset", select(metrics.ROC_AUC), "min"), "{{dataset}}"),
+        Query(by("dataset", select(accuracy.ROC_AUC), "min"), "{{dataset}}"),
         minimum=None,
         maximum=1,
         soft_minimum=0.98,

@@ -10,7 +10,7 @@ from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, stat
 from grafana.source.queries import by, select
 from grafana.source.style import BAD, BLUE, GOOD, GREY, WARNING, YELLOW, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, table_panel
-from starlight_exporter.publish import metrics
+from starlight_exporter.publish.families import analyses, exporter, models, runs
 from starlight_exporter.publish.snapshot import OUTCOMES
 
 _JOB = '{job="starlight-exporter"}'
@@ -22,7 +22,7 @@ _STAGED = {0: ("full model", GREY), 1: ("staged", BLUE)}
 _WRITABLE = {0: ("not writable", WARNING), 1: ("writable", GOOD)}
 
 
-def exporter() -> DashboardBuilder:
+def exporter_dashboard() -> DashboardBuilder:
     """Build the Exporter dashboard, which always covers all models."""
     builder = DashboardBuilder(
         "starlight-exporter",
@@ -75,7 +75,7 @@ def _reload() -> stat.Panel:
             "and the key.",
             "none",
         ),
-        Query(select(metrics.CONFIG_RELOAD_SUCCESSFUL), "last reload"),
+        Query(select(exporter.CONFIG_RELOAD_SUCCESSFUL), "last reload"),
         states=_RELOAD,
         show_name=False,
     )
@@ -85,7 +85,7 @@ def _failed_evaluations() -> stat.Panel:
     return _increase(
         "Failed evaluations",
         "Evaluations that failed or timed out in the selected time range. Red: see the table below and the log.",
-        f"sum(increase({select(metrics.EVALUATIONS, model='~.+', outcome='~error|timeout')}[$__range]))",
+        f"sum(increase({select(runs.EVALUATIONS, model='~.+', outcome='~error|timeout')}[$__range]))",
     )
 
 
@@ -95,7 +95,7 @@ def _worker_crashes() -> stat.Panel:
         "Worker processes that crashed in the selected time range, in a decoder or out of memory. Red: find the "
         "image in "
         "the log.",
-        f"sum(increase({select(metrics.EVALUATIONS, model='~.+', outcome='crashed')}[$__range]))",
+        f"sum(increase({select(runs.EVALUATIONS, model='~.+', outcome='crashed')}[$__range]))",
     )
 
 
@@ -103,7 +103,7 @@ def _storage_failures() -> stat.Panel:
     return _increase(
         "Storage failures",
         "Results that could not be written to the history or evidence. Red: check disk space and permissions.",
-        f"sum(increase({select(metrics.STORAGE_FAILURES)}[$__range]))",
+        f"sum(increase({select(exporter.STORAGE_FAILURES)}[$__range]))",
     )
 
 
@@ -111,7 +111,7 @@ def _missing_sections() -> stat.Panel:
     return _increase(
         "Missing metric sections",
         "Scrapes in which the exporter failed to collect a section of the metrics. Red: a defect; see the log.",
-        f"sum(increase({select(metrics.COLLECTOR_ERRORS)}[$__range]))",
+        f"sum(increase({select(exporter.COLLECTOR_ERRORS)}[$__range]))",
     )
 
 
@@ -126,7 +126,7 @@ def _increase(title: str, description: str, expr: str) -> stat.Panel:
 
 def _evaluations() -> table.Panel:
     labels = "model dataset"
-    succeeded = by(labels, select(metrics.EVALUATION_LAST_RUN_SUCCESSFUL, model="~.+"), "min")
+    succeeded = by(labels, select(runs.EVALUATION_LAST_RUN_SUCCESSFUL, model="~.+"), "min")
     return table_panel(
         PanelInfo(
             "Evaluations since exporter start",
@@ -140,22 +140,22 @@ def _evaluations() -> table.Panel:
         *(
             Column(
                 outcome,
-                by(labels, select(metrics.EVALUATIONS, model="~.+", outcome=outcome)),
+                by(labels, select(runs.EVALUATIONS, model="~.+", outcome=outcome)),
                 "none",
                 0,
                 () if outcome in ("success", "cancelled") else HIGHLIGHT_ANY,
             )
             for outcome in OUTCOMES
         ),
-        Column("duration", by(labels, select(metrics.EVALUATION_DURATION, model="~.+"), "max"), "s", 1),
+        Column("duration", by(labels, select(runs.EVALUATION_DURATION, model="~.+"), "max"), "s", 1),
         Column(
             "time left",
-            by(labels, select(metrics.EVALUATION_REMAINING, model="~.+"), "max"),
+            by(labels, select(runs.EVALUATION_REMAINING, model="~.+"), "max"),
             "s",
             0,
             no_value="–",
         ),
-        Column("interval", by(labels, select(metrics.EVALUATION_INTERVAL, model="~.+"), "max"), "s", 0),
+        Column("interval", by(labels, select(runs.EVALUATION_INTERVAL, model="~.+"), "max"), "s", 0),
         sort_by="model",
         descending=False,
     )
@@ -170,7 +170,7 @@ def _evaluations_over_time() -> statetimeline.Panel:
             "none",
         ),
         Query(
-            by("model dataset", select(metrics.EVALUATION_IN_PROGRESS, model="~.+"), "max"),
+            by("model dataset", select(runs.EVALUATION_IN_PROGRESS, model="~.+"), "max"),
             "{{model}}, {{dataset}}",
         ),
         states=_RUNNING,
@@ -178,8 +178,8 @@ def _evaluations_over_time() -> statetimeline.Panel:
 
 
 def _age_in_intervals() -> timeseries.Panel:
-    age = f"time() - {by('model dataset', select(metrics.EVALUATION_TIMESTAMP, model='~.+'), 'min')}"
-    interval = by("model dataset", select(metrics.EVALUATION_INTERVAL, model="~.+"), "max")
+    age = f"time() - {by('model dataset', select(runs.EVALUATION_TIMESTAMP, model='~.+'), 'min')}"
+    interval = by("model dataset", select(runs.EVALUATION_INTERVAL, model="~.+"), "max")
     return line_chart(
         PanelInfo(
             "Age of results in intervals",
@@ -202,7 +202,7 @@ def _duration() -> timeseries.Panel:
             "s",
         ),
         Query(
-            by("model dataset", select(metrics.EVALUATION_DURATION, model="~.+"), "max"),
+            by("model dataset", select(runs.EVALUATION_DURATION, model="~.+"), "max"),
             "{{model}}, {{dataset}}",
         ),
     )
@@ -218,7 +218,7 @@ def _progress() -> timeseries.Panel:
             0,
         ),
         Query(
-            by("model dataset", select(metrics.EVALUATION_PROGRESS, model="~.+"), "max"),
+            by("model dataset", select(runs.EVALUATION_PROGRESS, model="~.+"), "max"),
             "{{model}}, {{dataset}}",
         ),
         maximum=1,
@@ -226,7 +226,7 @@ def _progress() -> timeseries.Panel:
 
 
 def _load_failures() -> timeseries.Panel:
-    failures = select(metrics.MODEL_LOAD_FAILURES, model="~.+")
+    failures = select(models.MODEL_LOAD_FAILURES, model="~.+")
     return line_chart(
         PanelInfo(
             "Model load failures",
@@ -251,18 +251,18 @@ def _analyses() -> table.Panel:
             "none",
         ),
         Column("analysis"),
-        Column("last run", by("analysis", select(metrics.ANALYSIS_SUCCESSFUL), "min"), "none", states=_LAST_RUN),
+        Column("last run", by("analysis", select(analyses.ANALYSIS_SUCCESSFUL), "min"), "none", states=_LAST_RUN),
         *(
             Column(
                 outcome,
-                by("analysis", select(metrics.ANALYSIS_RUNS, outcome=outcome)),
+                by("analysis", select(analyses.ANALYSIS_RUNS, outcome=outcome)),
                 "none",
                 0,
                 () if outcome in ("success", "cancelled") else HIGHLIGHT_ANY,
             )
             for outcome in OUTCOMES
         ),
-        Column("result", by("analysis", f"{select(metrics.ANALYSIS_TIMESTAMP)} * 1000", "max"), "dateTimeFromNow"),
+        Column("result", by("analysis", f"{select(analyses.ANALYSIS_TIMESTAMP)} * 1000", "max"), "dateTimeFromNow"),
     )
 
 
@@ -278,19 +278,19 @@ def _bulk() -> table.Panel:
         ),
         Column("model", width=MODEL_WIDTH),
         Column("dataset"),
-        Column("images/s", by(labels, select(metrics.EVALUATION_SPEED, model="~.+"), "max"), "none", 0),
-        Column("cached", by(labels, select(metrics.EVALUATION_CACHED_IMAGES, model="~.+"), "max"), "none", 0),
-        Column("decoded", by(labels, select(metrics.EVALUATION_DECODED_IMAGES, model="~.+"), "max"), "none", 0),
-        Column("cache size", by(labels, select(metrics.EVALUATION_CACHE_BYTES, model="~.+"), "max"), "bytes", 0),
+        Column("images/s", by(labels, select(runs.EVALUATION_SPEED, model="~.+"), "max"), "none", 0),
+        Column("cached", by(labels, select(runs.EVALUATION_CACHED_IMAGES, model="~.+"), "max"), "none", 0),
+        Column("decoded", by(labels, select(runs.EVALUATION_DECODED_IMAGES, model="~.+"), "max"), "none", 0),
+        Column("cache size", by(labels, select(runs.EVALUATION_CACHE_BYTES, model="~.+"), "max"), "bytes", 0),
         Column(
             "cache status",
-            by(labels, select(metrics.EVALUATION_CACHE_WRITABLE, model="~.+"), "max"),
+            by(labels, select(runs.EVALUATION_CACHE_WRITABLE, model="~.+"), "max"),
             "none",
             states=_WRITABLE,
         ),
         Column(
             "execution",
-            by(labels, select(metrics.EVALUATION_STAGED, model="~.+"), "max"),
+            by(labels, select(runs.EVALUATION_STAGED, model="~.+"), "max"),
             "none",
             states=_STAGED,
         ),
@@ -305,7 +305,7 @@ def _storage() -> timeseries.Panel:
             "red: critical). Delete old results or use a larger disk.",
             "bytes",
         ),
-        Query(by("store", select(metrics.STORAGE_FREE), "min"), "{{store}}"),
+        Query(by("store", select(exporter.STORAGE_FREE), "min"), "{{store}}"),
         *(
             Query(f"vector({value:g})", name)
             for name, value in (("warning limit", FREE_SPACE[2][0]), ("critical limit", FREE_SPACE[1][0]))
@@ -324,7 +324,7 @@ def _stored() -> timeseries.Panel:
             "approaches the free space, lower `history` or `evidence` in the configuration.",
             "bytes",
         ),
-        Query(by("store", select(metrics.STORAGE_SIZE), "max"), "{{store}}"),
+        Query(by("store", select(exporter.STORAGE_SIZE), "max"), "{{store}}"),
     )
 
 
@@ -337,7 +337,7 @@ def _queue_length() -> timeseries.Panel:
             "none",
             0,
         ),
-        Query(f"max({select(metrics.EVALUATIONS_QUEUED)})", "queued"),
+        Query(f"max({select(exporter.EVALUATIONS_QUEUED)})", "queued"),
     )
 
 
@@ -396,14 +396,14 @@ def _build() -> table.Panel:
         Column("revision"),
         Column("python"),
         Column("onnxruntime"),
-        Column("exporters", by(labels, select(metrics.BUILD_INFO)), "none", 0),
+        Column("exporters", by(labels, select(exporter.BUILD_INFO)), "none", 0),
     )
 
 
 def _configured() -> stat.Panel:
     return stat_panel(
         PanelInfo("Configuration age", "Time since the last successful reload of the configuration.", "s", 0),
-        Query(f"time() - max({select(metrics.CONFIG_RELOAD_SUCCESS_TIMESTAMP)})", "ago"),
+        Query(f"time() - max({select(exporter.CONFIG_RELOAD_SUCCESS_TIMESTAMP)})", "ago"),
         show_name=False,
     )
 
@@ -416,7 +416,7 @@ def _damaged() -> stat.Panel:
             "none",
             0,
         ),
-        Query(f"max({select(metrics.HISTORY_DAMAGED_LINES)})", "lines"),
+        Query(f"max({select(exporter.HISTORY_DAMAGED_LINES)})", "lines"),
         thresholds=ANY_IS_WARNING,
         show_name=False,
     )

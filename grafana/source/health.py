@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana.source.queries import select
 from grafana.source.style import BAD, GOOD, UNKNOWN, WARNING
-from starlight_exporter.publish import metrics
+from starlight_exporter.publish.families import runs
 
 # Alerts about the monitoring stack have no model and dataset labels; they apply to every model.
 FIRING: Final = 'ALERTS{alertname=~"Starlight.+",alertstate="firing",model=~"$model|",dataset=~"$dataset|"}'
@@ -22,7 +22,7 @@ def _any(severity: str) -> str:
 
 HEALTH: Final = (
     f"3 * {_any('critical')} or 2 * {_any('warning')}"
-    f" or clamp_max(count({select(metrics.EVALUATION_INFO)}), 1) or vector(0)"
+    f" or clamp_max(count({select(runs.EVALUATION_INFO)}), 1) or vector(0)"
 )
 """Most severe state that applies; without an evaluation and without an alert the state is NOT MEASURED, not HEALTHY."""
 

@@ -13,7 +13,7 @@ from grafana.source.style import BAD, QUANTILE_COLOURS, STAGE_COLOURS, YELLOW, r
 from grafana.source.tables import Column, table_panel
 from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.evaluation.results import LATENCY_STAGES
-from starlight_exporter.publish import metrics
+from starlight_exporter.publish.families import checks, latency
 
 # Recorded in prometheus/rules/recording.yml. A latency run takes seconds every few minutes, so shorter windows would be
 # empty most of the time. `> 0` drops hours without a run.
@@ -22,7 +22,7 @@ _HISTOGRAM_QUANTILE = 'model_stage:starlight_inference_duration_seconds:%s_%s{mo
 _PARTS = "|".join(stage for stage in LATENCY_STAGES if stage != "total")
 
 
-def latency() -> DashboardBuilder:
+def latency_dashboard() -> DashboardBuilder:
     """Build the Latency dashboard."""
     builder = DashboardBuilder(
         "starlight-latency",
@@ -48,7 +48,7 @@ def _quantile(name: str) -> stat.Panel:
             "s",
             1,
         ),
-        Query(by("dataset", select(metrics.LATENCY, quantile=quantile), "max"), "{{dataset}}"),
+        Query(by("dataset", select(latency.LATENCY, quantile=quantile), "max"), "{{dataset}}"),
         thresholds=LATENCY if limited else NEUTRAL,
     )
 
@@ -61,7 +61,7 @@ def _sample() -> stat.Panel:
             "none",
             0,
         ),
-        Query(by("dataset", select(metrics.LATENCY_IMAGES), "max"), "{{dataset}}"),
+        Query(by("dataset", select(latency.LATENCY_IMAGES), "max"), "{{dataset}}"),
     )
 
 
@@ -79,7 +79,7 @@ def _latency_distribution() -> heatmap.Panel:
 
 def _against_baseline() -> table.Panel:
     labels = "quantile dataset"
-    baseline = baseline_for(metrics.LATENCY, metrics.BASELINE_LATENCY, labels)
+    baseline = baseline_for(latency.LATENCY, checks.BASELINE_LATENCY, labels)
     return table_panel(
         PanelInfo(
             "Latency relative to the baseline",
@@ -90,13 +90,13 @@ def _against_baseline() -> table.Panel:
         ),
         Column("quantile", width=80),
         Column("dataset"),
-        Column("latency", by(labels, select(metrics.LATENCY), "max"), "s", 1),
-        Column("95% CI low", by(labels, select(metrics.LATENCY_LOWER), "max"), "s", 1),
-        Column("95% CI high", by(labels, select(metrics.LATENCY_UPPER), "max"), "s", 1),
+        Column("latency", by(labels, select(latency.LATENCY), "max"), "s", 1),
+        Column("95% CI low", by(labels, select(latency.LATENCY_LOWER), "max"), "s", 1),
+        Column("95% CI high", by(labels, select(latency.LATENCY_UPPER), "max"), "s", 1),
         Column("baseline", baseline, "s", 1),
         Column(
             "× baseline",
-            f"{by(labels, select(metrics.LATENCY), 'max')} / {baseline}",
+            f"{by(labels, select(latency.LATENCY), 'max')} / {baseline}",
             "none",
             2,
             fails_above(check_limits.LATENCY_BASELINE_FACTOR),
@@ -107,7 +107,7 @@ def _against_baseline() -> table.Panel:
 
 
 def _p95() -> timeseries.Panel:
-    baseline = by("model", select(metrics.BASELINE_LATENCY, quantile=P95), "max")
+    baseline = by("model", select(checks.BASELINE_LATENCY, quantile=P95), "max")
     panel = line_chart(
         PanelInfo(
             "p95 by dataset",
@@ -115,9 +115,9 @@ def _p95() -> timeseries.Panel:
             "statistically significant only if the whole interval is above a line.",
             "s",
         ),
-        Query(by("dataset", select(metrics.LATENCY, quantile=P95), "max"), "{{dataset}}"),
-        Query(by("dataset", select(metrics.LATENCY_LOWER, quantile=P95), "max"), "95% CI low, {{dataset}}"),
-        Query(by("dataset", select(metrics.LATENCY_UPPER, quantile=P95), "max"), "95% CI high, {{dataset}}"),
+        Query(by("dataset", select(latency.LATENCY, quantile=P95), "max"), "{{dataset}}"),
+        Query(by("dataset", select(latency.LATENCY_LOWER, quantile=P95), "max"), "95% CI low, {{dataset}}"),
+        Query(by("dataset", select(latency.LATENCY_UPPER, quantile=P95), "max"), "95% CI high, {{dataset}}"),
         Query(f"{baseline} * {check_limits.LATENCY_BASELINE_FACTOR}", "baseline limit"),
         Query(f"vector({check_limits.LATENCY_LIMIT_SECONDS})", "limit"),
     )
@@ -128,7 +128,7 @@ def _p95() -> timeseries.Panel:
 
 def _stages() -> timeseries.Panel:
     def per_stage(suffix: str) -> str:
-        return f"sum by (stage) (increase({select(metrics.INFERENCE_DURATION, suffix, stage=f'~{_PARTS}')}[1h]))"
+        return f"sum by (stage) (increase({select(latency.INFERENCE_DURATION, suffix, stage=f'~{_PARTS}')}[1h]))"
 
     return line_chart(
         PanelInfo(

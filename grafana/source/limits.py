@@ -12,7 +12,7 @@ import yaml
 
 from grafana.source.style import BAD, BLUE, GOOD, SIGNIFICANT, WARNING, Steps
 from starlight_exporter.checks import limits as check_limits
-from starlight_exporter.publish import metrics
+from starlight_exporter.publish.families import comparisons
 
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
 
@@ -92,6 +92,6 @@ HIGHLIGHT_ANY: Final[Steps] = ((None, NO_COLOUR), (just_above(0), WARNING))
 
 P_VALUE: Final[Steps] = (
     (None, SIGNIFICANT),
-    (alert_limit("StarlightFalsePositivesAboveBaseline", "critical", metrics.COMPARISON_P_VALUE.name), NO_COLOUR),
+    (alert_limit("StarlightFalsePositivesAboveBaseline", "critical", comparisons.COMPARISON_P_VALUE.name), NO_COLOUR),
 )
 """Statistically significant below the level; the colour is neutral because the difference can be an improvement."""

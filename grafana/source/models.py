@@ -18,15 +18,15 @@ from grafana.source.style import BAD, GOOD, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, table_panel
 from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.models.roles import ROLES
-from starlight_exporter.publish import metrics
-from starlight_exporter.publish.metrics import Family
+from starlight_exporter.publish.families import accuracy, analyses, comparisons, latency, models, runs, training
+from starlight_exporter.publish.families.family import Family
 
 _ALL_MODELS = "~.+"
 _LOADED = {1: ("loaded", GOOD), 0: ("not loadable", BAD)}
 _DIVERGED = {0: ("no", GOOD), 1: ("diverged", BAD)}
 
 
-def models() -> DashboardBuilder:
+def models_dashboard() -> DashboardBuilder:
     """Build the Models dashboard."""
     builder = DashboardBuilder(
         "starlight-models",
@@ -52,7 +52,9 @@ def models() -> DashboardBuilder:
 
 def _comparison() -> table.Panel:
     labels = "model dataset"
-    detection_rate = f"{by(labels, _select_all(metrics.STEGO.count))} / {by(labels, _select_all(metrics.STEGO.total))}"
+    detection_rate = (
+        f"{by(labels, _select_all(accuracy.STEGO.count))} / {by(labels, _select_all(accuracy.STEGO.total))}"
+    )
     return table_panel(
         PanelInfo(
             "Models",
@@ -64,21 +66,21 @@ def _comparison() -> table.Panel:
         Column("dataset", width=95),
         Column(
             "false positive rate",
-            by(labels, _select_all(metrics.CLEAN.ratio), "max"),
+            by(labels, _select_all(accuracy.CLEAN.ratio), "max"),
             "percentunit",
             2,
             FALSE_POSITIVES,
         ),
-        Column("95% CI high", by(labels, _select_all(metrics.CLEAN.upper), "max"), "percentunit", 2),
+        Column("95% CI high", by(labels, _select_all(accuracy.CLEAN.upper), "max"), "percentunit", 2),
         Column("detection rate", detection_rate, "percentunit", 1, DETECTIONS),
-        Column("lowest by method", by(labels, _select_all(metrics.STEGO.ratio), "min"), "percentunit", 1, DETECTIONS),
-        Column("ROC AUC", by(labels, _select_all(metrics.ROC_AUC), "min"), "none", 4),
-        Column("calibration error", by(labels, _select_all(metrics.CALIBRATION_ERROR), "max"), "none", 4),
-        Column("p95", by(labels, _select_all(metrics.LATENCY, quantile=P95), "max"), "s", 1, LATENCY),
-        Column("images/s", by(labels, _select_all(metrics.THROUGHPUT), "max"), "none", 0),
+        Column("lowest by method", by(labels, _select_all(accuracy.STEGO.ratio), "min"), "percentunit", 1, DETECTIONS),
+        Column("ROC AUC", by(labels, _select_all(accuracy.ROC_AUC), "min"), "none", 4),
+        Column("calibration error", by(labels, _select_all(accuracy.CALIBRATION_ERROR), "max"), "none", 4),
+        Column("p95", by(labels, _select_all(latency.LATENCY, quantile=P95), "max"), "s", 1, LATENCY),
+        Column("images/s", by(labels, _select_all(latency.THROUGHPUT), "max"), "none", 0),
         Column(
             "evaluated",
-            by(labels, f"{_select_all(metrics.EVALUATION_TIMESTAMP)} * 1000", "max"),
+            by(labels, f"{_select_all(runs.EVALUATION_TIMESTAMP)} * 1000", "max"),
             "dateTimeFromNow",
         ),
         sort_by="dataset",
@@ -88,7 +90,7 @@ def _comparison() -> table.Panel:
 
 def _files() -> table.Panel:
     labels = "model role sha256 decision"
-    info = _select_all(metrics.MODEL_INFO)
+    info = _select_all(models.MODEL_INFO)
 
     def joined(family: Family, factor: str = "") -> str:
         return by(labels, f"{info} * on (model) group_left () {by('model', _select_all(family), 'max')}{factor}", "max")
@@ -104,10 +106,10 @@ def _files() -> table.Panel:
         Column("role", width=90),
         Column("sha256", width=115),
         Column("decision"),
-        Column("size", joined(metrics.MODEL_SIZE), "bytes", 0, width=75),
-        Column("modified", joined(metrics.MODEL_MODIFIED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=136),
-        Column("loaded", joined(metrics.MODEL_LOADED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=136),
-        Column("last load", joined(metrics.MODEL_LAST_LOAD_SUCCESSFUL), "none", states=_LOADED, width=85),
+        Column("size", joined(models.MODEL_SIZE), "bytes", 0, width=75),
+        Column("modified", joined(models.MODEL_MODIFIED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=136),
+        Column("loaded", joined(models.MODEL_LOADED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=136),
+        Column("last load", joined(models.MODEL_LAST_LOAD_SUCCESSFUL), "none", states=_LOADED, width=85),
     )
 
 
@@ -120,7 +122,7 @@ def _false_positives() -> timeseries.Panel:
             "percentunit",
             2,
         ),
-        lambda role: by("model dataset", _with_role(_select_all(metrics.CLEAN.ratio), role), "max"),
+        lambda role: by("model dataset", _with_role(_select_all(accuracy.CLEAN.ratio), role), "max"),
         "target",
         check_limits.FPR_TARGET,
     )
@@ -134,7 +136,7 @@ def _lowest_detection_rate() -> timeseries.Panel:
             "percentunit",
             1,
         ),
-        lambda role: by("model dataset", _with_role(_select_all(metrics.STEGO.ratio), role), "min"),
+        lambda role: by("model dataset", _with_role(_select_all(accuracy.STEGO.ratio), role), "min"),
         "floor",
         check_limits.DETECTION_FLOOR,
         minimum=None,
@@ -150,7 +152,7 @@ def _p95() -> timeseries.Panel:
             "By model. For production an alert fires at the red line: see the stages on the dashboard Latency.",
             "s",
         ),
-        lambda role: by("model dataset", _with_role(_select_all(metrics.LATENCY, quantile=P95), role), "max"),
+        lambda role: by("model dataset", _with_role(_select_all(latency.LATENCY, quantile=P95), role), "max"),
         "limit",
         check_limits.LATENCY_LIMIT_SECONDS,
     )
@@ -170,18 +172,18 @@ def _flips() -> table.Panel:
         Column("compared with", label="against", width=110),
         Column("dataset", width=90),
         Column("class"),
-        Column("fixed", by(labels, _select_all(metrics.COMPARISON_FLIPS, direction="fixed")), "none", 0),
+        Column("fixed", by(labels, _select_all(comparisons.COMPARISON_FLIPS, direction="fixed")), "none", 0),
         Column(
             "broken",
-            by(labels, _select_all(metrics.COMPARISON_FLIPS, direction="broken")),
+            by(labels, _select_all(comparisons.COMPARISON_FLIPS, direction="broken")),
             "none",
             0,
             HIGHLIGHT_ANY,
         ),
-        Column("images", by(labels, _select_all(metrics.COMPARISON_IMAGES)), "none", 0),
+        Column("images", by(labels, _select_all(comparisons.COMPARISON_IMAGES)), "none", 0),
         Column(
             "p-value",
-            by(labels, _select_all(metrics.COMPARISON_P_VALUE), "max"),
+            by(labels, _select_all(comparisons.COMPARISON_P_VALUE), "max"),
             "none",
             4,
             P_VALUE,
@@ -192,7 +194,7 @@ def _flips() -> table.Panel:
 
 
 def _broken_images() -> timeseries.Panel:
-    broken = _select_all(metrics.COMPARISON_FLIPS, direction="broken", **{"class": "~clean|stego"})
+    broken = _select_all(comparisons.COMPARISON_FLIPS, direction="broken", **{"class": "~clean|stego"})
     return line_chart(
         PanelInfo(
             "Broken images",
@@ -209,7 +211,7 @@ def _stream_ablation() -> table.Panel:
     labels = "model dataset stream"
 
     def p_value(kind: str) -> str:
-        return by(labels, _select_all(metrics.ABLATION_P_VALUE, **{"class": kind}), "min")
+        return by(labels, _select_all(analyses.ABLATION_P_VALUE, **{"class": kind}), "min")
 
     return table_panel(
         PanelInfo(
@@ -222,18 +224,18 @@ def _stream_ablation() -> table.Panel:
         Column("model", width=MODEL_WIDTH),
         Column("stream"),
         Column("dataset"),
-        Column("importance", by(labels, _select_all(metrics.ABLATION_LOSS), "max"), "none", 4),
-        Column("95% CI low", by(labels, _select_all(metrics.ABLATION_LOSS_LOWER), "max"), "none", 4),
-        Column("95% CI high", by(labels, _select_all(metrics.ABLATION_LOSS_UPPER), "max"), "none", 4),
+        Column("importance", by(labels, _select_all(analyses.ABLATION_LOSS), "max"), "none", 4),
+        Column("95% CI low", by(labels, _select_all(analyses.ABLATION_LOSS_LOWER), "max"), "none", 4),
+        Column("95% CI high", by(labels, _select_all(analyses.ABLATION_LOSS_UPPER), "max"), "none", 4),
         Column(
-            "false positive rate", by(labels, _select_all(metrics.ABLATION_FALSE_POSITIVES), "max"), "percentunit", 2
+            "false positive rate", by(labels, _select_all(analyses.ABLATION_FALSE_POSITIVES), "max"), "percentunit", 2
         ),
-        Column("clean images", by(labels, _select_all(metrics.ABLATION_CLEAN)), "none", 0),
+        Column("clean images", by(labels, _select_all(analyses.ABLATION_CLEAN)), "none", 0),
         Column("p-value (clean)", p_value("clean"), "none", 4, P_VALUE, no_value="no flips"),
-        Column("detection rate", by(labels, _select_all(metrics.ABLATION_DETECTIONS), "min"), "percentunit", 1),
-        Column("stego images", by(labels, _select_all(metrics.ABLATION_STEGO)), "none", 0),
+        Column("detection rate", by(labels, _select_all(analyses.ABLATION_DETECTIONS), "min"), "percentunit", 1),
+        Column("stego images", by(labels, _select_all(analyses.ABLATION_STEGO)), "none", 0),
         Column("p-value (stego)", p_value("stego"), "none", 4, P_VALUE, no_value="no flips"),
-        Column("images changed", by(labels, _select_all(metrics.ABLATION_CHANGED), "max"), "percentunit", 0),
+        Column("images changed", by(labels, _select_all(analyses.ABLATION_CHANGED), "max"), "percentunit", 0),
         sort_by="importance",
     )
 
@@ -248,37 +250,37 @@ def _training() -> table.Panel:
             "none",
         ),
         Column("model", width=MODEL_WIDTH, link=links.TRAINING),
-        Column("epochs", by("model", _select_all(metrics.TRAINING_EPOCHS), "max"), "none", 0),
-        Column("training loss", by("model", _select_all(metrics.TRAINING_LOSS, split="train"), "max"), "none", 4),
+        Column("epochs", by("model", _select_all(training.TRAINING_EPOCHS), "max"), "none", 0),
+        Column("training loss", by("model", _select_all(training.TRAINING_LOSS, split="train"), "max"), "none", 4),
         Column(
-            "validation loss", by("model", _select_all(metrics.TRAINING_LOSS, split="validation"), "max"), "none", 4
+            "validation loss", by("model", _select_all(training.TRAINING_LOSS, split="validation"), "max"), "none", 4
         ),
         Column(
-            "generalization gap", by("model", _select_all(metrics.TRAINING_GENERALIZATION_GAP), "max"), "none", 4, GAP
+            "generalization gap", by("model", _select_all(training.TRAINING_GENERALIZATION_GAP), "max"), "none", 4, GAP
         ),
         Column(
             "training accuracy",
-            by("model", _select_all(metrics.TRAINING_ACCURACY, split="train"), "max"),
+            by("model", _select_all(training.TRAINING_ACCURACY, split="train"), "max"),
             "percentunit",
             2,
         ),
         Column(
             "validation accuracy",
-            by("model", _select_all(metrics.TRAINING_ACCURACY, split="validation"), "max"),
+            by("model", _select_all(training.TRAINING_ACCURACY, split="validation"), "max"),
             "percentunit",
             2,
         ),
         Column(
-            "convergence rate", by("model", _select_all(metrics.TRAINING_CONVERGENCE_RATE), "max"), "percentunit", 1
+            "convergence rate", by("model", _select_all(training.TRAINING_CONVERGENCE_RATE), "max"), "percentunit", 1
         ),
-        Column("stability", by("model", _select_all(metrics.TRAINING_STABILITY), "max"), "none", 2),
-        Column("diverged", by("model", _select_all(metrics.TRAINING_DIVERGED), "max"), "none", states=_DIVERGED),
+        Column("stability", by("model", _select_all(training.TRAINING_STABILITY), "max"), "none", 2),
+        Column("diverged", by("model", _select_all(training.TRAINING_DIVERGED), "max"), "none", states=_DIVERGED),
     )
 
 
 def _losses() -> tuple[trend.Panel, trend.Panel]:
     def curve(split: str, title: str, description: str) -> trend.Panel:
-        query = by("model epoch", _select_all(metrics.TRAINING_EPOCH_LOSS, split=split), "max")
+        query = by("model epoch", _select_all(training.TRAINING_EPOCH_LOSS, split=split), "max")
         return trend_chart(
             PanelInfo(title, description, "none"), query, series="model", number="epoch", decimals=3, logarithmic=True
         )
@@ -303,7 +305,7 @@ def _losses() -> tuple[trend.Panel, trend.Panel]:
 
 def _accuracies() -> tuple[trend.Panel, trend.Panel]:
     def curve(split: str, title: str, description: str) -> trend.Panel:
-        query = by("model epoch", _select_all(metrics.TRAINING_EPOCH_ACCURACY, split=split), "max")
+        query = by("model epoch", _select_all(training.TRAINING_EPOCH_ACCURACY, split=split), "max")
         info = PanelInfo(title, description, "percentunit")
         return trend_chart(info, query, series="model", number="epoch", decimals=1, soft_maximum=1)
 
@@ -329,7 +331,7 @@ def _select_all(family: Family, **labels: str) -> str:
 
 
 def _with_role(selector: str, role: str) -> str:
-    return f'{selector} and on (model) {metrics.MODEL_INFO.name}{{role="{role}"}}'
+    return f'{selector} and on (model) {models.MODEL_INFO.name}{{role="{role}"}}'
 
 
 def _by_role(

@@ -31,15 +31,15 @@ from grafana.source.shared_panels import (
 from grafana.source.style import BAD, BLUE, WARNING, reference_line
 from grafana.source.tables import Column, table_panel
 from starlight_exporter.checks import limits as check_limits
-from starlight_exporter.publish import metrics
+from starlight_exporter.publish.families import accuracy, checks, latency, runs
 
-_AGE = f"time() - {by('dataset', select(metrics.EVALUATION_TIMESTAMP), 'min')}"
-_AGE_IN_INTERVALS = f"({_AGE}) / {by('dataset', select(metrics.EVALUATION_INTERVAL), 'max')}"
+_AGE = f"time() - {by('dataset', select(runs.EVALUATION_TIMESTAMP), 'min')}"
+_AGE_IN_INTERVALS = f"({_AGE}) / {by('dataset', select(runs.EVALUATION_INTERVAL), 'max')}"
 
 NO_ALERTS = "no alerts firing"
 
 
-def overview() -> DashboardBuilder:
+def overview_dashboard() -> DashboardBuilder:
     """Build the Overview dashboard."""
     builder = DashboardBuilder(
         "starlight-overview",
@@ -82,7 +82,7 @@ def _false_positives() -> stat.Panel:
             "percentunit",
             2,
         ),
-        Query(by("dataset", select(metrics.CLEAN.ratio), "max"), "{{dataset}}"),
+        Query(by("dataset", select(accuracy.CLEAN.ratio), "max"), "{{dataset}}"),
         thresholds=FALSE_POSITIVES,
     )
 
@@ -99,7 +99,7 @@ def _lowest_detection_rate() -> stat.Panel:
             1,
         ),
         Query(
-            f"bottomk by (dataset) (1, {by('dataset method', select(metrics.STEGO.ratio), 'min')})",
+            f"bottomk by (dataset) (1, {by('dataset method', select(accuracy.STEGO.ratio), 'min')})",
             "{{dataset}}: {{method}}",
         ),
         thresholds=DETECTIONS,
@@ -115,7 +115,7 @@ def _latency() -> stat.Panel:
             "s",
             1,
         ),
-        Query(by("dataset", select(metrics.LATENCY, quantile=P95), "max"), "{{dataset}}"),
+        Query(by("dataset", select(latency.LATENCY, quantile=P95), "max"), "{{dataset}}"),
         thresholds=LATENCY,
     )
 
@@ -138,7 +138,7 @@ def _age() -> stat.Panel:
 
 
 def _false_positive_intervals() -> table.Panel:
-    clean = metrics.CLEAN
+    clean = accuracy.CLEAN
     return table_panel(
         PanelInfo(
             "False positive rate with 95% CI",
@@ -159,7 +159,7 @@ def _false_positive_intervals() -> table.Panel:
         Column("95% CI high", by("dataset", select(clean.upper), "max"), "percentunit", 2),
         Column("false positives", by("dataset", select(clean.count)), "none", 0),
         Column("images", by("dataset", select(clean.total)), "none", 0),
-        Column("baseline", baseline_for(clean.total, metrics.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
+        Column("baseline", baseline_for(clean.total, checks.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
         Column("target", f"0 * {by('dataset', select(clean.total))} + {check_limits.FPR_TARGET}", "percentunit", 2),
     )
 
@@ -195,10 +195,10 @@ def _quantiles() -> table.Panel:
         ),
         Column("quantile", width=72),
         Column("dataset", width=90),
-        Column("latency", by(labels, select(metrics.LATENCY), "max"), "s", 1),
-        Column("95% CI low", by(labels, select(metrics.LATENCY_LOWER), "max"), "s", 1),
-        Column("95% CI high", by(labels, select(metrics.LATENCY_UPPER), "max"), "s", 1),
-        Column("baseline", baseline_for(metrics.LATENCY, metrics.BASELINE_LATENCY, labels), "s", 1),
+        Column("latency", by(labels, select(latency.LATENCY), "max"), "s", 1),
+        Column("95% CI low", by(labels, select(latency.LATENCY_LOWER), "max"), "s", 1),
+        Column("95% CI high", by(labels, select(latency.LATENCY_UPPER), "max"), "s", 1),
+        Column("baseline", baseline_for(latency.LATENCY, checks.BASELINE_LATENCY, labels), "s", 1),
         sort_by="quantile",
         descending=False,
     )
@@ -206,7 +206,7 @@ def _quantiles() -> table.Panel:
 
 def _provenance() -> table.Panel:
     labels = "dataset model_sha256 dataset_fingerprint decision"
-    info = select(metrics.EVALUATION_INFO)
+    info = select(runs.EVALUATION_INFO)
 
     def joined(expr: str) -> str:
         return by(labels, f"{info} * on (model, dataset) group_left () {expr}", "max")
@@ -225,20 +225,20 @@ def _provenance() -> table.Panel:
         Column("decision"),
         Column(
             "evaluated",
-            joined(f"{by('model dataset', select(metrics.EVALUATION_TIMESTAMP), 'max')} * 1000"),
+            joined(f"{by('model dataset', select(runs.EVALUATION_TIMESTAMP), 'max')} * 1000"),
             "dateTimeFromNow",
             width=130,
         ),
         Column(
             "duration",
-            joined(by("model dataset", select(metrics.EVALUATION_DURATION), "max")),
+            joined(by("model dataset", select(runs.EVALUATION_DURATION), "max")),
             "s",
             1,
             width=110,
         ),
         Column(
             "not measured",
-            joined(by("model dataset", select(metrics.NOT_MEASURED))),
+            joined(by("model dataset", select(accuracy.IMAGES_NOT_MEASURED))),
             "none",
             0,
             HIGHLIGHT_ANY,
@@ -268,6 +268,6 @@ def _age_over_time() -> timeseries.Panel:
             "s",
         ),
         Query(_AGE, "{{dataset}}"),
-        Query(f"max({select(metrics.EVALUATION_INTERVAL)})", "interval"),
+        Query(f"max({select(runs.EVALUATION_INTERVAL)})", "interval"),
     )
     return panel.override_by_name("interval", reference_line())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from starlight_exporter.publish.metrics import Family
+from starlight_exporter.publish.families.family import Family
 
 VARIABLES: Final = ("model", "dataset", "method")
 """Dashboard variables; families with such a label are filtered by the variable."""

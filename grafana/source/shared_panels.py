@@ -12,7 +12,7 @@ from grafana.source.queries import baseline_for, by, select
 from grafana.source.style import BAD, METHOD_COLOURS, QUANTILE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import Column, table_panel
 from starlight_exporter.checks import limits as check_limits
-from starlight_exporter.publish import metrics
+from starlight_exporter.publish.families import accuracy, checks, latency, runs
 
 P95 = f"{check_limits.LATENCY_QUANTILE:g}"
 
@@ -27,10 +27,10 @@ def false_positives_over_time() -> timeseries.Panel:
             "percentunit",
             2,
         ),
-        Query(by("dataset", select(metrics.CLEAN.ratio), "max"), "{{dataset}}"),
-        Query(by("dataset", select(metrics.CLEAN.lower), "max"), "95% CI low, {{dataset}}"),
-        Query(by("dataset", select(metrics.CLEAN.upper), "max"), "95% CI high, {{dataset}}"),
-        Query(by("model", select(metrics.BASELINE_FALSE_POSITIVES), "max"), "baseline"),
+        Query(by("dataset", select(accuracy.CLEAN.ratio), "max"), "{{dataset}}"),
+        Query(by("dataset", select(accuracy.CLEAN.lower), "max"), "95% CI low, {{dataset}}"),
+        Query(by("dataset", select(accuracy.CLEAN.upper), "max"), "95% CI high, {{dataset}}"),
+        Query(by("model", select(checks.BASELINE_FALSE_POSITIVES), "max"), "baseline"),
         Query(f"vector({check_limits.FPR_TARGET})", "target"),
     )
     panel = panel.override_by_regexp("/^95% CI/", reference_line())
@@ -48,7 +48,7 @@ def detection_over_time() -> timeseries.Panel:
             "percentunit",
             1,
         ),
-        Query(by("method", select(metrics.STEGO.ratio), "min"), "{{method}}"),
+        Query(by("method", select(accuracy.STEGO.ratio), "min"), "{{method}}"),
         Query(f"vector({check_limits.DETECTION_FLOOR})", "floor"),
         Query(f"vector({check_limits.DETECTION_TARGET})", "target"),
         minimum=None,
@@ -71,10 +71,10 @@ def latency_over_time() -> timeseries.Panel:
             "s",
         ),
         *(
-            Query(f"max({select(metrics.LATENCY, quantile=f'{float(name[1:]) / 100:g}')})", name)
+            Query(f"max({select(latency.LATENCY, quantile=f'{float(name[1:]) / 100:g}')})", name)
             for name in QUANTILE_COLOURS
         ),
-        Query(by("model", select(metrics.BASELINE_LATENCY, quantile=P95), "max"), "p95 baseline"),
+        Query(by("model", select(checks.BASELINE_LATENCY, quantile=P95), "max"), "p95 baseline"),
         Query(f"vector({check_limits.LATENCY_LIMIT_SECONDS})", "p95 limit"),
         colours=QUANTILE_COLOURS,
     )
@@ -92,7 +92,7 @@ def checks_over_time() -> statetimeline.Panel:
             "none",
         ),
         *(
-            Query(f"min({select(metrics.REGRESSION_CHECK_PASSED, check=check)})", check.replace("_", " "))
+            Query(f"min({select(checks.REGRESSION_CHECK_PASSED, check=check)})", check.replace("_", " "))
             for check in check_limits.CHECK_NAMES
         ),
         states=CHECK_STATES,
@@ -109,7 +109,7 @@ def images_per_second() -> stat.Panel:
             "none",
             0,
         ),
-        Query(by("dataset", select(metrics.THROUGHPUT), "max"), "{{dataset}}"),
+        Query(by("dataset", select(latency.THROUGHPUT), "max"), "{{dataset}}"),
     )
 
 
@@ -122,15 +122,15 @@ def throughput_over_time() -> timeseries.Panel:
             "none",
             0,
         ),
-        Query(by("dataset", select(metrics.THROUGHPUT), "max"), "{{dataset}}, one at a time"),
-        Query(by("dataset", select(metrics.EVALUATION_SPEED), "max"), "{{dataset}}, in bulk"),
+        Query(by("dataset", select(latency.THROUGHPUT), "max"), "{{dataset}}, one at a time"),
+        Query(by("dataset", select(runs.EVALUATION_SPEED), "max"), "{{dataset}}, in bulk"),
         colours={"bulk": YELLOW},
     )
 
 
 def detection_by_method() -> table.Panel:
     """Return a table of detection rates with 95% CI, counts and baseline, by method and dataset."""
-    stego = metrics.STEGO
+    stego = accuracy.STEGO
     return table_panel(
         PanelInfo(
             "Detection by method",
@@ -152,7 +152,7 @@ def detection_by_method() -> table.Panel:
         Column("95% CI low", by("method dataset", select(stego.lower), "min"), "percentunit", 1),
         Column("95% CI high", by("method dataset", select(stego.upper), "min"), "percentunit", 1),
         Column("images", by("method dataset", select(stego.total)), "none", 0),
-        Column("baseline", baseline_for(stego.total, metrics.BASELINE_DETECTIONS, "method dataset"), "percentunit", 1),
+        Column("baseline", baseline_for(stego.total, checks.BASELINE_DETECTIONS, "method dataset"), "percentunit", 1),
         Column(
             "target",
             f"0 * {by('method dataset', select(stego.total))} + {check_limits.DETECTION_TARGET}",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.families import FAMILIES
 from support.exporter import Exporter, write_config
 from support.images import write_dataset
 from support.models import write_random_model

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlight_exporter.publish.collector import StarlightCollector
 from starlight_exporter.publish.exposition import label_text, number_text, openmetrics_header
-from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.families import FAMILIES
 from starlight_exporter.publish.snapshot import Snapshot
 from support.servers import run_tool
 

@@ -13,7 +13,7 @@ import promql_parser
 import yaml
 
 from starlight_exporter.checks.limits import CheckName
-from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.families import FAMILIES
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "prometheus" / "rules"

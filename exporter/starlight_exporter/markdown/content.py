@@ -15,39 +15,39 @@ from starlight_exporter.markdown.prometheus import Prometheus
 from starlight_exporter.markdown.samples import Samples, samples_of
 from starlight_exporter.markdown.trends import DAY, WINDOWS, Trends, query_trends
 from starlight_exporter.markdown.values import Dashboard
-from starlight_exporter.publish import metrics
-from starlight_exporter.publish.metrics import Family, ProportionFamilies
+from starlight_exporter.publish.families import accuracy, checks, data, latency, models, runs
+from starlight_exporter.publish.families.family import Family, ProportionFamilies
 from starlight_exporter.publish.snapshot import snapshot_of
 
 _PROPORTIONS: tuple[ProportionFamilies, ...] = (
-    metrics.CLEAN,
-    metrics.CLEAN_BY_FORMAT,
-    metrics.NEGATIVES,
-    metrics.STEGO,
+    accuracy.CLEAN,
+    accuracy.CLEAN_BY_FORMAT,
+    accuracy.NEGATIVES,
+    accuracy.STEGO,
 )
 QUERIED_FAMILIES: tuple[Family, ...] = (
-    metrics.MODEL_INFO,
-    metrics.MODEL_FILE_INFO,
-    metrics.EVALUATION_IN_PROGRESS,
-    metrics.EVALUATION_INFO,
-    metrics.EVALUATION_INTERVAL,
-    metrics.EVALUATION_SPEED,
-    metrics.EVALUATION_TIMESTAMP,
-    metrics.REGRESSION_CHECK_PASSED,
-    metrics.NOT_MEASURED,
+    models.MODEL_INFO,
+    models.MODEL_FILE_INFO,
+    runs.EVALUATION_IN_PROGRESS,
+    runs.EVALUATION_INFO,
+    runs.EVALUATION_INTERVAL,
+    runs.EVALUATION_SPEED,
+    runs.EVALUATION_TIMESTAMP,
+    checks.REGRESSION_CHECK_PASSED,
+    accuracy.IMAGES_NOT_MEASURED,
     *(family for one in _PROPORTIONS for family in (one.total, one.count, one.ratio, one.lower, one.upper)),
-    metrics.LATENCY,
-    metrics.LATENCY_LOWER,
-    metrics.LATENCY_UPPER,
-    metrics.LATENCY_IMAGES,
-    metrics.THROUGHPUT,
-    metrics.BASELINE_FORMAT_FALSE_POSITIVES,
-    metrics.DATASET_INFO,
-    metrics.DATASET_IMAGES,
-    metrics.DATASET_METHOD_SHARE,
-    metrics.DATASET_ENTROPY,
-    metrics.DATASET_ENTROPY_MAX,
-    metrics.DATASET_DUPLICATES,
+    latency.LATENCY,
+    latency.LATENCY_LOWER,
+    latency.LATENCY_UPPER,
+    latency.LATENCY_IMAGES,
+    latency.THROUGHPUT,
+    checks.BASELINE_FORMAT_FALSE_POSITIVES,
+    data.DATASET_INFO,
+    data.DATASET_IMAGES,
+    data.DATASET_METHOD_SHARE,
+    data.DATASET_ENTROPY,
+    data.DATASET_ENTROPY_MAX,
+    data.DATASET_DUPLICATES,
 )
 """The families of the current values."""
 
@@ -121,7 +121,7 @@ def evaluation_content(evaluation: Evaluation, checks: tuple[CheckResult, ...]) 
 
 def _last_evaluations(prometheus: Prometheus, now: float) -> list[tuple[dict[str, str], float]]:
     """Return labels and time of the last evaluation of each model on each dataset within the longest window."""
-    newest = f"max_over_time({metrics.EVALUATION_TIMESTAMP.name}[{WINDOWS[-1] / DAY:g}d])"
+    newest = f"max_over_time({runs.EVALUATION_TIMESTAMP.name}[{WINDOWS[-1] / DAY:g}d])"
     found = prometheus.instant(newest, at=now)
     kept = ("instance", "model", "dataset")
     return sorted(

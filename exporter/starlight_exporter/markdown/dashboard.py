@@ -17,9 +17,8 @@ from starlight_exporter.checks.limits import (
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.markdown.samples import Sample, Samples
 from starlight_exporter.markdown.values import Dashboard, DatasetSummary, MetricValue, ModelResult
-from starlight_exporter.publish import metrics
-from starlight_exporter.publish.metrics import Family, ProportionFamilies
-from starlight_exporter.publish.series import number_label
+from starlight_exporter.publish.families import accuracy, checks, data, latency, models, runs
+from starlight_exporter.publish.families.family import Family, ProportionFamilies, number_label
 from starlight_exporter.statistics.sample_sizes import RequiredSide
 
 OVERDUE_INTERVALS = 2.0
@@ -31,11 +30,11 @@ _QUANTILES = (0.5, 0.95, 0.99)
 def build_dashboard(samples: Samples, *, now: float, role: str = "production") -> Dashboard:
     """Return the values of every configured model on every dataset; models with `role` have their own sections."""
     found = []
-    for info in samples.of(metrics.MODEL_INFO):
+    for info in samples.of(models.MODEL_INFO):
         place = _only(info, "instance", "model")
         datasets = {
             sample.label("dataset")
-            for family in (metrics.EVALUATION_IN_PROGRESS, metrics.EVALUATION_TIMESTAMP)
+            for family in (runs.EVALUATION_IN_PROGRESS, runs.EVALUATION_TIMESTAMP)
             for sample in samples.of(family, place)
         }
         found += [_model_result(samples, info, {**place, "dataset": name}, now) for name in sorted(datasets)]
@@ -50,11 +49,11 @@ def build_dashboard(samples: Samples, *, now: float, role: str = "production") -
 
 def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: float) -> ModelResult:
     checks = _checks(samples, labels)
-    evaluated = samples.value(metrics.EVALUATION_TIMESTAMP, labels)
-    interval = samples.value(metrics.EVALUATION_INTERVAL, labels)
+    evaluated = samples.value(runs.EVALUATION_TIMESTAMP, labels)
+    interval = samples.value(runs.EVALUATION_INTERVAL, labels)
     due = None if evaluated is None or interval is None else evaluated + OVERDUE_INTERVALS * interval
-    provenance = samples.of(metrics.EVALUATION_INFO, labels)
-    on_disk = samples.of(metrics.MODEL_FILE_INFO, _only(info, "instance", "model"))
+    provenance = samples.of(runs.EVALUATION_INFO, labels)
+    on_disk = samples.of(models.MODEL_FILE_INFO, _only(info, "instance", "model"))
     sha256 = provenance[0].label("model_sha256") if provenance else info.label("sha256")
     newer = on_disk[0].label("sha256") if on_disk else sha256
     return ModelResult(
@@ -71,7 +70,7 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
         passed=sum(checks.values()),
         false_positives=_ratio(
             samples,
-            metrics.CLEAN,
+            accuracy.CLEAN,
             labels,
             "clean images",
             target=FPR_TARGET,
@@ -80,29 +79,29 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
         formats=tuple(
             _ratio(
                 samples,
-                metrics.CLEAN_BY_FORMAT,
+                accuracy.CLEAN_BY_FORMAT,
                 {**labels, "format": name},
                 f"clean {name}",
                 target=_format_limit(samples, labels, name),
                 passed=_check(checks, "format_consistency", name),
             )
-            for name in _values(samples.of(metrics.CLEAN_BY_FORMAT.total, labels), "format", FORMATS)
+            for name in _values(samples.of(accuracy.CLEAN_BY_FORMAT.total, labels), "format", FORMATS)
         ),
         negatives=tuple(
             _ratio(
                 samples,
-                metrics.NEGATIVES,
+                accuracy.NEGATIVES,
                 {**labels, "category": name},
                 f"negative {name}",
                 target=NEGATIVES_LIMIT,
                 passed=_check(checks, "negatives", name),
             )
-            for name in _values(samples.of(metrics.NEGATIVES.total, labels), "category", ())
+            for name in _values(samples.of(accuracy.NEGATIVES.total, labels), "category", ())
         ),
         detections=tuple(
             _ratio(
                 samples,
-                metrics.STEGO,
+                accuracy.STEGO,
                 {**labels, "method": method},
                 method,
                 target=DETECTION_TARGET,
@@ -114,7 +113,7 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
         latency=_latency(samples, labels, checks),
         not_measured={
             sample.label("reason"): int(sample.value)
-            for sample in samples.of(metrics.NOT_MEASURED, labels)
+            for sample in samples.of(accuracy.IMAGES_NOT_MEASURED, labels)
             if sample.value
         },
     )
@@ -124,7 +123,7 @@ _Checks = Mapping[tuple[str, str], bool]
 
 
 def _checks(samples: Samples, labels: Mapping[str, str]) -> _Checks:
-    found = samples.of(metrics.REGRESSION_CHECK_PASSED, labels)
+    found = samples.of(checks.REGRESSION_CHECK_PASSED, labels)
     return {(sample.label("check"), sample.label("slice")): sample.value == 1 for sample in found}
 
 
@@ -160,12 +159,12 @@ def _ratio(
 
 def _format_limit(samples: Samples, labels: Mapping[str, str], name: str) -> float:
     of_model = {key: value for key, value in labels.items() if key != "dataset"}
-    baseline = samples.value(metrics.BASELINE_FORMAT_FALSE_POSITIVES, {**of_model, "format": name})
+    baseline = samples.value(checks.BASELINE_FORMAT_FALSE_POSITIVES, {**of_model, "format": name})
     return (FORMAT_DEFAULT_BASELINE if baseline is None else baseline) + FORMAT_MARGIN
 
 
 def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tuple[MetricValue, ...]:
-    images = samples.value(metrics.LATENCY_IMAGES, labels)
+    images = samples.value(latency.LATENCY_IMAGES, labels)
     total = None if images is None else int(images)
 
     def quantile(family: Family, q: float) -> float | None:
@@ -175,17 +174,17 @@ def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tu
         MetricValue(
             name=f"p{q * 100:g}",
             unit="seconds",
-            value=quantile(metrics.LATENCY, q),
-            lower=quantile(metrics.LATENCY_LOWER, q),
-            upper=quantile(metrics.LATENCY_UPPER, q),
+            value=quantile(latency.LATENCY, q),
+            lower=quantile(latency.LATENCY_LOWER, q),
+            upper=quantile(latency.LATENCY_UPPER, q),
             total=total,
             target=LATENCY_LIMIT_SECONDS if q == LATENCY_QUANTILE else None,
             passed=_check(checks, "latency_limit", f"p{q * 100:g}") if q == LATENCY_QUANTILE else None,
         )
         for q in _QUANTILES
     ]
-    throughput = samples.value(metrics.THROUGHPUT, labels)
-    bulk = samples.value(metrics.EVALUATION_SPEED, labels)
+    throughput = samples.value(latency.THROUGHPUT, labels)
+    bulk = samples.value(runs.EVALUATION_SPEED, labels)
     return (
         *quantiles,
         MetricValue("one image at a time", "images per second", throughput, total=total),
@@ -194,14 +193,14 @@ def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tu
 
 
 def _dataset_samples(samples: Samples) -> Iterable[Sample]:
-    return (*samples.of(metrics.DATASET_INFO), *samples.of(metrics.DATASET_IMAGES))
+    return (*samples.of(data.DATASET_INFO), *samples.of(data.DATASET_IMAGES))
 
 
 def _dataset(samples: Samples, instance: str, name: str) -> DatasetSummary:
     labels = {"dataset": name} | ({"instance": instance} if instance else {})
-    images = samples.of(metrics.DATASET_IMAGES, labels)
-    info = samples.of(metrics.DATASET_INFO, labels)
-    duplicates = samples.value(metrics.DATASET_DUPLICATES, labels)
+    images = samples.of(data.DATASET_IMAGES, labels)
+    info = samples.of(data.DATASET_INFO, labels)
+    duplicates = samples.value(data.DATASET_DUPLICATES, labels)
     return DatasetSummary(
         name=name,
         fingerprint=info[0].label("fingerprint") if info else "",
@@ -210,10 +209,10 @@ def _dataset(samples: Samples, instance: str, name: str) -> DatasetSummary:
         shares={
             method: share
             for method in METHODS
-            if (share := samples.value(metrics.DATASET_METHOD_SHARE, {**labels, "method": method})) is not None
+            if (share := samples.value(data.DATASET_METHOD_SHARE, {**labels, "method": method})) is not None
         },
-        entropy=samples.value(metrics.DATASET_ENTROPY, labels),
-        entropy_max=samples.value(metrics.DATASET_ENTROPY_MAX, labels),
+        entropy=samples.value(data.DATASET_ENTROPY, labels),
+        entropy_max=samples.value(data.DATASET_ENTROPY_MAX, labels),
         duplicates=None if duplicates is None else int(duplicates),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from starlight_exporter.publish.collector import StarlightCollector
-from starlight_exporter.publish.metrics import Family
+from starlight_exporter.publish.families.family import Family
 from starlight_exporter.publish.snapshot import Snapshot
 
 

@@ -9,9 +9,8 @@ from statistics import median
 
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.markdown.prometheus import Prometheus, Series
-from starlight_exporter.publish import metrics
-from starlight_exporter.publish.metrics import Family
-from starlight_exporter.publish.series import number_label
+from starlight_exporter.publish.families import accuracy, latency, runs
+from starlight_exporter.publish.families.family import Family, number_label
 
 HOUR, DAY = 3_600.0, 86_400.0
 WINDOWS = (HOUR, 6 * HOUR, DAY, 7 * DAY, 30 * DAY, 90 * DAY)
@@ -77,24 +76,28 @@ def query_trends(
     step = window / _POINTS
     # One step more, because a value is scraped after the end of its evaluation.
     query.start, query.end, query.step = end + step - window, end + step, step
-    false_positives = [query.one(family) for family in (metrics.CLEAN.ratio, metrics.CLEAN.lower, metrics.CLEAN.upper)]
-    latency = query.by_label(metrics.LATENCY, "quantile")
+    false_positives = [
+        query.one(family) for family in (accuracy.CLEAN.ratio, accuracy.CLEAN.lower, accuracy.CLEAN.upper)
+    ]
+    quantiles = query.by_label(latency.LATENCY, "quantile")
     detections = {
         family: query.by_label(family, "method")
-        for family in (metrics.STEGO.ratio, metrics.STEGO.lower, metrics.STEGO.upper)
+        for family in (accuracy.STEGO.ratio, accuracy.STEGO.lower, accuracy.STEGO.upper)
     }
     return Trends(
         labels=labels,
         start=query.start,
         end=query.end,
-        longest_gap=max(_GAP_STEPS * step, _GAP_SPACINGS * _usual_spacing(query.one(metrics.EVALUATION_TIMESTAMP))),
+        longest_gap=max(_GAP_STEPS * step, _GAP_SPACINGS * _usual_spacing(query.one(runs.EVALUATION_TIMESTAMP))),
         false_positives=Trend(*false_positives),
         detections={
             method: Trend(*(found.get(method, ()) for found in detections.values()))
             for method in METHODS
-            if method in detections[metrics.STEGO.ratio]
+            if method in detections[accuracy.STEGO.ratio]
         },
-        latency={f"p{q * 100:g}": Trend(latency[number_label(q)]) for q in _QUANTILES if number_label(q) in latency},
+        latency={
+            f"p{q * 100:g}": Trend(quantiles[number_label(q)]) for q in _QUANTILES if number_label(q) in quantiles
+        },
         changes=query.model_changes(),
     )
 
@@ -114,7 +117,7 @@ class _Query:
     def first_evaluation(self, now: float) -> float | None:
         """Return the end of the oldest evaluation within the longest window."""
         days = WINDOWS[-1] / DAY
-        oldest = f"min_over_time({self.of(metrics.EVALUATION_TIMESTAMP)}[{days:g}d])"
+        oldest = f"min_over_time({self.of(runs.EVALUATION_TIMESTAMP)}[{days:g}d])"
         found = self._prometheus.instant(oldest, at=now)
         return min((sample.value for _, sample in found), default=None)
 
@@ -131,7 +134,7 @@ class _Query:
         """Return the changes of the evaluated model file, oldest first; the first file is not a change."""
         seen = sorted(
             (at, series.labels["model_sha256"])
-            for series in self._range(metrics.EVALUATION_INFO)
+            for series in self._range(runs.EVALUATION_INFO)
             for at, _ in series.points
         )
         changes = []

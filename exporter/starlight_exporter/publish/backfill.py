@@ -10,8 +10,7 @@ from typing import TextIO
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.exposition import label_text, number_text, openmetrics_header
-from starlight_exporter.publish.metrics import FAMILIES
-from starlight_exporter.publish.series import evaluation_rows
+from starlight_exporter.publish.families import FAMILIES, evaluation_samples
 
 
 def export_openmetrics(
@@ -57,10 +56,10 @@ def _write(database: sqlite3.Connection, out: TextIO) -> int:
 def _samples(evaluation: Evaluation, extra_labels: dict[str, str]) -> Iterator[tuple[int, str, float, str, str]]:
     # Prometheus keeps milliseconds; rounding first makes two samples of one millisecond the duplicates that they are.
     at = round(evaluation.finished_at, 3)
-    for row in evaluation_rows(evaluation):
-        labels = extra_labels | dict(zip(row.family.labels, row.labels, strict=True))
+    for sample in evaluation_samples(evaluation):
+        labels = extra_labels | dict(zip(sample.family.labels, sample.labels, strict=True))
         of_metric = label_text({name: value for name, value in labels.items() if name != "quantile"})
-        yield _PLACES[row.family.name], of_metric, at, label_text(labels), number_text(row.value)
+        yield _PLACES[sample.family.name], of_metric, at, label_text(labels), number_text(sample.value)
 
 
 _PLACES = {family.name: place for place, family in enumerate(FAMILIES)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
@@ -178,6 +178,16 @@ class Snapshot:
     def evaluations(self) -> tuple[Evaluation, ...]:
         """The last complete evaluation of every configured model and dataset that has one."""
         return tuple(run.evaluation for run in self.runs.values() if run.evaluation is not None)
+
+
+def newest_by(evaluations: Iterable[Evaluation], key: Callable[[Evaluation], str]) -> list[Evaluation]:
+    """Return the newest evaluation for each value of `key`: a model or a dataset has one value per family."""
+    newest: dict[str, Evaluation] = {}
+    for evaluation in evaluations:
+        known = newest.get(key(evaluation))
+        if known is None or evaluation.finished_at > known.finished_at:
+            newest[key(evaluation)] = evaluation
+    return list(newest.values())
 
 
 def snapshot_of(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Snapshot:

@@ -9,7 +9,7 @@ from typing import Any
 import promql_parser
 import pytest
 
-from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.families import FAMILIES
 from support.dashboards import NAMES, DashboardQuery, plain, queries
 from support.rules import rules
 

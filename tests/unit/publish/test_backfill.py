@@ -12,7 +12,7 @@ from prometheus_client.samples import Timestamp
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.backfill import export_openmetrics
 from starlight_exporter.publish.collector import StarlightCollector
-from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.families import FAMILIES
 from support.snapshots import FINISHED_AT, full_evaluation, full_snapshot, openmetrics_families
 
 

@@ -13,10 +13,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
-from starlight_exporter.publish import metrics
-from starlight_exporter.publish.collector import SECTIONS, StarlightCollector, build_registry
+from starlight_exporter.publish.collector import StarlightCollector, build_registry
 from starlight_exporter.publish.exposition import render
-from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.families import FAMILIES, SECTIONS, accuracy
 from starlight_exporter.publish.snapshot import OUTCOMES, RunState, Snapshot
 from support.snapshots import (
     EMPTY,
@@ -236,8 +235,8 @@ def test_describe_names_every_family_so_that_clashes_are_refused() -> None:
     assert len(StarlightCollector(full_snapshot).describe()) == len(FAMILIES)
     with pytest.raises(ValueError, match="Duplicated"):
         registry.register(StarlightCollector(full_snapshot))
-    restricted = registry.restricted_registry([metrics.CLEAN.ratio.name])
-    assert [family.name for family in restricted.collect()] == [metrics.CLEAN.ratio.name]
+    restricted = registry.restricted_registry([accuracy.CLEAN.ratio.name])
+    assert [family.name for family in restricted.collect()] == [accuracy.CLEAN.ratio.name]
 
 
 def test_names_give_those_families_alone() -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from starlight_exporter.checks import limits
-from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.families import FAMILIES
 from starlight_exporter.statistics.intervals import CONFIDENCE
 from support.rules import (
     ALERTS,
@@ -116,7 +116,7 @@ def test_expressions_read_metrics_and_labels_that_exist(rule: Rule) -> None:
         read = selectors(query)
         assert read or "vector(" in query
         for selector in read:
-            assert selector.metric in known, f"{selector.metric} is not in publish/metrics.py"
+            assert selector.metric in known, f"{selector.metric} is not in publish/families"
             assert selector.labels <= known[selector.metric], selector
 
 

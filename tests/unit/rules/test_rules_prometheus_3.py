@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from starlight_exporter.publish.collector import StarlightCollector
-from starlight_exporter.publish.metrics import FAMILIES
+from starlight_exporter.publish.families import FAMILIES
 from support.dashboards import NAMES, plain, queries
 from support.rules import (
     ALERTS,

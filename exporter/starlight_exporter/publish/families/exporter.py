@@ -1,0 +1,92 @@
+"""Metrics of the exporter itself: build, configuration, storage, queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from starlight_exporter.publish.families.family import NEVER, FamilyGroup, MetricSample, optional
+from starlight_exporter.publish.snapshot import STORES, Snapshot
+
+GROUP = FamilyGroup("Exporter")
+
+BUILD_INFO = GROUP.family(
+    "exporter_build_info",
+    "info",
+    "version revision python onnxruntime",
+    "Versions of the exporter, Python and ONNX Runtime; always 1.",
+    absent=NEVER,
+)
+CONFIG_RELOAD_SUCCESSFUL = GROUP.family(
+    "exporter_config_last_reload_successful",
+    "gauge",
+    "",
+    "Whether the last configuration reload attempt was successful (1) or not (0: the previous configuration stays"
+    " active).",
+    absent=NEVER,
+)
+CONFIG_RELOAD_SUCCESS_TIMESTAMP = GROUP.family(
+    "exporter_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "",
+    "Time of the last successful configuration reload.",
+    unit="UTC seconds",
+    absent=NEVER,
+)
+COLLECTOR_ERRORS = GROUP.family(
+    "exporter_collector_errors_total",
+    "counter",
+    "section",
+    "Scrapes without this section of the metrics because its collector failed; the log has the reason.",
+    absent=NEVER,
+)
+STORAGE_FAILURES = GROUP.family(
+    "storage_failures_total",
+    "counter",
+    "store",
+    "Results that could not be written to history or evidence (disk full, read-only directory).",
+    absent=NEVER,
+)
+STORAGE_FREE = GROUP.family(
+    "storage_free_bytes",
+    "gauge",
+    "store",
+    "Free space on the file system of history or evidence.",
+    unit="bytes",
+    absent="the file system could not be queried",
+)
+STORAGE_SIZE = GROUP.family(
+    "storage_size_bytes",
+    "gauge",
+    "store",
+    "Size of history (including rotated files) or evidence; updated once a minute.",
+    unit="bytes",
+    absent="until the first update",
+)
+EVALUATIONS_QUEUED = GROUP.family(
+    "evaluations_queued",
+    "gauge",
+    "",
+    "Evaluation runs waiting for the active run to finish.",
+    absent=NEVER,
+)
+HISTORY_DAMAGED_LINES = GROUP.family(
+    "history_damaged_lines",
+    "gauge",
+    "",
+    "History records that could not be read at the last start and were skipped.",
+    absent="the history could not be opened",
+)
+
+
+def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
+    """Yield the samples of the exporter; COLLECTOR_ERRORS is counted by the collector."""
+    build = snapshot.build
+    yield MetricSample(BUILD_INFO, (build.version, build.revision, build.python, build.onnxruntime), 1)
+    yield MetricSample(CONFIG_RELOAD_SUCCESSFUL, (), int(snapshot.config.successful))
+    yield MetricSample(CONFIG_RELOAD_SUCCESS_TIMESTAMP, (), snapshot.config.success_at)
+    for store in STORES:
+        yield MetricSample(STORAGE_FAILURES, (store,), snapshot.storage_failures.get(store, 0))
+        yield from optional(STORAGE_FREE, (store,), snapshot.storage_free_bytes.get(store))
+        yield from optional(STORAGE_SIZE, (store,), snapshot.storage_size_bytes.get(store))
+    yield MetricSample(EVALUATIONS_QUEUED, (), snapshot.queued)
+    yield from optional(HISTORY_DAMAGED_LINES, (), snapshot.history_damaged_lines)

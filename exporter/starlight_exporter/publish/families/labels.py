@@ -1,0 +1,61 @@
+"""Label names of the metric families and the values that they can take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from starlight_exporter.analysis.comparison import DIRECTIONS
+from starlight_exporter.dataset.dataset import FILE_CLASSES
+from starlight_exporter.dataset.facts import FACTS
+from starlight_exporter.detector.contract import FORMATS, METHODS, STREAMS
+from starlight_exporter.errors import MODEL_FAILURE_REASONS, NOT_MEASURED_REASONS
+from starlight_exporter.evaluation.results import LATENCY_STAGES
+from starlight_exporter.models.roles import ROLES
+from starlight_exporter.publish.families.training import CURVE_EPOCHS
+from starlight_exporter.publish.snapshot import ANALYSES, OUTCOMES, STORES
+
+_METHODS = ", ".join(METHODS)
+
+LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "actual": f"{_METHODS}, clean",
+        "against": "name of the baseline model, or `previous`: the previous file of the same model",
+        "analysis": ", ".join(ANALYSES),
+        "card": "directory of the model's card, or of the card of a model with the same bytes; empty without a card",
+        "category": "category of hard negatives: directory name in the dataset",
+        "check": "name of a regression check",
+        "class": f"{', '.join(FILE_CLASSES)}; of comparisons also {_METHODS}: stego files of one method",
+        "dataset": "name of a configured dataset",
+        "dataset_fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
+        "decision": "the decision rule as text",
+        "direction": ", ".join(DIRECTIONS),
+        "epoch": f"number of an epoch of the training log; at most {CURVE_EPOCHS} per model",
+        "fact": ", ".join(FACTS),
+        "file": "path of the model file: relative to the configuration's directory if below it, otherwise absolute",
+        "fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
+        "format": f"{', '.join(FORMATS)}, other, unknown (as decoded, independent of the file name)",
+        "method": _METHODS,
+        "model": "name of a configured model",
+        "model_sha256": "first 12 digits of the model file's SHA-256",
+        "onnxruntime": "version",
+        "outcome": ", ".join(OUTCOMES),
+        "predicted": f"{_METHODS}, clean",
+        "python": "version",
+        "quantile": "0.5, 0.95, 0.99",
+        "rate": "false_positive, or the method of a detection rate",
+        "reason": f"images: {', '.join(NOT_MEASURED_REASONS)}; model files: {', '.join(MODEL_FAILURE_REASONS)}",
+        "revision": "source revision",
+        "role": ", ".join(ROLES),
+        "section": "part of the metrics that is collected separately",
+        "sha256": "first 12 digits of the model file's SHA-256",
+        "slice": "method, format or category that the check applies to; empty for the whole dataset",
+        "split": "train, validation",
+        "stage": ", ".join(LATENCY_STAGES),
+        "store": ", ".join(STORES),
+        "stream": ", ".join(STREAMS),
+        "threshold": "probability above which an image is classified as stego",
+        "version": "version",
+    }
+)
