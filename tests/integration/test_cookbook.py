@@ -1,4 +1,4 @@
-"""Every query of the cookbook in a real Prometheus that scrapes a real exporter; every name in the promises exists."""
+"""Cookbook queries run against Prometheus and exporter; metrics and alerts in the documents exist."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from support.servers import Prometheus
 
 ROOT = Path(__file__).resolve().parents[2]
 COOKBOOK = ROOT / "docs" / "cookbook.md"
-PROMISED = ROOT / "docs" / "promised.md"
+REQUIREMENTS = ROOT / "docs" / "requirements.md"
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One question, its query, and whether the text allows an empty answer."""
+    """A question, its query, and whether its result may be empty."""
 
     question: str
     query: str
@@ -41,11 +41,11 @@ def recipes() -> list[Recipe]:
 
 @pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
-    """Scrapes an exporter that has evaluated a production and a baseline model on a hundred pictures."""
+    """Prometheus with results of a production and a baseline model on a hundred images."""
     folder = tmp_path_factory.mktemp("cookbook")
     write_dataset(folder / "images", clean=40, stego=50, negatives=12)
-    for place, (name, seed) in enumerate((("production", 3), ("v3", 4))):
-        write_random_model(folder / name / "model.onnx", seed=seed, scale=40.0 + place)
+    for index, (name, seed) in enumerate((("production", 3), ("v3", 4))):
+        write_random_model(folder / name / "model.onnx", seed=seed, scale=40.0 + index)
     (folder / "baseline.json").write_text(
         json.dumps({"fpr": 50.0, "detection_rates": dict.fromkeys(("lsb", "eoi"), 50.0)})
     )
@@ -71,19 +71,18 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
             yield server
 
 
-def test_there_are_twenty_five_questions_in_order() -> None:
+def test_questions_are_numbered_from_1_to_25() -> None:
     assert [recipe.question.partition(".")[0] for recipe in recipes()] == [str(n) for n in range(1, 26)]
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.question)
-def test_the_query_answers_the_question(prometheus: Prometheus, recipe: Recipe) -> None:
-    answer = prometheus.query(recipe.query)
-    assert answer or recipe.may_be_empty
+def test_query_returns_data(prometheus: Prometheus, recipe: Recipe) -> None:
+    assert prometheus.query(recipe.query) or recipe.may_be_empty
 
 
-@pytest.mark.parametrize("page", [COOKBOOK, PROMISED], ids=lambda page: page.name)
-def test_every_metric_on_the_page_exists(page: Path) -> None:
+@pytest.mark.parametrize("page", [COOKBOOK, REQUIREMENTS], ids=lambda page: page.name)
+def test_metrics_in_document_exist(page: Path) -> None:
     names = {family.name for family in FAMILIES}
     names |= {
         f"{family.name}{part}"
@@ -91,14 +90,14 @@ def test_every_metric_on_the_page_exists(page: Path) -> None:
         if family.kind == "histogram"
         for part in ("_bucket", "_sum", "_count")
     }
-    mentioned = set(re.findall(r"\bstarlight_[a-z0-9_]+", page.read_text(encoding="utf-8")))
+    mentioned = set(re.findall(r"(?<![/\w])starlight_[a-z0-9_]+", page.read_text(encoding="utf-8")))
     assert mentioned
     assert mentioned <= names
 
 
-def test_every_promised_alert_exists() -> None:
+def test_alerts_in_requirements_exist() -> None:
     rules = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "prometheus" / "rules").glob("*.yml"))
     alerts = set(re.findall(r"alert: (\w+)", rules))
-    mentioned = set(re.findall(r"\bStarlight[A-Z]\w+", PROMISED.read_text(encoding="utf-8")))
+    mentioned = set(re.findall(r"\bStarlight[A-Z]\w+", REQUIREMENTS.read_text(encoding="utf-8")))
     assert len(mentioned) == 9
     assert mentioned <= alerts

@@ -142,7 +142,7 @@ No longer firing:
 
 Latency Above Limit
 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)
-Last seen: production on reference: p95 latency is 6.10 ms (95% CI 5.80–6.40 ms, 1,000 images). The check fails at \
+Last value: production on reference: p95 latency is 6.10 ms (95% CI 5.80–6.40 ms, 1,000 images). The check fails at \
 5 ms or more.
 Evidence: {EVIDENCE}
 Runbook: http://127.0.0.1:9877/runbooks/StarlightLatencyAboveLimit.md
@@ -203,7 +203,7 @@ def test_the_html_mail_tells_all_and_links_to_evidence_runbook_and_query(render:
         "42 of 5,000 clean images classified as stego",
         "No longer firing",
         "Resolved. 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)",
-        "Last seen: production on reference: p95 latency is 6.10 ms",
+        "Last value: production on reference: p95 latency is 6.10 ms",
     ):
         assert told in page.text
 
@@ -278,7 +278,7 @@ No longer firing:
 
 *Latency Above Limit*
 Resolved. 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)
-Last seen: production on reference: p95 latency is 6.10 ms (95% CI 5.80–6.40 ms, 1,000 images). The check fails at \
+Last value: production on reference: p95 latency is 6.10 ms (95% CI 5.80–6.40 ms, 1,000 images). The check fails at \
 5 ms or more.
 <{html_module.escape(EVIDENCE)}|Evidence>   \
 <http://127.0.0.1:9877/runbooks/StarlightLatencyAboveLimit.md|Runbook>   <{html_module.escape(QUERY)}|Query>
