@@ -68,8 +68,8 @@ def _check(options: argparse.Namespace) -> int:
         if web.tls_server_config is not None:
             tls_context(web.tls_server_config, options.web_config)
     found = discover(config)
-    for remark in found.remarks:
-        print(f"{options.config_file}: research: {remark}", file=sys.stderr)
+    for warning in found.warnings:
+        print(f"{options.config_file}: research: {warning}", file=sys.stderr)
     more = f" and {len(found.models)} found in {config.research.models_dir}" if config.research is not None else ""
     print(f"{options.config_file}: ok, {len(config.models)} models{more} on {len(config.datasets)} datasets")
     return OK

@@ -25,7 +25,7 @@ from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.serialisation import from_json, to_json
 from starlight_exporter.evaluation.spec import differences
-from starlight_exporter.files import sync
+from starlight_exporter.files import sync, write_text
 from starlight_exporter.publish.disk import bytes_below, is_full
 from starlight_exporter.publish.prediction_store import PredictionStore, write_store
 from starlight_exporter.publish.retention import Entry, newest_first, not_the_newest, removal_order, too_many
@@ -116,16 +116,26 @@ class Evidence:
         changed = (other for other in earlier if differences(other.spec, entry.spec, "model", "rule"))
         return next(changed, next(iter(earlier), None))
 
-    def predecessor(self, entry: Entry) -> Entry | None:
-        """The newest earlier evaluation of another file under the same model's name and rule, on the same content."""
-        for other in self.entries(entry.model, entry.dataset):
+    def predecessor(self, evaluation: Evaluation) -> Entry | None:
+        """Return the newest earlier evaluation of the same model with another file, on the same images and rule."""
+        spec = evaluation.provenance
+        for other in self.entries(evaluation.model, evaluation.dataset):
             if (
-                other.finished_at < entry.finished_at
-                and not differences(other.spec, entry.spec, "images", "rule")
-                and differences(other.spec, entry.spec, "model")
+                other.finished_at < evaluation.finished_at
+                and not differences(other.spec, spec, "images", "rule")
+                and differences(other.spec, spec, "model")
             ):
                 return other
         return None
+
+    def replace_checks(self, evaluation_id: str, checks: Sequence[CheckResult]) -> None:
+        """Replace the checks of a stored evaluation, if it still exists and they differ. Raises StorageError."""
+        with self._writing:
+            entry = self.find(evaluation_id)
+            if entry is not None and self.checks(entry) != tuple(checks):
+                write_text(self.folder(entry) / CHECKS_FILE, _checks_json(checks))
+                with self._listing:
+                    self._known.pop(evaluation_id, None)
 
     def folder(self, entry: Entry) -> Path:
         """Where the files of an entry are."""
@@ -136,7 +146,7 @@ class Evidence:
         return _read_evaluation(self.folder(entry) / EVALUATION_FILE)
 
     def checks(self, entry: Entry) -> tuple[CheckResult, ...]:
-        """The regression checks as they stood when it was stored; StorageError as above."""
+        """Return the checks of an evaluation, with the last baseline while it was displayed. Raises StorageError."""
         return _read_checks(self.folder(entry) / CHECKS_FILE)
 
     def predictions(self, entry: Entry) -> tuple[Prediction, ...]:
@@ -169,7 +179,7 @@ class Evidence:
         try:
             partial.mkdir()
             (partial / EVALUATION_FILE).write_text(to_json(evaluation) + "\n", encoding="utf-8")
-            (partial / CHECKS_FILE).write_text(json.dumps([asdict(one) for one in checks]) + "\n", encoding="utf-8")
+            (partial / CHECKS_FILE).write_text(_checks_json(checks), encoding="utf-8")
             write_store(partial / PREDICTIONS_FILE, predictions)
             for written in (*sorted(partial.iterdir()), partial):
                 sync(written)
@@ -193,7 +203,7 @@ class Evidence:
             names = []
         except OSError as error:
             raise StorageError(f"{self._root}: cannot be read: {error.strerror or error}") from error
-        # A stored evaluation never changes, so each file is read once; folders that are gone are forgotten.
+        # Stored evaluations only change through `replace_checks`, so each file is read once.
         known = {name: self._known[name] for name in names if name in self._known}
         unread = set()
         for name in names:
@@ -272,6 +282,10 @@ class Evidence:
         for item in self._root.glob(f"{_PARTIAL}*"):
             with suppress(OSError):
                 shutil.rmtree(item)
+
+
+def _checks_json(checks: Sequence[CheckResult]) -> str:
+    return json.dumps([asdict(one) for one in checks]) + "\n"
 
 
 def _read_evaluation(path: Path) -> Evaluation:

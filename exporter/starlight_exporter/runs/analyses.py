@@ -1,56 +1,50 @@
-"""The analyses that the exporter runs on its own: after a model change, and again at an interval."""
+"""Analyses of the displayed results: reports and stream ablations, after a change and at an interval."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import structlog
 
 from starlight_exporter.analysis.stream_effects import AblationStudy
-from starlight_exporter.config import Config
-from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.spec import differences
-from starlight_exporter.publish.snapshot import Outcome, Pair, Snapshot
+from starlight_exporter.publish.snapshot import Pair, Snapshot
 from starlight_exporter.runs import worker
+from starlight_exporter.runs.configuration import ActiveConfiguration, run_request
+from starlight_exporter.runs.process import Attempt
 from starlight_exporter.runs.reports import Reports
-from starlight_exporter.runs.runner import Chore, Errand, Runner
+from starlight_exporter.runs.runner import BackgroundJob, InThreadTask, Runner
 from starlight_exporter.runs.state import State
+from starlight_exporter.runs.watcher import Watcher
 
 _log = structlog.get_logger(__name__)
 
 
 class Analyses:
-    """Asks for analyses where a result has none of its own yet, or an old one; publishes what comes of them."""
+    """Queues analyses as background jobs and publishes their results."""
 
     def __init__(
-        self,
-        state: State,
-        runner: Runner,
-        *,
-        config: Callable[[], Config],
-        request: Callable[[Pair, str], RunRequest | None],
-        reports: Reports,
+        self, config: ActiveConfiguration, state: State, runner: Runner, watcher: Watcher, reports: Reports
     ) -> None:
+        self._config = config
         self._state = state
         self._runner = runner
-        self._config = config
-        self._request = request
+        self._watcher = watcher
         self._reports = reports
 
-    def after(self, pair: Pair) -> None:
-        """A result is in: ablate its model if that has no study, and write the reports once no evaluation is wanted."""
+    def after_evaluation(self, pair: Pair) -> None:
+        """Write the reports of a dataset, and ablate the model if it has no current ablation."""
         self._report(pair[1], again=False)
         self._ablate(pair, again=False)
 
-    def after_change_of_models(self) -> None:
-        """Models are gone, or a file does not load: write the reports that say so."""
+    def after_model_change(self) -> None:
+        """Write the reports of all datasets, because a model was removed or cannot be loaded."""
         for dataset in self._state.snapshot.datasets:
             self._report(dataset, again=False)
 
-    def all_again(self) -> None:
-        """Everything of every result that is shown, whether it has changed or not."""
+    def run_all(self) -> None:
+        """Run all analyses again, also those of unchanged results."""
         for dataset in self._state.snapshot.datasets:
             self._report(dataset, again=True)
         for pair in self._state.snapshot.runs:
@@ -58,49 +52,44 @@ class Analyses:
 
     def _report(self, dataset: str, *, again: bool) -> None:
         name = f"reports of {dataset}{' again' if again else ''}"
-        self._runner.run_errand(Chore(name, lambda: self._reports.write(dataset, again=again)))
+        self._runner.submit_job(InThreadTask(name, lambda: self._reports.write(dataset, again=again)))
 
     def _ablate(self, pair: Pair, *, again: bool) -> None:
-        run = self._state.snapshot.runs.get(pair)
-        if run is None or run.evaluation is None or self._role(pair) not in self._config().analyses.ablate:
+        config, snapshot = self._config.current, self._state.snapshot
+        run = snapshot.runs.get(pair)
+        if run is None or run.evaluation is None or snapshot.models[pair[0]].role not in config.analyses.ablate:
             return
-        if run.ablation is not None and not again:
-            # One of another file or other images has been dropped with the result that it belonged to.
+        # An outdated ablation is removed with the result that it belongs to.
+        is_current = run.ablation is not None and not again
+        request = run_request(config, pair, "ablation")
+        # While the model file is being written, the ablation follows the next result.
+        if is_current or request is None or self._watcher.is_unsettled(f"model {pair[0]}"):
             return
-        request = self._request(pair, "ablation")
-        if request is None:
-            return
-        self._runner.run_errand(
-            Errand(
+        self._runner.submit_job(
+            BackgroundJob(
                 name=f"ablation of {pair[0]} on {pair[1]}",
                 function=worker.ablate,
                 arguments=(replace(request, expected_sha256=run.evaluation.provenance.model_sha256),),
-                done=lambda outcome, result: self._ablated(pair, outcome, result),
+                done=lambda attempt: self._ablated(pair, attempt),
             )
         )
 
-    def _role(self, pair: Pair) -> str:
-        return self._state.snapshot.models[pair[0]].role
+    def _ablated(self, pair: Pair, attempt: Attempt) -> None:
+        study = attempt.result if isinstance(attempt.result, AblationStudy) else None
 
-    def _ablated(self, pair: Pair, outcome: Outcome, result: object) -> None:
-        study = result if isinstance(result, AblationStudy) else None
-
-        def change(old: Snapshot) -> Snapshot:
+        def publish(old: Snapshot) -> Snapshot:
             run = old.runs.get(pair)
-            shown = None if run is None else run.evaluation
-            if (
-                run is not None
-                and study is not None
-                and shown is not None
-                and not differences(study.provenance, shown.provenance, "model", "images", "rule")
-            ):
-                old = old.with_run(*pair, replace(run, ablation=study))
-            return old.with_analysis("ablation", outcome, time.time())
+            if run is not None and run.evaluation is not None and study is not None:
+                spec = run.evaluation.provenance
+                if not differences(study.provenance, spec, "model", "images", "rule"):
+                    old = old.with_run(*pair, replace(run, ablation=study))
+            return old.with_analysis("ablation", attempt.outcome, time.time())
 
-        self._state.update(change)
-        if study is not None:
-            self._reports.write(pair[1], again=False)
-            _log.info("ablation ended", model=pair[0], dataset=pair[1], images=study.ablation.images)
+        self._state.update(publish)
+        if study is None:
+            _log.error(
+                "ablation failed", model=pair[0], dataset=pair[1], outcome=attempt.outcome, reason=attempt.reason
+            )
         else:
-            reason = " ".join(str(result).split()) or type(result).__name__
-            _log.error("ablation failed", model=pair[0], dataset=pair[1], outcome=outcome, reason=reason)
+            self._reports.write(pair[1], again=False)
+            _log.info("ablation finished", model=pair[0], dataset=pair[1], images=study.ablation.images)

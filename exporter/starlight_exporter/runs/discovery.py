@@ -1,4 +1,4 @@
-"""Research models that are found instead of configured: the folders of `research.models_dir` with card or model."""
+"""Discovery of research models: the subfolders of `research.models_dir` with a card or a model."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from starlight_exporter.models.cards import FoundModel, find_models
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """The models found, sorted by name, and a line about each thing that is not as it should be."""
+    """The discovered models, sorted by name, and a warning for each problem."""
 
     models: tuple[ModelConfig, ...]
-    remarks: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def discover(config: Config) -> Discovery:
-    """What the folder holds now, besides the models that `config` names, by name or by file.
+    """Return the research models that are not configured by name or file.
 
-    With the configured ones there are never more than MAX_MODELS: the first by name are taken.
+    Together with the configured models there are at most MAX_MODELS: the first by name.
     """
     if config.research is None:
         return Discovery((), ())
@@ -32,26 +32,28 @@ def discover(config: Config) -> Discovery:
         return Discovery((), (str(error),))
     files = {model.file for model in config.models}
     models: list[ModelConfig] = []
-    remarks: list[str] = []
+    warnings: list[str] = []
     for found in everything:
         if config.model(found.name) is not None or found.file in files:
             continue
         if found.problem is not None:
-            remarks.append(f"{found.problem}; {found.file.name} is taken for the model")
+            warnings.append(f"{found.problem}; {found.file.name} is used as the model")
         try:
             model = _entry(found, config)
         except ValidationError as error:
-            remarks.append(f"{found.file.parent}: not evaluated: its name is no label: {error.errors()[0]['msg']}")
+            warnings.append(
+                f"{found.file.parent}: not evaluated: its name is not a valid label: {error.errors()[0]['msg']}"
+            )
             continue
         if len(config.models) + len(models) < MAX_MODELS:
             models.append(model)
         else:
-            remarks.append(f"{found.file.parent}: not evaluated: there are {MAX_MODELS} models already")
-    return Discovery(tuple(models), tuple(remarks))
+            warnings.append(f"{found.file.parent}: not evaluated: the maximum of {MAX_MODELS} models is reached")
+    return Discovery(tuple(models), tuple(warnings))
 
 
 def with_discovered(config: Config, found: Discovery) -> Config:
-    """The configuration with the found models behind the configured ones."""
+    """Return the configuration with the discovered models after the configured ones."""
     return config.model_copy(update={"models": (*config.models, *found.models)})
 
 

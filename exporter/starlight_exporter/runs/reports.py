@@ -1,21 +1,17 @@
-"""What the exporter writes down of its own results: the regression suite's report, ablation, comparison, variants.
-
-The last outcome of each is a metric.
-"""
+"""Reports of the displayed results: regression report, ablation, comparison with the baseline, model variants."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
 
-from starlight_exporter.analysis.comparison import compare, flips
+from starlight_exporter.analysis.comparison import flips
 from starlight_exporter.checks.suite import run_suite
-from starlight_exporter.config import Config
 from starlight_exporter.errors import StarlightError
-from starlight_exporter.evaluation.results import Evaluation, Prediction
+from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.files import write_text
 from starlight_exporter.publish.documents import baseline_comparison, model_variants, stream_ablation
@@ -23,143 +19,139 @@ from starlight_exporter.publish.documents.baseline_comparison import OnDataset
 from starlight_exporter.publish.documents.model_variants import Variant
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.regression_report import report_json, report_name
-from starlight_exporter.publish.retention import Entry
-from starlight_exporter.publish.snapshot import Analysis, Snapshot
+from starlight_exporter.publish.snapshot import Analysis, RunState, Snapshot
+from starlight_exporter.runs.configuration import ActiveConfiguration
 from starlight_exporter.runs.state import State
+from starlight_exporter.runs.storage import Storage
 
 _log = structlog.get_logger(__name__)
 
 
 class Reports:
-    """Writes `<results>/regression_reports/` and the folder of documents, each file whole or not at all."""
+    """Writes `<results>/regression_reports/` and the folder of documents; the outcome of each report is a metric."""
 
-    def __init__(self, state: State, *, config: Callable[[], Config], evidence: Callable[[], Evidence]) -> None:
+    def __init__(self, state: State, storage: Storage, config: ActiveConfiguration) -> None:
         self._state = state
+        self._storage = storage
         self._config = config
-        self._evidence = evidence
         self._written: dict[str, object] = {}
 
     def write(self, dataset: str, *, again: bool) -> None:
-        """Everything about one dataset; of the same results only `again`."""
-        snapshot = self._state.snapshot
-        shown = {m: run.evaluation for (m, d), run in snapshot.runs.items() if d == dataset and run.evaluation}
-        broken = _without_a_file(snapshot, dataset)
-        key = {m: (one.provenance, one.origin) for m, one in shown.items()}, broken, self._ablated(snapshot, dataset)
-        if not shown or (key == self._written.get(dataset) and not again):
+        """Write all reports of a dataset; without `again` only if a result has changed."""
+        results = _Results(self._state.snapshot, self._storage.evidence, dataset)
+        if not results.displayed or (results.key == self._written.get(dataset) and not again):
             return
         done = [
-            self._attempt("ablation", lambda: self._ablations(snapshot, dataset)),
-            self._attempt("regression", lambda: self._regression(snapshot, dataset)),
-            self._attempt("comparison", lambda: self._comparison(snapshot, dataset)),
-            self._attempt("variants", lambda: self._variants(shown.values(), broken, dataset)),
+            self._attempt("ablation", self._ablations(results)),
+            self._attempt("regression", self._regression_reports(results)),
+            self._attempt("comparison", self._baseline_comparisons(results)),
+            self._attempt("variants", self._variants(results)),
         ]
-        # What failed is tried again with the next result.
+        # A failed report is written again after the next result.
         if all(done):
-            self._written[dataset] = key
+            self._written[dataset] = results.key
 
-    def _attempt(self, analysis: Analysis, work: Callable[[], bool]) -> bool:
+    def _attempt(self, analysis: Analysis, documents: Iterator[tuple[Path, str]]) -> bool:
+        written = False
         try:
-            written = work()
+            for file, text in documents:
+                write_text(file, text)
+                written = True
         except (StarlightError, OSError) as error:
             _log.error("report not written", analysis=analysis, reason=str(error))
             self._state.update(lambda s: s.with_analysis(analysis, "error", time.time()))
             return False
-        if written:
+        # An ablation is counted when it has finished.
+        if written and analysis != "ablation":
             self._state.update(lambda s: s.with_analysis(analysis, "success", time.time()))
         return True
 
-    def _regression(self, snapshot: Snapshot, dataset: str) -> bool:
-        folder = self._config().paths.results / "regression_reports"
-        baseline = str(self._config().baseline or "")
-        written = False
-        for (model, name), run in snapshot.runs.items():
-            if name == dataset and run.evaluation is not None and snapshot.models[model].role == "production":
-                write_text(
-                    folder / report_name(run.evaluation), report_json(run.evaluation, run_suite(run.checks), baseline)
+    def _ablations(self, results: _Results) -> Iterator[tuple[Path, str]]:
+        for model, run in results.runs.items():
+            if run.ablation is not None:
+                yield (
+                    self._document(f"stream_ablation_{model}_{results.dataset}"),
+                    stream_ablation.document(run.ablation),
                 )
-                written = True
-        return written
 
-    def _comparison(self, snapshot: Snapshot, dataset: str) -> bool:
-        written = False
-        for (model, name), run in snapshot.runs.items():
-            if name != dataset or run.evaluation is None or snapshot.models[model].role != "production":
-                continue
-            for against in (b for b, state in snapshot.models.items() if state.role == "baseline"):
-                other = snapshot.runs[against, dataset].evaluation
-                if other is None or differences(other.provenance, run.evaluation.provenance, "images", "rule"):
+    def _regression_reports(self, results: _Results) -> Iterator[tuple[Path, str]]:
+        config = self._config.current
+        folder, baseline = config.paths.results / "regression_reports", str(config.baseline or "")
+        for _, run, evaluation in results.of_role("production"):
+            yield folder / report_name(evaluation), report_json(evaluation, run_suite(run.checks), baseline)
+
+    def _baseline_comparisons(self, results: _Results) -> Iterator[tuple[Path, str]]:
+        for model, run, evaluation in results.of_role("production"):
+            for against, _, other in results.of_role("baseline"):
+                comparison = next((one for one in run.comparisons if one.against_id == other.id), None)
+                before, after = results.evidence.find(other.id), results.evidence.find(evaluation.id)
+                if comparison is None or before is None or after is None:
                     continue
-                old, new = self._entry(other), self._entry(run.evaluation)
-                if old is None or new is None:
-                    continue
-                before, after = self._evidence().predictions(old), self._evidence().predictions(new)
-                result = OnDataset(
-                    other,
-                    run.evaluation,
-                    compare(other, before, run.evaluation, after, against=against),
-                    flips(before, after),
+                found = flips(results.evidence.predictions(before), results.evidence.predictions(after))
+                yield (
+                    self._document(f"baseline_comparison_{against}_{model}_{results.dataset}"),
+                    baseline_comparison.document([OnDataset(other, evaluation, comparison, found)], run.ablation),
                 )
-                file = self._document(f"baseline_comparison_{against}_{model}_{dataset}")
-                write_text(file, baseline_comparison.document([result], run.ablation))
-                written = True
-        return written
 
-    def _ablations(self, snapshot: Snapshot, dataset: str) -> bool:
-        for (model, name), run in snapshot.runs.items():
-            if name == dataset and run.ablation is not None:
-                write_text(self._document(f"stream_ablation_{model}_{dataset}"), stream_ablation.document(run.ablation))
-        # Counted already when the study ended.
-        return False
-
-    def _variants(self, shown: Collection[Evaluation], broken: Mapping[str, str], dataset: str) -> bool:
-        # Ranks are of one set of images: a model that still shows a result on older ones is not among them.
-        newest = max(shown, key=lambda one: one.finished_at)
-        variants, later = [], []
-        for one in shown:
-            if differences(newest.provenance, one.provenance, "images"):
-                later.append(_unmeasured(one.model, "not yet on these images"))
+    def _variants(self, results: _Results) -> Iterator[tuple[Path, str]]:
+        # Only results on the same images are ranked.
+        newest = max(results.displayed.values(), key=lambda one: one.finished_at)
+        variants, outdated = [], []
+        for evaluation in results.displayed.values():
+            if differences(newest.provenance, evaluation.provenance, "images"):
+                outdated.append(_not_measured(evaluation.model, "not yet on these images"))
                 continue
-            entry = self._entry(one)
+            entry = results.evidence.find(evaluation.id)
             if entry is not None:
-                variants.append(_variant(one, self._evidence().predictions(entry)))
+                origin = evaluation.origin
+                title = "" if origin is None else origin.title if origin.own_card else origin.describe()
+                predictions = results.evidence.predictions(entry)
+                variants.append(
+                    Variant(evaluation.model, title, evaluation, predictions, None, has_card=origin is not None)
+                )
         if variants:
-            variants += [
-                *later,
-                *(_unmeasured(name, f"its file cannot be loaded, {why}") for name, why in broken.items()),
+            broken = [
+                _not_measured(name, f"its file cannot be loaded, {reason}")
+                for name, reason in results.load_failures.items()
             ]
-            write_text(self._document(f"model_variants_{dataset}"), model_variants.document(variants))
-        return bool(variants)
-
-    def _entry(self, evaluation: Evaluation) -> Entry | None:
-        return self._evidence().find(evaluation.id)
+            yield (
+                self._document(f"model_variants_{results.dataset}"),
+                model_variants.document([*variants, *outdated, *broken]),
+            )
 
     def _document(self, name: str) -> Path:
-        return self._config().documents() / f"{name}.md"
-
-    @staticmethod
-    def _ablated(snapshot: Snapshot, dataset: str) -> tuple[float, ...]:
-        return tuple(
-            run.ablation.finished_at
-            for (_, d), run in snapshot.runs.items()
-            if d == dataset and run.ablation is not None
-        )
+        return self._config.current.documents() / f"{name}.md"
 
 
-def _variant(evaluation: Evaluation, predictions: tuple[Prediction, ...]) -> Variant:
-    origin = evaluation.origin
-    title = "" if origin is None else origin.title if origin.own_card else origin.describe()
-    return Variant(evaluation.model, title, evaluation, predictions, None, has_card=origin is not None)
+class _Results:
+    """The displayed results on one dataset."""
+
+    def __init__(self, snapshot: Snapshot, evidence: Evidence, dataset: str) -> None:
+        self.snapshot = snapshot
+        self.evidence = evidence
+        self.dataset = dataset
+        self.runs = {model: run for (model, name), run in snapshot.runs.items() if name == dataset}
+        self.displayed = {model: run.evaluation for model, run in self.runs.items() if run.evaluation is not None}
+
+    @property
+    def load_failures(self) -> dict[str, str]:
+        """Models without a result because they cannot be loaded, with the reasons."""
+        models = (self.snapshot.models[name] for name in self.runs if name not in self.displayed)
+        return {model.name: str(model.last_failure) for model in models if model.last_load_successful is False}
+
+    @property
+    def key(self) -> object:
+        """Changes when the reports have to be written again."""
+        specs = {model: (one.provenance, one.origin) for model, one in self.displayed.items()}
+        ablations = tuple(run.ablation.finished_at for run in self.runs.values() if run.ablation is not None)
+        return specs, self.load_failures, ablations
+
+    def of_role(self, role: str) -> Iterator[tuple[str, RunState, Evaluation]]:
+        """Yield name, state and result of each model with a role."""
+        for model, evaluation in self.displayed.items():
+            if self.snapshot.models[model].role == role:
+                yield model, self.runs[model], evaluation
 
 
-def _unmeasured(model: str, why: str) -> Variant:
-    return Variant(model, "", None, (), f"not measured: {why}")
-
-
-def _without_a_file(snapshot: Snapshot, dataset: str) -> dict[str, str]:
-    """Models that have no result on the dataset because their files do not load, and why they do not."""
-    models = (
-        snapshot.models[model]
-        for (model, name), run in snapshot.runs.items()
-        if name == dataset and run.evaluation is None
-    )
-    return {model.name: str(model.last_failure) for model in models if model.last_load_successful is False}
+def _not_measured(model: str, reason: str) -> Variant:
+    return Variant(model, "", None, (), f"not measured: {reason}")

@@ -1,11 +1,11 @@
-"""Where results are kept: history and evidence, moved on a reload, and never in the way of a result that is shown."""
+"""Storage of results: history and evidence. A failure to write does not prevent that a result is displayed."""
 
 from __future__ import annotations
 
 import fnmatch
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,25 +13,25 @@ from typing import Final
 
 import structlog
 
-from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.checks import run_checks
+from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.config import Config
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.publish.disk import bytes_below, free_bytes, is_full, on_one_device
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
+from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import Pair, Store
 from starlight_exporter.runs.state import State
 
 _log = structlog.get_logger(__name__)
 
 ENOUGH_BYTES: Final = 1024 * 1024
-"""No line of history is nearly as long: where the disk is full after so much was removed, something else fills it."""
+"""More than any line of history needs: if the disk is still full after that, something else fills it."""
 
 
 class Storage:
-    """History and evidence of one configuration; a failure to write is counted and told, not raised."""
+    """History and evidence of the active configuration. Failures are logged and counted, not raised."""
 
     def __init__(self, state: State, config: Config) -> None:
         self._state = state
@@ -41,19 +41,19 @@ class Storage:
         self.evidence = _evidence(config)
 
     def open(self) -> None:
-        """Make ready to write."""
+        """Open the history for writing."""
         try:
             self.history.open()
         except StorageError as error:
             self._failed("history", error)
 
     def close(self) -> None:
-        """Write nothing any more."""
+        """Close the history."""
         with self._storing:
             self.history.close()
 
     def move(self, config: Config) -> None:
-        """Keep what follows where the new configuration says."""
+        """Use the folders and limits of another configuration from now on."""
         with self._storing:
             before, self._config = self._config, config
             if (before.paths.data, before.history) != (config.paths.data, config.history):
@@ -62,23 +62,38 @@ class Storage:
                 self.open()
             if (before.paths.results, before.evidence) != (config.paths.results, config.evidence):
                 self.evidence = _evidence(config)
-        self.look()
+        self.update_metrics()
 
-    def keep(self, result: RunResult, thumbnails: Path | None, baseline: Baseline | None) -> None:
-        """Store a result and the evidence behind it."""
+    def store(self, result: RunResult, checks: Sequence[CheckResult], thumbnails: Path | None) -> None:
+        """Store a result with its predictions, checks and thumbnails."""
         with self._storing:
             try:
                 self._append(result.evaluation)
             except StorageError as error:
                 self._failed("history", error)
             try:
-                checks = run_checks(result.evaluation, baseline)
                 self.evidence.store(result.evaluation, result.predictions, checks=checks, thumbnails=thumbnails)
             except StorageError as error:
                 self._failed("evidence", error)
 
+    def replace_checks(self, evaluation_id: str, checks: Sequence[CheckResult]) -> None:
+        """Replace the stored checks of a result after its baseline changed."""
+        with self._storing:
+            try:
+                self.evidence.replace_checks(evaluation_id, checks)
+            except StorageError as error:
+                self._failed("evidence", error)
+
+    def find(self, evaluation_id: str) -> Entry | None:
+        """Return the evidence entry of a result; None if it is not stored or cannot be read."""
+        try:
+            return self.evidence.find(evaluation_id)
+        except StorageError as error:
+            _log.warning("evidence not readable", evaluation=evaluation_id, reason=str(error))
+            return None
+
     def latest(self, pairs: Iterable[Pair]) -> dict[Pair, Evaluation]:
-        """The last stored result of each pair that has one."""
+        """Return the last result in the history of each pair that has one."""
         try:
             latest = self.history.load_latest(set(pairs))
         except StorageError as error:
@@ -87,8 +102,8 @@ class Storage:
         self._state.update(lambda s: replace(s, history_damaged_lines=latest.damaged_lines))
         return dict(latest.evaluations)
 
-    def look(self) -> None:
-        """Show how much room there is and how much is taken."""
+    def update_metrics(self) -> None:
+        """Publish free and used disk space."""
         folders: dict[Store, Path] = {"history": self._config.paths.data, "evidence": self._config.paths.results}
         found = {store: free_bytes(folder) for store, folder in folders.items()}
         free = {store: left for store, left in found.items() if left is not None}
@@ -99,7 +114,7 @@ class Storage:
         self._state.update(lambda s: replace(s, storage_free_bytes=free, storage_size_bytes=sizes))
 
     def _append(self, evaluation: Evaluation) -> None:
-        """A line of history; where the disk is full, old evidence on the same one goes before a new result is lost."""
+        """Append to the history. If the disk is full, remove old evidence on the same disk first."""
         removed = 0
         while True:
             try:
@@ -107,10 +122,10 @@ class Storage:
             except StorageError as error:
                 if not is_full(error) or removed >= ENOUGH_BYTES or not self._share_a_disk():
                     raise
-                more = self.evidence.make_room()
-                if not more:
+                freed = self.evidence.make_room()
+                if not freed:
                     raise
-                removed += more
+                removed += freed
             else:
                 return
 
@@ -132,9 +147,9 @@ def _evidence(config: Config) -> Evidence:
 
 def _history_bytes(folder: Path) -> int:
     total = 0
-    # Old ones are removed meanwhile, and the folder may be.
+    # Files may be removed in the meantime, or the whole folder.
     with suppress(OSError):
-        for name in fnmatch.filter(os.listdir(folder), "history*.jsonl*"):  # noqa: PTH208  # names alone
+        for name in fnmatch.filter(os.listdir(folder), "history*.jsonl*"):  # noqa: PTH208  # faster than a Path for each name
             with suppress(OSError):
                 total += (folder / name).stat().st_size
     return total

@@ -1,15 +1,17 @@
-"""Notices changed files by looking at them: renames, symlink swaps and writes in place, on every file system.
+"""Poll files for changes: renames, symlink swaps and in-place writes, on every file system.
 
-A change counts once the file has rested for `settle` seconds, so that a half-written one is left alone.
+A change is reported once the file has been unmodified for `settle` seconds, so that it is not read half-written.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -19,97 +21,103 @@ _log = structlog.get_logger(__name__)
 
 Signature = tuple[object, ...] | None
 
-BUSY_SHARE = 0.05
-"""A look at a large dataset takes at most this share of the time: the next one waits accordingly."""
+MAX_BUSY_RATIO: Final = 0.05
+"""Share of the time for the scan of one dataset: the next scan of a large one is delayed accordingly."""
 
 
 @dataclass(slots=True)
 class _Watched:
     path: Path
-    look: Callable[[Path], Signature]
+    sign: Callable[[Path], Signature]
     signature: Signature
     since: float
     reported: bool = True
-    next_look: float = 0.0
+    next_check: float = 0.0
     failing: bool = False
 
 
 class Watcher:
-    """Calls `changed(key)` once for every settled change of what is watched. Not thread-safe: callers hold a lock."""
+    """Reports every settled change of a watched file or folder once. Thread-safe."""
 
-    def __init__(self, *, settle: float, changed: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
+    def __init__(self, *, settle: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.settle = settle
-        self._changed = changed
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
+        # Reports may change what is watched.
+        self._lock = threading.RLock()
 
     def watch_file(self, key: str, path: Path) -> None:
-        """Watch the file that a path leads to, through symlinks; it need not be there yet."""
+        """Watch the target of a path, through symlinks; it need not exist yet."""
         self._watch(key, path, file_signature)
 
-    def watch_arrival(self, key: str, path: Path) -> None:
-        """Watch a file that has only just come, perhaps not all of it: it counts as changed once it has rested."""
-        self._watched[key] = _Watched(path, file_signature, file_signature(path), self._clock(), reported=False)
+    def watch_new_file(self, key: str, path: Path) -> None:
+        """Watch a new file that may still be written. Report it as changed once its size and mtime are stable."""
+        with self._lock:
+            self._watched[key] = _Watched(path, file_signature, file_signature(path), self._clock(), reported=False)
 
     def watch_tree(self, key: str, root: Path) -> None:
-        """Watch every file below a folder."""
+        """Watch all files below a folder."""
         self._watch(key, root, tree_signature)
 
     def watch_models(self, key: str, root: Path) -> None:
-        """Watch which folders of a folder hold a model card or a model, and the cards; not the files beside them."""
+        """Watch which subfolders of a folder have a model card or a model, and the content of the cards."""
         self._watch(key, root, models_signature)
 
     def keep_only(self, keys: Collection[str]) -> None:
-        """Forget everything else."""
-        self._watched = {key: watched for key, watched in self._watched.items() if key in keys}
+        """Stop to watch everything else."""
+        with self._lock:
+            self._watched = {key: watched for key, watched in self._watched.items() if key in keys}
 
-    def unsettled(self, key: str) -> bool:
-        """Whether it has changed, looking at it now, and has not rested for long enough since; `poll` reports it."""
-        watched = self._watched.get(key)
-        if watched is None:
-            return False
-        self._look(watched)
-        return not watched.reported
+    def is_unsettled(self, key: str) -> bool:
+        """Check a file now; return whether it has a change that `poll` has not reported yet."""
+        with self._lock:
+            watched = self._watched.get(key)
+            if watched is None:
+                return False
+            self._check(watched)
+            return not watched.reported
 
-    def poll(self) -> None:
-        """Look at everything once and report what has settled."""
-        for key, watched in list(self._watched.items()):
-            if self._clock() < watched.next_look and watched.reported:
-                continue
-            try:
-                self._look_and_report(key, watched)
-                watched.failing = False
-            except OSError as error:
-                # One that cannot be looked at or read must not keep the others from being looked at.
-                if not watched.failing:
-                    _log.error("not watched for now", key=key, path=str(watched.path), reason=str(error))
-                watched.failing = True
+    def poll(self, changed: Callable[[str], None]) -> None:
+        """Check everything once, and call `changed` with the key of each settled change."""
+        with self._lock:
+            for key, watched in list(self._watched.items()):
+                if self._clock() < watched.next_check and watched.reported:
+                    continue
+                try:
+                    self._check_and_report(key, watched, changed)
+                    watched.failing = False
+                except OSError as error:
+                    # A file that cannot be read must not stop the check of the others.
+                    if not watched.failing:
+                        _log.error("file check failed", key=key, path=str(watched.path), reason=str(error))
+                    watched.failing = True
 
-    def _look_and_report(self, key: str, watched: _Watched) -> None:
-        now = self._look(watched)
-        # One report may end the watch of another file.
+    def _check_and_report(self, key: str, watched: _Watched, changed: Callable[[str], None]) -> None:
+        now = self._check(watched)
+        # An earlier report may have removed this key.
         if key in self._watched and not watched.reported and now - watched.since >= self.settle:
             watched.reported = True
-            self._changed(key)
+            changed(key)
 
-    def _watch(self, key: str, path: Path, look: Callable[[Path], Signature]) -> None:
-        known = self._watched.get(key)
-        # What is watched already keeps its state: a change that has not settled yet must not be forgotten.
-        if known is None or (known.path, known.look) != (path, look):
-            self._watched[key] = _Watched(path, look, look(path), self._clock())
+    def _watch(self, key: str, path: Path, sign: Callable[[Path], Signature]) -> None:
+        with self._lock:
+            known = self._watched.get(key)
+            # Keep the state of a known path: it may have a change that has not settled yet.
+            if known is None or (known.path, known.sign) != (path, sign):
+                self._watched[key] = _Watched(path, sign, sign(path), self._clock())
 
-    def _look(self, watched: _Watched) -> float:
+    def _check(self, watched: _Watched) -> float:
         before = self._clock()
-        signature = watched.look(watched.path)
+        signature = watched.sign(watched.path)
         after = self._clock()
-        watched.next_look = after + (after - before) / BUSY_SHARE
+        watched.next_check = after + (after - before) / MAX_BUSY_RATIO
         if signature != watched.signature:
             watched.signature, watched.since, watched.reported = signature, after, False
         return after
 
 
 def file_signature(path: Path) -> Signature:
-    """What changes with a file's content: identity, size and times; None where there is no file."""
+    """Return identity, size and times of a file, which change with its content; None if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -118,34 +126,34 @@ def file_signature(path: Path) -> Signature:
 
 
 def models_signature(root: Path) -> Signature:
-    """What changes with the cards of `<root>/*/` and which of them hold a model; None without a readable folder."""
+    """Return which subfolders have a card or model, with the signatures of the cards; None if unreadable."""
     try:
-        names = sorted(os.listdir(root))  # noqa: PTH208  # names, without a Path for each
+        names = sorted(os.listdir(root))  # noqa: PTH208  # faster than a Path for each name
     except OSError:
         return None
-    # A model without a card is watched as a file of its own, once it is known.
+    # Models are watched separately once they are discovered.
     found = ((name, file_signature(root / name / CARD) or _is_file(root / name / MODEL)) for name in names)
     return tuple(entry for entry in found if entry[1])
 
 
 def _is_file(path: Path) -> bool:
-    # Path's own raises where the folder may not be looked into; one such folder must not hide the others.
+    # Path.is_file raises for a folder without search permission, which must not hide the other folders.
     return os.path.isfile(path)  # noqa: PTH113
 
 
 def tree_signature(root: Path) -> Signature:
-    """Numbers that change with any file below a folder, symlinks followed; None where there is no readable folder."""
+    """Return a value that changes with any file below a folder, following symlinks; None if unreadable."""
     try:
         status = root.stat()
         os.scandir(root).close()
     except OSError:
         return None
-    files, mixed = 0, 0
+    files, combined = 0, 0
     for path, signature in _files(str(root), ((status.st_dev, status.st_ino),)):
         files += 1
-        # Order on disk is no content: sums do not depend on it.
-        mixed = (mixed + hash((path, signature))) & 0xFFFFFFFFFFFFFFFF
-    return files, mixed
+        # A sum does not depend on the order of the directory entries.
+        combined = (combined + hash((path, signature))) & 0xFFFFFFFFFFFFFFFF
+    return files, combined
 
 
 def _files(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, Signature]]:

@@ -18,7 +18,7 @@ from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS, Decision
 from starlight_exporter.durations import format_duration
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.evaluation.request import RunLimits
-from starlight_exporter.runs.configured import run_request
+from starlight_exporter.runs.configuration import run_request
 from starlight_exporter.runs.discovery import discover, with_discovered
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -1,4 +1,4 @@
-"""Research models that are found in their folder: which are taken, which are not, and what is said of them."""
+"""Discovery of research models: which folders are used, and the warnings about the others."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def add_file(folder: Path, name: str) -> None:
     (folder / "models" / name / "model.onnx").write_bytes(b"anything")
 
 
-def test_folders_with_a_card_become_research_models_under_the_common_rule(config: Config, tmp_path: Path) -> None:
+def test_folders_with_a_card_are_research_models_under_the_common_rule(config: Config, tmp_path: Path) -> None:
     add(tmp_path, "second", "file: other.onnx\n")
     add(tmp_path, "first")
     (tmp_path / "models" / "empty").mkdir()
     found = discover(config)
-    assert not found.remarks
+    assert not found.warnings
     assert [(model.name, model.role, model.file) for model in found.models] == [
         ("first", "research", tmp_path / "models" / "first" / "model.onnx"),
         ("second", "research", tmp_path / "models" / "second" / "other.onnx"),
@@ -51,16 +51,16 @@ def test_folders_with_a_card_become_research_models_under_the_common_rule(config
     assert [model.name for model in together.models] == ["production", "v3", "first", "second"]
 
 
-def test_a_model_without_a_card_is_one_too(config: Config, tmp_path: Path) -> None:
+def test_model_without_a_card_is_a_research_model(config: Config, tmp_path: Path) -> None:
     add_file(tmp_path, "try")
     found = discover(config)
-    assert not found.remarks
+    assert not found.warnings
     (model,) = found.models
     assert (model.name, model.role, model.file) == ("try", "research", tmp_path / "models" / "try" / "model.onnx")
     assert model.decision.rule().describe() == "probability > 0.25"
 
 
-def test_a_folder_that_cannot_be_looked_into_hides_no_other(config: Config, tmp_path: Path) -> None:
+def test_unreadable_folder_does_not_hide_others(config: Config, tmp_path: Path) -> None:
     assert config.research is not None
     root, closed = make_unreadable_folder(tmp_path / "models")
     (root / "try").mkdir()
@@ -71,44 +71,46 @@ def test_a_folder_that_cannot_be_looked_into_hides_no_other(config: Config, tmp_
     assert not model_in(closed).has_card
 
 
-def test_a_configured_model_is_not_taken_twice(config: Config, tmp_path: Path) -> None:
+def test_skips_model_that_is_configured_by_name(config: Config, tmp_path: Path) -> None:
     add(tmp_path, "v3")
     add_file(tmp_path, "production")
     assert discover(config).models == ()
 
 
-def test_a_file_that_is_configured_under_another_name_is_not_taken_twice(tmp_path: Path) -> None:
+def test_skips_file_that_is_configured_under_another_name(tmp_path: Path) -> None:
     file = tmp_path / "starlight.yml"
     file.write_text(CONFIG.replace("name: production", "name: live"))
     add_file(tmp_path, "production")
     assert discover(load_config(file)).models == ()
 
 
-def test_never_more_models_than_labels_allow(config: Config, tmp_path: Path) -> None:
+def test_number_of_models_is_limited(config: Config, tmp_path: Path) -> None:
     for number in range(MAX_MODELS):
         add(tmp_path, f"m{number:02}")
     found = discover(config)
     assert [model.name for model in found.models] == [f"m{number:02}" for number in range(MAX_MODELS - 2)]
-    assert len(found.remarks) == 2
-    assert found.remarks[0].endswith(f"m{MAX_MODELS - 2}: not evaluated: there are {MAX_MODELS} models already")
+    assert len(found.warnings) == 2
+    assert found.warnings[0].endswith(
+        f"m{MAX_MODELS - 2}: not evaluated: the maximum of {MAX_MODELS} models is reached"
+    )
 
 
 @pytest.mark.parametrize("card", ["a: [", "- a", "file: ../production/model.onnx", "file: 3"])
-def test_a_broken_card_is_told_and_its_model_looked_for_all_the_same(config: Config, tmp_path: Path, card: str) -> None:
+def test_broken_card_is_reported_and_its_model_is_used(config: Config, tmp_path: Path, card: str) -> None:
     add(tmp_path, "broken", card)
     found = discover(config)
     assert [model.file for model in found.models] == [tmp_path / "models" / "broken" / "model.onnx"]
-    (remark,) = found.remarks
-    assert str(tmp_path / "models" / "broken" / "card.yml") in remark
-    assert "\n" not in remark
+    (warning,) = found.warnings
+    assert str(tmp_path / "models" / "broken" / "card.yml") in warning
+    assert "\n" not in warning
 
 
-def test_a_folder_whose_name_is_no_label_is_told(config: Config, tmp_path: Path) -> None:
+def test_reports_folder_whose_name_is_not_a_valid_label(config: Config, tmp_path: Path) -> None:
     add(tmp_path, "my model")
     found = discover(config)
     assert found.models == ()
-    assert "my model: not evaluated: its name is no label" in found.remarks[0]
+    assert "my model: not evaluated: its name is not a valid label" in found.warnings[0]
 
 
-def test_a_folder_that_is_not_there_is_told(config: Config, tmp_path: Path) -> None:
-    assert discover(config).remarks == (f"{tmp_path / 'models'}: cannot be read: No such file or directory",)
+def test_reports_missing_folder(config: Config, tmp_path: Path) -> None:
+    assert discover(config).warnings == (f"{tmp_path / 'models'}: cannot be read: No such file or directory",)

@@ -1,114 +1,138 @@
-"""The queue of runs and how each ends, with real worker processes that do what a test needs."""
+"""Runner: order of the queue, outcomes of evaluations, and background jobs, with real worker processes."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from structlog.testing import capture_logs
 
 from starlight_exporter.detector.decision import DecisionRule
-from starlight_exporter.errors import DatasetError, ModelError
+from starlight_exporter.errors import DatasetError, ModelError, ModelFailureReason
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
-from starlight_exporter.publish.snapshot import Outcome, Pair
+from starlight_exporter.publish.snapshot import Pair
 from starlight_exporter.runs import worker
-from starlight_exporter.runs.runner import Chore, Ended, Errand, Runner, process_pool, read_progress
+from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
+from starlight_exporter.runs.process import CANCELLED, NICENESS, Attempt, WorkerProcess
+from starlight_exporter.runs.runner import BackgroundJob, InThreadTask, Runner
 from starlight_exporter.runs.worker import Work
 from support.snapshots import example_prediction, full_evaluation
+from support.waiting import wait_until
 
 PRODUCTION, BASELINE, RESEARCH = ("production", "a"), ("v3", "a"), ("odd", "a")
-ORDER = {"production": 0, "v3": 1, "odd": 2}
-WAIT = 30.0
+PRIORITY = {"production": 0, "v3": 1, "odd": 2}
+WAIT = 60.0
 
 
-# What the workers do instead of an evaluation; they run in processes of their own.
+# Replacements for the evaluation in worker processes
 
 
 def result_of(work: Work) -> RunResult:
-    found = full_evaluation(model=work.request.model, dataset=work.request.dataset)
-    return RunResult(replace(found, trigger=work.request.trigger), (example_prediction(),), None)
+    evaluation = full_evaluation(model=work.request.model, dataset=work.request.dataset)
+    return RunResult(replace(evaluation, trigger=work.request.trigger), (example_prediction(),), None)
 
 
-def good(work: Work) -> RunResult:
+def succeed(work: Work) -> RunResult:
     work.thumbnails.mkdir()
     (work.thumbnails / "a.png").touch()
     return result_of(work)
 
 
-def slow(work: Work) -> RunResult:
+def take_long(work: Work) -> RunResult:
     assert work.request.progress_file is not None
     work.request.progress_file.write_text('{"done": 25, "total": 100}')
-    time.sleep(120)
+    time.sleep(600)
     return result_of(work)
 
 
-def dies(_work: Work) -> RunResult:
+def crash(_work: Work) -> RunResult:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError
 
 
-def no_model(_work: Work) -> RunResult:
+def fail_without_model(_work: Work) -> RunResult:
     raise ModelError("m.onnx: no such file", reason="missing")
 
 
-def no_dataset(_work: Work) -> RunResult:
+def fail_without_dataset(_work: Work) -> RunResult:
     raise DatasetError("images: no such\n dataset folder")
 
 
-def a_bug(_work: Work) -> RunResult:
+def fail_unexpectedly(_work: Work) -> RunResult:
     raise ZeroDivisionError
 
 
-def a_slow_disk(_work: Work) -> RunResult:
-    raise TimeoutError("the disk does not answer")
+def fail_on_slow_disk(_work: Work) -> RunResult:
+    raise TimeoutError("the disk does not respond")
 
 
-def begins_and_waits_once(mark: Path) -> str:
+def take_long_at_first(mark: Path) -> str:
     if mark.exists():
         return "second time"
     mark.touch()
-    time.sleep(120)
+    time.sleep(600)
     return "first time"
 
 
-class Doing(ProcessPoolExecutor):
-    """A real process pool that does `task` where the runner asks for an evaluation."""
+class ReplacedWorker(WorkerProcess):
+    """A real worker process that calls `task` instead of the evaluation."""
 
     def __init__(self, task: Callable[[Work], RunResult]) -> None:
-        super().__init__(max_workers=1, mp_context=multiprocessing.get_context("spawn"))
+        super().__init__()
         self._task = task
 
-    def submit(self, function, /, *arguments, **more):  # type: ignore[no-untyped-def]
-        return super().submit(self._task if function is worker.evaluate else function, *arguments, **more)
+    def submit(self, function: Callable[..., object], *arguments: object) -> None:
+        super().submit(self._task if function is worker.evaluate else function, *arguments)
 
 
-class Inline(ThreadPoolExecutor):
-    """Evaluates in a thread, for tests of the queue alone."""
+class InlineWorker(WorkerProcess):
+    """Returns a result without a process, for tests of the queue."""
+
+    def submit(self, _function: Callable[..., object], *arguments: object) -> None:
+        work = arguments[0]
+        assert isinstance(work, Work)
+        self._result = result_of(work)
+
+    def wait(self, _seconds: float) -> bool:
+        return True
+
+    def receive(self) -> object:
+        return self._result
+
+
+class LateWorker(InlineWorker):
+    """Returns its result after the first poll."""
 
     def __init__(self) -> None:
-        super().__init__(max_workers=1)
+        super().__init__()
+        self._polls = 0
 
-    def submit(self, _function, /, *arguments, **_more):  # type: ignore[no-untyped-def]
-        return super().submit(result_of, *arguments)
+    def wait(self, _seconds: float) -> bool:
+        self._polls += 1
+        return self._polls > 1
 
 
-class Listening:
-    """Hears of every run."""
+class UnavailableWorker(WorkerProcess):
+    def submit(self, _function: Callable[..., object], *_arguments: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+class RecordingHandler:
+    """Records all calls of the runner."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[Pair, str]] = []
+        self.requested: list[tuple[Pair, str]] = []
         self.begun: list[Pair] = []
-        self.over: list[Ended] = []
+        self.runs: list[FinishedRun] = []
+        self.outputs: list[RunOutput] = []
         self.progress: list[float] = []
         self.thumbnails: list[list[str]] = []
         self.unknown: set[Pair] = set()
@@ -118,7 +142,7 @@ class Listening:
 
     def request(self, pair: Pair, trigger: str) -> RunRequest | None:
         self.gate.wait(WAIT)
-        self.asked.append((pair, trigger))
+        self.requested.append((pair, trigger))
         if pair in self.unknown:
             return None
         if trigger == "bug":
@@ -144,411 +168,397 @@ class Listening:
             self.progress.append(ratio)
             self._change.notify_all()
 
-    def ended(self, run: Ended) -> None:
+    def finished(self, run: FinishedRun, output: RunOutput) -> None:
         with self._change:
-            self.over.append(run)
-            self.thumbnails.append([] if run.thumbnails is None else [file.name for file in run.thumbnails.iterdir()])
+            self.runs.append(run)
+            self.outputs.append(output)
+            self.thumbnails.append([] if output.thumbnails is None else [f.name for f in output.thumbnails.iterdir()])
             self._change.notify_all()
 
-    def wait(self, look: Callable[[], bool]) -> None:
+    def wait(self, condition: Callable[[], bool]) -> None:
         with self._change:
-            assert self._change.wait_for(look, WAIT), (self.begun, self.over)
+            assert self._change.wait_for(condition, WAIT), (self.begun, self.runs)
 
-    def first(self) -> Ended:
-        self.wait(lambda: bool(self.over))
-        return self.over[0]
+    def first(self) -> FinishedRun:
+        self.wait(lambda: bool(self.runs))
+        return self.runs[0]
 
 
-Start = Callable[..., Runner]
+StartRunner = Callable[..., Runner]
 
-_before: set[int | None] = set()
+_existing: set[int] = set()
 
 
 @pytest.fixture(autouse=True)
-def children_before() -> None:
-    """Workers of other tests, which may still be on their way out, are not this test's."""
-    _before.clear()
-    _before.update(child.pid for child in multiprocessing.active_children())
+def existing_processes() -> None:
+    """Exclude worker processes of other tests, which may still be ending."""
+    _existing.clear()
+    _existing.update(worker_processes())
 
 
-def new_children() -> list[int | None]:
-    """Process ids of workers that this test has started and that still run."""
-    return [child.pid for child in multiprocessing.active_children() if child.pid not in _before]
+def worker_processes() -> list[int]:
+    """Return the ids of the worker processes that this test has started and that are running."""
+    running = []
+    for child in psutil.Process().children():
+        try:
+            is_worker = "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            continue
+        if is_worker and child.pid not in _existing:
+            running.append(child.pid)
+    return running
 
 
 @pytest.fixture
-def listening() -> Listening:
-    return Listening()
+def handler() -> RecordingHandler:
+    return RecordingHandler()
 
 
 @pytest.fixture
-def start(listening: Listening) -> Iterator[Start]:
+def start(handler: RecordingHandler) -> Iterator[StartRunner]:
     runners = []
 
-    def begin(make_executor: Callable[[], Executor] = Inline, timeout: float = 60.0) -> Runner:
-        runner = Runner(
-            listening, order=lambda pair: ORDER[pair[0]], timeout=lambda: timeout, make_executor=make_executor
-        )
+    def begin(make_process: Callable[[], WorkerProcess] = InlineWorker, timeout: float = 600.0) -> Runner:
+        runner = Runner(priority=lambda pair: PRIORITY[pair[0]], timeout=lambda: timeout, make_process=make_process)
+        runner.handler = handler
         runners.append(runner)
         runner.start()
         return runner
 
     yield begin
-    listening.gate.set()
+    handler.gate.set()
     for runner in runners:
         runner.stop()
 
 
-def doing(*tasks: Callable[[Work], RunResult]) -> Callable[[], Executor]:
-    """Executors that do these one after the other, the last for ever."""
+def workers(*tasks: Callable[[Work], RunResult]) -> Callable[[], WorkerProcess]:
+    """Return a factory of workers that call these tasks, one each, the last one repeatedly."""
     left = list(tasks)
-    return lambda: Doing(left.pop(0) if len(left) > 1 else left[0])
+    return lambda: ReplacedWorker(left.pop(0) if len(left) > 1 else left[0])
 
 
-def test_a_pair_that_waits_is_queued_once_and_production_goes_first(listening: Listening, start: Start) -> None:
-    listening.gate.clear()
+# Queue
+
+
+def test_queues_each_pair_once_and_evaluates_production_first(handler: RecordingHandler, start: StartRunner) -> None:
+    handler.gate.clear()
     runner = start()
     runner.submit(("odd", "first"), "schedule")
-    while runner.queued():
-        time.sleep(0.01)
+    wait_until(lambda: not runner.queued())
     for pair in (RESEARCH, BASELINE, PRODUCTION, RESEARCH, PRODUCTION, BASELINE):
         runner.submit(pair, "schedule")
     assert runner.queued() == 3
-    listening.gate.set()
-    listening.wait(lambda: len(listening.over) == 4)
-    assert [run.pair for run in listening.over] == [("odd", "first"), PRODUCTION, BASELINE, RESEARCH]
+    handler.gate.set()
+    handler.wait(lambda: len(handler.runs) == 4)
+    assert [run.pair for run in handler.runs] == [("odd", "first"), PRODUCTION, BASELINE, RESEARCH]
 
 
-def test_who_asked_first_is_who_asked(listening: Listening, start: Start) -> None:
-    listening.gate.clear()
+def test_queued_pair_keeps_its_first_trigger(handler: RecordingHandler, start: StartRunner) -> None:
+    handler.gate.clear()
     runner = start()
     runner.submit(("odd", "first"), "schedule")
-    while runner.queued():
-        time.sleep(0.01)
+    wait_until(lambda: not runner.queued())
     runner.submit(PRODUCTION, "model")
     runner.submit(PRODUCTION, "schedule")
-    listening.gate.set()
-    listening.wait(lambda: len(listening.over) == 2)
-    assert listening.over[1].trigger == "model"
+    handler.gate.set()
+    handler.wait(lambda: len(handler.runs) == 2)
+    assert handler.runs[1].trigger == "model"
 
 
-def test_a_pair_that_runs_can_be_queued_again(listening: Listening, start: Start) -> None:
+def test_finished_pair_can_be_queued_again(handler: RecordingHandler, start: StartRunner) -> None:
     runner = start()
     runner.submit(PRODUCTION, "start")
-    listening.wait(lambda: bool(listening.over))
+    handler.wait(lambda: bool(handler.runs))
     runner.submit(PRODUCTION, "model")
-    listening.wait(lambda: len(listening.over) == 2)
-    assert [run.trigger for run in listening.over] == ["start", "model"]
+    handler.wait(lambda: len(handler.runs) == 2)
+    assert [run.trigger for run in handler.runs] == ["start", "model"]
 
 
-def test_a_pair_that_is_no_longer_configured_is_left_out(listening: Listening, start: Start) -> None:
-    listening.unknown.add(BASELINE)
+def test_skips_pair_without_a_request(handler: RecordingHandler, start: StartRunner) -> None:
+    handler.unknown.add(BASELINE)
     runner = start()
     for pair in (BASELINE, RESEARCH):
         runner.submit(pair, "schedule")
-    assert listening.first().pair == RESEARCH
-    assert listening.begun == [RESEARCH]
+    assert handler.first().pair == RESEARCH
+    assert handler.begun == [RESEARCH]
 
 
-def test_a_good_run_brings_its_result_and_its_thumbnails(listening: Listening, start: Start) -> None:
+def test_unexpected_error_of_the_handler_affects_only_this_run(handler: RecordingHandler, start: StartRunner) -> None:
+    runner = start()
+    runner.submit(PRODUCTION, "bug")
+    runner.submit(BASELINE, "start")
+    assert handler.first().pair == BASELINE
+
+
+# Outcomes
+
+
+def test_successful_run_has_result_and_thumbnails(handler: RecordingHandler, start: StartRunner) -> None:
     began = time.time()
-    start(doing(good)).submit(PRODUCTION, "start")
-    run = listening.first()
-    assert (run.outcome, run.error, run.failure) == ("success", "", None)
-    assert run.result is not None
-    assert run.result.evaluation.trigger == "start"
-    assert listening.thumbnails == [["a.png"]]
+    start(workers(succeed)).submit(PRODUCTION, "start")
+    run = handler.first()
+    output = handler.outputs[0]
+    assert (run.outcome, run.error, output.load_failure) == ("success", "", None)
+    assert output.result is not None
+    assert output.result.evaluation.trigger == "start"
+    assert run.id == output.result.evaluation.id
+    assert handler.thumbnails == [["a.png"]]
     assert began <= run.started_at <= run.ended_at <= time.time()
-    assert run.thumbnails is not None
-    until(lambda: run.thumbnails is not None and not run.thumbnails.exists())
+    thumbnails = output.thumbnails
+    assert thumbnails is not None
+    wait_until(lambda: not thumbnails.exists())
 
 
-def test_a_worker_that_dies_is_told_and_the_next_run_works(listening: Listening, start: Start) -> None:
-    runner = start(doing(dies, good))
+def test_crashed_run_is_reported_and_the_next_run_works(handler: RecordingHandler, start: StartRunner) -> None:
+    runner = start(workers(crash, succeed))
     runner.submit(PRODUCTION, "start")
     runner.submit(BASELINE, "start")
-    listening.wait(lambda: len(listening.over) == 2)
-    crashed, successful = listening.over
-    assert (crashed.outcome, crashed.error, crashed.result) == (
-        "crashed",
-        "the worker process died in the middle of the run",
-        None,
-    )
+    handler.wait(lambda: len(handler.runs) == 2)
+    crashed, successful = handler.runs
+    assert (crashed.outcome, crashed.error) == ("crashed", "worker process ended unexpectedly")
+    assert handler.outputs[0].result is None
     assert successful.outcome == "success"
 
 
 @pytest.mark.parametrize(
-    ("task", "error", "failure"),
+    ("task", "error", "load_failure"),
     [
-        (no_model, "m.onnx: no such file", ModelError),
-        (no_dataset, "images: no such dataset folder", DatasetError),
-        (a_bug, "ZeroDivisionError", None),
-        (a_slow_disk, "the disk does not answer", None),
+        (fail_without_model, "m.onnx: no such file", "missing"),
+        (fail_without_dataset, "images: no such dataset folder", None),
+        (fail_unexpectedly, "ZeroDivisionError", None),
+        (fail_on_slow_disk, "the disk does not respond", None),
     ],
 )
-def test_a_run_that_fails_says_why_in_one_line(
-    listening: Listening,
-    start: Start,
+def test_failed_run_has_reason_on_one_line(
+    handler: RecordingHandler,
+    start: StartRunner,
     task: Callable[[Work], RunResult],
     error: str,
-    failure: type[Exception] | None,
+    load_failure: ModelFailureReason | None,
 ) -> None:
-    start(doing(task)).submit(PRODUCTION, "start")
-    run = listening.first()
+    start(workers(task)).submit(PRODUCTION, "start")
+    run = handler.first()
     assert (run.outcome, run.error) == ("error", error)
-    assert run.failure is None if failure is None else isinstance(run.failure, failure)
-    if isinstance(run.failure, ModelError):
-        assert run.failure.reason == "missing"
+    assert handler.outputs[0].load_failure == load_failure
 
 
-def test_a_run_that_takes_too_long_is_ended_with_its_process(listening: Listening, start: Start) -> None:
-    start(doing(slow), timeout=1.0).submit(PRODUCTION, "start")
-    run = listening.first()
-    assert (run.outcome, run.error) == ("timeout", "took longer than 1 s")
-    until(lambda: not new_children())
+def test_run_is_terminated_after_timeout(handler: RecordingHandler, start: StartRunner) -> None:
+    start(workers(take_long), timeout=1.0).submit(PRODUCTION, "start")
+    run = handler.first()
+    assert (run.outcome, run.error) == ("timeout", "timed out after 1 s")
+    wait_until(lambda: not worker_processes())
 
 
-def test_the_current_run_is_cancelled_only_by_what_it_is_about(listening: Listening, start: Start) -> None:
-    runner = start(doing(slow, good))
+def test_cancels_only_a_run_that_is_affected(handler: RecordingHandler, start: StartRunner) -> None:
+    runner = start(workers(take_long, succeed))
     runner.submit(PRODUCTION, "start")
-    listening.wait(lambda: 0.25 in listening.progress)
+    handler.wait(lambda: 0.25 in handler.progress)
     runner.cancel(lambda pair: pair[0] == "v3")
     runner.submit(PRODUCTION, "model")
-    time.sleep(0.5)
-    assert listening.over == []
+    polls = len(handler.progress)
+    handler.wait(lambda: len(handler.progress) > polls + 1)
+    assert handler.runs == []
     runner.cancel(lambda pair: pair[0] == "production")
-    listening.wait(lambda: len(listening.over) == 2)
-    assert [run.outcome for run in listening.over] == ["cancelled", "success"]
-    assert listening.over[0].result is None
+    handler.wait(lambda: len(handler.runs) == 2)
+    assert [run.outcome for run in handler.runs] == ["cancelled", "success"]
+    assert handler.runs[0].error == CANCELLED
+    assert handler.outputs[0].result is None
 
 
-def test_to_cancel_while_nothing_runs_does_nothing(listening: Listening, start: Start) -> None:
+def test_cancel_without_a_run_does_nothing(handler: RecordingHandler, start: StartRunner) -> None:
     runner = start()
     runner.cancel(lambda _pair: True)
     runner.submit(PRODUCTION, "start")
-    assert listening.first().outcome == "success"
+    assert handler.first().outcome == "success"
 
 
-def test_stop_ends_the_current_run_and_starts_no_other(listening: Listening, start: Start) -> None:
-    runner = start(doing(slow))
+def test_stop_cancels_the_current_run_and_starts_no_other(handler: RecordingHandler, start: StartRunner) -> None:
+    runner = start(workers(take_long))
     runner.submit(PRODUCTION, "start")
     runner.submit(BASELINE, "start")
-    listening.wait(lambda: bool(listening.progress))
-    began = time.monotonic()
-    runner.stop()
-    assert time.monotonic() - began < 8
-    assert [(run.pair, run.outcome) for run in listening.over] == [(PRODUCTION, "cancelled")]
-    until(lambda: not new_children())
+    handler.wait(lambda: bool(handler.progress))
+    runner.stop(WAIT)
+    assert [(run.pair, run.outcome) for run in handler.runs] == [(PRODUCTION, "cancelled")]
+    assert not worker_processes()
 
 
-def test_a_bug_in_the_wiring_ends_this_run_alone(listening: Listening, start: Start) -> None:
-    runner = start()
-    runner.submit(PRODUCTION, "bug")
-    runner.submit(BASELINE, "start")
-    assert listening.first().pair == BASELINE
+def test_ends_no_process_of_another_owner(handler: RecordingHandler, start: StartRunner) -> None:
+    other = WorkerProcess()
+    try:
+        other.submit(os.getpid)
+        assert other.wait(WAIT)
+        pid = other.receive()
+        runner = start(workers(take_long, succeed))
+        runner.submit(PRODUCTION, "start")
+        handler.wait(lambda: bool(handler.progress))
+        runner.cancel(lambda _pair: True)
+        handler.wait(lambda: bool(handler.runs))
+        runner.stop(WAIT)
+        other.submit(os.getpid)
+        assert other.wait(WAIT)
+        assert other.receive() == pid
+    finally:
+        other.kill()
 
 
-def test_no_process_to_be_had_is_an_error_with_an_end(listening: Listening, start: Start) -> None:
-    def none_left() -> Executor:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
-    start(none_left).submit(PRODUCTION, "start")
-    run = listening.first()
+def test_unavailable_process_is_an_error(handler: RecordingHandler, start: StartRunner) -> None:
+    start(UnavailableWorker).submit(PRODUCTION, "start")
+    run = handler.first()
     assert (run.outcome, run.error) == ("error", "[Errno 11] Resource temporarily unavailable")
 
 
-def test_no_room_for_temporary_files_is_an_error_with_an_end(
-    listening: Listening, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_missing_temporary_folder_is_an_error(
+    handler: RecordingHandler, start: StartRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     start().submit(PRODUCTION, "start")
-    run = listening.first()
+    run = handler.first()
     assert run.outcome == "error"
     assert "No such file or directory" in run.error
 
 
-def test_a_result_that_comes_with_the_last_look_is_a_result(listening: Listening, start: Start) -> None:
-    """A future that is done a moment after a look gave up waiting for it must not count as failed."""
-
-    class Late(Future[RunResult]):
-        def result(self, timeout: float | None = None) -> RunResult:
-            if timeout is not None:
-                self.set_result(self.late)
-                raise TimeoutError
-            return super().result(timeout)
-
-        def arrive(self) -> None:
-            if not self.done():
-                self.set_result(self.late)
-
-        late: RunResult
-
-    class LateExecutor(Inline):
-        def submit(self, _function, /, *arguments, **_more):  # type: ignore[no-untyped-def]
-            future = Late()
-            future.late = result_of(arguments[0])
-            threading.Timer(0.05, future.arrive).start()
-            return future
-
-    start(LateExecutor).submit(PRODUCTION, "start")
-    assert listening.first().outcome == "success"
+def test_result_that_arrives_after_a_poll_is_a_success(handler: RecordingHandler, start: StartRunner) -> None:
+    start(LateWorker).submit(PRODUCTION, "start")
+    assert handler.first().outcome == "success"
 
 
-def test_a_call_gives_back_what_a_process_of_its_own_computes(start: Start) -> None:
-    runner = start(process_pool)
-    assert runner.call(os.getpid, timeout=WAIT) != os.getpid()
-    assert runner.call(os.nice, 0, timeout=WAIT) == worker.NICENESS + os.nice(0)
-    with pytest.raises(DatasetError, match="no such dataset folder"):
-        runner.call(worker.fingerprint, "a", Path("/nowhere/at/all"), timeout=WAIT)
+# Calls
 
 
-def test_stop_ends_a_call_as_well(start: Start) -> None:
-    runner = start(process_pool)
-    errors: list[BaseException] = []
+def test_call_returns_the_outcome_of_a_worker_process(start: StartRunner) -> None:
+    runner = start(WorkerProcess)
+    assert runner.call(os.getpid, timeout=WAIT).result not in (None, os.getpid())
+    assert runner.call(os.nice, 0, timeout=WAIT) == Attempt("success", NICENESS + os.nice(0))
+    failed = runner.call(worker.fingerprint, "a", Path("/nowhere/at/all"), timeout=WAIT)
+    assert failed.outcome == "error"
+    assert isinstance(failed.error, DatasetError)
+    assert "no such dataset folder" in failed.reason
 
-    def call() -> None:
-        try:
-            runner.call(time.sleep, 120, timeout=WAIT)
-        except BrokenProcessPool as error:
-            errors.append(error)
 
-    thread = threading.Thread(target=call)
+def test_stop_cancels_a_call(start: StartRunner) -> None:
+    runner = start(WorkerProcess)
+    outcomes: list[Attempt] = []
+    thread = threading.Thread(target=lambda: outcomes.append(runner.call(time.sleep, 600, timeout=600)))
     thread.start()
-    until(lambda: bool(new_children()))
+    wait_until(worker_processes_exist)
     runner.stop()
     thread.join(WAIT)
-    assert len(errors) == 1
+    assert [attempt.outcome for attempt in outcomes] == ["cancelled"]
+    assert not worker_processes()
 
 
-def test_a_call_that_takes_too_long(start: Start) -> None:
-    runner = start(process_pool)
-    with pytest.raises(TimeoutError):
-        runner.call(time.sleep, 60, timeout=0.1)
+def test_call_is_terminated_after_timeout(start: StartRunner) -> None:
+    assert start(WorkerProcess).call(time.sleep, 600, timeout=0.1).outcome == "timeout"
+    assert not worker_processes()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"done": 1}', '{"done": 1, "total": 0}', '{"done": "x", "total": 2}'])
-def test_progress_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "progress.json"
-    assert read_progress(file) is None
-    file.write_text(text)
-    assert read_progress(file) is None
+def worker_processes_exist() -> bool:
+    return bool(worker_processes())
 
 
-def test_progress_is_a_share(tmp_path: Path) -> None:
-    file = tmp_path / "progress.json"
-    file.write_text('{"done": 30, "total": 40}')
-    assert read_progress(file) == 0.75
+# Background jobs
 
 
-def until(look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WAIT
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def job(function: Callable[..., object], *arguments: object) -> tuple[BackgroundJob, list[Attempt]]:
+    """Return a background job, and the list to which its outcome is appended."""
+    attempts: list[Attempt] = []
+    return BackgroundJob("job", function, arguments, attempts.append), attempts
 
 
-def errand(function: Callable[..., object], *arguments: object) -> tuple[Errand, list[tuple[Outcome, object]]]:
-    """An errand, and the list that its end is written to."""
-    ends: list[tuple[Outcome, object]] = []
-    return Errand("errand", function, arguments, lambda outcome, result: ends.append((outcome, result))), ends
+def only(attempts: list[Attempt]) -> Attempt:
+    wait_until(lambda: bool(attempts))
+    return attempts[0]
 
 
-def test_an_errand_is_done_in_a_process_of_its_own(start: Start) -> None:
-    runner = start(process_pool)
-    asked, ends = errand(os.getpid)
-    runner.run_errand(asked)
-    until(lambda: bool(ends))
-    (outcome, result) = ends[0]
-    assert outcome == "success"
-    assert result != os.getpid()
+def test_background_job_runs_in_a_worker_process(start: StartRunner) -> None:
+    queued, attempts = job(os.getpid)
+    start(WorkerProcess).submit_job(queued)
+    assert only(attempts).outcome == "success"
+    assert attempts[0].result != os.getpid()
 
 
-def test_an_errand_that_fails_says_why(start: Start) -> None:
-    runner = start(process_pool)
-    failing, ends = errand(worker.fingerprint, "a", Path("/nowhere/at/all"))
-    runner.run_errand(failing)
-    until(lambda: bool(ends))
-    assert ends[0][0] == "error"
-    assert "no such dataset folder" in str(ends[0][1])
-    dying, ends = errand(os._exit, 3)
-    runner.run_errand(dying)
-    until(lambda: bool(ends))
-    assert ends[0][0] == "crashed"
+def test_failed_background_job_has_a_reason(start: StartRunner) -> None:
+    runner = start(WorkerProcess)
+    failing, attempts = job(worker.fingerprint, "a", Path("/nowhere/at/all"))
+    runner.submit_job(failing)
+    assert only(attempts).outcome == "error"
+    assert "no such dataset folder" in attempts[0].reason
+    crashing, attempts = job(os._exit, 3)
+    runner.submit_job(crashing)
+    assert only(attempts).outcome == "crashed"
 
 
-def test_an_errand_that_fails_in_an_unexpected_way_has_an_end_too(start: Start) -> None:
-    runner = start(process_pool)
-    failing, ends = errand(divmod, 1, 0)
+def test_unexpected_error_of_a_background_job_is_logged_and_reported(start: StartRunner) -> None:
+    runner = start(WorkerProcess)
+    failing, attempts = job(divmod, 1, 0)
     with capture_logs() as logs:
-        runner.run_errand(failing)
-        until(lambda: bool(ends))
-    assert ends[0][0] == "error"
-    assert isinstance(ends[0][1], ZeroDivisionError)
-    (told,) = (log for log in logs if log["log_level"] == "error")
-    assert told["errand"] == "errand"
-    assert told["exc_info"]
+        runner.submit_job(failing)
+        assert only(attempts).outcome == "error"
+    assert isinstance(attempts[0].error, ZeroDivisionError)
+    (logged,) = (log for log in logs if log["log_level"] == "error")
+    assert logged["function"] == "divmod"
+    assert logged["exc_info"]
 
 
-def test_no_process_to_be_had_ends_an_errand_too(start: Start) -> None:
-    def none_left() -> Executor:
-        raise BlockingIOError(11, "Resource temporarily unavailable")
-
-    asked, ends = errand(os.getpid)
-    start(none_left).run_errand(asked)
-    until(lambda: bool(ends))
-    assert ends[0][0] == "error"
+def test_result_that_cannot_be_sent_is_an_error(start: StartRunner) -> None:
+    queued, attempts = job(threading.Lock)
+    start(WorkerProcess).submit_job(queued)
+    assert only(attempts).outcome == "error"
+    assert "result cannot be sent" in attempts[0].reason
 
 
-def test_an_evaluation_goes_before_an_errand_which_begins_anew(
-    listening: Listening, start: Start, tmp_path: Path
+def test_unavailable_process_ends_a_background_job(start: StartRunner) -> None:
+    queued, attempts = job(os.getpid)
+    start(UnavailableWorker).submit_job(queued)
+    assert only(attempts).outcome == "error"
+
+
+def test_evaluation_interrupts_a_background_job_which_is_restarted(
+    handler: RecordingHandler, start: StartRunner, tmp_path: Path
 ) -> None:
-    runner = start(doing(good))
+    runner = start(workers(succeed))
     mark = tmp_path / "begun"
-    asked, ends = errand(begins_and_waits_once, mark)
-    runner.run_errand(asked)
-    until(mark.exists)
+    queued, attempts = job(take_long_at_first, mark)
+    runner.submit_job(queued)
+    wait_until(mark.exists)
     runner.submit(PRODUCTION, "model")
-    assert listening.first().outcome == "success"
-    assert ends == []
-    until(lambda: bool(ends))
-    assert ends[0] == ("success", "second time")
+    assert handler.first().outcome == "success"
+    assert only(attempts) == Attempt("success", "second time")
 
 
-def test_an_errand_that_takes_too_long_is_ended(listening: Listening) -> None:
-    runner = Runner(listening, order=lambda _pair: 0, timeout=lambda: 0.5)
-    runner.start()
-    asked, ends = errand(time.sleep, 120)
-    runner.run_errand(asked)
-    until(lambda: bool(ends))
-    assert ends[0][0] == "timeout"
-    runner.stop()
-    until(lambda: not new_children())
+def test_background_job_is_terminated_after_timeout(start: StartRunner) -> None:
+    queued, attempts = job(time.sleep, 600)
+    start(WorkerProcess, timeout=0.5).submit_job(queued)
+    assert only(attempts).outcome == "timeout"
+    assert not worker_processes()
 
 
-def test_stop_ends_an_errand_and_tells_nobody(start: Start) -> None:
-    runner = start(process_pool)
-    asked, ends = errand(time.sleep, 120)
-    runner.run_errand(asked)
-    until(lambda: bool(new_children()))
-    began = time.monotonic()
-    runner.stop()
-    assert time.monotonic() - began < 8
-    assert ends == []
-    until(lambda: not new_children())
+def test_stop_ends_a_background_job_without_a_report(start: StartRunner) -> None:
+    runner = start(WorkerProcess)
+    queued, attempts = job(time.sleep, 600)
+    runner.submit_job(queued)
+    wait_until(worker_processes_exist)
+    runner.stop(WAIT)
+    assert attempts == []
+    assert not worker_processes()
 
 
-def test_a_chore_waits_for_every_evaluation_and_one_that_fails_ends_nothing(listening: Listening, start: Start) -> None:
-    runner = start(doing(good))
+def test_in_thread_task_follows_all_evaluations_and_its_error_stops_nothing(
+    handler: RecordingHandler, start: StartRunner
+) -> None:
+    handler.gate.clear()
+    runner = start(workers(succeed))
     order: list[str] = []
 
     def work() -> None:
-        order.append(f"after {len(listening.over)} evaluations")
+        order.append(f"after {len(handler.runs)} evaluations")
         raise ValueError("a bug")
 
     runner.submit(PRODUCTION, "start")
     runner.submit(RESEARCH, "start")
-    runner.run_errand(Chore("reports", work))
-    until(lambda: bool(order))
+    runner.submit_job(InThreadTask("reports", work))
+    handler.gate.set()
+    wait_until(lambda: bool(order))
     assert order == ["after 2 evaluations"]
-    runner.run_errand(Chore("reports", lambda: order.append("again")))
-    until(lambda: len(order) == 2)
+    runner.submit_job(InThreadTask("reports", lambda: order.append("again")))
+    wait_until(lambda: len(order) == 2)

@@ -1,4 +1,4 @@
-"""What becomes of results where disks are full, of different sizes, or change while they are looked at."""
+"""Storage on full disks, and while files are removed."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def numbered(number: int) -> Evaluation:
     return full_evaluation(evaluation_id=f"run-{number}", finished_at=FINISHED_AT + number)
 
 
-def kept(storage: Storage, numbers: range) -> None:
+def store(storage: Storage, numbers: range) -> None:
     many = tuple(example_prediction(f"clean/{number:05}.png") for number in range(200))
     for number in numbers:
-        storage.keep(RunResult(numbered(number), many, None), None, None)
+        storage.store(RunResult(numbered(number), many, None), (), None)
 
 
 def fill(disk: Path) -> None:
@@ -42,35 +42,35 @@ def ids(storage: Storage) -> list[str]:
     return [entry.id for entry in storage.evidence.entries()]
 
 
-def test_a_full_disk_of_the_history_costs_no_evidence_on_another_one(tmp_path: Path, small_disk: Path) -> None:
+def test_full_history_disk_does_not_remove_evidence_on_another_disk(tmp_path: Path, small_disk: Path) -> None:
     state = State(empty_snapshot())
     storage = Storage(state, configured(tmp_path, data=small_disk, results=tmp_path / "results"))
-    kept(storage, range(1, 4))
+    store(storage, range(1, 4))
     fill(small_disk)
-    kept(storage, range(4, 6))
+    store(storage, range(4, 6))
     storage.close()
     assert ids(storage) == ["run-5", "run-4", "run-3", "run-2", "run-1"]
     assert state.snapshot.storage_failures == {"history": 2}
 
 
-def test_old_evidence_on_the_same_disk_makes_room_for_a_line_of_history(tmp_path: Path, small_disk: Path) -> None:
+def test_full_history_disk_removes_old_evidence_on_the_same_disk(tmp_path: Path, small_disk: Path) -> None:
     state = State(empty_snapshot())
     storage = Storage(state, configured(tmp_path, data=small_disk, results=small_disk / "results"))
-    kept(storage, range(1, 4))
+    store(storage, range(1, 4))
     fill(small_disk)
-    kept(storage, range(4, 5))
+    store(storage, range(4, 5))
     storage.close()
     assert [one.id for one in storage.history.evaluations()][-1] == "run-4"
     assert "run-1" not in ids(storage)
     assert state.snapshot.storage_failures == {}
 
 
-def test_evidence_that_vanishes_while_it_is_looked_at_ends_nothing(tmp_path: Path) -> None:
+def test_disk_usage_ignores_files_that_are_removed_meanwhile(tmp_path: Path) -> None:
     state = State(empty_snapshot())
     storage = Storage(state, configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results"))
     over = threading.Event()
 
-    def come_and_go() -> None:
+    def add_and_remove() -> None:
         while not over.is_set():
             for number in range(8):
                 (tmp_path / "results" / "evaluations" / f"run-{number}" / "thumbnails").mkdir(parents=True)
@@ -78,11 +78,11 @@ def test_evidence_that_vanishes_while_it_is_looked_at_ends_nothing(tmp_path: Pat
                 (tmp_path / "results" / "evaluations" / f"run-{number}" / "thumbnails").rmdir()
                 (tmp_path / "results" / "evaluations" / f"run-{number}").rmdir()
 
-    other = threading.Thread(target=come_and_go)
+    other = threading.Thread(target=add_and_remove)
     other.start()
     try:
         for _ in range(500):
-            storage.look()
+            storage.update_metrics()
     finally:
         over.set()
         other.join()

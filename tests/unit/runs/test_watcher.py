@@ -1,4 +1,4 @@
-"""Which changes of files are noticed, and when: with a clock of the test's own and real files."""
+"""Watcher: which changes are reported and when, with real files and a simulated clock."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Clock:
 
 
 class Scene:
-    """A watcher, its clock, and what it has reported."""
+    """A watcher, its clock and its reports."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.reported: list[str] = []
-        self.watcher = Watcher(settle=SETTLE, changed=self.reported.append, clock=self.clock)
+        self.watcher = Watcher(settle=SETTLE, clock=self.clock)
 
     def after(self, seconds: float) -> list[str]:
-        """What a look after so much time reports."""
+        """Return the changes that a poll after so many seconds reports."""
         self.clock.now += seconds
         self.reported.clear()
-        self.watcher.poll()
+        self.watcher.poll(self.reported.append)
         return list(self.reported)
 
 
@@ -53,17 +53,17 @@ def model(tmp_path: Path, scene: Scene) -> Path:
     return file
 
 
-def by_rename(file: Path) -> None:
+def replace_by_rename(file: Path) -> None:
     new = file.with_name("new")
     new.write_bytes(b"other")
     new.replace(file)
 
 
-def in_place(file: Path) -> None:
+def write_in_place(file: Path) -> None:
     file.write_bytes(b"other")
 
 
-def by_symlink(file: Path) -> None:
+def replace_by_symlink(file: Path) -> None:
     target = file.with_name("target")
     target.write_bytes(b"other")
     link = file.with_name("link")
@@ -71,50 +71,50 @@ def by_symlink(file: Path) -> None:
     link.replace(file)
 
 
-def with_the_old_times(file: Path) -> None:
+def write_with_old_mtime(file: Path) -> None:
     before = file.stat()
     file.write_bytes(b"FIRST")
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def removed(file: Path) -> None:
+def remove(file: Path) -> None:
     file.unlink()
 
 
-def a_directory_in_its_place(file: Path) -> None:
+def replace_by_directory(file: Path) -> None:
     file.unlink()
     file.mkdir()
 
 
 CHANGES: list[Callable[[Path], None]] = [
-    by_rename,
-    in_place,
-    by_symlink,
-    with_the_old_times,
-    removed,
-    a_directory_in_its_place,
+    replace_by_rename,
+    write_in_place,
+    replace_by_symlink,
+    write_with_old_mtime,
+    remove,
+    replace_by_directory,
 ]
 
 
-def test_nothing_changes_nothing_is_reported(scene: Scene, model: Path) -> None:
+def test_unchanged_file_is_not_reported(scene: Scene, model: Path) -> None:
     assert model.exists()
     assert [scene.after(10) for _ in range(5)] == [[]] * 5
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_reported_once_and_after_it_has_settled(
+def test_change_is_reported_once_after_it_has_settled(
     scene: Scene, model: Path, change: Callable[[Path], None]
 ) -> None:
     change(model)
     assert scene.after(2) == []
-    assert scene.watcher.unsettled(KEY)
+    assert scene.watcher.is_unsettled(KEY)
     assert scene.after(2.9) == []
     assert scene.after(0.2) == [KEY]
-    assert not scene.watcher.unsettled(KEY)
+    assert not scene.watcher.is_unsettled(KEY)
     assert scene.after(100) == []
 
 
-def test_the_target_of_a_symlink_is_watched(scene: Scene, tmp_path: Path) -> None:
+def test_follows_symlinks(scene: Scene, tmp_path: Path) -> None:
     (tmp_path / "v1").write_bytes(b"1")
     (tmp_path / "current").symlink_to("v1")
     scene.watcher.watch_file(KEY, tmp_path / "current")
@@ -123,7 +123,7 @@ def test_the_target_of_a_symlink_is_watched(scene: Scene, tmp_path: Path) -> Non
     assert scene.after(4) == [KEY]
 
 
-def test_a_file_that_is_still_being_written_is_left_alone(scene: Scene, model: Path) -> None:
+def test_file_that_is_being_written_is_not_reported(scene: Scene, model: Path) -> None:
     with model.open("wb", buffering=0) as file:
         for _ in range(5):
             file.write(b"part")
@@ -132,7 +132,7 @@ def test_a_file_that_is_still_being_written_is_left_alone(scene: Scene, model: P
     assert scene.after(1) == [KEY]
 
 
-def test_a_file_that_vanishes_and_comes_back_is_reported_each_time(scene: Scene, model: Path) -> None:
+def test_removal_and_return_are_both_reported(scene: Scene, model: Path) -> None:
     content = model.read_bytes()
     model.unlink()
     assert [scene.after(2), scene.after(4)] == [[], [KEY]]
@@ -140,7 +140,7 @@ def test_a_file_that_vanishes_and_comes_back_is_reported_each_time(scene: Scene,
     assert [scene.after(2), scene.after(4)] == [[], [KEY]]
 
 
-def test_a_file_that_is_gone_only_for_a_moment_is_reported_once(scene: Scene, model: Path) -> None:
+def test_short_removal_is_reported_once(scene: Scene, model: Path) -> None:
     model.unlink()
     assert scene.after(1) == []
     model.write_bytes(b"other")
@@ -148,7 +148,7 @@ def test_a_file_that_is_gone_only_for_a_moment_is_reported_once(scene: Scene, mo
     assert scene.after(4) == [KEY]
 
 
-def test_a_file_that_is_not_there_yet(scene: Scene, tmp_path: Path) -> None:
+def test_reports_a_file_that_is_created_later(scene: Scene, tmp_path: Path) -> None:
     scene.watcher.watch_file("baseline", tmp_path / "later" / "baseline.json")
     assert scene.after(10) == []
     (tmp_path / "later").mkdir()
@@ -156,105 +156,105 @@ def test_a_file_that_is_not_there_yet(scene: Scene, tmp_path: Path) -> None:
     assert [scene.after(1), scene.after(4)] == [[], ["baseline"]]
 
 
-def test_the_question_whether_a_file_rests_looks_at_it_now(scene: Scene, model: Path) -> None:
-    assert not scene.watcher.unsettled(KEY)
-    in_place(model)
-    assert scene.watcher.unsettled(KEY)
+def test_is_unsettled_checks_the_file_now(scene: Scene, model: Path) -> None:
+    assert not scene.watcher.is_unsettled(KEY)
+    write_in_place(model)
+    assert scene.watcher.is_unsettled(KEY)
     assert scene.after(3.1) == [KEY]
-    assert not scene.watcher.unsettled("somebody else")
+    assert not scene.watcher.is_unsettled("another key")
 
 
-def test_to_watch_again_does_not_forget_a_change_that_has_not_settled(scene: Scene, model: Path) -> None:
-    in_place(model)
+def test_watching_again_keeps_an_unsettled_change(scene: Scene, model: Path) -> None:
+    write_in_place(model)
     assert scene.after(1) == []
     scene.watcher.watch_file(KEY, model)
     assert scene.after(4) == [KEY]
 
 
-def test_to_watch_again_does_not_forget_a_change_that_nobody_looked_at(scene: Scene, model: Path) -> None:
-    in_place(model)
+def test_watching_again_keeps_a_change_that_was_not_polled(scene: Scene, model: Path) -> None:
+    write_in_place(model)
     scene.watcher.watch_file(KEY, model)
     assert [scene.after(1), scene.after(4)] == [[], [KEY]]
 
 
-def test_another_path_under_the_same_key_is_watched_from_now_on(scene: Scene, model: Path, tmp_path: Path) -> None:
+def test_another_path_replaces_the_watched_one(scene: Scene, model: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
     other.write_bytes(b"other")
     scene.watcher.watch_file(KEY, other)
-    in_place(model)
+    write_in_place(model)
     assert [scene.after(1), scene.after(4)] == [[], []]
-    in_place(other)
+    write_in_place(other)
     assert [scene.after(1), scene.after(4)] == [[], [KEY]]
 
 
-def test_what_is_not_kept_is_forgotten(scene: Scene, model: Path, tmp_path: Path) -> None:
+def test_keep_only_stops_watching_other_keys(scene: Scene, model: Path, tmp_path: Path) -> None:
     scene.watcher.watch_tree("dataset", tmp_path)
     scene.watcher.keep_only({"dataset"})
-    in_place(model)
+    write_in_place(model)
     assert [scene.after(1), scene.after(4)] == [[], ["dataset"]]
 
 
-def test_a_handler_that_fails_costs_this_report_alone(tmp_path: Path) -> None:
+def test_failed_handler_affects_only_its_report(tmp_path: Path) -> None:
     clock, reported = Clock(), []
 
     def changed(key: str) -> None:
         reported.append(key)
         if key == "a":
-            raise RuntimeError("a handler's bug")
+            raise RuntimeError("a bug")
 
-    watcher = Watcher(settle=0.0, changed=changed, clock=clock)
+    watcher = Watcher(settle=0.0, clock=clock)
     for key in ("a", "b"):
         watcher.watch_file(key, tmp_path / key)
         (tmp_path / key).touch()
     with pytest.raises(RuntimeError):
-        watcher.poll()
-    watcher.poll()
+        watcher.poll(changed)
+    watcher.poll(changed)
     assert reported == ["a", "b"]
 
 
 # Trees
 
 
-def added(root: Path) -> None:
+def add(root: Path) -> None:
     (root / "clean" / "new.png").touch()
 
 
-def removed_from(root: Path) -> None:
+def remove_inside(root: Path) -> None:
     (root / "stego" / "lsb" / "b.png").unlink()
 
 
-def changed_inside(root: Path) -> None:
+def change_inside(root: Path) -> None:
     (root / "stego" / "lsb" / "b.png").write_bytes(b"other")
 
 
-def renamed_inside(root: Path) -> None:
+def rename_inside(root: Path) -> None:
     (root / "clean" / "a.png").rename(root / "clean" / "c.png")
 
 
-def swapped(root: Path) -> None:
+def swap(root: Path) -> None:
     a, b, aside = root / "clean" / "a.png", root / "stego" / "lsb" / "b.png", root / "aside"
     a.rename(aside)
     b.rename(a)
     aside.rename(b)
 
 
-def changed_behind_a_folder_link(root: Path) -> None:
+def change_behind_folder_link(root: Path) -> None:
     (root.parent / "elsewhere" / "n.png").write_bytes(b"other")
 
 
-def replaced_as_a_whole(root: Path) -> None:
+def replace_folder(root: Path) -> None:
     root.rename(root.with_name("old"))
     (root / "clean").mkdir(parents=True)
 
 
 TREE_CHANGES: list[Callable[[Path], None]] = [
-    added,
-    removed_from,
-    changed_inside,
-    renamed_inside,
-    swapped,
-    changed_behind_a_folder_link,
-    replaced_as_a_whole,
+    add,
+    remove_inside,
+    change_inside,
+    rename_inside,
+    swap,
+    change_behind_folder_link,
+    replace_folder,
 ]
 
 
@@ -265,7 +265,7 @@ def images(tmp_path: Path) -> Path:
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_bytes(file.encode())
     (root / "negatives").symlink_to(tmp_path / "elsewhere")
-    # Scanners meet such links, and must not walk in circles.
+    # The scan must not follow cyclic links.
     (tmp_path / "elsewhere" / "up").symlink_to(root)
     (root / "clean" / "dangling.png").symlink_to("nowhere")
     (root / "clean" / "itself.png").symlink_to("itself.png")
@@ -273,19 +273,19 @@ def images(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("change", TREE_CHANGES)
-def test_every_change_below_a_folder_is_noticed(scene: Scene, images: Path, change: Callable[[Path], None]) -> None:
+def test_reports_every_change_below_a_folder(scene: Scene, images: Path, change: Callable[[Path], None]) -> None:
     scene.watcher.watch_tree("dataset reference", images)
     assert scene.after(10) == []
     change(images)
     assert [scene.after(10), scene.after(4)] == [[], ["dataset reference"]]
 
 
-def test_the_order_on_disk_is_no_change(images: Path) -> None:
+def test_signature_does_not_depend_on_directory_order(images: Path) -> None:
     assert tree_signature(images) == tree_signature(images)
     assert tree_signature(images / "clean") != tree_signature(images / "stego")
 
 
-def test_what_cannot_be_looked_at_has_no_signature(tmp_path: Path) -> None:
+def test_unreadable_path_has_no_signature(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
     for path in (tmp_path / "nowhere", tmp_path / "file" / "below", tmp_path / "loop", tmp_path / ("n" * 300)):
@@ -295,7 +295,7 @@ def test_what_cannot_be_looked_at_has_no_signature(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif("os.geteuid() == 0", reason="root may read everything")
-def test_a_folder_without_permission_has_no_signature_and_ends_nothing(scene: Scene, tmp_path: Path) -> None:
+def test_folder_without_permission_is_reported(scene: Scene, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     (closed / "images").mkdir(parents=True)
     scene.watcher.watch_tree("dataset reference", closed / "images")
@@ -306,27 +306,27 @@ def test_a_folder_without_permission_has_no_signature_and_ends_nothing(scene: Sc
         closed.chmod(0o700)
 
 
-def test_a_look_that_takes_long_is_repeated_later(tmp_path: Path) -> None:
+def test_slow_check_is_repeated_less_often(tmp_path: Path) -> None:
     clock = Clock()
-    looks: list[float] = []
+    checks: list[float] = []
     reported: list[str] = []
 
     class SlowPath(type(tmp_path)):  # type: ignore[misc]
         def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-            looks.append(clock.now)
+            checks.append(clock.now)
             clock.now += 0.5
             status: os.stat_result = super().stat(follow_symlinks=follow_symlinks)
             return status
 
-    watcher = Watcher(settle=SETTLE, changed=reported.append, clock=clock)
+    watcher = Watcher(settle=SETTLE, clock=clock)
     watcher.watch_file(KEY, SlowPath(tmp_path / "file"))
     for _ in range(100):
         clock.now += 1
-        watcher.poll()
-    assert len(looks) == pytest.approx(100 / 10.5, abs=2)
+        watcher.poll(reported.append)
+    assert len(checks) == pytest.approx(100 / 10.5, abs=2)
 
 
-def test_cards_are_watched_and_what_lies_beside_them_is_not(tmp_path: Path, scene: Scene) -> None:
+def test_watches_cards_but_not_the_files_next_to_them(tmp_path: Path, scene: Scene) -> None:
     (tmp_path / "v1").mkdir()
     (tmp_path / "v1" / "card.yml").write_text("title: first\n")
     scene.watcher.watch_models("research", tmp_path)
@@ -340,7 +340,7 @@ def test_cards_are_watched_and_what_lies_beside_them_is_not(tmp_path: Path, scen
     assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
 
 
-def test_a_folder_that_cannot_be_looked_into_hides_no_other(tmp_path: Path, scene: Scene) -> None:
+def test_unreadable_folder_does_not_hide_others(tmp_path: Path, scene: Scene) -> None:
     root, _ = make_unreadable_folder(tmp_path)
     scene.watcher.watch_models("research", root)
     assert [*scene.after(1.0), *scene.after(SETTLE)] == []
@@ -349,25 +349,25 @@ def test_a_folder_that_cannot_be_looked_into_hides_no_other(tmp_path: Path, scen
     assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
 
 
-def test_a_report_that_meets_an_error_of_the_disk_keeps_no_other_back(tmp_path: Path) -> None:
+def test_disk_error_in_a_handler_does_not_stop_other_reports(tmp_path: Path) -> None:
     clock, reported = Clock(), []
 
     def changed(key: str) -> None:
         reported.append(key)
         (tmp_path / "nowhere" / key).touch()
 
-    watcher = Watcher(settle=0.0, changed=changed, clock=clock)
+    watcher = Watcher(settle=0.0, clock=clock)
     for key in ("a", "b"):
         watcher.watch_file(key, tmp_path / key)
         (tmp_path / key).touch()
     with capture_logs() as logs:
-        watcher.poll()
-        watcher.poll()
+        watcher.poll(changed)
+        watcher.poll(changed)
     assert reported == ["a", "b"]
     assert [log["key"] for log in logs] == ["a", "b"]
 
 
-def test_a_model_without_a_card_is_noticed_and_its_content_is_not(tmp_path: Path, scene: Scene) -> None:
+def test_watches_models_without_a_card_but_not_their_content(tmp_path: Path, scene: Scene) -> None:
     scene.watcher.watch_models("research", tmp_path)
     (tmp_path / "try").mkdir()
     assert [*scene.after(1.0), *scene.after(SETTLE)] == []
@@ -379,19 +379,19 @@ def test_a_model_without_a_card_is_noticed_and_its_content_is_not(tmp_path: Path
     assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
 
 
-def test_what_has_just_come_counts_once_it_has_rested(tmp_path: Path, scene: Scene) -> None:
+def test_new_file_is_reported_once_it_has_settled(tmp_path: Path, scene: Scene) -> None:
     file = tmp_path / "model.onnx"
     file.write_bytes(b"half")
-    scene.watcher.watch_arrival("arrived", file)
-    assert scene.watcher.unsettled("arrived")
+    scene.watcher.watch_new_file("arrived", file)
+    assert scene.watcher.is_unsettled("arrived")
     assert scene.after(SETTLE - 1.0) == []
     file.write_bytes(b"half and half")
     assert scene.after(SETTLE - 1.0) == []
     assert scene.after(SETTLE) == ["arrived"]
-    assert not scene.watcher.unsettled("arrived")
+    assert not scene.watcher.is_unsettled("arrived")
 
 
-def test_what_a_report_ends_the_watch_of_is_not_reported(tmp_path: Path) -> None:
+def test_key_removed_by_an_earlier_report_is_not_reported(tmp_path: Path) -> None:
     clock = Clock()
     reported: list[str] = []
 
@@ -399,12 +399,12 @@ def test_what_a_report_ends_the_watch_of_is_not_reported(tmp_path: Path) -> None
         reported.append(key)
         watcher.keep_only({key})
 
-    watcher = Watcher(settle=SETTLE, changed=changed, clock=clock)
+    watcher = Watcher(settle=SETTLE, clock=clock)
     for name in ("first", "second"):
         (tmp_path / name).write_bytes(b"old")
         watcher.watch_file(name, tmp_path / name)
         (tmp_path / name).write_bytes(b"changed")
-    watcher.poll()
+    watcher.poll(changed)
     clock.now += SETTLE
-    watcher.poll()
+    watcher.poll(changed)
     assert reported == ["first"]

@@ -18,7 +18,7 @@ from starlight_exporter.publish.charts import sparkline
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import ModelState, Pair, RunState, Snapshot
-from starlight_exporter.runs.state import RunRecord
+from starlight_exporter.runs.finished_run import FinishedRun
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.sample_sizes import LimitComparison, compare_with_limit
 from starlight_exporter.web.pages import links
@@ -73,7 +73,7 @@ class CellView:
     stored: bool
 
 
-def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[RunRecord], not_ready: str) -> Page:
+def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun], not_ready: str) -> Page:
     """Each model on each dataset at a glance."""
     cells = {pair: _cell(snapshot.models[pair[0]], pair, run, evidence) for pair, run in snapshot.runs.items()}
     return Page(
@@ -227,7 +227,7 @@ def _change(change: SliceChange) -> dict[str, object]:
     }
 
 
-def _run_content(run: RunRecord) -> dict[str, object]:
+def _run_content(run: FinishedRun) -> dict[str, object]:
     return {
         "id": run.id,
         "model": run.model,
@@ -279,7 +279,7 @@ def _matrix(cells: list[CellView]) -> Table:
     )
 
 
-def _runs(runs: list[RunRecord]) -> Table:
+def _runs(runs: list[FinishedRun]) -> Table:
     return Table(
         ("ended_at", "model", "dataset", "trigger", "outcome", "seconds", "evaluation", "error"),
         [

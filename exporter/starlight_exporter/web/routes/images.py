@@ -86,7 +86,7 @@ class ImageRoutes:
         with self._lock:
             rendered = self._rendered.get(key)
         if rendered is None:
-            rendered = self._worker.call(worker.draw, *self._file(entry, row))
+            rendered = self._worker.call(worker.render_streams, *self._file(entry, row))
             with self._lock:
                 self._rendered[key] = rendered
         return rendered

@@ -1,0 +1,107 @@
+"""Active configuration: the file as last loaded, and the evaluations that follow from it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import structlog
+
+from starlight_exporter.checks.baseline import Baseline, read_baseline
+from starlight_exporter.config import Config, load_config
+from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.errors import BaselineError, ConfigError
+from starlight_exporter.evaluation.request import RunLimits, RunRequest, available_cores
+from starlight_exporter.publish.snapshot import ConfigReload, Pair
+from starlight_exporter.runs.state import State
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredEvaluation:
+    """Paths and decision rule of a configured pair: results of another one do not apply to it."""
+
+    model_file: Path
+    decision: DecisionRule
+    dataset_path: Path
+
+
+class ActiveConfiguration:
+    """The configuration in use. `loaded` is the content of the file, `current` also has the discovered models."""
+
+    def __init__(self, file: Path, state: State) -> None:
+        """Load the file. Raises ConfigError."""
+        self.file = file
+        self.loaded = self.current = load_config(file)
+        self._state = state
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the file; paths are shown relative to it."""
+        return self.file.parent.absolute()
+
+    def reload(self) -> None:
+        """Load the file again. Raises ConfigError, and reports it as a metric; then nothing changes."""
+        try:
+            self.loaded = load_config(self.file)
+        except ConfigError as error:
+            self._state.update(lambda s: replace(s, config=replace(s.config, successful=False)))
+            _log.error("configuration not reloaded", reason=str(error))
+            raise
+
+    def report_success(self) -> None:
+        """Report as a metric that the configuration was loaded and activated."""
+        self._state.update(lambda s: replace(s, config=ConfigReload(successful=True, success_at=time.time())))
+
+    def applies_to(self, request: RunRequest) -> bool:
+        """Return whether a run has the paths and the decision rule that are configured now."""
+        requested = ConfiguredEvaluation(request.model_path, request.decision, request.dataset_root)
+        return configured_evaluation(self.current, (request.model, request.dataset)) == requested
+
+    def baseline(self) -> Baseline | None:
+        """Read the baseline file; None if there is none or it is invalid, which is logged."""
+        if self.current.baseline is None:
+            return None
+        try:
+            return read_baseline(self.current.baseline)
+        except BaselineError as error:
+            _log.warning("baseline not loaded", reason=str(error))
+            return None
+
+
+def configured_evaluation(config: Config, pair: Pair) -> ConfiguredEvaluation | None:
+    """Return the paths and decision rule of a pair; None if it is not configured."""
+    model, dataset = config.model(pair[0]), config.dataset(pair[1])
+    if model is None or dataset is None:
+        return None
+    return ConfiguredEvaluation(model.file, model.decision.rule(), dataset.path)
+
+
+def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
+    """Return the request for an evaluation of a pair; None if it is not configured."""
+    model, dataset = config.model(pair[0]), config.dataset(pair[1])
+    if model is None or dataset is None:
+        return None
+    limits = config.limits
+    return RunRequest(
+        model=model.name,
+        role=model.role,
+        model_path=model.file,
+        decision=model.decision.rule(),
+        dataset=dataset.name,
+        dataset_root=dataset.path,
+        trigger=trigger,
+        training_log=model.training_log,
+        models_dir=None if config.research is None else config.research.models_dir,
+        limits=RunLimits(
+            image_seconds=limits.image_timeout,
+            max_file_bytes=limits.max_file_bytes,
+            max_pixels=limits.max_image_pixels,
+        ),
+        latency_sample=config.latency.sample,
+        seed=config.latency.seed,
+        threads=limits.threads or available_cores(),
+        cache=config.cache(),
+    )

@@ -1,0 +1,40 @@
+"""Evaluations: from a queued pair to a request, and from a finished run to the analyses that follow it."""
+
+from __future__ import annotations
+
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.publish.snapshot import Pair
+from starlight_exporter.runs.analyses import Analyses
+from starlight_exporter.runs.configuration import ActiveConfiguration, run_request
+from starlight_exporter.runs.file_changes import FileChanges
+from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
+from starlight_exporter.runs.pipeline import Pipeline
+
+
+class Evaluations:
+    """Handler of the runner: see `runner.RunHandler`."""
+
+    def __init__(self, config: ActiveConfiguration, files: FileChanges, pipeline: Pipeline, analyses: Analyses) -> None:
+        self._config = config
+        self._files = files
+        self._pipeline = pipeline
+        self._analyses = analyses
+
+    def request(self, pair: Pair, trigger: str) -> RunRequest | None:
+        """Return the request for a pair; None if it was removed, or postponed until its model file is complete."""
+        return None if self._files.postpone(pair, trigger) else run_request(self._config.current, pair, trigger)
+
+    def started(self, pair: Pair) -> None:
+        """Publish the start of a run."""
+        self._pipeline.started(pair)
+
+    def progressed(self, pair: Pair, ratio: float) -> None:
+        """Publish the progress of a run."""
+        self._pipeline.progressed(pair, ratio)
+
+    def finished(self, run: FinishedRun, output: RunOutput) -> None:
+        """Process a finished run and queue the analyses of its result."""
+        if self._pipeline.finish(run, output):
+            self._analyses.after_evaluation(run.pair)
+        else:
+            self._analyses.after_model_change()

@@ -1,0 +1,46 @@
+"""A run that has ended: what lists show of it, and its output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlight_exporter.errors import ModelFailureReason
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.results import RunResult
+from starlight_exporter.publish.snapshot import Outcome, Pair
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedRun:
+    """One run of a model on a dataset. `error` is one line, empty on success. Times are UTC seconds.
+
+    `id` is that of the evaluation, empty without a result.
+    """
+
+    id: str
+    model: str
+    dataset: str
+    trigger: str
+    outcome: Outcome
+    started_at: float
+    ended_at: float
+    error: str
+
+    @property
+    def pair(self) -> Pair:
+        """Model and dataset."""
+        return self.model, self.dataset
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput:
+    """Request and output of a run: a result, or the reason why the model could not be loaded, or neither.
+
+    `thumbnails` is a folder that is deleted once the run has been processed.
+    """
+
+    request: RunRequest
+    result: RunResult | None = None
+    load_failure: ModelFailureReason | None = None
+    thumbnails: Path | None = None

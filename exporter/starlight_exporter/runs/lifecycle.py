@@ -1,0 +1,94 @@
+"""Lifecycle of the exporter: start, reload, stop, and the periodic jobs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from starlight_exporter.config import Config
+from starlight_exporter.runs.configuration import ActiveConfiguration
+from starlight_exporter.runs.file_changes import FileChanges
+from starlight_exporter.runs.restore import Restorer
+from starlight_exporter.runs.runner import Runner
+from starlight_exporter.runs.scheduler import Scheduler
+from starlight_exporter.runs.storage import Storage
+
+_log = structlog.get_logger(__name__)
+
+STORAGE_CHECK_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledWork:
+    """Jobs whose times are configured: evaluation of all pairs, and all analyses."""
+
+    evaluate: Callable[[], None]
+    analyze: Callable[[], None]
+
+
+class Lifecycle:
+    """Starts and stops the parts of the exporter in the right order, and applies a changed configuration to them."""
+
+    def __init__(
+        self,
+        *,
+        config: ActiveConfiguration,
+        files: FileChanges,
+        storage: Storage,
+        runner: Runner,
+        restorer: Restorer,
+        work: ScheduledWork,
+    ) -> None:
+        self._config = config
+        self._files = files
+        self._storage = storage
+        self._runner = runner
+        self._restorer = restorer
+        self._work = work
+        self._scheduler = Scheduler()
+        self._reloading = threading.Lock()
+
+    def start(self) -> None:
+        """Activate the configuration, restore results, and start to watch files and to evaluate."""
+        self._storage.open()
+        self._files.activate()
+        self._config.report_success()
+        self._schedule(None)
+        self._storage.update_metrics()
+        self._scheduler.run_every("storage", STORAGE_CHECK_SECONDS, self._storage.update_metrics)
+        self._scheduler.start()
+        self._runner.start()
+        self._restorer.start()
+
+    def reload(self) -> None:
+        """Load and activate the configuration file. Raises ConfigError; then nothing changes."""
+        with self._reloading:
+            before = self._config.current
+            self._config.reload()
+            self._files.activate()
+            self._config.report_success()
+            self._schedule(before)
+            self._storage.move(self._config.current)
+            _log.info("configuration reloaded", file=str(self._config.file))
+            self._files.evaluate_changed(before, "reload")
+
+    def stop(self) -> None:
+        """Stop the jobs, cancel the current run, and close the history."""
+        self._scheduler.stop()
+        self._runner.stop()
+        self._restorer.join()
+        self._storage.close()
+
+    def _schedule(self, before: Config | None) -> None:
+        config = self._config.current
+        # A replaced job starts a new interval, so unchanged jobs are kept.
+        if before is None or before.schedule != config.schedule:
+            self._scheduler.run_by("evaluate", config.schedule, self._work.evaluate)
+        if before is None or before.analyses.interval != config.analyses.interval:
+            self._scheduler.run_every("analyses", config.analyses.interval, self._work.analyze)
+        if before is None or before.watch.interval != config.watch.interval:
+            self._scheduler.run_every("watch", config.watch.interval, self._files.poll)

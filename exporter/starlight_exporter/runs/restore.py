@@ -1,0 +1,98 @@
+"""Restore results after a restart: those whose spec still applies. All other pairs are evaluated."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.spec import current_spec, differences
+from starlight_exporter.publish.snapshot import Pair
+from starlight_exporter.runs import worker
+from starlight_exporter.runs.analyses import Analyses
+from starlight_exporter.runs.configuration import ActiveConfiguration
+from starlight_exporter.runs.pipeline import Pipeline
+from starlight_exporter.runs.runner import Runner
+from starlight_exporter.runs.scheduler import interval_seconds
+from starlight_exporter.runs.state import State
+from starlight_exporter.runs.storage import Storage
+
+_log = structlog.get_logger(__name__)
+
+SCAN_SECONDS: Final = 600.0
+
+
+class Restorer:
+    """Restores stored results in a thread of its own, in the order in which pairs are evaluated."""
+
+    def __init__(
+        self,
+        *,
+        config: ActiveConfiguration,
+        state: State,
+        storage: Storage,
+        pipeline: Pipeline,
+        runner: Runner,
+        analyses: Analyses,
+    ) -> None:
+        self._config = config
+        self._state = state
+        self._storage = storage
+        self._pipeline = pipeline
+        self._runner = runner
+        self._analyses = analyses
+        self._fingerprints: dict[Path, str | None] = {}
+        self._thread = threading.Thread(target=self._restore, name="restore", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def join(self, seconds: float = 10.0) -> None:
+        """Wait for the end of the thread, which is near once the runner has stopped."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+
+    def _restore(self) -> None:
+        interval = interval_seconds(self._config.current.schedule)
+        stored = self._storage.latest(self._state.snapshot.runs)
+        for pair in self._runner.in_order(self._state.snapshot.runs):
+            evaluation = stored.get(pair)
+            if evaluation is not None and self._applies(evaluation, pair):
+                self._pipeline.restore(evaluation)
+                if time.time() - evaluation.finished_at < interval:
+                    continue
+            self._runner.submit(pair, "start")
+        for dataset in {pair[1] for pair in stored}:
+            self._pipeline.compare_restored(dataset)
+        for pair in stored:
+            self._analyses.after_evaluation(pair)
+
+    def _applies(self, evaluation: Evaluation, pair: Pair) -> bool:
+        """Return whether model file, images, decision rule and software are those of a stored result."""
+        model, dataset = self._config.current.model(pair[0]), self._config.current.dataset(pair[1])
+        state = self._state.snapshot.models.get(pair[0])
+        if model is None or dataset is None or state is None or state.file_sha256 is None:
+            return False
+        fingerprint = self._fingerprint(dataset.name, dataset.path)
+        if fingerprint is None:
+            return False
+        current = current_spec(
+            model_sha256=state.file_sha256,
+            dataset_fingerprint=fingerprint,
+            decision=model.decision.rule().describe(),
+        )
+        return not differences(evaluation.provenance, current)
+
+    def _fingerprint(self, name: str, root: Path) -> str | None:
+        """Scan a dataset once, in a worker process; None if that fails, as the evaluation that follows will report."""
+        if root not in self._fingerprints:
+            scan = self._runner.call(worker.fingerprint, name, root, timeout=SCAN_SECONDS)
+            self._fingerprints[root] = scan.result if isinstance(scan.result, str) else None
+            if scan.outcome not in ("success", "cancelled"):
+                _log.warning("dataset not scanned", dataset=name, outcome=scan.outcome, reason=scan.reason)
+        return self._fingerprints[root]

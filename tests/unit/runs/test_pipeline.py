@@ -1,0 +1,248 @@
+"""Pipeline: what is stored, displayed and recorded of a finished run, and when checks change."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from starlight_exporter.checks.checks import CheckResult
+from starlight_exporter.errors import ModelFailureReason
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
+from starlight_exporter.publish.snapshot import Outcome, Pair
+from starlight_exporter.runs.application import Application
+from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
+from starlight_exporter.statistics.intervals import proportion
+from support.snapshots import FINISHED_AT, example_prediction, full_evaluation
+from support.waiting import wait_until
+from support.web import LocalServer, idle_application
+
+PAIR = ("production", "reference")
+CONFIG = """
+models: [{name: production, file: model.onnx, role: production}]
+datasets: [{name: reference, path: images}]
+analyses: {ablate: [production]}
+watch: {interval: 200ms, settle: 1s}
+"""
+COMPARED = """
+models:
+  - {name: production, file: model.onnx, role: production}
+  - {name: v3, file: v3.onnx, role: baseline}
+datasets: [{name: reference, path: images}]
+baseline: baseline.json
+"""
+IMAGES = 20
+
+
+def request_of(application: Application, pair: Pair = PAIR) -> RunRequest:
+    request = application._runner.handler.request(pair, "start")
+    assert request is not None
+    return request
+
+
+def finish(
+    application: Application,
+    request: RunRequest,
+    result: RunResult | None,
+    *,
+    outcome: Outcome = "success",
+    load_failure: ModelFailureReason | None = None,
+) -> None:
+    run = FinishedRun(
+        id="" if result is None else result.evaluation.id,
+        model=request.model,
+        dataset=request.dataset,
+        trigger="start",
+        outcome=outcome,
+        started_at=1.0,
+        ended_at=2.0,
+        error="" if result is not None else "failed",
+    )
+    output = RunOutput(request=request, result=result, load_failure=load_failure)
+    application._runner.handler.finished(run, output)
+
+
+def finish_successfully(application: Application, request: RunRequest) -> None:
+    finish(application, request, RunResult(full_evaluation(), (example_prediction(),), None))
+
+
+@pytest.fixture
+def application(tmp_path: Path) -> Application:
+    """An application that is not started, with its configuration active."""
+    idle = idle_application(tmp_path)
+    idle.reload()
+    return idle
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("model.onnx", "other.onnx"), ("path: images", "path: others"), ("x", "x")]
+)
+def test_result_of_an_earlier_configuration_is_not_displayed(
+    application: Application, tmp_path: Path, before: str, after: str
+) -> None:
+    request = request_of(application)
+    file = tmp_path / "starlight.yml"
+    file.write_text(file.read_text().replace(before, after))
+    application.reload()
+    finish_successfully(application, request)
+    run = application.state.snapshot.runs[PAIR]
+    assert (run.evaluation is None) == (before != after)
+    assert run.outcomes == {"success": 1}
+    assert run.last_run_successful == (None if before != after else True)
+    assert [one.outcome for one in application.state.runs()] == ["success"]
+
+
+def test_run_of_a_removed_pair_is_dropped(application: Application, tmp_path: Path) -> None:
+    request = request_of(application)
+    file = tmp_path / "starlight.yml"
+    file.write_text(file.read_text().replace("name: reference", "name: other"))
+    application.reload()
+    finish_successfully(application, request)
+    assert application.state.runs() == []
+    assert application.evidence.entries() == []
+
+
+def test_run_is_recorded_although_evidence_cannot_be_read(application: Application, tmp_path: Path) -> None:
+    request = request_of(application)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "evaluations").write_text("not a folder")
+    finish_successfully(application, request)
+    assert [one.outcome for one in application.state.runs()] == ["success"]
+    assert application.state.snapshot.runs[PAIR].evaluation is not None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "load_failure", "successful"),
+    [
+        ("error", None, False),
+        ("crashed", None, False),
+        ("timeout", None, False),
+        ("cancelled", None, True),
+        ("error", "missing", True),
+    ],
+)
+def test_failed_run_keeps_the_displayed_result(
+    application: Application, outcome: Outcome, load_failure: ModelFailureReason | None, successful: bool
+) -> None:
+    request = request_of(application)
+    finish_successfully(application, request)
+    finish(application, request, None, outcome=outcome, load_failure=load_failure)
+    snapshot = application.state.snapshot
+    run = snapshot.runs[PAIR]
+    assert run.evaluation == full_evaluation()
+    assert run.outcomes == {"success": 1, outcome: 1}
+    assert run.last_run_successful == successful
+    assert snapshot.models["production"].last_load_successful == (load_failure is None)
+    assert snapshot.models["production"].load_failures == ({} if load_failure is None else {load_failure: 1})
+
+
+def test_scrape_counts_evaluations_that_are_queued_now(application: Application) -> None:
+    with LocalServer(application) as site:
+        for expected in (0, 1):
+            text = httpx.get(f"{site.url}/metrics", params={"name[]": "starlight_evaluations_queued"}).text
+            assert float(text.split()[-1]) == expected
+            application.evaluate(None, None, "request")
+
+
+def test_scrape_does_not_wait_for_a_run_that_is_stored(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storing, release = threading.Event(), threading.Event()
+
+    def store(*_arguments: object) -> None:
+        storing.set()
+        assert release.wait(60)
+
+    monkeypatch.setattr(application._storage, "store", store)
+    thread = threading.Thread(target=finish_successfully, args=(application, request_of(application)))
+    thread.start()
+    assert storing.wait(60)
+    with LocalServer(application) as site:
+        assert httpx.get(f"{site.url}/metrics", timeout=60).status_code == 200
+    assert application.state.snapshot.runs[PAIR].evaluation is None
+    release.set()
+    thread.join(60)
+    assert application.state.snapshot.runs[PAIR].evaluation is not None
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> Application:
+    (tmp_path / "starlight.yml").write_text(COMPARED)
+    (tmp_path / "baseline.json").write_text(json.dumps({"fpr": 0.1}))
+    application = Application(tmp_path / "starlight.yml")
+    application.reload()
+    return application
+
+
+def clean_images(wrong: int) -> tuple[Prediction, ...]:
+    return tuple(
+        replace(example_prediction(f"clean/{number:03}.png"), file_class="clean", method=None, verdict=number < wrong)
+        for number in range(IMAGES)
+    )
+
+
+def result_with(model: str, wrong: int, *, run: int) -> RunResult:
+    """Return a result that exceeds the baseline, but not significantly by its interval."""
+    evaluation = full_evaluation(evaluation_id=f"run-{run}", model=model, finished_at=FINISHED_AT + run)
+    return RunResult(replace(evaluation, clean=proportion(2, 500)), clean_images(wrong), None)
+
+
+def displayed(application: Application) -> CheckResult:
+    return next(one for one in application.state.snapshot.runs[PAIR].checks if one.name == "fpr_baseline")
+
+
+def stored(application: Application, evaluation: Evaluation) -> tuple[CheckResult, ...]:
+    entry = application.evidence.find(evaluation.id)
+    assert entry is not None
+    return application.evidence.checks(entry)
+
+
+@pytest.mark.parametrize("production_first", [True, False])
+def test_stored_checks_equal_the_displayed_ones_with_the_paired_test(
+    compared: Application, production_first: bool
+) -> None:
+    order: list[tuple[str, int]] = [("production", IMAGES), ("v3", 0)]
+    for number, (model, wrong) in enumerate(order if production_first else reversed(order)):
+        finish(compared, request_of(compared, (model, "reference")), result_with(model, wrong, run=number))
+    run = compared.state.snapshot.runs[PAIR]
+    assert run.evaluation is not None
+    assert [one.against for one in run.comparisons] == ["v3"]
+    assert displayed(compared).severity == "critical"
+    assert stored(compared, run.evaluation) == run.checks
+
+
+def test_changed_baseline_file_changes_displayed_and_stored_checks(compared: Application, tmp_path: Path) -> None:
+    finish(compared, request_of(compared), result_with("production", 0, run=1))
+    run = compared.state.snapshot.runs[PAIR]
+    assert run.evaluation is not None
+    assert displayed(compared).passed is False
+    (tmp_path / "baseline.json").write_text(json.dumps({"fpr": 10}))
+    compared.reload()
+    assert displayed(compared).passed is True
+    assert stored(compared, run.evaluation) == compared.state.snapshot.runs[PAIR].checks
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Application]:
+    """A running application whose only model cannot be loaded."""
+    (tmp_path / "starlight.yml").write_text(CONFIG)
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    application = Application(tmp_path / "starlight.yml")
+    application.start()
+    yield application
+    application.stop()
+
+
+def test_ablation_of_an_unsettled_file_does_not_become_an_evaluation(started: Application, tmp_path: Path) -> None:
+    wait_until(lambda: bool(started.state.runs()))
+    request = request_of(started)
+    (tmp_path / "model.onnx").write_bytes(b"no model either")
+    finish_successfully(started, request)
+    wait_until(lambda: len(started.state.runs()) == 3)
+    assert [one.trigger for one in started.state.runs()][:1] == ["model"]

@@ -1,0 +1,56 @@
+"""Updates of the snapshot: changes of a dataset, and failures to load a model."""
+
+from __future__ import annotations
+
+import pytest
+
+from starlight_exporter.errors import MODEL_FAILURE_REASONS, ModelFailureReason
+from starlight_exporter.publish.snapshot import (
+    BuildInfo,
+    ConfigReload,
+    DatasetState,
+    ModelState,
+    RunState,
+    Snapshot,
+)
+from starlight_exporter.runs.snapshot_updates import with_load_failure, with_result
+from support.snapshots import FINISHED_AT, empty_snapshot, full_evaluation, model_state
+
+MODELS = ("first", "second")
+RUN_SECONDS = 12.5
+
+
+def after_result(old: Snapshot, model: str, fingerprint: str, second: int) -> Snapshot:
+    evaluation = full_evaluation(model=model, fingerprint=fingerprint, finished_at=FINISHED_AT + second)
+    return with_result(old, evaluation, (), ())
+
+
+def test_dataset_change_is_dated_by_the_first_result_on_the_new_images() -> None:
+    snapshot = empty_snapshot().with_dataset(DatasetState("reference"))
+    for name in MODELS:
+        snapshot = snapshot.with_model(model_state(name)).with_run(name, "reference", RunState())
+    for second, name in enumerate(MODELS):
+        snapshot = after_result(snapshot, name, "old", second)
+    assert snapshot.datasets["reference"].changed_at is None
+    for number, fingerprint in enumerate(("new", "newer"), start=1):
+        for name in MODELS:
+            snapshot = after_result(snapshot, name, fingerprint, 100 * number + 10 * MODELS.index(name))
+        assert snapshot.datasets["reference"].changed_at == FINISHED_AT + 100 * number - RUN_SECONDS
+
+
+@pytest.mark.parametrize("reason", [reason for reason in MODEL_FAILURE_REASONS if reason != "changed"])
+def test_load_failure_is_the_state_of_the_model(reason: ModelFailureReason) -> None:
+    model = after_failure(reason, loaded=True)
+    assert (model.last_load_successful, model.last_failure, model.load_failures) == (False, reason, {reason: 1})
+
+
+@pytest.mark.parametrize("loaded", [True, False, None])
+def test_file_replaced_while_loading_is_only_counted(loaded: bool | None) -> None:
+    model = after_failure("changed", loaded=loaded)
+    assert (model.last_load_successful, model.load_failures) == (loaded, {"changed": 1})
+
+
+def after_failure(reason: ModelFailureReason, *, loaded: bool | None) -> ModelState:
+    model = ModelState("production", "production", "model.onnx", "probability > 0.5", last_load_successful=loaded)
+    snapshot = Snapshot(BuildInfo("0", "", "3", "1"), ConfigReload(True, 0.0), models={model.name: model})
+    return with_load_failure(snapshot, model.name, reason).models[model.name]
