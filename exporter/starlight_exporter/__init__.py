@@ -1,3 +1,64 @@
-"""Evaluates steganalysis detectors on labelled images and exposes the outcome to Prometheus."""
+"""Evaluate steganalysis models on labelled images, and monitor their quality with Prometheus.
+
+The public API runs without the service:
+
+    import starlight_exporter as starlight
+
+    evaluation = starlight.evaluate("models/v4/model.onnx", "datasets/reference")
+    print(evaluation.clean.ratio, evaluation.clean.lower, evaluation.clean.upper)
+
+`evaluate` returns an Evaluation, `compare` a paired Comparison of two models on the same images, `ablate` an
+AblationStudy, and `read_history` the evaluations that a service has stored. `Evaluation.to_frame` needs the extra
+`pandas`. Every error is a StarlightError. Other modules are internal and may change between versions.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlight_exporter.analysis.comparison import Comparison, PairedSlice
+    from starlight_exporter.analysis.stream_effects import AblationStudy, StreamEffect
+    from starlight_exporter.api import ablate, compare, evaluate, read_history
+    from starlight_exporter.detector.decision import DecisionRule
+    from starlight_exporter.errors import StarlightError
+    from starlight_exporter.evaluation.results import Evaluation
+    from starlight_exporter.statistics.intervals import Proportion
 
 __version__ = "0.2.0"
+
+__all__ = [
+    "AblationStudy",
+    "Comparison",
+    "DecisionRule",
+    "Evaluation",
+    "PairedSlice",
+    "Proportion",
+    "StarlightError",
+    "StreamEffect",
+    "ablate",
+    "compare",
+    "evaluate",
+    "read_history",
+]
+
+_MODULES = {
+    "AblationStudy": "analysis.stream_effects",
+    "Comparison": "analysis.comparison",
+    "DecisionRule": "detector.decision",
+    "Evaluation": "evaluation.results",
+    "PairedSlice": "analysis.comparison",
+    "Proportion": "statistics.intervals",
+    "StarlightError": "errors",
+    "StreamEffect": "analysis.stream_effects",
+    "ablate": "api",
+    "compare": "api",
+    "evaluate": "api",
+    "read_history": "api",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Every process imports this package, but few need NumPy and pydantic, which most of these modules import.
+    if name in _MODULES:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,6 +9,7 @@
     ├── BaselineError        a baseline file cannot be used; names the file and key
     ├── StorageError         history or evidence cannot be written or read; names the file
     ├── EvaluationError      an evaluation run gave no result; names model and dataset
+    ├── DependencyError      an optional package is not installed; names the extra to install
     ├── QueryError           a parameter of an HTTP request is invalid; names the parameter
     └── MonitoringError      Prometheus or Alertmanager is unavailable; names the address
 
@@ -17,19 +18,13 @@ Third-party errors are mapped onto these once, at the boundary, with `raise … 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 NotMeasuredReason = Literal["unreadable", "too_large", "timeout", "model_error", "unlabelled"]
-NOT_MEASURED_REASONS: tuple[NotMeasuredReason, ...] = (
-    "unreadable",
-    "too_large",
-    "timeout",
-    "model_error",
-    "unlabelled",
-)
+NOT_MEASURED_REASONS: Final[tuple[NotMeasuredReason, ...]] = get_args(NotMeasuredReason)
 
 ModelFailureReason = Literal["missing", "unreadable", "invalid", "signature", "changed"]
-MODEL_FAILURE_REASONS: tuple[ModelFailureReason, ...] = ("missing", "unreadable", "invalid", "signature", "changed")
+MODEL_FAILURE_REASONS: Final[tuple[ModelFailureReason, ...]] = get_args(ModelFailureReason)
 
 
 class StarlightError(Exception):
@@ -85,6 +80,10 @@ class StorageError(StarlightError):
 
 class EvaluationError(StarlightError):
     """An evaluation run gave no result; the text names model and dataset and says why."""
+
+
+class DependencyError(StarlightError):
+    """An optional package is not installed; the text names the extra that installs it."""
 
 
 class MonitoringError(StarlightError):

@@ -81,11 +81,6 @@ def integer(minimum: int) -> Callable[[str], int]:
     return parse_integer
 
 
-def model_name(path: Path) -> str:
-    """Return the folder's name for models/NAME/model.onnx, otherwise the file's name without suffix."""
-    return path.resolve().parent.name if path.stem == "model" else path.stem
-
-
 def dataset_names(folders: Sequence[Path]) -> list[str]:
     """Return a unique name per dataset: the folder's name, with a number appended if it is taken.
 

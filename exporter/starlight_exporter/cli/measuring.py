@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from starlight_exporter.cli.arguments import model_name
 from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.evaluation.request import RunRequest, available_cores
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.models.cards import model_name
 
 
 def measure(options: argparse.Namespace, *, expected_sha256: str | None = None) -> RunResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from starlight_exporter.models.cards import Origin
 from starlight_exporter.models.roles import Role
 from starlight_exporter.models.training_log import TrainingHealth
 from starlight_exporter.statistics.intervals import Proportion
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LatencyStage = Literal["read", "decode", "features", "inference", "total"]
 LATENCY_STAGES: Final[tuple[LatencyStage, ...]] = get_args(LatencyStage)
@@ -138,6 +141,19 @@ class Evaluation:
     shortcuts: dict[Method, Shortcut] = field(default_factory=dict)
     leaked_images: int | None = None
     origin: Origin | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the rates as a pandas data frame with one row per metric and slice.
+
+        Columns: metric (`false_positive_rate`, `negatives_false_positive_rate`, `detection_rate`), slice (`all`, a
+        format, category or method), count, total, rate, ci_low and ci_high (95% interval; NaN if nothing was measured),
+        then evaluation_id, model, dataset, finished_at, model_sha256, dataset_fingerprint and decision. Predictions of
+        single images are not part of an Evaluation. Raise DependencyError if pandas is not installed.
+        """
+        # pandas is optional, and takes a second to import.
+        from starlight_exporter.evaluation.frame import to_frame
+
+        return to_frame(self)
 
 
 @dataclass(frozen=True, slots=True)

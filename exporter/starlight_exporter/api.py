@@ -1,0 +1,151 @@
+"""Public functions of the package; import them from `starlight_exporter`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from starlight_exporter.analysis.comparison import Comparison
+from starlight_exporter.analysis.modes import AblationMode
+from starlight_exporter.analysis.stream_effects import AblationStudy
+from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.detector.contract import STREAMS, Stream
+from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.progress import Progress
+from starlight_exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.models.cards import model_name
+
+# ONNX Runtime and the decoders are imported by the functions that use them, not with this module.
+
+
+def evaluate(
+    model: str | Path,
+    dataset: str | Path,
+    *,
+    decision: DecisionRule = PRODUCTION,
+    models_dir: str | Path | None = None,
+    latency_sample: int = 1000,
+    seed: int = 0,
+    threads: int | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate an ONNX model on a folder with `clean/`, `stego/` and `negatives/`.
+
+    `latency_sample` images are timed one at a time; 0 skips the latency run. `threads` defaults to one per core.
+    `cache` is a folder for decoded images. `models_dir` is searched for the card and the training log of a model with
+    the same content. `progress` is called with the number of images done and the total.
+    Raise ModelError or DatasetError if the model or dataset cannot be used, and EvaluationError if the run fails.
+    """
+    from starlight_exporter.evaluation.run import evaluate as run
+
+    request = _request(
+        model,
+        dataset,
+        decision=decision,
+        models_dir=models_dir,
+        latency_sample=latency_sample,
+        seed=seed,
+        threads=threads,
+        cache=cache,
+    )
+    return run(request, progress=progress).evaluation
+
+
+def compare(
+    baseline: str | Path,
+    candidate: str | Path,
+    dataset: str | Path,
+    *,
+    decision: DecisionRule = PRODUCTION,
+    seed: int = 0,
+    threads: int | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Comparison:
+    """Evaluate two ONNX models on the same images and compare their verdicts with exact paired tests.
+
+    Raise ComparisonError if both are the same file or the dataset changes between the evaluations; otherwise as
+    `evaluate`. `progress` is called for each evaluation in turn.
+    """
+    from starlight_exporter.analysis.comparison import compare as compare_results
+    from starlight_exporter.analysis.comparison import require_different_files
+    from starlight_exporter.evaluation.run import evaluate as run
+
+    require_different_files(Path(baseline), Path(candidate))
+    before, after = (
+        run(
+            _request(model, dataset, decision=decision, latency_sample=0, seed=seed, threads=threads, cache=cache),
+            progress=progress,
+        )
+        for model in (baseline, candidate)
+    )
+    return compare_results(
+        before.evaluation, before.predictions, after.evaluation, after.predictions, against=before.evaluation.model
+    )
+
+
+def ablate(
+    model: str | Path,
+    dataset: str | Path,
+    *,
+    mode: AblationMode = "zero",
+    streams: Sequence[Stream] = STREAMS,
+    decision: DecisionRule = PRODUCTION,
+    seed: int = 0,
+    threads: int | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> AblationStudy:
+    """Measure the effect of every input stream: replace it by zeros, its mean, or that of another image.
+
+    Raise ModelError or DatasetError if the model or dataset cannot be used, and EvaluationError if no image could be
+    measured.
+    """
+    from starlight_exporter.analysis.study import study
+
+    request = _request(model, dataset, decision=decision, latency_sample=0, seed=seed, threads=threads, cache=cache)
+    return study(request, mode=mode, streams=streams, progress=progress)
+
+
+def read_history(path: str | Path) -> Iterator[Evaluation]:
+    """Yield every stored evaluation of a history file, including its rotated files, oldest first.
+
+    Damaged lines are logged and skipped. Raise StorageError if there is no such history or it cannot be read.
+    """
+    from starlight_exporter.publish.history import History
+
+    history = History(Path(path))
+    if not history.files():
+        raise StorageError(f"{path}: no such history")
+    return history.evaluations()
+
+
+def _request(
+    model: str | Path,
+    dataset: str | Path,
+    *,
+    decision: DecisionRule,
+    latency_sample: int,
+    seed: int,
+    threads: int | None,
+    cache: str | Path | None,
+    models_dir: str | Path | None = None,
+) -> RunRequest:
+    root = Path(dataset)
+    return RunRequest(
+        model=model_name(Path(model)),
+        role="research",
+        model_path=Path(model),
+        decision=decision,
+        dataset=root.resolve().name,
+        dataset_root=root,
+        trigger="api",
+        models_dir=None if models_dir is None else Path(models_dir),
+        latency_sample=latency_sample,
+        seed=seed,
+        threads=available_cores() if threads is None else threads,
+        cache=None if cache is None else CacheSettings(Path(cache)),
+    )

@@ -1,0 +1,54 @@
+"""Rates of an evaluation as a pandas data frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from starlight_exporter.errors import DependencyError
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.statistics.intervals import Proportion
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def to_frame(evaluation: Evaluation) -> pd.DataFrame:
+    """Return one row per metric and slice; see `Evaluation.to_frame`."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise DependencyError("to_frame needs pandas; install starlight-exporter[pandas]") from error
+    return pd.DataFrame(
+        [
+            {
+                "metric": metric,
+                "slice": slice_,
+                "count": rate.count,
+                "total": rate.total,
+                "rate": float("nan") if rate.ratio is None else rate.ratio,
+                "ci_low": float("nan") if rate.lower is None else rate.lower,
+                "ci_high": float("nan") if rate.upper is None else rate.upper,
+                "evaluation_id": evaluation.id,
+                "model": evaluation.model,
+                "dataset": evaluation.dataset,
+                "finished_at": datetime.fromtimestamp(evaluation.finished_at, UTC),
+                "model_sha256": evaluation.provenance.model_sha256,
+                "dataset_fingerprint": evaluation.provenance.dataset_fingerprint,
+                "decision": evaluation.provenance.decision,
+            }
+            for metric, slice_, rate in _rates(evaluation)
+        ]
+    )
+
+
+def _rates(evaluation: Evaluation) -> Iterator[tuple[str, str, Proportion]]:
+    yield "false_positive_rate", "all", evaluation.clean
+    for image_format, rate in evaluation.clean_by_format.items():
+        yield "false_positive_rate", image_format, rate
+    for category, rate in evaluation.negatives.items():
+        yield "negatives_false_positive_rate", category, rate
+    yield "detection_rate", "all", evaluation.stego
+    for method, rate in evaluation.detections.items():
+        yield "detection_rate", method, rate
