@@ -19,9 +19,10 @@ from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import STREAMS
 from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.staged import FullModel, Scorer
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
 from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunLimits

@@ -15,8 +15,9 @@ from PIL import Image
 from benchmarks import results
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.evaluation.request import RunLimits
 from starlight_exporter.evaluation.timing import TimedDetector
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from starlight_exporter.dataset import layout
 from starlight_exporter.dataset.dataset import Dataset
-from starlight_exporter.detector import contract, features, streams
+from starlight_exporter.detector import contract, decoding, features, streams
 from starlight_exporter.detector.contract import (
     BIT_ORDER_INPUT,
     BIT_ORDER_VALUE,
@@ -28,7 +28,8 @@ from starlight_exporter.detector.contract import (
     STREAMS,
     Stream,
 )
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.decoding import decode
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ImageError
 from starlight_exporter.files import replacing
 from training import byte_classes, byte_rows, front_end, variants
@@ -135,7 +136,10 @@ def _read(path: Path) -> Examples:
 def code_version() -> str:
     """Changes with the code that the kept arrays come from."""
     digest = hashlib.sha256(PIL.__version__.encode())
-    files = [module.__file__ for module in (byte_classes, byte_rows, contract, features, front_end, streams, variants)]
+    files = [
+        module.__file__
+        for module in (byte_classes, byte_rows, contract, decoding, features, front_end, streams, variants)
+    ]
     for file in (*files, __file__):
         assert file is not None
         digest.update(Path(file).read_bytes())

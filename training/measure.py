@@ -15,8 +15,8 @@ from starlight_exporter.checks.baseline import this_machine
 from starlight_exporter.dataset import layout
 from starlight_exporter.detector.contract import CROP, FORMATS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.streams import decode
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.latency import measure_latency, summarise
 from starlight_exporter.evaluation.request import RunLimits, RunRequest, available_cores

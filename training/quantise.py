@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from starlight_exporter.dataset import layout
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import DatasetError, ImageError, ModelError
 from starlight_exporter.files import replacing
 from training.variants import LARGEST_MODEL_BYTES

@@ -22,7 +22,8 @@ from scipy import stats
 
 from starlight_exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE, INPUT_STREAMS, METHODS, STREAMS
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.decoding import decode
+from starlight_exporter.detector.streams import tensors
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 

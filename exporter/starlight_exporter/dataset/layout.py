@@ -28,7 +28,7 @@ from PIL import Image
 
 from starlight_exporter.dataset.dataset import Dataset, FileClass, FileProblem, LabelledFile
 from starlight_exporter.detector.contract import TECHNIQUES, ImageFormat, Method, image_format
-from starlight_exporter.detector.streams import DECODER_ERRORS, OPENED_FORMATS
+from starlight_exporter.detector.decoding import DECODER_ERRORS, OPENED_FORMATS
 from starlight_exporter.errors import DatasetError, NotMeasuredReason
 
 BIT_ORDERS = ("lsb-first", "msb-first")

@@ -19,7 +19,8 @@ from starlight_exporter.dataset.layout import open_header, prepare_decoder
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS
-from starlight_exporter.detector.streams import DECODER_ERRORS, decode, tensors
+from starlight_exporter.detector.decoding import DECODER_ERRORS, decode
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ImageError
 
 LARGEST_SIDE: Final = 128

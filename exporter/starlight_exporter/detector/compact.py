@@ -1,7 +1,7 @@
-"""What the eight streams of an image derive from, small enough to keep: a quarter of a megabyte instead of 2.3.
+"""Compact form of a decoded image: 0.25 MB from which all streams can be computed, instead of 2.3 MB of tensors.
 
-Planes stay bytes, planes of lowest bits are derived or packed, and the twelve numbers that need the whole picture
-(size, alpha statistics) are kept as they are. The tensors made of it equal those of `streams.tensors` to the bit.
+Pixel and alpha planes stay bytes, bit planes are derived or packed, and the twelve values that depend on the full image
+(size, alpha statistics) are stored. The tensors are bit-exact with those of `streams.tensors`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from starlight_exporter.detector.contract import CROP, META_BYTES, PALETTE_BYTES, STREAMS, ImageFormat, Stream
+from starlight_exporter.detector.contract import (
+    CROP,
+    META_BYTES,
+    PALETTE_BYTES,
+    STREAMS,
+    ByteArray,
+    ImageFormat,
+    Stream,
+    Tensor,
+)
+from starlight_exporter.detector.decoding import DecodedImage
 from starlight_exporter.detector.features import packed_statistics
 from starlight_exporter.detector.streams import (
-    Bytes,
-    DecodedImage,
-    Tensor,
     alpha_crop,
     fill_alpha,
     format_features,
@@ -30,8 +37,8 @@ from starlight_exporter.detector.streams import (
 )
 
 DIGEST_BYTES: Final = 16
-ZEROS: Final = bytes(DIGEST_BYTES)
-"""The digest of every stream that is nothing but zeros."""
+ZEROS_DIGEST: Final = bytes(DIGEST_BYTES)
+"""Digest of a stream that is all zeros."""
 
 _FEATURES: Final[Mapping[Stream, slice]] = {"format": slice(0, 6), "content": slice(6, 12)}
 
@@ -41,18 +48,18 @@ class CompactImage:
     """One decoded image, read-only.
 
     `rgb`: (3, 256, 256) bytes; `alpha`: (256, 256) bytes or None; `luma_bits`: 8,192 bytes, the packed lowest bits of
-    (256, 256), or None; `features`: the streams `format` and `content`, 12 float32. `digests` names the content of each
-    stream: where two are equal the tensors are, and ZEROS means zeros. `mode`, `exif_bytes` and `tail_bytes` are those
-    of DecodedImage: for people, not for a stream. `replaced` are streams that are not the picture's own: zeros (None),
-    a given tensor, or those of another image.
+    (256, 256), or None; `features`: the streams `format` and `content`, 12 float32. `digests` identify the content of
+    each stream: equal digests mean equal tensors, ZEROS_DIGEST means zeros. `mode`, `exif_bytes` and `tail_bytes` are
+    those of DecodedImage, for display. `replaced` are streams that do not come from this image: zeros (None), a given
+    tensor, or the stream of another image.
     """
 
     image_format: ImageFormat
     width: int
     height: int
-    rgb: Bytes
-    alpha: Bytes | None
-    luma_bits: Bytes | None
+    rgb: ByteArray
+    alpha: ByteArray | None
+    luma_bits: ByteArray | None
     palette: bytes
     meta: bytes
     features: Tensor
@@ -63,22 +70,22 @@ class CompactImage:
     replaced: Mapping[Stream, Tensor | CompactImage | None] = field(default_factory=dict)
 
     def without(self, stream: Stream) -> CompactImage:
-        """The same image with one stream all zeros."""
-        return self._with(stream, None, ZEROS)
+        """Return the image with one stream set to zeros."""
+        return self._with(stream, None, ZEROS_DIGEST)
 
     def with_stream_of(self, stream: Stream, other: CompactImage) -> CompactImage:
-        """The same image with one stream of another image."""
+        """Return the image with one stream of another image."""
         return self._with(stream, other, other.digests[stream])
 
     def with_tensor(self, stream: Stream, tensor: Tensor) -> CompactImage:
-        """The same image with one stream given, of shape STREAM_SHAPES[stream]."""
+        """Return the image with one stream replaced by a tensor of shape STREAM_SHAPES[stream]."""
         return self._with(stream, tensor, _digest(tensor))
 
     def _with(self, stream: Stream, source: Tensor | CompactImage | None, digest: bytes) -> CompactImage:
         return replace(self, digests={**self.digests, stream: digest}, replaced={**self.replaced, stream: source})
 
     def tensor(self, stream: Stream, out: Tensor) -> Tensor:
-        """Fill `out`, of shape STREAM_SHAPES[stream], and return it."""
+        """Write a stream to `out`, of shape STREAM_SHAPES[stream], and return it."""
         if stream in self.replaced:
             source = self.replaced[stream]
             if isinstance(source, CompactImage):
@@ -105,13 +112,13 @@ class CompactImage:
     def tensors(
         self, streams: Collection[Stream] = STREAMS, *, out: Mapping[Stream, Tensor] | None = None
     ) -> dict[Stream, Tensor]:
-        """Several streams at once, into the arrays of `out` or new ones."""
+        """Return several streams, in the arrays of `out` or in new ones."""
         arrays = workspace(streams) if out is None else out
         return {stream: self.tensor(stream, arrays[stream]) for stream in streams}
 
 
 def compact(decoded: DecodedImage) -> CompactImage:
-    """Keep of a decoded image what its streams need."""
+    """Return the compact form of a decoded image."""
     rgb_bits = np.packbits(low_bits(decoded.rgb))
     alpha = None if decoded.alpha is None else np.ascontiguousarray(alpha_crop(decoded.alpha))
     luma_bits = None if decoded.luma is None else np.packbits(low_bits(decoded.luma))
@@ -139,15 +146,15 @@ def compact_image(
     image_format: ImageFormat,
     width: int,
     height: int,
-    rgb: Bytes,
-    alpha: Bytes | None,
-    luma_bits: Bytes | None,
+    rgb: ByteArray,
+    alpha: ByteArray | None,
+    luma_bits: ByteArray | None,
     palette: bytes,
     meta: bytes,
     features: Tensor,
-    rgb_bits: Bytes | None = None,
+    rgb_bits: ByteArray | None = None,
 ) -> CompactImage:
-    """A CompactImage of its parts; `rgb_bits` are the packed lowest bits of `rgb`, if they are at hand already."""
+    """Create a CompactImage and compute its digests. `rgb_bits` are the packed lowest bits of `rgb`, if available."""
     contents: dict[Stream, NDArray[Any] | bytes | None] = {
         "pixel": rgb,
         "meta": meta,
@@ -164,9 +171,9 @@ def compact_image(
 
 def _digest(content: NDArray[Any] | bytes | None) -> bytes:
     if content is None:
-        return ZEROS
+        return ZEROS_DIGEST
     if isinstance(content, bytes):
-        # Streams of bytes are padded with zeros, so zeros at the end make no difference.
+        # Byte streams are padded with zeros, so trailing zeros make no difference.
         stripped = content.rstrip(b"\0")
-        return hashlib.sha256(stripped).digest()[:DIGEST_BYTES] if stripped else ZEROS
-    return hashlib.sha256(content.data).digest()[:DIGEST_BYTES] if content.any() else ZEROS
+        return hashlib.sha256(stripped).digest()[:DIGEST_BYTES] if stripped else ZEROS_DIGEST
+    return hashlib.sha256(content.data).digest()[:DIGEST_BYTES] if content.any() else ZEROS_DIGEST

@@ -1,15 +1,22 @@
-"""The detector's names and shapes: streams, ONNX inputs and outputs, methods.
+"""Names and shapes of the detector's streams, ONNX inputs, outputs and methods.
 
-Source: the signature of the published Starlight detectors. These names appear in configurations, labels and reports.
+Source: the signature of the published Starlight detectors. The names occur in configurations, labels and reports.
 """
 
 from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+Tensor = NDArray[np.float32]
+ByteArray = NDArray[np.uint8]
+
 CROP = 256
+"""Width and height of the centre crop in pixels."""
 DEFAULT_MAX_PIXELS = 4096 * 4096
-"""Larger pictures are not measured unless a configuration says so."""
+"""Default limit of an image's size; larger images are not measured."""
 META_BYTES = 2048
 PALETTE_BYTES = 768
 
@@ -26,6 +33,7 @@ STREAM_SHAPES: dict[Stream, tuple[int, ...]] = {
     "format": (6,),
     "content": (6,),
 }
+"""Shape of each stream without the batch axis."""
 
 INPUT_STREAMS: dict[str, Stream] = {
     "pixel_tensor": "pixel",
@@ -45,7 +53,7 @@ BIT_ORDER_VALUE = (0.0, 1.0, 0.0)
 
 Method = Literal["alpha", "palette", "lsb", "exif", "eoi"]
 METHODS: tuple[Method, ...] = ("alpha", "palette", "lsb", "exif", "eoi")
-"""Shown names, in the order of the frozen class ids 0..4."""
+"""Displayed names, in the order of the frozen class ids 0..4."""
 
 TECHNIQUES: dict[str, Method] = {
     "alpha": "alpha",
@@ -56,14 +64,14 @@ TECHNIQUES: dict[str, Method] = {
     "raw": "eoi",
     "eoi": "eoi",
 }
-"""Technique names of sidecars, folders and file names → shown method name."""
+"""Technique in sidecars, folder and file names → displayed method name."""
 
 ImageFormat = Literal["jpeg", "png", "gif", "webp", "bmp", "other"]
 FORMATS: tuple[ImageFormat, ...] = ("jpeg", "png", "gif", "webp", "bmp")
 
 
 def image_format(pillow_format: str | None) -> ImageFormat:
-    """Pillow's format name as the bounded label of metrics and reports; unlisted formats are `other`."""
+    """Map Pillow's format name to the bounded label of metrics and reports; other formats become `other`."""
     name = (pillow_format or "").lower()
     for known in FORMATS:
         if name == known:

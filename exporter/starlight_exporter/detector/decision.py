@@ -1,4 +1,4 @@
-"""From a probability to a verdict: one threshold, or one threshold per predicted method."""
+"""Decision rules: turn a probability into a verdict with one threshold, or one per predicted method."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PRODUCTION_THRESHOLDS: Final[Mapping[Method, float]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class DecisionRule:
-    """An image is stego when its probability is strictly greater than the threshold.
+    """The verdict is stego if the probability is strictly greater than the threshold.
 
-    `thresholds` has one entry for the plain rule, and one per method, in the order of METHODS, for the other.
-    Build it with `single` or `per_method`.
+    `thresholds` has one entry, or one per method in the order of METHODS. Create it with `single` or `per_method`.
+    Raises ConfigError for another number of thresholds or a threshold outside 0..1.
     """
 
     thresholds: tuple[float, ...]
@@ -36,28 +36,27 @@ class DecisionRule:
 
     @classmethod
     def single(cls, threshold: float = PLAIN_THRESHOLD) -> DecisionRule:
-        """One threshold for every image."""
+        """Return a rule with the same threshold for all images."""
         return cls((float(threshold),))
 
     @classmethod
     def per_method(cls, thresholds: Mapping[Method, float] = PRODUCTION_THRESHOLDS) -> DecisionRule:
-        """A threshold per predicted method; ConfigError names a method that is missing or unknown."""
+        """Return a rule with one threshold per predicted method. Raises ConfigError for missing or unknown methods."""
         unknown = sorted(set(thresholds) - set(METHODS))
         missing = [method for method in METHODS if method not in thresholds]
         if unknown or missing:
-            told = [f"unknown: {', '.join(unknown)}"] * bool(unknown) + [f"missing: {', '.join(missing)}"] * bool(
-                missing
-            )
-            raise ConfigError(f"thresholds per method need exactly {', '.join(METHODS)} ({'; '.join(told)})")
+            groups = {"unknown": unknown, "missing": missing}
+            problems = "; ".join(f"{name}: {', '.join(methods)}" for name, methods in groups.items() if methods)
+            raise ConfigError(f"thresholds per method need exactly {', '.join(METHODS)} ({problems})")
         return cls(tuple(float(thresholds[method]) for method in METHODS))
 
     @property
     def needs_method(self) -> bool:
-        """Whether a verdict needs the predicted method."""
+        """Whether the threshold depends on the predicted method."""
         return len(self.thresholds) > 1
 
     def threshold(self, predicted: Method | None) -> float:
-        """The threshold for an image with this predicted method; ModelError where the rule needs one and has none."""
+        """Return the threshold for a predicted method. Raises ModelError if the rule needs a method and it is None."""
         if not self.needs_method:
             return self.thresholds[0]
         if predicted is None:
@@ -65,11 +64,11 @@ class DecisionRule:
         return self.thresholds[METHODS.index(predicted)]
 
     def verdict(self, probability: float, predicted: Method | None) -> bool:
-        """True for stego: `probability` is strictly greater than the threshold."""
+        """Return True (stego) if `probability` is strictly greater than the threshold."""
         return probability > self.threshold(predicted)
 
     def describe(self) -> str:
-        """Stable text for labels and provenance, e.g. `probability > 0.5`."""
+        """Return a stable text for labels and provenance, such as `probability > 0.5`."""
         if not self.needs_method:
             return f"probability > {self.thresholds[0]!r}"
         per_method = (f"{method} {value!r}" for method, value in zip(METHODS, self.thresholds, strict=True))

@@ -1,4 +1,4 @@
-"""Whether an ONNX file is all of its model: some are saved as a graph with their numbers in other files."""
+"""Detect ONNX models that store weights in other files (external data)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from onnx.external_data_helper import uses_external_data
 
 
 def external_data_file(model: bytes) -> str | None:
-    """The first file beside a serialised model that it takes numbers from; None if there is none, or no model."""
+    """Return the first external file that a serialised model refers to; None without one, or if it is not a model."""
     try:
-        return _named_in(onnx.load_model_from_string(model))
+        return _find_location(onnx.load_model_from_string(model))
     except DecodeError:
         return None
 
 
-def _named_in(message: Message) -> str | None:
-    """Tensors stand in many places (graphs inside nodes, sparse tensors, functions): every field is looked through."""
+def _find_location(message: Message) -> str | None:
+    """Search all fields recursively: tensors occur in nested graphs, sparse tensors and functions too."""
     if isinstance(message, TensorProto):
         if not uses_external_data(message):
             return None
@@ -25,7 +25,7 @@ def _named_in(message: Message) -> str | None:
     for field, value in message.ListFields():
         if field.message_type is not None:
             for part in (value,) if isinstance(value, Message) else value:
-                name = _named_in(part)
+                name = _find_location(part)
                 if name is not None:
                     return name
     return None

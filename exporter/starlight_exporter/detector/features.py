@@ -1,4 +1,4 @@
-"""The floats that the detector derives from whole planes: byte statistics of bit planes, spread of the alpha plane."""
+"""Scalar features of full planes: byte statistics of bit planes, standard deviation of the alpha plane."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import math
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+from starlight_exporter.detector.contract import ByteArray
 
 _CHUNK: Final = 1 << 18
 
 
-def byte_statistics(bits: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """Statistics of a plane of 0s and 1s, any shape, packed big-endian in C order into n bytes.
+def byte_statistics(bits: ByteArray) -> tuple[float, float, float]:
+    """Return three statistics, each in 0..1, of a plane of 0s and 1s packed big-endian in C order into n bytes.
 
-    Distinct values (over n up to 256 bytes, else among every n//1000-th byte, over 256), share of printable ASCII,
-    share of the commonest byte; each 0..1. As in the published Starlight detectors.
+    Number of distinct values (of all bytes over n if n <= 256, else of every n//1000-th byte over 256), share of
+    printable ASCII, share of the most frequent byte. As in the published Starlight detectors.
     """
     return packed_statistics(np.packbits(bits))
 
 
-def packed_statistics(packed: NDArray[np.uint8]) -> tuple[float, float, float]:
-    """The same of bits that are packed already: an array of n bytes, any shape."""
+def packed_statistics(packed: ByteArray) -> tuple[float, float, float]:
+    """Return `byte_statistics` of bits that are already packed into n bytes."""
     packed = packed.reshape(-1)
     n = packed.size
     histogram = np.bincount(packed, minlength=256)
@@ -33,18 +34,18 @@ def packed_statistics(packed: NDArray[np.uint8]) -> tuple[float, float, float]:
     return distinct, int(histogram[32:127].sum()) / n, int(histogram.max()) / n
 
 
-def standard_deviation(plane: NDArray[np.uint8]) -> float:
-    """Population standard deviation of a C-contiguous plane of bytes, equal to numpy's `std` to the bit.
+def standard_deviation(plane: ByteArray) -> float:
+    """Return the population standard deviation of a C-contiguous plane of bytes, bit-exact with numpy's `std`.
 
-    numpy takes 8 bytes per pixel for it at once (128 MB for 4096×4096); this takes 2 MB by splitting the sum where
-    numpy's own pairwise summation splits it.
+    numpy allocates 8 bytes per pixel (128 MB for 4096×4096). This needs 2 MB, because it splits the sum at the same
+    positions as numpy's pairwise summation.
     """
     flat = plane.reshape(-1)
     mean = int(flat.sum(dtype=np.uint64)) / flat.size
     return math.sqrt(_squared_deviations(flat, mean) / flat.size)
 
 
-def _squared_deviations(flat: NDArray[np.uint8], mean: float) -> float:
+def _squared_deviations(flat: ByteArray, mean: float) -> float:
     if flat.size <= _CHUNK:
         deviations = np.subtract(flat, mean, dtype=np.float64)
         np.multiply(deviations, deviations, out=deviations)

@@ -1,9 +1,8 @@
-"""Cuts an ONNX graph into parts that each depend on few inputs, and a head that joins them.
+"""Cut an ONNX graph into stages that each depend on few inputs, and a head that combines them.
 
-The cut is found from the graph alone. For every tensor there is the set of graph inputs that it depends on; where a
-tensor of one set is read by a node that depends on more, there is a boundary. A set with a boundary becomes a stage:
-its outputs are the same for all images whose inputs of that set are equal, so they are computed once. A boundary that
-is large (a whole plane) is no place to cut: what makes it is computed again in the stage that reads it.
+Every tensor depends on a set of graph inputs. A tensor read by a node that depends on more inputs is a boundary. The
+boundaries of one input set are the outputs of a stage: they are equal for all images with equal inputs of that set.
+Large tensors (full planes) are not used as boundaries; they are computed again in the stage that reads them.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper, numpy_helper
 
 LARGEST_BOUNDARY: Final = 16 * 1024
-"""Bytes per image: larger tensors are computed again rather than kept, and work on smaller ones is no stage."""
+"""Bytes per image. Larger tensors are computed again instead of stored; work only on smaller ones is not a stage."""
 
 _RANDOM: Final = frozenset(
     ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
@@ -29,10 +28,10 @@ _Names = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class GraphStage:
-    """A part of the graph as a model of its own, for one image a call (the head: for as many as `batched` allows).
+    """A part of the graph as a serialised model for one image per call (the head of a `batched` cut: for a batch).
 
-    `depends` are the graph inputs that its outputs depend on. It is fed the graph inputs `feeds` and the outputs
-    `reads` of stages before it.
+    `depends` are the graph inputs that its outputs depend on. Its inputs are the graph inputs `feeds` and the outputs
+    `reads` of earlier stages.
     """
 
     model: bytes
@@ -44,9 +43,9 @@ class GraphStage:
 
 @dataclass(frozen=True, slots=True)
 class GraphCut:
-    """Stages in an order in which each finds what it reads, then the head; its outputs are those of the whole model.
+    """Stages in execution order, and the head, whose outputs are those of the full model.
 
-    `batched`: whether all that the head reads has a leading axis of one per image, so that images can be stacked.
+    `batched`: whether all inputs of the head have a leading axis of length one per image and can be concatenated.
     """
 
     stages: tuple[GraphStage, ...]
@@ -56,7 +55,7 @@ class GraphCut:
 
 @dataclass(frozen=True, slots=True)
 class NoCut:
-    """A model that runs whole, and why."""
+    """The reason why a model cannot be run in stages."""
 
     reason: str
 
@@ -67,24 +66,24 @@ def cut_graph(
     outputs: Sequence[str],
     measured: Mapping[str, tuple[int, ...]] | None = None,
 ) -> GraphCut | NoCut:
-    """Cut the graph of a serialised ONNX model that gives `outputs` for `inputs`, given with shapes without batch.
+    """Cut the graph of a serialised ONNX model with the given outputs and inputs (name → shape without batch axis).
 
-    `measured` are shapes that were found by running it for one image, for tensors of which inference tells none; they
-    only serve to tell large tensors from small ones.
+    `measured` are the shapes, from a run on one image, of tensors whose shape cannot be inferred. They are used only to
+    distinguish large tensors from small ones.
     """
     try:
         graph = _Graph(_prepared(model, inputs), outputs, measured or {})
     except _NoCutError as error:
         return NoCut(str(error))
     except (DecodeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError) as error:
-        return NoCut(f"its graph is not understood: {' '.join(str(error).split())[:200]}")
+        return NoCut(f"the graph cannot be analysed: {' '.join(str(error).split())[:200]}")
     return graph.cut()
 
 
 def with_unknown_shapes_as_outputs(
     model: bytes, inputs: Mapping[str, tuple[int, ...]]
 ) -> tuple[bytes, tuple[str, ...]]:
-    """The model with every tensor whose shape is not inferred as an output, and their names; none if it is no use."""
+    """Return a model whose outputs are the tensors without inferred shape, and their names; empty if not possible."""
     try:
         prepared = _prepared(model, inputs)
         graph = _Graph(prepared, [value.name for value in prepared.graph.output], {})
@@ -97,22 +96,22 @@ def with_unknown_shapes_as_outputs(
 
 
 class _NoCutError(Exception):
-    """The model has to run whole; the text says why."""
+    """The model cannot be cut; the text is the reason."""
 
 
 def _prepared(data: bytes, inputs: Mapping[str, tuple[int, ...]]) -> onnx.ModelProto:
-    """The model for one image: local functions inlined, shapes inferred, what depends on shapes alone folded."""
+    """Return the model for one image, with local functions inlined and shapes inferred."""
     model = onnx.load_model_from_string(data)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     for node in _all_nodes(model.graph.node):
         if node.op_type in _RANDOM:
-            raise _NoCutError(f"it draws random numbers ({node.op_type})")
+            raise _NoCutError(f"the model generates random numbers ({node.op_type})")
     for value in model.graph.input:
         if value.name in inputs:
             shape = (1, *inputs[value.name])
             value.CopyFrom(helper.make_tensor_value_info(value.name, value.type.tensor_type.elem_type, shape))
-    # What the file says of shapes holds for another batch.
+    # Shapes in the file are those of another batch size.
     del model.graph.value_info[:]
     for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
@@ -120,7 +119,7 @@ def _prepared(data: bytes, inputs: Mapping[str, tuple[int, ...]]) -> onnx.ModelP
 
 
 class _Graph:
-    """One graph with what each of its tensors depends on and how large it is."""
+    """A graph with the dependencies and sizes of its tensors."""
 
     def __init__(self, model: onnx.ModelProto, outputs: Sequence[str], measured: Mapping[str, tuple[int, ...]]) -> None:
         self._model = model
@@ -146,7 +145,7 @@ class _Graph:
     def cut(self) -> GraphCut | NoCut:
         """See `cut` above."""
         if len(self._all) < 2:
-            return NoCut("it depends on one input alone")
+            return NoCut("the model depends on only one input")
         boundaries = self._boundaries()
         head = self._stage(self._all, self._outputs, self._kept(boundaries.values()))
         stages: list[GraphStage] = []
@@ -159,23 +158,23 @@ class _Graph:
                 wanted.update(stage.reads)
                 stages.insert(0, stage)
         if not stages:
-            return NoCut("no part of it depends on fewer inputs than the rest and ends in something small")
+            return NoCut("no part of the model depends on fewer inputs and has small outputs")
         large = sorted(name for name in head.feeds if self._bytes(name) > LARGEST_BOUNDARY)
         if large:
-            return NoCut(f"it mixes its inputs before it makes something small of {', '.join(large)}")
+            return NoCut(f"the model combines inputs before it reduces {', '.join(large)}")
         stacked = (*head.feeds, *head.reads)
         return GraphCut(tuple(stages), head, batched=all((self._size(name) or (0,))[0] == 1 for name in stacked))
 
     def of_unknown_shape(self) -> list[str]:
-        """Tensors of a known type whose shape is not inferred."""
+        """Return the tensors of known type whose shape is not inferred."""
         return [name for name in self._producer if self._kind(name) and self._shape(name) is None]
 
     def typed(self, name: str) -> onnx.ValueInfoProto:
-        """A tensor as an output, its shape left open."""
+        """Return a tensor as an output without shape."""
         return helper.make_tensor_value_info(name, self._kind(name), None)
 
     def _boundaries(self) -> dict[_Names, list[str]]:
-        """The small tensors where sets end, of those sets whose work is worth a call of its own."""
+        """Return the small boundary tensors of each input set with work on large tensors."""
         found: dict[_Names, list[str]] = {}
         heavy = {depends for index, depends in self._of_node.items() if depends and self._is_heavy(self._nodes[index])}
         for index, depends in self._of_node.items():
@@ -210,7 +209,7 @@ class _Graph:
         return GraphStage(model.SerializeToString(), depends, tuple(feeds), tuple(reads), tuple(outputs))
 
     def _ancestors(self, outputs: Sequence[str], known: _Names) -> tuple[list[int], set[str]]:
-        """The nodes that the outputs need, in the graph's order, and the tensors at which the way back ended."""
+        """Return the nodes that the outputs depend on, in graph order, and the inputs and known tensors they read."""
         indices: set[int] = set()
         leaves: set[str] = set()
         todo = list(outputs)
@@ -228,7 +227,7 @@ class _Graph:
         return {name for group in groups for name in group}
 
     def _folded(self, node: onnx.NodeProto) -> onnx.NodeProto:
-        """A node that asks for a shape, which is known with one image, as the constant that it gives."""
+        """Replace a node that returns an inferred shape by a constant."""
         if node.op_type not in ("Shape", "Size") or node.domain not in ("", "ai.onnx"):
             return node
         shape = self._shape(node.input[0])
@@ -243,7 +242,7 @@ class _Graph:
         return any(self._bytes(name) > LARGEST_BOUNDARY for name in (*_tensors_read(node), *node.output))
 
     def _size(self, name: str) -> tuple[int, ...] | None:
-        """The shape that is inferred, else the one that was measured."""
+        """Return the inferred shape, otherwise the measured one."""
         shape = self._shape(name)
         return self._measured.get(name) if shape is None else shape
 
@@ -259,7 +258,7 @@ class _Graph:
         return tuple(dimension.dim_value for dimension in dimensions)
 
     def _bytes(self, name: str) -> float:
-        """Size of a tensor; infinite where it is not known, so that it is no boundary."""
+        """Return the size of a tensor in bytes; infinite if unknown, so that it is not a boundary."""
         if not name:
             return 0
         shape, kind = self._size(name), self._kind(name)
@@ -280,7 +279,7 @@ class _Graph:
 
 
 def _tensors_read(node: onnx.NodeProto) -> list[str]:
-    """All tensors that a node reads, also those that the graphs inside it (branches, loops) take from outside."""
+    """Return all tensors that a node reads, including outer tensors read by its subgraphs (branches, loops)."""
     names = [name for name in node.input if name]
     for graph in _subgraphs(node):
         inside = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}

@@ -1,4 +1,4 @@
-"""An ONNX file as a detector: checked against the contract when loaded, fed exactly the inputs that it declares."""
+"""Load ONNX models, check them against the contract, and run them on the inputs that they declare."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from starlight_exporter.errors import ImageError, ModelError
 
 Tensor = NDArray[np.float32]
 
-# onnxruntime's own errors have no common base; besides them it raises plain ones for arguments and out of memory.
+# onnxruntime's exceptions have no common base class. It also raises built-in ones for arguments and lack of memory.
 RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
     *(
         value
@@ -58,10 +58,10 @@ _KNOWN_OUTPUTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What a model says of one image.
+    """Output of a model for one image.
 
-    `probability` (of stego) is in 0..1; `method_probabilities` has one entry per contract method, in the order of
-    METHODS, and is None with `predicted` for a model without a method output.
+    `probability` (of stego) is in 0..1. `method_probabilities` has one entry per contract method, in the order of
+    METHODS; it and `predicted` are None for a model without a method output.
     """
 
     probability: float
@@ -71,7 +71,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
-    """An input that a model declares: the stream that feeds it (None: `bit_order`), and its shape without batch."""
+    """An input that a model declares: its stream (None for `bit_order`) and its shape without batch axis."""
 
     name: str
     stream: Stream | None
@@ -85,7 +85,7 @@ class _MethodOutput:
 
 
 class Detector:
-    """A loaded model. `predict` may be called from several threads at once; a Detector cannot be pickled."""
+    """A loaded model. `predict` is thread-safe. A Detector cannot be pickled."""
 
     def __init__(
         self,
@@ -115,9 +115,9 @@ class Detector:
 
     @classmethod
     def load(cls, path: Path, *, expected_sha256: str | None = None) -> Detector:
-        """Load and check a model file; ModelError says what does not fit.
+        """Load a model file and check it against the contract. Raises ModelError.
 
-        With `expected_sha256` another content is refused as `changed`, like one that changes while it is loaded.
+        A file that changes while it is loaded, or whose hash is not `expected_sha256`, raises ModelError `changed`.
         """
         data = read_model(path)
         before = hashlib.sha256(data).hexdigest()
@@ -125,7 +125,7 @@ class Detector:
             raise ModelError(f"{path}: expected content {expected_sha256[:12]}, found {before[:12]}", reason="changed")
         other = external_data_file(data)
         if other is not None:
-            # The hash that identifies a model would not show that its weights have changed.
+            # The model's hash would not change with the weights.
             raise ModelError(f"{path}: its weights are in another file, {other}; save it as one file", reason="invalid")
         try:
             stat = path.stat()
@@ -142,51 +142,51 @@ class Detector:
 
     @property
     def has_method(self) -> bool:
-        """Whether the model predicts a method, as rules with a threshold per method need."""
+        """Whether the model predicts a method, which rules with a threshold per method require."""
         return self._method is not None
 
     def predict(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
-        """One Score per image; each image maps (at least) every stream of `streams` to its STREAM_SHAPES array.
+        """Return one Score per image. Each image maps at least the model's `streams` to arrays of STREAM_SHAPES.
 
-        ImageError `model_error` where the model fails or answers with something that is not a finite number.
+        Raises ImageError `model_error` if the model fails or returns a value that is not finite.
         """
         if self._fixed_batch or len(batch) == 1:
             return tuple(self._scores([image])[0] for image in batch)
         return self._scores(batch) if batch else ()
 
     def read_file(self) -> bytes:
-        """The file's bytes; ModelError `changed` where they are no longer those that were loaded."""
+        """Return the file's content. Raises ModelError `changed` if it is not what was loaded."""
         data = read_model(self.path)
         if hashlib.sha256(data).hexdigest() != self.sha256:
             raise ModelError(f"{self.path}: changed after it was loaded", reason="changed")
         return data
 
     def feeds(self, batch: Sequence[Mapping[Stream, Tensor]]) -> dict[str, Tensor]:
-        """What the model's inputs get for these images, by name: exactly what it declares."""
+        """Return the arrays for the inputs that the model declares, by input name."""
         feeds: dict[str, Tensor] = {}
         for entry in self.inputs:
             if entry.stream is None:
                 feeds[entry.name] = np.tile(np.array(BIT_ORDER_VALUE, dtype=np.float32), (len(batch), 1))
                 continue
-            # Older models know the first alpha plane alone; every other stream is fed whole.
+            # Older models have only the first alpha plane; all other streams are complete.
             arrays = [image[entry.stream][: entry.shape[0]] for image in batch]
             feeds[entry.name] = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
         return feeds
 
     def raw_outputs(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[NDArray[Any], ...]:
-        """What the model gives for the outputs `wanted`; ImageError `model_error` where it fails."""
+        """Run the model and return its `used_outputs`. Raises ImageError `model_error` if it fails."""
         try:
             return tuple(self._session.run(list(self.used_outputs), self.feeds(batch)))
         except RUNTIME_ERRORS as error:
             raise self.failure(error) from error
 
     def failure(self, error: Exception) -> ImageError:
-        """The runtime's error as that of an image."""
+        """Convert an error of the runtime to an ImageError."""
         return ImageError(f"{self.path}: the model failed: {_one_line(error)}", reason="model_error")
 
     def score(self, outputs: Sequence[NDArray[Any]]) -> Score:
-        """What the outputs `wanted` for one image say; ImageError `model_error` where they are no finite numbers."""
-        # A handful of numbers: numpy would take ten times as long for them.
+        """Convert the `used_outputs` of one image to a Score. Raises ImageError `model_error` for non-finite values."""
+        # For a few numbers, plain Python is ten times faster than numpy.
         rows = [values.reshape(-1).tolist() for values in outputs]
         for name, row in zip(self.used_outputs, rows, strict=True):
             if not all(map(math.isfinite, row)):
@@ -223,7 +223,7 @@ class Detector:
             try:
                 self._dry_run(2)
             except ModelError:
-                # The batch axis is called dynamic, but something inside the graph is fixed: one image at a time works.
+                # The batch axis is declared as dynamic, but fixed inside the graph: run one image at a time.
                 self._fixed_batch = True
         stego = "stego_logits" if "stego_logits" in shapes else self._by_position(shapes, (1, 1))
         if stego is None:
@@ -267,7 +267,7 @@ class Detector:
 
 
 def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
-    """A session on a model file or a serialised model: one thread of its own, no spinning, no log of its own."""
+    """Create a session for a model file or a serialised model: single-threaded, without spinning or logging."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -293,10 +293,10 @@ def _check_input(path: Path, node: Any) -> ModelInput:
         if len(shape) == len(option) + 1
         and all(not isinstance(have, int) or have == want for have, want in zip(shape[1:], option, strict=True))
     ]
-    told = "N×" + "×".join(str(size) if isinstance(size, int) else "?" for size in shape[1:]) if shape else "a scalar"
+    found = "N×" + "×".join(str(size) if isinstance(size, int) else "?" for size in shape[1:]) if shape else "a scalar"
     if not fitting:
         expected = " or ".join("N×" + "×".join(map(str, option)) for option in allowed)
-        raise ModelError(f"{path}: input {name} has shape {told}, expected {expected}", reason="signature")
+        raise ModelError(f"{path}: input {name} has shape {found}, expected {expected}", reason="signature")
     if isinstance(shape[0], int) and shape[0] != 1:
         raise ModelError(
             f"{path}: input {name} has a fixed batch of {shape[0]}, expected a dynamic batch or 1", reason="signature"

@@ -1,12 +1,12 @@
-"""What a network's parts gave for one image and another may need too, the longest unused dropped."""
+"""Outputs of stages, shared between images with equal inputs."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final
 
+from cachetools import LRUCache
 from numpy.typing import NDArray
 
 _ENTRY_OVERHEAD: Final = 400
@@ -15,36 +15,32 @@ Key = tuple[object, ...]
 
 
 class SharedOutputs:
-    """Outputs by what went in, bounded by `limit` bytes; safe with several threads."""
+    """Outputs by the content of a stage's inputs: an LRU cache of at most `limit` bytes. Thread-safe."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._entries: OrderedDict[Key, Outputs] = OrderedDict()
-        self._bytes = 0
+        self._entries: LRUCache[Key, Outputs] = LRUCache(limit, getsizeof=_size)
         self._lock = threading.Lock()
-        self.found = 0
-        self.computed = 0
+        self.hits = 0
+        self.added = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all stored outputs with their overhead."""
+        return int(self._entries.currsize)
 
     def get(self, keys: Sequence[Key]) -> list[Outputs | None]:
-        """The outputs of each, None where nobody has computed them or they were dropped."""
+        """Return the outputs for each key, None where there are none."""
         with self._lock:
             found = [self._entries.get(key) for key in keys]
-            for key, outputs in zip(keys, found, strict=True):
-                if outputs is not None:
-                    self._entries.move_to_end(key)
-                    self.found += 1
+            self.hits += len(found) - found.count(None)
         return found
 
     def put(self, key: Key, outputs: Outputs) -> None:
-        """Keep what was computed."""
+        """Store outputs, unless they are larger than the whole cache."""
         with self._lock:
-            self.computed += 1
-            if key not in self._entries:
+            self.added += 1
+            if _size(outputs) <= self._entries.maxsize:
                 self._entries[key] = outputs
-                self._bytes += _size(outputs)
-            while self._bytes > self._limit:
-                _, dropped = self._entries.popitem(last=False)
-                self._bytes -= _size(dropped)
 
 
 def _size(outputs: Outputs) -> int:

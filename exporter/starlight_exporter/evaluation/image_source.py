@@ -13,7 +13,7 @@ from starlight_exporter.dataset.cache import StreamCache
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.compact import CompactImage, compact
-from starlight_exporter.detector.streams import decode
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.request import RunLimits
 

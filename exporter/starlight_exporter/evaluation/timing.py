@@ -8,8 +8,9 @@ from time import perf_counter
 
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector, Score
-from starlight_exporter.detector.streams import ThreadWorkspace, decode, tensors
+from starlight_exporter.detector.streams import ThreadWorkspace, tensors
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.image_source import FileReader
 from starlight_exporter.evaluation.request import RunLimits

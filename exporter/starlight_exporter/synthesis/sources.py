@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from starlight_exporter.dataset.layout import is_image_name, open_header, prepare_decoder
-from starlight_exporter.detector.streams import DECODER_ERRORS
+from starlight_exporter.detector.decoding import DECODER_ERRORS
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.files import file_sha256
 from starlight_exporter.synthesis import covers

@@ -19,8 +19,9 @@ from starlight_exporter.analysis.study import study
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import EvaluationError
 from starlight_exporter.evaluation.request import RunRequest
 from support.images import write_dataset

@@ -210,7 +210,7 @@ def test_gaps_are_of_one_model_over_formats_and_datasets() -> None:
         *2 * [gaps["field", rate].elsewhere for rate in ("false_positive", "lsb")],
     ]
     text = "\n\n".join(data_quality([base, other]))
-    assert "| production on field | detection, lsb | 50 of 100 | 90 of 100 | -40.000" in text
+    assert "| production on field | detection, lsb | 50 of 100 | 90 of 100 | -40.00 pp (95% CI " in text
     assert text.count("**differs**") == 6
 
 

@@ -13,7 +13,8 @@ from PIL import Image
 
 from starlight_exporter.dataset.rendering import read_evaluated, render_streams, thumbnail, write_thumbnails
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.decoding import decode
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ImageError
 from support.images import image_bytes
 

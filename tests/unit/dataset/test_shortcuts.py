@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from starlight_exporter.dataset import layout
 from starlight_exporter.dataset.dataset import LabelledFile
-from starlight_exporter.detector import streams
+from starlight_exporter.detector import decoding, streams
 from starlight_exporter.detector.contract import METHODS, Method
 
 FLOATS = (
@@ -30,7 +30,7 @@ class Row:
 
     def __init__(self, root: Path, file: LabelledFile) -> None:
         data = (root / file.path).read_bytes()
-        image = streams.decode(data)
+        image = decoding.decode(data)
         tensors = streams.tensors(image, ("format", "content"))
         palette = np.frombuffer(image.palette, dtype=np.uint8).reshape(-1, 3)
         self.file = file

@@ -20,7 +20,8 @@ from starlight_exporter.dataset.cache import DECODER_VERSION, StreamCache
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.contract import STREAMS
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.decoding import decode
+from starlight_exporter.detector.streams import tensors
 from support.images import image_bytes
 
 KINDS = (("png", "RGB"), ("png", "RGBA"), ("gif", "P"), ("jpeg", "RGB"), ("bmp", "L"))

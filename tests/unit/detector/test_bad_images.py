@@ -18,7 +18,8 @@ import pytest
 from PIL import Image
 
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.decoding import decode
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ImageError
 
 
@@ -250,7 +251,7 @@ def test_nothing_is_printed_and_first_images_in_threads_all_open() -> None:
 import sys, threading
 sys.path[:0] = sys.argv[1:2]
 from test_bad_images import encoded, jpeg_with_damaged_exif
-from starlight_exporter.detector.streams import decode
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.errors import ImageError
 tiff = bytearray(encoded("TIFF"))
 start = tiff.index(b"\\x15\\x01\\x03\\x00")

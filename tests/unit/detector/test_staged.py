@@ -18,10 +18,10 @@ from starlight_exporter.detector import staged as staged_module
 from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.contract import STREAM_SHAPES, STREAMS
 from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.graph_cut import GraphCut, NoCut, cut_graph
 from starlight_exporter.detector.model import Detector, Score
 from starlight_exporter.detector.staged import FullModel, StagedModel, stage
-from starlight_exporter.detector.streams import decode
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.scorers import synthetic_images
 from support.graphs import INPUT_NAMES, GraphBuilder, convolved, pooled, random_models, save
@@ -110,7 +110,7 @@ def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     roomy = StagedModel(detector, parts, batch=4)
     chosen = [compact(decode(image_bytes(seed))) for seed in range(40)]
     assert small.score(chosen) == roomy.score(chosen) == small.score(chosen)
-    assert small._shared._bytes <= 5_000
+    assert small._shared.size_bytes <= 5_000
     assert roomy.stages_run < small.stages_run
 
 
@@ -132,9 +132,9 @@ def random_numbers(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
-        (one_input, "it depends on one input alone"),
-        (mixed_at_once, "no part of it depends on fewer inputs"),
-        (random_numbers, "it draws random numbers"),
+        (one_input, "the model depends on only one input"),
+        (mixed_at_once, "no part of the model depends on fewer inputs"),
+        (random_numbers, "the model generates random numbers"),
     ],
 )
 def test_a_graph_that_does_not_part_runs_whole(
@@ -174,7 +174,7 @@ def test_a_cut_that_does_not_give_the_same_is_refused(tmp_path: Path, monkeypatc
     )
     staged = stage(Detector.load(model), images(), PLAIN)
     assert isinstance(staged, NoCut)
-    assert "stego_logits differs" in staged.reason
+    assert "output stego_logits of the staged model differs" in staged.reason
 
 
 def test_a_file_that_is_no_longer_what_was_loaded_is_not_cut(tmp_path: Path) -> None:

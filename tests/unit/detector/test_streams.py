@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image, PngImagePlugin
 
 from starlight_exporter.detector.contract import STREAM_SHAPES, STREAMS, Stream
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.features import standard_deviation
-from starlight_exporter.detector.streams import decode, tensors, workspace
+from starlight_exporter.detector.streams import tensors, workspace
 
 # --- the contract, read plainly: whole images, numpy's own functions, no thought of speed ---
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.dataset.layout import scan
-from starlight_exporter.detector.streams import DecodedImage, decode
+from starlight_exporter.detector.decoding import DecodedImage, decode
 from starlight_exporter.evaluation import image_source
 from starlight_exporter.evaluation.image_source import LARGE_FILE_BYTES, ImageSource
 from starlight_exporter.evaluation.request import RunLimits, RunRequest

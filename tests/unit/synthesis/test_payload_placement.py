@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from starlight_exporter.detector import streams
+from starlight_exporter.detector import decoding, streams
 from starlight_exporter.detector.contract import Method, Stream
 from starlight_exporter.synthesis.carriers import (
     BMP_RGB,
@@ -56,7 +56,7 @@ def test_an_alpha_payload_shows_in_the_alpha_stream() -> None:
     plane = embed_alpha(carrier.pixels[..., 3], b"t" * size)
     alpha: tuple[Stream, ...] = ("alpha",)
     seen = [
-        streams.tensors(streams.decode(store(each)), alpha)["alpha"][1]
+        streams.tensors(decoding.decode(store(each)), alpha)["alpha"][1]
         for each in (carrier, carrier.with_pixels(np.dstack([carrier.pixels[..., :3], plane])))
     ]
     assert (seen[0] != seen[1]).sum() > 300
@@ -70,7 +70,7 @@ def test_a_small_file_gets_a_payload_that_makes_it_large_enough_to_have_a_tail(s
     assert len(stored) < 800
     for _ in range(50):
         data = embed_eoi(stored, b"t" * payload_size(rng, "eoi", carrier))
-        assert streams.decode(data).tail_bytes > 100
+        assert decoding.decode(data).tail_bytes > 100
 
 
 def test_semicolons_do_not_hide_a_text_behind_a_gif() -> None:
@@ -80,5 +80,5 @@ def test_semicolons_do_not_hide_a_text_behind_a_gif() -> None:
     payload = without_late_semicolons(Payload("code", text))
     assert len(payload.text) == len(text)
     assert payload.text.count(b";") == 50
-    assert streams.decode(embed_eoi(out.getvalue(), text)).tail_bytes < 10
-    assert streams.decode(embed_eoi(out.getvalue(), payload.text)).tail_bytes > 1000
+    assert decoding.decode(embed_eoi(out.getvalue(), text)).tail_bytes < 10
+    assert decoding.decode(embed_eoi(out.getvalue(), payload.text)).tail_bytes > 1000

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from starlight_exporter.dataset import layout
-from starlight_exporter.detector import streams
+from starlight_exporter.detector import decoding
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.synthesis import synthesise
 from starlight_exporter.synthesis.build import silent
@@ -154,7 +154,7 @@ def test_negatives_have_five_categories_and_every_one_decodes(synthetic: Path) -
     assert {file.category for file in found} == set(CATEGORIES)
     seen = set()
     for file in found:
-        image = streams.decode((synthetic / file.path).read_bytes())
+        image = decoding.decode((synthetic / file.path).read_bytes())
         seen.add((file.category, image.mode))
         if file.category == "rgb_no_alpha":
             assert image.mode == "RGB"

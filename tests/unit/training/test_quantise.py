@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ModelError
 from support.images import write_dataset
 from support.models import write_constant_model

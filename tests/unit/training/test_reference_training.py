@@ -17,8 +17,9 @@ from PIL import Image
 from starlight_exporter.detector import contract, features, streams
 from starlight_exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ModelError
 from starlight_exporter.models.training_log import read_training_log
 from starlight_exporter.synthesis.embeddings import embed_alpha, embed_lsb, embed_palette

@@ -13,9 +13,10 @@ from starlight_exporter.dataset import layout
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.model_file import model_sha256
-from starlight_exporter.detector.streams import decode, tensors
+from starlight_exporter.detector.streams import tensors
 from starlight_exporter.models.cards import read_card
 from starlight_exporter.models.training_files import MANIFEST_NAME, leaked_images, read_manifest
 from starlight_exporter.models.training_log import read_training_log
