@@ -22,6 +22,7 @@ from support.exporter import Exporter
 from support.servers import Prometheus
 
 SCRAPE_SECONDS: Final = 5
+PROMETHEUS_HEADERS: Final = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
 _PATIENCE: Final = 1800.0
 
 
@@ -92,7 +93,7 @@ class Scrapes:
         with httpx.Client(timeout=30.0) as client:
             while not self._stop.wait(0.1):
                 start = time.perf_counter()
-                client.get(f"{self._url}/metrics").raise_for_status()
+                client.get(f"{self._url}/metrics", headers=PROMETHEUS_HEADERS).raise_for_status()
                 self.seconds.append(time.perf_counter() - start)
 
 

@@ -90,7 +90,12 @@ def _metric(family: Family) -> Metric:
 
 def _sample(sample: MetricSample) -> Sample:
     family = sample.family
-    labels = dict(zip(family.labels, sample.labels, strict=True))
+    labels = dict(zip(family.labels, map(_utf8, sample.labels), strict=True))
     if sample.le is not None:
         labels["le"] = sample.le
     return Sample(family.name + sample.suffix, labels, sample.value)
+
+
+def _utf8(label: str) -> str:
+    # The directory name of a category can contain bytes that are not UTF-8; they must not fail the scrape.
+    return label if label.isascii() else label.encode(errors="replace").decode()

@@ -1,47 +1,45 @@
-"""A registry as text, in the classic Prometheus format or in OpenMetrics 1.0, as the scraper asks.
+"""Render a registry in the Prometheus text format or in OpenMetrics 1.0, as the Accept header requests.
 
-prometheus_client renders the same bytes three to five times slower (it inspects every character of every name), and
-raises on some Accept headers. A test holds both renderings against each other.
+Prometheus requests OpenMetrics; this module renders it because prometheus_client takes more than three times as long
+(docs/decisions/0015). A test compares the bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
 Format = Literal["text", "openmetrics"]
 
-CONTENT_TYPES: Final[dict[Format, str]] = {
+CONTENT_TYPES: Final[Mapping[Format, str]] = {
     "text": "text/plain; version=0.0.4; charset=utf-8",
     "openmetrics": "application/openmetrics-text; version=1.0.0; charset=utf-8",
 }
 
-_OPENMETRICS_VERSIONS = ("", "1.0.0")
-"""An Accept entry without a version takes any; 0.0.1 was a draft."""
+_OPENMETRICS_VERSIONS: Final = ("", "1.0.0")
+"""Accepted versions; an entry without a version accepts any. 0.0.1 was a draft."""
 
 
 def render(registry: CollectorRegistry, accept: str | None, names: Sequence[str]) -> tuple[bytes, str]:
-    """The body and its content type. `names` (family or sample names) restricts it; empty means everything.
+    """Return body and content type. `names` (of families or samples) restricts the body; empty selects everything.
 
-    An Accept header that cannot be understood, or asks for nothing we have, gives the classic text format.
+    An Accept header that is invalid or requests no supported format selects the text format.
     """
-    wanted: Format = negotiate(accept)
-    families: Iterable[Metric] = registry.collect()
-    if names:
-        families = restricted(families, frozenset(names))
-    text = openmetrics_text(families) if wanted == "openmetrics" else classic_text(families)
-    # A folder name that is not UTF-8 can become a label value; it must not cost the scrape.
-    return text.encode(errors="replace"), CONTENT_TYPES[wanted]
+    collector: Collector = RestrictedCollector(registry, frozenset(names)) if names else registry
+    requested = negotiate(accept)
+    body = openmetrics_text(collector.collect()) if requested == "openmetrics" else generate_latest(collector)
+    return body, CONTENT_TYPES[requested]
 
 
 def negotiate(accept: str | None) -> Format:
-    """The format that the Accept header likes best; the first one where it likes several alike."""
+    """Return the format with the highest weight in an Accept header; the first of equal ones."""
     best: Format = "text"
     best_weight = 0.0
     for entry in (accept or "").split(","):
@@ -69,70 +67,61 @@ def _weight(text: str) -> float:
     return weight if 0.0 <= weight <= 1.0 else 0.0
 
 
-def restricted(families: Iterable[Metric], names: frozenset[str]) -> Iterable[Metric]:
-    """Families of these names whole, of other families the samples of these names."""
-    for family in families:
-        if family.name in names:
-            yield family
-            continue
-        samples = [sample for sample in family.samples if sample.name in names]
-        if samples:
-            part = Metric(family.name, family.documentation, family.type, family.unit)
-            part.samples = samples
-            yield part
+class RestrictedCollector(Collector):
+    """All samples of families with a requested name, and samples of other families with a requested name.
+
+    `CollectorRegistry.restricted_registry` returns no sample for the family name of a histogram.
+    """
+
+    def __init__(self, collector: Collector, names: frozenset[str]) -> None:
+        self._collector = collector
+        self._names = names
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the selected families and samples."""
+        for family in self._collector.collect():
+            if family.name in self._names:
+                yield family
+                continue
+            samples = [sample for sample in family.samples if sample.name in self._names]
+            if samples:
+                selected = Metric(family.name, family.documentation, family.type, family.unit)
+                selected.samples = samples
+                yield selected
 
 
-def classic_text(families: Iterable[Metric]) -> str:
-    """The text format 0.0.4; `_created` samples have no place in it and none are made."""
-    lines: list[str] = []
-    for family in families:
-        name, kind = family.name, family.type
-        if kind == "counter":
-            name += "_total"
-        elif kind == "info":
-            name, kind = f"{name}_info", "gauge"
-        elif kind == "unknown":
-            kind = "untyped"
-        help_text = family.documentation.replace("\\", r"\\").replace("\n", r"\n")
-        lines.append(f"# HELP {name} {help_text}\n# TYPE {name} {kind}\n")
-        lines.extend([sample_line(sample) for sample in family.samples])
-    return "".join(lines)
-
-
-def openmetrics_text(families: Iterable[Metric]) -> str:
-    """OpenMetrics 1.0 with its closing `# EOF`."""
+def openmetrics_text(families: Iterable[Metric]) -> bytes:
+    """Render OpenMetrics 1.0 with its closing `# EOF`."""
     lines: list[str] = []
     for family in families:
         lines.append(openmetrics_header(family.name, family.type, family.documentation))
-        lines.extend([sample_line(sample) for sample in family.samples])
+        lines.extend([_sample_line(sample) for sample in family.samples])
     lines.append("# EOF\n")
-    return "".join(lines)
+    return "".join(lines).encode()
 
 
 def openmetrics_header(base_name: str, kind: str, help_text: str) -> str:
-    """HELP and TYPE of one family; `base_name` is without the suffix that the type adds."""
+    """Return HELP and TYPE of a family; `base_name` is without the suffix that the type adds."""
     return f"# HELP {base_name} {_escaped(help_text)}\n# TYPE {base_name} {kind}\n"
 
 
-def sample_line(sample: Sample) -> str:
-    """One line without a timestamp; labels in alphabetical order, so that equal samples are equal text."""
-    labels = label_text(sample.labels)
-    return f"{sample.name}{labels} {number_text(sample.value)}\n"
-
-
 def number_text(value: float) -> str:
-    """A number as Prometheus writes it: `+Inf`, `1e+06`."""
+    """Return a number in Prometheus notation: `+Inf`, `1e+06`."""
     return str(floatToGoString(value))  # type: ignore[no-untyped-call]
 
 
 def label_text(labels: dict[str, str]) -> str:
-    """`{a="1",b="2"}`, in alphabetical order and escaped; empty without labels."""
+    """Return `{a="1",b="2"}`, sorted and escaped; empty without labels."""
     return _label_text(tuple(labels.items())) if labels else ""
+
+
+def _sample_line(sample: Sample) -> str:
+    return f"{sample.name}{label_text(sample.labels)} {number_text(sample.value)}\n"
 
 
 @lru_cache(maxsize=16_384)
 def _label_text(labels: tuple[tuple[str, str], ...]) -> str:
-    # Kept, because every scrape has the same labels and most families share theirs: it halves the time of a scrape.
+    # Cached: label sets recur between scrapes and between families, which halves the time of a scrape.
     return "{" + ",".join([f'{name}="{_escaped(value)}"' for name, value in sorted(labels)]) + "}"
 
 
