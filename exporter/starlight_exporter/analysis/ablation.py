@@ -1,8 +1,7 @@
-"""What each stream is worth to a model: the same images again, with one stream taken away at a time.
+"""Stream ablation: evaluate a model on the same images with one input stream replaced at a time.
 
-A stream is replaced by zeros, by its mean over the dataset, or by that of another image. An ablation that changes
-nothing proves nothing: how many inputs really differ is counted, and a stream that differs nowhere is "not measurable",
-never "no impact".
+A stream is replaced by zeros, by its mean over the dataset, or by that of another image. The images whose input differs
+are counted: a stream that differs in no image is "not measurable", which is not the same as "no effect".
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from starlight_exporter.analysis.comparison import SLICES, flips, paired_slice
 from starlight_exporter.analysis.modes import AblationMode
-from starlight_exporter.analysis.stream_effects import Ablation, State, StreamEffect
+from starlight_exporter.analysis.stream_effects import Ablation, EffectState, StreamEffect
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import METHODS, STREAM_SHAPES, STREAMS, Stream, Tensor
@@ -34,23 +33,23 @@ from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.statistics.intervals import mean_with_interval, proportion
 
 CHUNK: Final = 16
-"""Images in a thread's hands at a time; a shuffled stream comes from another image of the same, random sixteen."""
-_LEAST_PROBABILITY: Final = float(np.finfo(np.float64).eps)
+"""Images that a thread processes at a time; a shuffled stream is from another image of the same random chunk."""
+_MIN_PROBABILITY: Final = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """One image, by the full model and without each stream; None where its input was the same."""
+class _ImageResult:
+    """Predictions of the full model and without each stream; None if the input is the same."""
 
     full: Prediction
     without: Mapping[Stream, Prediction | None]
 
 
 def streams_named(names: Sequence[str]) -> tuple[Stream, ...]:
-    """Streams by their contract names, all for none; EvaluationError names one that the contract does not know."""
+    """Return the streams with these names, or all for no names. Raise EvaluationError for an unknown name."""
     unknown = [name for name in names if name not in STREAMS]
     if unknown:
-        raise EvaluationError(f"unknown stream {unknown[0]}; expected some of {', '.join(STREAMS)}")
+        raise EvaluationError(f"unknown stream {unknown[0]}; expected one or more of {', '.join(STREAMS)}")
     return tuple(stream for stream in STREAMS if not names or stream in names)
 
 
@@ -66,9 +65,10 @@ def ablate(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Ablation:
-    """Every image by the full model and without each stream that the model reads; the same for any number of threads.
+    """Evaluate the full model, and the model without each stream that it reads, on every image.
 
-    Each file is decoded once (twice for the mode "mean", whose first pass makes the means).
+    The result does not depend on the number of threads. Every file is decoded once, twice in mode `mean`, which
+    computes the means first.
     """
     order = [file for file in files if file.problem is None]
     random.Random(seed).shuffle(order)
@@ -76,18 +76,18 @@ def ablate(
     passes = 2 if mode == "mean" else 1
     counter = _Counter(progress, passes * len(order))
     means = _means(source, order, read, counter) if mode == "mean" else {}
-    work = _Work(scorer, source, decision, mode=mode, streams=read, means=means)
-    seen: list[_Seen] = []
+    ablation = _ChunkAblation(scorer, source, decision, mode=mode, streams=read, means=means)
+    results: list[_ImageResult] = []
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="ablate") as pool:
-        for chunk, found in zip(_chunks(order), pool.map(work.chunk, _chunks(order)), strict=True):
-            seen += found
+        for chunk, found in zip(_chunks(order), pool.map(ablation.run, _chunks(order)), strict=True):
+            results += found
             counter.add(len(chunk))
-    full = accuracy([entry.full for entry in seen])
-    effects = [_effect(stream, seen, full) if stream in read else _absent(stream) for stream in streams]
+    full = accuracy([entry.full for entry in results])
+    effects = [_effect(stream, results, full) if stream in read else _absent(stream) for stream in streams]
     return Ablation(
         mode=mode,
-        images=len(seen),
-        not_measured=len(files) - len(seen),
+        images=len(results),
+        not_measured=len(files) - len(results),
         clean=full.clean,
         stego=full.stego,
         detections=full.detections,
@@ -96,8 +96,8 @@ def ablate(
     )
 
 
-class _Work:
-    """What one thread does with a few images; safe with several threads."""
+class _ChunkAblation:
+    """Ablate the streams of a chunk of images; thread-safe."""
 
     def __init__(
         self,
@@ -116,30 +116,30 @@ class _Work:
         self._streams = streams
         self._means = means
 
-    def chunk(self, files: Sequence[LabelledFile]) -> list[_Seen]:
-        """The images of these files that could be measured in every way."""
+    def run(self, files: Sequence[LabelledFile]) -> list[_ImageResult]:
+        """Return the results of the images that were measured with and without every stream."""
         ready = [(file, image) for file in files if (image := _image(self._source, file)) is not None]
-        asked: list[CompactImage] = []
+        inputs: list[CompactImage] = []
         places: list[dict[Stream | None, int]] = []
         for number, (_, image) in enumerate(ready):
-            place: dict[Stream | None, int] = {None: len(asked)}
-            asked.append(image)
-            # A cycle through a random group: every image gives its stream to one and takes one.
+            place: dict[Stream | None, int] = {None: len(inputs)}
+            inputs.append(image)
+            # A cycle through a random chunk: every image receives the stream of the next one.
             donor = ready[(number + 1) % len(ready)][1]
             for stream in self._streams:
                 ablated = self._without(image, stream, donor)
                 if ablated.digests[stream] != image.digests[stream]:
-                    place[stream] = len(asked)
-                    asked.append(ablated)
+                    place[stream] = len(inputs)
+                    inputs.append(ablated)
             places.append(place)
-        scores = self._scorer.score(asked)
+        scores = self._scorer.score(inputs)
         found = []
         for (file, _), place in zip(ready, places, strict=True):
             predictions = {key: self._prediction(file, scores[index]) for key, index in place.items()}
             full = predictions.pop(None)
             without = {stream: predictions.get(stream) for stream in self._streams}
             if full is not None and all(predictions[key] is not None for key in predictions):
-                found.append(_Seen(full, without))
+                found.append(_ImageResult(full, without))
         return found
 
     def _without(self, image: CompactImage, stream: Stream, donor: CompactImage) -> CompactImage:
@@ -170,7 +170,7 @@ class _Counter:
 def _chunks(files: Sequence[LabelledFile]) -> list[Sequence[LabelledFile]]:
     chunks = [files[start : start + CHUNK] for start in range(0, len(files), CHUNK)]
     if len(chunks) > 1 and len(chunks[-1]) == 1:
-        # A single image has nobody to take a stream from.
+        # A single image has no other image to take a stream from.
         last = chunks.pop()
         chunks[-1] = [*chunks[-1], *last]
     return chunks
@@ -180,7 +180,7 @@ def _image(source: ImageSource, file: LabelledFile) -> CompactImage | None:
     try:
         return source.image(file)
     except ImageError:
-        # Counted as not measured; the evaluation of the same dataset says why.
+        # Counted as not measured; the evaluation of the same dataset reports the reason.
         return None
 
 
@@ -200,12 +200,12 @@ def _means(
     return {stream: (total / max(1, images)).astype(np.float32) for stream, total in sums.items()}
 
 
-def _effect(stream: Stream, seen: Sequence[_Seen], full: Accuracy) -> StreamEffect:
-    changed = proportion(sum(entry.without[stream] is not None for entry in seen), len(seen))
+def _effect(stream: Stream, results: Sequence[_ImageResult], full: Accuracy) -> StreamEffect:
+    changed = proportion(sum(entry.without[stream] is not None for entry in results), len(results))
     if changed.count == 0:
         return replace(_absent(stream), state="not measurable", changed=changed)
-    before = [entry.full for entry in seen]
-    after = [entry.without[stream] or entry.full for entry in seen]
+    before = [entry.full for entry in results]
+    after = [entry.without[stream] or entry.full for entry in results]
     counts = accuracy(after)
     found = flips(before, after)
     labelled = [
@@ -241,13 +241,13 @@ def _absent(stream: Stream) -> StreamEffect:
 
 
 def _loss(prediction: Prediction) -> float:
-    """The log loss of one image, clipped as `statistics.log_loss` clips."""
+    """Return the log loss of one image, with the probability clipped as in `statistics.scores.log_loss`."""
     assert prediction.probability is not None
-    probability = min(max(prediction.probability, _LEAST_PROBABILITY), 1.0 - _LEAST_PROBABILITY)
+    probability = min(max(prediction.probability, _MIN_PROBABILITY), 1.0 - _MIN_PROBABILITY)
     return -float(np.log(probability if prediction.file_class == "stego" else 1.0 - probability))
 
 
 def _rank(effect: StreamEffect) -> tuple[int, float, str]:
-    order: dict[State, int] = {"measured": 0, "not measurable": 1, "absent": 2}
+    order: dict[EffectState, int] = {"measured": 0, "not measurable": 1, "absent": 2}
     increase = 0.0 if effect.log_loss_increase is None else effect.log_loss_increase.value
     return order[effect.state], -increase, effect.stream

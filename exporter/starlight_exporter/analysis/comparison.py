@@ -1,6 +1,6 @@
-"""Two models' verdicts on the same images: which files flipped, and whether chance explains it.
+"""Paired comparison of two evaluations: images whose correctness differs (flips), and exact tests on them.
 
-A comparison is paired: an image counts only where both models measured the same content, and only flips count.
+Only images with the same content that were measured in both evaluations are compared.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.detector.contract import METHODS
@@ -18,19 +18,19 @@ from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.spec import Aspect, differences
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 
-Direction = Literal["fixed", "broken"]
-DIRECTIONS: tuple[Direction, ...] = ("fixed", "broken")
+FlipDirection = Literal["fixed", "broken"]
+FLIP_DIRECTIONS: Final[tuple[FlipDirection, ...]] = get_args(FlipDirection)
 
 SLICES: Final[tuple[str, ...]] = (*FILE_CLASSES, *METHODS)
-"""What is compared apart: the three classes, and the stego files of each method."""
+"""Slices with a test of their own: the three classes, and the stego files of each method."""
 
 FALSE_DISCOVERY_RATE: Final = 0.05
-"""Adjusted p-values (Benjamini and Hochberg) up to this are called a change."""
+"""Adjusted p-values (Benjamini and Hochberg) up to this level are significant."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """One file of which two evaluations give different verdicts."""
+    """One file that only one of two evaluations classified correctly."""
 
     before: Prediction
     after: Prediction
@@ -38,10 +38,9 @@ class Flip:
 
 @dataclass(frozen=True, slots=True)
 class Flips:
-    """Verdicts that were wrong before and are right now, and the other way round, sorted by path.
+    """Files with a wrong verdict before and a correct one after (fixed), and the reverse (broken), sorted by path.
 
-    `compared` are the files that both measured; `not_comparable` the ones that one of the two did not measure, or that
-    only one of them has.
+    `compared` are the files measured in both evaluations; `not_comparable` counts the others.
     """
 
     fixed: tuple[Flip, ...]
@@ -52,7 +51,7 @@ class Flips:
 
 @dataclass(frozen=True, slots=True)
 class PairedSlice:
-    """Flips among `images` files; the exact McNemar p value is None where nothing flipped, which proves nothing."""
+    """Flips among `images` compared files; the p-value of the exact McNemar test is None without flips."""
 
     images: int
     fixed: int
@@ -62,9 +61,9 @@ class PairedSlice:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The newer evaluation's verdicts held against those of an earlier or another model, `against`.
+    """Comparison of an evaluation with one of an earlier or another model, `against`.
 
-    `slices` has every name of SLICES; a slice without a file that both measured has `images` 0.
+    `slices` has every name of SLICES; `images` is 0 in a slice without compared files.
     """
 
     evaluation_id: str
@@ -75,25 +74,25 @@ class Comparison:
 
 
 def is_wrong(prediction: Prediction) -> bool | None:
-    """Whether the verdict contradicts the label (stego against clean or negative); None where nothing was measured."""
+    """Return whether the verdict contradicts the label; None if the file was not measured."""
     if prediction.verdict is None:
         return None
     return prediction.verdict != (prediction.file_class == "stego")
 
 
 def misclassified(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
-    """The measured files with a wrong verdict, in the given order; files that were not measured are not wrong."""
+    """Return the predictions with a wrong verdict, in the given order."""
     return tuple(prediction for prediction in predictions if is_wrong(prediction))
 
 
 def require_different_files(before: Path, after: Path) -> None:
-    """ComparisonError where two model files have the same bytes; ModelError names one that is not there."""
+    """Raise ComparisonError if two model files have the same content, ModelError if one cannot be read."""
     if model_sha256(before) == model_sha256(after):
         raise ComparisonError(f"{before} and {after} are the same model file")
 
 
 def flips(before: Sequence[Prediction], after: Sequence[Prediction]) -> Flips:
-    """Which files changed sides. Files are paired by path and content: the caller has made sure of the dataset."""
+    """Pair the predictions by path and content, and return the flips."""
     earlier = {(prediction.path, prediction.sha256): prediction for prediction in before}
     fixed: list[Flip] = []
     broken: list[Flip] = []
@@ -121,9 +120,10 @@ def compare(
     against: str,
     same_rule: bool = True,
 ) -> Comparison:
-    """The paired comparison under the name `against`.
+    """Compare two evaluations slice by slice; `against` is the name of the earlier or other model.
 
-    ComparisonError for different images, and for different decision rules unless `same_rule` is given up.
+    Raise ComparisonError if they are not comparable: different images or, unless `same_rule` is False, different
+    decision rules.
     """
     aspects: tuple[Aspect, ...] = ("images", "rule") if same_rule else ("images",)
     if reason := differences(before.provenance, after.provenance, *aspects):
@@ -139,12 +139,12 @@ def compare(
 
 
 def in_slice(prediction: Prediction, name: str) -> bool:
-    """Whether a file belongs to this name of SLICES."""
+    """Return whether a file belongs to this slice."""
     return name in (prediction.file_class, prediction.method if prediction.file_class == "stego" else None)
 
 
 def paired_slice(found: Flips, name: str) -> PairedSlice:
-    """The flips within one of SLICES, with the exact two-sided McNemar test (`statistics.mcnemar_p_value`)."""
+    """Count the flips of one slice and apply the exact two-sided McNemar test."""
     fixed = sum(in_slice(flip.after, name) for flip in found.fixed)
     broken = sum(in_slice(flip.after, name) for flip in found.broken)
     return PairedSlice(

@@ -1,14 +1,14 @@
-"""Cover-source mismatch: how far one model's rates differ between datasets, and between file formats of one dataset.
+"""Source gaps: differences of a model's rates between datasets, and between the file formats of one dataset.
 
-A detector knows the covers that it was trained on; on other cameras, other software or another format it may be worse,
-and a rate over a mixture hides that. Each slice is held against the rest of the same model's images.
+A detector may perform worse on covers from other cameras, software or formats than it was trained on (cover-source
+mismatch), which the rate over a mixture hides. Each slice is compared with the other images of the same model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
 from starlight_exporter.evaluation.results import Evaluation
@@ -16,22 +16,22 @@ from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.statistics.hypothesis_tests import fisher_p_value
 from starlight_exporter.statistics.intervals import Proportion, difference_interval, proportion
 
-Rate = Literal["false_positive"] | Method
-RATES: tuple[Rate, ...] = ("false_positive", *METHODS)
+GapRate = Literal["false_positive"] | Method
+GAP_RATES: Final[tuple[GapRate, ...]] = ("false_positive", *METHODS)
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One slice's rate minus that of the rest, with a 95 % interval and an exact p value for "no difference".
+    """Rate of one slice minus that of the others, with its 95% interval and the p-value of Fisher's exact test.
 
-    `image_format` None: this dataset against the model's other datasets; else: this format's clean files against the
-    dataset's other formats. `rate` is false_positive, or the method whose detection it is.
+    `image_format` is None if this dataset is compared with the other datasets of the model; otherwise the clean files
+    of this format are compared with those of the other formats. `rate` is false_positive or the method detected.
     """
 
     model: str
     dataset: str
     image_format: ImageFormat | None
-    rate: Rate
+    rate: GapRate
     here: Proportion
     elsewhere: Proportion
     difference: float
@@ -41,7 +41,7 @@ class Gap:
 
 
 def format_gaps(evaluation: Evaluation) -> tuple[Gap, ...]:
-    """False positive rate of each format's clean files against the other formats', where both have files."""
+    """Compare the false positive rate of each format with that of the other formats of the dataset."""
     found = []
     for name, here in evaluation.clean_by_format.items():
         rest = [other for format_, other in evaluation.clean_by_format.items() if format_ != name]
@@ -51,28 +51,29 @@ def format_gaps(evaluation: Evaluation) -> tuple[Gap, ...]:
 
 
 def dataset_gaps(evaluations: Iterable[Evaluation]) -> tuple[Gap, ...]:
-    """Each dataset's rates against those of the same model file and decision rule on other datasets.
+    """Compare the rates on each dataset with those of the same model file and decision rule on other datasets.
 
-    Datasets of the same content under several names count once.
+    Datasets with equal content count once.
     """
     every = list(evaluations)
     found = []
     for one in every:
         others: dict[str, Evaluation] = {}
         for other in every:
-            if _same_model_elsewhere(one, other):
+            if _other_dataset(one, other):
                 others.setdefault(other.provenance.dataset_fingerprint, other)
-        for rate in RATES:
+        for rate in GAP_RATES:
             gap = _gap(one, None, rate, _rate(one, rate), [_rate(other, rate) for other in others.values()])
             found += [gap] if gap is not None else []
     return tuple(found)
 
 
-# Whoever shows the gaps of unchanged results asks for the same counts again and again.
-
-
 def _gap(
-    evaluation: Evaluation, image_format: ImageFormat | None, rate: Rate, here: Proportion, rest: Sequence[Proportion]
+    evaluation: Evaluation,
+    image_format: ImageFormat | None,
+    rate: GapRate,
+    here: Proportion,
+    rest: Sequence[Proportion],
 ) -> Gap | None:
     elsewhere = proportion(sum(other.count for other in rest), sum(other.total for other in rest))
     if here.total == 0 or elsewhere.total == 0:
@@ -92,7 +93,7 @@ def _gap(
     )
 
 
-def _same_model_elsewhere(one: Evaluation, other: Evaluation) -> bool:
+def _other_dataset(one: Evaluation, other: Evaluation) -> bool:
     ours, theirs = one.provenance, other.provenance
     return (
         one.model == other.model
@@ -101,5 +102,5 @@ def _same_model_elsewhere(one: Evaluation, other: Evaluation) -> bool:
     )
 
 
-def _rate(evaluation: Evaluation, rate: Rate) -> Proportion:
+def _rate(evaluation: Evaluation, rate: GapRate) -> Proportion:
     return evaluation.clean if rate == "false_positive" else evaluation.detections[rate]

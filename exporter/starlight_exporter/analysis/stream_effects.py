@@ -1,4 +1,4 @@
-"""Result types of an ablation. Light to import: who only shows them needs no ONNX runtime."""
+"""Result types of an ablation. Light to import: presenting results does not need ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from starlight_exporter.detector.contract import Method, Stream
 from starlight_exporter.evaluation.results import Provenance
 from starlight_exporter.statistics.intervals import Interval, Proportion
 
-State = Literal["measured", "not measurable", "absent"]
+EffectState = Literal["measured", "not measurable", "absent"]
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEffect:
-    """A model without one stream. Everything but `changed` is None or empty unless the state is "measured".
+    """Results of a model without one stream; all but `changed` are None or empty unless the state is `measured`.
 
-    `changed`: images whose input really differed, of those measured. `log_loss_increase`: mean over clean and stego
-    images of what the loss (nats) grows by, with its paired 95 % interval. `slices`: verdicts flipped against the full
-    model, with exact McNemar tests: "broken" ones the stream got right.
+    `changed` counts the images whose input differs. `log_loss_increase` is the importance of the stream: the mean
+    increase of the log loss (nats) over clean and stego images, with its paired 95% interval. `slices` compares the
+    verdicts with those of the full model: a broken image needs the stream.
     """
 
     stream: Stream
-    state: State
+    state: EffectState
     changed: Proportion
     clean: Proportion | None
     stego: Proportion | None
@@ -37,9 +37,9 @@ class StreamEffect:
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """The full model's figures on the images, and each stream's effect: most harmful to lose first, absent ones last.
+    """Results of the full model, and the effect of each stream: most important first, absent streams last.
 
-    `images` were measured with and without every stream; the others gave no verdict on at least one of these ways.
+    `images` counts the images measured with and without every stream; all others are `not_measured`.
     """
 
     mode: AblationMode
@@ -54,7 +54,7 @@ class Ablation:
 
 @dataclass(frozen=True, slots=True)
 class AblationStudy:
-    """One ablation with what it was made of and from; times are UTC seconds."""
+    """An ablation with its provenance; times are UTC seconds."""
 
     model: str
     dataset: str

@@ -1,4 +1,4 @@
-"""An ablation as a run of its own: scan, load, take apart, with the provenance of what came out."""
+"""Run an ablation study: load the model, scan the dataset, ablate every stream."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def study(
     streams: Sequence[Stream] = STREAMS,
     progress: Progress | None = None,
 ) -> AblationStudy:
-    """Ablate the streams of one model on one dataset; latency and training log of the request are left alone.
+    """Ablate the streams of one model on one dataset; the latency sample and training log of the request are ignored.
 
-    Raises ModelError and DatasetError where there is nothing to run, EvaluationError where not one image was measured.
+    Raise ModelError or DatasetError if the model or dataset cannot be used, and EvaluationError if no image could be
+    measured.
     """
     started = time.time()
     detector = load_detector(request)
@@ -51,7 +52,7 @@ def study(
         if cache is not None:
             cache.publish()
     if not result.images:
-        raise EvaluationError(f"{request.model} on {request.dataset}: not one image could be measured")
+        raise EvaluationError(f"{request.model} on {request.dataset}: no image could be measured")
     return AblationStudy(
         model=request.model,
         dataset=request.dataset,

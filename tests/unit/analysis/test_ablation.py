@@ -1,4 +1,4 @@
-"""Ablation: inputs that really change, effects equal to those of the whole model on the same tensors, honest states."""
+"""Ablation: changed inputs, effects equal to those of the full model on the same tensors, states of streams."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def effect(result: AblationStudy, stream: Stream) -> StreamEffect:
     return found
 
 
-def test_zeros_give_what_the_whole_model_gives_on_zeroed_tensors(
+def test_zero_mode_equals_full_model_on_zeroed_tensors(
     request_for: MakeRequest, model_path: Path, dataset_root: Path
 ) -> None:
     result = study(request_for())
@@ -63,23 +63,23 @@ def test_zeros_give_what_the_whole_model_gives_on_zeroed_tensors(
 
 
 @pytest.mark.parametrize("mode", ABLATION_MODES)
-def test_the_number_of_threads_changes_no_number(request_for: MakeRequest, mode: AblationMode) -> None:
+def test_result_does_not_depend_on_the_number_of_threads(request_for: MakeRequest, mode: AblationMode) -> None:
     one = study(request_for(threads=1), mode=mode).ablation
     assert one == study(request_for(threads=2), mode=mode).ablation
     assert all(entry.changed.count for entry in one.effects if entry.state == "measured")
 
 
-def test_shuffling_takes_streams_of_other_images(request_for: MakeRequest) -> None:
+def test_shuffle_mode_uses_streams_of_other_images(request_for: MakeRequest) -> None:
     zero = effect(study(request_for(), mode="zero"), "format")
     shuffled = effect(study(request_for(), mode="shuffle"), "format")
     assert 0 < shuffled.changed.count <= zero.changed.count
     assert shuffled.log_loss != zero.log_loss
 
 
-def test_a_stream_that_is_all_zero_is_not_measurable_and_not_harmless(request_for: MakeRequest, tmp_path: Path) -> None:
+def test_stream_of_zeros_is_not_measurable(request_for: MakeRequest, tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", clean=12, stego=12, negatives=0)
     for file in scan("set", root).files:
-        # What has no alpha and no palette stays.
+        # Keep images without alpha and palette.
         decoded = decode((root / file.path).read_bytes())
         if decoded.mode != "RGB":
             (root / file.path).unlink()
@@ -93,7 +93,7 @@ def test_a_stream_that_is_all_zero_is_not_measurable_and_not_harmless(request_fo
     assert result.ablation.effects[0].state == "measured"
 
 
-def test_streams_that_the_model_does_not_read_are_absent(request_for: MakeRequest, tmp_path: Path) -> None:
+def test_streams_that_are_no_inputs_are_absent(request_for: MakeRequest, tmp_path: Path) -> None:
     model = write_random_model(tmp_path / "older.onnx", streams=("meta", "lsb"))
     result = study(request_for(model_path=model))
     states = {entry.stream: entry.state for entry in result.ablation.effects}
@@ -101,7 +101,7 @@ def test_streams_that_the_model_does_not_read_are_absent(request_for: MakeReques
     assert states["lsb"] == "measured"
 
 
-def test_effects_are_ranked_by_the_loss_they_cost(request_for: MakeRequest) -> None:
+def test_effects_are_sorted_by_importance(request_for: MakeRequest) -> None:
     increases = [
         entry.log_loss_increase.value
         for entry in study(request_for()).ablation.effects
@@ -111,7 +111,7 @@ def test_effects_are_ranked_by_the_loss_they_cost(request_for: MakeRequest) -> N
     assert len(increases) >= 5
 
 
-def test_the_growth_of_the_loss_is_the_difference_of_the_losses(request_for: MakeRequest) -> None:
+def test_importance_is_the_difference_of_the_log_losses(request_for: MakeRequest) -> None:
     ablation = study(request_for()).ablation
     assert ablation.log_loss is not None
     for entry in ablation.effects:
@@ -122,7 +122,7 @@ def test_the_growth_of_the_loss_is_the_difference_of_the_losses(request_for: Mak
         assert entry.log_loss_increase.value == pytest.approx(entry.log_loss - ablation.log_loss, abs=1e-12)
 
 
-def test_unreadable_files_are_in_no_number(request_for: MakeRequest, tmp_path: Path) -> None:
+def test_unreadable_files_are_not_measured(request_for: MakeRequest, tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", clean=6, stego=6, negatives=0)
     (root / "clean" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     result = study(request_for(dataset_root=root, dataset="set")).ablation
@@ -130,7 +130,7 @@ def test_unreadable_files_are_in_no_number(request_for: MakeRequest, tmp_path: P
     assert result.clean.total == 6
 
 
-def test_one_image_cannot_be_shuffled(request_for: MakeRequest, tmp_path: Path) -> None:
+def test_single_image_cannot_be_shuffled(request_for: MakeRequest, tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", clean=1, stego=0, negatives=0)
     result = study(request_for(dataset_root=root, dataset="set"), mode="shuffle").ablation
     assert {entry.state for entry in result.effects} == {"not measurable"}
@@ -140,15 +140,15 @@ def test_one_image_cannot_be_shuffled(request_for: MakeRequest, tmp_path: Path) 
     assert any_measured.stego.ratio is None
 
 
-def test_nothing_to_measure_is_an_error(request_for: MakeRequest, tmp_path: Path) -> None:
+def test_dataset_without_measurable_image_is_an_error(request_for: MakeRequest, tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "a.png").write_bytes(b"nothing")
-    with pytest.raises(EvaluationError, match="small on set: not one image could be measured"):
+    with pytest.raises(EvaluationError, match="small on set: no image could be measured"):
         study(request_for(dataset_root=tmp_path, dataset="set"))
 
 
-def test_an_unknown_stream_is_named() -> None:
-    with pytest.raises(EvaluationError, match="unknown stream pixels; expected some of pixel, meta"):
+def test_error_names_unknown_stream() -> None:
+    with pytest.raises(EvaluationError, match="unknown stream pixels; expected one or more of pixel, meta"):
         streams_named(["pixel", "pixels"])
     assert streams_named([]) == STREAMS
     assert streams_named(["lsb", "pixel"]) == ("pixel", "lsb")
@@ -159,7 +159,7 @@ def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "180"})
 
 
-def test_the_script_writes_every_figure(model_path: Path, dataset_root: Path, tmp_path: Path) -> None:
+def test_script_writes_json_and_document(model_path: Path, dataset_root: Path, tmp_path: Path) -> None:
     output, document = tmp_path / "ablation.json", tmp_path / "ablation.md"
     given = ("--model", model_path, "--dataset", dataset_root, "--decision", "plain")
     done = run_script(*given, "--output", output, "--document", document)
@@ -174,11 +174,11 @@ def test_the_script_writes_every_figure(model_path: Path, dataset_root: Path, tm
     ("arguments", "text"),
     [(("--stream", "colour"), "unknown stream colour"), (("--dataset", "/nowhere"), "/nowhere")],
 )
-def test_mistakes_are_one_line_and_exit_code_two(
+def test_script_reports_errors_in_one_line_with_exit_code_2(
     model_path: Path, dataset_root: Path, arguments: tuple[str, ...], text: str
 ) -> None:
     done = run_script("--model", model_path, "--dataset", dataset_root, *arguments)
     assert done.returncode == 2
-    (told,) = (line for line in done.stderr.splitlines() if not line.startswith("ablating"))
-    assert told.startswith("ablation_study: ")
-    assert text in told
+    (line,) = (text for text in done.stderr.splitlines() if not text.startswith("ablating"))
+    assert line.startswith("ablation_study: ")
+    assert text in line

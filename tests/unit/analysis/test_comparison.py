@@ -1,4 +1,4 @@
-"""Paired comparisons: who is right, who flipped, and what is refused."""
+"""Paired comparison: correctness, flips, slices, and evaluations that are not comparable."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stego(number: int, verdict: bool | None) -> Prediction:
         (example_prediction(verdict=None, stego=True), None),
     ],
 )
-def test_right_and_wrong(given: Prediction, expected: bool | None) -> None:
+def test_verdict_is_wrong_if_it_contradicts_the_label(given: Prediction, expected: bool | None) -> None:
     assert is_wrong(given) is expected
     assert misclassified([given]) == ((given,) if expected else ())
 
@@ -43,7 +43,7 @@ def paths(found: Flips) -> tuple[list[str], list[str]]:
     return [flip.after.path for flip in found.fixed], [flip.after.path for flip in found.broken]
 
 
-def test_flips_are_the_files_that_changed_sides() -> None:
+def test_flips_are_files_whose_correctness_differs() -> None:
     before = [
         example_prediction("clean/broken.png", verdict=False),
         example_prediction("clean/fixed.png", verdict=True),
@@ -74,13 +74,13 @@ def test_flips_are_the_files_that_changed_sides() -> None:
     assert paths(flips(after, before)) == (["clean/broken.png"], ["clean/fixed.png", "stego/a-fixed.png"])
 
 
-def test_another_content_under_the_same_path_is_another_image() -> None:
+def test_same_path_with_other_content_is_not_comparable() -> None:
     before = clean(1, verdict=False)
     found = flips([before], [replace(clean(1, verdict=True), sha256="e" * 64)])
     assert (found.fixed, found.broken, found.compared, found.not_comparable) == ((), (), (), 2)
 
 
-def test_every_slice_is_tested_apart() -> None:
+def test_tests_every_slice_separately() -> None:
     before = [clean(i, verdict=False) for i in range(20)] + [stego(i, verdict=i >= 3) for i in range(10)]
     after = [clean(i, verdict=i < 8) for i in range(20)] + [stego(i, verdict=True) for i in range(10)]
     method = after[-1].method
@@ -98,12 +98,12 @@ def test_every_slice_is_tested_apart() -> None:
     assert compared.not_comparable == 0
 
 
-def test_a_negative_belongs_to_no_method() -> None:
+def test_negative_belongs_to_no_method() -> None:
     entry = example_prediction(negative=True)
     assert [name for name in SLICES if in_slice(entry, name)] == ["negative"]
 
 
-def test_equal_verdicts_prove_nothing() -> None:
+def test_equal_verdicts_have_no_p_value() -> None:
     same = [clean(1, verdict=True)]
     compared = compare(full_evaluation(), same, full_evaluation(), same, against="v3")
     assert compared.slices["clean"].images == 1

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from starlight_exporter.analysis.comparison import DIRECTIONS
+from starlight_exporter.analysis.comparison import FLIP_DIRECTIONS
 from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.dataset.facts import FACTS
 from starlight_exporter.detector.contract import FORMATS, METHODS, STREAMS
@@ -30,7 +30,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "dataset": "name of a configured dataset",
         "dataset_fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
         "decision": "the decision rule as text",
-        "direction": ", ".join(DIRECTIONS),
+        "direction": ", ".join(FLIP_DIRECTIONS),
         "epoch": f"number of an epoch of the training log; at most {CURVE_EPOCHS} per model",
         "fact": ", ".join(FACTS),
         "file": "path of the model file: relative to the configuration's directory if below it, otherwise absolute",
