@@ -90,11 +90,25 @@ def _train(job: Job, bar: Progress, tell: Callable[[str], object]) -> cards.Reco
         job.out.mkdir(parents=True, exist_ok=True)
         export(network, job.out / MODEL)
         write_log(job.out / LOG, log)
-        learned_from = [file for root in job.train_datasets for file in layout.scan(root.name, root).files]
-        (job.out / MANIFEST_NAME).write_text(manifest_text(learned_from), encoding="ascii")
+        files = [file for root in job.train_datasets for file in layout.scan(root.name, root).files]
+        shared_manifest = write_manifest(job.out, manifest_text(files))
     except OSError as error:
         raise StorageError(f"{job.out}: cannot be written: {error.strerror or error}") from error
-    return _first_card(job, recipe, network, (training, validation), log)
+    card = _first_card(job, recipe, network, (training, validation), log)
+    return card if shared_manifest is None else card | {"training_files": shared_manifest}
+
+
+def write_manifest(folder: Path, text: str) -> str | None:
+    """Write the manifest of a model folder, or return the relative path of a shared one with the same content.
+
+    The shared manifest is in the parent folder. It saves a copy for each model that was trained on the same files.
+    """
+    own, shared = folder / MANIFEST_NAME, folder.parent / MANIFEST_NAME
+    if shared.exists() and shared.read_text(encoding="ascii") == text:
+        own.unlink(missing_ok=True)
+        return f"../{MANIFEST_NAME}"
+    own.write_text(text, encoding="ascii")
+    return None
 
 
 def _load(root: Path, cache: Path | None, bar: Progress) -> Examples:

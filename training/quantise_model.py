@@ -38,8 +38,12 @@ def run(options: argparse.Namespace) -> int:
     count = quantise(
         options.model / card["file"], options.out / card["file"], options.calibration, images=options.images
     )
-    for name in (card["training"]["log"], MANIFEST_NAME):
-        shutil.copyfile(options.model / name, options.out / name)
+    shutil.copyfile(options.model / card["training"]["log"], options.out / card["training"]["log"])
+    manifest = options.model / card.get("training_files", MANIFEST_NAME)
+    shared = options.out / card.get("training_files", MANIFEST_NAME)
+    if not (shared.exists() and shared.samefile(manifest)):
+        shutil.copyfile(manifest, options.out / MANIFEST_NAME)
+        card.pop("training_files", None)
     cards.write_card(options.out, cards.quantised(card, Detector.load(options.out / card["file"]), count))
     cards.write_index(options.out.parent)
     print(f"{options.out / card['file']}: calibrated on {count} images", file=sys.stderr)

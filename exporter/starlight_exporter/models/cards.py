@@ -37,8 +37,8 @@ class Origin:
 class FoundModel:
     """A model in a folder of models; `name` is the name of its own folder, so it is unique.
 
-    `sha256` is the hash that the card states, or None. `problem` is why the card cannot be used; `file` is then assumed
-    to be `<name>/model.onnx`, as it is without a card.
+    `sha256` is the hash that the card states, or None; `training_files` is the manifest that it names, or None.
+    `problem` is why the card cannot be used; `file` is then assumed to be `<name>/model.onnx`, as it is without a card.
     """
 
     name: str
@@ -46,6 +46,7 @@ class FoundModel:
     has_card: bool = True
     title: str = ""
     sha256: str | None = None
+    training_files: Path | None = None
     problem: str | None = None
 
 
@@ -100,9 +101,22 @@ def model_in(folder: Path) -> FoundModel:
     if not isinstance(file, str) or Path(file).name != file:
         problem = f"{folder / CARD}: file: expected the name of a file next to the card"
         return FoundModel(folder.name, folder / MODEL, problem=problem)
+    training_files = card.get("training_files")
+    if training_files is not None and not _is_inside_models_dir(folder, training_files):
+        problem = f"{folder / CARD}: training_files: expected a relative path inside {folder.parent}"
+        return FoundModel(folder.name, folder / MODEL, problem=problem)
     return FoundModel(
         name=folder.name,
         file=folder / file,
         title=str(card.get("title", "")),
         sha256=None if card.get("sha256") is None else str(card["sha256"]),
+        training_files=None if training_files is None else Path(os.path.normpath(folder / training_files)),
     )
+
+
+def _is_inside_models_dir(folder: Path, value: object) -> bool:
+    """Return whether a value of a card is a relative path that stays inside the parent of the model folder."""
+    if not isinstance(value, str) or not value or Path(value).is_absolute():
+        return False
+    folder = folder.absolute()
+    return Path(os.path.normpath(folder / value)).is_relative_to(folder.parent)

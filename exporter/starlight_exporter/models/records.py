@@ -61,8 +61,9 @@ def find_records(model: Path, sha256: str, *, training_log: Path | None, models_
     """Find the records of a model file with this SHA-256.
 
     `training_log` takes precedence over records next to the model, and these over records next to a model of
-    `models_dir` with the same content. If the card next to the model states another hash, everything next to it belongs
-    to a replaced model and is ignored. An unreadable `models_dir` is ignored.
+    `models_dir` with the same content. If there is no manifest next to a model, the one that its card names is used.
+    If the card next to the model states another hash, everything next to it belongs to a replaced model and is ignored.
+    An unreadable `models_dir` is ignored.
     """
     model = model.absolute()
     own = model_in(model.parent)
@@ -70,17 +71,21 @@ def find_records(model: Path, sha256: str, *, training_log: Path | None, models_
     problems = () if own.problem is None else (own.problem,)
     if replaced:
         problems = (_replaced_model(own, sha256),)
-    origin = Origin(own.name, own.title, own_card=True) if _describes(own, model) and not replaced else None
+    usable_card = _describes(own, model) and not replaced
+    origin = Origin(own.name, own.title, own_card=True) if usable_card else None
     log = training_log or (None if replaced else _existing(model.with_name(TRAINING_LOG)))
-    manifest = None if replaced else _existing(model.with_name(MANIFEST_NAME))
+    named = own.training_files if usable_card else None
+    manifest = None if replaced else _existing(model.with_name(MANIFEST_NAME), named)
     if log is not None and manifest is not None and origin is not None:
         return RecordFiles(log, manifest, origin, problems)
     same = None if models_dir is None else _find_same_content(models_dir, model, sha256)
     if same is None:
-        return RecordFiles(log, manifest, origin, problems)
+        # A manifest that the card names but that does not exist is reported when it is read.
+        return RecordFiles(log, manifest or named, origin, problems)
+    manifest = manifest or _existing(same.file.with_name(MANIFEST_NAME), same.training_files)
     return RecordFiles(
         training_log=log or _existing(same.file.with_name(TRAINING_LOG)),
-        manifest=manifest or _existing(same.file.with_name(MANIFEST_NAME)),
+        manifest=manifest or named or same.training_files,
         origin=origin or Origin(same.name, same.title, own_card=False),
         problems=problems,
     )
@@ -121,8 +126,9 @@ def _replaced_model(found: FoundModel, sha256: str) -> str:
     return f"{card}: describes another {found.file.name} ({stated[:12]}, not {sha256[:12]}), training records ignored"
 
 
-def _existing(path: Path) -> Path | None:
-    return path if path.exists() else None
+def _existing(*paths: Path | None) -> Path | None:
+    """Return the first of these paths that exists, or None."""
+    return next((path for path in paths if path is not None and path.exists()), None)
 
 
 def _size(path: Path) -> int | None:

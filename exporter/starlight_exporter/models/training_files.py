@@ -1,4 +1,4 @@
-"""Manifest of training files: content hashes next to a model, to count images that it was trained on."""
+"""Manifest of training files: content hashes, used to count the images of a dataset that a model was trained on."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.errors import StorageError
 
 MANIFEST_NAME: Final = "training_files.sha256"
-"""Manifest next to a model: the first 16 digits of the SHA-256 of each training file, one per line, sorted."""
+"""Manifest next to a model: the first 16 digits of the SHA-256 of each training file, one per line, sorted.
+
+Several models that were trained on the same files can share one: the key `training_files` of their cards names it.
+"""
 
 _DIGITS: Final = 16
-_HEAD: Final = "# SHA-256 of the files that the model beside was trained on, first 16 digits\n"
+_HEAD: Final = "# SHA-256 of each training file, first 16 digits\n"
 
 Manifest = NDArray[np.uint64]
 

@@ -11,8 +11,8 @@ from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import evaluate
-from starlight_exporter.models.cards import Origin
-from starlight_exporter.models.records import RecordFiles, find_records
+from starlight_exporter.models.cards import Origin, model_in
+from starlight_exporter.models.records import RecordFiles, find_records, read_records
 from starlight_exporter.models.training_files import manifest_text
 from support.images import write_dataset
 from support.models import write_random_model
@@ -119,6 +119,77 @@ def test_uses_records_if_the_card_states_no_hash_of_the_file(tmp_path: Path, car
     assert found.training_log == own.with_name("training_log.jsonl")
     assert found.manifest == own.with_name("training_files.sha256")
     assert not found.problems
+
+
+def share_manifest(models: Path, name: str, content: bytes, *, value: str = "../training_files.sha256") -> Path:
+    """Create a model folder without a manifest, whose card names one; return the model file."""
+    model = add(models, name, content, card=f"title: an experiment\ntraining_files: {value}\n")
+    model.with_name("training_files.sha256").unlink()
+    return model
+
+
+def test_finds_manifest_that_the_card_names(tmp_path: Path) -> None:
+    shared = tmp_path / "training_files.sha256"
+    shared.write_text("0123456789abcdef\n")
+    for name in ("v3", "v4"):
+        model = share_manifest(tmp_path, name, name.encode())
+        assert found_for(model, None).manifest == shared
+        assert found_for(deploy(tmp_path, name.encode()), tmp_path).manifest == shared
+    own = model.with_name("training_files.sha256")
+    own.write_text("")
+    assert found_for(model, None).manifest == own
+    assert found_for(deploy(tmp_path, b"v4"), tmp_path).manifest == own
+
+
+def test_ignores_shared_manifest_of_a_replaced_model(tmp_path: Path) -> None:
+    (tmp_path / "training_files.sha256").write_text("0123456789abcdef\n")
+    model = share_manifest(tmp_path, "v4", b"newer")
+    model.with_name("card.yml").write_text(f"sha256: {'0' * 64}\ntraining_files: ../training_files.sha256\n")
+    assert found_for(model, None).manifest is None
+
+
+@pytest.mark.parametrize("deployed", [False, True])
+def test_reports_missing_shared_manifest(tmp_path: Path, deployed: bool) -> None:
+    model = share_manifest(tmp_path, "v4", b"newer")
+    if deployed:
+        model = deploy(tmp_path, b"newer")
+    records = read_records(model, digest(b"newer"), training_log=None, models_dir=tmp_path)
+    assert records.manifest is None
+    assert records.training is not None
+    assert records.problems == (f"{tmp_path / 'training_files.sha256'}: cannot be read: No such file or directory",)
+
+
+def test_uses_manifest_of_the_same_content_if_the_named_one_is_missing(tmp_path: Path) -> None:
+    add(tmp_path / "models", "v4", b"newer")
+    model = share_manifest(tmp_path / "deployed", "v4", b"newer")
+    manifest = tmp_path / "models" / "v4" / "training_files.sha256"
+    assert found_for(model, tmp_path / "models").manifest == manifest
+
+
+def test_reports_unreadable_shared_manifest(tmp_path: Path) -> None:
+    shared = tmp_path / "training_files.sha256"
+    model = share_manifest(tmp_path, "v4", b"newer")
+    shared.mkdir()
+    (problem,) = read_records(model, digest(b"newer"), training_log=None, models_dir=None).problems
+    assert problem == f"{shared}: cannot be read: Is a directory"
+    shared.rmdir()
+    shared.write_text("not a hash\n")
+    (problem,) = read_records(model, digest(b"newer"), training_log=None, models_dir=None).problems
+    assert problem == f"{shared}:1: expected 16 hexadecimal digits"
+
+
+@pytest.mark.parametrize("value", ["../../outside.sha256", "/etc/hostname", "''", "3", "[a]"])
+def test_rejects_manifest_outside_the_folder_of_models(
+    tmp_path: Path, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = share_manifest(tmp_path / "models", "v4", b"newer", value=value)
+    expected = "v4/card.yml: training_files: expected a relative path inside "
+    found = found_for(model, None)
+    assert found.manifest is None
+    (problem,) = found.problems
+    assert expected in problem
+    monkeypatch.chdir(tmp_path / "models")
+    assert expected in (model_in(Path("v4")).problem or "")
 
 
 def test_reports_invalid_card_next_to_the_model(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.detector.streams import tensors
-from starlight_exporter.models.cards import read_card
-from starlight_exporter.models.training_files import MANIFEST_NAME, leaked_images, read_manifest
+from starlight_exporter.models.cards import model_in, read_card
+from starlight_exporter.models.training_files import Manifest, leaked_images, read_manifest
 from starlight_exporter.models.training_log import read_training_log
 from starlight_exporter.synthesis.files import Recipe, jobs, write_file
 from starlight_exporter.synthesis.negatives import CATEGORIES
@@ -51,9 +51,14 @@ def test_a_card_describes_the_file_beside_it(name: str) -> None:
         "README.md",
         "card.yml",
         "model.onnx",
-        "training_files.sha256",
         "training_log.jsonl",
     }
+
+
+def shared_manifest(name: str) -> Manifest:
+    path = model_in(MODELS / name).training_files
+    assert path == MODELS / "training_files.sha256"
+    return read_manifest(path)
 
 
 def some_of(root: Path, made_with: Mapping[str, int], *, every: int) -> tuple[LabelledFile, ...]:
@@ -76,7 +81,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledFile, .
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
 def test_no_file_of_the_reference_data_was_trained_on(name: str, reference: tuple[LabelledFile, ...]) -> None:
-    manifest = read_manifest(MODELS / name / MANIFEST_NAME)
+    manifest = shared_manifest(name)
     assert len(manifest) > 0.9 * read_card(MODELS / name)["training"]["images"]
     assert len(reference) == 106
     assert leaked_images(reference, manifest) == 0
@@ -85,7 +90,7 @@ def test_no_file_of_the_reference_data_was_trained_on(name: str, reference: tupl
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["v3", "v4"])
 def test_the_files_that_were_trained_on_would_be_found(name: str, tmp_path: Path) -> None:
-    manifest = read_manifest(MODELS / name / MANIFEST_NAME)
+    manifest = shared_manifest(name)
     for number, made_with in enumerate(read_card(MODELS / name)["training"]["datasets"]):
         files = some_of(tmp_path / str(number), made_with, every=599)
         assert leaked_images(files, manifest) == len(files) >= 10

@@ -104,3 +104,19 @@ def test_a_small_run_leaves_a_model_a_log_and_a_card_that_belong_together(tmp_pa
     assert {probe["probe"] for probe in card["weaknesses"]}
     assert (out / "README.md").read_text(encoding="utf-8") == notes(card)
     assert len(read_training_log(out / "training_log.jsonl").epochs) == 2
+
+
+def test_models_trained_on_the_same_files_share_a_manifest(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
+    from training.command import write_manifest
+
+    folder = tmp_path / "v9"
+    folder.mkdir()
+    own, shared = folder / "training_files.sha256", tmp_path / "training_files.sha256"
+    assert write_manifest(folder, "0123456789abcdef\n") is None
+    assert own.read_text() == "0123456789abcdef\n"
+    shared.write_text("fedcba9876543210\n")
+    assert write_manifest(folder, "0123456789abcdef\n") is None
+    shared.write_text("0123456789abcdef\n")
+    assert write_manifest(folder, "0123456789abcdef\n") == "../training_files.sha256"
+    assert not own.exists()
