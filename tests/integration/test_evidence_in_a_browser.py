@@ -1,4 +1,4 @@
-"""From an alert to the images behind it, in a real browser without JavaScript, on a real exporter's results."""
+"""The pages of a real exporter in a browser without JavaScript, from an alert to one image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXIF_TEXT = b"<script>document.title='owned'</script>"
 
 
 def hostile_picture() -> bytes:
-    """A JPEG with markup in its EXIF, and behind its end."""
+    """Return a JPEG with markup in its EXIF and after its end."""
     with Image.open(io.BytesIO(image_bytes(99, size=(80, 60))), formats=["PNG"]) as image:
         file = io.BytesIO()
         exif = piexif.dump({"Exif": {piexif.ExifIFD.UserComment: b"ASCII\0\0\0" + EXIF_TEXT}})
@@ -36,7 +36,7 @@ def hostile_picture() -> bytes:
 
 @pytest.fixture(scope="module")
 def exporter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exporter]:
-    """A quiet model is replaced by one that calls everything stego; another model has verdicts of its own."""
+    """Start an exporter whose model is replaced by one that classifies every image as stego; a second model differs."""
     folder = tmp_path_factory.mktemp("evidence")
     config = write_config(folder, schedule={"interval": "1h"})
     other = write_random_model(folder / "models" / "other.onnx", seed=3, scale=40.0)
@@ -59,7 +59,7 @@ def browser() -> Iterator[Browser]:
 
 
 def evidence_address(exporter: Exporter) -> str:
-    """The link of the alert on false positives, as Prometheus fills in the rule's template."""
+    """Return the link of the false positive alert, as Prometheus renders it."""
     rules = yaml.safe_load((REPOSITORY / "prometheus/rules/false_positives.yml").read_text())
     rule = rules["groups"][0]["rules"][0]
     filled = rule["annotations"]["evidence_url"]
@@ -75,8 +75,8 @@ def evidence_address(exporter: Exporter) -> str:
 
 def test_from_an_alert_to_one_image(exporter: Exporter, browser: Browser) -> None:
     browser.open(evidence_address(exporter))
-    assert "What production gets wrong on drawn" in browser.text
-    assert "Wrong in this selection: 100.00%" in browser.text
+    assert "Misclassified images: production on drawn" in browser.text
+    assert "Misclassified in this selection: 100.00%" in browser.text
     assert browser.count(".card") == 11
     assert browser.loaded_pictures(".card img") > 0
 
@@ -84,23 +84,23 @@ def test_from_an_alert_to_one_image(exporter: Exporter, browser: Browser) -> Non
     assert parse_qs(urlsplit(browser.address).query) == {"class": ["clean"], "format": ["png"]}
     assert browser.count(".card") == 2
 
-    browser.click("broken since", within=".filters")
-    assert "Wrong now, right before" in browser.text
+    browser.click("broken", within=".filters")
+    assert "Broken images: production on drawn" in browser.text
     assert browser.count(".card") == 2
 
     browser.click("production,", within=".lead")
-    assert "What changed: production on drawn" in browser.text
+    assert "Comparison: production on drawn" in browser.text
     assert "worse on all clean images" in browser.text
     assert "11 images fixed" not in browser.text
 
     browser.click("clean/clean-0002", within=".card")
-    assert "What every configured model says" in browser.text
+    assert "Verdicts of all models" in browser.text
     assert browser.find("tr", "other baseline")
     assert browser.loaded_pictures(".streams img") >= 4
     assert browser.complaints() == []
 
 
-def test_markup_in_names_exif_and_tails_is_text(exporter: Exporter, browser: Browser) -> None:
+def test_markup_in_names_exif_and_tails_is_escaped(exporter: Exporter, browser: Browser) -> None:
     browser.open(f"{exporter.url}/evaluations/latest/misclassified?model=production&dataset=drawn&class=clean")
     assert f"clean/{MARKUP}" in browser.text
     browser.click(MARKUP, within=".card")
@@ -114,11 +114,11 @@ def test_markup_in_names_exif_and_tails_is_text(exporter: Exporter, browser: Bro
     assert browser.hosts() <= {exporter.url, "data:"}
 
 
-def test_everything_is_reached_by_keyboard_alone(exporter: Exporter, browser: Browser) -> None:
+def test_pages_are_usable_with_the_keyboard(exporter: Exporter, browser: Browser) -> None:
     browser.open(exporter.url)
     seen = [browser.tab() for _ in range(40)]
     assert seen[0] == "Skip to content"
-    assert {"Status", "Evaluations", "Training", "what it gets wrong"} <= set(seen)
+    assert {"Status", "Evaluations", "Training", "misclassified images"} <= set(seen)
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
@@ -142,13 +142,13 @@ def test_no_page_is_wider_than_its_window(exporter: Exporter, tmp_path: Path, wi
         assert background == ("rgba(17, 21, 28, 1)" if dark else "rgba(255, 255, 255, 1)")
 
 
-def test_the_reader_sets_the_base_rate_and_what_to_compare_with(exporter: Exporter, browser: Browser) -> None:
+def test_prevalence_and_comparison_forms(exporter: Exporter, browser: Browser) -> None:
     browser.open(f"{exporter.url}/evaluations/latest?model=production&dataset=drawn")
     field = browser.find("input[name=prevalence]")
     field.clear()
     field.send_keys("0.5")
     browser.click("Show")
     assert "prevalence=0.5" in browser.address
-    assert "50.00%" in browser.find("section", "In the field").text
+    assert "50.00%" in browser.find("section", "At deployment prevalence").text
     browser.click("Compare", within="form")
-    assert "Paired on the same images" in browser.text
+    assert "Paired comparison on the same images" in browser.text

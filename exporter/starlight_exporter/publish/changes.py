@@ -15,7 +15,7 @@ from starlight_exporter.publish.retention import Entry
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg, mcnemar_p_value
 from starlight_exporter.statistics.intervals import Proportion, proportion
 
-Conclusion = Literal["better", "worse", "no change beyond chance", "nothing changed", "not measured"]
+Conclusion = Literal["better", "worse", "not significant", "no change", "not measured"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class SliceChange:
         if self.after.total == 0:
             return "not measured"
         if self.adjusted is None:
-            return "nothing changed"
+            return "no change"
         if self.adjusted > FALSE_DISCOVERY_RATE:
-            return "no change beyond chance"
+            return "not significant"
         return "worse" if self.broken > self.fixed else "better"
 
 

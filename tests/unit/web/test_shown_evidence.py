@@ -49,9 +49,9 @@ def html(site: httpx.Client, address: str) -> str:
 
 def test_a_cell_of_the_matrix_has_its_trend_and_its_age(site: httpx.Client) -> None:
     text = html(site, "/")
-    assert 'aria-label="false positives of the last 2 evaluations"' in text
-    assert f'<a href="/evaluations/{NOW}/comparison">no change beyond chance</a>' in text
-    assert f'<a href="/evaluations/{NOW}">evaluated</a> 3 h ago' in text
+    assert 'aria-label="false positive rates of the last 2 evaluations"' in text
+    assert f'<a href="/evaluations/{NOW}/comparison">no significant change</a>' in text
+    assert f'<a href="/evaluations/{NOW}">evaluated 3 h ago</a>' in text
     (cell,) = (one for one in site.get("/status.json").json()["cells"] if one["evaluation"] == NOW)
     assert cell["compared_with"] == BEFORE
 
@@ -67,13 +67,13 @@ def test_an_evaluation_has_the_curve_of_its_operating_points(site: httpx.Client)
 def test_an_image_shows_its_palette_its_meta_bytes_and_every_models_verdict(site: httpx.Client) -> None:
     address = f"/evaluations/{NOW}/images/0"
     text = html(site, address)
-    assert "palette: its colours, in order (" in text
-    assert "palette_lsb: grey value&#39;s LSB" in text
+    assert "palette: colours in order (" in text
+    assert "palette_lsb: LSB of the grey value" in text
     assert TAIL.decode() in text
     content = site.get(f"{address}.json").json()
     assert TAIL.decode() in " ".join(content["streams"]["meta_text"])
     assert content["streams"]["meta_hex"] == TAIL.hex()
-    for link in content["streams"]["pictures"].values():
+    for link in content["streams"]["images"].values():
         assert site.get(link).content.startswith(b"\x89PNG")
     verdicts = {one["model"]: (one["verdict"], one["wrong"]) for one in content["verdicts"]}
     assert verdicts == {"production": (False, True), "v3": (True, False)}

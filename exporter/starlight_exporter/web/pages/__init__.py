@@ -1,1 +1,1 @@
-"""The pages for people, one module per page: each puts together a `Page`, and the templates only lay it out."""
+"""The web pages, one module per page: each builds a `Page`, which a template renders."""

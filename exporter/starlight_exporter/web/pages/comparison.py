@@ -1,4 +1,4 @@
-"""Two evaluations of the same images: what was fixed, what was broken, per slice, and whether chance explains it."""
+"""Paired comparison of two evaluations of the same images: fixed and broken images, and significance by slice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN_FLIPS = 24
 
 
 def comparison_page(evidence: Evidence, entry: Entry, before: Entry | None, against: str | None) -> Page:
-    """`before` is None where no other evaluation of these images is stored."""
+    """Compare an evaluation with `before`, which is None if no other evaluation of these images is stored."""
     found: tuple[SliceChange, ...] = () if before is None else changes(evidence, before, entry)
     others = [
         other
@@ -41,15 +41,15 @@ def comparison_page(evidence: Evidence, entry: Entry, before: Entry | None, agai
             "rows": rows,
             "clean": clean,
             "stego": stego,
-            "telling": [(change, name(change)) for change in found if change.conclusion in ("better", "worse")],
+            "significant": [(change, name(change)) for change in found if change.conclusion in ("better", "worse")],
             "rate_limit": FALSE_DISCOVERY_RATE,
             "flips": [
-                ("broken", "Broken: right before, wrong now", broken),
-                ("fixed", "Fixed: wrong before, right now", fixed),
+                ("broken", "Broken: correct before, misclassified now", broken),
+                ("fixed", "Fixed: misclassified before, correct now", fixed),
             ],
             "limit": SHOWN_FLIPS,
             "totals": {
-                kind: sum(getattr(one, kind) for one in found if _is_whole(one)) for kind in ("broken", "fixed")
+                kind: sum(getattr(one, kind) for one in found if _is_disjoint(one)) for kind in ("broken", "fixed")
             },
         },
         content={
@@ -65,7 +65,7 @@ def comparison_page(evidence: Evidence, entry: Entry, before: Entry | None, agai
 
 
 def name(change: SliceChange) -> str:
-    """A slice in words."""
+    """Return the name of a slice."""
     if change.method is not None:
         return f"stego, {change.method}"
     if change.image_format is not None:
@@ -75,20 +75,20 @@ def name(change: SliceChange) -> str:
     return f"all {change.file_class} images"
 
 
-def _is_whole(change: SliceChange) -> bool:
-    """Clean and stego as a whole, and each category of negatives: together every image once."""
+def _is_disjoint(change: SliceChange) -> bool:
+    """Return whether the slice is one of those that together contain every image once."""
     return change.method is None and change.image_format is None
 
 
 def _flips(evidence: Evidence, entry: Entry, before: Entry, direction: Direction) -> list[tuple[Row, Row | None]]:
     store = evidence.open(entry, before=before)
     rows = store.page(Selection(direction=direction), limit=SHOWN_FLIPS)
-    told = store.said_before(rows)
-    return [(row, told.get(row.number)) for row in rows]
+    before_rows = store.said_before(rows)
+    return [(row, before_rows.get(row.number)) for row in rows]
 
 
 def _link(entry: Entry, before: Entry | None, change: SliceChange) -> str | None:
-    """The images of a slice that changed; broken ones first, since they are why somebody looks."""
+    """Return the URL of the changed images of a slice: the broken ones if there are any, else the fixed ones."""
     if before is None or not (change.broken or change.fixed):
         return None
     return links.misclassified(

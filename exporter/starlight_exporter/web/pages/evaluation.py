@@ -1,4 +1,4 @@
-"""One evaluation: slices with intervals, checks, base rate, confusion, operating points, latency, provenance."""
+"""One evaluation: rates by slice, checks, precision, confusion matrix, operating points, latency, provenance."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from starlight_exporter.web.pages.page import CHART_WIDTH, Cell, Page, Table
 from starlight_exporter.web.pages.status import check_link
 
 DEFAULT_PREVALENCE = 0.0001
-FIELD_IMAGES = 1_000_000
+EXAMPLE_IMAGES = 1_000_000
 LATENCY_STAGES = ("read", "decode", "features", "inference")
 
 
 def parse_prevalence(text: str | None) -> float:
-    """The reader's base rate; QueryError unless it is between 0 and 1 (exclusive)."""
+    """Parse the prevalence of stego images; QueryError unless it is between 0 and 1 (exclusive)."""
     if not text:
         return DEFAULT_PREVALENCE
     try:
@@ -43,10 +43,10 @@ def parse_prevalence(text: str | None) -> float:
 def evaluation_page(
     evidence: Evidence, entry: Entry, baseline: Baseline | None, checks: tuple[CheckResult, ...], prevalence: float
 ) -> Page:
-    """Everything that one evaluation says; `prevalence` is the share of stego images in the field."""
+    """Return all results of one evaluation; `prevalence` is the assumed share of stego images at deployment."""
     evaluation = evidence.evaluation(entry)
     found = slices.groups(evaluation, baseline)
-    field = precision(evaluation.clean, evaluation.stego, prevalence)
+    at_prevalence = precision(evaluation.clean, evaluation.stego, prevalence)
     others = [other for other in evidence.entries(dataset=entry.dataset) if other.id != entry.id]
     provenance = _provenance(evaluation)
     return Page(
@@ -58,7 +58,7 @@ def evaluation_page(
             "groups": found,
             "checks": [(one, check_link(entry.id, one)) for one in _by_outcome(checks)],
             "prevalence": prevalence,
-            "field": _field(evaluation, field, prevalence),
+            "deployment": _deployment(evaluation, at_prevalence, prevalence),
             "columns": (*METHODS, "clean"),
             "operating": _operating_chart(evaluation),
             "stages": _stages(evaluation.latency),
@@ -70,7 +70,7 @@ def evaluation_page(
             "evaluation": json.loads(to_json(evaluation)),
             "slices": slices.content(found),
             "checks": checks,
-            "base_rate": {"prevalence": prevalence, "precision": field},
+            "base_rate": {"prevalence": prevalence, "precision": at_prevalence},
         },
         tables={
             "slices": slices.table(found),
@@ -78,28 +78,28 @@ def evaluation_page(
             "confusion": _confusion(evaluation),
             "operating-points": _operating_points(evaluation),
             "latency": _latency(evaluation.latency),
-            "provenance": Table(("what", "value"), provenance),
+            "provenance": Table(("name", "value"), provenance),
         },
     )
 
 
 def _by_outcome(checks: tuple[CheckResult, ...]) -> list[CheckResult]:
-    """What fails first, by severity; the rest in the order of the suite."""
+    """Return the failed checks first, by severity, the others in their order."""
     order = {"critical": 0, "warning": 1, "info": 2, None: 3}
     return sorted(checks, key=lambda one: order[one.severity])
 
 
-def _field(evaluation: Evaluation, found: Precision | None, prevalence: float) -> dict[str, object] | None:
-    """The same in whole images: what a million images of the field would give."""
-    if found is None or evaluation.clean.ratio is None or evaluation.stego.ratio is None:
+def _deployment(evaluation: Evaluation, at_prevalence: Precision | None, prevalence: float) -> dict[str, object] | None:
+    """Return the precision and the expected counts among a million images; None if a rate is not measured."""
+    if at_prevalence is None or evaluation.clean.ratio is None or evaluation.stego.ratio is None:
         return None
-    stego = FIELD_IMAGES * prevalence
+    stego = EXAMPLE_IMAGES * prevalence
     return {
-        "precision": found,
-        "images": FIELD_IMAGES,
+        "precision": at_prevalence,
+        "images": EXAMPLE_IMAGES,
         "stego": round(stego),
-        "found": round(stego * evaluation.stego.ratio),
-        "false_alarms": round((FIELD_IMAGES - stego) * evaluation.clean.ratio),
+        "detected": round(stego * evaluation.stego.ratio),
+        "false_positives": round((EXAMPLE_IMAGES - stego) * evaluation.clean.ratio),
     }
 
 
@@ -129,15 +129,15 @@ def _operating_chart(evaluation: Evaluation) -> Markup | None:
 
 
 def _stages(latency: LatencySummary | None) -> list[dict[str, object]]:
-    """Parts of a bar of 100 units, one after the other."""
+    """Return the mean time of each stage, with its position in a stacked bar 100 units wide."""
     if latency is None:
         return []
     means = {stage: latency.stage_means.get(stage, 0.0) for stage in LATENCY_STAGES}  # type: ignore[call-overload]
-    whole = sum(means.values()) or 1.0
+    total = sum(means.values()) or 1.0
     parts: list[dict[str, object]] = []
     start = 0.0
     for number, (stage, seconds) in enumerate(means.items()):
-        width = seconds / whole * 100
+        width = seconds / total * 100
         parts.append(
             {"stage": stage, "seconds": seconds, "x": round(start, 2), "width": round(width, 2), "number": number}
         )
@@ -156,16 +156,16 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("inputs", ", ".join(facts.inputs)),
         ("outputs", ", ".join(facts.outputs)),
         ("dataset fingerprint", provenance.dataset_fingerprint),
-        ("decision", provenance.decision),
+        ("decision rule", provenance.decision),
         ("exporter", provenance.exporter_version),
         ("onnxruntime", provenance.onnxruntime_version),
         ("numpy", provenance.numpy_version),
         ("Pillow", provenance.pillow_version),
         ("seed", provenance.seed),
-        ("asked by", evaluation.trigger),
+        ("trigger", evaluation.trigger),
         ("started", utc(evaluation.started_at)),
         ("duration", f"{evaluation.duration_seconds:.1f} s"),
-        ("speed in bulk", images_per_second(evaluation.images_per_second)),
+        ("bulk throughput", images_per_second(evaluation.images_per_second)),
     ]
 
 
@@ -201,9 +201,9 @@ def _operating_points(evaluation: Evaluation) -> Table:
 
 def _latency(latency: LatencySummary | None) -> Table:
     if latency is None:
-        return Table(("what", "seconds", "lower", "upper", "images"), [])
+        return Table(("metric", "seconds", "lower", "upper", "images"), [])
     rows: list[tuple[str, float, float | None, float | None, int]] = [
         (f"p{q.quantile * 100:g}", q.seconds, q.lower, q.upper, latency.images) for q in latency.quantiles
     ]
     rows += [(f"mean of {stage}", value, None, None, latency.images) for stage, value in latency.stage_means.items()]
-    return Table(("what", "seconds", "lower", "upper", "images"), rows)
+    return Table(("metric", "seconds", "lower", "upper", "images"), rows)

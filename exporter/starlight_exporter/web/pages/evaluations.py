@@ -12,7 +12,7 @@ SHOWN = 200
 
 
 def evaluations_page(evidence: Evidence, model: str | None, dataset: str | None) -> Page:
-    """What is stored, newest first, of one model or dataset if asked for."""
+    """Return the stored evaluations, newest first, optionally of one model or dataset."""
     entries = evidence.entries(model, dataset)
     query = {name: value for name, value in (("model", model), ("dataset", dataset)) if value is not None}
     return Page(

@@ -1,4 +1,4 @@
-"""One image: what it is, what every configured model says of it, and its eight streams drawn."""
+"""One image: its file, the verdicts of all configured models, and its eight input streams."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from starlight_exporter.web.pages.images import image_content, images_table
 from starlight_exporter.web.pages.page import Page, Table
 
 _CAPTIONS: Final = {
-    "pixel": "pixel: the centre, 256 × 256",
+    "pixel": "pixel: centre crop, 256 × 256",
     "lsb-red": "lsb: red",
     "lsb-green": "lsb: green",
     "lsb-blue": "lsb: blue",
-    "alpha": "alpha: the plane",
-    "alpha-lsb": "alpha: its LSB",
-    "palette": "palette: its colours, in order",
-    "palette-lsb": "palette_lsb: grey value's LSB",
+    "alpha": "alpha: plane",
+    "alpha-lsb": "alpha: LSB",
+    "palette": "palette: colours in order",
+    "palette-lsb": "palette_lsb: LSB of the grey value",
 }
 _FORMAT: Final = ("has alpha", "alpha deviation / 255", "is palette", "is RGB", "width / 256", "height / 256")
 _CONTENT: Final = tuple(
-    f"{plane} LSB: {what}"
+    f"{plane} LSB: {feature}"
     for plane in ("RGB", "alpha")
-    for what in ("share of distinct bytes", "share of printable bytes", "share of commonest byte")
+    for feature in ("share of distinct bytes", "share of printable bytes", "share of most frequent byte")
 )
 _READABLE: Final = re.compile(rb"[ -~]{4,}")
 _DUMP_WIDTH: Final = 16
@@ -39,8 +39,8 @@ _DUMP_ROWS: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What one configured model says; `evaluation` and `row` are None where it was not evaluated on this content."""
+class ModelVerdict:
+    """The prediction of one configured model; `evaluation` and `row` are None if it did not evaluate this content."""
 
     model: ModelState
     evaluation: Entry | None
@@ -48,62 +48,80 @@ class Opinion:
 
     @property
     def wrong(self) -> bool | None:
-        """Whether it errs; None where it says nothing."""
+        """Return whether the verdict is wrong; None without a verdict."""
         return None if self.row is None else is_wrong(self.row.prediction)
 
 
+@dataclass(frozen=True, slots=True)
+class StreamView:
+    """The streams of an image for its page: images as (URL, caption), absent planes, meta bytes and features."""
+
+    rendered: RenderedStreams
+    images: list[tuple[str, str]]
+    absent: list[str]
+    dump: list[tuple[str, str, str]]
+    readable: list[str]
+    features: list[tuple[str, float]]
+
+    @classmethod
+    def of(cls, rendered: RenderedStreams, url: str) -> StreamView:
+        """`url` is the URL of the image's page."""
+        return cls(
+            rendered=rendered,
+            images=[(f"{url}/{name}.png", text) for name, text in _CAPTIONS.items() if name in rendered.images],
+            absent=[text for name, text in _CAPTIONS.items() if name not in rendered.images],
+            dump=dump(rendered.meta),
+            readable=readable(rendered.meta),
+            features=[
+                *zip(_FORMAT, rendered.format, strict=True),
+                *zip(_CONTENT, rendered.content, strict=True),
+            ],
+        )
+
+    def as_content(self) -> dict[str, Any]:
+        """Return the streams for JSON."""
+        return {
+            "images": {caption: link for link, caption in self.images},
+            "meta_text": self.readable,
+            "meta_hex": self.rendered.meta.rstrip(b"\0").hex(),
+            "exif_bytes": self.rendered.exif_bytes,
+            "tail_bytes": self.rendered.tail_bytes,
+            "colours": self.rendered.colours,
+            "features": dict(self.features),
+        }
+
+
 def image_page(
-    evidence: Evidence,
-    entry: Entry,
-    row: Row,
-    models: Iterable[ModelState],
-    drawn: RenderedStreams | str,
+    evidence: Evidence, entry: Entry, row: Row, models: Iterable[ModelState], rendered: RenderedStreams | str
 ) -> Page:
-    """`drawn` is a text where there is no drawing: it says why."""
-    drawing, not_drawn = (None, drawn) if isinstance(drawn, str) else (drawn, "")
-    opinions = [_opinion(evidence, entry, row, model) for model in models]
-    base = links.image(entry.id, row.number)
-    pictures = (
-        []
-        if drawing is None
-        else [(f"{base}/{name}.png", caption) for name, caption in _CAPTIONS.items() if name in drawing.images]
-    )
-    absent = [] if drawing is None else [caption for name, caption in _CAPTIONS.items() if name not in drawing.images]
-    floats = (
-        []
-        if drawing is None
-        else [*zip(_FORMAT, drawing.format, strict=True), *zip(_CONTENT, drawing.content, strict=True)]
-    )
+    """Return the page of one image; `rendered` is the reason if its streams could not be rendered."""
+    verdicts = [_model_verdict(evidence, entry, row, model) for model in models]
+    path = links.image(entry.id, row.number)
+    streams, error = (None, rendered) if isinstance(rendered, str) else (StreamView.of(rendered, path), "")
     return Page(
         template="image.html",
-        path=base,
+        path=path,
         values={
             "entry": entry,
             "row": row,
-            "wrong": is_wrong(row.prediction),
-            "opinions": opinions,
-            "rules": _by_rule(opinions),
-            "drawing": drawing,
-            "not_drawn": not_drawn,
-            "pictures": pictures,
-            "absent": absent,
-            "dump": [] if drawing is None else dump(drawing.meta),
-            "readable": [] if drawing is None else readable(drawing.meta),
-            "floats": floats,
+            "verdicts": verdicts,
+            "rules": _by_rule(verdicts),
+            "streams": streams,
+            "error": error,
         },
         content={
             "evaluation": entry.id,
             "image": image_content(entry, row),
-            "verdicts": [_opinion_content(one) for one in opinions],
-            "streams": None if drawing is None else _streams(drawing, pictures, floats),
-            "not_drawn": not_drawn,
+            "verdicts": [_verdict_content(one) for one in verdicts],
+            "streams": None if streams is None else streams.as_content(),
+            "error": error,
         },
-        tables={"verdicts": _verdicts(opinions), "image": images_table([row])},
+        tables={"verdicts": _verdicts(verdicts), "image": images_table([row])},
     )
 
 
 def dump(data: bytes) -> list[tuple[str, str, str]]:
-    """Bytes as offset, hexadecimal and text, printable ASCII alone; zero bytes at the end are left out."""
+    """Return rows of offset, hexadecimal bytes and printable ASCII text, without trailing zero bytes."""
     left = data.rstrip(b"\0")
     rows = []
     for start in range(0, min(len(left), _DUMP_WIDTH * _DUMP_ROWS), _DUMP_WIDTH):
@@ -114,30 +132,30 @@ def dump(data: bytes) -> list[tuple[str, str, str]]:
 
 
 def readable(data: bytes) -> list[str]:
-    """The runs of at least four printable ASCII characters, as the tool `strings` finds them."""
+    """Return the runs of at least four printable ASCII characters, like the tool `strings`."""
     return [run.decode("ascii") for run in _READABLE.findall(data)]
 
 
-def _opinion(evidence: Evidence, entry: Entry, row: Row, model: ModelState) -> Opinion:
-    """From the newest stored predictions of that model which saw this file with this content."""
+def _model_verdict(evidence: Evidence, entry: Entry, row: Row, model: ModelState) -> ModelVerdict:
+    """Return the newest stored prediction of a model for this file with this content."""
     if model.name == entry.model:
-        return Opinion(model, entry, row)
+        return ModelVerdict(model, entry, row)
     for other in evidence.entries(model.name, entry.dataset)[:1]:
         found = evidence.open(other).of_path(row.prediction.path)
         if found is not None and found.prediction.sha256 == row.prediction.sha256:
-            return Opinion(model, other, found)
-    return Opinion(model, None, None)
+            return ModelVerdict(model, other, found)
+    return ModelVerdict(model, None, None)
 
 
-def _by_rule(opinions: Iterable[Opinion]) -> dict[str, list[str]]:
-    """Decision rule → the models that use it."""
+def _by_rule(verdicts: Iterable[ModelVerdict]) -> dict[str, list[str]]:
+    """Return the models by decision rule."""
     rules: dict[str, list[str]] = {}
-    for one in opinions:
+    for one in verdicts:
         rules.setdefault(one.model.decision, []).append(one.model.name)
     return rules
 
 
-def _opinion_content(one: Opinion) -> dict[str, Any]:
+def _verdict_content(one: ModelVerdict) -> dict[str, Any]:
     prediction = None if one.row is None else one.row.prediction
     return {
         "model": one.model.name,
@@ -151,21 +169,7 @@ def _opinion_content(one: Opinion) -> dict[str, Any]:
     }
 
 
-def _streams(
-    drawing: RenderedStreams, pictures: list[tuple[str, str]], floats: list[tuple[str, float]]
-) -> dict[str, Any]:
-    return {
-        "pictures": {caption: link for link, caption in pictures},
-        "meta_text": readable(drawing.meta),
-        "meta_hex": drawing.meta.rstrip(b"\0").hex(),
-        "exif_bytes": drawing.exif_bytes,
-        "tail_bytes": drawing.tail_bytes,
-        "colours": drawing.colours,
-        "features": dict(floats),
-    }
-
-
-def _verdicts(opinions: list[Opinion]) -> Table:
+def _verdicts(verdicts: list[ModelVerdict]) -> Table:
     return Table(
         ("model", "role", "decision", "probability", "verdict", "predicted_method", "wrong", "evaluation"),
         [
@@ -179,7 +183,7 @@ def _verdicts(opinions: list[Opinion]) -> Table:
                 one.wrong,
                 None if one.evaluation is None else one.evaluation.id,
             )
-            for one in opinions
+            for one in verdicts
             for p in (None if one.row is None else one.row.prediction,)
         ],
     )

@@ -1,4 +1,4 @@
-"""Images of an evaluation, a page at a time: the misclassified ones, those not measured, or all; with filters."""
+"""Images of an evaluation, with filters and paging: misclassified, not measured, or all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlight_exporter.publish.prediction_store import DIRECTIONS, FILTERS, SHO
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.statistics.intervals import proportion
 from starlight_exporter.web.pages import links
-from starlight_exporter.web.pages.page import Page, Table, address
+from starlight_exporter.web.pages.page import Page, Table, url
 
 PAGE_SIZE: Final = 60
 CSV_ROWS: Final = 100_000
@@ -28,16 +28,16 @@ _KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "shown": SHOWN,
 }
 _DIRECTION_TEXT: Final[Mapping[str, str]] = {
-    "false_positive": "false alarms",
-    "false_negative": "missed",
-    "broken": "broken since",
-    "fixed": "fixed since",
+    "false_positive": "false positives",
+    "false_negative": "false negatives",
+    "broken": "broken",
+    "fixed": "fixed",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ImagesQuery:
-    """What a page of images is asked for; `against` is an evaluation's id or a model's name."""
+    """The parameters of a page of images; `against` is the id of an evaluation or the name of a model."""
 
     selection: Selection
     against: str | None
@@ -45,13 +45,13 @@ class ImagesQuery:
 
     @classmethod
     def parse(cls, query: Mapping[str, str], *, misclassified: bool) -> ImagesQuery:
-        """QueryError names the parameter that is wrong, and what was expected."""
+        """Parse the query string; QueryError names the invalid parameter and the expected values."""
         for name, known in _KNOWN.items():
             if query.get(name) and query[name] not in known:
                 raise QueryError(f"{name}: expected one of {', '.join(known)}; got {query[name][:40]!r}")
         number = query.get("page") or "1"
         if not (number.isascii() and number.isdecimal() and 1 <= len(number) <= 6 and int(number) > 0):
-            raise QueryError(f"page: expected a whole number from 1 on; got {number[:40]!r}")
+            raise QueryError(f"page: expected an integer from 1; got {number[:40]!r}")
         shown = "wrong" if misclassified else query.get("shown") or "all"
         selection = Selection(
             shown=shown,  # type: ignore[arg-type]  # checked above
@@ -64,8 +64,8 @@ class ImagesQuery:
 def images_page(
     evidence: Evidence, entry: Entry, before: Entry | None, asked: ImagesQuery, *, misclassified: bool
 ) -> Page:
-    """One page of a selection. `before` is what `broken` and `fixed` compare with, None where there is nothing."""
-    selection = _possible(asked.selection, before)
+    """Return one page of a selection. `before` is the evaluation that `broken` and `fixed` refer to, if any."""
+    selection = _applicable(asked.selection, before)
     store = evidence.open(entry, before=before)
     count, measured = store.count(selection), store.measured(selection)
     pages = max(1, math.ceil(count / PAGE_SIZE))
@@ -73,7 +73,7 @@ def images_page(
     rows = store.page(selection, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
     path = f"{links.evaluation(entry.id)}/{'misclassified' if misclassified else 'images'}"
     query = _query(asked, misclassified)
-    told = store.said_before(rows)
+    before_rows = store.said_before(rows)
     rate = proportion(count, measured) if selection.direction is None and selection.shown == "wrong" else None
     return Page(
         template="images.html",
@@ -89,13 +89,13 @@ def images_page(
             "count": count,
             "measured": measured,
             "rate": rate,
-            "rows": [(row, is_wrong(row.prediction), told.get(row.number)) for row in rows],
+            "rows": [(row, is_wrong(row.prediction), before_rows.get(row.number)) for row in rows],
             "filters": _filters(store, selection, path, query, before),
             "number": number,
             "pages": pages,
-            "first": address(path, {**query, "page": None}),
-            "back": address(path, {**query, "page": str(number - 1)}) if number > 1 else None,
-            "forward": address(path, {**query, "page": str(number + 1)}) if number < pages else None,
+            "first": url(path, {**query, "page": None}),
+            "back": url(path, {**query, "page": str(number - 1)}) if number > 1 else None,
+            "forward": url(path, {**query, "page": str(number + 1)}) if number < pages else None,
         },
         content={
             "evaluation": entry.id,
@@ -112,23 +112,23 @@ def images_page(
 
 
 def all_images_table(evidence: Evidence, entry: Entry, before: Entry | None, asked: ImagesQuery) -> Table:
-    """The whole selection for a spreadsheet, not one page of it."""
-    selection = _possible(asked.selection, before)
+    """Return all images of a selection, not one page, up to CSV_ROWS."""
+    selection = _applicable(asked.selection, before)
     return images_table(evidence.open(entry, before=before).page(selection, limit=CSV_ROWS))
 
 
-def _possible(selection: Selection, before: Entry | None) -> Selection:
-    """Without the direction where that takes something to compare with and there is nothing; the page says so."""
+def _applicable(selection: Selection, before: Entry | None) -> Selection:
+    """Drop the direction if it needs an evaluation to compare with and there is none; the page shows a warning."""
     return Selection(selection.shown, selection.filters) if selection.compares and before is None else selection
 
 
 def image_content(entry: Entry, row: Row) -> dict[str, Any]:
-    """One prediction as JSON."""
+    """Return one prediction for JSON."""
     return {"number": row.number, "page": links.image(entry.id, row.number), **asdict(row.prediction)}
 
 
 def images_table(rows: list[Row]) -> Table:
-    """Predictions with what is known of their files."""
+    """Return predictions with the facts about their files."""
     if not rows:
         return Table(_COLUMNS, [])
     return Table(_COLUMNS, [_cells(row) for row in rows])
@@ -201,7 +201,7 @@ def _query(asked: ImagesQuery, misclassified: bool) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A link of a filter; `count` is None where it is not counted."""
+    """One value of a filter, with its URL; `count` is None for all values."""
 
     text: str
     link: str
@@ -212,7 +212,7 @@ class Choice:
 def _filters(
     store: PredictionStore, selection: Selection, path: str, query: Mapping[str, str], before: Entry | None
 ) -> list[tuple[str, list[Choice]]]:
-    found: list[tuple[str, list[Choice]]] = []
+    filters: list[tuple[str, list[Choice]]] = []
     kept = {name: value for name, value in query.items() if name != "page"}
     for name, values in store.facets(selection).items():
         active = selection.filters.get(name)
@@ -220,15 +220,15 @@ def _filters(
             values.append((active, 0))
         if not values or (len(values) == 1 and active is None):
             continue
-        choices = [Choice("all", address(path, {**kept, name: None}), active is None)]
-        choices += [Choice(v, address(path, {**kept, name: v}), v == active, n) for v, n in values]
-        found.append((name, choices))
-    directions = [Choice("all", address(path, {**kept, "direction": None}), selection.direction is None)]
+        choices = [Choice("all", url(path, {**kept, name: None}), active is None)]
+        choices += [Choice(v, url(path, {**kept, name: v}), v == active, n) for v, n in values]
+        filters.append((name, choices))
+    directions = [Choice("all", url(path, {**kept, "direction": None}), selection.direction is None)]
     for direction in DIRECTIONS:
         if before is None and direction in ("broken", "fixed"):
             continue
         count = store.count(Selection(selection.shown, selection.filters, direction))
-        link = address(path, {**kept, "direction": direction})
+        link = url(path, {**kept, "direction": direction})
         directions.append(Choice(_DIRECTION_TEXT[direction], link, direction == selection.direction, count))
-    found.append(("direction", directions))
-    return found
+    filters.append(("direction", directions))
+    return filters

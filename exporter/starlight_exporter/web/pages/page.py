@@ -25,7 +25,7 @@ Cell = str | int | float | bool | None
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What a table of a page holds, in full precision; None is an empty cell: not measured, or does not apply."""
+    """A table of a page in full precision; None is an empty cell (not measured or not applicable)."""
 
     columns: tuple[str, ...]
     rows: Sequence[Sequence[Cell]]
@@ -33,9 +33,9 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`path` and `query` are the page's own address; `values` go to the template, `content` is the JSON.
+    """A page at the URL of `path` and `query`. `values` are passed to the template, `content` is the JSON form.
 
-    `tables` are by name, the first one is what `path.csv` alone gives.
+    `tables` are the CSV forms by name; `path.csv` without a name returns the first one.
     """
 
     template: str
@@ -46,42 +46,42 @@ class Page:
     query: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def json_address(self) -> str:
-        """Where the same page is as JSON."""
-        return address(_with_suffix(self.path, ".json"), self.query)
+    def json_url(self) -> str:
+        """Return the URL of the JSON form."""
+        return url(_with_suffix(self.path, ".json"), self.query)
 
-    def csv_address(self, table: str) -> str:
-        """Where a table of the page is as CSV."""
-        return address(_with_suffix(self.path, ".csv"), {**self.query, "table": table})
+    def csv_url(self, table: str) -> str:
+        """Return the URL of a table as CSV."""
+        return url(_with_suffix(self.path, ".csv"), {**self.query, "table": table})
 
 
-def address(path: str, query: Mapping[str, str | None]) -> str:
-    """Path and query; parameters that are None are left out."""
+def url(path: str, query: Mapping[str, str | None]) -> str:
+    """Return path and query, without the parameters that are None."""
     given = {name: value for name, value in query.items() if value is not None}
     return f"{path}?{urlencode(given)}" if given else path
 
 
 def html(page: Page) -> str:
-    """The page for a browser; every value is escaped."""
+    """Return the page as HTML; all values are escaped."""
     return _ENVIRONMENT.get_template(page.template).render(
         page=page, version=starlight_exporter.__version__, **page.values
     )
 
 
 def error_html(status: int, text: str) -> str:
-    """What a browser shows where there is no page."""
+    """Return the HTML page of an error."""
     return _ENVIRONMENT.get_template("error.html").render(
         version=starlight_exporter.__version__, status=status, text=text, page=None
     )
 
 
 def json_text(page: Page) -> str:
-    """The page for a program."""
+    """Return the page as JSON."""
     return json.dumps(page.content, ensure_ascii=False, allow_nan=False, default=_plain, indent=1) + "\n"
 
 
 def csv_text(table: Table) -> str:
-    """A table for a spreadsheet."""
+    """Return the table as CSV (RFC 4180)."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     writer.writerow(table.columns)
@@ -90,14 +90,14 @@ def csv_text(table: Table) -> str:
 
 
 def _cell(cell: Cell) -> Cell:
-    # A spreadsheet would run a file or folder name that looks like a formula.
+    # A spreadsheet would evaluate a file or folder name that looks like a formula.
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
+    raise TypeError(f"{type(value).__name__} is not JSON-serialisable")
 
 
 def _with_suffix(path: str, suffix: str) -> str:

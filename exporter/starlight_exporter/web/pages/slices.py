@@ -1,4 +1,4 @@
-"""Rates as every page shows them: value, exact interval, number of images, a limit, and whether the sample can tell."""
+"""Rates by slice: value, interval, number of images, and the comparison with the limit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class SliceRow:
-    """One rate. `link` leads to its wrong images; `bar` is None where nothing was measured."""
+    """One rate. `link` is the URL of its misclassified images; `bar` is None if nothing was measured."""
 
     name: str
     rate: Proportion
@@ -45,20 +45,20 @@ class SliceRow:
 
 @dataclass(frozen=True, slots=True)
 class SliceGroup:
-    """Rates on one scale, in one table."""
+    """The rates of one table, on one scale; `rate_name` is the heading of their column."""
 
     name: str
     title: str
-    counted: str
+    rate_name: str
     rows: tuple[SliceRow, ...]
 
 
 def groups(evaluation: Evaluation, baseline: Baseline | None = None) -> tuple[SliceGroup, ...]:
-    """False positives with formats, detections with methods, negatives with categories."""
+    """Return false positives by format, detections by method, and negatives by category."""
     key = evaluation.id
     by_format = {} if baseline is None else baseline.false_positive_ratio_by_format
-    false = [("all clean images", evaluation.clean, links.misclassified(key, file_class="clean"), FPR_TARGET)]
-    false += [
+    false_positives = [("all clean images", evaluation.clean, links.misclassified(key, file_class="clean"), FPR_TARGET)]
+    false_positives += [
         (
             name,
             rate,
@@ -67,24 +67,26 @@ def groups(evaluation: Evaluation, baseline: Baseline | None = None) -> tuple[Sl
         )
         for name, rate in evaluation.clean_by_format.items()
     ]
-    found: list[tuple[str, Proportion, str, float]] = [
+    detections: list[tuple[str, Proportion, str, float]] = [
         (method, rate, links.misclassified(key, file_class="stego", method=method), DETECTION_TARGET)
         for method, rate in evaluation.detections.items()
     ]
-    found.append(("all stego images", evaluation.stego, links.misclassified(key, file_class="stego"), DETECTION_TARGET))
+    detections.append(
+        ("all stego images", evaluation.stego, links.misclassified(key, file_class="stego"), DETECTION_TARGET)
+    )
     negatives = [
         (name, rate, links.misclassified(key, file_class="negative", category=name), NEGATIVES_LIMIT)
         for name, rate in evaluation.negatives.items()
     ]
     return (
-        _group("false_positives", "False positives", "clean images taken for stego", false, "below"),
-        _group("detections", "Detection", "stego images found", found, "above"),
-        _group("negatives", "Hard negatives", "negatives taken for stego", negatives, "below"),
+        _group("false_positives", "False positives", "false positive rate", false_positives, "below"),
+        _group("detections", "Detections", "detection rate", detections, "above"),
+        _group("negatives", "Hard negatives", "false positive rate", negatives, "below"),
     )
 
 
 def table(found: Iterable[SliceGroup]) -> Table:
-    """All rates of some groups, for a spreadsheet."""
+    """Return the rates of all groups as a table."""
     return Table(
         ("group", "slice", "ratio", "lower", "upper", "count", "images", "limit", "result", "more_images_needed"),
         [
@@ -107,7 +109,7 @@ def table(found: Iterable[SliceGroup]) -> Table:
 
 
 def content(found: Iterable[SliceGroup]) -> dict[str, list[dict[str, object]]]:
-    """The same as JSON."""
+    """Return the rates of all groups by name, for JSON."""
     return {
         group.name: [
             {
@@ -125,7 +127,7 @@ def content(found: Iterable[SliceGroup]) -> dict[str, list[dict[str, object]]]:
 
 
 def _group(
-    name: str, title: str, counted: str, rates: Sequence[tuple[str, Proportion, str, float]], required: RequiredSide
+    name: str, title: str, rate_name: str, rates: Sequence[tuple[str, Proportion, str, float]], required: RequiredSide
 ) -> SliceGroup:
     lows = [rate.lower for _, rate, _, _ in rates if rate.lower is not None]
     highs = [rate.upper for _, rate, _, _ in rates if rate.upper is not None]
@@ -133,7 +135,7 @@ def _group(
     scale = (
         (0.0, max([*highs, *limits], default=1.0)) if required == "below" else (min([*lows, *limits], default=0.0), 1.0)
     )
-    return SliceGroup(name, title, counted, tuple(_row(entry, required, scale) for entry in rates))
+    return SliceGroup(name, title, rate_name, tuple(_row(entry, required, scale) for entry in rates))
 
 
 def _row(entry: tuple[str, Proportion, str, float], required: RequiredSide, scale: tuple[float, float]) -> SliceRow:

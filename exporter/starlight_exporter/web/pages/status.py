@@ -1,4 +1,4 @@
-"""The first page: every model on every dataset as a matrix, what fails and where its images are, recent runs."""
+"""The status page: a matrix of models and datasets with failed checks, and the recent runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlight_exporter.checks.limits import DETECTION_TARGET, FPR_TARGET
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
-from starlight_exporter.formatting import age
+from starlight_exporter.formatting import NOT_MEASURED, age, integer, words
 from starlight_exporter.publish.changes import SliceChange, changes
 from starlight_exporter.publish.charts import sparkline
 from starlight_exporter.publish.evidence import Evidence
@@ -29,8 +29,8 @@ SHOWN_RUNS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Trend:
-    """False positive ratios of the last evaluations of the same images, and what changed since another model file."""
+class CellTrend:
+    """False positive rates of the last evaluations of the same images, and changes since the previous model file."""
 
     points: str
     evaluations: int
@@ -38,22 +38,18 @@ class Trend:
     changes: tuple[SliceChange, ...]
 
     @property
-    def beyond_chance(self) -> list[SliceChange]:
-        """The slices of which a change may be called one."""
+    def significant(self) -> list[SliceChange]:
+        """Return the slices with a significant change."""
         return [change for change in self.changes if change.conclusion in ("better", "worse")]
 
 
 @dataclass(frozen=True, slots=True)
-class FailedCheck:
-    """A check that fails, and where its images are."""
+class MatrixCell:
+    """One model on one dataset.
 
-    check: CheckResult
-    link: str
-
-
-@dataclass(frozen=True, slots=True)
-class CellView:
-    """One model on one dataset. `level` is good, warn, bad or quiet; `worst` the method that is found least."""
+    `level` is good, warn, bad or quiet; `failed` are the failed checks with the URLs of their images; `lowest` is the
+    method with the lowest detection rate; `stored` is whether the evidence of this evaluation exists.
+    """
 
     model: ModelState
     dataset: str
@@ -61,20 +57,20 @@ class CellView:
     evaluation: Evaluation | None
     level: str
     state: str
-    failed: tuple[FailedCheck, ...]
-    missing: str
+    failed: tuple[tuple[CheckResult, str], ...]
+    not_measured: str
     load_failures: str
-    worst: tuple[str, Proportion] | None
-    target: LimitComparison
-    worst_target: LimitComparison
+    lowest: tuple[str, Proportion] | None
+    false_positives_target: LimitComparison
+    lowest_target: LimitComparison
     p95: float | None
     age: str
-    trend: Trend | None
+    trend: CellTrend | None
     stored: bool
 
 
 def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun], not_ready: str) -> Page:
-    """Each model on each dataset at a glance."""
+    """Return the status of each model on each dataset."""
     cells = {pair: _cell(snapshot.models[pair[0]], pair, run, evidence) for pair, run in snapshot.runs.items()}
     return Page(
         template="status.html",
@@ -101,30 +97,32 @@ def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun],
     )
 
 
-def _cell(model: ModelState, pair: Pair, run: RunState, evidence: Evidence) -> CellView:
+def _cell(model: ModelState, pair: Pair, run: RunState, evidence: Evidence) -> MatrixCell:
     evaluation = run.evaluation
     failed = [check for check in run.checks if check.passed is False and check.severity != "info"]
     level, state = _state(run, failed)
-    missing = (
+    not_measured = (
         {} if evaluation is None else {reason: count for reason, count in evaluation.not_measured.items() if count}
     )
     rates = [] if evaluation is None else [(m, p) for m, p in evaluation.detections.items() if p.ratio is not None]
-    worst = min(rates, key=lambda entry: (entry[1].ratio or 0.0, entry[1].lower or 0.0), default=None)
+    lowest = min(rates, key=lambda entry: (entry[1].ratio or 0.0, entry[1].lower or 0.0), default=None)
     trend, stored = (None, False) if evaluation is None else _trend(evidence, evaluation)
     none = LimitComparison("not measured")
-    return CellView(
+    return MatrixCell(
         model=model,
         dataset=pair[1],
         run=run,
         evaluation=evaluation,
         level=level,
         state=state,
-        failed=() if evaluation is None else tuple(FailedCheck(c, check_link(evaluation.id, c)) for c in failed),
-        missing=", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in missing.items()),
+        failed=() if evaluation is None else tuple((check, check_link(evaluation.id, check)) for check in failed),
+        not_measured=", ".join(f"{integer(count)} {words(reason)}" for reason, count in not_measured.items()),
         load_failures=", ".join(f"{reason} {count}" for reason, count in model.load_failures.items()) or "missing",
-        worst=worst,
-        target=none if evaluation is None else compare_with_limit(evaluation.clean, FPR_TARGET, "below"),
-        worst_target=none if worst is None else compare_with_limit(worst[1], DETECTION_TARGET, "above"),
+        lowest=lowest,
+        false_positives_target=none
+        if evaluation is None
+        else compare_with_limit(evaluation.clean, FPR_TARGET, "below"),
+        lowest_target=none if lowest is None else compare_with_limit(lowest[1], DETECTION_TARGET, "above"),
         p95=None if evaluation is None else _p95(evaluation),
         age="" if evaluation is None else age(time.time() - evaluation.finished_at),
         trend=trend,
@@ -133,22 +131,20 @@ def _cell(model: ModelState, pair: Pair, run: RunState, evidence: Evidence) -> C
 
 
 def _state(run: RunState, failed: Sequence[CheckResult]) -> tuple[str, str]:
-    checks = f"{len(failed)} check{'s' if len(failed) != 1 else ''}"
-    fails = "fails" if len(failed) == 1 else "fail"
+    """Return the level of a cell and its text."""
+    significant = sum(check.severity == "critical" for check in failed)
     if run.evaluation is None:
-        level, state = "quiet", "evaluating" if run.in_progress else "not measured"
-    elif certain := sum(check.severity == "critical" for check in failed):
-        some = "" if certain == len(failed) else f"{certain} of them "
-        level, state = "bad", f"{checks} {fails}, {some}not by chance"
+        level, state = "quiet", "evaluating" if run.in_progress else NOT_MEASURED
     elif failed:
-        level, state = "warn", f"{checks} {fails}, chance not ruled out"
+        level = "bad" if significant else "warn"
+        state = f"{len(failed)} check{'s' if len(failed) != 1 else ''} failed, {significant or 'none'} significant"
     else:
-        level, state = "good", "no check fails"
+        level, state = "good", "no failed checks"
     return ("bad", f"{state}; the last run failed") if run.last_run_successful is False else (level, state)
 
 
 def check_link(evaluation_id: str, check: CheckResult) -> str:
-    """The images behind a check, or the evaluation where it is about none."""
+    """Return the URL of the images of a check, or of the latency for a check without images."""
     match check.name:
         case "fpr_baseline" | "fpr_stability" | "fpr_target":
             return links.misclassified(evaluation_id, file_class="clean")
@@ -167,8 +163,8 @@ def _p95(evaluation: Evaluation) -> float | None:
     return None if measured is None else measured.seconds
 
 
-def _trend(evidence: Evidence, evaluation: Evaluation) -> tuple[Trend | None, bool]:
-    """The trend, and whether this evaluation's own evidence is there to link to."""
+def _trend(evidence: Evidence, evaluation: Evaluation) -> tuple[CellTrend | None, bool]:
+    """Return the trend, and whether the evidence of this evaluation is stored."""
     try:
         entry = evidence.find(evaluation.id)
         if entry is None:
@@ -182,18 +178,18 @@ def _trend(evidence: Evidence, evaluation: Evaluation) -> tuple[Trend | None, bo
         before = evidence.previous(entry)
         found = () if before is None else _changes(evidence, before, entry)
     except StarlightError:
-        # Evidence is an extra to this page, which has to show the numbers whatever became of it.
+        # The page shows the results without evidence as well.
         return None, False
-    return Trend(sparkline(ratios), len(ratios), before, found), True
+    return CellTrend(sparkline(ratios), len(ratios), before, found), True
 
 
 @lru_cache(maxsize=512)
 def _changes(evidence: Evidence, before: Entry, after: Entry) -> tuple[SliceChange, ...]:
-    # Stored evaluations never change, and this page is the one that is reloaded most.
+    # Cached, because stored evaluations never change and this page is reloaded most often.
     return changes(evidence, before, after)
 
 
-def _content(cell: CellView) -> dict[str, object]:
+def _content(cell: MatrixCell) -> dict[str, object]:
     evaluation, trend = cell.evaluation, cell.trend
     return {
         "model": cell.model.name,
@@ -205,11 +201,11 @@ def _content(cell: CellView) -> dict[str, object]:
         "evaluation": None if evaluation is None else evaluation.id,
         "finished_at": None if evaluation is None else evaluation.finished_at,
         "false_positives": None if evaluation is None else evaluation.clean,
-        "false_positive_target": cell.target,
-        "worst_method": None if cell.worst is None else {"method": cell.worst[0], "detections": cell.worst[1]},
+        "false_positive_target": cell.false_positives_target,
+        "worst_method": None if cell.lowest is None else {"method": cell.lowest[0], "detections": cell.lowest[1]},
         "p95_seconds": cell.p95,
-        "failed_checks": [{"check": one.check, "images": one.link} for one in cell.failed],
-        "changed_beyond_chance": [] if trend is None else [_change(change) for change in trend.beyond_chance],
+        "failed_checks": [{"check": check, "images": link} for check, link in cell.failed],
+        "significant_changes": [] if trend is None else [_change(change) for change in trend.significant],
         "compared_with": None if trend is None or trend.before is None else trend.before.id,
     }
 
@@ -240,7 +236,7 @@ def _run_content(run: FinishedRun) -> dict[str, object]:
     }
 
 
-def _matrix(cells: list[CellView]) -> Table:
+def _matrix(cells: list[MatrixCell]) -> Table:
     return Table(
         (
             "model",
@@ -269,7 +265,7 @@ def _matrix(cells: list[CellView]) -> Table:
                     if e is None
                     else (e.clean.ratio, e.clean.lower, e.clean.upper, e.clean.count, e.clean.total)
                 ),
-                *((None, None) if cell.worst is None else (cell.worst[0], cell.worst[1].ratio)),
+                *((None, None) if cell.lowest is None else (cell.lowest[0], cell.lowest[1].ratio)),
                 cell.p95,
                 *((None, None) if e is None else (e.finished_at, e.id)),
             )

@@ -1,4 +1,4 @@
-"""How the configured models were trained: loss and accuracy over epochs, and what the curves say."""
+"""Training curves of the configured models: loss and accuracy by epoch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from starlight_exporter.web.pages.page import CHART_WIDTH, Page, Table
 
 
 def training_page(snapshot: Snapshot, model: str | None) -> Page:
-    """The curves of one configured model, or of all; QueryError for a name that is not configured."""
+    """Return the curves of one configured model, or of all. QueryError if the model is not configured."""
     if model is not None and model not in snapshot.models:
         raise QueryError(f"model: expected one of {', '.join(snapshot.models)}; got {model[:40]!r}")
-    wanted = [name for name in snapshot.models if model in (None, name)]
-    newest = {name: _newest(snapshot, name) for name in wanted}
-    known = {name: None if one is None else one.training for name, one in newest.items()}
+    names = [name for name in snapshot.models if model in (None, name)]
+    newest = {name: _newest(snapshot, name) for name in names}
+    health = {name: None if one is None else one.training for name, one in newest.items()}
     origins = {name: None if one is None else one.origin for name, one in newest.items()}
     return Page(
         template="training.html",
@@ -30,13 +30,13 @@ def training_page(snapshot: Snapshot, model: str | None) -> Page:
         values={
             "models": [
                 (name, health, _loss(name, epochs), _accuracy(name, epochs), origins[name])
-                for name, health in known.items()
+                for name, health in health.items()
                 for epochs in (() if health is None else health.epochs,)
             ],
-            "one": model,
+            "model": model,
         },
-        content={"models": known, "origins": origins},
-        tables={"epochs": _table(known.items())},
+        content={"models": health, "origins": origins},
+        tables={"epochs": _table(health.items())},
     )
 
 
