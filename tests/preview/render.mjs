@@ -1,9 +1,9 @@
-// Draws dashboards in Chromium and says, as JSON on standard output, what became of each panel.
+// Renders dashboards in Chromium and prints the state of each panel as JSON.
 //
-//   node draw.mjs --prometheus http://127.0.0.1:9090 --out FOLDER [--width 1600] [--scale 1] [--from MS --to MS]
-//                 [--scrape-ms 15000] [--var NAME=VALUE]... dashboard.json...
+//   node render.mjs --prometheus http://127.0.0.1:9090 --out FOLDER [--width 1600] [--scale 1] [--from MS --to MS]
+//                  [--scrape-ms 15000] [--var NAME=VALUE]... dashboard.json...
 //
-// Needs `npm ci` and `npm run build` before. No server: pages come from dist/, queries go to Prometheus.
+// Requires `npm ci` and `npm run build`. Runs without a web server: pages are read from dist/, queries go to Prometheus.
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,7 +30,7 @@ const ORIGIN = 'http://preview.invalid';
 const DIST = fileURLToPath(new URL('./dist', import.meta.url));
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
 
-async function answer(route) {
+async function fulfill(route) {
   const request = route.request();
   const { pathname, search } = new URL(request.url());
   if (pathname.startsWith('/prometheus/')) {
@@ -45,15 +45,15 @@ async function answer(route) {
   }
 }
 
-const settled = () => {
+const isRendered = () => {
   const panels = Object.values(window.previewReport ?? {});
   const failed = window.previewReport?.dashboard !== undefined;
   return failed || (panels.length >= window.previewExpected && panels.every((panel) => panel.status !== 'loading'));
 };
 
-async function draw(browser, file) {
+async function render(browser, file) {
   const dashboard = JSON.parse(await readFile(file, 'utf-8'));
-  // All of it in sight: tables are filled once they are.
+  // The viewport contains the whole dashboard, because tables render only visible rows.
   const bottom = Math.max(...dashboard.panels.map((panel) => panel.gridPos.y + panel.gridPos.h));
   const page = await browser.newPage({
     viewport: { width: Number(options.width), height: 1080 + 38 * bottom },
@@ -63,7 +63,7 @@ async function draw(browser, file) {
   });
   const errors = [];
   page.on('pageerror', (error) => errors.push(String(error)));
-  await page.route(`${ORIGIN}/**`, answer);
+  await page.route(`${ORIGIN}/**`, fulfill);
   await page.addInitScript((content) => (window.previewDashboard = content), dashboard);
   const query = new URLSearchParams({ scrapeMs: options['scrape-ms'] });
   for (const name of ['from', 'to']) {
@@ -77,15 +77,15 @@ async function draw(browser, file) {
   }
   await page.goto(`${ORIGIN}/?${query}`);
   try {
-    await page.waitForFunction(settled, null, { timeout: 1000 * Number(options['wait-seconds']) });
+    await page.waitForFunction(isRendered, null, { timeout: 1000 * Number(options['wait-seconds']) });
   } catch {
-    errors.push(`not drawn after ${options['wait-seconds']} s`);
+    errors.push(`not rendered after ${options['wait-seconds']} s`);
   }
-  // Charts are drawn a frame after their data has come.
+  // Charts are rendered one frame after their data arrives.
   await page.waitForTimeout(500);
   if (options.out) {
-    const picture = path.join(options.out, `${path.basename(file, '.json')}.png`);
-    await page.locator('#dashboard').screenshot({ path: picture });
+    const screenshot = path.join(options.out, `${path.basename(file, '.json')}.png`);
+    await page.locator('#dashboard').screenshot({ path: screenshot });
   }
   const [panels, warnings] = await page.evaluate(() => [window.previewReport, window.previewWarnings]);
   const links = await page.$$eval('#dashboard a[href^="http"]', (found) => found.map((one) => one.href));
@@ -101,7 +101,7 @@ const browser = await chromium.launch({
 try {
   const reports = {};
   for (const file of files) {
-    reports[path.basename(file, '.json')] = await draw(browser, file);
+    reports[path.basename(file, '.json')] = await render(browser, file);
   }
   console.log(JSON.stringify(reports));
 } finally {

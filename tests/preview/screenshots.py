@@ -1,23 +1,24 @@
 #!/usr/bin/env python3
-"""Draws the README's pictures: runs the shipped stack with the shipped models on the reference dataset, and looks.
+"""Render the README's screenshots: every dashboard over 24 hours with one incident, and the exporter's status page.
 
-    .venv/bin/python tests/preview/pictures.py [--minutes 15] [--out docs/images]
+    .venv/bin/python tests/preview/screenshots.py [--dataset datasets/reference] [--out docs/images]
 
-Keep the machine quiet meanwhile: it times images. Exit code 0: written, of a healthy model; 1: written, but alerts
-fire, which are named; 2: not written, with the reason.
+The exporter evaluates the shipped models for real: v4 in production, then v3 (the incident), then v4 again. These
+results and latencies are repeated over a day of scrapes, the rules are evaluated over it, and the dashboards are
+rendered from a Prometheus server with this history. Takes about half an hour. Other load on the machine increases the
+measured latency.
+
+Exit code 0: written; 2: failed, with the reason.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import yaml
@@ -25,92 +26,89 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from preview.history import SCRAPE_SECONDS, Timeline, scrapes, write_scrapes
+from preview.incident import record_incident
+from preview.rule_history import write_rule_history
+
 from grafana.source.dashboard_builder import EXPORTER_URL
-from stack.configuration import Ports, write_exporter
+from stack.configuration import write_exporter
 from starlight_exporter.models.cards import find_models
 from support.browser import Browser
 from support.dashboard_screenshots import render_dashboards
-from support.servers import free_port
+from support.exporter import Exporter
+from support.servers import Prometheus
 
 ROOT = Path(__file__).resolve().parents[2]
-MODELS = len(find_models(ROOT / "models"))
-FIRST_RESULTS_SECONDS = 1800.0
 WIDTH = 1600
+HOUR = 3600
+REPETITIONS = 3
+"""Recorded evaluations of all models per phase, in addition to the one after the change."""
 
 
 def main() -> int:
-    """See the text on top for the exit codes."""
+    """Run the command; see the module docstring for exit codes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=15, help="how long to watch after the first results (15)")
+    parser.add_argument("--dataset", type=Path, default=ROOT / "datasets" / "reference", help="reference dataset")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images", help="default: docs/images")
     options = parser.parse_args()
-    ports = Ports(*(free_port() for _ in range(5)))
     try:
-        with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder), ports):
-            prometheus = f"http://127.0.0.1:{ports.prometheus}"
-            wait_for_every_model(prometheus)
-            began = time.time()
-            time.sleep(60 * options.minutes)
-            look(prometheus, f"http://127.0.0.1:{ports.exporter}", options.out, seconds=time.time() - began)
-            firing = ask(prometheus, 'count by (alertname, severity) (ALERTS{alertstate="firing",severity!="info"})')
+        with tempfile.TemporaryDirectory() as folder:
+            write_screenshots(Path(folder), options.dataset, options.out)
     except (AssertionError, OSError, RuntimeError, httpx.HTTPError) as error:
-        print(f"pictures: {error}", file=sys.stderr)
+        print(f"screenshots: {error}", file=sys.stderr)
         return 2
-    for alert in firing:
-        print(f"pictures: {alert['metric']['alertname']} fires ({alert['metric']['severity']})", file=sys.stderr)
-    return 1 if firing else 0
+    return 0
 
 
-@contextmanager
-def running_stack(folder: Path, ports: Ports) -> Iterator[None]:
-    """`scripts/up` with the shipped models and alerts on free ports, evaluating every few minutes; nothing is kept."""
-    config = write_exporter(ROOT / "starlight.yml", folder / "run", dataset=None, model=None)
-    settings = yaml.safe_load(config.read_text())
-    settings["schedule"] = {"interval": "4m"}
-    settings["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
-    config.write_text(yaml.safe_dump(settings))
-    flags = [f"--{name}-port={port}" for name, port in ports.named().items()]
-    command = [str(ROOT / "scripts" / "up"), "--native", f"--config={config}", f"--data={folder / 'data'}", *flags]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(60)
-
-
-def wait_for_every_model(prometheus: str) -> None:
-    """Return once each has a result; RuntimeError if that takes too long."""
-    deadline = time.monotonic() + FIRST_RESULTS_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if ask(prometheus, f"count(starlight_evaluation_info) >= {MODELS}"):
-                return
-        except httpx.TransportError:
-            pass  # Not started yet.
-        time.sleep(2)
-    raise RuntimeError(f"not every model had a result after {FIRST_RESULTS_SECONDS:g} s")
-
-
-def ask(prometheus: str, expression: str) -> list[dict[str, Any]]:
-    """The result of an instant query."""
-    answer = httpx.get(f"{prometheus}/api/v1/query", params={"query": expression}, timeout=10.0)
-    return list(answer.raise_for_status().json()["data"]["result"])
-
-
-def look(prometheus: str, exporter: str, out: Path, *, seconds: float) -> None:
-    """Every dashboard as `dashboard-NAME.png` and the exporter's status page as `status.png`."""
+def write_screenshots(folder: Path, dataset: Path, out: Path) -> None:
+    """Record the incident, write its history to a Prometheus server, and render dashboards and status page."""
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as drawn:
-        # The address that readers have, not this run's.
+    models = folder / "models"
+    shutil.copytree(ROOT / "models", models)
+    with Exporter(write_config(folder, models, dataset)) as exporter:
+        recorded = record_incident(exporter, models, count=len(find_models(models)), repetitions=REPETITIONS)
+        with Browser(width=1280, height=1000) as browser:
+            browser.open(exporter.url)
+            browser.screenshot(out / "status.png")
+    data = folder / "tsdb"
+    data.mkdir()
+    config = folder / "prometheus.yml"
+    config.write_text("{}\n")
+    end = int(time.time()) // SCRAPE_SECONDS * SCRAPE_SECONDS
+    # The windows of the rules reach back before the displayed day.
+    start = end - 25 * HOUR
+    timeline = Timeline(start, end - 9 * HOUR - 10 * 60, end - 7 * HOUR - 25 * 60, end)
+    write_scrapes(data, scrapes(timeline, recorded))
+    write_rule_history(config, data, start=start, end=end)
+    with (
+        Prometheus(config, data, log=folder / "prometheus.log") as prometheus,
+        tempfile.TemporaryDirectory() as rendered,
+    ):
         render_dashboards(
-            prometheus, Path(drawn), seconds=seconds, exporter=EXPORTER_URL, width=WIDTH, scrape_seconds=15
+            prometheus.url,
+            Path(rendered),
+            seconds=24 * HOUR,
+            end=end,
+            # The default address instead of the one of this run.
+            exporter=EXPORTER_URL,
+            width=WIDTH,
+            scrape_seconds=SCRAPE_SECONDS,
         )
-        for picture in Path(drawn).glob("*.png"):
-            (out / f"dashboard-{picture.name}").write_bytes(picture.read_bytes())
-    with Browser(width=1280, height=1000) as browser:
-        browser.open(exporter)
-        browser.screenshot(out / "status.png")
+        for screenshot in Path(rendered).glob("*.png"):
+            shutil.copyfile(screenshot, out / f"dashboard-{screenshot.name}")
+
+
+def write_config(folder: Path, models: Path, dataset: Path) -> Path:
+    """Write the shipped configuration with the models and data in `folder`."""
+    production = models / "production" / "model.onnx"
+    config = write_exporter(ROOT / "starlight.yml", folder / "run", dataset=dataset, model=production)
+    settings = yaml.safe_load(config.read_text())
+    settings["research"]["models_dir"] = str(models)
+    settings["paths"] = {name: str(folder / name) for name in ("data", "results", "documents")}
+    # Evaluations are requested; the interval is that of the history.
+    settings["schedule"] = {"interval": "15m"}
+    config.write_text(yaml.safe_dump(settings))
+    return config
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-// One panel: its queries, transformations and fields, drawn by Grafana's components.
+// A panel with its queries, transformations and fields, rendered by Grafana's components.
 import { useContext, useEffect, useState } from 'react';
 import { firstValueFrom } from 'rxjs';
 import {
@@ -15,7 +15,7 @@ import { BarGauge, BigValue, PanelChrome, preparePlotFrame, TimeSeries, VizRepea
 import { TableNG } from '@grafana/ui/unstable';
 import { DashboardContext, TIME_ZONE } from './context';
 import { applyFields, withDefaults } from './fields';
-import { AnnotationMarks, Heatmap, StateTimeline, XYChart } from './lookalikes';
+import { AnnotationMarks, Heatmap, StateTimeline, XYChart } from './approximations';
 import { alerts, QueryContext, runTarget } from './prometheus';
 import { report } from './report';
 import { interpolate } from './variables';
@@ -144,7 +144,7 @@ function Visualisation({ panel, frames, width, height }: VisualisationProps) {
       );
     }
     case 'trend': {
-      // As Grafana's trend panel: a time series whose horizontal axis is the first number.
+      // Like Grafana's trend panel: a time series with the first number as horizontal axis.
       const x = frames[0].fields.find((field) => field.type === FieldType.number);
       const first = (field: Field) => field === x;
       return (
@@ -180,14 +180,14 @@ function Visualisation({ panel, frames, width, height }: VisualisationProps) {
     case 'bargauge':
       return <SingleValues panel={panel} frames={frames} width={width} height={height} />;
     default:
-      throw new Error(`this preview does not draw ${panel.type}`);
+      throw new Error(`the preview does not support panels of type ${panel.type}`);
   }
 }
 
 function orientationOf({ panel, width, height }: Pick<VisualisationProps, 'panel' | 'width' | 'height'>): VizOrientation {
-  const asked = panel.options?.orientation;
-  if (asked === 'horizontal' || asked === 'vertical') {
-    return asked as VizOrientation;
+  const configured = panel.options?.orientation;
+  if (configured === 'horizontal' || configured === 'vertical') {
+    return configured as VizOrientation;
   }
   if (panel.type === 'bargauge') {
     return VizOrientation.Horizontal;
@@ -209,7 +209,7 @@ function SingleValues({ panel, frames, width, height }: VisualisationProps) {
     timeZone: TIME_ZONE,
   });
   const numbers = values.map((value) => value.display.numeric).filter(Number.isFinite);
-  const draw = ({ value, width, height, alignmentFactors, count }: any) =>
+  const render = ({ value, width, height, alignmentFactors, count }: any) =>
     panel.type === 'stat' ? (
       <BigValue
         value={value.display}
@@ -254,7 +254,7 @@ function SingleValues({ panel, frames, width, height }: VisualisationProps) {
     <VizRepeater
       getValues={() => values}
       getAlignmentFactors={getDisplayValueAlignmentFactors as any}
-      renderValue={draw}
+      renderValue={render}
       source={frames as any}
       width={width}
       height={height}

@@ -1,4 +1,4 @@
-// Heatmap, state timeline, XY chart and annotations: @grafana/ui does not export Grafana's own, so these are drawn after them.
+// Approximations of heatmap, state timeline, XY chart and annotations, which @grafana/ui does not export.
 import { useLayoutEffect, useMemo } from 'react';
 import { DataFrame, Field, FieldType, formattedValueToString, getValueFormat, GrafanaTheme2, TimeRange } from '@grafana/data';
 import { measureText, UPlotChart, UPlotConfigBuilder } from '@grafana/ui';
@@ -20,7 +20,7 @@ interface CellPlotProps extends Plot {
   draw: (plot: any) => void;
 }
 
-// Axes of time against numbered rows; `draw` fills the cells.
+// A plot with a time axis and numbered rows; `draw` fills the cells.
 function CellPlot({ width, height, range, theme, times, rowLabels, draw }: CellPlotProps) {
   const config = useMemo(() => {
     const builder: any = new UPlotConfigBuilder(TIME_ZONE as any);
@@ -116,7 +116,7 @@ export function StateTimeline({ frames, options, ...plot }: Plot & { frames: Dat
       const bottom = u.valToPos(rows.length - 1 - index - half, 'y', true);
       for (let first = 0, last; first < times.length; first = last + 1) {
         last = first;
-        // A band ends where its value changes or its samples do.
+        // A band ends where the value changes or samples are missing.
         while (
           last + 1 < times.length &&
           field.values[last + 1] === field.values[first] &&
@@ -146,24 +146,24 @@ export function StateTimeline({ frames, options, ...plot }: Plot & { frames: Dat
   return <CellPlot {...plot} times={rows[0]?.times ?? [0]} rowLabels={names} draw={draw} />;
 }
 
-// The first number across, the second one up, in the order of the rows.
+// XY chart of the first two numeric fields in row order.
 export function XYChart({ width, height, range, theme, frame }: Plot & { frame: DataFrame }) {
-  const [across, up] = frame.fields.filter((field) => field.type === FieldType.number);
-  const points = across.values
-    .map((x: number, row: number) => [x, up.values[row]])
+  const [horizontal, vertical] = frame.fields.filter((field) => field.type === FieldType.number);
+  const points = horizontal.values
+    .map((x: number, row: number) => [x, vertical.values[row]])
     .filter(([x, y]: number[]) => x !== null && y !== null);
   const config = useMemo(() => {
     const builder: any = new UPlotConfigBuilder(TIME_ZONE as any);
     const span = (field: Field, place: number) => () => {
       const values = points.map((point: number[]) => point[place]);
       const { axisSoftMin = Infinity, axisSoftMax = -Infinity } = field.config.custom ?? {};
-      const [least, most] = [Math.min(axisSoftMin, ...values), Math.max(axisSoftMax, ...values)];
-      const room = (most - least || Math.abs(most) || 1) / 20;
-      return [field.config.min ?? least - room, field.config.max ?? most + room];
+      const [minimum, maximum] = [Math.min(axisSoftMin, ...values), Math.max(axisSoftMax, ...values)];
+      const padding = (maximum - minimum || Math.abs(maximum) || 1) / 20;
+      return [field.config.min ?? minimum - padding, field.config.max ?? maximum + padding];
     };
     [
-      { scaleKey: 'x', field: across, placement: 'bottom', orientation: 0 },
-      { scaleKey: 'y', field: up, placement: 'left', orientation: 1 },
+      { scaleKey: 'x', field: horizontal, placement: 'bottom', orientation: 0 },
+      { scaleKey: 'y', field: vertical, placement: 'left', orientation: 1 },
     ].forEach(({ scaleKey, field, placement, orientation }, place) => {
       builder.addScale({ scaleKey, isTime: false, orientation, direction: 1, range: span(field, place) });
       const formatValue = (value: number) => formattedValueToString(field.display!(value));
@@ -174,7 +174,7 @@ export function XYChart({ width, height, range, theme, frame }: Plot & { frame: 
       const context = u.ctx;
       const places = points.map(([x, y]: number[]) => [u.valToPos(x, 'x', true), u.valToPos(y, 'y', true)]);
       context.save();
-      context.strokeStyle = context.fillStyle = up.display!(0).color;
+      context.strokeStyle = context.fillStyle = vertical.display!(0).color;
       context.lineWidth = 2 * devicePixelRatio;
       context.beginPath();
       places.forEach(([x, y]: number[]) => context.lineTo(x, y));

@@ -1,4 +1,4 @@
-// What every panel of the dashboard shares.
+// State shared by all panels of a dashboard.
 import { createContext } from 'react';
 import { GrafanaTheme2, TimeRange } from '@grafana/data';
 import { Annotation } from './prometheus';

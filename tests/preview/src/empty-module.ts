@@ -1,4 +1,4 @@
-// Stands in for modules that no panel needs.
+// Replaces modules that no panel uses.
 export default {};
 export const loader = { config() {}, init: async () => ({}) };
 export const languages = {};

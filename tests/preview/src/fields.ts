@@ -36,7 +36,7 @@ const STANDARD: Record<string, any> = {
   fieldMinMax: identityOverrideProcessor,
 };
 
-// What Grafana's panel plugins take where a dashboard says nothing.
+// Defaults of Grafana's panel plugins.
 const DEFAULTS: Record<string, any> = {
   timeseries: { color: { mode: FieldColorModeId.PaletteClassic } },
   trend: { color: { mode: FieldColorModeId.PaletteClassic } },

@@ -1,4 +1,4 @@
-// Draws the dashboard that the page is given as `previewDashboard`; panels tell in `previewReport` what became of them.
+// Renders the dashboard in `previewDashboard`; the state of each panel is in `previewReport`.
 import { useEffect, useState } from 'react';
 import { createRoot } from 'react-dom/client';
 import { createTheme, dateMath, dateTime, ThemeContext, TimeRange } from '@grafana/data';
@@ -28,8 +28,8 @@ function timeRange(dashboard: any): TimeRange {
 async function loadState(dashboard: any): Promise<DashboardState> {
   const range = timeRange(dashboard);
   const definitions = dashboard.templating.list.map((one: any) => {
-    const asked = parameters.get(`var-${one.name}`);
-    return asked === null ? one : { ...one, current: { text: asked, value: one.multi ? asked.split(',') : asked } };
+    const given = parameters.get(`var-${one.name}`);
+    return given === null ? one : { ...one, current: { text: given, value: one.multi ? given.split(',') : given } };
   });
   dashboard.templating.list = definitions;
   const variables = await loadVariables(definitions, range);
@@ -51,7 +51,7 @@ function Header({ dashboard }: { dashboard: any }) {
           <span style={box}>{String(one.current?.text ?? '')}</span>
         </span>
       ))}
-      <span style={{ marginLeft: 'auto', fontSize: 12 }}>preview drawn with Grafana's UI components</span>
+      <span style={{ marginLeft: 'auto', fontSize: 12 }}>preview rendered with Grafana's UI components</span>
     </div>
   );
 }
@@ -69,8 +69,8 @@ function Dashboard({ dashboard }: { dashboard: any }) {
     return null;
   }
   const column = (window.innerWidth - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS;
-  const across = (columns: number) => columns * column + (columns - 1) * GAP;
-  const down = (rows: number) => rows * ROW + (rows - 1) * GAP;
+  const panelWidth = (columns: number) => columns * column + (columns - 1) * GAP;
+  const panelHeight = (rows: number) => rows * ROW + (rows - 1) * GAP;
   const bottom = Math.max(...dashboard.panels.map((panel: any) => panel.gridPos.y + panel.gridPos.h));
   return (
     <DashboardContext.Provider value={state}>
@@ -88,7 +88,7 @@ function Dashboard({ dashboard }: { dashboard: any }) {
         <div style={{ position: 'relative', height: bottom * (ROW + GAP) }}>
           {dashboard.panels.map((panel: any) => {
             const { x, y, w, h } = panel.gridPos;
-            const place = { left: x * (column + GAP), top: y * (ROW + GAP), width: across(w), height: down(h) };
+            const place = { left: x * (column + GAP), top: y * (ROW + GAP), width: panelWidth(w), height: panelHeight(h) };
             return (
               <div key={panel.id} data-panel={interpolate(panel.title ?? '', state.variables)} style={{ position: 'absolute', ...place }}>
                 {panel.type === 'row' ? (

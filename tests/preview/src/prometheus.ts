@@ -1,4 +1,4 @@
-// Prometheus' HTTP API as Grafana data frames: what Grafana's data source and its backend do in the real product.
+// Converts responses of the Prometheus HTTP API to data frames, like Grafana's data source and backend.
 import { DataFrame, DataFrameType, FieldType, rangeUtil, TimeRange, toDataFrame } from '@grafana/data';
 import { interpolate, Variables } from './variables';
 
@@ -16,9 +16,9 @@ interface Series {
   values?: Array<[number, string]>;
 }
 
-export async function ask(path: string, parameters: Record<string, string>): Promise<any> {
-  const answer = await fetch(`/prometheus/api/v1/${path}?${new URLSearchParams(parameters)}`);
-  const content = await answer.json();
+export async function queryApi(path: string, parameters: Record<string, string>): Promise<any> {
+  const response = await fetch(`/prometheus/api/v1/${path}?${new URLSearchParams(parameters)}`);
+  const content = await response.json();
   if (content.status !== 'success') {
     throw new Error(`${content.errorType}: ${content.error}`);
   }
@@ -26,41 +26,41 @@ export async function ask(path: string, parameters: Record<string, string>): Pro
 }
 
 export async function alerts(): Promise<any[]> {
-  return (await ask('alerts', {})).alerts;
+  return (await queryApi('alerts', {})).alerts;
 }
 
-function numberOf(text: string): number {
+function parseNumber(text: string): number {
   return { NaN: NaN, '+Inf': Infinity, '-Inf': -Infinity }[text] ?? Number(text);
 }
 
-function pointsOf(series: Series): Array<[number, string]> {
+function seriesPoints(series: Series): Array<[number, string]> {
   return series.values ?? [series.value!];
 }
 
-function labelsAsName(metric: Record<string, string>): string {
+function seriesName(metric: Record<string, string>): string {
   const { __name__ = '', ...labels } = metric;
   const inner = Object.entries(labels).map(([name, value]) => `${name}="${value}"`);
   return inner.length ? `${__name__}{${inner.join(', ')}}` : __name__ || 'Value';
 }
 
-function legendOf(format: string | undefined, metric: Record<string, string>): string | undefined {
+function legendText(format: string | undefined, metric: Record<string, string>): string | undefined {
   if (!format) {
-    return labelsAsName(metric);
+    return seriesName(metric);
   }
   return format === '__auto' ? undefined : format.replace(/\{\{\s*(.+?)\s*\}\}/g, (_, label) => metric[label] ?? '');
 }
 
-// Grafana's rules for step and rate window: at least a scrape apart, about one point per pixel, four scrapes to a rate.
+// Grafana's rules for step and rate window: at least one scrape interval, about one point per pixel, four scrapes per rate.
 function timing(target: any, context: QueryContext) {
   const intervals = [context.panelInterval, target.interval].filter(Boolean) as string[];
-  const least = Math.max(
+  const minimumMs = Math.max(
     context.scrapeMs,
     ...intervals.map((text) => rangeUtil.intervalToMs(interpolate(text, context.variables)))
   );
   const { intervalMs, interval } = rangeUtil.calculateInterval(
     context.range,
     Math.max(50, Math.floor(context.width)),
-    `${least}ms`
+    `${minimumMs}ms`
   );
   const stepMs = Math.max(intervalMs, 1000);
   const rangeMs = context.range.to.valueOf() - context.range.from.valueOf();
@@ -82,8 +82,8 @@ async function fetchSeries(target: any, context: QueryContext): Promise<{ series
   const aligned = (ms: number) => String((Math.floor(ms / stepMs) * stepMs) / 1000);
   const data =
     target.instant && !target.range
-      ? await ask('query', { query, time: String(to.valueOf() / 1000) })
-      : await ask('query_range', {
+      ? await queryApi('query', { query, time: String(to.valueOf() / 1000) })
+      : await queryApi('query_range', {
           query,
           start: aligned(from.valueOf()),
           end: aligned(to.valueOf()),
@@ -95,7 +95,7 @@ async function fetchSeries(target: any, context: QueryContext): Promise<{ series
 
 function tableFrame(target: any, series: Series[], valueName: string): DataFrame {
   const labels = [...new Set(series.flatMap((one) => Object.keys(one.metric)))].sort();
-  const rows = series.flatMap((one) => pointsOf(one).map((point) => ({ point, metric: one.metric })));
+  const rows = series.flatMap((one) => seriesPoints(one).map((point) => ({ point, metric: one.metric })));
   return toDataFrame({
     refId: target.refId,
     fields: [
@@ -105,12 +105,12 @@ function tableFrame(target: any, series: Series[], valueName: string): DataFrame
         type: FieldType.string,
         values: rows.map((row) => row.metric[label] ?? ''),
       })),
-      { name: valueName, type: FieldType.number, values: rows.map((row) => numberOf(row.point[1])) },
+      { name: valueName, type: FieldType.number, values: rows.map((row) => parseNumber(row.point[1])) },
     ],
   });
 }
 
-// A time without a sample is a gap, not a line across it.
+// Insert nulls where samples are missing, so that lines have gaps.
 function withGaps(points: Array<[number, string]>, step: number): Array<[number, string | null]> {
   return points.flatMap((point, i) => {
     const missing = i > 0 && point[0] - points[i - 1][0] > 1.5 * step;
@@ -119,9 +119,9 @@ function withGaps(points: Array<[number, string]>, step: number): Array<[number,
 }
 
 function seriesFrame(target: any, one: Series, stepMs: number): DataFrame {
-  const name = legendOf(target.legendFormat, one.metric);
+  const name = legendText(target.legendFormat, one.metric);
   const { __name__, ...labels } = one.metric;
-  const points = withGaps(pointsOf(one), stepMs / 1000);
+  const points = withGaps(seriesPoints(one), stepMs / 1000);
   return toDataFrame({
     refId: target.refId,
     name,
@@ -131,17 +131,17 @@ function seriesFrame(target: any, one: Series, stepMs: number): DataFrame {
         name: 'Value',
         type: FieldType.number,
         labels,
-        values: points.map((point) => (point[1] === null ? null : numberOf(point[1]))),
+        values: points.map((point) => (point[1] === null ? null : parseNumber(point[1]))),
         config: name ? { displayNameFromDS: name } : {},
       },
     ],
   });
 }
 
-// Cumulative `le` buckets become rows of counts per bucket.
+// Convert cumulative `le` buckets to counts per bucket.
 function heatmapFrame(target: any, frames: DataFrame[], stepMs: number): DataFrame {
   const bound = (frame: DataFrame) => frame.fields[1].labels?.le ?? '0';
-  const sorted = [...frames].sort((a, b) => numberOf(bound(a)) - numberOf(bound(b)));
+  const sorted = [...frames].sort((a, b) => parseNumber(bound(a)) - parseNumber(bound(b)));
   const times = [...new Set(sorted.flatMap((frame) => frame.fields[0].values as number[]))].sort((a, b) => a - b);
   let below = times.map(() => 0);
   const rows = sorted.map((frame) => {
@@ -155,7 +155,7 @@ function heatmapFrame(target: any, frames: DataFrame[], stepMs: number): DataFra
   return toDataFrame({ refId: target.refId, meta: { type: DataFrameType.HeatmapRows }, fields: [time, ...rows] });
 }
 
-// `tables` is how many targets of the panel are in table format: a single one calls its values "Value" without a letter.
+// `tables` is the number of targets in table format; the values of a single one are named "Value" without a letter.
 export async function runTarget(target: any, context: QueryContext, tables: number): Promise<DataFrame[]> {
   const { series, stepMs } = await fetchSeries(target, context);
   if (target.format === 'table') {
@@ -171,25 +171,25 @@ export interface Annotation {
   text: string;
 }
 
-// One annotation for each unbroken run of samples, as Grafana makes a region of it.
+// One annotation per contiguous range of samples, like a Grafana region.
 export async function runAnnotation(annotation: any, range: TimeRange, variables: Variables): Promise<Annotation[]> {
   const seconds = Math.max(
     rangeUtil.intervalToMs(annotation.step ?? '60s') / 1000,
     (range.to.unix() - range.from.unix()) / 10000
   );
-  const data = await ask('query_range', {
+  const data = await queryApi('query_range', {
     query: interpolate(annotation.expr, variables),
     start: String(range.from.unix()),
     end: String(range.to.unix()),
     step: String(seconds),
   });
   return data.result.flatMap((one: Series) =>
-    pointsOf(one)
+    seriesPoints(one)
       .filter(([time], i, points) => i === 0 || time - points[i - 1][0] > 1.5 * seconds)
       .map(([time]) => ({
         from: time * 1000,
         colour: annotation.iconColor,
-        text: legendOf(annotation.titleFormat, one.metric),
+        text: legendText(annotation.titleFormat, one.metric),
       }))
   );
 }

@@ -1,4 +1,4 @@
-// What became of each panel: read by the test and by the script that takes the pictures.
+// State of each panel, read by the tests and by the screenshot script.
 export interface PanelReport {
   title: string;
   type: string;

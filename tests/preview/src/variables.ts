@@ -1,6 +1,6 @@
-// Dashboard variables: their values from Prometheus, and their places in queries, titles and links.
+// Dashboard variables: values from Prometheus, and interpolation in queries, titles and links.
 import { TimeRange } from '@grafana/data';
-import { ask } from './prometheus';
+import { queryApi } from './prometheus';
 
 export interface Variable {
   value: string | string[];
@@ -12,10 +12,10 @@ const VARIABLE = /\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)\]\]/g;
 const OF_DATA = /\$\{__data\.fields\.(\w+)(?::(\w+))?\}|\$\{__value\.raw(?::(\w+))?\}/g;
 const LABEL_VALUES = /^label_values\((?:(.+),\s*)?(\w+)\)$/;
 
-// Doubled: once for the regular expression, once for the PromQL string around it.
+// Escaped twice: for the regular expression and for the PromQL string around it.
 const escapeForQuery = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\\\$&');
 
-// A data link's fields: those of the row that it stands in, by the names that the panel shows.
+// Fields in a data link refer to the row of the link, by display name.
 export function interpolateLink(text: string, variables: Variables, scoped: any): string {
   const { field, frame, rowIndex } = scoped?.__dataContext?.value ?? {};
   const inRow = text.replace(OF_DATA, (whole, name, format, formatOfValue) => {
@@ -56,11 +56,11 @@ async function queryValues(definition: any, range: TimeRange, known: Variables):
   const query = interpolate(typeof definition.query === 'string' ? definition.query : definition.query?.query ?? '', known);
   const match = LABEL_VALUES.exec(query.trim());
   if (!match) {
-    throw new Error(`variable ${definition.name}: this preview knows label_values() alone, not ${query}`);
+    throw new Error(`variable ${definition.name}: the preview supports only label_values(), not ${query}`);
   }
   const [, selector, label] = match;
   const times = { start: String(range.from.unix()), end: String(range.to.unix()) };
-  const values: string[] = await ask(`label/${label}/values`, selector ? { 'match[]': selector, ...times } : times);
+  const values: string[] = await queryApi(`label/${label}/values`, selector ? { 'match[]': selector, ...times } : times);
   if (!values.length) {
     throw new Error(`variable ${definition.name}: no values`);
   }
