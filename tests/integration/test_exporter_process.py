@@ -1,8 +1,9 @@
-"""The exporter as people run it: a process, its signals, its files, its HTTP."""
+"""Exporter process: model and dataset changes, failures, restarts, signals and HTTP."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -23,14 +24,14 @@ from support.models import write_constant_model, write_random_model
 
 pytestmark = pytest.mark.integration
 
-NOTHING_FOUND, EVERYTHING_FOUND = 0.0, 2.0
+NONE_DETECTED, ALL_DETECTED = 0.0, 2.0
 """Detections of one method: the small dataset has two stego files of each."""
 
 
 @pytest.fixture
 def exporter(tmp_path: Path) -> Iterator[Exporter]:
     with Exporter(write_config(tmp_path)) as process:
-        process.wait_for_value(NOTHING_FOUND, "detections", model="production", method="lsb")
+        process.wait_for_value(NONE_DETECTED, "detections", model="production", method="lsb")
         yield process
 
 
@@ -38,56 +39,52 @@ def better_model(folder: Path) -> Path:
     return write_constant_model(folder / "better.onnx", logit=4.0)
 
 
-def by_rename(model: Path, new: Path) -> None:
+def replace_by_rename(model: Path, new: Path) -> None:
     new.replace(model)
 
 
-def by_symlink(model: Path, new: Path) -> None:
+def replace_by_symlink(model: Path, new: Path) -> None:
     link = model.with_name("link")
     link.symlink_to(new)
     link.replace(model)
 
 
-def written_in_place_in_two_halves(model: Path, new: Path) -> None:
+def write_in_place(model: Path, new: Path) -> None:
     content = new.read_bytes()
-    with model.open("wb") as file:
-        file.write(content[: len(content) // 2])
-        file.flush()
-        time.sleep(0.3)
-        file.write(content[len(content) // 2 :])
+    with model.open("wb", buffering=0) as file:
+        for start in range(0, len(content), 64):
+            file.write(content[start : start + 64])
 
 
-@pytest.mark.parametrize("replace", [by_rename, by_symlink, written_in_place_in_two_halves])
-def test_a_new_model_is_noticed_however_it_arrives(
-    exporter: Exporter, tmp_path: Path, replace: Callable[[Path, Path], None]
-) -> None:
+@pytest.mark.parametrize("replace", [replace_by_rename, replace_by_symlink, write_in_place])
+def test_replaced_model_is_evaluated(exporter: Exporter, tmp_path: Path, replace: Callable[[Path, Path], None]) -> None:
     replace(tmp_path / "models" / "model.onnx", better_model(tmp_path))
-    exporter.wait_for_value(EVERYTHING_FOUND, "detections", model="production", method="lsb")
+    exporter.wait_for_value(ALL_DETECTED, "detections", model="production", method="lsb")
     assert exporter.value("model_load_failures_total", model="production", reason="invalid") in (None, 0.0)
     runs = httpx.get(f"{exporter.url}/api/v1/evaluations").json()["evaluations"]
     assert [run["trigger"] for run in runs] == ["model", "start"]
-    # The new file is held against the one that it replaced, on the same images.
+    # The new file is compared with the replaced one on the same images.
     compared = {"model": "production", "against": "previous", "class": "lsb"}
-    exporter.wait_for_value(EVERYTHING_FOUND, "comparison_flips", **compared, direction="fixed")
+    exporter.wait_for_value(ALL_DETECTED, "comparison_flips", **compared, direction="fixed")
     assert exporter.value("comparison_flips", **compared, direction="broken") == 0
-    assert exporter.value("comparison_images", **compared) == EVERYTHING_FOUND
-    assert exporter.value("comparison_mcnemar_p_value", **compared) == 2 * 0.5**EVERYTHING_FOUND
-    # What the exporter writes down of its own results stands there once all are in.
+    assert exporter.value("comparison_images", **compared) == ALL_DETECTED
+    assert exporter.value("comparison_mcnemar_p_value", **compared) == 2 * 0.5**ALL_DETECTED
+    # Reports are written after the evaluation.
     exporter.wait_for_value(2.0, "analysis_runs_total", analysis="regression", outcome="success")
     exporter.wait_for_value(2.0, "analysis_runs_total", analysis="variants", outcome="success")
     assert len(list((tmp_path / "results" / "regression_reports").glob("*.json"))) == 2
     variants = (tmp_path / "results" / "documents" / "model_variants_drawn.md").read_text()
     assert "| production |" in variants
-    # Nobody asked for ablations here; the counters are there all the same.
+    # Ablations are not configured, but their counters exist.
     assert exporter.value("analysis_runs_total", analysis="ablation", outcome="success") == 0
 
 
-def test_a_model_that_does_not_load_leaves_the_old_numbers_and_a_reason(exporter: Exporter, tmp_path: Path) -> None:
+def test_model_that_cannot_be_loaded_keeps_the_old_result(exporter: Exporter, tmp_path: Path) -> None:
     model = tmp_path / "models" / "model.onnx"
     good = model.read_bytes()
     model.write_bytes(b"no model at all")
     exporter.wait_for_value(1.0, "model_load_failures_total", model="production", reason="invalid")
-    assert exporter.value("detections", model="production", method="lsb") == NOTHING_FOUND
+    assert exporter.value("detections", model="production", method="lsb") == NONE_DETECTED
     assert exporter.value("model_last_load_successful", model="production") == 0.0
     assert exporter.value("evaluations_total", model="production", outcome="error") == 1.0
     assert "does not load" in httpx.get(exporter.url).text
@@ -95,37 +92,37 @@ def test_a_model_that_does_not_load_leaves_the_old_numbers_and_a_reason(exporter
     exporter.wait_for_value(1.0, "model_last_load_successful", model="production")
 
 
-def test_a_model_is_named_by_its_place_below_the_configuration(exporter: Exporter) -> None:
+def test_model_file_is_shown_relative_to_the_configuration(exporter: Exporter) -> None:
     assert exporter.value("model_info", model="production", file="models/model.onnx") == 1
 
 
-def test_a_model_that_vanishes_and_comes_back(exporter: Exporter, tmp_path: Path) -> None:
+def test_removed_model_is_reported_and_its_return_is_evaluated(exporter: Exporter, tmp_path: Path) -> None:
     model = tmp_path / "models" / "model.onnx"
     model.rename(tmp_path / "elsewhere.onnx")
     exporter.wait_for_value(1.0, "model_load_failures_total", model="production", reason="missing")
     better_model(tmp_path).rename(model)
-    exporter.wait_for_value(EVERYTHING_FOUND, "detections", model="production", method="lsb")
+    exporter.wait_for_value(ALL_DETECTED, "detections", model="production", method="lsb")
 
 
-def test_changed_images_are_evaluated_anew(exporter: Exporter, tmp_path: Path) -> None:
+def test_changed_dataset_is_evaluated(exporter: Exporter, tmp_path: Path) -> None:
     assert exporter.value("clean_images", model="production") == 10.0
     (tmp_path / "images" / "clean" / "one-more.png").write_bytes(image_bytes(77))
     exporter.wait_for_value(11.0, "clean_images", model="production")
     assert exporter.value("dataset_changed_timestamp_seconds", dataset="drawn") == pytest.approx(time.time(), abs=60)
 
 
-def test_files_that_cannot_be_measured_are_in_no_denominator(exporter: Exporter, tmp_path: Path) -> None:
+def test_files_that_cannot_be_measured_are_excluded_from_rates(exporter: Exporter, tmp_path: Path) -> None:
     clean = tmp_path / "images" / "clean"
     (clean / "empty.png").touch()
     (clean / "text.jpg").write_text("not an image")
     (clean / "directory.png").mkdir()
-    (tmp_path / "images" / "stego" / "nobody-knows.png").write_bytes(image_bytes(78))
+    (tmp_path / "images" / "stego" / "unlabelled.png").write_bytes(image_bytes(78))
     exporter.wait_for_value(2.0, "images_not_measured", model="production", reason="unreadable")
     assert exporter.value("images_not_measured", model="production", reason="unlabelled") == 1.0
     assert exporter.value("clean_images", model="production") == 10.0
 
 
-def test_a_worker_that_is_killed_is_counted_and_the_next_run_works(tmp_path: Path) -> None:
+def test_killed_worker_is_counted_and_the_next_run_succeeds(tmp_path: Path) -> None:
     config = write_config(tmp_path, latency={"sample": 0})
     with Exporter(config) as exporter:
         exporter.wait_until(exporter.worker, "a worker process").kill()
@@ -138,44 +135,44 @@ def test_a_worker_that_is_killed_is_counted_and_the_next_run_works(tmp_path: Pat
         assert httpx.get(f"{exporter.url}/-/ready").status_code == 200
 
 
-def test_a_run_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+def test_run_is_terminated_after_timeout(tmp_path: Path) -> None:
     config = write_config(tmp_path, limits={"evaluation_timeout": "1s", "threads": 1})
     images = tmp_path / "images" / "clean"
     for index in range(60):
         (images / f"large-{index}.png").write_bytes(image_bytes(index, size=(1200, 1000)))
     with Exporter(config) as exporter:
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="timeout")
-        assert exporter.wait_until(lambda: exporter.worker() is None, "the worker is gone")
+        assert exporter.wait_until(lambda: exporter.worker() is None, "the end of the worker")
 
 
-def test_a_restart_shows_the_last_results_with_their_time(tmp_path: Path) -> None:
+def test_restart_restores_the_last_results_with_their_time(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     with Exporter(config) as exporter:
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
         first = exporter.value("evaluation_timestamp_seconds", model="production")
         assert exporter.stop() == 0
     with Exporter(config) as exporter:
-        exporter.wait_for_value(NOTHING_FOUND, "detections", model="production", method="lsb")
+        exporter.wait_for_value(NONE_DETECTED, "detections", model="production", method="lsb")
         assert exporter.value("evaluation_timestamp_seconds", model="production") == first
         assert exporter.value("evaluations_total", model="production", outcome="success") == 0.0
         exporter.stop()
-    (tmp_path / "images" / "clean" / "while-nobody-looked.png").write_bytes(image_bytes(79))
+    (tmp_path / "images" / "clean" / "added-while-stopped.png").write_bytes(image_bytes(79))
     with Exporter(config) as exporter:
         exporter.wait_for_value(11.0, "clean_images", model="production")
 
 
-def test_a_restart_after_more_than_an_interval_evaluates_at_once(tmp_path: Path) -> None:
+def test_restart_evaluates_overdue_results(tmp_path: Path) -> None:
     with Exporter(write_config(tmp_path, schedule={"interval": "10s"})) as exporter:
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
         assert exporter.stop() == 0
-    time.sleep(11)
+    make_older(tmp_path / "data" / "history.jsonl", seconds=11)
     with Exporter(tmp_path / "starlight.yml") as exporter:
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
         runs = httpx.get(f"{exporter.url}/api/v1/evaluations").json()["evaluations"]
         assert runs[-1]["trigger"] == "start"
 
 
-def test_sighup_and_post_reload_and_a_bad_file_changes_nothing(exporter: Exporter, tmp_path: Path) -> None:
+def test_sighup_and_post_reload_and_invalid_file_is_rejected(exporter: Exporter, tmp_path: Path) -> None:
     config = tmp_path / "starlight.yml"
     good = config.read_text()
     config.write_text(good + "surprise: 1\n")
@@ -183,7 +180,7 @@ def test_sighup_and_post_reload_and_a_bad_file_changes_nothing(exporter: Exporte
     assert answer.status_code == 500
     assert "surprise" in answer.text
     assert exporter.value("exporter_config_last_reload_successful") == 0.0
-    assert exporter.value("detections", model="production", method="lsb") == NOTHING_FOUND
+    assert exporter.value("detections", model="production", method="lsb") == NONE_DETECTED
     content = yaml.safe_load(good)
     second = write_random_model(tmp_path / "models" / "second.onnx", seed=1)
     content["models"].append({"name": "second", "file": str(second), "role": "research"})
@@ -196,14 +193,14 @@ def test_sighup_and_post_reload_and_a_bad_file_changes_nothing(exporter: Exporte
     assert not [name for name, labels in exporter.metrics() if ("model", "second") in labels]
 
 
-def test_sigterm_in_the_middle_of_a_run_ends_with_zero_and_leaves_nobody(tmp_path: Path) -> None:
+def test_sigterm_during_a_run_exits_with_0_and_ends_the_worker(tmp_path: Path) -> None:
     exporter = Exporter(write_config(tmp_path))
     worker = exporter.wait_until(exporter.worker, "a worker process")
     assert exporter.stop() == 0
     assert not worker.is_running() or worker.status() == "zombie"
 
 
-def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
+def test_port_in_use_is_a_one_line_error(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -213,13 +210,17 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     assert text == f"starlight-exporter: cannot listen on {address}: Address already in use\n"
 
 
-def test_a_data_folder_that_cannot_be_written_costs_no_numbers(tmp_path: Path) -> None:
-    # A file in the place of the folder: unlike permissions, it stops root as well.
-    (tmp_path / "data").write_text("in the way")
+def test_results_are_displayed_although_they_cannot_be_stored(tmp_path: Path) -> None:
+    # A file instead of the folder also fails for root, unlike missing permissions.
+    (tmp_path / "data").write_text("not a folder")
     with Exporter(write_config(tmp_path, paths={"data": "data/inside", "results": "data/inside"})) as exporter:
-        exporter.wait_for_value(NOTHING_FOUND, "detections", model="production", method="lsb")
-        exporter.wait_until(lambda: (exporter.value("storage_failures_total", store="history") or 0) > 0, "counted")
-        exporter.wait_until(lambda: (exporter.value("storage_failures_total", store="evidence") or 0) > 0, "counted")
+        exporter.wait_for_value(NONE_DETECTED, "detections", model="production", method="lsb")
+        exporter.wait_until(
+            lambda: (exporter.value("storage_failures_total", store="history") or 0) > 0, "a storage failure"
+        )
+        exporter.wait_until(
+            lambda: (exporter.value("storage_failures_total", store="evidence") or 0) > 0, "a storage failure"
+        )
         assert "Storing results failed" in httpx.get(exporter.url).text
 
 
@@ -233,7 +234,7 @@ def test_a_data_folder_that_cannot_be_written_costs_no_numbers(tmp_path: Path) -
         (lambda folder: (folder / "starlight.yml").write_text("models: 3\n"), "models"),
     ],
 )
-def test_a_wrong_configuration_is_one_line_and_code_2(
+def test_invalid_configuration_is_a_one_line_error_with_exit_code_2(
     tmp_path: Path, change: Callable[[Path], object], expected: str
 ) -> None:
     config = write_config(tmp_path)
@@ -244,12 +245,12 @@ def test_a_wrong_configuration_is_one_line_and_code_2(
     assert text.count("\n") == 1
 
 
-def test_the_shipped_configuration_passes_its_check() -> None:
+def test_shipped_configuration_is_valid() -> None:
     code, text = run(Path(__file__).resolve().parents[2] / "starlight.yml", "--config.check")
     assert (code, "ok" in text) == (0, True), text
 
 
-def test_an_empty_dataset_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_error_of_an_empty_dataset_has_its_path(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     shutil.rmtree(tmp_path / "images")
     (tmp_path / "images").mkdir()
@@ -259,8 +260,16 @@ def test_an_empty_dataset_is_an_error_that_names_it(tmp_path: Path) -> None:
         assert str(tmp_path / "images") in newest["error"]
 
 
+def make_older(history: Path, *, seconds: float) -> None:
+    """Change the time of the results in a history, as if the exporter had been stopped for longer."""
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    for line in lines:
+        line["finished_at"] -= seconds
+    history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
 def run(config: Path, *flags: str) -> tuple[int, str]:
-    """Exit code and standard error (and output) of a command that ends by itself."""
+    """Return exit code and output of a command that ends by itself."""
     done = subprocess.run(
         [sys.executable, "-m", "starlight_exporter", f"--config.file={config}", *flags],
         capture_output=True,
@@ -272,22 +281,20 @@ def run(config: Path, *flags: str) -> tuple[int, str]:
     return done.returncode, done.stderr + done.stdout
 
 
-def test_streams_are_ablated_after_a_model_change(tmp_path: Path) -> None:
+def test_model_change_triggers_stream_ablation(tmp_path: Path) -> None:
     with Exporter(write_config(tmp_path, analyses={"ablate": ["production"]})) as exporter:
         exporter.wait_for_value(1.0, "analysis_runs_total", analysis="ablation", outcome="success")
-        # The constant model reads one stream; without it, it still says the same.
+        # The output of the constant model does not depend on its only stream.
         assert exporter.value("ablation_log_loss_increase", model="production", stream="format") == 0
         changed = exporter.value("ablation_changed_ratio", model="production", stream="format")
         assert changed == 1
         assert exporter.value("ablation_changed_ratio", model="production", stream="lsb") is None
-        by_rename(tmp_path / "models" / "model.onnx", better_model(tmp_path))
+        replace_by_rename(tmp_path / "models" / "model.onnx", better_model(tmp_path))
         exporter.wait_for_value(2.0, "analysis_runs_total", analysis="ablation", outcome="success")
         assert exporter.value("analysis_last_run_successful", analysis="ablation") == 1
         sha256 = hashlib.sha256((tmp_path / "models" / "model.onnx").read_bytes()).hexdigest()
         document = tmp_path / "results" / "documents" / "stream_ablation_production_drawn.md"
-        deadline = time.monotonic() + 60
-        while not (document.exists() and sha256[:12] in document.read_text()) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        exporter.wait_until(lambda: document.exists() and sha256[:12] in document.read_text(), "the ablation report")
         text = document.read_text()
         assert sha256[:12] in text
         assert "- Not shown to be needed: chance explains what the loss does without it: format." in text

@@ -1,4 +1,4 @@
-"""The exported history in a real Prometheus: promtool makes blocks of it, old numbers answer at their old time."""
+"""Backfill of the exported history into Prometheus with promtool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAY = 86_400.0
 CONFIG = "global:\n  scrape_interval: 15s\n"
 
 
-def test_numbers_come_back_at_the_time_they_were_measured(tmp_path: Path) -> None:
+def test_backfilled_samples_have_the_time_of_their_evaluation(tmp_path: Path) -> None:
     now = float(int(time.time()))
     results = [
         full_evaluation(
@@ -66,7 +66,7 @@ def test_numbers_come_back_at_the_time_they_were_measured(tmp_path: Path) -> Non
             info = prometheus.query(f"starlight_evaluation_info{series}", at=at)
             assert [entry["metric"]["model_sha256"] for entry in info] == [result.provenance.model_sha256[:12]]
             assert info[0]["metric"]["job"] == "starlight"
-        # An hour earlier there was nothing, and a comparison over the whole time sees every evaluation once.
+        # There is no sample an hour before the first evaluation, and each evaluation is counted once.
         assert prometheus.query("starlight_clean_images", at=now - 30 * DAY - 3600) == []
         lines = exported.read_text(encoding="utf-8").splitlines()
         series_exported = {line.rsplit(" ", 2)[0] for line in lines if not line.startswith("#")}

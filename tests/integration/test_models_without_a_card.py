@@ -1,4 +1,4 @@
-"""A deployed copy that inherits what is known of its bytes, and bare files that arrive. Shipped models, real images."""
+"""Models without a card: a deployed copy of a model with a card, and added model files."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import httpx
 import onnx
@@ -24,7 +25,7 @@ from support.run_cache import RunCache
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
-CARDED = ("v3", "v4")
+WITH_CARD = ("v3", "v4")
 LEAKED = {"v3": 3, "v4": 7}
 CLEAN = 30
 SETTLE_SECONDS = 2
@@ -37,10 +38,10 @@ def images(run_cache: RunCache) -> Path:
 
 @pytest.fixture
 def models(tmp_path: Path, images: Path) -> Path:
-    """Two shipped models that have seen some of the images, and a copy of one of them in production."""
+    """Return a folder with two models that were trained on some of the images, and a copy of one in production."""
     folder = tmp_path / "models"
     files = scan("drawn", images).files
-    for name in CARDED:
+    for name in WITH_CARD:
         shutil.copytree(MODELS / name, folder / name)
         (folder / name / "training_files.sha256").write_text(manifest_text(files[: LEAKED[name]]))
     (folder / "production").mkdir()
@@ -57,7 +58,7 @@ def exporter(images: Path, models: Path) -> Iterator[Exporter]:
         yield process
 
 
-def test_what_is_known_of_production_changes_with_its_bytes(exporter: Exporter, models: Path) -> None:
+def test_production_has_card_and_training_log_of_the_identical_model(exporter: Exporter, models: Path) -> None:
     assert_known_as(exporter, models, "v4")
 
     deploy(models, (models / "v3" / "model.onnx").read_bytes())
@@ -70,20 +71,18 @@ def test_what_is_known_of_production_changes_with_its_bytes(exporter: Exporter, 
     assert exporter.value("clean_images", model="production") == CLEAN
     assert exporter.value("dataset_leaked_images", model="production") is None
     assert "no training log beside the model" in page(exporter, "/training?model=production")
-    # Nobody else has forgotten anything.
+    # Other models are not affected.
     assert exporter.value("dataset_leaked_images", model="v4") == LEAKED["v4"]
 
 
-def test_a_bare_file_is_evaluated_on_arrival_and_forgotten_on_removal(
-    exporter: Exporter, models: Path, tmp_path: Path
-) -> None:
+def test_added_file_is_evaluated_until_it_is_removed(exporter: Exporter, models: Path, tmp_path: Path) -> None:
     arrived = models / "try" / "model.onnx"
     arrived.parent.mkdir()
     arrived.write_bytes(unknown_bytes(models / "v4" / "model.onnx"))
     exporter.wait_for_value(CLEAN, "clean_images", model="try")
     assert exporter.value("model_info", model="try", role="research", decision="probability > 0.5") == 1.0
     assert exporter.value("evaluation_info", model="try", card="") == 1.0
-    # The same network under another name says the same.
+    # The same network has the same result under another name.
     assert exporter.value("false_positives", model="try") == exporter.value("false_positives", model="v4")
     exporter.wait_until(
         lambda: exporter.value("comparison_images", model="try", against="v3", **{"class": "palette"}) is not None,
@@ -96,11 +95,11 @@ def test_a_bare_file_is_evaluated_on_arrival_and_forgotten_on_removal(
     assert "- **production**: the same bytes as v4: all eight streams" in text
 
     shutil.rmtree(arrived.parent)
-    exporter.wait_until(lambda: exporter.value("model_info", model="try") is None, "the model gone")
+    exporter.wait_until(lambda: exporter.value("model_info", model="try") is None, "the removal of the model")
     exporter.wait_until(lambda: "try" not in variants.read_text(), "the document without the model")
 
 
-def test_a_half_written_file_waits_and_what_is_no_model_says_so(
+def test_file_that_is_being_written_is_not_loaded_and_invalid_file_is_reported(
     exporter: Exporter, models: Path, tmp_path: Path
 ) -> None:
     before = exporter.value("evaluation_timestamp_seconds", model="production")
@@ -108,17 +107,14 @@ def test_a_half_written_file_waits_and_what_is_no_model_says_so(
     (models / "slow").mkdir()
     (models / "text").mkdir()
     (models / "text" / "model.onnx").write_text("not a model")
-    with (models / "slow" / "model.onnx").open("wb", buffering=0) as file:
-        write_slowly(file, content, until=lambda: exporter.value("model_info", model="slow") is not None)
-        # The exporter knows of it now, and it is not complete for longer than a run would take to begin.
-        ends = time.monotonic() + 4.0
-        write_slowly(file, content, until=lambda: time.monotonic() > ends)
-        file.write(content[file.tell() :])
+    with written_slowly(models / "slow" / "model.onnx", content):
+        # The invalid file was added at the same time and has been loaded: the incomplete one could have been as well.
+        exporter.wait_for_value(0.0, "model_last_load_successful", model="text")
+        assert exporter.value("model_info", model="slow") is not None
     exporter.wait_for_value(CLEAN, "clean_images", model="slow")
     assert exporter.value("model_last_load_successful", model="slow") == 1.0
     assert {exporter.value("model_load_failures_total", model="slow", reason=r) for r in MODEL_FAILURE_REASONS} == {0.0}
 
-    exporter.wait_for_value(0.0, "model_last_load_successful", model="text")
     assert exporter.value("model_load_failures_total", model="text", reason="invalid") == 1.0
     assert exporter.value("clean_images", model="text") is None
     variants = tmp_path / "results" / "documents" / "model_variants_drawn.md"
@@ -129,7 +125,7 @@ def test_a_half_written_file_waits_and_what_is_no_model_says_so(
     assert exporter.value("model_last_load_successful", model="production") == 1.0
 
 
-def test_a_half_file_is_replaced_by_the_whole_one(exporter: Exporter, models: Path) -> None:
+def test_truncated_file_is_replaced_by_the_complete_one(exporter: Exporter, models: Path) -> None:
     content = unknown_bytes(models / "v4" / "model.onnx")
     file = models / "cut" / "model.onnx"
     file.parent.mkdir()
@@ -141,27 +137,39 @@ def test_a_half_file_is_replaced_by_the_whole_one(exporter: Exporter, models: Pa
 
 
 def deploy(models: Path, content: bytes) -> None:
-    """Put a file into production in one step."""
+    """Replace the production model atomically."""
     new = models / "new.onnx"
     new.write_bytes(content)
     os.replace(new, models / "production" / "model.onnx")  # noqa: PTH105  # rename(2), as a deployment does
 
 
 def unknown_bytes(file: Path) -> bytes:
-    """The same network in a file that no card knows."""
+    """Return the same network with another SHA-256, which no card has."""
     model = onnx.load(file)
     model.doc_string = "deployed from elsewhere"
     content: bytes = model.SerializeToString()
     return content
 
 
-def write_slowly(file: BinaryIO, content: bytes, *, until: Callable[[], bool]) -> None:
-    """Append some bytes of the content again and again, at shorter intervals than a complete file has to rest."""
-    while not until():
-        start = file.tell()
-        file.write(content[start : start + 2048])
+@contextmanager
+def written_slowly(path: Path, content: bytes) -> Iterator[None]:
+    """Write a file during the block, at intervals shorter than the settling time, and complete it at the end."""
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(SETTLE_SECONDS / 20):
+            file.write(content[file.tell() : file.tell() + 256])
+
+    with path.open("wb", buffering=0) as file:
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            writer.join()
         assert file.tell() < len(content)
-        time.sleep(SETTLE_SECONDS / 20)
+        file.write(content[file.tell() :])
 
 
 def assert_known_as(exporter: Exporter, models: Path, name: str) -> None:

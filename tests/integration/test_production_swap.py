@@ -1,4 +1,4 @@
-"""The main path with nothing replaced: trained models, synthesised images, the real exporter, a real Prometheus."""
+"""Model replacement in production, with trained models, synthetic images, exporter and Prometheus."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def images(run_cache: RunCache) -> Path:
 
 @pytest.fixture
 def stack(tmp_path: Path, images: Path) -> dict[str, Any]:
-    """The shipped configurations on a copy of the production model, this test's images and ports."""
+    """Return the shipped configuration with a copy of the production model and the images of this test."""
     model = tmp_path / "production" / "model.onnx"
     model.parent.mkdir()
     shutil.copy(ROOT / "models" / "production" / "model.onnx", model)
@@ -50,7 +50,7 @@ def stack(tmp_path: Path, images: Path) -> dict[str, Any]:
 
 
 def scrape_config(folder: Path, exporter: Exporter) -> Path:
-    """The shipped prometheus.yml, pointed at this exporter and hurried."""
+    """Write the shipped prometheus.yml with this exporter as target and short intervals."""
     content = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())
     content["global"] |= {
         "scrape_interval": f"{SCRAPE_SECONDS}s",
@@ -68,13 +68,13 @@ def scrape_config(folder: Path, exporter: Exporter) -> Path:
 
 
 def monitor(model: Path, images: Path, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """The figures and the predictions of the one-shot command."""
-    figures, predictions = folder / "metrics.json", folder / "predictions.csv"
+    """Return metrics and predictions of the command."""
+    metrics, predictions = folder / "metrics.json", folder / "predictions.csv"
     done = subprocess.run(
         [
             *(sys.executable, ROOT / "scripts" / "monitor_performance.py"),
             *("--model", model, "--dataset", images, "--latency-sample", "0"),
-            *("--output", figures, "--predictions", predictions),
+            *("--output", metrics, "--predictions", predictions),
         ],
         capture_output=True,
         text=True,
@@ -82,11 +82,11 @@ def monitor(model: Path, images: Path, folder: Path) -> tuple[dict[str, Any], li
     )
     assert done.returncode in (0, 1), done.stderr
     with predictions.open(newline="") as file:
-        return json.loads(figures.read_text()), list(csv.DictReader(file))
+        return json.loads(metrics.read_text()), list(csv.DictReader(file))
 
 
-def counted(rows: list[dict[str, str]]) -> dict[str, float]:
-    """Detections per method and false positives, counted from the predictions with nothing of the product's code."""
+def count_rates(rows: list[dict[str, str]]) -> dict[str, float]:
+    """Count detections per method and false positives in predictions, independently of the product."""
     measured = [row for row in rows if not row["not_measured"]]
     found = Counter(row["method"] for row in measured if row["label"] == "stego" and row["verdict"] == "stego")
     of = Counter(row["method"] for row in measured if row["label"] == "stego")
@@ -95,8 +95,8 @@ def counted(rows: list[dict[str, str]]) -> dict[str, float]:
     return {**ratios, "false positives": sum(row["verdict"] == "stego" for row in clean) / len(clean)}
 
 
-def asked(prometheus: Prometheus) -> dict[str, float]:
-    """The same figures by PromQL."""
+def query_rates(prometheus: Prometheus) -> dict[str, float]:
+    """Return the same metrics from Prometheus."""
     rows = prometheus.query('starlight_detection_ratio{model="production"}')
     ratios = {row["metric"]["method"]: float(row["value"][1]) for row in rows}
     return {
@@ -105,30 +105,28 @@ def asked(prometheus: Prometheus) -> dict[str, float]:
     }
 
 
-def test_a_swapped_model_is_seen_in_prometheus_with_the_numbers_of_the_command(
-    stack: dict[str, Any], images: Path
-) -> None:
+def test_replaced_model_has_the_metrics_of_the_command_in_prometheus(stack: dict[str, Any], images: Path) -> None:
     folder, model = stack["folder"], stack["model"]
-    v4_figures, v4_rows = monitor(ROOT / "models" / "v4" / "model.onnx", images, folder)
-    v3_figures, v3_rows = monitor(ROOT / "models" / "v3" / "model.onnx", images, folder)
-    assert counted(v4_rows) != counted(v3_rows), "the two models do not differ here: the swap would prove nothing"
+    v4_metrics, v4_rows = monitor(ROOT / "models" / "v4" / "model.onnx", images, folder)
+    v3_metrics, v3_rows = monitor(ROOT / "models" / "v3" / "model.onnx", images, folder)
+    assert count_rates(v4_rows) != count_rates(v3_rows), "the two models have equal rates on these images"
     with Exporter(stack["config"]) as exporter:
         config = scrape_config(folder, exporter)
         with Prometheus(config, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
-            wait_for_model(prometheus, v4_figures)
-            assert asked(prometheus) == pytest.approx(counted(v4_rows))
+            wait_for_model(prometheus, v4_metrics)
+            assert query_rates(prometheus) == pytest.approx(count_rates(v4_rows))
             new = model.with_name("new.onnx")
             shutil.copy(ROOT / "models" / "v3" / "model.onnx", new)
             os.replace(new, model)  # noqa: PTH105  # as a deployment does it
-            wait_for_model(prometheus, v3_figures)
-            assert asked(prometheus) == pytest.approx(counted(v3_rows))
-            assert latest(exporter)["clean"] == v3_figures["clean"]
-            assert latest(exporter)["detections"] == v3_figures["detections"]
-            assert latest(exporter)["operating_points"] == v3_figures["operating_points"]
+            wait_for_model(prometheus, v3_metrics)
+            assert query_rates(prometheus) == pytest.approx(count_rates(v3_rows))
+            assert latest(exporter)["clean"] == v3_metrics["clean"]
+            assert latest(exporter)["detections"] == v3_metrics["detections"]
+            assert latest(exporter)["operating_points"] == v3_metrics["operating_points"]
 
 
-def wait_for_model(prometheus: Prometheus, figures: dict[str, Any]) -> None:
-    sha256 = figures["provenance"]["model_sha256"][:12]
+def wait_for_model(prometheus: Prometheus, metrics: dict[str, Any]) -> None:
+    sha256 = metrics["provenance"]["model_sha256"][:12]
     prometheus.wait_for_value(f'starlight_evaluation_info{{model="production",model_sha256="{sha256}"}}', timeout=60)
 
 

@@ -1,4 +1,4 @@
-"""A model that arrives in the models folder: evaluated, compared, gone again. Shipped models, real images."""
+"""Research models that are added to the models folder and removed, with shipped models and synthetic images."""
 
 from __future__ import annotations
 
@@ -34,16 +34,14 @@ def exporter(tmp_path: Path, images: Path) -> Iterator[Exporter]:
         yield process
 
 
-def test_a_model_is_evaluated_and_compared_on_arrival_and_forgotten_on_removal(
-    exporter: Exporter, tmp_path: Path
-) -> None:
+def test_added_model_is_evaluated_and_compared_until_it_is_removed(exporter: Exporter, tmp_path: Path) -> None:
     assert exporter.value("model_info", model="v4_int8") is None
     shutil.copytree(ROOT / "models" / "v4_int8", tmp_path / "models" / "v4_int8")
     exporter.wait_for_value(30.0, "clean_images", model="v4_int8")
     assert exporter.value("model_info", model="v4_int8", role="research") == 1
-    # Its numbers are those of the command on the same file and images.
+    # The command returns the same result for the same file and images.
     detected = exporter.value("detections", model="v4_int8", method="palette")
-    assert detected == counted(tmp_path / "models" / "v4_int8" / "model.onnx", exporter, "palette")
+    assert detected == count_detections(tmp_path / "models" / "v4_int8" / "model.onnx", exporter, "palette")
     compared = {"model": "v4_int8", "against": "v3", "class": "palette"}
     exporter.wait_for_value(10.0, "comparison_images", **compared)
     document = tmp_path / "results" / "documents" / "model_variants_drawn.md"
@@ -51,14 +49,14 @@ def test_a_model_is_evaluated_and_compared_on_arrival_and_forgotten_on_removal(
     production = exporter.value("evaluation_timestamp_seconds", model="production")
 
     shutil.rmtree(tmp_path / "models" / "v4_int8")
-    exporter.wait_until(lambda: exporter.value("model_info", model="v4_int8") is None, "the model gone")
+    exporter.wait_until(lambda: exporter.value("model_info", model="v4_int8") is None, "the removal of the model")
     assert exporter.value("clean_images", model="v4_int8") is None
     assert exporter.value("clean_images", model="v3") == 30.0
     exporter.wait_until(lambda: "| v4_int8 |" not in document.read_text(), "the document without the model")
     assert exporter.value("evaluation_timestamp_seconds", model="production") == production
 
 
-def test_a_reload_keeps_what_was_found(exporter: Exporter, tmp_path: Path) -> None:
+def test_reload_keeps_discovered_models(exporter: Exporter, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "models" / "v4_int8", tmp_path / "models" / "v4_int8")
     exporter.wait_for_value(30.0, "clean_images", model="v4_int8")
     measured = exporter.value("evaluation_timestamp_seconds", model="v4_int8")
@@ -66,7 +64,7 @@ def test_a_reload_keeps_what_was_found(exporter: Exporter, tmp_path: Path) -> No
     assert exporter.value("evaluation_timestamp_seconds", model="v4_int8") == measured
 
 
-def test_a_card_without_a_model_is_a_model_that_does_not_load(exporter: Exporter, tmp_path: Path) -> None:
+def test_card_without_a_model_is_a_load_failure(exporter: Exporter, tmp_path: Path) -> None:
     (tmp_path / "models" / "to-come").mkdir()
     (tmp_path / "models" / "to-come" / "card.yml").write_text("title: to come\n")
     exporter.wait_for_value(0.0, "model_last_load_successful", model="to-come")
@@ -74,8 +72,8 @@ def test_a_card_without_a_model_is_a_model_that_does_not_load(exporter: Exporter
     exporter.wait_for_value(30.0, "clean_images", model="to-come")
 
 
-def counted(model: Path, exporter: Exporter, method: str) -> float:
-    """Stego files of a method that the one-shot command finds, counted from its table of predictions."""
+def count_detections(model: Path, exporter: Exporter, method: str) -> float:
+    """Count the detected stego files of a method in the predictions of the command."""
     table = model.with_name("predictions.csv")
     subprocess.run(
         [

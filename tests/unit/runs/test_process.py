@@ -18,7 +18,7 @@ from support.waiting import wait_until
 
 WAIT = 60.0
 PARENT = """
-import os, time
+import os, signal
 from starlight_exporter.runs.process import WorkerProcess
 
 if __name__ == "__main__":
@@ -26,8 +26,8 @@ if __name__ == "__main__":
     process.submit(os.getpid)
     process.wait(60)
     print(process.receive(), flush=True)
-    process.submit(time.sleep, 600)
-    time.sleep(600)
+    process.submit(signal.pause)
+    signal.pause()
 """
 
 

@@ -49,7 +49,7 @@ def succeed(work: Work) -> RunResult:
 def take_long(work: Work) -> RunResult:
     assert work.request.progress_file is not None
     work.request.progress_file.write_text('{"done": 25, "total": 100}')
-    time.sleep(600)
+    signal.pause()
     return result_of(work)
 
 
@@ -78,7 +78,7 @@ def take_long_at_first(mark: Path) -> str:
     if mark.exists():
         return "second time"
     mark.touch()
-    time.sleep(600)
+    signal.pause()
     return "first time"
 
 
@@ -438,7 +438,7 @@ def test_call_returns_the_outcome_of_a_worker_process(start: StartRunner) -> Non
 def test_stop_cancels_a_call(start: StartRunner) -> None:
     runner = start(WorkerProcess)
     outcomes: list[Attempt] = []
-    thread = threading.Thread(target=lambda: outcomes.append(runner.call(time.sleep, 600, timeout=600)))
+    thread = threading.Thread(target=lambda: outcomes.append(runner.call(signal.pause, timeout=600)))
     thread.start()
     wait_until(worker_processes_exist)
     runner.stop()
@@ -448,7 +448,7 @@ def test_stop_cancels_a_call(start: StartRunner) -> None:
 
 
 def test_call_is_terminated_after_timeout(start: StartRunner) -> None:
-    assert start(WorkerProcess).call(time.sleep, 600, timeout=0.1).outcome == "timeout"
+    assert start(WorkerProcess).call(signal.pause, timeout=0.1).outcome == "timeout"
     assert not worker_processes()
 
 
@@ -527,7 +527,7 @@ def test_evaluation_interrupts_a_background_job_which_is_restarted(
 
 
 def test_background_job_is_terminated_after_timeout(start: StartRunner) -> None:
-    queued, attempts = job(time.sleep, 600)
+    queued, attempts = job(signal.pause)
     start(WorkerProcess, timeout=0.5).submit_job(queued)
     assert only(attempts).outcome == "timeout"
     assert not worker_processes()
@@ -535,7 +535,7 @@ def test_background_job_is_terminated_after_timeout(start: StartRunner) -> None:
 
 def test_stop_ends_a_background_job_without_a_report(start: StartRunner) -> None:
     runner = start(WorkerProcess)
-    queued, attempts = job(time.sleep, 600)
+    queued, attempts = job(signal.pause)
     runner.submit_job(queued)
     wait_until(worker_processes_exist)
     runner.stop(WAIT)

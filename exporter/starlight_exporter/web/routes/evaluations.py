@@ -45,12 +45,11 @@ class EvaluationRoutes:
         """Return one evaluation with its checks and provenance; `prevalence` is the assumed share of stego images."""
         evidence, snapshot = self._application.evidence, self._application.state.snapshot
         entry = requested_evaluation(evidence, request)
-        model, run = snapshot.models.get(entry.model), snapshot.runs.get((entry.model, entry.dataset))
-        # The checks of the current result include the comparison with the baseline model, as the alerts do.
-        current = run is not None and run.evaluation is not None and run.evaluation.id == entry.id
-        checks = run.checks if run is not None and current else evidence.checks(entry)
+        model = snapshot.models.get(entry.model)
         prevalence = parse_prevalence(request.query_params.get("prevalence"))
-        page = evaluation_page(evidence, entry, None if model is None else model.baseline, checks, prevalence)
+        page = evaluation_page(
+            evidence, entry, None if model is None else model.baseline, evidence.checks(entry), prevalence
+        )
         return respond(request, page)
 
     def misclassified(self, request: Request) -> Response:
