@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlight_exporter.errors import ComparisonError
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.publish.prediction_store import Row
+from starlight_exporter.publish.prediction_store import StoredPrediction
 from starlight_exporter.publish.retention import Entry
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -25,10 +25,10 @@ def requested_evaluation(evidence: Evidence, request: Request) -> Entry:
     return entry
 
 
-def requested_image(evidence: Evidence, request: Request) -> tuple[Entry, Row]:
+def requested_image(evidence: Evidence, request: Request) -> tuple[Entry, StoredPrediction]:
     """Return the evaluation whose id is in the path, and the image of the number that follows it."""
     entry, number = requested_evaluation(evidence, request), request.path_params["number"]
-    row = evidence.open(entry).row(int(number)) if _NUMBER.fullmatch(number) else None
+    row = evidence.open(entry).by_number(int(number)) if _NUMBER.fullmatch(number) else None
     if row is None:
         raise HTTPException(404, "the evaluation has no image with this number")
     return entry, row

@@ -15,7 +15,7 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.disk import bytes_below, is_full
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
-from starlight_exporter.publish.prediction_store import Selection
+from starlight_exporter.publish.prediction_queries import Selection
 from starlight_exporter.publish.retention import Entry
 from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, proportion
 

@@ -1,4 +1,4 @@
-"""The store gives back what was written, a page at a time, and finds who changed sides."""
+"""The store returns what was written, in pages, and finds flips between two evaluations."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ import pytest
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import FileFacts, Prediction
-from starlight_exporter.publish.prediction_store import PredictionStore, Selection, write_store
+from starlight_exporter.publish.prediction_queries import Selection
+from starlight_exporter.publish.prediction_store import PredictionStore, write_store
 from support.snapshots import example_prediction
 
 FACTS = FileFacts(123_456, 640, 480, "RGBA", 12, 99, "msb-first", 17)
 
 
-def sure(entry: Prediction, probability: float | None) -> Prediction:
+def with_probability(entry: Prediction, probability: float | None) -> Prediction:
     return replace(entry, probability=probability)
 
 
 ENTRIES = (
-    sure(example_prediction("clean/a.png", verdict=True), 0.8),
-    sure(example_prediction("clean/b.png", verdict=True), 0.99),
-    sure(example_prediction("clean/c.png", verdict=False), 0.1),
+    with_probability(example_prediction("clean/a.png", verdict=True), 0.8),
+    with_probability(example_prediction("clean/b.png", verdict=True), 0.99),
+    with_probability(example_prediction("clean/c.png", verdict=False), 0.1),
     example_prediction("clean/d.png", verdict=None),
-    sure(example_prediction("negatives/patterns/e.png", verdict=True, negative=True), 0.7),
-    replace(sure(example_prediction("stego/f.png", verdict=False, stego=True), 0.01), image_format="webp", facts=FACTS),
-    sure(example_prediction("stego/unsure.png", verdict=False, stego=True), 0.9),
-    replace(sure(example_prediction("stego/g '\"<b>.png", verdict=True, stego=True), 0.9), method="lsb"),
+    with_probability(example_prediction("negatives/patterns/e.png", verdict=True, negative=True), 0.7),
+    replace(
+        with_probability(example_prediction("stego/f.png", verdict=False, stego=True), 0.01),
+        image_format="webp",
+        facts=FACTS,
+    ),
+    with_probability(example_prediction("stego/unsure.png", verdict=False, stego=True), 0.9),
+    replace(with_probability(example_prediction("stego/g '\"<b>.png", verdict=True, stego=True), 0.9), method="lsb"),
 )
 
 
@@ -41,18 +46,18 @@ def paths(store: PredictionStore, selection: Selection, *, limit: int = 100, off
     return [row.prediction.path for row in store.page(selection, limit=limit, offset=offset)]
 
 
-def test_everything_reads_back_equal(store: PredictionStore) -> None:
+def test_predictions_read_back_equal(store: PredictionStore) -> None:
     assert store.all() == ENTRIES
-    found = store.row(5)
+    found = store.by_number(5)
     assert found is not None
     assert (found.number, found.prediction) == (5, ENTRIES[5])
-    assert store.row(8) is None
-    assert store.row(-1) is None
-    assert store.of_path("stego/g '\"<b>.png") is not None
-    assert store.of_path("stego/nothing.png") is None
+    assert store.by_number(8) is None
+    assert store.by_number(-1) is None
+    assert store.by_path("stego/g '\"<b>.png") is not None
+    assert store.by_path("stego/nothing.png") is None
 
 
-def test_the_surest_mistakes_come_first_a_page_at_a_time(store: PredictionStore) -> None:
+def test_most_confident_errors_come_first_in_pages(store: PredictionStore) -> None:
     wrong = ["clean/b.png", "stego/f.png", "clean/a.png", "negatives/patterns/e.png", "stego/unsure.png"]
     assert paths(store, Selection()) == wrong
     assert paths(store, Selection(), limit=2, offset=1) == wrong[1:3]
@@ -75,24 +80,24 @@ def test_the_surest_mistakes_come_first_a_page_at_a_time(store: PredictionStore)
         (Selection(direction="false_negative"), ["stego/f.png", "stego/unsure.png"]),
     ],
 )
-def test_filters(store: PredictionStore, selection: Selection, expected: list[str]) -> None:
+def test_selection_by_filters_and_direction(store: PredictionStore, selection: Selection, expected: list[str]) -> None:
     assert paths(store, selection) == expected
     assert store.count(selection) == len(expected)
 
 
-def test_each_filter_counts_under_the_others(store: PredictionStore) -> None:
+def test_facet_counts_respect_the_other_filters(store: PredictionStore) -> None:
     found = store.facets(Selection(filters={"class": "clean"}))
     assert found["class"] == [("clean", 2), ("negative", 1), ("stego", 2)]
     assert found["format"] == [("png", 2)]
     assert found["method"] == found["category"] == []
 
 
-def test_who_changed_sides(tmp_path: Path) -> None:
+def test_flips_between_two_stores(tmp_path: Path) -> None:
     before = [
         example_prediction("clean/broken.png", verdict=False),
         example_prediction("clean/fixed.png", verdict=True),
         example_prediction("clean/other-bytes.png", verdict=True),
-        example_prediction("clean/gone.png", verdict=None),
+        example_prediction("clean/not-measured.png", verdict=None),
         example_prediction("stego/fixed.png", verdict=False, stego=True),
         example_prediction("stego/same.png", verdict=False, stego=True),
     ]
@@ -102,7 +107,7 @@ def test_who_changed_sides(tmp_path: Path) -> None:
         example_prediction("clean/fixed.png", verdict=False),
         replace(example_prediction("clean/other-bytes.png", verdict=False), sha256="cd" * 32),
         example_prediction("stego/same.png", verdict=False, stego=True),
-        example_prediction("clean/gone.png", verdict=True),
+        example_prediction("clean/not-measured.png", verdict=True),
     ]
     write_store(tmp_path / "before.sqlite", before)
     write_store(tmp_path / "after.sqlite", after)
@@ -115,13 +120,13 @@ def test_who_changed_sides(tmp_path: Path) -> None:
     assert (clean.fixed, clean.broken) == (1, 1)
     assert (stego.method, stego.both, stego.fixed, stego.broken) == ("alpha", 2, 1, 0)
     fixed = store.page(Selection(direction="fixed", filters={"class": "clean"}), limit=9)
-    said = store.said_before(fixed)
-    assert [said[row.number].prediction.verdict for row in fixed] == [True]
+    previous = store.previous(fixed)
+    assert [previous[row.number].prediction.verdict for row in fixed] == [True]
 
 
-def test_a_store_that_is_damaged_or_gone_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"gone\.sqlite: cannot be read: unable to open"):
-        PredictionStore(tmp_path / "gone.sqlite").all()
-    (tmp_path / "text.sqlite").write_text("no database, but long enough to be looked at as one" * 20)
+def test_error_names_damaged_or_missing_store(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"missing\.sqlite: cannot be read: unable to open"):
+        PredictionStore(tmp_path / "missing.sqlite").all()
+    (tmp_path / "text.sqlite").write_text("not a database, but long enough to be parsed as one" * 20)
     with pytest.raises(StorageError, match=r"text\.sqlite: cannot be read: file is not a database"):
         PredictionStore(tmp_path / "text.sqlite").count(Selection())

@@ -6,7 +6,8 @@ from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.changes import SliceChange, changes
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.publish.prediction_store import Direction, Row, Selection
+from starlight_exporter.publish.prediction_queries import Selection, SelectionDirection
+from starlight_exporter.publish.prediction_store import StoredPrediction
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.web.pages import links
 from starlight_exporter.web.pages.images import image_content
@@ -80,10 +81,12 @@ def _is_disjoint(change: SliceChange) -> bool:
     return change.method is None and change.image_format is None
 
 
-def _flips(evidence: Evidence, entry: Entry, before: Entry, direction: Direction) -> list[tuple[Row, Row | None]]:
+def _flips(
+    evidence: Evidence, entry: Entry, before: Entry, direction: SelectionDirection
+) -> list[tuple[StoredPrediction, StoredPrediction | None]]:
     store = evidence.open(entry, before=before)
     rows = store.page(Selection(direction=direction), limit=SHOWN_FLIPS)
-    before_rows = store.said_before(rows)
+    before_rows = store.previous(rows)
     return [(row, before_rows.get(row.number)) for row in rows]
 
 

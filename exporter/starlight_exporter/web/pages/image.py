@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlight_exporter.analysis.comparison import is_wrong
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.publish.prediction_store import Row
+from starlight_exporter.publish.prediction_store import StoredPrediction
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import ModelState
 from starlight_exporter.web.pages import links
@@ -44,7 +44,7 @@ class ModelVerdict:
 
     model: ModelState
     evaluation: Entry | None
-    row: Row | None
+    row: StoredPrediction | None
 
     @property
     def wrong(self) -> bool | None:
@@ -92,7 +92,11 @@ class StreamView:
 
 
 def image_page(
-    evidence: Evidence, entry: Entry, row: Row, models: Iterable[ModelState], rendered: RenderedStreams | str
+    evidence: Evidence,
+    entry: Entry,
+    row: StoredPrediction,
+    models: Iterable[ModelState],
+    rendered: RenderedStreams | str,
 ) -> Page:
     """Return the page of one image; `rendered` is the reason if its streams could not be rendered."""
     verdicts = [_model_verdict(evidence, entry, row, model) for model in models]
@@ -136,12 +140,12 @@ def readable(data: bytes) -> list[str]:
     return [run.decode("ascii") for run in _READABLE.findall(data)]
 
 
-def _model_verdict(evidence: Evidence, entry: Entry, row: Row, model: ModelState) -> ModelVerdict:
+def _model_verdict(evidence: Evidence, entry: Entry, row: StoredPrediction, model: ModelState) -> ModelVerdict:
     """Return the newest stored prediction of a model for this file with this content."""
     if model.name == entry.model:
         return ModelVerdict(model, entry, row)
     for other in evidence.entries(model.name, entry.dataset)[:1]:
-        found = evidence.open(other).of_path(row.prediction.path)
+        found = evidence.open(other).by_path(row.prediction.path)
         if found is not None and found.prediction.sha256 == row.prediction.sha256:
             return ModelVerdict(model, other, found)
     return ModelVerdict(model, None, None)

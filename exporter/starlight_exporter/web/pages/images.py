@@ -12,7 +12,9 @@ from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.errors import QueryError
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.publish.prediction_store import DIRECTIONS, FILTERS, SHOWN, PredictionStore, Row, Selection
+from starlight_exporter.publish.prediction_columns import COLUMNS, NAMES
+from starlight_exporter.publish.prediction_queries import FILTERS, SELECTION_DIRECTIONS, SHOWN, Selection
+from starlight_exporter.publish.prediction_store import PredictionStore, StoredPrediction
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.statistics.intervals import proportion
 from starlight_exporter.web.pages import links
@@ -24,7 +26,7 @@ _KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "class": FILE_CLASSES,
     "method": METHODS,
     "format": (*FORMATS, "other"),
-    "direction": DIRECTIONS,
+    "direction": SELECTION_DIRECTIONS,
     "shown": SHOWN,
 }
 _DIRECTION_TEXT: Final[Mapping[str, str]] = {
@@ -73,7 +75,7 @@ def images_page(
     rows = store.page(selection, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
     path = f"{links.evaluation(entry.id)}/{'misclassified' if misclassified else 'images'}"
     query = _query(asked, misclassified)
-    before_rows = store.said_before(rows)
+    before_rows = store.previous(rows)
     rate = proportion(count, measured) if selection.direction is None and selection.shown == "wrong" else None
     return Page(
         template="images.html",
@@ -122,67 +124,16 @@ def _applicable(selection: Selection, before: Entry | None) -> Selection:
     return Selection(selection.shown, selection.filters) if selection.compares and before is None else selection
 
 
-def image_content(entry: Entry, row: Row) -> dict[str, Any]:
+def image_content(entry: Entry, row: StoredPrediction) -> dict[str, Any]:
     """Return one prediction for JSON."""
     return {"number": row.number, "page": links.image(entry.id, row.number), **asdict(row.prediction)}
 
 
-def images_table(rows: list[Row]) -> Table:
-    """Return predictions with the facts about their files."""
-    if not rows:
-        return Table(_COLUMNS, [])
-    return Table(_COLUMNS, [_cells(row) for row in rows])
-
-
-_COLUMNS: Final = (
-    "number",
-    "path",
-    "class",
-    "method",
-    "category",
-    "format",
-    "probability",
-    "verdict",
-    "wrong",
-    "predicted_method",
-    "not_measured",
-    "detail",
-    "width",
-    "height",
-    "mode",
-    "size_bytes",
-    "exif_bytes",
-    "tail_bytes",
-    "bit_order",
-    "payload_bytes",
-    "sha256",
-)
-
-
-def _cells(row: Row) -> tuple[str | int | float | bool | None, ...]:
-    p, facts = row.prediction, row.prediction.facts
-    return (
-        row.number,
-        p.path,
-        p.file_class,
-        p.method,
-        p.category,
-        p.image_format,
-        p.probability,
-        None if p.verdict is None else "stego" if p.verdict else "clean",
-        is_wrong(p),
-        p.predicted_method,
-        p.not_measured,
-        p.detail,
-        facts.width,
-        facts.height,
-        facts.mode,
-        facts.size_bytes,
-        facts.exif_bytes,
-        facts.tail_bytes,
-        facts.bit_order,
-        facts.payload_bytes,
-        p.sha256,
+def images_table(rows: list[StoredPrediction]) -> Table:
+    """Return predictions with the properties of their files."""
+    return Table(
+        ("number", *NAMES, "wrong"),
+        [(row.number, *(column.cell(row.prediction) for column in COLUMNS), is_wrong(row.prediction)) for row in rows],
     )
 
 
@@ -224,7 +175,7 @@ def _filters(
         choices += [Choice(v, url(path, {**kept, name: v}), v == active, n) for v, n in values]
         filters.append((name, choices))
     directions = [Choice("all", url(path, {**kept, "direction": None}), selection.direction is None)]
-    for direction in DIRECTIONS:
+    for direction in SELECTION_DIRECTIONS:
         if before is None and direction in ("broken", "fixed"):
             continue
         count = store.count(Selection(selection.shown, selection.filters, direction))

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlight_exporter.dataset.rendered_streams import STREAM_IMAGES, RenderedStreams
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.errors import ImageError
-from starlight_exporter.publish.prediction_store import Row
+from starlight_exporter.publish.prediction_store import StoredPrediction
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.runs import worker
 from starlight_exporter.runs.application import Application
@@ -80,7 +80,7 @@ class ImageRoutes:
             raise HTTPException(404, "the image does not have this stream")
         return Response(png, media_type="image/png")
 
-    def _render(self, entry: Entry, row: Row) -> RenderedStreams:
+    def _render(self, entry: Entry, row: StoredPrediction) -> RenderedStreams:
         """Return the rendered streams; cached, because the page is followed by a request for each of its images."""
         key = (entry.id, row.number)
         with self._lock:
@@ -91,7 +91,7 @@ class ImageRoutes:
                 self._rendered[key] = rendered
         return rendered
 
-    def _file(self, entry: Entry, row: Row) -> tuple[object, ...]:
+    def _file(self, entry: Entry, row: StoredPrediction) -> tuple[object, ...]:
         """Return the arguments with which the worker opens the file, if it still has the evaluated content."""
         dataset = self._application.config.dataset(entry.dataset)
         if dataset is None:

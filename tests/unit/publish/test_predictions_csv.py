@@ -1,4 +1,4 @@
-"""The predictions table reads back equal, whatever a file is called."""
+"""CSV files of predictions read back equal, for every path."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlight_exporter.errors import StorageError
-from starlight_exporter.evaluation.results import FileFacts
-from starlight_exporter.publish.predictions_csv import COLUMNS, predictions_csv, read_predictions, write_predictions
+from starlight_exporter.evaluation.results import FileFacts, Prediction
+from starlight_exporter.publish.prediction_columns import NAMES
+from starlight_exporter.publish.predictions_csv import predictions_csv, read_predictions
 from support.results import make_prediction
 
 ENTRIES = (
@@ -28,10 +29,14 @@ ENTRIES = (
 )
 
 
-def test_everything_reads_back_equal(tmp_path: Path) -> None:
-    write_predictions(tmp_path / "predictions.csv", ENTRIES)
+def write(path: Path, entries: tuple[Prediction, ...]) -> None:
+    path.write_text(predictions_csv(entries), encoding="utf-8", newline="")
+
+
+def test_predictions_read_back_equal(tmp_path: Path) -> None:
+    write(tmp_path / "predictions.csv", ENTRIES)
     assert read_predictions(tmp_path / "predictions.csv") == ENTRIES
-    write_predictions(tmp_path / "empty.csv", ())
+    write(tmp_path / "empty.csv", ())
     assert read_predictions(tmp_path / "empty.csv") == ()
 
 
@@ -42,13 +47,13 @@ def test_numbers_and_names_read_back_equal(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "hypothesis.csv"
     entry = replace(make_prediction(name, probability=probability), seconds=seconds)
-    write_predictions(path, (entry,))
+    write(path, (entry,))
     assert read_predictions(path) == (entry,)
 
 
-def test_the_table_is_what_any_csv_reader_sees() -> None:
+def test_standard_csv_reader_reads_the_file() -> None:
     rows = list(csv.DictReader(predictions_csv(ENTRIES).splitlines(keepends=True)))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == NAMES
     assert [row["label"] for row in rows] == ["clean", "clean", "stego", "negative", "clean", "stego"]
     assert [row["verdict"] for row in rows] == ["clean", "clean", "stego", "clean", "", "stego"]
     assert rows[4]["not_measured"] == "too_large"
@@ -58,19 +63,19 @@ def test_the_table_is_what_any_csv_reader_sees() -> None:
 @pytest.mark.parametrize(
     ("column", "cell", "says"),
     [
-        ("label", "dirty", "2: label: 'dirty' is none of clean, stego, negative"),
+        ("label", "dirty", "2: label: expected one of clean, stego, negative; got 'dirty'"),
         ("label", "", "2: label is empty"),
         ("method", "lsb.rgb", "2: method: "),
         ("format", "tiff", "2: format: "),
         ("verdict", "True", "2: verdict: "),
         ("not_measured", "lost", "2: not_measured: "),
-        ("probability", "half", "2: probability: 'half' is not a number"),
-        ("probability", "nan", "2: probability: 'nan' is not a number"),
+        ("probability", "half", "2: probability: expected a number; got 'half'"),
+        ("probability", "nan", "2: probability: expected a number; got 'nan'"),
         ("seconds", "inf", "2: seconds: "),
-        ("size_bytes", "-1", "2: size_bytes: '-1' is not a whole number"),
+        ("size_bytes", "-1", "2: size_bytes: expected a non-negative integer; got '-1'"),
     ],
 )
-def test_a_damaged_row_is_named(tmp_path: Path, column: str, cell: str, says: str) -> None:
+def test_error_names_damaged_row(tmp_path: Path, column: str, cell: str, says: str) -> None:
     header, row = csv.reader(predictions_csv(ENTRIES[:1]).splitlines())
     row[header.index(column)] = cell
     path = tmp_path / "predictions.csv"
@@ -81,7 +86,7 @@ def test_a_damaged_row_is_named(tmp_path: Path, column: str, cell: str, says: st
     assert str(error.value).startswith(f"{path}:{says}")
 
 
-def test_a_file_that_is_no_table_is_named(tmp_path: Path) -> None:
+def test_error_names_file_without_predictions(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     with pytest.raises(StorageError, match="cannot be read"):
         read_predictions(path)
