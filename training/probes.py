@@ -10,8 +10,7 @@ import numpy as np
 
 from starlight_exporter.detector.contract import METHODS, Method
 from starlight_exporter.synthesis import covers
-from starlight_exporter.synthesis.carriers import EXTENSIONS, STORAGES, Carrier, make_carrier, store
-from starlight_exporter.synthesis.choice import pick_share
+from starlight_exporter.synthesis.carriers import EXTENSIONS, STORAGES, Carrier, encode, make_carrier
 from starlight_exporter.synthesis.embeddings import (
     BitOrder,
     embed_alpha,
@@ -22,6 +21,7 @@ from starlight_exporter.synthesis.embeddings import (
 )
 from starlight_exporter.synthesis.exif import ExifFields
 from starlight_exporter.synthesis.payloads import make_payload
+from starlight_exporter.synthesis.random_choice import choose_weighted
 
 Rng = np.random.Generator
 
@@ -66,7 +66,9 @@ def write_probe(probe: Probe, root: Path, *, seed: int, per_method: int) -> None
         for index in range(per_method):
             key = (PROBES.index(probe), METHODS.index(method), index)
             rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
-            carrier = make_carrier(rng, pick_share(rng, STORAGES[method]), covers.picture(rng, probe.side, probe.side))
+            carrier = make_carrier(
+                rng, choose_weighted(rng, STORAGES[method]), covers.cover_image(rng, probe.side, probe.side)
+            )
             data = _embed(rng, method, carrier, probe.text(rng))
             extension = EXTENSIONS[carrier.storage.file_format][0]
             (folder / f"{probe.name}_{method}_{index:04d}.{extension}").write_bytes(data)
@@ -76,17 +78,17 @@ def _embed(rng: Rng, method: Method, carrier: Carrier, text: bytes) -> bytes:
     pixels = carrier.pixels
     match method:
         case "alpha":
-            return store(carrier.with_pixels(np.dstack([pixels[..., :3], embed_alpha(pixels[..., 3], text)])))
+            return encode(carrier.with_pixels(np.dstack([pixels[..., :3], embed_alpha(pixels[..., 3], text)])))
         case "palette":
-            return store(carrier.with_pixels(embed_palette(pixels, text, _order(rng))))
+            return encode(carrier.with_pixels(embed_palette(pixels, text, _order(rng))))
         case "lsb":
             changed = embed_lsb(pixels[..., :3], text, _order(rng))
-            return store(carrier.with_pixels(np.dstack([changed, pixels[..., 3:]])))
+            return encode(carrier.with_pixels(np.dstack([changed, pixels[..., 3:]])))
         case "exif":
             fields = carrier.exif or ExifFields({}, {}, {}, little=True)
-            return store(carrier.with_exif(fields.with_user_comment(user_comment(text, prefixed=True))))
+            return encode(carrier.with_exif(fields.with_user_comment(user_comment(text, prefixed=True))))
         case "eoi":
-            return embed_eoi(store(carrier.with_tail(b"")), text)
+            return embed_eoi(encode(carrier.with_tail(b"")), text)
 
 
 def _order(rng: Rng) -> BitOrder:

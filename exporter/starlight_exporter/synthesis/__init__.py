@@ -1,4 +1,4 @@
-"""Makes labelled datasets: covers, payloads, the five embeddings, negatives; byte-identical for the same seed."""
+"""Generator of labelled datasets: covers, payloads, five embedding methods, hard negatives. Deterministic by seed."""
 
 from starlight_exporter.synthesis.build import GENERATOR_VERSION, synthesise
 

@@ -1,4 +1,4 @@
-"""Makes a whole dataset: shares files out to workers, and puts the folder in place only when it is complete."""
+"""Generate a full dataset in worker processes. The folder appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pathlib import Path
 
 from starlight_exporter.dataset import layout
 from starlight_exporter.errors import DatasetError
-from starlight_exporter.synthesis.files import Job, Recipe, jobs, write_file
+from starlight_exporter.synthesis.cover_sources import CoverFiles, ProceduralCovers, find_covers
+from starlight_exporter.synthesis.dataset_files import Job, Recipe, jobs, write_file
 from starlight_exporter.synthesis.negatives import CATEGORIES
-from starlight_exporter.synthesis.sources import CoverPictures, DrawnPictures, find_covers
 
 GENERATOR_VERSION = 2
-"""Goes up whenever the same seed would give other files."""
+"""Increases whenever the same seed would give different files."""
 
 MANIFEST = "dataset.json"
 _CHUNK = 16
@@ -30,8 +30,8 @@ _CHUNK = 16
 Progress = Callable[[int, int], None]
 
 
-def silent(done: int, total: int) -> None:
-    """Shows no progress."""
+def no_progress(done: int, total: int) -> None:
+    """Ignore progress."""
 
 
 def synthesise(
@@ -43,32 +43,33 @@ def synthesise(
     negatives: int,
     covers: Path | None = None,
     workers: int | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> bool:
-    """Makes a dataset in `out`; the same arguments give the same bytes, whatever the number of workers.
+    """Generate a dataset in `out`. The same arguments give the same bytes, regardless of the number of workers.
 
-    True if it was made, False if `out` held exactly this dataset already. `progress` gets files done and files in all.
-    Raises DatasetError where `out` holds anything else, cannot be written, or the covers cannot be used.
+    Return True if it was generated, False if `out` already contains exactly this dataset. `progress` is called with the
+    number of finished files and of all files. Raise DatasetError if `out` contains anything else or cannot be written,
+    or if the covers cannot be used.
     """
     _check_counts(seed, clean=clean, stego=stego, negatives=negatives, workers=workers)
-    pictures = DrawnPictures() if covers is None else find_covers(covers)
-    recipe = Recipe(seed, clean, stego, negatives, pictures)
+    source = ProceduralCovers() if covers is None else find_covers(covers)
+    recipe = Recipe(seed, clean, stego, negatives, source)
     parameters: dict[str, object] = {
         "generator": GENERATOR_VERSION,
         "seed": seed,
         "clean": clean,
         "stego": stego,
         "negatives": negatives,
-        "covers": pictures.digest if isinstance(pictures, CoverPictures) else None,
+        "covers": source.digest if isinstance(source, CoverFiles) else None,
     }
-    if _already_made(out, parameters):
+    if _is_complete(out, parameters):
         return False
     try:
-        _make(out, recipe, parameters, os.cpu_count() or 1 if workers is None else workers, progress)
+        _generate(out, recipe, parameters, os.cpu_count() or 1 if workers is None else workers, progress)
     except OSError as error:
         raise DatasetError(f"{out}: cannot be written: {error.strerror or error}") from error
     except BrokenProcessPool as error:
-        raise DatasetError(f"{out}: a worker process died while this dataset was made") from error
+        raise DatasetError(f"{out}: a worker process ended while the dataset was generated") from error
     return True
 
 
@@ -82,8 +83,8 @@ def _check_counts(seed: int, *, clean: int, stego: int, negatives: int, workers:
         raise DatasetError(f"workers must be at least 1: {workers}")
 
 
-def _already_made(out: Path, parameters: dict[str, object]) -> bool:
-    """Whether `out` holds exactly this dataset; DatasetError if it holds anything else."""
+def _is_complete(out: Path, parameters: dict[str, object]) -> bool:
+    """Return whether `out` contains exactly this dataset; raise DatasetError if it contains anything else."""
     try:
         if not out.exists() or (out.is_dir() and not any(out.iterdir())):
             return False
@@ -91,86 +92,90 @@ def _already_made(out: Path, parameters: dict[str, object]) -> bool:
             raise DatasetError(f"{out}: is a file, not a folder")
         text = (out / MANIFEST).read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise DatasetError(f"{out}: is not empty and holds no dataset made here; choose another folder") from error
+        raise DatasetError(f"{out}: is not empty and contains no generated dataset; choose another folder") from error
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{out}: cannot be read: {error}") from error
     try:
         manifest = json.loads(text)
-        made_with, fingerprint = manifest["parameters"], manifest["fingerprint"]
+        actual, fingerprint = manifest["parameters"], manifest["fingerprint"]
     except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{out / MANIFEST}: is not a manifest made here; choose another folder") from error
-    if made_with != parameters:
-        raise DatasetError(f"{out}: holds a dataset made with other parameters; remove it or choose another folder")
+        raise DatasetError(
+            f"{out / MANIFEST}: is not the manifest of a generated dataset; choose another folder"
+        ) from error
+    if actual != parameters:
+        raise DatasetError(
+            f"{out}: contains a dataset generated with other parameters; remove it or choose another folder"
+        )
     if layout.scan(out.name, out).fingerprint != fingerprint:
-        raise DatasetError(f"{out}: its files have changed since it was made; remove it or choose another folder")
+        raise DatasetError(f"{out}: its files have changed since it was generated; remove it or choose another folder")
     return True
 
 
-def _make(out: Path, recipe: Recipe, parameters: dict[str, object], workers: int, progress: Progress) -> None:
+def _generate(out: Path, recipe: Recipe, parameters: dict[str, object], workers: int, progress: Progress) -> None:
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A sibling, so that the finished folder can be renamed into place on the same file system.
-    draft = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".unfinished", dir=out.parent))
+    # A sibling folder is on the same file system, so it can be renamed to `out`.
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".unfinished", dir=out.parent))
     try:
         for folder in ("clean", "stego", *(f"negatives/{category}" for category in CATEGORIES)):
-            (draft / folder).mkdir(parents=True)
-        _run(recipe, draft, workers, progress)
-        fingerprint = layout.scan(out.name, draft).fingerprint
+            (staging / folder).mkdir(parents=True)
+        _run(recipe, staging, workers, progress)
+        fingerprint = layout.scan(out.name, staging).fingerprint
         manifest = {"parameters": parameters, "fingerprint": fingerprint}
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        draft.chmod(0o755)
-        _put_in_place(draft, out)
+        (staging / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+        staging.chmod(0o755)
+        _move_into_place(staging, out)
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def _put_in_place(draft: Path, out: Path) -> None:
+def _move_into_place(staging: Path, out: Path) -> None:
     try:
-        draft.replace(out)
+        staging.replace(out)
     except OSError:
-        # An empty folder that cannot be replaced, such as a mounted volume: move in what it is to hold, manifest last.
-        for child in sorted(draft.iterdir(), key=lambda path: path.name == MANIFEST):
+        # An existing folder that cannot be replaced, such as a mount point: move the content, the manifest last.
+        for child in sorted(staging.iterdir(), key=lambda path: path.name == MANIFEST):
             shutil.move(child, out / child.name)
 
 
-def _run(recipe: Recipe, draft: Path, workers: int, progress: Progress) -> None:
-    todo = jobs(recipe)
-    chunks = [todo[at : at + _CHUNK] for at in range(0, len(todo), _CHUNK)]
+def _run(recipe: Recipe, staging: Path, workers: int, progress: Progress) -> None:
+    pending = jobs(recipe)
+    chunks = [pending[at : at + _CHUNK] for at in range(0, len(pending), _CHUNK)]
     done = 0
-    progress(done, len(todo))
+    progress(done, len(pending))
     if workers == 1 or len(chunks) == 1:
         for chunk in chunks:
-            done += _write_chunk(recipe, chunk, draft)
-            progress(done, len(todo))
+            done += _write_chunk(recipe, chunk, staging)
+            progress(done, len(pending))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_start_worker) as pool:
-        futures: list[Future[int]] = [pool.submit(_write_chunk, recipe, chunk, draft) for chunk in chunks]
+        futures: list[Future[int]] = [pool.submit(_write_chunk, recipe, chunk, staging) for chunk in chunks]
         try:
             for future in as_completed(futures):
                 done += future.result()
-                progress(done, len(todo))
+                progress(done, len(pending))
         finally:
             for future in futures:
                 future.cancel()
 
 
 def _start_worker() -> None:
-    # Ctrl-C reaches every process of a terminal; only the one that cleans up is to act on it.
+    # Ctrl-C reaches every process of the terminal, but only the parent cleans up.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent: BaseProcess) -> None:
-    """A parent that was killed cannot tell its workers to stop."""
+def _exit_with(parent: BaseProcess) -> None:
+    """Exit when the parent ends. A killed parent cannot stop its workers."""
     parent.join()
     os._exit(1)
 
 
-def _write_chunk(recipe: Recipe, chunk: tuple[Job, ...], draft: Path) -> int:
+def _write_chunk(recipe: Recipe, chunk: tuple[Job, ...], staging: Path) -> int:
     for job in chunk:
-        write_file(recipe, job, draft)
+        write_file(recipe, job, staging)
     return len(chunk)

@@ -1,4 +1,4 @@
-"""A carrier: pixels in one mode, the file format that stores them, and the innocent extras that go with it."""
+"""Carriers: cover pixels in one mode, the file format that stores them, and benign EXIF and trailing data."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 from starlight_exporter.detector.contract import Method
+from starlight_exporter.synthesis.alpha_planes import alpha_plane
 from starlight_exporter.synthesis.exif import ExifFields, camera_exif, exif_bytes
-from starlight_exporter.synthesis.palettes import index_colours
-from starlight_exporter.synthesis.tails import innocent_tail
-from starlight_exporter.synthesis.transparency import alpha_plane
+from starlight_exporter.synthesis.palettes import quantise_to_palette
+from starlight_exporter.synthesis.tails import benign_tail
 
-# A progressive JPEG is encoded in one piece; Pillow's default buffer is too small for a noisy picture at high quality
+# A progressive JPEG is encoded in one buffer; Pillow's default is too small for a noisy image at high quality
 # ("broken data stream when writing image file").
 ImageFile.MAXBLOCK = max(ImageFile.MAXBLOCK, 8 * 1024 * 1024)
 
@@ -37,7 +37,7 @@ EXTENSIONS: dict[FileFormat, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """How pixels are stored. `lossy` matters for WebP, which has both kinds."""
+    """File format and colour mode. `lossy` only matters for WebP, which has both variants."""
 
     file_format: FileFormat
     mode: Mode
@@ -53,11 +53,11 @@ BMP_RGB, BMP_P, BMP_L = (Storage("bmp", mode) for mode in ("RGB", "P", "L"))
 
 EXIF_SHARE = 0.65
 TAIL_SHARE = 0.68
-"""How many innocent files carry EXIF and tails, of those whose format can: enough that having them tells little."""
+"""Shares of clean files with EXIF and with a tail, if the format allows it. High, so that neither separates classes."""
 
 Shares = tuple[tuple[Storage, float], ...]
 
-CLEAN: Shares = (
+CLEAN_SHARES: Shares = (
     (JPEG_RGB, 0.16),
     (JPEG_L, 0.02),
     (PNG_RGB, 0.08),
@@ -73,26 +73,26 @@ CLEAN: Shares = (
     (BMP_P, 0.04),
     (BMP_L, 0.01),
 )
-"""Clean files by storage; what a method's files may be stored in is taken from the same shares where it can be."""
+"""Shares of the storages of clean files. Stego files use the same shares where the method allows it."""
 
 
-def _only(*formats: FileFormat) -> Shares:
-    return tuple((storage, share) for storage, share in CLEAN if storage.file_format in formats)
+def _shares_of(*formats: FileFormat) -> Shares:
+    return tuple((storage, share) for storage, share in CLEAN_SHARES if storage.file_format in formats)
 
 
 STORAGES: dict[Method, Shares] = {
     "alpha": ((PNG_RGBA, 0.6), (WEBP_RGBA, 0.4)),
     "palette": ((GIF_P, 0.5), (PNG_P, 0.3), (BMP_P, 0.2)),
     "lsb": ((PNG_RGB, 0.28), (PNG_RGBA, 0.2), (WEBP_RGB, 0.16), (WEBP_RGBA, 0.12), (BMP_RGB, 0.24)),
-    "exif": _only("jpeg", "png", "webp"),
-    # A BMP may be appended to as well, but no stream of the detector shows what follows one.
-    "eoi": _only("jpeg", "png", "gif", "webp"),
+    "exif": _shares_of("jpeg", "png", "webp"),
+    # Data can also be appended to a BMP, but no stream of the detector contains it.
+    "eoi": _shares_of("jpeg", "png", "gif", "webp"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """A picture ready to be stored: `pixels` is H×W×3, H×W×4, or H×W (grey values or palette indices)."""
+    """An image ready to be encoded. `pixels` is H×W×3, H×W×4, or H×W (grey values or palette indices)."""
 
     storage: Storage
     pixels: Bytes
@@ -102,20 +102,20 @@ class Carrier:
     seed: int
 
     def with_pixels(self, pixels: Bytes) -> Carrier:
-        """The same carrier over other pixels of the same shape."""
+        """Return a copy with other pixels of the same shape."""
         return replace(self, pixels=pixels)
 
     def with_exif(self, exif: ExifFields | None) -> Carrier:
-        """The same carrier with other EXIF."""
+        """Return a copy with other EXIF fields."""
         return replace(self, exif=exif)
 
     def with_tail(self, tail: bytes) -> Carrier:
-        """The same carrier with other bytes after its end."""
+        """Return a copy with another tail."""
         return replace(self, tail=tail)
 
 
 def make_carrier(rng: Rng, storage: Storage, rgb: Bytes) -> Carrier:
-    """Brings an RGB picture (H×W×3) into the storage's mode and draws its innocent extras."""
+    """Convert an RGB image (H×W×3) to the mode of the storage and add random benign EXIF and tail."""
     palette = b""
     pixels = rgb
     if storage.mode == "RGBA":
@@ -123,21 +123,21 @@ def make_carrier(rng: Rng, storage: Storage, rgb: Bytes) -> Carrier:
     elif storage.mode == "L":
         pixels = np.asarray(Image.fromarray(rgb).convert("L"))
     elif storage.mode == "P":
-        pixels, palette = index_colours(rng, rgb)
+        pixels, palette = quantise_to_palette(rng, rgb)
     height, width = rgb.shape[:2]
-    exif, tail = innocent_extras(rng, storage.file_format, width, height)
+    exif, tail = benign_exif_and_tail(rng, storage.file_format, width, height)
     return Carrier(storage, pixels, palette, exif, tail, int(rng.integers(1 << 32)))
 
 
-def innocent_extras(rng: Rng, file_format: FileFormat, width: int, height: int) -> tuple[ExifFields | None, bytes]:
-    """EXIF where the format holds it, and bytes after the end where a decoder's user could see them."""
+def benign_exif_and_tail(rng: Rng, file_format: FileFormat, width: int, height: int) -> tuple[ExifFields | None, bytes]:
+    """Return random benign EXIF, if the format supports it, and a random benign tail, except for BMP."""
     exif = camera_exif(rng, width, height) if rng.random() < EXIF_SHARE else None
-    tail = innocent_tail(rng) if rng.random() < TAIL_SHARE else b""
+    tail = benign_tail(rng) if rng.random() < TAIL_SHARE else b""
     return (exif if file_format in ("jpeg", "png", "webp") else None), (tail if file_format != "bmp" else b"")
 
 
-def store(carrier: Carrier) -> bytes:
-    """The carrier as a file, tail included. Depends on the carrier alone."""
+def encode(carrier: Carrier) -> bytes:
+    """Return the bytes of the image file, including the tail. Depends only on the carrier."""
     image = _image(carrier)
     rng = np.random.Generator(np.random.PCG64(carrier.seed))
     out = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The five embeddings, bit-exact: a payload is UTF-8 text ended by one zero byte."""
+"""The five embedding methods, bit-exact. A payload is UTF-8 text followed by one zero byte."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ USER_COMMENT_PREFIX = b"ASCII\x00\x00\x00"
 
 
 def payload_bits(message: bytes, order: BitOrder) -> Bytes:
-    """The bits of `message`, one per element, in embedding order."""
+    """Return the bits of `message` in embedding order, one per element."""
     raw = np.frombuffer(message, dtype=np.uint8)
     return np.unpackbits(raw, bitorder="little" if order == "lsb-first" else "big")
 
 
 def embed_bits(plane: Bytes, message: bytes, order: BitOrder) -> Bytes:
-    """A copy of `plane` (any shape) whose first elements in row-major order hold the bits of `message` in their LSB.
+    """Return a copy of `plane` (any shape) with the bits of `message` in the LSBs of its first elements, row-major.
 
-    Raises ValueError where the message needs more elements than there are.
+    Raise ValueError if the plane has fewer elements than the message has bits.
     """
     bits = payload_bits(message, order)
     flat = plane.reshape(-1).copy()
@@ -34,25 +34,25 @@ def embed_bits(plane: Bytes, message: bytes, order: BitOrder) -> Bytes:
 
 
 def embed_alpha(alpha: Bytes, text: bytes) -> Bytes:
-    """Method `alpha`: AI42, text and a zero byte into the LSB of the alpha plane (H×W), least significant bit first."""
+    """Method `alpha`: embed AI42, the text and a zero byte in the LSBs of the alpha plane (H×W), LSB first."""
     return embed_bits(alpha, ALPHA_PREFIX + text + b"\x00", "lsb-first")
 
 
 def embed_palette(indices: Bytes, text: bytes, order: BitOrder) -> Bytes:
-    """Method `palette`: text and a zero byte into the LSB of the palette indices (H×W)."""
+    """Method `palette`: embed the text and a zero byte in the LSBs of the palette indices (H×W)."""
     return embed_bits(indices, text + b"\x00", order)
 
 
 def embed_lsb(rgb: Bytes, text: bytes, order: BitOrder) -> Bytes:
-    """Method `lsb`: text and a zero byte into the LSBs of R, G, B, R, G, B … (H×W×3), row-major."""
+    """Method `lsb`: embed the text and a zero byte in the LSBs of R, G, B, R, G, B … (H×W×3), row-major."""
     return embed_bits(rgb, text + b"\x00", order)
 
 
 def user_comment(text: bytes, *, prefixed: bool) -> bytes:
-    """Method `exif`: the value of EXIF UserComment, usually with the eight-byte character code in front."""
+    """Method `exif`: return the value of EXIF UserComment, with or without the eight-byte character code."""
     return (USER_COMMENT_PREFIX if prefixed else b"") + text + b"\x00"
 
 
 def embed_eoi(data: bytes, text: bytes) -> bytes:
-    """Method `eoi`: text and a zero byte after the last byte of an image file of any format."""
+    """Method `eoi`: append the text and a zero byte to an image file of any format."""
     return data + text + b"\x00"

@@ -1,4 +1,4 @@
-"""EXIF blocks: how they are written, and what cameras and editors leave in them."""
+"""EXIF blocks: serialisation, and random content as written by cameras and editors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from starlight_exporter.synthesis.choice import log_uniform, one_of
+from starlight_exporter.synthesis.random_choice import choose, log_uniform
 
 Rng = np.random.Generator
 
@@ -16,16 +16,16 @@ ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 2, 3, 4, 5, 7, 10
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 USER_COMMENT, MAKER_NOTE = 0x9286, 0x927C
 
-LARGEST_MAKER_NOTE = 4500
-"""So that long blocks are as common without a text as with one; real cameras write up to some 40,000 bytes."""
-LONGEST_FILLING = 2500
-LARGEST_CARRIER = 1800
-"""The detector reads 2,048 bytes of EXIF and tail together; a longer block would hide whatever follows it."""
+MAX_MAKER_NOTE = 4500
+"""Makes long blocks equally frequent with and without a payload. Real cameras write up to about 40,000 bytes."""
+MAX_FILL = 2500
+MAX_CARRIER_EXIF = 1800
+"""The detector reads 2,048 bytes of EXIF and tail in total; a longer block would leave no space for a payload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One field of an image file directory: TIFF tag, type, and its values as Python numbers, fractions or bytes."""
+    """One field of an image file directory: TIFF tag, type, and values as integers, fractions or bytes."""
 
     tag: int
     kind: int
@@ -37,7 +37,7 @@ Directory = dict[int, Entry]
 
 @dataclass(frozen=True, slots=True)
 class ExifFields:
-    """The directories of one EXIF block; empty ones are left out. `little` is the byte order."""
+    """The directories of one EXIF block; empty ones are omitted. `little` means little-endian."""
 
     main: Directory
     exif: Directory
@@ -45,12 +45,12 @@ class ExifFields:
     little: bool
 
     def with_user_comment(self, value: bytes) -> ExifFields:
-        """The same block with its UserComment set to `value`."""
+        """Return a copy with UserComment set to `value`."""
         comment = Entry(USER_COMMENT, UNDEFINED, value)
         return ExifFields(self.main, {**self.exif, USER_COMMENT: comment}, self.gps, self.little)
 
-    def within(self, limit: int) -> ExifFields:
-        """The same block in at most `limit` bytes, as far as cutting MakerNote and UserComment makes it shorter."""
+    def truncated_to(self, limit: int) -> ExifFields:
+        """Return a copy with MakerNote and UserComment cut so that the block has at most `limit` bytes, if possible."""
         exif = dict(self.exif)
         for tag in (MAKER_NOTE, USER_COMMENT):
             value = exif[tag].value if tag in exif else b""
@@ -61,10 +61,10 @@ class ExifFields:
 
 
 def exif_bytes(fields: ExifFields) -> bytes:
-    """An EXIF block as stored in files (`Exif`, two zeros, TIFF), after TIFF 6.0 and EXIF 2.3."""
+    """Return the EXIF block as stored in files (`Exif`, two zero bytes, TIFF), by TIFF 6.0 and EXIF 2.3."""
     order = "<" if fields.little else ">"
     main = dict(fields.main)
-    # Pointers have a fixed size, so a first pass with zeros tells where the directories will start.
+    # Pointers have a fixed size, so a first pass with zeros gives the offsets of the directories.
     for tag, directory in ((EXIF_IFD, fields.exif), (GPS_IFD, fields.gps)):
         if directory:
             main[tag] = Entry(tag, LONG, (0,))
@@ -152,16 +152,16 @@ COMMENTS = (
 
 
 def camera_exif(rng: Rng, width: int, height: int) -> ExifFields:
-    """An innocent EXIF block: an editor's three fields, or a camera's set with MakerNote, GPS and a short comment."""
+    """Return a random benign EXIF block, as written by an editor or by a camera (MakerNote, GPS, comment)."""
     little = bool(rng.random() < 0.6)
     if rng.random() < 0.15:
         return _sparse_exif(rng, little)
-    make, model, software = one_of(rng, CAMERAS)
+    make, model, software = choose(rng, CAMERAS)
     when = _timestamp(rng)
     main: Directory = {}
     exif: Directory = {}
     if rng.random() < 0.4:
-        _put(main, 0x010E, ASCII, one_of(rng, DESCRIPTIONS).encode())
+        _put(main, 0x010E, ASCII, choose(rng, DESCRIPTIONS).encode())
     _put(main, 0x010F, ASCII, make.encode())
     _put(main, 0x0110, ASCII, model.encode())
     _put(main, 0x0112, SHORT, (int(rng.choice([1, 1, 1, 1, 3, 6, 8])),))
@@ -181,7 +181,7 @@ def camera_exif(rng: Rng, width: int, height: int) -> ExifFields:
     if rng.random() < 0.65:
         _put(exif, MAKER_NOTE, UNDEFINED, maker_note(rng, make))
     if rng.random() < 0.5:
-        _put(exif, USER_COMMENT, UNDEFINED, innocent_comment(rng))
+        _put(exif, USER_COMMENT, UNDEFINED, camera_comment(rng))
     gps = _gps(rng) if rng.random() < 0.35 else {}
     return ExifFields(main, exif, gps, little)
 
@@ -195,11 +195,11 @@ def _sparse_exif(rng: Rng, little: bool) -> ExifFields:
     exif: Directory = {}
     _put(main, 0x0112, SHORT, (1,))
     if rng.random() < 0.7:
-        _put(main, 0x0131, ASCII, one_of(rng, EDITORS).encode())
+        _put(main, 0x0131, ASCII, choose(rng, EDITORS).encode())
     if rng.random() < 0.5:
         _put(main, 0x0132, ASCII, _timestamp(rng))
     if rng.random() < 0.4:
-        _put(exif, USER_COMMENT, UNDEFINED, innocent_comment(rng))
+        _put(exif, USER_COMMENT, UNDEFINED, camera_comment(rng))
     return ExifFields(main, exif, {}, little)
 
 
@@ -241,9 +241,9 @@ def _gps(rng: Rng) -> Directory:
         )
 
     _put(gps, 0, 1, b"\x02\x03\x00\x00")
-    _put(gps, 1, ASCII, one_of(rng, (b"N", b"S")))
+    _put(gps, 1, ASCII, choose(rng, (b"N", b"S")))
     _put(gps, 2, RATIONAL, angle(90))
-    _put(gps, 3, ASCII, one_of(rng, (b"E", b"W")))
+    _put(gps, 3, ASCII, choose(rng, (b"E", b"W")))
     _put(gps, 4, RATIONAL, angle(180))
     _put(gps, 6, RATIONAL, (Fraction(int(rng.integers(0, 30000)), 10),))
     _put(gps, 29, ASCII, _timestamp(rng)[:10])
@@ -251,15 +251,15 @@ def _gps(rng: Rng) -> Directory:
 
 
 def maker_note(rng: Rng, make: str) -> bytes:
-    """A maker's binary blob of 100 to LARGEST_MAKER_NOTE bytes: tables, zero runs, noise, behind the maker's tag."""
-    size = round(log_uniform(rng, 100, LARGEST_MAKER_NOTE))
+    """Return a random MakerNote of 100 to MAX_MAKER_NOTE bytes: the maker's tag, then a table, zero runs or noise."""
+    size = round(log_uniform(rng, 100, MAX_MAKER_NOTE))
     head = make.encode()[:5] + b"\x00\x01\x00"
     style = rng.random()
     if style < 0.4:
         body = rng.integers(0, 256, size, dtype=np.uint8)
         body[rng.random(size) < rng.uniform(0.2, 0.8)] = 0
     elif style < 0.75:
-        # Directory-like: little numbers in 16 and 32 bit fields.
+        # Like a directory: small numbers in 16-bit and 32-bit fields.
         values = rng.integers(0, 4096, size // 4 + 1, dtype=np.uint32)
         body = np.frombuffer(values.tobytes(), dtype=np.uint8)[:size]
     else:
@@ -267,17 +267,17 @@ def maker_note(rng: Rng, make: str) -> bytes:
     return (head + body.tobytes())[:size]
 
 
-def innocent_comment(rng: Rng) -> bytes:
-    """A UserComment as cameras leave it: empty, filled with one byte to any length, or at most 40 characters."""
+def camera_comment(rng: Rng) -> bytes:
+    """Return a UserComment as cameras write it: empty, padded with one byte to any length, or up to 40 characters."""
     style = rng.random()
     prefix = b"ASCII\x00\x00\x00"
     if style < 0.15:
         return prefix
     if style < 0.7:
-        filling = one_of(rng, (b" ", b" ", b"\x00", b"\x00", b"\xff"))
-        # Some lengths that cameras have, and any other: none of them is to mean anything.
-        size = one_of(rng, (12, 37, 44, 64, 120, 125, 256, 264)) if style < 0.4 else 0
-        body = filling * (size or round(log_uniform(rng, 8, LONGEST_FILLING)))
-        return body if filling == b"\x00" else prefix + body
-    text = one_of(rng, COMMENTS).encode()
+        padding = choose(rng, (b" ", b" ", b"\x00", b"\x00", b"\xff"))
+        # Lengths used by cameras, and arbitrary ones, so that no length indicates a payload.
+        size = choose(rng, (12, 37, 44, 64, 120, 125, 256, 264)) if style < 0.4 else 0
+        body = padding * (size or round(log_uniform(rng, 8, MAX_FILL)))
+        return body if padding == b"\x00" else prefix + body
+    text = choose(rng, COMMENTS).encode()
     return (prefix + text) if style < 0.85 else (text + b"\x00")

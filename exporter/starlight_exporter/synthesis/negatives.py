@@ -1,4 +1,4 @@
-"""Hard negatives: innocent files that look like what a detector is after, in five categories."""
+"""Hard negatives: benign files that resemble stego files, in five categories."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from starlight_exporter.synthesis.carriers import innocent_extras
-from starlight_exporter.synthesis.choice import one_of
+from starlight_exporter.synthesis.alpha_planes import alpha_plane
+from starlight_exporter.synthesis.carriers import benign_exif_and_tail
 from starlight_exporter.synthesis.exif import camera_exif, exif_bytes
-from starlight_exporter.synthesis.scenes import eight_bits
-from starlight_exporter.synthesis.tails import innocent_tail
-from starlight_exporter.synthesis.transparency import alpha_plane
+from starlight_exporter.synthesis.photographs import eight_bits
+from starlight_exporter.synthesis.random_choice import choose
+from starlight_exporter.synthesis.tails import benign_tail
 
 Rng = np.random.Generator
 Bytes = NDArray[np.uint8]
@@ -31,21 +31,21 @@ CATEGORIES = ("rgb_no_alpha", "uniform_alpha", "natural_noise", "patterns", "spe
 
 @dataclass(frozen=True, slots=True)
 class Negative:
-    """A stored hard negative: its extension (no dot) and bytes."""
+    """An encoded hard negative: file extension (without dot) and bytes."""
 
     extension: str
     data: bytes
 
 
 def make_negative(rng: Rng, category: str, index: int, rgb: Bytes) -> Negative:
-    """The `index`-th negative of a category; `rgb` (H×W×3) is the picture to use where one is wanted."""
+    """Return negative number `index` of a category. `rgb` (H×W×3) is the cover for the kinds that need one."""
     match category:
         case "rgb_no_alpha":
             return _store(rng, Image.fromarray(rgb), ("png", "bmp", "webp", "jpg")[index % 4])
         case "uniform_alpha":
             level = (255, 254, 128, 253, 1, 0, 127, 129)[index % 8]
             plane = np.full(rgb.shape[:2], level, dtype=np.uint8)
-            # WebP drops a plane that is opaque everywhere.
+            # WebP drops a fully opaque alpha plane.
             return _store(rng, Image.fromarray(np.dstack([rgb, plane])), "png" if index % 3 or level == 255 else "webp")
         case "natural_noise":
             return _natural_noise(rng, index, rgb)
@@ -53,12 +53,12 @@ def make_negative(rng: Rng, category: str, index: int, rgb: Bytes) -> Negative:
             return _pattern(rng, index, rgb.shape[1], rgb.shape[0])
         case "special_cases":
             return _SPECIAL[index % len(_SPECIAL)](rng, rgb)
-    raise ValueError(f"no such category of negatives: {category}")
+    raise ValueError(f"unknown category of negatives: {category}")
 
 
 def _store(rng: Rng, image: Image.Image, extension: str, **options: Any) -> Negative:
     out = io.BytesIO()
-    exif, tail = innocent_extras(rng, "png", image.width, image.height)
+    exif, tail = benign_exif_and_tail(rng, "png", image.width, image.height)
     if exif is not None and extension in ("png", "jpg", "webp") and rng.random() < 0.4:
         options["exif"] = exif_bytes(exif)
     match extension:
@@ -76,7 +76,7 @@ def _store(rng: Rng, image: Image.Image, extension: str, **options: Any) -> Nega
 
 
 def _natural_noise(rng: Rng, index: int, rgb: Bytes) -> Negative:
-    """Least significant bits that are noise of a sensor, of dither, or evenly random, in colour, alpha and indices."""
+    """Least significant bits with sensor noise, dither or uniform noise, in colours, alpha plane or palette indices."""
     noisy: Bytes
     match index % 5:
         case 0:
@@ -85,7 +85,7 @@ def _natural_noise(rng: Rng, index: int, rgb: Bytes) -> Negative:
         case 1:
             noisy = (rgb & np.uint8(0xFE)) | rng.integers(0, 2, rgb.shape, dtype=np.uint8)
         case 2:
-            # Noise whose bits are not even: some sensors prefer one value.
+            # Biased bits: some sensors prefer one value.
             noisy = (rgb & np.uint8(0xFE)) | np.asarray(rng.random(rgb.shape) < rng.uniform(0.55, 0.9), dtype=np.uint8)
         case 3:
             plane = np.uint8(rng.choice([254, 252, 128])) + rng.integers(0, 2, rgb.shape[:2], dtype=np.uint8)
@@ -97,14 +97,14 @@ def _natural_noise(rng: Rng, index: int, rgb: Bytes) -> Negative:
 
 
 def _indexed(rng: Rng, indices: Bytes) -> Image.Image:
-    """Indices (H×W) under a palette of 256 random colours."""
+    """Return an image of these indices (H×W) with 256 random palette colours."""
     image = Image.frombytes("P", (indices.shape[1], indices.shape[0]), np.ascontiguousarray(indices).tobytes())
     image.putpalette(rng.bytes(768), "RGB")
     return image
 
 
 def _pattern(rng: Rng, index: int, width: int, height: int) -> Negative:
-    """Stripes, checks, ramps and tiles, many with the period of a byte, in colour, alpha and indices."""
+    """Stripes, checks, ramps and tiles, many with a period of 8 pixels, in colours, alpha plane or palette indices."""
     low, high = sorted(int(value) for value in rng.choice(256, 2, replace=False))
     if index % 3 == 0:
         high = low + 1
@@ -124,7 +124,7 @@ def _pattern(rng: Rng, index: int, width: int, height: int) -> Negative:
 
 
 def _periodic(rng: Rng, style: int, period: int, places: tuple[Integers, Integers]) -> Floats:
-    """A plane of 0..1 that repeats after `period` pixels; `places` are column and row numbers."""
+    """Return a plane of values from 0 to 1 with this period in pixels; `places` are column and row numbers."""
     xs, ys = places
     half = max(1, period // 2)
     match style:
@@ -147,14 +147,14 @@ def _periodic(rng: Rng, style: int, period: int, places: tuple[Integers, Integer
 
 def _solid(rng: Rng, _: Bytes) -> Negative:
     red, green, blue = rng.integers(0, 256, 3).tolist()
-    colour = one_of(rng, ((0, 0, 0), (255, 255, 255), (red, green, blue)))
+    colour = choose(rng, ((0, 0, 0), (255, 255, 255), (red, green, blue)))
     size = (int(rng.integers(1, 300)), int(rng.integers(1, 300)))
-    return _store(rng, Image.new("RGB", size, colour), one_of(rng, ("png", "bmp", "webp", "jpg")))
+    return _store(rng, Image.new("RGB", size, colour), choose(rng, ("png", "bmp", "webp", "jpg")))
 
 
 def _tiny(rng: Rng, _: Bytes) -> Negative:
-    side = one_of(rng, (1, 1, 2, 3, 7, 8, 9, 16))
-    mode, channels = one_of(rng, (("RGB", 3), ("RGBA", 4), ("L", 1)))
+    side = choose(rng, (1, 1, 2, 3, 7, 8, 9, 16))
+    mode, channels = choose(rng, (("RGB", 3), ("RGBA", 4), ("L", 1)))
     return _store(rng, Image.frombytes(mode, (side, side), rng.bytes(side * side * channels)), "png")
 
 
@@ -166,7 +166,7 @@ def _one_colour_palette(rng: Rng, _: Bytes) -> Negative:
 
 def _dithered_gif(rng: Rng, rgb: Bytes) -> Negative:
     image = Image.fromarray(rgb)
-    few = image.quantize(one_of(rng, (2, 4, 8, 16)), method=Image.Quantize.MEDIANCUT)
+    few = image.quantize(choose(rng, (2, 4, 8, 16)), method=Image.Quantize.MEDIANCUT)
     return _store(rng, image.quantize(palette=few, dither=Image.Dither.FLOYDSTEINBERG), "gif")
 
 
@@ -193,14 +193,14 @@ def _grey_alpha(rng: Rng, rgb: Bytes) -> Negative:
 
 
 def _transparent_palette(rng: Rng, rgb: Bytes) -> Negative:
-    image = Image.fromarray(rgb).quantize(one_of(rng, (16, 64, 255)))
+    image = Image.fromarray(rgb).quantize(choose(rng, (16, 64, 255)))
     if rng.random() < 0.5:
         return _store(rng, image, "gif", transparency=int(rng.integers(0, 8)))
     return _store(rng, image, "png", transparency=rng.bytes(16))
 
 
 def _adam7(rng: Rng, rgb: Bytes) -> Negative:
-    """An interlaced PNG, which Pillow reads but does not write."""
+    """Return an interlaced PNG, which Pillow reads but does not write."""
     height, width, _ = rgb.shape
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
     rows = b"".join(
@@ -214,7 +214,7 @@ def _adam7(rng: Rng, rgb: Bytes) -> Negative:
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
-    return Negative("png", data + (innocent_tail(rng) if rng.random() < 0.3 else b""))
+    return Negative("png", data + (benign_tail(rng) if rng.random() < 0.3 else b""))
 
 
 def _progressive(rng: Rng, rgb: Bytes) -> Negative:
@@ -222,8 +222,8 @@ def _progressive(rng: Rng, rgb: Bytes) -> Negative:
 
 
 def _posterised(rng: Rng, rgb: Bytes) -> Negative:
-    kept = one_of(rng, (0xFE, 0xFC, 0xF0, 0xE0))
-    return _store(rng, Image.fromarray(rgb & np.uint8(kept)), one_of(rng, ("png", "bmp", "webp")))
+    mask = choose(rng, (0xFE, 0xFC, 0xF0, 0xE0))
+    return _store(rng, Image.fromarray(rgb & np.uint8(mask)), choose(rng, ("png", "bmp", "webp")))
 
 
 def _all_metadata(rng: Rng, rgb: Bytes) -> Negative:
@@ -231,15 +231,15 @@ def _all_metadata(rng: Rng, rgb: Bytes) -> Negative:
     out = io.BytesIO()
     options: dict[str, Any] = {"exif": exif_bytes(fields), "dpi": (300, 300), "quality": 92}
     Image.fromarray(rgb).save(out, "JPEG", comment=b"CREATOR: gd-jpeg v1.0, quality = 92", **options)
-    return Negative("jpg", out.getvalue() + innocent_tail(rng))
+    return Negative("jpg", out.getvalue() + benign_tail(rng))
 
 
 def _bilevel(rng: Rng, rgb: Bytes) -> Negative:
     return _store(rng, Image.fromarray(rgb).convert("1"), "png" if rng.random() < 0.6 else "bmp")
 
 
-def _written_png(rng: Rng, rgb: Bytes) -> Negative:
-    """Innocent text in a PNG's own chunk, which no stream of the detector reads."""
+def _png_with_text_chunk(rng: Rng, rgb: Bytes) -> Negative:
+    """Return a PNG with benign text chunks, which no stream of the detector reads."""
     notes = PngInfo()
     notes.add_text("Software", "ImageMagick 7.1.0-19 https://imagemagick.org")
     notes.add_text("Comment", "Rendered with default settings")
@@ -261,5 +261,5 @@ _SPECIAL: tuple[Callable[[Rng, Bytes], Negative], ...] = (
     _posterised,
     _all_metadata,
     _bilevel,
-    _written_png,
+    _png_with_text_chunk,
 )

@@ -1,4 +1,4 @@
-"""Brings RGB pictures into palette mode, in the many ways that writers of palette files do it."""
+"""Conversion of RGB images to palette mode, in the ways that common encoders do it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from starlight_exporter.synthesis.choice import one_of, pick_share
+from starlight_exporter.synthesis.random_choice import choose, choose_weighted
 
 Rng = np.random.Generator
 Bytes = NDArray[np.uint8]
@@ -14,12 +14,12 @@ Bytes = NDArray[np.uint8]
 SIZES = (2, 4, 8, 16, 32, 37, 64, 100, 128, 200, 255, 256, 256, 256, 256, 256)
 
 
-def index_colours(rng: Rng, rgb: Bytes) -> tuple[Bytes, bytes]:
-    """Palette indices (H×W) and an RGB palette with an even number of entries: adaptive, web-like, exact or grey."""
+def quantise_to_palette(rng: Rng, rgb: Bytes) -> tuple[Bytes, bytes]:
+    """Return palette indices (H×W) and an RGB palette with an even number of entries: adaptive, web, exact or grey."""
     image = Image.fromarray(rgb)
-    colours = one_of(rng, SIZES)
+    colours = choose(rng, SIZES)
     dither = rng.random() < 0.5
-    style = pick_share(rng, (("grey", 0.22), ("web", 0.1), ("median", 0.39), ("coverage", 0.05), ("octree", 0.24)))
+    style = choose_weighted(rng, (("grey", 0.22), ("web", 0.1), ("median", 0.39), ("coverage", 0.05), ("octree", 0.24)))
     exact = _exact(rgb) if style != "grey" and rng.random() < 0.5 else None
     if exact is not None:
         indices, palette = exact
@@ -31,7 +31,7 @@ def index_colours(rng: Rng, rgb: Bytes) -> tuple[Bytes, bytes]:
 
 
 def _exact(rgb: Bytes) -> tuple[Bytes, Bytes] | None:
-    """The picture's own colours, where they are few enough."""
+    """Return indices and palette without loss, or None if there are more than 256 colours."""
     packed = (rgb.astype(np.uint32) << np.array([16, 8, 0], dtype=np.uint32)).sum(axis=2, dtype=np.uint32)
     found, places = np.unique(packed, return_inverse=True)
     if found.size > 256:
@@ -67,8 +67,8 @@ def _quantised(image: Image.Image, style: str, colours: int, *, dither: bool) ->
 
 
 def _reordered(rng: Rng, indices: Bytes, palette: Bytes) -> tuple[Bytes, bytes]:
-    """Writers differ in how they order a palette: as it comes, by brightness, by frequency, or by nothing visible."""
-    order = pick_share(rng, (("as_is", 0.5), ("brightness", 0.25), ("frequency", 0.12), ("none", 0.13)))
+    """Order the palette as different encoders do: unchanged, by brightness, by frequency, or at random."""
+    order = choose_weighted(rng, (("as_is", 0.5), ("brightness", 0.25), ("frequency", 0.12), ("none", 0.13)))
     if order != "as_is":
         key = palette.astype(np.int64) @ np.array([299, 587, 114])
         if order == "frequency":
@@ -83,9 +83,9 @@ def _reordered(rng: Rng, indices: Bytes, palette: Bytes) -> tuple[Bytes, bytes]:
 
 
 def even_palette(palette: Bytes) -> bytes:
-    """The palette (n×3) with an even number of entries, so that an index with a flipped lowest bit still has a colour.
+    """Return the palette (n×3) with an even number of entries, so that an index with a flipped LSB is still valid.
 
-    A plain grey ramp is changed in one colour: Pillow reads it back from BMP and GIF as mode L, without indices.
+    One colour of a plain grey ramp is changed, because Pillow reads such BMP and GIF files as mode L, without indices.
     """
     if len(palette) % 2:
         palette = np.vstack([palette, palette[-1:]])

@@ -1,4 +1,4 @@
-"""Hidden texts: UTF-8 of many kinds and any length, from a random generator alone."""
+"""Payloads: random UTF-8 texts of many kinds and any length."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from starlight_exporter.synthesis.choice import pick_name
+from starlight_exporter.synthesis.random_choice import choose_kind_name
 
 Rng = np.random.Generator
 
@@ -56,15 +56,15 @@ IDENTIFIERS = _vocabulary(
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A hidden text: its kind (letters only, it is part of a file name) and its UTF-8 bytes without the final zero."""
+    """A text to embed: its kind (letters only, part of the file name) and its UTF-8 bytes, not zero-terminated."""
 
     kind: str
     text: bytes
 
 
 def make_payload(rng: Rng, size: int) -> Payload:
-    """A payload of `size` bytes, a few fewer where a long character would be cut; never holds a zero byte."""
-    kind = pick_name(rng, _KINDS)
+    """Return a payload of `size` bytes, or a few less to avoid cutting a character. It contains no zero byte."""
+    kind = choose_kind_name(rng, _KINDS)
     write = _KINDS[kind][1]
     text = write(rng, size)
     while len(text) < size:
@@ -206,4 +206,4 @@ _KINDS: dict[str, tuple[float, Callable[[Rng, int], bytes]]] = {
     "markdown": (0.06, _markdown),
     "scripts": (0.04, _other_scripts),
 }
-"""Kind → share and writer."""
+"""Kind → share and generator."""

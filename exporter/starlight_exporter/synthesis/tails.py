@@ -1,4 +1,4 @@
-"""Bytes after an image's end, as innocent files have them."""
+"""Tails: bytes after the end of an image, as found in benign files."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from starlight_exporter.synthesis.choice import log_uniform, one_of, pick
+from starlight_exporter.synthesis.random_choice import choose, choose_kind, log_uniform
 
 Rng = np.random.Generator
 
-SHORTEST, LONGEST = 120, 4500
+MIN_SIZE, MAX_SIZE = 120, 4500
 
 
-def innocent_tail(rng: Rng) -> bytes:
-    """Padding, a binary trailer, an appended thumbnail, line ends or a small structure; at most 4,500 bytes."""
-    return pick(rng, KINDS)(rng)
+def benign_tail(rng: Rng) -> bytes:
+    """Return a random benign tail of at most 4,500 bytes: padding, binary data, a thumbnail, newlines or records."""
+    return choose_kind(rng, KINDS)(rng)
 
 
 def short_tail(rng: Rng) -> bytes:
-    """An innocent tail that leaves room for more in what the detector reads: at most 200 bytes."""
-    return innocent_tail(rng)[: int(rng.integers(4, 201))]
+    """Return a benign tail of at most 200 bytes, so that the detector also reads data after it."""
+    return benign_tail(rng)[: int(rng.integers(4, 201))]
 
 
 def _size(rng: Rng) -> int:
-    return round(log_uniform(rng, SHORTEST, LONGEST))
+    return round(log_uniform(rng, MIN_SIZE, MAX_SIZE))
 
 
 def _zeros(rng: Rng) -> bytes:
@@ -56,14 +56,14 @@ def _thumbnail(rng: Rng) -> bytes:
 
 
 def _line_ends(rng: Rng) -> bytes:
-    return one_of(rng, (b"\n", b"\r\n", b"\x00", b"\x1a")) * int(rng.integers(1, 9))
+    return choose(rng, (b"\n", b"\r\n", b"\x00", b"\x1a")) * int(rng.integers(1, 9))
 
 
 def _structure(rng: Rng) -> bytes:
-    """Tagged records of small numbers, as phones append them."""
+    """Return tagged records of small numbers, as appended by phones."""
     fields = rng.integers(0, 1 << int(rng.integers(8, 31)), int(rng.integers(8, 480)), dtype=np.uint32)
     return (
-        one_of(rng, (b"SEFH", b"QDIOBS", b"MotionPhoto", b"TRLR\x01", b"\x00\x00\x01\x0b")) + fields.tobytes() + b"SEFT"
+        choose(rng, (b"SEFH", b"QDIOBS", b"MotionPhoto", b"TRLR\x01", b"\x00\x00\x01\x0b")) + fields.tobytes() + b"SEFT"
     )
 
 
@@ -76,4 +76,4 @@ KINDS: dict[str, tuple[float, Callable[[Rng], bytes]]] = {
     "line_ends": (0.05, _line_ends),
     "structure": (0.15, _structure),
 }
-"""Kind → share and writer."""
+"""Kind → share and generator."""

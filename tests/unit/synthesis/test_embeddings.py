@@ -1,4 +1,4 @@
-"""Embedding round trips: payloads are read back from files by a reader that shares no code with the writers."""
+"""Embedding round trips: payloads are extracted by code that is independent of the embedding code."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from starlight_exporter.synthesis.carriers import (
     WEBP_RGB,
     WEBP_RGBA,
     Storage,
+    encode,
     make_carrier,
-    store,
 )
 from starlight_exporter.synthesis.exif import ExifFields
 
@@ -38,7 +38,7 @@ TEXT = 'Meet at the harbour: déjà vu, утро, 手紙 {"a": [1, 2]};\n' * 6
 
 
 def decode_bits(bits: list[int], order: str) -> bytes:
-    """Bytes up to the first zero byte."""
+    """Return the bytes before the first zero byte."""
     out = bytearray()
     for at in range(0, len(bits) - 7, 8):
         octet = bits[at : at + 8]
@@ -46,7 +46,7 @@ def decode_bits(bits: list[int], order: str) -> bytes:
         if value == 0:
             return bytes(out)
         out.append(value)
-    raise AssertionError("no zero byte at the end of the payload")
+    raise AssertionError("payload is not zero-terminated")
 
 
 def read_pixels(data: bytes, technique: str, order: str) -> bytes:
@@ -73,24 +73,24 @@ def read_comment(data: bytes) -> bytes:
 
 
 def read_tail(data: bytes) -> bytes:
-    """The last zero-ended run of text; what precedes it is the image and an innocent tail at most."""
+    """Return the file without the terminating zero byte."""
     assert data.endswith(b"\x00")
     return data[:-1]
 
 
-def picture(width: int = 90, height: int = 70) -> Any:
+def random_rgb(width: int = 90, height: int = 70) -> Any:
     return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 def carrier_of(storage: Storage, width: int = 90, height: int = 70) -> Any:
-    return make_carrier(np.random.default_rng(4), storage, picture(width, height))
+    return make_carrier(np.random.default_rng(4), storage, random_rgb(width, height))
 
 
 @pytest.mark.parametrize("storage", [PNG_RGBA, WEBP_RGBA])
 def test_alpha_round_trip(storage: Storage) -> None:
     carrier = carrier_of(storage)
     plane = embeddings.embed_alpha(carrier.pixels[..., 3], TEXT.encode())
-    data = store(carrier.with_pixels(np.dstack([carrier.pixels[..., :3], plane])))
+    data = encode(carrier.with_pixels(np.dstack([carrier.pixels[..., :3], plane])))
     assert read_pixels(data, "alpha", "lsb-first").decode() == "AI42" + TEXT
 
 
@@ -98,7 +98,7 @@ def test_alpha_round_trip(storage: Storage) -> None:
 @pytest.mark.parametrize("storage", [GIF_P, PNG_P, BMP_P])
 def test_palette_round_trip(storage: Storage, order: embeddings.BitOrder) -> None:
     carrier = carrier_of(storage)
-    data = store(carrier.with_pixels(embeddings.embed_palette(carrier.pixels, TEXT.encode(), order)))
+    data = encode(carrier.with_pixels(embeddings.embed_palette(carrier.pixels, TEXT.encode(), order)))
     assert read_pixels(data, "palette", order).decode() == TEXT
 
 
@@ -107,7 +107,7 @@ def test_palette_round_trip(storage: Storage, order: embeddings.BitOrder) -> Non
 def test_lsb_round_trip(storage: Storage, order: embeddings.BitOrder) -> None:
     carrier = carrier_of(storage)
     rgb = embeddings.embed_lsb(carrier.pixels[..., :3], TEXT.encode(), order)
-    data = store(carrier.with_pixels(np.dstack([rgb, carrier.pixels[..., 3:]])))
+    data = encode(carrier.with_pixels(np.dstack([rgb, carrier.pixels[..., 3:]])))
     assert read_pixels(data, "lsb.rgb", order).decode() == TEXT
 
 
@@ -118,14 +118,14 @@ def test_exif_round_trip(storage: Storage, *, prefixed: bool) -> None:
     comment = embeddings.user_comment(TEXT.encode(), prefixed=prefixed)
     for fields in (carrier.exif, ExifFields({}, {}, {}, little=False), ExifFields({}, {}, {}, little=True)):
         if fields is not None:
-            data = store(carrier.with_exif(fields.with_user_comment(comment)))
+            data = encode(carrier.with_exif(fields.with_user_comment(comment)))
             assert read_comment(data).decode() == TEXT
             assert (b"ASCII\x00\x00\x00" + TEXT.encode()[:20] in data) == prefixed
 
 
 @pytest.mark.parametrize("storage", [JPEG_RGB, PNG_RGB, GIF_P, WEBP_RGB, BMP_RGB])
-def test_eoi_round_trip_leaves_the_image_as_it_was(storage: Storage) -> None:
-    stored = store(carrier_of(storage))
+def test_eoi_round_trip_does_not_change_pixels(storage: Storage) -> None:
+    stored = encode(carrier_of(storage))
     data = embeddings.embed_eoi(stored, TEXT.encode())
     assert data == stored + TEXT.encode() + b"\x00"
     with Image.open(io.BytesIO(data)) as after, Image.open(io.BytesIO(stored)) as before:
@@ -138,9 +138,7 @@ def test_eoi_round_trip_leaves_the_image_as_it_was(storage: Storage) -> None:
     width=st.integers(1, 40),
 )
 @settings(max_examples=60, deadline=None)
-def test_bits_of_any_text_in_any_shape_change_nothing_but_the_lowest_bit(
-    text: str, order: embeddings.BitOrder, width: int
-) -> None:
+def test_embedding_changes_only_least_significant_bits(text: str, order: embeddings.BitOrder, width: int) -> None:
     message = text.encode() + b"\x00"
     plane = np.random.default_rng(1).integers(0, 256, (2000 // width + width, width), dtype=np.uint8)
     changed = embeddings.embed_bits(plane, message, order)
@@ -149,19 +147,19 @@ def test_bits_of_any_text_in_any_shape_change_nothing_but_the_lowest_bit(
     assert (changed.ravel()[8 * len(message) :] == plane.ravel()[8 * len(message) :]).all()
 
 
-def test_the_bit_orders_are_what_their_names_say() -> None:
+def test_bit_orders() -> None:
     plane = np.zeros((1, 24), dtype=np.uint8)
     assert embeddings.embed_palette(plane, b"A", "msb-first")[0, :8].tolist() == [0, 1, 0, 0, 0, 0, 0, 1]
     assert embeddings.embed_palette(plane, b"A", "lsb-first")[0, :8].tolist() == [1, 0, 0, 0, 0, 0, 1, 0]
 
 
-def test_lsb_runs_through_red_green_blue() -> None:
+def test_lsb_uses_red_green_blue_in_order() -> None:
     changed = embeddings.embed_lsb(np.zeros((1, 8, 3), dtype=np.uint8), b"\x01\x80", "lsb-first")
     assert changed[0, 0].tolist() == [1, 0, 0]
     assert changed[0, 5].tolist() == [1, 0, 0]
 
 
-def test_a_payload_that_does_not_fit_is_refused() -> None:
+def test_rejects_payload_larger_than_plane() -> None:
     with pytest.raises(ValueError, match="does not fit"):
         embeddings.embed_palette(np.zeros((3, 5), dtype=np.uint8), b"a", "lsb-first")
     embeddings.embed_palette(np.zeros((4, 4), dtype=np.uint8), b"a", "lsb-first")
@@ -178,7 +176,7 @@ ALLOWED = {
 NAME_OF = {"alpha": "alpha", "palette": "palette", "lsb.rgb": "lsb", "exif": "exif", "raw": "eoi"}
 
 
-def test_every_payload_of_a_dataset_can_be_read_back(synthetic: Path) -> None:
+def test_every_payload_of_a_dataset_can_be_extracted(synthetic: Path) -> None:
     seen: Counter[tuple[str, str, str | None]] = Counter()
     kinds: Counter[str] = Counter()
     accented = 0
@@ -221,7 +219,7 @@ def test_every_payload_of_a_dataset_can_be_read_back(synthetic: Path) -> None:
     assert 5 <= accented <= 60
 
 
-def test_paired_stego_files_differ_from_their_clean_file_by_the_payload_alone(synthetic: Path) -> None:
+def test_paired_stego_file_differs_from_clean_file_only_by_payload(synthetic: Path) -> None:
     pairs = 0
     for path in sorted((synthetic / "stego").glob("*.json")):
         note = json.loads(path.read_text())
@@ -237,16 +235,15 @@ def test_paired_stego_files_differ_from_their_clean_file_by_the_payload_alone(sy
         with Image.open(io.BytesIO(stego)) as one, Image.open(io.BytesIO(clean)) as other:
             assert (one.size, one.format) == (other.size, other.format)
             if one.mode != other.mode:
-                # WebP drops an alpha plane that is opaque everywhere, which one with a payload is not.
+                # WebP drops a fully opaque alpha plane; a plane with a payload is not fully opaque.
                 assert (technique, one.mode, other.mode, one.format) == ("alpha", "RGBA", "RGB", "WEBP")
             mode = one.mode
-            # Indices are compared as they are, channels by channel.
             left, right = np.asarray(one), np.asarray(other if other.mode == mode else other.convert(mode))
             assert np.abs(left.astype(int) - right.astype(int)).max() == (0 if technique == "exif" else 1)
     assert pairs == 100
 
 
-def test_no_clean_file_holds_a_long_text(synthetic: Path) -> None:
+def test_clean_files_contain_no_long_text(synthetic: Path) -> None:
     for path in sorted((synthetic / "clean").iterdir()):
         data = path.read_bytes()
         with Image.open(io.BytesIO(data)) as image:

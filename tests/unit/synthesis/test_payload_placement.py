@@ -1,4 +1,4 @@
-"""Payloads lie where the detector looks: inside its centre crop, and in tails that it reads."""
+"""Payloads are placed where the detector reads: in its centre crop and in tails."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from starlight_exporter.synthesis.carriers import (
     PNG_RGB,
     PNG_RGBA,
     Storage,
+    encode,
     make_carrier,
-    store,
 )
+from starlight_exporter.synthesis.dataset_files import payload_size, without_late_semicolons
 from starlight_exporter.synthesis.embeddings import embed_alpha, embed_eoi
-from starlight_exporter.synthesis.files import payload_size, without_late_semicolons
 from starlight_exporter.synthesis.payloads import Payload
 
 
@@ -34,7 +34,7 @@ def flat(width: int, height: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uin
     [("alpha", PNG_RGBA, 1), ("palette", PNG_P, 1), ("lsb", PNG_RGB, 3), ("lsb", BMP_RGB, 3)],
 )
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (64, 64), (320, 320), (64, 320), (320, 64), (101, 300)])
-def test_pixel_payloads_fit_and_show_at_least_300_bytes_in_the_crop(
+def test_pixel_payloads_have_at_least_300_bytes_in_the_crop(
     method: Method, storage: Storage, bits: int, width: int, height: int
 ) -> None:
     rng = np.random.default_rng(1)
@@ -50,30 +50,30 @@ def test_pixel_payloads_fit_and_show_at_least_300_bytes_in_the_crop(
         assert max(sizes) > 3 * min(sizes)
 
 
-def test_an_alpha_payload_shows_in_the_alpha_stream() -> None:
+def test_alpha_payload_changes_the_alpha_stream() -> None:
     carrier = make_carrier(np.random.default_rng(2), PNG_RGBA, flat(320, 320))
     size = payload_size(np.random.default_rng(3), "alpha", carrier)
     plane = embed_alpha(carrier.pixels[..., 3], b"t" * size)
     alpha: tuple[Stream, ...] = ("alpha",)
     seen = [
-        streams.tensors(decoding.decode(store(each)), alpha)["alpha"][1]
+        streams.tensors(decoding.decode(encode(each)), alpha)["alpha"][1]
         for each in (carrier, carrier.with_pixels(np.dstack([carrier.pixels[..., :3], plane])))
     ]
     assert (seen[0] != seen[1]).sum() > 300
 
 
 @pytest.mark.parametrize("storage", [PNG_RGB, GIF_P])
-def test_a_small_file_gets_a_payload_that_makes_it_large_enough_to_have_a_tail(storage: Storage) -> None:
+def test_eoi_payload_makes_small_file_large_enough_for_a_tail(storage: Storage) -> None:
     rng = np.random.default_rng(1)
     carrier = make_carrier(rng, storage, flat(64, 64)).with_tail(b"").with_exif(None)
-    stored = store(carrier)
+    stored = encode(carrier)
     assert len(stored) < 800
     for _ in range(50):
         data = embed_eoi(stored, b"t" * payload_size(rng, "eoi", carrier))
         assert decoding.decode(data).tail_bytes > 100
 
 
-def test_semicolons_do_not_hide_a_text_behind_a_gif() -> None:
+def test_semicolons_do_not_hide_the_tail_of_a_gif() -> None:
     out = io.BytesIO()
     Image.new("P", (64, 64)).save(out, "GIF")
     text = b"let a = 1;\n" * 150

@@ -20,9 +20,9 @@ from starlight_exporter.detector.streams import tensors
 from starlight_exporter.models.cards import model_in, read_card
 from starlight_exporter.models.training_files import Manifest, leaked_images, read_manifest
 from starlight_exporter.models.training_log import read_training_log
-from starlight_exporter.synthesis.files import Recipe, jobs, write_file
+from starlight_exporter.synthesis.cover_sources import ProceduralCovers
+from starlight_exporter.synthesis.dataset_files import Recipe, jobs, write_file
 from starlight_exporter.synthesis.negatives import CATEGORIES
-from starlight_exporter.synthesis.sources import DrawnPictures
 from support.run_cache import RunCache
 from training.card import index, notes
 from training.variants import LARGEST_MODEL_BYTES, OUTPUTS
@@ -63,7 +63,9 @@ def shared_manifest(name: str) -> Manifest:
 
 def some_of(root: Path, made_with: Mapping[str, int], *, every: int) -> tuple[LabelledFile, ...]:
     """Every n-th file of a dataset: each is made from the seed and its number, so it is as in the whole."""
-    recipe = Recipe(made_with["seed"], made_with["clean"], made_with["stego"], made_with["negatives"], DrawnPictures())
+    recipe = Recipe(
+        made_with["seed"], made_with["clean"], made_with["stego"], made_with["negatives"], ProceduralCovers()
+    )
     for folder in ("clean", "stego", *(f"negatives/{category}" for category in CATEGORIES)):
         (root / folder).mkdir(parents=True)
     for job in jobs(recipe)[::every]:

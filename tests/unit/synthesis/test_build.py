@@ -1,4 +1,4 @@
-"""Whole datasets: the same seed gives the same bytes, and nothing is overwritten or left half done."""
+"""Full datasets: deterministic by seed, never overwritten, never incomplete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from starlight_exporter.dataset import layout
 from starlight_exporter.detector import decoding
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.synthesis import synthesise
-from starlight_exporter.synthesis.build import silent
+from starlight_exporter.synthesis.build import no_progress
 from starlight_exporter.synthesis.negatives import CATEGORIES
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "make_dataset.py"
@@ -41,9 +41,9 @@ def make(
     negatives: int = 20,
     covers: Path | None = None,
     workers: int = 1,
-    progress: Callable[[int, int], None] = silent,
+    progress: Callable[[int, int], None] = no_progress,
 ) -> bool:
-    """A small dataset."""
+    """Generate a small dataset."""
     return synthesise(
         out,
         seed=seed,
@@ -56,7 +56,7 @@ def make(
     )
 
 
-def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_workers(tmp_path: Path) -> None:
+def test_same_seed_gives_same_bytes_with_any_number_of_workers(tmp_path: Path) -> None:
     for workers in (1, 3):
         make(tmp_path / str(workers), workers=workers)
     make(tmp_path / "other", seed=2)
@@ -68,7 +68,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_number_of_workers(tmp_p
     assert not {digest for path, digest in first.items() if path.startswith("clean/")} & set(other.values())
 
 
-def test_more_of_one_part_leaves_the_other_parts_as_they_are(tmp_path: Path) -> None:
+def test_larger_part_does_not_change_other_files(tmp_path: Path) -> None:
     synthesise(tmp_path / "few", seed=1, clean=0, stego=10, negatives=5, workers=1)
     synthesise(tmp_path / "many", seed=1, clean=0, stego=15, negatives=5, workers=1)
     few, many = contents(tmp_path / "few"), contents(tmp_path / "many")
@@ -76,7 +76,7 @@ def test_more_of_one_part_leaves_the_other_parts_as_they_are(tmp_path: Path) -> 
     assert few.items() <= many.items()
 
 
-def test_progress_counts_up_to_all_files(tmp_path: Path) -> None:
+def test_progress_ends_at_all_files(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     synthesise(
         tmp_path / "d", seed=1, clean=20, stego=0, negatives=0, workers=1, progress=lambda d, t: seen.append((d, t))
@@ -86,7 +86,7 @@ def test_progress_counts_up_to_all_files(tmp_path: Path) -> None:
     assert seen == sorted(seen)
 
 
-def test_making_it_again_does_nothing(tmp_path: Path) -> None:
+def test_existing_dataset_is_not_generated_again(tmp_path: Path) -> None:
     out = tmp_path / "d"
     assert make(out) is True
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
@@ -95,27 +95,27 @@ def test_making_it_again_does_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
 
 
-def test_a_folder_that_holds_anything_else_is_refused(tmp_path: Path) -> None:
+def test_rejects_folder_with_other_content(tmp_path: Path) -> None:
     out = tmp_path / "d"
     out.mkdir()
     (out / "mine.txt").write_text("x")
-    with pytest.raises(DatasetError, match="is not empty and holds no dataset made here"):
+    with pytest.raises(DatasetError, match="is not empty and contains no generated dataset"):
         make(out)
     (out / "mine.txt").unlink()
     assert make(out) is True
-    with pytest.raises(DatasetError, match="made with other parameters"):
+    with pytest.raises(DatasetError, match="generated with other parameters"):
         make(out, seed=7)
-    with pytest.raises(DatasetError, match="made with other parameters"):
+    with pytest.raises(DatasetError, match="generated with other parameters"):
         make(out, clean=25)
     next((out / "clean").iterdir()).unlink()
-    with pytest.raises(DatasetError, match="have changed since it was made"):
+    with pytest.raises(DatasetError, match="have changed since it was generated"):
         make(out)
     (out / "dataset.json").write_text("[]")
-    with pytest.raises(DatasetError, match="not a manifest made here"):
+    with pytest.raises(DatasetError, match="not the manifest of a generated dataset"):
         make(out)
 
 
-def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
+def test_interrupted_run_leaves_no_files(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if 0 < done < total:
             raise KeyboardInterrupt
@@ -126,7 +126,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> None:
+def test_reports_unwritable_output(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(DatasetError, match="cannot be written: "):
         make(tmp_path / "file" / "d")
@@ -143,13 +143,13 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> N
         ((1, 1, 1, 1, 0), "workers must be at least 1"),
     ],
 )
-def test_impossible_numbers_are_refused(tmp_path: Path, numbers: tuple[int, int, int, int, int], text: str) -> None:
+def test_rejects_invalid_counts(tmp_path: Path, numbers: tuple[int, int, int, int, int], text: str) -> None:
     seed, clean, stego, negatives, workers = numbers
     with pytest.raises(DatasetError, match=text):
         make(tmp_path / "d", seed=seed, clean=clean, stego=stego, negatives=negatives, workers=workers)
 
 
-def test_negatives_have_five_categories_and_every_one_decodes(synthetic: Path) -> None:
+def test_negatives_of_all_five_categories_decode(synthetic: Path) -> None:
     found = [file for file in layout.scan("x", synthetic).files if file.file_class == "negative"]
     assert {file.category for file in found} == set(CATEGORIES)
     seen = set()
@@ -182,7 +182,7 @@ def test_clean_files_vary_in_size_and_mode(synthetic: Path) -> None:
 
 
 @pytest.fixture
-def photographs(tmp_path: Path) -> Path:
+def cover_files(tmp_path: Path) -> Path:
     folder = tmp_path / "covers"
     (folder / "deep").mkdir(parents=True)
     rng = np.random.default_rng(5)
@@ -202,9 +202,9 @@ def photographs(tmp_path: Path) -> Path:
     return folder
 
 
-def test_own_photographs_are_used_at_their_own_size(tmp_path: Path, photographs: Path) -> None:
-    make(tmp_path / "one", covers=photographs)
-    make(tmp_path / "two", covers=photographs, workers=2)
+def test_cover_files_keep_their_size(tmp_path: Path, cover_files: Path) -> None:
+    make(tmp_path / "one", covers=cover_files)
+    make(tmp_path / "two", covers=cover_files, workers=2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     sizes = set()
     for part in ("clean", "stego"):
@@ -217,16 +217,16 @@ def test_own_photographs_are_used_at_their_own_size(tmp_path: Path, photographs:
     assert [file.problem for file in found.files if file.problem] == []
 
 
-def test_other_covers_are_other_parameters(tmp_path: Path, photographs: Path) -> None:
-    make(tmp_path / "d", covers=photographs)
-    assert make(tmp_path / "d", covers=photographs) is False
-    (photographs / "d.gif").unlink()
+def test_different_cover_files_are_different_parameters(tmp_path: Path, cover_files: Path) -> None:
+    make(tmp_path / "d", covers=cover_files)
+    assert make(tmp_path / "d", covers=cover_files) is False
+    (cover_files / "d.gif").unlink()
     with pytest.raises(DatasetError, match="other parameters"):
-        make(tmp_path / "d", covers=photographs)
+        make(tmp_path / "d", covers=cover_files)
 
 
 @pytest.mark.parametrize("content", [None, "empty", "no image"])
-def test_covers_that_are_none_are_told_in_one_line(tmp_path: Path, content: str | None) -> None:
+def test_reports_missing_or_unusable_covers(tmp_path: Path, content: str | None) -> None:
     covers = tmp_path / "covers"
     if content is not None:
         covers.mkdir()
@@ -237,12 +237,12 @@ def test_covers_that_are_none_are_told_in_one_line(tmp_path: Path, content: str 
     assert not (tmp_path / "d").exists()
 
 
-def test_a_worker_that_dies_is_told_with_the_folder_and_leaves_nothing(tmp_path: Path) -> None:
+def test_reports_killed_worker_and_leaves_no_files(tmp_path: Path) -> None:
     def kill_workers(done: int, _total: int) -> None:
         for worker in multiprocessing.active_children() if done else ():
             worker.kill()
 
-    with pytest.raises(DatasetError, match=f"^{tmp_path / 'd'}: a worker process died"):
+    with pytest.raises(DatasetError, match=f"^{tmp_path / 'd'}: a worker process ended"):
         make(tmp_path / "d", clean=400, workers=2, progress=kill_workers)
     assert list(tmp_path.iterdir()) == []
 
@@ -251,7 +251,7 @@ def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
 
 
-def test_the_script_makes_a_dataset_once(tmp_path: Path) -> None:
+def test_script_generates_dataset_once(tmp_path: Path) -> None:
     flags = (
         "--out",
         str(tmp_path / "d"),
@@ -274,10 +274,10 @@ def test_the_script_makes_a_dataset_once(tmp_path: Path) -> None:
     assert (again.returncode, again.stdout) == (0, f"{tmp_path / 'd'}: already contains exactly this dataset\n")
 
 
-def test_the_script_tells_a_mistake_in_one_line_and_exits_2(tmp_path: Path) -> None:
+def test_script_reports_error_in_one_line_and_exits_with_2(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
     done = run_script("--out", str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"make_dataset: {tmp_path}: is not empty and holds no dataset made here; choose another folder\n"
+        f"make_dataset: {tmp_path}: is not empty and contains no generated dataset; choose another folder\n"
     )

@@ -1,4 +1,4 @@
-"""Alpha planes as innocent files carry them."""
+"""Alpha planes as found in benign files."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from starlight_exporter.synthesis.choice import pick
 from starlight_exporter.synthesis.covers import gradient
-from starlight_exporter.synthesis.scenes import eight_bits, texture
+from starlight_exporter.synthesis.photographs import eight_bits, texture
+from starlight_exporter.synthesis.random_choice import choose_kind
 
 Rng = np.random.Generator
 Bytes = NDArray[np.uint8]
 
 
 def alpha_plane(rng: Rng, rgb: Bytes) -> Bytes:
-    """An alpha plane (H×W) for a picture (H×W×3): opaque, feathered, cut out, noisy or derived from it."""
-    return pick(rng, KINDS)(rng, rgb)
+    """Return a random alpha plane (H×W) for an image (H×W×3): opaque, feathered, cut out, noisy or derived from it."""
+    return choose_kind(rng, KINDS)(rng, rgb)
 
 
 def _opaque(_: Rng, rgb: Bytes) -> Bytes:
     return np.full(rgb.shape[:2], 255, dtype=np.uint8)
 
 
-def _even_level(rng: Rng, rgb: Bytes) -> Bytes:
+def _uniform_level(rng: Rng, rgb: Bytes) -> Bytes:
     return np.full(rgb.shape[:2], int(rng.integers(1, 255)), dtype=np.uint8)
 
 
@@ -56,9 +56,9 @@ def _feathered(rng: Rng, rgb: Bytes) -> Bytes:
     height, width, _ = rgb.shape
     xs = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     ys = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-    reach = np.maximum(np.abs(xs), np.abs(ys)) if rng.random() < 0.4 else np.sqrt(xs**2 + ys**2)
+    radius = np.maximum(np.abs(xs), np.abs(ys)) if rng.random() < 0.4 else np.sqrt(xs**2 + ys**2)
     edge, softness = rng.uniform(0.5, 1.2), rng.uniform(0.05, 0.8)
-    plane = np.clip((edge - reach) / softness + 0.5, 0, 1) * 255
+    plane = np.clip((edge - radius) / softness + 0.5, 0, 1) * 255
     if rng.random() < 0.3:
         plane = plane + rng.normal(0, 1.5, plane.shape)
     return eight_bits(plane)
@@ -79,7 +79,7 @@ def _cut_out(rng: Rng, rgb: Bytes) -> Bytes:
 
 KINDS: dict[str, tuple[float, Callable[[Rng, Bytes], Bytes]]] = {
     "opaque": (0.24, _opaque),
-    "even_level": (0.03, _even_level),
+    "uniform_level": (0.03, _uniform_level),
     "faded": (0.09, _faded),
     "feathered": (0.15, _feathered),
     "cut_out": (0.15, _cut_out),
@@ -88,4 +88,4 @@ KINDS: dict[str, tuple[float, Callable[[Rng, Bytes], Bytes]]] = {
     "brightness": (0.07, _brightness),
     "cloudy": (0.07, _cloudy),
 }
-"""Kind → share and painter."""
+"""Kind → share and generator."""

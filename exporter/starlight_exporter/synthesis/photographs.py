@@ -1,4 +1,4 @@
-"""Photograph-like pictures: textured surfaces in linear light, then a camera's chain, then a file's later history."""
+"""Simulated photographs: textured surfaces in linear light, a camera pipeline, then edits and recompression."""
 
 from __future__ import annotations
 
@@ -27,32 +27,35 @@ NATURAL = (
     (0.30, 0.08, 0.06),  # brick
     (0.70, 0.68, 0.64),  # paint
 )
-"""Colours of things outdoors and in, in linear light."""
+"""Colours of natural surfaces in linear light."""
 
 
 def eight_bits(levels: NDArray[np.floating[Any]]) -> Bytes:
-    """Rounded and clipped to 0..255."""
+    """Return levels rounded and clipped to 0..255."""
     return np.asarray(np.clip(np.rint(levels), 0, 255), dtype=np.uint8)
 
 
 def photograph(rng: Rng, width: int, height: int) -> Bytes:
-    """A scene of textured surfaces, lit, blurred by depth, seen through a sensor, often with a JPEG history."""
+    """Return a simulated photograph (H×W×3): a lit scene, sensor, and often JPEG recompression."""
     light = _scene(rng, width, height)
     return _finish(rng, _camera(rng, light))
 
 
 def smooth_field(rng: Rng, width: int, height: int, columns: int, rows: int) -> Floats:
-    """A smooth random field of height × width with unit variance at its `rows` × `columns` nodes."""
+    """Return a smooth random field (H×W) with unit variance at its `rows` × `columns` nodes."""
     return _enlarged(rng.standard_normal((max(rows, 2), max(columns, 2)), dtype=np.float32), width, height)
 
 
 def texture(rng: Rng, width: int, height: int, roughness: float) -> Floats:
-    """Noise of several octaves; amplitude per octave falls by `roughness` (0 smooth … 1 rough). About unit variance."""
+    """Return noise of several octaves (H×W) with a variance of about 1.
+
+    The amplitude of each octave is `roughness` times that of the previous one (0 smooth, 1 rough).
+    """
     stretch = float(np.exp(rng.normal(0.0, 0.4)))
     nodes = float(rng.integers(2, 5))
     field = np.zeros((2, 2), dtype=np.float32)
     amplitude, total = 1.0, 0.0
-    # Each octave is added at its own size, so that only the last enlargement is as large as the picture.
+    # Each octave is added at its own resolution, so that only the last resize is at full resolution.
     while nodes < 0.7 * max(width, height):
         columns, rows = max(2, round(nodes * stretch)), max(2, round(nodes / stretch))
         noise = rng.standard_normal((rows, columns), dtype=np.float32)
@@ -83,13 +86,13 @@ def _scene(rng: Rng, width: int, height: int) -> Floats:
     if rng.random() < 0.25:
         _add_strokes(rng, scene, width, height)
     scene = np.clip(scene, 0, None)
-    # Exposure: a grey card in the middle, give or take a stop.
+    # Exposure: mid-grey on average, within about one stop.
     exposure = np.float32(0.2 * np.exp(rng.normal(0.0, 0.6))) / (scene.mean() + np.float32(0.02))
     return np.asarray(scene * exposure, dtype=np.float32)
 
 
 def _surface(rng: Rng, width: int, height: int) -> Floats:
-    """One textured colour surface, linear light about 0..1."""
+    """Return one textured colour surface in linear light, about 0..1."""
     base = _natural_colour(rng)
     contrast = np.float32(rng.choice([0.02, 0.1, 0.25, 0.5]) * rng.uniform(0.5, 1.5))
     detail = texture(rng, width, height, float(rng.uniform(0.3, 0.95)))
@@ -115,7 +118,7 @@ def _natural_colour(rng: Rng) -> Floats:
 
 
 def _leaves(rng: Rng, width: int, height: int, base: Floats) -> Floats:
-    """Overlapping patches with power-law sizes: the occlusion model that has the edge statistics of photographs."""
+    """Return overlapping patches with power-law sizes: a dead leaves model, with the edge statistics of photographs."""
     spread = rng.uniform(0.1, 0.6)
     count = int(rng.integers(40, 400))
     radii = np.minimum(1.5 / (rng.random(count) + 0.01) ** rng.uniform(0.5, 1.0), max(width, height) / 3)
@@ -139,7 +142,7 @@ def _leaves(rng: Rng, width: int, height: int, base: Floats) -> Floats:
 
 
 def _mask(rng: Rng, xs: Floats, ys: Floats, width: int, height: int) -> Floats:
-    """Soft-edged region in 0..1: below a horizon, an ellipse, a half-plane or a cloud."""
+    """Return a soft-edged mask in 0..1: below a horizon, an ellipse, a half-plane or a cloud."""
     style = rng.random()
     softness = np.float32(rng.choice([0.004, 0.01, 0.03, 0.1]))
     if style < 0.3:
@@ -175,7 +178,7 @@ def _add_strokes(rng: Rng, scene: Floats, width: int, height: int) -> None:
 
 
 def _camera(rng: Rng, light: Floats) -> Bytes:
-    """Sensor noise (shot and read), demosaicing, tone curve, denoising or sharpening, eight bits."""
+    """Simulate a camera: shot and read noise, demosaicing, tone curve, quantisation to eight bits."""
     height, width, _ = light.shape
     shot = np.float32(rng.choice([0.0, 0.004, 0.012, 0.03, 0.07]) * rng.uniform(0.5, 1.5))
     read = np.float32(rng.choice([0.0, 0.002, 0.006, 0.02]) * rng.uniform(0.5, 1.5))
@@ -204,14 +207,14 @@ def _camera(rng: Rng, light: Floats) -> Bytes:
 
 
 def _demosaic(mosaic: Floats) -> Floats:
-    """Bilinear interpolation of an RGGB mosaic: this is what correlates neighbouring pixels of real photographs."""
+    """Interpolate an RGGB mosaic bilinearly, which correlates neighbouring pixels as in real photographs."""
     height, width = mosaic.shape
     out = np.empty((height, width, 3), dtype=np.float32)
     for channel, sites in enumerate((((0, 0),), ((0, 1), (1, 0)), ((1, 1),))):
         values = np.zeros((height + 2, width + 2), dtype=np.float32)
         for row, column in sites:
             values[1 + row : height + 1 : 2, 1 + column : width + 1 : 2] = mosaic[row::2, column::2]
-        # Two sites before the first stand for the missing border, so that edges do not darken.
+        # The border is mirrored at two sites, so that edges do not darken.
         values[0], values[-1] = values[2], values[-3]
         values[:, 0], values[:, -1] = values[:, 2], values[:, -3]
         cross = values[:-2, 1:-1] + values[2:, 1:-1] + values[1:-1, :-2] + values[1:-1, 2:]
@@ -225,7 +228,7 @@ def _demosaic(mosaic: Floats) -> Floats:
 
 
 def _finish(rng: Rng, rgb: Bytes) -> Bytes:
-    """What happens to a picture later: blur, sharpening, JPEG, resizing, another tone curve."""
+    """Apply later edits: blur, sharpening, JPEG recompression, resizing, another tone curve."""
     image = Image.fromarray(rgb)
     style = rng.random()
     if style < 0.15:
@@ -233,7 +236,7 @@ def _finish(rng: Rng, rgb: Bytes) -> Bytes:
     elif style < 0.3:
         image = image.filter(ImageFilter.UnsharpMask(float(rng.uniform(0.6, 2)), int(rng.integers(40, 160)), 2))
     if rng.random() < 0.5:
-        image = jpeg_history(rng, image)
+        image = jpeg_recompressed(rng, image)
     if rng.random() < 0.15:
         width, height = image.size
         scale = float(rng.uniform(0.5, 0.95))
@@ -246,8 +249,8 @@ def _finish(rng: Rng, rgb: Bytes) -> Bytes:
     return np.asarray(image)
 
 
-def jpeg_history(rng: Rng, image: Image.Image) -> Image.Image:
-    """The picture after one trip through JPEG, quality 50..97."""
+def jpeg_recompressed(rng: Rng, image: Image.Image) -> Image.Image:
+    """Return the image after JPEG compression at a random quality from 50 to 97."""
     stored = io.BytesIO()
     image.save(stored, "JPEG", quality=int(rng.integers(50, 98)), subsampling=int(rng.choice([0, 2])))
     return Image.open(stored).convert("RGB")

@@ -1,4 +1,4 @@
-"""Where pictures come from: drawn from a seed, or cut from somebody's own photographs."""
+"""Sources of cover images: procedural ones, or existing image files."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ Rng = np.random.Generator
 Bytes = NDArray[np.uint8]
 
 SIDE = 256
-SMALLEST_SIDE, LARGEST_SIDE = 64, 320
-LARGEST_COVER = 1024
-LARGEST_COVER_PIXELS = 100_000_000
+MIN_SIDE, MAX_SIDE = 64, 320
+MAX_COVER_SIDE = 1024
+MAX_COVER_PIXELS = 100_000_000
 
 
-class PictureSource(Protocol):
-    """Gives the picture number `index` as RGB (H×W×3); the same index and generator state give the same pixels."""
+class CoverSource(Protocol):
+    """Source of RGB covers (H×W×3); the same index and generator state give the same pixels."""
 
-    def picture(self, rng: Rng, index: int) -> Bytes: ...
+    def cover(self, rng: Rng, index: int) -> Bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
-class DrawnPictures:
-    """Procedural pictures: three quarters of them 256×256, the others 64..320 per side."""
+class ProceduralCovers:
+    """Procedural covers: three quarters are 256×256, the others 64 to 320 pixels per side."""
 
-    def picture(self, rng: Rng, index: int) -> Bytes:  # noqa: ARG002  every picture is drawn afresh
+    def cover(self, rng: Rng, index: int) -> Bytes:  # noqa: ARG002  # every cover is generated from `rng`
         width = height = SIDE
         if rng.random() >= 0.75:
-            width, height = (int(side) for side in rng.integers(SMALLEST_SIDE, LARGEST_SIDE + 1, 2))
-        return covers.picture(rng, width, height)
+            width, height = (int(side) for side in rng.integers(MIN_SIDE, MAX_SIDE + 1, 2))
+        return covers.cover_image(rng, width, height)
 
 
 @dataclass(frozen=True, slots=True)
-class CoverPictures:
-    """Pictures cut from image files, kept at their own size up to LARGEST_COVER per side.
+class CoverFiles:
+    """Covers from image files, at their own size up to MAX_COVER_SIDE per side.
 
-    The first four uses of a cover are all of it, plain and mirrored; later ones are crops.
+    The first four uses of a file are the full image and its mirror images; later ones are random crops.
     """
 
     paths: tuple[Path, ...]
     digest: str
 
-    def picture(self, rng: Rng, index: int) -> Bytes:
+    def cover(self, rng: Rng, index: int) -> Bytes:
         use, at = divmod(index, len(self.paths))
         image = self._readable(at)
         if use & 1:
@@ -66,14 +66,14 @@ class CoverPictures:
             w, h = max(1, round(width * share)), max(1, round(height * share))
             left, top = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
             image = image.crop((left, top, left + w, top + h))
-        if min(image.size) < SMALLEST_SIDE:
-            # A shortest payload would not fit; the same for clean and stego files.
-            sides = (max(image.width, SMALLEST_SIDE), max(image.height, SMALLEST_SIDE))
+        if min(image.size) < MIN_SIDE:
+            # The shortest payload must fit. Clean and stego files are treated the same.
+            sides = (max(image.width, MIN_SIDE), max(image.height, MIN_SIDE))
             image = image.resize(sides, Image.Resampling.BICUBIC)
         return np.asarray(image)
 
     def _readable(self, at: int) -> Image.Image:
-        """Cover number `at`, or the next one where that is damaged."""
+        """Return the image of file number `at`, or of the next readable one."""
         prepare_decoder()
         problem: DatasetError | None = None
         for path in self.paths[at:] + self.paths[:at]:
@@ -87,28 +87,28 @@ class CoverPictures:
 def _open(path: Path) -> Image.Image:
     try:
         with open_header(path) as image:
-            if image.width * image.height > LARGEST_COVER_PIXELS:
+            if image.width * image.height > MAX_COVER_PIXELS:
                 raise DatasetError(f"{path}: {image.width}×{image.height} pixels are too many for a cover")
-            image.draft("RGB", (LARGEST_COVER, LARGEST_COVER))
+            image.draft("RGB", (MAX_COVER_SIDE, MAX_COVER_SIDE))
             if image.mode.startswith("I;16"):
-                # Pillow would clip sixteen bits to eight instead of scaling them.
+                # Pillow clips 16-bit values to 8 bits instead of scaling them.
                 grey = (np.asarray(image).astype(np.uint16) >> 8).astype(np.uint8)
-                picture = Image.fromarray(grey).convert("RGB")
+                rgb = Image.fromarray(grey).convert("RGB")
             else:
-                picture = (image.convert("RGBA") if "transparency" in image.info else image).convert("RGB")
+                rgb = (image.convert("RGBA") if "transparency" in image.info else image).convert("RGB")
     except DECODER_ERRORS as error:
         raise DatasetError(f"{path}: cannot be used as a cover: {error}") from error
-    if max(picture.size) > LARGEST_COVER:
-        picture.thumbnail((LARGEST_COVER, LARGEST_COVER), Image.Resampling.LANCZOS)
-    return picture
+    if max(rgb.size) > MAX_COVER_SIDE:
+        rgb.thumbnail((MAX_COVER_SIDE, MAX_COVER_SIDE), Image.Resampling.LANCZOS)
+    return rgb
 
 
-def find_covers(folder: Path) -> CoverPictures:
-    """Every image below `folder`, sorted by path, equal files once; DatasetError where there is none."""
+def find_covers(folder: Path) -> CoverFiles:
+    """Return the distinct images below `folder`, sorted by path. Raise DatasetError if there is none."""
     prepare_decoder()
     try:
         if not folder.is_dir():
-            raise DatasetError(f"{folder}: no such folder of covers")
+            raise DatasetError(f"{folder}: no such folder of cover images")
         usable: dict[bytes, Path] = {}
         for path in sorted(folder.rglob("*")):
             if is_image_name(path.name) and path.is_file() and _is_usable(path):
@@ -116,13 +116,13 @@ def find_covers(folder: Path) -> CoverPictures:
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be read: {error.strerror}") from error
     if not usable:
-        raise DatasetError(f"{folder}: holds no image that can be used as a cover")
-    return CoverPictures(tuple(usable.values()), hashlib.sha256(b"".join(usable)).hexdigest())
+        raise DatasetError(f"{folder}: contains no usable cover image")
+    return CoverFiles(tuple(usable.values()), hashlib.sha256(b"".join(usable)).hexdigest())
 
 
 def _is_usable(path: Path) -> bool:
     try:
         with open_header(path) as image:
-            return 0 < image.width * image.height <= LARGEST_COVER_PIXELS
+            return 0 < image.width * image.height <= MAX_COVER_PIXELS
     except DECODER_ERRORS:
         return False

@@ -1,4 +1,4 @@
-"""EXIF blocks as written here are read by Pillow and piexif, and innocent ones stay small."""
+"""EXIF blocks: readable by Pillow and piexif, benign comments are short."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from starlight_exporter.synthesis import exif
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_camera_blocks_are_read_by_two_readers(seed: int) -> None:
+def test_pillow_and_piexif_read_camera_blocks(seed: int) -> None:
     fields = exif.camera_exif(np.random.default_rng(seed), 320, 200)
     block = exif.exif_bytes(fields)
-    assert len(exif.exif_bytes(fields.within(exif.LARGEST_CARRIER))) <= exif.LARGEST_CARRIER
+    assert len(exif.exif_bytes(fields.truncated_to(exif.MAX_CARRIER_EXIF))) <= exif.MAX_CARRIER_EXIF
     by_piexif = piexif.load(block)
     assert set(by_piexif["0th"]) == {
         *fields.main,
@@ -33,22 +33,22 @@ def test_camera_blocks_are_read_by_two_readers(seed: int) -> None:
     assert len(comment.strip(b" \x00\xff")) <= 40
 
 
-def test_a_block_is_cut_in_its_note_and_comment_alone() -> None:
+def test_truncation_only_cuts_maker_note_and_comment() -> None:
     rng = np.random.default_rng(7)
     blocks = [exif.camera_exif(rng, 320, 200) for _ in range(200)]
-    long = [block for block in blocks if len(exif.exif_bytes(block)) > exif.LARGEST_CARRIER]
+    long = [block for block in blocks if len(exif.exif_bytes(block)) > exif.MAX_CARRIER_EXIF]
     assert len(long) > 20
     for block in long:
-        cut = block.within(exif.LARGEST_CARRIER)
-        assert len(exif.exif_bytes(cut)) in (exif.LARGEST_CARRIER - 1, exif.LARGEST_CARRIER)
+        cut = block.truncated_to(exif.MAX_CARRIER_EXIF)
+        assert len(exif.exif_bytes(cut)) in (exif.MAX_CARRIER_EXIF - 1, exif.MAX_CARRIER_EXIF)
         assert (cut.main, cut.gps) == (block.main, block.gps)
         assert {tag: value for tag, value in cut.exif.items() if tag not in (exif.MAKER_NOTE, exif.USER_COMMENT)} == {
             tag: value for tag, value in block.exif.items() if tag not in (exif.MAKER_NOTE, exif.USER_COMMENT)
         }
-    assert all(block.within(100_000) == block for block in blocks)
+    assert all(block.truncated_to(100_000) == block for block in blocks)
 
 
-def test_values_of_every_type_survive() -> None:
+def test_values_of_every_type_round_trip() -> None:
     main = {
         0x010F: exif.Entry(0x010F, exif.ASCII, b"Maker"),
         0x0112: exif.Entry(0x0112, exif.SHORT, (6,)),
