@@ -56,7 +56,7 @@ def empty_evaluation(**changes: Any) -> Evaluation:
 
 
 def p95_latency(seconds: float, *, lower: float | None = None, upper: float | None = None) -> LatencySummary:
-    """A latency run that says nothing but its p95."""
+    """Return a latency summary with only a p95."""
     return LatencySummary(1000, (LatencyQuantile(0.95, seconds, lower, upper),), {"total": seconds}, 1 / seconds)
 
 
@@ -68,7 +68,7 @@ def make_prediction(
     method: Method | None = None,
     category: str | None = None,
     image_format: ImageFormat | None = "png",
-    says: Method | None = "alpha",
+    predicted: Method | None = "alpha",
     missing: NotMeasuredReason = "unreadable",
     threshold: float = 0.5,
 ) -> Prediction:
@@ -82,7 +82,7 @@ def make_prediction(
         category=category,
         image_format=image_format,
         probability=probability,
-        predicted_method=says if measured else None,
+        predicted_method=predicted if measured else None,
         verdict=None if probability is None else probability > threshold,
         not_measured=None if measured else missing,
         detail="" if measured else f"{path}: why",

@@ -37,7 +37,7 @@ def request_for(model_path: Path, dataset_root: Path) -> Callable[..., RunReques
             "role": "research",
             "model_path": model_path,
             "decision": PLAIN,
-            "dataset": "drawn",
+            "dataset": "generated",
             "dataset_root": dataset_root,
             "trigger": "test",
             "latency_sample": 0,

@@ -21,7 +21,7 @@ class StreamEffect:
 
     `changed` counts the images whose input differs. `log_loss_increase` is the importance of the stream: the mean
     increase of the log loss (nats) over clean and stego images, with its paired 95% interval. `slices` compares the
-    verdicts with those of the full model: a broken image needs the stream.
+    verdicts with those of the full model: a broken image is correct only with the stream.
     """
 
     stream: Stream

@@ -19,7 +19,7 @@ Several models that were trained on the same files can share one: the key `train
 """
 
 _DIGITS: Final = 16
-_HEAD: Final = "# SHA-256 of each training file, first 16 digits\n"
+_HEAD: Final = "# SHA-256 of the files that the model was trained on, first 16 digits\n"
 
 Manifest = NDArray[np.uint64]
 

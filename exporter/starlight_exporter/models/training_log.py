@@ -143,7 +143,7 @@ def _epoch(line: str, where: str) -> tuple[TrainingEpoch, bool]:
         raise StorageError(f"{where}: expected an object with epoch, train_loss and validation_loss")
     number = content.get("epoch")
     if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        raise StorageError(f"{where}: epoch: expected a whole number, got {_shown(number)}")
+        raise StorageError(f"{where}: epoch: expected an integer, got {_shown(number)}")
     train, validation = _loss(content, "train_loss", where), _loss(content, "validation_loss", where)
     epoch = TrainingEpoch(
         epoch=number,

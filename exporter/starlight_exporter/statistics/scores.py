@@ -70,5 +70,7 @@ def expected_calibration_error(scores: Scores) -> float | None:
         return None
     edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
     bins = np.searchsorted(edges, scores.probabilities, side="left")
-    difference = np.bincount(bins, scores.probabilities - scores.is_stego, CALIBRATION_BINS)
-    return math.fsum(np.abs(difference).tolist()) / scores.is_stego.size
+    difference = scores.probabilities - scores.is_stego
+    # fsum, because the result of bincount() depends on the order of the images.
+    sums = (abs(math.fsum(difference[bins == number].tolist())) for number in range(CALIBRATION_BINS))
+    return math.fsum(sums) / scores.is_stego.size

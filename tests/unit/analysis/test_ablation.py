@@ -41,7 +41,7 @@ def test_zero_mode_equals_full_model_on_zeroed_tensors(
 ) -> None:
     result = study(request_for())
     detector = Detector.load(model_path)
-    files = scan("drawn", dataset_root).files
+    files = scan("generated", dataset_root).files
     decoded = [tensors(decode((dataset_root / file.path).read_bytes())) for file in files]
     for stream in STREAMS:
         found = effect(result, stream)
@@ -179,6 +179,6 @@ def test_script_reports_errors_in_one_line_with_exit_code_2(
 ) -> None:
     done = run_script("--model", model_path, "--dataset", dataset_root, *arguments)
     assert done.returncode == 2
-    (line,) = (text for text in done.stderr.splitlines() if not text.startswith("ablating"))
+    (line,) = (one for one in done.stderr.splitlines() if not one.startswith("ablating"))
     assert line.startswith("ablation_study: ")
     assert text in line

@@ -48,7 +48,7 @@ def test_omitted_values_are_absent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         ("", "not JSON"),
         ("[]", "expected an object"),
@@ -66,11 +66,11 @@ def test_omitted_values_are_absent(tmp_path: Path) -> None:
         ({"fpr_by_format": {"jpg": 0.1}}, "fpr_by_format: unknown key jpg; expected jpeg, png"),
     ],
 )
-def test_error_names_file_and_key(tmp_path: Path, content: object, says: str) -> None:
+def test_error_names_file_and_key(tmp_path: Path, content: object, message: str) -> None:
     path = write(tmp_path / "baseline.json", content)
     with pytest.raises(BaselineError) as error:
         read_baseline(path)
-    assert str(error.value).startswith(f"{path}: {says}")
+    assert str(error.value).startswith(f"{path}: {message}")
 
 
 def test_error_names_unreadable_file(tmp_path: Path) -> None:

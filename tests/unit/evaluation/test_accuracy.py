@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,9 +28,9 @@ def test_small_set_counted_by_hand() -> None:
             make_prediction("2", probability=0.5, image_format="jpeg"),
             make_prediction("3", probability=0.1, image_format="gif"),
             make_prediction("4", probability=None, image_format="bmp"),
-            make_prediction("5", "stego", 0.8, method="lsb", says="lsb"),
-            make_prediction("6", "stego", 0.7, method="lsb", says="eoi"),
-            make_prediction("7", "stego", 0.2, method="exif", says="exif"),
+            make_prediction("5", "stego", 0.8, method="lsb", predicted="lsb"),
+            make_prediction("6", "stego", 0.7, method="lsb", predicted="eoi"),
+            make_prediction("7", "stego", 0.2, method="exif", predicted="exif"),
             make_prediction("8", "stego", None, missing="unlabelled"),
             make_prediction("9", "negative", 0.99, category="patterns"),
             make_prediction("10", "negative", None, category="natural_noise", missing="too_large"),
@@ -69,7 +69,7 @@ def test_scores_are_none_if_nothing_was_measured() -> None:
 def test_confusion_is_empty_without_predicted_methods() -> None:
     assert (
         accuracy(
-            [make_prediction("1", says=None), make_prediction("2", "stego", 0.9, method="lsb", says=None)]
+            [make_prediction("1", predicted=None), make_prediction("2", "stego", 0.9, method="lsb", predicted=None)]
         ).confusion
         == {}
     )
@@ -110,3 +110,12 @@ def test_result_does_not_depend_on_the_order_of_files(made: list[Prediction], ra
     shuffled = list(made)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert accuracy(shuffled) == accuracy(made)
+
+
+def test_calibration_error_does_not_depend_on_rounding_order() -> None:
+    probabilities = (0.95, 0.98, 0.999)
+    errors = {
+        accuracy([make_prediction(str(p), probability=p) for p in order]).expected_calibration_error
+        for order in permutations(probabilities)
+    }
+    assert len(errors) == 1

@@ -45,13 +45,13 @@ def faulty(error: Exception, root: Path) -> BatchPredictor:
 def test_unexpected_error_fails_the_run_and_names_the_files(dataset_root: Path) -> None:
     bulk = faulty(ZeroDivisionError("oops"), dataset_root)
     with pytest.raises(EvaluationError, match=r"^\w+/.* to \w+/.*: ZeroDivisionError: oops$") as error:
-        predict_all(bulk, scan("drawn", dataset_root).files, threads=2, progress=lambda *_: None)
+        predict_all(bulk, scan("generated", dataset_root).files, threads=2, progress=lambda *_: None)
     assert isinstance(error.value.__cause__, ZeroDivisionError)
 
 
 def test_model_error_during_the_run_is_raised_unchanged(dataset_root: Path) -> None:
     broken = ModelError("gone", reason="changed")
-    files = scan("drawn", dataset_root).files
+    files = scan("generated", dataset_root).files
     with pytest.raises(ModelError) as error:
         predict_all(faulty(broken, dataset_root), files, threads=2, progress=lambda *_: None)
     assert error.value is broken
@@ -59,7 +59,7 @@ def test_model_error_during_the_run_is_raised_unchanged(dataset_root: Path) -> N
 
 def test_image_error_is_counted_per_image(dataset_root: Path) -> None:
     bulk = faulty(ImageError("no", reason="model_error"), dataset_root)
-    predictions = predict_all(bulk, scan("drawn", dataset_root).files, threads=2, progress=lambda *_: None)
+    predictions = predict_all(bulk, scan("generated", dataset_root).files, threads=2, progress=lambda *_: None)
     assert accuracy(predictions).not_measured["model_error"] == 92
 
 

@@ -71,7 +71,7 @@ def test_stores_provenance_and_model_facts(request_for: Requests, model_path: Pa
     result = evaluate(request_for(latency_sample=60, seed=7))
     evaluation = result.evaluation
     assert evaluation.provenance.model_sha256 == model_sha256(model_path)
-    assert evaluation.provenance.dataset_fingerprint == scan("drawn", dataset_root).fingerprint
+    assert evaluation.provenance.dataset_fingerprint == scan("generated", dataset_root).fingerprint
     assert evaluation.provenance.decision == "probability > 0.5"
     assert evaluation.provenance.seed == 7
     assert evaluation.model_facts.size_bytes == model_path.stat().st_size
@@ -151,7 +151,7 @@ def test_error_names_unusable_model_dataset_and_request(request_for: Requests, t
     with pytest.raises(DatasetError, match="bare"):
         evaluate(request_for(dataset_root=tmp_path / "bare"))
     for wrong in ({"threads": 0}, {"latency_sample": -1}, {"seed": -1}):
-        with pytest.raises(EvaluationError, match="small on drawn"):
+        with pytest.raises(EvaluationError, match="small on generated"):
             evaluate(request_for(**wrong))
 
 

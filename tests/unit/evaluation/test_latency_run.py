@@ -75,7 +75,7 @@ def detector(model_path: Path, dataset_root: Path) -> TimedDetector:
 
 
 def test_times_every_stage_of_a_seeded_sample(detector: TimedDetector, dataset_root: Path) -> None:
-    files = scan("drawn", dataset_root).files
+    files = scan("generated", dataset_root).files
     steps: list[tuple[int, int]] = []
     observed = measure_latency(detector, files, sample=30, seed=5, progress=lambda *step: steps.append(step))
     assert observed is not None
@@ -91,7 +91,7 @@ def test_times_every_stage_of_a_seeded_sample(detector: TimedDetector, dataset_r
 
 
 def test_sample_is_limited_to_the_measured_files(detector: TimedDetector, dataset_root: Path) -> None:
-    files = scan("drawn", dataset_root).files[:7]
+    files = scan("generated", dataset_root).files[:7]
     observed = measure_latency(detector, files, sample=1000, seed=0, progress=lambda *_: None)
     assert observed is not None
     assert summarise(observed).images == 7
@@ -100,7 +100,7 @@ def test_sample_is_limited_to_the_measured_files(detector: TimedDetector, datase
 
 
 def test_deleted_files_are_omitted(detector: TimedDetector, dataset_root: Path, tmp_path: Path) -> None:
-    files = scan("drawn", dataset_root).files[:3]
+    files = scan("generated", dataset_root).files[:3]
     elsewhere = TimedDetector(detector._detector, PLAIN, tmp_path, RunLimits())
     assert measure_latency(elsewhere, files, sample=3, seed=0, progress=lambda *_: None) is None
 
@@ -111,7 +111,7 @@ def test_garbage_collection_is_enabled_again_after_an_error(detector: TimedDetec
         raise InterruptedError
 
     assert gc.isenabled()
-    files = scan("drawn", dataset_root).files
+    files = scan("generated", dataset_root).files
     with pytest.raises(InterruptedError):
         measure_latency(detector, files, sample=5, seed=0, progress=fail)
     assert gc.isenabled()

@@ -48,7 +48,7 @@ def test_ignores_unknown_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         ({"schema": 2}, "schema 2; this version reads schema 1"),
         ({"schema": None}, "schema None"),
@@ -61,9 +61,9 @@ def test_ignores_unknown_keys() -> None:
         ({"operating_points": {}}, "operating_points"),
     ],
 )
-def test_error_names_invalid_field(damage: dict[str, object], says: str) -> None:
+def test_error_names_invalid_field(damage: dict[str, object], message: str) -> None:
     line = json.dumps({**json.loads(to_json(full_evaluation())), **damage})
-    with pytest.raises(StorageError, match=says):
+    with pytest.raises(StorageError, match=message):
         from_json(line)
 
 

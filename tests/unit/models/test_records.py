@@ -214,7 +214,7 @@ def test_symlink_to_a_model_is_a_copy(tmp_path: Path) -> None:
 
 def test_evaluation_uses_the_records_of_a_model_with_the_same_content(tmp_path: Path) -> None:
     images, models = write_dataset(tmp_path / "images", clean=6, stego=5, negatives=0), tmp_path / "models"
-    file = write_random_model(tmp_path / "drawn.onnx")
+    file = write_random_model(tmp_path / "random.onnx")
     original = add(models, "v4", file.read_bytes())
     original.with_name("training_files.sha256").write_text(manifest_text(scan("images", images).files[:4]))
     request = RunRequest(

@@ -80,13 +80,13 @@ def test_diverged_if_a_loss_is_not_finite(tmp_path: Path, broken: float) -> None
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("{", "2: not JSON"),
         ("[1]", "2: expected an object"),
         ('{"epoch": 2, "train_loss": 1}', "2: validation_loss is missing"),
-        ('{"epoch": "2", "train_loss": 1, "validation_loss": 1}', "2: epoch: expected a whole number"),
-        ('{"epoch": true, "train_loss": 1, "validation_loss": 1}', "2: epoch: expected a whole number"),
+        ('{"epoch": "2", "train_loss": 1, "validation_loss": 1}', "2: epoch: expected an integer"),
+        ('{"epoch": true, "train_loss": 1, "validation_loss": 1}', "2: epoch: expected an integer"),
         ('{"epoch": 1, "train_loss": 1, "validation_loss": 1}', "2: epoch 1 follows epoch 1"),
         ('{"epoch": 2, "train_loss": "1", "validation_loss": 1}', "2: train_loss: expected a number"),
         ('{"epoch": 2, "train_loss": -1, "validation_loss": 1}', "2: train_loss: expected a loss"),
@@ -94,11 +94,11 @@ def test_diverged_if_a_loss_is_not_finite(tmp_path: Path, broken: float) -> None
         (f'{{"epoch": 2, "train_loss": 1{"0" * 400}, "validation_loss": 1}}', "2: train_loss: too large"),
     ],
 )
-def test_error_names_invalid_line(tmp_path: Path, line: str, says: str) -> None:
+def test_error_names_invalid_line(tmp_path: Path, line: str, message: str) -> None:
     log = write_log(tmp_path / "log.jsonl", epoch(1, 0.5, 0.5), line)
     with pytest.raises(StorageError) as error:
         read_training_log(log)
-    assert str(error.value).startswith(f"{log}:{says}")
+    assert str(error.value).startswith(f"{log}:{message}")
 
 
 def test_error_names_missing_empty_or_binary_log(tmp_path: Path) -> None:
