@@ -1,1 +1,1 @@
-"""Labelled images: found on disk, checked for quality, or synthesised."""
+"""Labelled image datasets: discovery, labels, cache, quality and shortcuts."""

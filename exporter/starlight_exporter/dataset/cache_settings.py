@@ -1,4 +1,4 @@
-"""Settings of the cache; needs no decoder."""
+"""Settings of the image cache, importable without a decoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEFAULT_CACHE_BYTES: Final = 4 * 1024**3
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
-    """Where decoded images are kept, and how many bytes they may take in all."""
+    """Folder of the cache, and its maximum total size."""
 
     folder: Path
     max_bytes: int = DEFAULT_CACHE_BYTES

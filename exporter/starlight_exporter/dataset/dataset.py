@@ -1,4 +1,4 @@
-"""What a dataset is once it has been found and labelled: immutable, named, fingerprinted."""
+"""Types of a scanned and labelled dataset."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class FileProblem:
 class LabelledFile:
     """One image file of a dataset. `path` is relative to the dataset's root, with forward slashes.
 
-    `method` is set for labelled stego files, `category` for negatives; `image_format` is the decoder's and None where
-    the header cannot be read; `sha256` is empty where the bytes cannot be read. With a `problem` it is not measured.
-    `bit_order` and `payload_bytes` are what a stego file's sidecar tells of its payload.
+    `method` is set for labelled stego files, `category` for negatives. `image_format` is the decoder's, None if the
+    header cannot be read; `sha256` is empty if the content cannot be read. A file with a `problem` is not measured.
+    `bit_order` and `payload_bytes` come from the sidecar of a stego file.
     """
 
     path: str
@@ -44,7 +44,7 @@ class LabelledFile:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All files of a dataset, sorted by path; `fingerprint` (SHA-256) covers every path, label and content."""
+    """All files of a dataset, sorted by path. `fingerprint` (SHA-256) covers every path, label and content."""
 
     name: str
     root: Path
@@ -54,7 +54,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class SliceCount:
-    """How many images a class × method × format holds; `method` is None outside stego, `image_format` where unknown."""
+    """Number of images of a class, method and format. `method` is None outside stego, `image_format` if unknown."""
 
     file_class: FileClass
     method: Method | None
@@ -66,10 +66,10 @@ class SliceCount:
 class DatasetQuality:
     """Balance and duplicates of a dataset.
 
-    `method_shares` holds every contract method (empty without labelled stego files); `entropy_bits` is the Shannon
+    `method_shares` has every contract method (empty without labelled stego files). `entropy_bits` is the Shannon
     entropy of these shares (None without stego files), at most `entropy_max_bits` = log2(number of contract methods).
-    `duplicate_groups` are paths with equal bytes, `clean_equals_stego` those groups that hold both classes.
-    `duplicate_images` counts files beyond the first of each group.
+    `duplicate_groups` are paths with equal content, `clean_equals_stego` the groups with files of both classes.
+    `duplicate_images` is the number of files beyond the first of each group.
     """
 
     counts: tuple[SliceCount, ...]

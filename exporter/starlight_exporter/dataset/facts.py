@@ -1,7 +1,7 @@
-"""Facts of a file that say nothing of its pixels, or next to nothing: what a shortcut could be made of.
+"""Facts of files that could be shortcuts: properties that are almost independent of the pixels.
 
-A detector may score high because of how a dataset was made: every stego GIF with a grey palette, no clean file with
-EXIF. These facts are collected while images are decoded for an evaluation, 152 bytes of each.
+A detector can score high because of how a dataset was made, for example if all stego GIFs have a greyscale palette, or
+no clean file has EXIF. The facts are collected when images are decoded for an evaluation, 152 bytes per image.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Fact = Literal[
     "height",
     "lsb_distinct",
     "lsb_printable",
-    "lsb_commonest",
+    "lsb_most_frequent_byte",
     "alpha_distinct",
     "alpha_printable",
-    "alpha_commonest",
+    "alpha_most_frequent_byte",
     "file_bytes",
     "bytes_per_pixel",
     "exif_bytes",
@@ -40,25 +40,25 @@ Fact = Literal[
     "grey_palette",
 ]
 FACTS: Final[tuple[Fact, ...]] = get_args(Fact)
-"""The twelve floats of the streams `format` and `content` in their order, then facts of the file."""
+"""The twelve values of the streams `format` and `content` in their order, then facts of the file."""
 
-FILE_CLASS_AND_METHOD = tuple[FileClass, Method | None]
+_Label = tuple[FileClass, Method | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FactTable:
     """One row per decoded file, in the order of the files' paths; `values` is (files, len(FACTS))."""
 
-    labels: tuple[FILE_CLASS_AND_METHOD, ...]
+    labels: tuple[_Label, ...]
     values: NDArray[np.float64]
 
     def rows(self, file_class: FileClass, method: Method | None = None) -> NDArray[np.float64]:
-        """The rows of clean files, or of the stego files of a method."""
+        """Return the rows of a class of files, or of the stego files of a method."""
         return self.values[[label == (file_class, method) for label in self.labels]]
 
 
 class FactCollector:
-    """Gathers the facts of images as they are decoded; `add` may be called from several threads at once."""
+    """Collects the facts of decoded images. Thread-safe."""
 
     def __init__(self) -> None:
         self._files: list[tuple[str, FileClass, Method | None]] = []
@@ -66,14 +66,14 @@ class FactCollector:
         self._lock = threading.Lock()
 
     def add(self, file: LabelledFile, image: CompactImage) -> None:
-        """Remember one image."""
+        """Add the facts of one image."""
         row = facts(file, image)
         with self._lock:
             self._files.append((file.path, file.file_class, file.method))
             self._values.frombytes(row.tobytes())
 
     def table(self) -> FactTable:
-        """Everything so far; the order does not depend on who was decoded first."""
+        """Return all facts so far, sorted by path."""
         with self._lock:
             files = list(self._files)
             values = np.frombuffer(self._values.tobytes(), np.float64).reshape(len(files), len(FACTS))
@@ -82,7 +82,7 @@ class FactCollector:
 
 
 def facts(file: LabelledFile, image: CompactImage) -> NDArray[np.float64]:
-    """The facts of one file, (len(FACTS),)."""
+    """Return the facts of one file, of shape (len(FACTS),)."""
     palette = np.frombuffer(image.palette[: len(image.palette) // 3 * 3], np.uint8).reshape(-1, 3)
     of_file = (
         file.size_bytes,

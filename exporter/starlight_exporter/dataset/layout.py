@@ -1,14 +1,14 @@
-"""Finds and labels the files of a dataset folder.
+"""Find and label the files of a dataset folder.
 
     <root>/clean/**                    covers
     <root>/stego/**                    labelled by sidecar `{file}.json`, else by folder `stego/{method}/**`,
                                        else by name `{payload}_{method}_{index}.{ext}`
     <root>/negatives/{category}/**     hard negatives
 
-Which entries count: every file below these three folders, except hidden ones (a leading dot, folders too), notes and
-tables (IGNORED_SUFFIXES, which include sidecars) and the names in IGNORED_STEMS. Everything else claims to be an image;
-what cannot be read as one is kept, with its problem, so that nothing disappears from the counts unseen.
-Symbolic links are followed; a folder inside itself is entered once.
+All files below these three folders are images, except hidden files and folders (leading dot), notes and tables
+(IGNORED_SUFFIXES, including sidecars) and the names in IGNORED_STEMS. Files that cannot be read as images are listed
+with their problem, so that they are counted as not measured. Symbolic links are followed; a folder linked inside
+itself is entered once.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ _CHUNK = 64
 
 
 def scan(name: str, root: Path) -> Dataset:
-    """All files of the dataset in `root`, labelled and hashed. Headers are read, pixels are not decoded.
+    """Return all files of the dataset in `root`, labelled and hashed. Headers are read, pixels are not decoded.
 
-    Raises DatasetError where `root` is missing, cannot be listed, or holds no image in any of its class folders.
+    Raises DatasetError if `root` is missing, cannot be listed, or contains no image in its class folders.
     """
     found = list(_find(root))
     if not found:
         raise DatasetError(f"{root}: no images in clean/, stego/ or negatives/")
     prepare_decoder()
-    # One task for many files: a task that waits takes more memory than what becomes of its file.
+    # One task for many files, because a pending task takes more memory than the result of a file.
     chunks = [found[at : at + _CHUNK] for at in range(0, len(found), _CHUNK)]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         labelled = [file for part in pool.map(_label_all, chunks) for file in part]
@@ -62,18 +62,18 @@ def scan(name: str, root: Path) -> Dataset:
 
 
 def prepare_decoder() -> None:
-    """Loads every decoder, which threads must not do at once, and keeps Pillow from warning of damaged metadata."""
+    """Load all decoders, which is not thread-safe, and suppress Pillow's warnings about damaged metadata."""
     Image.init()
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def open_header(file: BinaryIO | Path) -> Image.Image:
-    """The image with its header read and its pixels not; raises one of DECODER_ERRORS."""
+    """Open an image and read only its header. Raises one of DECODER_ERRORS."""
     return Image.open(file, formats=OPENED_FORMATS)
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file of this name claims to be an image, by the rule above."""
+    """Return whether a file with this name is treated as an image (see the module docstring)."""
     path = PurePosixPath(name)
     if name.startswith(".") or path.suffix.lower() in IGNORED_SUFFIXES:
         return False
@@ -82,7 +82,7 @@ def is_image_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A file that claims to be an image, or an entry whose problem shows before it is opened."""
+    """A file that is treated as an image, or an entry with a problem that is known before it is opened."""
 
     root: Path
     path: str
@@ -130,7 +130,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        # A link to itself, say; it is told when the file is read.
+        # Such as a link to itself; reported when the file is read.
         return False
 
 
@@ -139,7 +139,7 @@ def _label_all(found: Sequence[_Found]) -> list[LabelledFile]:
 
 
 def _label(found: _Found) -> LabelledFile:
-    """One file's label, format and hash; every failure becomes the file's problem."""
+    """Return a file with label, format and hash. Failures become the problem of the file."""
     shown = printable_path(found.path)
     labels = _labels(found, shown)
     size, digest, header, problem = 0, "", None, found.problem
@@ -165,7 +165,7 @@ def _label(found: _Found) -> LabelledFile:
 
 
 def printable_path(path: str) -> str:
-    """`path` with bytes that are not UTF-8 written as escapes, so that it can be printed and stored."""
+    """Return `path` with escapes for bytes that are not UTF-8, so that it can be printed and stored."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -174,8 +174,8 @@ def _problem(path: str, reason: NotMeasuredReason, text: str) -> FileProblem:
 
 
 def _read(path: Path) -> tuple[int, str, ImageFormat | None, str | None]:
-    """Size in bytes, SHA-256, format by the decoder's header, and what is wrong with it."""
-    # Opening a pipe would wait for its writer for ever.
+    """Return size in bytes, SHA-256, format (from the header) and problem of a file."""
+    # Opening a pipe would block.
     if not stat.S_ISREG(path.stat().st_mode):
         return 0, "", None, "is not a regular file"
     with path.open("rb") as file:
@@ -184,7 +184,7 @@ def _read(path: Path) -> tuple[int, str, ImageFormat | None, str | None]:
         if size == 0:
             return size, digest, None, "is empty"
         header = _header_format(file)
-    return size, digest, header, None if header else "is not an image that the decoder knows"
+    return size, digest, header, None if header else "is not an image in a known format"
 
 
 def _header_format(file: BinaryIO) -> ImageFormat | None:
@@ -198,7 +198,7 @@ def _header_format(file: BinaryIO) -> ImageFormat | None:
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """What folder, name and sidecar tell of a file, or why they do not."""
+    """Labels of a file from folder, name and sidecar, or the problem with them."""
 
     method: Method | None = None
     category: str | None = None
@@ -215,7 +215,7 @@ def _labels(found: _Found, shown: str) -> _Labels:
         case "negative":
             if folders:
                 return _Labels(category=printable_path(folders[0]))
-            return _Labels(problem=_problem(shown, "unlabelled", "is in no category's folder below negatives/"))
+            return _Labels(problem=_problem(shown, "unlabelled", "is not in a category folder below negatives/"))
         case "stego":
             try:
                 sidecar = _sidecar(found.root / f"{found.path}.json")
@@ -223,22 +223,22 @@ def _labels(found: _Found, shown: str) -> _Labels:
                 return _Labels(problem=_problem(f"{shown}.json", "unlabelled", str(error)))
             method = sidecar.method or _folder_method(folders) or _name_method(PurePosixPath(found.path))
             if method is None:
-                text = "is a stego file whose method neither sidecar nor folder nor name tells"
+                text = "is a stego file without method in sidecar, folder or name"
                 return replace(sidecar, problem=_problem(shown, "unlabelled", text))
             return replace(sidecar, method=method)
 
 
 class _SidecarError(Exception):
-    """A sidecar is there but tells nothing; the text says why."""
+    """A sidecar cannot be used; the text is the reason."""
 
 
 def _sidecar(path: Path) -> _Labels:
-    """What a sidecar tells: method, bit order, payload length; each None where there is no sidecar or it is silent."""
+    """Return method, bit order and payload length of a sidecar; each None if not specified or without a sidecar."""
     try:
         if not path.exists():
             return _Labels()
         if not path.is_file() or path.stat().st_size > _LARGEST_SIDECAR:
-            raise _SidecarError("is not a sidecar")
+            raise _SidecarError("is not a sidecar file")
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise _SidecarError(f"sidecar cannot be read: {error.strerror}") from error
@@ -250,11 +250,11 @@ def _sidecar(path: Path) -> _Labels:
     technique = None if embedding is None else embedding.get("technique")
     method = TECHNIQUES.get(technique.lower()) if isinstance(technique, str) else None
     if technique is not None and method is None:
-        raise _SidecarError(f"sidecar names an unknown technique: {str(technique)[:40]!r}")
+        raise _SidecarError(f"sidecar has an unknown technique: {str(technique)[:40]!r}")
     order, payload = None if embedding is None else embedding.get("bit_order"), content.get("payload_bytes")
     return _Labels(
         method=method,
-        # Facts for people, not labels: what is not of the expected form is left out, and the file stays measured.
+        # Information for display, not labels: invalid values are ignored, and the file is measured.
         bit_order=order if order in BIT_ORDERS else None,
         payload_bytes=payload if type(payload) is int and 0 <= payload < 2**63 else None,
     )

@@ -1,4 +1,4 @@
-"""How balanced a dataset is, and which of its files are the same."""
+"""Measure the balance of a dataset and find duplicate files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _METHOD_ORDER = (*METHODS, None)
 
 
 def measure(dataset: Dataset) -> DatasetQuality:
-    """Counts, method shares, Shannon entropy and exact duplicates. Files with a problem are counted too.
+    """Return counts, method shares, Shannon entropy and exact duplicates, including files with a problem.
 
-    Duplicates are files with the same SHA-256; files whose bytes are no image (empty, unreadable) are left out of them.
+    Duplicates are files with the same SHA-256, except files that are not images (empty, unreadable).
     """
     counts = Counter((file.file_class, file.method, file.image_format) for file in dataset.files)
     shares = _method_shares(dataset.files)
@@ -42,8 +42,8 @@ def measure(dataset: Dataset) -> DatasetQuality:
 
 
 def entropy_bits(shares: tuple[float, ...]) -> float:
-    """Shannon entropy −Σ p log2 p in bits; 0 · log 0 is 0."""
-    # `+ 0.0` keeps a set of one method from printing as -0.
+    """Return the Shannon entropy −Σ p log2 p in bits, with 0 · log 0 = 0."""
+    # `+ 0.0` turns -0.0 into 0.0 for a single method.
     return -math.fsum(share * math.log2(share) for share in shares if share > 0) + 0.0
 
 

@@ -1,4 +1,4 @@
-"""What a drawing of an image consists of; needs no decoder, so that the process that serves pages can hold one."""
+"""Streams of an image rendered for display; importable without a decoder, so that the service process can hold them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import Final
 
 STREAM_IMAGES: Final = ("pixel", "lsb-red", "lsb-green", "lsb-blue", "alpha", "alpha-lsb", "palette", "palette-lsb")
-"""The names of the pictures of a drawing."""
+"""Names of the images of the streams."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedStreams:
-    """The eight streams of one image for people: `pictures` are PNG files by name, the rest is as the model gets it.
+    """The eight streams of one image for display.
 
-    A name of STREAM_IMAGES is missing where the image has no such plane. `meta` is EXIF and tail, cut as the stream is;
-    `exif_bytes` and `tail_bytes` are the lengths before; `format` and `content` are six numbers each.
+    `images` are PNG files by name; a name of STREAM_IMAGES is missing if the image does not have that plane. `meta` is
+    EXIF and tail, truncated like the stream; `exif_bytes` and `tail_bytes` are the untruncated lengths; `format` and
+    `content` are six values each.
     """
 
     images: dict[str, bytes]

@@ -1,6 +1,6 @@
-"""Pictures of dataset files for pages: decoded here, in a worker, and re-encoded as PNG from pixels alone.
+"""Render dataset files for pages: decoded in a worker and encoded again as PNG, without the original's metadata.
 
-No byte of the original's metadata comes along, and no picture is larger than its streams or 128 pixels.
+No rendered image is larger than its stream or, for thumbnails, 128 pixels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SWATCH: Final = 8
 
 
 def read_evaluated(root: Path, path: str, sha256: str, *, max_bytes: int) -> bytes:
-    """The bytes of a file that was evaluated; ImageError where they are gone, too many, or not those any more."""
+    """Return the content of an evaluated file. Raises ImageError if it is missing, too large or has changed."""
     try:
         with (root / path).open("rb") as file:
             data = file.read(max_bytes + 1)
@@ -44,7 +44,7 @@ def read_evaluated(root: Path, path: str, sha256: str, *, max_bytes: int) -> byt
 
 
 def render_streams(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RenderedStreams:
-    """Every stream of an image file as the model gets it; raises what `detector.streams.decode` raises."""
+    """Render all streams of an image file as the model receives them. Raises ImageError like `decode`."""
     decoded = decode(data, max_pixels=max_pixels)
     streams = tensors(decoded)
     planes = {"pixel": np.rint(streams["pixel"] * 255).transpose(1, 2, 0)}
@@ -65,7 +65,7 @@ def render_streams(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Rend
 
 
 def thumbnail(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
-    """A small PNG of the whole image; ImageError where it does not decode."""
+    """Return a small PNG of the full image. Raises ImageError if it cannot be decoded."""
     prepare_decoder()
     try:
         with open_header(io.BytesIO(data)) as image:
@@ -79,25 +79,25 @@ def thumbnail(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
 
 
 def write_thumbnails(root: Path, paths: Sequence[str], folder: Path) -> None:
-    """Write a thumbnail for each file that decodes; one that does not has none, since it is an extra and no result."""
+    """Write a thumbnail of each file that can be decoded. Failures are ignored, because thumbnails are optional."""
     if paths:
         folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
         try:
-            picture = thumbnail((root / path).read_bytes())
+            png = thumbnail((root / path).read_bytes())
         except (OSError, ImageError):
             continue
-        (folder / thumbnail_name(path)).write_bytes(picture)
+        (folder / thumbnail_name(path)).write_bytes(png)
 
 
 def _swatches(palette: bytes) -> NDArray[np.uint8]:
-    """A square of sixteen by sixteen colours, those that the palette does not have in black."""
+    """Return the palette as a square of 16×16 colours; missing entries are black."""
     colours = np.frombuffer(palette.ljust(768, b"\0"), np.uint8).reshape(16, 16, 3)
     return colours.repeat(_SWATCH, axis=0).repeat(_SWATCH, axis=1)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
     file = io.BytesIO()
-    # A new picture from pixels alone: no metadata of the original can come along.
+    # A new image created from pixels, so that it contains no metadata of the original.
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()

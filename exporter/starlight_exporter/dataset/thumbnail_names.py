@@ -1,4 +1,4 @@
-"""File names that are derived from dataset paths; needs no decoder."""
+"""File names of thumbnails, importable without a decoder."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import hashlib
 
 
 def thumbnail_name(path: str) -> str:
-    """The file name of an image's thumbnail: derived from the dataset path, with nothing of that path in it."""
+    """Return the file name of an image's thumbnail: a hash of the dataset path, which may contain any character."""
     return hashlib.sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:24] + ".png"

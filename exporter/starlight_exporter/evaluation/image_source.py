@@ -28,7 +28,7 @@ def open_cache(settings: CacheSettings | None, files: Iterable[LabelledFile]) ->
     if settings is None:
         return None
     cache = StreamCache(settings)
-    cache.expect(file.sha256 for file in files if file.problem is None)
+    cache.protect(file.sha256 for file in files if file.problem is None)
     return cache
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from starlight_exporter.dataset.cache import CacheUse
+from starlight_exporter.dataset.cache import CacheUsage
 from starlight_exporter.dataset.dataset import Dataset, LabelledFile
 from starlight_exporter.dataset.facts import FactCollector, FactTable
 from starlight_exporter.dataset.layout import scan
@@ -175,11 +175,11 @@ def _time(
     )
 
 
-def _execution(full_model_reason: str | None, use: CacheUse | None, images: int) -> Execution:
+def _execution(full_model_reason: str | None, use: CacheUsage | None, images: int) -> Execution:
     return Execution(
         full_model_reason=full_model_reason,
-        cached_images=0 if use is None else use.found,
-        decoded_images=images if use is None else images - use.found,
+        cached_images=0 if use is None else use.hits,
+        decoded_images=images if use is None else images - use.hits,
         cache_bytes=None if use is None else use.bytes,
         cache_problem=None if use is None else use.problem,
     )

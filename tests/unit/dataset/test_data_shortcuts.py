@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import TypeAdapter
 
 from starlight_exporter.analysis.source_gaps import dataset_gaps, format_gaps
 from starlight_exporter.dataset.dataset import FileClass
 from starlight_exporter.dataset.facts import FACTS, FactTable
 from starlight_exporter.dataset.layout import scan
-from starlight_exporter.dataset.shortcuts import best_rule, find_shortcuts
+from starlight_exporter.dataset.shortcuts import Shortcut, best_rule, find_shortcuts
 from starlight_exporter.detector.contract import Method
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.request import RunRequest
@@ -80,12 +82,12 @@ def test_planted_shortcuts_are_found_and_named(
     result = evaluated(request_for, tmp_path, ridden)
     assert set(result.shortcuts) == {"palette", "exif", "lsb"}
     palette, exif, lsb = (result.shortcuts[method] for method in ("palette", "exif", "lsb"))
-    assert (palette.found.ratio, palette.fact) == (1.0, "grey_palette")
-    assert (exif.found.ratio, exif.fact) == (1.0, "exif_bytes")
-    assert palette.false_alarms.count == exif.false_alarms.count == 0
+    assert (palette.detected.ratio, palette.fact) == (1.0, "grey_palette")
+    assert (exif.detected.ratio, exif.fact) == (1.0, "exif_bytes")
+    assert palette.false_positives.count == exif.false_positives.count == 0
     # These are clean files by another name: nothing tells them apart, and the rule that seems to is held out.
-    assert lsb.found.upper is not None
-    assert lsb.found.upper < 0.35
+    assert lsb.detected.upper is not None
+    assert lsb.detected.upper < 0.35
     text = "\n\n".join(data_quality([result]))
     assert text.count("**shortcut**") == 2
     assert "`grey_palette > 0.5`" in text
@@ -97,9 +99,9 @@ def test_our_own_reference_data_has_no_such_shortcut(
     result = evaluated(request_for, tmp_path, synthetic)
     assert len(result.shortcuts) == 5
     for method, shortcut in result.shortcuts.items():
-        print(f"{method}: {shortcut.rule}: {shortcut.found}, false alarms {shortcut.false_alarms}")
-        assert shortcut.found.ratio is not None
-        assert shortcut.found.ratio < 0.5, method
+        print(f"{method}: {shortcut.rule}: {shortcut.detected}, false alarms {shortcut.false_positives}")
+        assert shortcut.detected.ratio is not None
+        assert shortcut.detected.ratio < 0.5, method
 
 
 def test_the_rule_is_the_best_of_an_exhaustive_search() -> None:
@@ -108,7 +110,7 @@ def test_the_rule_is_the_best_of_an_exhaustive_search() -> None:
         stego = np.round(rng.normal(0.5, 1.0, (40, len(FACTS))), 1)
         clean = np.round(rng.normal(0.0, 1.0, (250, len(FACTS))), 1)
         rule = best_rule(stego, clean)
-        assert rule.hits(clean) <= 2
+        assert rule.matches(clean) <= 2
         most = max(
             np.count_nonzero(sign * stego[:, column] > limit)
             for column in range(len(FACTS))
@@ -116,7 +118,7 @@ def test_the_rule_is_the_best_of_an_exhaustive_search() -> None:
             for limit in np.unique(sign * clean[:, column])
             if np.count_nonzero(sign * clean[:, column] > limit) <= 2
         )
-        assert rule.hits(stego) == most
+        assert rule.matches(stego) == most
 
 
 def labelled(*, clean: int, lsb: int) -> tuple[tuple[FileClass, Method | None], ...]:
@@ -130,9 +132,21 @@ def test_noise_is_found_no_more_often_than_it_raises_false_alarms() -> None:
     labels = labelled(clean=500, lsb=500)
     table = FactTable(labels, rng.normal(size=(1000, len(FACTS))))
     shortcut = find_shortcuts(table)["lsb"]
-    assert shortcut.found.count < 30
-    assert shortcut.false_alarms.count < 30
+    assert shortcut.detected.count < 30
+    assert shortcut.false_positives.count < 30
     assert find_shortcuts(table) == find_shortcuts(table)
+
+
+def test_reads_shortcuts_stored_by_version_0_1_0() -> None:
+    rate = proportion(1, 4)
+    stored = {
+        "fact": "lsb_commonest",
+        "rule": "lsb_commonest > 0.7",
+        "found": asdict(rate),
+        "false_alarms": asdict(rate),
+    }
+    shortcut = TypeAdapter(Shortcut).validate_json(json.dumps(stored), strict=True)
+    assert shortcut == Shortcut("lsb_most_frequent_byte", "lsb_most_frequent_byte > 0.7", rate, rate)
 
 
 def test_too_few_files_are_not_measured() -> None:

@@ -180,7 +180,7 @@ def test_the_limit_holds_and_what_is_needed_stays(tmp_path: Path) -> None:
     kept = [seed for seed in range(70) if cache.get(sha256(image_file(seed))) is not None]
     assert kept
     cache = StreamCache(CacheSettings(tmp_path, max_bytes=limit))
-    cache.expect(sha256(image_file(seed)) for seed in kept)
+    cache.protect(sha256(image_file(seed)) for seed in kept)
     for seed in range(100, 130):
         cache.put(sha256(image_file(seed)), compact(decode(image_file(seed))))
     use = cache.publish()
@@ -198,7 +198,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     for path in segment_files(tmp_path, ".index"):
         os.utime(path, (1, 1))
     used = StreamCache(CacheSettings(tmp_path, max_bytes=limit))
-    used.expect([sha256(image_file(0))])
+    used.protect([sha256(image_file(0))])
     used.publish()
     filled(tmp_path, range(10, 28), max_bytes=limit)
     left = StreamCache(CacheSettings(tmp_path, max_bytes=limit))
@@ -207,7 +207,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
 
 
 def test_many_small_additions_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "_MOST_SEGMENTS", 4)
+    monkeypatch.setattr(cache_module, "_MAX_SEGMENTS", 4)
     for seed in range(12):
         filled(tmp_path, range(seed, seed + 1))
     StreamCache(CacheSettings(tmp_path))
@@ -220,7 +220,7 @@ def test_a_place_that_cannot_be_written_is_told_and_costs_nothing_else(tmp_path:
     use = cache.publish()
     assert use.problem is not None
     assert use.problem.startswith(str(tmp_path / "file"))
-    assert (use.found, use.decoded, use.bytes) == (0, 3, 0)
+    assert (use.hits, use.decoded, use.bytes) == (0, 3, 0)
     assert cache.get(sha256(image_file(0))) is None
 
 
@@ -257,7 +257,7 @@ def test_a_folder_that_only_others_may_write_still_gives(tmp_path: Path, monkeyp
         raise PermissionError(errno.EROFS, os.strerror(errno.EROFS))
 
     # The superuser that tests may run as is refused nothing by permissions.
-    monkeypatch.setattr(cache_module, "_Writer", refused)
+    monkeypatch.setattr(cache_module, "SegmentWriter", refused)
     cache = filled(tmp_path, range(3, 5))
     assert_same(cache.get(sha256(image_file(1))), image_file(1))
     problem = cache.publish().problem

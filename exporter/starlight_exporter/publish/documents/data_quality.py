@@ -57,10 +57,10 @@ def _shortcuts(evaluations: Iterable[Evaluation]) -> Iterator[tuple[str, ...]]:
         for method, shortcut in one.shortcuts.items():
             yield (
                 f"{one.dataset}: {method}",
-                rate(shortcut.found),
-                rate(shortcut.false_alarms),
+                rate(shortcut.detected),
+                rate(shortcut.false_positives),
                 f"`{shortcut.rule}`",
-                _concern(shortcut.found),
+                _concern(shortcut.detected),
             )
 
 

@@ -185,10 +185,10 @@ def _dataset_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
     yield MetricSample(DATASET_DUPLICATES, dataset, quality.duplicate_images)
     for method, shortcut in evaluation.shortcuts.items():
         of_method = (*dataset, method)
-        yield from optional(DATASET_SHORTCUT, of_method, shortcut.found.ratio)
-        yield from optional(DATASET_SHORTCUT_LOWER, of_method, shortcut.found.lower)
-        yield from optional(DATASET_SHORTCUT_UPPER, of_method, shortcut.found.upper)
-        yield from optional(DATASET_SHORTCUT_FALSE_ALARMS, of_method, shortcut.false_alarms.ratio)
+        yield from optional(DATASET_SHORTCUT, of_method, shortcut.detected.ratio)
+        yield from optional(DATASET_SHORTCUT_LOWER, of_method, shortcut.detected.lower)
+        yield from optional(DATASET_SHORTCUT_UPPER, of_method, shortcut.detected.upper)
+        yield from optional(DATASET_SHORTCUT_FALSE_ALARMS, of_method, shortcut.false_positives.ratio)
         yield MetricSample(DATASET_SHORTCUT_INFO, (*of_method, shortcut.fact), 1)
 
 
