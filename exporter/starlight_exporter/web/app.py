@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from starlight_exporter.errors import ComparisonError, ImageError, QueryError, StorageError
@@ -41,13 +42,7 @@ def create_app(application: Application, *, lifecycle: bool, users: Users | None
     if users is not None:
         middleware.insert(0, Middleware(BasicAuthentication, users=users))
     starlette = Starlette(
-        routes=[
-            *ApiRoutes(application, lifecycle=lifecycle).routes(),
-            *OverviewRoutes(application).routes(),
-            *EvaluationRoutes(application).routes(),
-            *ImageRoutes(application).routes(),
-            *FileRoutes(application).routes(),
-        ],
+        routes=all_routes(application, lifecycle=lifecycle),
         middleware=middleware,
         exception_handlers={
             HTTPException: _http_error,
@@ -60,6 +55,17 @@ def create_app(application: Application, *, lifecycle: bool, users: Users | None
     starlette.router.redirect_slashes = False
     # Outermost, because Starlette answers unexpected errors outside its own middleware.
     return SecurityHeaders(starlette)
+
+
+def all_routes(application: Application, *, lifecycle: bool) -> list[Route]:
+    """Return the routes of all groups, in the order in which they are matched."""
+    return [
+        *ApiRoutes(application, lifecycle=lifecycle).routes(),
+        *OverviewRoutes(application).routes(),
+        *EvaluationRoutes(application).routes(),
+        *ImageRoutes(application).routes(),
+        *FileRoutes(application).routes(),
+    ]
 
 
 class SecurityHeaders:

@@ -93,7 +93,7 @@ class EvaluationRoutes:
         return respond(request, comparison_page(evidence, entry, before, against))
 
     def predictions_csv(self, request: Request) -> Response:
-        """Return all predictions in the CSV format of scripts/batch_evaluate_models.py."""
+        """Return all predictions with the columns of scripts/monitor_performance.py --predictions."""
         evidence = self._application.evidence
         predictions = evidence.predictions(requested_evaluation(evidence, request))
         return Response(predictions_csv(predictions), media_type="text/csv")
