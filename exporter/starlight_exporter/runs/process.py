@@ -1,4 +1,4 @@
-"""Worker process: executes functions in a spawned process that its owner, and nobody else, ends."""
+"""Worker process: executes functions in a spawned process that only its owner ends."""
 
 from __future__ import annotations
 
