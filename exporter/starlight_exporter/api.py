@@ -15,7 +15,7 @@ from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest, available_cores
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.models.cards import model_name
+from starlight_exporter.models.names import model_name
 
 # ONNX Runtime and the decoders are imported by the functions that use them, not with this module.
 

@@ -19,8 +19,9 @@ from starlight_exporter.analysis.comparison import SLICES, flips, paired_slice
 from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.analysis.stream_effects import Ablation, EffectState, StreamEffect
 from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.detector.arrays import Tensor
 from starlight_exporter.detector.compact import CompactImage
-from starlight_exporter.detector.contract import METHODS, STREAM_SHAPES, STREAMS, Stream, Tensor
+from starlight_exporter.detector.contract import METHODS, STREAM_SHAPES, STREAMS, Stream
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Score
 from starlight_exporter.detector.staged import Scorer

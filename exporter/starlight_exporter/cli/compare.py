@@ -20,7 +20,7 @@ from starlight_exporter.cli.arguments import (
 from starlight_exporter.cli.command import OK
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import ComparisonError
-from starlight_exporter.models.cards import model_name
+from starlight_exporter.models.names import model_name
 
 DOCUMENT = Path("docs", "grok", "baseline_comparison.md")
 RESULTS = Path("results", "baselines")

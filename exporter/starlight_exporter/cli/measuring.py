@@ -9,7 +9,7 @@ from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.evaluation.request import RunRequest, available_cores
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.evaluation.run import evaluate
-from starlight_exporter.models.cards import model_name
+from starlight_exporter.models.names import model_name
 
 
 def measure(options: argparse.Namespace, *, expected_sha256: str | None = None) -> RunResult:

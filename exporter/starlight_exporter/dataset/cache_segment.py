@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from starlight_exporter.detector.arrays import ByteArray
 from starlight_exporter.detector.compact import DIGEST_BYTES, CompactImage
-from starlight_exporter.detector.contract import CROP, FORMATS, STREAMS, ByteArray, ImageFormat
+from starlight_exporter.detector.contract import CROP, FORMATS, STREAMS, ImageFormat
 
 LAYOUT: Final = 4
 """Increment when the records or the stored parts of an image change."""

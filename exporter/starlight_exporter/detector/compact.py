@@ -14,16 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from starlight_exporter.detector.contract import (
-    CROP,
-    META_BYTES,
-    PALETTE_BYTES,
-    STREAMS,
-    ByteArray,
-    ImageFormat,
-    Stream,
-    Tensor,
-)
+from starlight_exporter.detector.arrays import ByteArray, Tensor
+from starlight_exporter.detector.contract import CROP, META_BYTES, PALETTE_BYTES, STREAMS, ImageFormat, Stream
 from starlight_exporter.detector.decoding import DecodedImage
 from starlight_exporter.detector.features import packed_statistics
 from starlight_exporter.detector.streams import (

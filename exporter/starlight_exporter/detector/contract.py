@@ -7,12 +7,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-Tensor = NDArray[np.float32]
-ByteArray = NDArray[np.uint8]
-
 CROP = 256
 """Width and height of the centre crop in pixels."""
 DEFAULT_MAX_PIXELS = 4096 * 4096

@@ -17,14 +17,8 @@ from typing import Final
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from starlight_exporter.detector.contract import (
-    CROP,
-    DEFAULT_MAX_PIXELS,
-    META_BYTES,
-    PALETTE_BYTES,
-    ByteArray,
-    ImageFormat,
-)
+from starlight_exporter.detector.arrays import ByteArray
+from starlight_exporter.detector.contract import CROP, DEFAULT_MAX_PIXELS, META_BYTES, PALETTE_BYTES, ImageFormat
 from starlight_exporter.detector.contract import image_format as bounded_format
 from starlight_exporter.errors import ImageError
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from starlight_exporter.detector.contract import ByteArray
+from starlight_exporter.detector.arrays import ByteArray
 
 _CHUNK: Final = 1 << 18
 

@@ -13,8 +13,9 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from starlight_exporter.detector.arrays import Tensor
 from starlight_exporter.detector.compact import CompactImage
-from starlight_exporter.detector.contract import BIT_ORDER_VALUE, Stream, Tensor
+from starlight_exporter.detector.contract import BIT_ORDER_VALUE, Stream
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.graph_cut import (
     GraphCut,

@@ -64,11 +64,6 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def model_name(path: Path) -> str:
-    """Return the folder's name for models/NAME/model.onnx, otherwise the file's name without suffix."""
-    return path.resolve().parent.name if path.stem == "model" else path.stem
-
-
 def find_models(root: Path) -> tuple[FoundModel, ...]:
     """Return the model of every folder of `root` with a card or a `model.onnx`, sorted by name.
 
