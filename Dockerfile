@@ -1,35 +1,40 @@
-# The exporter, the notification log and the markdown dashboard: one image. It runs as nobody in particular, with a
-# read-only root; models, data and datasets are volumes below /starlight.
+# One image for exporter, notification log and markdown dashboard. It runs as an unprivileged user with a read-only root;
+# models, data and datasets are volumes in /starlight.
 ARG BASE=python:3.11.13-slim-bookworm
 
 FROM ${BASE} AS build
-# For networks with their own package index or certificates: pip reads its settings from the environment.
+# For networks with their own package index or certificates: pip reads these variables.
 ARG PIP_INDEX_URL
 ARG PIP_CERT
 WORKDIR /build
 RUN python3 -m venv /opt/venv
 COPY requirements.lock ./
-RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock \
+RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+COPY pyproject.toml ./
+COPY README.md ./
+COPY LICENSE ./
+COPY alerting alerting
+COPY exporter exporter
+COPY grafana grafana
+COPY prometheus prometheus
+RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-deps . \
  && /opt/venv/bin/python -m pip uninstall --yes pip setuptools
 
 FROM ${BASE}
 ARG VERSION=0.2.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="starlight-observability" \
-      org.opencontainers.image.description="Evaluates Starlight steganalysis detectors and tells Prometheus how good they are" \
+      org.opencontainers.image.description="Evaluates Starlight steganalysis models and exports their metrics to Prometheus" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-ENV PYTHONPATH=/opt/starlight/exporter:/opt/starlight PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH \
-    STARLIGHT_REVISION=${REVISION}
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH STARLIGHT_REVISION=${REVISION}
 COPY --from=build /opt/venv /opt/venv
+# Not part of the wheel: the services `setup` and `notifications` of docker-compose.yml.
 WORKDIR /opt/starlight
-COPY exporter exporter
-COPY stack stack
 COPY scripts scripts
-COPY prometheus prometheus
-COPY alerting alerting
-# Named volumes take over the owner of the folder that they cover.
+COPY stack stack
+# A named volume takes the owner of the folder that it is mounted on.
 RUN mkdir -p /starlight/config /starlight/data /starlight/datasets /starlight/documents /starlight/models \
              /starlight/results /starlight/secrets \
  && chown -R 10001:10001 /starlight
@@ -40,5 +45,5 @@ VOLUME ["/starlight/data", "/starlight/results"]
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=6 \
   CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9877/-/healthy', timeout=4)"]
-# Inside of a container all interfaces; docker-compose.yml publishes the port on loopback alone.
-CMD ["python3", "-m", "starlight_exporter", "--config.file=/starlight/starlight.yml", "--web.listen-address=0.0.0.0:9877", "--web.enable-lifecycle"]
+# All interfaces of the container; docker-compose.yml publishes the port only on loopback.
+CMD ["starlight-exporter", "--config.file=/starlight/starlight.yml", "--web.listen-address=0.0.0.0:9877", "--web.enable-lifecycle"]

@@ -1,1 +1,1 @@
-"""Runs the whole stack as plain processes on loopback: exporter, Prometheus, Alertmanager, notification log."""
+"""The local stack on loopback, as processes or containers: exporter, Prometheus, Alertmanager, Grafana."""

@@ -1,4 +1,4 @@
-"""The stack in containers: whether an engine answers, and `docker compose up` with the first results shown."""
+"""The stack in containers: `docker compose up`, then the first results."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from rich.console import Console
 
 from stack import results
-from stack.configuration import LOOPBACK, SHIPPED
-from stack.processes import StackError
+from stack.errors import StackError
+from stack.ports import LOOPBACK, SHIPPED
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_RESULT_SECONDS = 900.0
 
 
 def command() -> tuple[str, ...] | None:
-    """Compose v2 or docker-compose, where a Docker engine answers; None where none does."""
+    """Return the command of Compose v2 or docker-compose, or None if no Docker engine answers."""
     if shutil.which("docker") is None or not _succeeds("docker", "info", "--format", "{{.ServerVersion}}"):
         return None
     if _succeeds("docker", "compose", "version"):
@@ -27,20 +27,20 @@ def command() -> tuple[str, ...] | None:
 
 
 def run(compose: Sequence[str], console: Console, *, check: bool) -> None:
-    """Build and start every service, show the first results, then follow the logs until Ctrl-C; `check` ends before.
+    """Build and start all services, print the first results, then follow the logs until Ctrl-C (with `check`: return).
 
-    StackError where compose fails, or Prometheus has no result after fifteen minutes. The services are stopped at the
-    end, their volumes stay.
+    Stops the services in any case and keeps their volumes. Raises StackError if compose fails, or if Prometheus has no
+    result after fifteen minutes.
     """
     try:
         _compose(compose, "up", "--build", "--detach")
-        for name, port in SHIPPED.named().items():
+        for name, port in SHIPPED.by_service().items():
             console.print(f"{name:14} http://{LOOPBACK}:{port}", highlight=False)
         prometheus = f"http://{LOOPBACK}:{SHIPPED.prometheus}"
         status_page = f"http://{LOOPBACK}:{SHIPPED.exporter}/"
-        results.wait_for_first(prometheus, status_page, console, seconds=FIRST_RESULT_SECONDS, still=lambda: None)
+        results.wait_for_first(prometheus, status_page, console, seconds=FIRST_RESULT_SECONDS, check=lambda: None)
         results.show(prometheus, Console())
-        console.print("Grafana: user admin; its password was made for this installation:", highlight=False)
+        console.print("Grafana: user admin, password:", highlight=False)
         console.print(
             f"  {' '.join(compose)} run --rm setup cat /starlight/secrets/grafana_admin_password", highlight=False
         )
@@ -54,7 +54,7 @@ def run(compose: Sequence[str], console: Console, *, check: bool) -> None:
 def _compose(compose: Sequence[str], *arguments: str) -> None:
     done = subprocess.run([*compose, *arguments], check=False, cwd=ROOT)
     if done.returncode != 0:
-        raise StackError(f"{' '.join(compose)} {arguments[0]} failed; the reason stands above")
+        raise StackError(f"{' '.join(compose)} {arguments[0]} failed; see above")
 
 
 def _succeeds(*words: str) -> bool:

@@ -1,63 +1,68 @@
-"""What the compose file's first service does before the others start: configurations, dataset, Grafana's password.
+"""The `setup` service of docker-compose.yml: prepare configurations, reference dataset and Grafana's password.
 
-Containers reach each other by service name. The shipped configurations hold loopback addresses; here they are written
-with names in their places into a volume, so that each fact stays in one file.
+Containers reach each other by service name, so the loopback addresses of the shipped configurations are replaced.
 """
 
 from __future__ import annotations
 
 import secrets
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-from stack.configuration import LOOPBACK, REFERENCE_RECIPE, SHIPPED
-from stack.processes import StackError
+from stack.errors import StackError
+from stack.ports import LOOPBACK, SHIPPED
+from stack.reference_dataset import make_reference_dataset
+from starlight_exporter.asset_files import assets_folder
+from starlight_exporter.cli.command import CHECK_FAILED, OK, exit_code
 from starlight_exporter.files import replacing
 
-ROOT = Path(__file__).resolve().parent.parent
 PASSWORD_FILE = "grafana_admin_password"
 
 
 def main() -> int:
-    """Prepare the volumes below the given folder; 1 with the reason if that fails."""
-    volumes = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("/starlight")
+    """Prepare the volumes in `/starlight`, or in the folder given as first argument."""
+    return exit_code("setup", lambda: prepare(Path(sys.argv[1] if len(sys.argv) > 1 else "/starlight")))
+
+
+def prepare(volumes: Path) -> int:
+    """Write everything that the other services need; return the exit code."""
     try:
         write_configurations(volumes / "config")
-        # Another container's user reads it; only containers see the volume.
+        # Grafana's user reads it; only containers see the volume.
         make_password(volumes / "secrets", mode=0o444)
         make_reference_dataset(volumes / "datasets" / "reference")
     except (StackError, OSError) as error:
-        print(f"setup: {error}", file=sys.stderr)  # what a container says of itself
-        return 1
-    return 0
+        print(f"setup: {error}", file=sys.stderr)
+        return CHECK_FAILED
+    return OK
 
 
 def write_configurations(folder: Path) -> None:
-    """Prometheus' and Alertmanager's configurations with service names, beside their rules and templates."""
-    prometheus = (ROOT / "prometheus" / "prometheus.yml").read_text()
-    # Links in alerts are for a reader's browser and stay as they are; only what is scraped or told moves.
+    """Write the configurations of Prometheus and Alertmanager with service names, and copy rules and templates."""
+    shipped = assets_folder()
+    prometheus = (shipped / "prometheus" / "prometheus.yml").read_text()
+    # Links in alerts are opened in the reader's browser and stay on loopback.
     for service in ("exporter", "alertmanager"):
-        port = SHIPPED.named()[service]
+        port = SHIPPED.by_service()[service]
         prometheus = _replaced(prometheus, f"targets: [{LOOPBACK}:{port}]", f"targets: [{service}:{port}]")
     port = SHIPPED.notifications
     alertmanager = _replaced(
-        (ROOT / "alerting" / "alertmanager.yml").read_text(),
+        (shipped / "alerting" / "alertmanager.yml").read_text(),
         f"url: http://{LOOPBACK}:{port}/",
         f"url: http://notifications:{port}/",
     )
-    for name, text, beside in (
-        ("prometheus", prometheus, ROOT / "prometheus" / "rules"),
-        ("alertmanager", alertmanager, ROOT / "alerting" / "templates"),
+    for name, text, copied in (
+        ("prometheus", prometheus, shipped / "prometheus" / "rules"),
+        ("alertmanager", alertmanager, shipped / "alerting" / "templates"),
     ):
         target = folder / name
-        shutil.copytree(beside, target / beside.name, dirs_exist_ok=True)
+        shutil.copytree(copied, target / copied.name, dirs_exist_ok=True)
         (target / f"{name}.yml").write_text(text)
 
 
 def make_password(folder: Path, *, mode: int) -> None:
-    """A password of its own for this installation's Grafana, made once, in a file with these permissions."""
+    """Generate Grafana's password once and write it to a file with these permissions."""
     file = folder / PASSWORD_FILE
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,16 +73,9 @@ def make_password(folder: Path, *, mode: int) -> None:
             temporary.chmod(mode)
 
 
-def make_reference_dataset(folder: Path) -> None:
-    """Make the reference dataset on the first start; a complete one is left as it is."""
-    command = (sys.executable, str(ROOT / "scripts" / "make_dataset.py"), "--out", str(folder), *REFERENCE_RECIPE)
-    if subprocess.run(command, check=False).returncode != 0:
-        raise StackError("the reference dataset could not be made; the reason stands above")
-
-
 def _replaced(text: str, old: str, new: str) -> str:
     if old not in text:
-        raise StackError(f"a shipped configuration lacks {old!r}; stack/containers.py has to know its new form")
+        raise StackError(f"a shipped configuration does not contain {old!r}; adapt stack/containers.py")
     return text.replace(old, new)
 
 

@@ -1,31 +1,31 @@
-"""Grafana as a process, where it is installed, with the same provisioning as in containers."""
+"""Grafana as a process, if it is installed, with the same provisioning as in containers."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from stack.configuration import LOOPBACK, Ports
 from stack.containers import PASSWORD_FILE, make_password
-from stack.processes import Part
+from stack.ports import LOOPBACK, Ports
+from stack.processes import Service
 
 _HOMES = (Path("/usr/share/grafana"), Path("/opt/grafana"))
 
 
 def program() -> str | None:
-    """Where `grafana` is, None where it is not installed."""
+    """Return the path of `grafana`, or None if it is not installed."""
     return shutil.which("grafana")
 
 
-def part(root: Path, data: Path, ports: Ports) -> Part | None:
-    """Grafana's process, None where there is no `grafana` on the PATH."""
+def service(root: Path, data: Path, ports: Ports) -> Service | None:
+    """Return Grafana as a service, or None if it is not installed."""
     found = program()
     if found is None:
         return None
     make_password(data / "secrets", mode=0o600)
-    # A tarball's own folder, else where the packages put it.
-    beside = Path(found).resolve().parents[1]
-    home = next((place for place in (beside, *_HOMES) if (place / "public").is_dir()), beside)
+    # The folder of a tarball, or where packages install it.
+    parent = Path(found).resolve().parents[1]
+    home = next((folder for folder in (parent, *_HOMES) if (folder / "public").is_dir()), parent)
     environment = {
         "GF_SERVER_HTTP_ADDR": LOOPBACK,
         "GF_SERVER_HTTP_PORT": str(ports.grafana),
@@ -48,7 +48,7 @@ def part(root: Path, data: Path, ports: Ports) -> Part | None:
         "STARLIGHT_ALERTMANAGER_URL": f"http://{LOOPBACK}:{ports.alertmanager}",
         "STARLIGHT_DASHBOARDS": str(root / "grafana" / "dashboards"),
     }
-    return Part(
+    return Service(
         name="grafana",
         command=(
             "env",
@@ -58,5 +58,5 @@ def part(root: Path, data: Path, ports: Ports) -> Part | None:
             f"--homepath={home}",
         ),
         ready_url=f"http://{LOOPBACK}:{ports.grafana}/api/health",
-        page_url=f"http://{LOOPBACK}:{ports.grafana}  (admin, password in {data / 'secrets' / PASSWORD_FILE})",
+        location=f"http://{LOOPBACK}:{ports.grafana}  (admin, password in {data / 'secrets' / PASSWORD_FILE})",
     )

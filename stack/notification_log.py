@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from stack.ports import LOOPBACK, SHIPPED
 from starlight_exporter.cli.command import OK
-from starlight_exporter.listen_address import parse_listen_address
+from starlight_exporter.listen_address import format_address, parse_listen_address
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default in the repository
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa:
         "--web.listen-address",
         dest="listen_address",
         metavar="HOST:PORT",
-        default="127.0.0.1:9876",
+        default=format_address(LOOPBACK, SHIPPED.notifications),
         help="address that Alertmanager sends notifications to (default: %(default)s)",
     )
     parser.add_argument(

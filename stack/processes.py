@@ -1,4 +1,4 @@
-"""Child processes with a log file each: started, watched until they answer, stopped in reverse order."""
+"""Child processes with one log file each: started until ready, supervised, stopped in reverse order."""
 
 from __future__ import annotations
 
@@ -10,71 +10,69 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from stack.errors import StackError
+
 STOP_SECONDS = 15.0
 
 
-class StackError(Exception):
-    """The stack cannot start or has lost a part; the text is one line that names the part and its log."""
-
-
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One process of the stack: its command, where it answers once it is ready, and the page or file people open.
+class Service:
+    """One process: its command, the URL that answers once it is ready, and the page or file that people open.
 
-    Without a `ready_url` it serves nothing, and is ready as soon as it runs.
+    Without a `ready_url` it is ready as soon as it runs.
     """
 
     name: str
     command: tuple[str, ...]
     ready_url: str | None
-    page_url: str
+    location: str
 
 
 class Supervisor:
-    """Starts parts one after the other and stops, in reverse order, exactly what it started."""
+    """Start services one after the other, and stop exactly these in reverse order."""
 
     def __init__(self, log_folder: Path) -> None:
         self._log_folder = log_folder
-        self._running: list[tuple[Part, subprocess.Popen[bytes]]] = []
+        self._running: list[tuple[Service, subprocess.Popen[bytes]]] = []
 
-    def log_file(self, part: Part) -> Path:
-        """Where this part's output goes; the previous run's is kept as `.1`."""
-        return self._log_folder / f"{part.name}.log"
+    def log_file(self, service: Service) -> Path:
+        """Return the file of the service's output; that of the previous run has the suffix `.1`."""
+        return self._log_folder / f"{service.name}.log"
 
-    def start(self, part: Part, *, timeout: float = 60.0) -> None:
-        """Start a part and wait until it answers; raises StackError with the last line of its log if it does not."""
+    def start(self, service: Service, *, timeout: float = 60.0) -> None:
+        """Start a service and wait until it is ready. Raises StackError with the last line of its log."""
         self._log_folder.mkdir(parents=True, exist_ok=True)
-        log_file = self.log_file(part)
+        log_file = self.log_file(service)
         if log_file.exists():
             log_file.replace(log_file.with_suffix(".log.1"))
         try:
             with log_file.open("wb") as log:
-                # Its own session: a Ctrl-C reaches us alone, and we stop the parts in order.
+                # In its own session, so that Ctrl-C reaches only the supervisor, which stops services in order.
                 process = subprocess.Popen(
-                    part.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    service.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
         except OSError as error:
-            raise StackError(f"{part.name}: cannot run {part.command[0]}: {error.strerror}") from error
-        self._running.append((part, process))
+            raise StackError(f"{service.name}: cannot run {service.command[0]}: {error.strerror}") from error
+        self._running.append((service, process))
         deadline = time.monotonic() + timeout
-        while part.ready_url is not None and not answers(part.ready_url):
+        while service.ready_url is not None and not answers(service.ready_url):
             self.check()
             if time.monotonic() > deadline:
-                raise StackError(f"{part.name}: no answer at {part.ready_url} in {timeout:.0f} s; see {log_file}")
+                raise StackError(f"{service.name}: no answer at {service.ready_url} in {timeout:.0f} s; see {log_file}")
             time.sleep(0.2)
-        # Something else on the same port would have answered while ours failed to bind.
+        # If the port was taken, another process has answered and this one has exited.
         self.check()
 
     def check(self) -> None:
-        """Raise StackError if a started part has ended."""
-        for part, process in self._running:
+        """Raise StackError if a service has exited."""
+        for service, process in self._running:
             code = process.poll()
             if code is not None:
-                log_file = self.log_file(part)
-                raise StackError(f"{part.name} ended with code {code}: {last_line(log_file)} (log: {log_file})")
+                log_file = self.log_file(service)
+                raise StackError(f"{service.name} exited with code {code}: {last_line(log_file)} (log: {log_file})")
 
     def stop(self) -> None:
-        """Ask every part to end, the last started first; one that does not within 15 s is killed."""
+        """Terminate all services, the last started first; kill those that have not exited after 15 s."""
         while self._running:
             _, process = self._running.pop()
             if process.poll() is not None:
@@ -88,7 +86,7 @@ class Supervisor:
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of this loopback address gives 2xx within two seconds."""
+    """Return whether a GET request returns 2xx within two seconds."""
     try:
         with urllib.request.urlopen(url, timeout=2) as response:
             return 200 <= int(response.status) < 300
@@ -97,6 +95,6 @@ def answers(url: str) -> bool:
 
 
 def last_line(file: Path) -> str:
-    """The last line of a log that is not blank, or a word that there is none."""
+    """Return the last non-blank line of a log file, or "no output"."""
     lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
     return lines[-1].strip() if lines else "no output"

@@ -1,4 +1,4 @@
-"""The first results, read back from Prometheus: what a person sees once the stack runs."""
+"""Wait for the first results in Prometheus and print them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from stack.processes import StackError
+from stack.errors import StackError
 from starlight_exporter.formatting import NOT_MEASURED, integer, milliseconds, percent, percent_range
 
 PRODUCTION = ' * on (model) group_left () (starlight_model_info{role="production"} > 0)'
@@ -21,14 +21,14 @@ PRODUCTION = ' * on (model) group_left () (starlight_model_info{role="production
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One series of an instant query's answer."""
+    """One series of the result of an instant query."""
 
     labels: dict[str, str]
     value: float
 
 
 def query(prometheus: str, expression: str) -> list[Sample]:
-    """An instant query; an unreachable or unready Prometheus gives no samples."""
+    """Run an instant query; return no samples if Prometheus is unreachable or not ready."""
     url = f"{prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
     try:
         with urllib.request.urlopen(url, timeout=5) as response:
@@ -39,33 +39,33 @@ def query(prometheus: str, expression: str) -> list[Sample]:
 
 
 def wait_for_first(
-    prometheus: str, status_page: str, console: Console, *, seconds: float, still: Callable[[], None]
+    prometheus: str, status_page: str, console: Console, *, seconds: float, check: Callable[[], None]
 ) -> None:
-    """Return once Prometheus has a production model's false positive ratio; StackError after so many seconds.
+    """Return as soon as Prometheus has the false positive ratio of a production model; StackError after `seconds`.
 
-    `still` is called every second and raises what else ends the waiting.
+    Calls `check` every second, which may raise.
     """
     deadline = time.monotonic() + seconds
     with console.status("waiting for the first evaluation to reach Prometheus"):
         while not false_positive_ratio(prometheus):
-            still()
+            check()
             if time.monotonic() > deadline:
                 raise StackError(
                     f"no false positive ratio of a production model in Prometheus after {seconds:.0f} s; "
-                    f"the status page says why: {status_page}"
+                    f"see the status page: {status_page}"
                 )
             time.sleep(1)
 
 
 def false_positive_ratio(prometheus: str) -> list[Sample]:
-    """The production models' false positive ratio, one sample per model and dataset; empty until it is scraped."""
+    """Return the false positive ratio of the production models; empty until it is scraped."""
     return query(prometheus, "starlight_false_positive_ratio" + PRODUCTION)
 
 
 def show(prometheus: str, console: Console) -> None:
-    """Print the production models' rates with counts and exact intervals, and their latency."""
-    table = Table(title="Production models, as Prometheus has them")
-    for column in ("model", "dataset", "measure", "value", "95% CI", "images"):
+    """Print rates with counts and confidence intervals, and latency, of the production models."""
+    table = Table(title="Production models")
+    for column in ("model", "dataset", "metric", "value", "95% CI", "images"):
         table.add_column(column, justify="right" if column in {"value", "images"} else "left")
     for metric, total, name in (
         ("false_positive", "clean_images", "false positives"),
@@ -92,12 +92,12 @@ def show(prometheus: str, console: Console) -> None:
 
 
 def slice_key(sample: Sample) -> tuple[str, ...]:
-    """Order of rows: by model, dataset, method, quantile."""
+    """Return the sort key: model, dataset, method, quantile."""
     return tuple(sample.labels.get(name, "") for name in ("model", "dataset", "method", "quantile"))
 
 
 def same_slice(samples: list[Sample], like: Sample) -> float | None:
-    """The value of the sample with the same model, dataset and method; None where there is none."""
+    """Return the value of the sample with the same labels, or None."""
     for sample in samples:
         if slice_key(sample) == slice_key(like):
             return sample.value

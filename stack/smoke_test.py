@@ -18,6 +18,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from stack.ports import LOOPBACK, SHIPPED
 from starlight_exporter.cli.command import CHECK_FAILED, NOT_MEASURED, OK
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,7 +29,7 @@ HEALTHY = ("notifications", "exporter", "alertmanager", "prometheus", "grafana")
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths
     """Add the flags."""
-    parser.add_argument("--grafana", default="http://127.0.0.1:3000", help="default: %(default)s")
+    parser.add_argument("--grafana", default=f"http://{LOOPBACK}:{SHIPPED.grafana}", help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=300.0, help="maximum wait for health (default: 300)")
 
 

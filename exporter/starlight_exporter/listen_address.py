@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import socket
+from typing import Final
 
 from starlight_exporter.errors import ConfigError
+
+DEFAULT_LISTEN_ADDRESS: Final = "127.0.0.1:9877"
+"""Of the exporter."""
 
 
 def parse_listen_address(text: str) -> tuple[str, int]:

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A Docker engine for the container tests where none runs and no registry can be reached (Debian, as root):
-#   tests/containers/engine.sh start DIR    installs docker.io, docker-compose and debootstrap if they are missing, starts
-#                                           dockerd on DIR/docker.sock, makes a base image, prints what to export
-#   tests/containers/engine.sh stop DIR     ends that dockerd by its process id
+# A Docker engine for the container tests, for machines without one and without a registry (Debian, as root).
+#   tests/containers/engine.sh start DIR    install docker.io, docker-compose and debootstrap if they are missing, start dockerd
+#                                           with its socket at DIR/docker.sock, create a base image, print the variables to export
+#   tests/containers/engine.sh stop DIR     stop that dockerd
 set -euo pipefail
 
 usage() { sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -13,13 +13,13 @@ socket=unix://$folder/docker.sock
 base=starlight-test/debian-python
 
 start() {
-  [ "$(id -u)" -eq 0 ] || { echo "engine: dockerd has to be started by root" >&2; exit 1; }
+  [ "$(id -u)" -eq 0 ] || { echo "engine: dockerd must be started as root" >&2; exit 1; }
   missing=()
   command -v dockerd >/dev/null || missing+=(docker.io)
   command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
   command -v debootstrap >/dev/null || missing+=(debootstrap)
   if [ ${#missing[@]} -gt 0 ]; then
-    # docker.io would start an engine of its own: a policy of "no" lasts for this install.
+    # docker.io would start its own engine; a policy that answers "no" prevents it during the installation.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
       printf '#!/bin/sh\nexit 101\n' > "$policy"
@@ -36,9 +36,9 @@ start() {
     docker -H "$socket" info >/dev/null || { tail -n 5 "$folder/dockerd.log" >&2; exit 1; }
   fi
   if ! docker -H "$socket" image inspect "$base" >/dev/null 2>&1; then
-    rm -rf "$folder/root"  # of a start that was broken off
+    rm -rf "$folder/root"  # left by an interrupted start
     debootstrap --variant=minbase --include=python3,python3-venv,python3-pip,ca-certificates bookworm "$folder/root" >&2
-    # The host's certificates too, for networks that have their own.
+    # The host's certificates, for networks with their own.
     cp /etc/ssl/certs/ca-certificates.crt "$folder/root/etc/ssl/certs/ca-certificates.crt"
     tar -C "$folder/root" -c . | docker -H "$socket" import - "$base" >&2
     rm -rf "$folder/root"
@@ -47,11 +47,11 @@ start() {
 }
 
 stop() {
-  [ -f "$folder/docker.pid" ] || { echo "engine: none runs in $folder" >&2; exit 1; }
+  [ -f "$folder/docker.pid" ] || { echo "engine: no dockerd runs in $folder" >&2; exit 1; }
   pid=$(cat "$folder/docker.pid")
   kill "$pid"
   for _ in $(seq 30); do kill -0 "$pid" 2>/dev/null || return 0; sleep 1; done
-  echo "engine: $pid does not end; see $folder/dockerd.log" >&2
+  echo "engine: $pid has not exited; see $folder/dockerd.log" >&2
   exit 1
 }
 

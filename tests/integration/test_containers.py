@@ -1,6 +1,6 @@
-"""The compose file for real, all but Grafana: built, started in order, scraped, alerting, and gone without a trace.
+"""docker-compose.yml without Grafana: built, started in order, scraped, alerting, and removed completely.
 
-Runs where a Docker engine answers; tests/containers/engine.sh gets one.
+Needs a Docker engine; tests/containers/engine.sh starts one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import httpx
 import pytest
 
 from support.servers import free_port
+from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -42,15 +42,15 @@ def compose_command() -> list[str]:
 
 
 def require_engine() -> None:
-    """Skip, and say what is missing, where nothing can be built and run."""
+    """Skip if no image can be built and run."""
     if shutil.which("docker") is None or not docker("info", "--format", "{{.ServerVersion}}", check=False).strip():
-        pytest.skip("no Docker engine answers; tests/containers/engine.sh gets one")
+        pytest.skip("no Docker engine answers; tests/containers/engine.sh starts one")
     if "STARLIGHT_TEST_BASE" not in os.environ:
-        pytest.skip("STARLIGHT_TEST_BASE names no base image; tests/containers/engine.sh makes one")
+        pytest.skip("STARLIGHT_TEST_BASE is not set; tests/containers/engine.sh creates a base image")
 
 
 class Compose:
-    """The project with stand-in images on free ports."""
+    """The compose project with Debian's Prometheus and Alertmanager, on free ports."""
 
     def __init__(self) -> None:
         self.ports = {name: free_port() for name in ("NOTIFICATIONS", "EXPORTER", "ALERTMANAGER", "PROMETHEUS")}
@@ -58,7 +58,7 @@ class Compose:
         self._command = [
             *compose_command(),
             *("--project-name", PROJECT, "--project-directory", str(ROOT)),
-            *("-f", str(ROOT / "docker-compose.yml"), "-f", str(ROOT / "tests" / "containers" / "standins.yml")),
+            *("-f", str(ROOT / "docker-compose.yml"), "-f", str(ROOT / "tests" / "containers" / "debian.yml")),
         ]
 
     def run(self, *arguments: str, seconds: float = 900.0) -> str:
@@ -100,31 +100,29 @@ def stack() -> Iterator[Compose]:
     assert not left.strip()
 
 
-def wait_for(look: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + WAIT
-    while True:
+def wait_for(condition: Callable[[], object], description: str) -> None:
+    def checked() -> bool:
         try:
-            if look():
-                return
+            return bool(condition())
         except httpx.TransportError:
-            pass
-        assert time.monotonic() < deadline, f"{what}: not within {WAIT:g} s"
-        time.sleep(1)
+            return False
+
+    wait_until(checked, description, timeout=WAIT, interval=1.0)
 
 
-def test_every_service_is_healthy_and_started_in_order(stack: Compose) -> None:
+def test_services_start_in_order_and_become_healthy(stack: Compose) -> None:
     def healthy(service: str) -> bool:
         return bool(stack.inspect(service)["State"]["Health"]["Status"] == "healthy")
 
     services = ("notifications", "exporter", "alertmanager", "prometheus")
     for service in services:
         wait_for(lambda service=service: healthy(service), f"{service} healthy")  # type: ignore[misc]
-    begun = {service: stack.inspect(service)["State"]["StartedAt"] for service in services}
-    assert begun["exporter"] < begun["prometheus"]
-    assert begun["notifications"] < begun["alertmanager"] < begun["prometheus"]
+    started = {service: stack.inspect(service)["State"]["StartedAt"] for service in services}
+    assert started["exporter"] < started["prometheus"]
+    assert started["notifications"] < started["alertmanager"] < started["prometheus"]
 
 
-def test_nothing_runs_as_root_or_writes_to_its_image(stack: Compose) -> None:
+def test_containers_are_unprivileged_and_read_only(stack: Compose) -> None:
     for service in ("notifications", "exporter", "alertmanager", "prometheus", "markdown-dashboard"):
         container = stack.inspect(service)
         assert container["HostConfig"]["ReadonlyRootfs"], service
@@ -140,31 +138,31 @@ def test_nothing_runs_as_root_or_writes_to_its_image(stack: Compose) -> None:
     assert refused.returncode != 0
 
 
-def test_prometheus_scrapes_the_exporter_and_has_its_numbers(stack: Compose) -> None:
+def test_prometheus_scrapes_the_exporter(stack: Compose) -> None:
     wait_for(lambda: stack.query('up{job="starlight-exporter"} == 1'), "the exporter's first scrape")
     wait_for(lambda: stack.query('starlight_false_positive_ratio{model="production"}'), "the first result")
     assert not stack.query('up{job!="starlight-exporter"} == 0')
 
 
-def test_markdown_dashboard_contains_production_model(stack: Compose) -> None:
-    container = stack.inspect("markdown-dashboard")["Id"]
+def test_markdown_dashboard_is_written(stack: Compose) -> None:
+    dashboard = stack.inspect("markdown-dashboard")["Id"]
     page = "/starlight/documents/performance_dashboard.md"
-    wait_for(lambda: "production" in docker("exec", container, "cat", page, check=False), "the markdown document")
+    wait_for(lambda: "production" in docker("exec", dashboard, "cat", page, check=False), "the markdown document")
 
 
-def test_a_stopped_exporter_reaches_the_notification_log(stack: Compose) -> None:
+def test_stopped_exporter_causes_a_notification(stack: Compose) -> None:
     stack.run("stop", "exporter")
     log = stack.inspect("notifications")["Id"]
 
-    def told() -> bool:
+    def notified() -> bool:
         return "StarlightExporterDown" in docker("exec", log, "cat", "/starlight/data/notifications.jsonl", check=False)
 
-    wait_for(told, "the notification")
+    wait_for(notified, "the notification")
     stack.run("start", "exporter")
-    wait_for(lambda: stack.query('up{job="starlight-exporter"} == 1'), "the exporter's return")
+    wait_for(lambda: stack.query('up{job="starlight-exporter"} == 1'), "the scrape after the restart")
 
 
-def test_grafanas_password_is_of_this_installation_alone(stack: Compose) -> None:
+def test_grafanas_password_is_generated(stack: Compose) -> None:
     read = ("run", "--rm", "-T", "setup", "cat", "/starlight/secrets/grafana_admin_password")
     password = stack.run(*read).strip()
     assert len(password) >= 20

@@ -17,7 +17,8 @@ from pathlib import Path
 import promql_parser
 import pytest
 
-from stack.configuration import Ports, write_alertmanager, write_prometheus
+from stack.configuration import write_alertmanager, write_prometheus
+from stack.ports import Ports
 from support.accelerated_stack import accelerate, accelerated_rules
 from support.alertmanager import Alertmanager
 from support.rules import ROOT, RUNBOOKS, nodes
@@ -46,7 +47,7 @@ class Place:
 
     def paste(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run one line as it stands, but for the ports."""
-        for name, port in self.ports.named().items():
+        for name, port in self.ports.by_service().items():
             line = line.replace(f"127.0.0.1:{getattr(Ports(), name)}", f"127.0.0.1:{port}")
         return subprocess.run(
             ["bash", "-c", line], cwd=self.folder, capture_output=True, text=True, check=False, timeout=240

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self
 
 import yaml
 
-from stack.configuration import Ports, write_alertmanager, write_prometheus
+from stack.configuration import write_alertmanager, write_prometheus
+from stack.ports import Ports
 from support.alertmanager import ALERTING, Alertmanager, MailSink, NotificationLog
 from support.exporter import Exporter
 from support.rules import ROOT, RULES

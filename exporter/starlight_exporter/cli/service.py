@@ -11,11 +11,10 @@ from typing import Final
 import starlight_exporter
 from starlight_exporter.cli import history_export
 from starlight_exporter.cli.command import EPILOG, OK, exit_code
-from starlight_exporter.listen_address import listen, parse_listen_address
+from starlight_exporter.listen_address import DEFAULT_LISTEN_ADDRESS, listen, parse_listen_address
 from starlight_exporter.logs import LOG_FORMATS, LOG_LEVELS, configure_logging
 
 NAME: Final = "starlight-exporter"
-DEFAULT_ADDRESS: Final = "127.0.0.1:9877"
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -34,7 +33,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{NAME} {starlight_exporter.__version__}")
     parser.add_argument("--config.check", dest="config_check", action="store_true", help="check the file and exit")
     parser.add_argument(
-        "--web.listen-address", dest="listen_address", default=DEFAULT_ADDRESS, help=f"default {DEFAULT_ADDRESS}"
+        "--web.listen-address",
+        dest="listen_address",
+        default=DEFAULT_LISTEN_ADDRESS,
+        help=f"default {DEFAULT_LISTEN_ADDRESS}",
     )
     parser.add_argument("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST requests")
     parser.add_argument("--web.config.file", dest="web_config", type=Path, help="TLS and basic authentication")

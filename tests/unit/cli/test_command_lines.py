@@ -86,3 +86,16 @@ def test_script_continues_in_the_virtual_environment(tmp_path: Path) -> None:
     script = tmp_path / "scripts" / "make_dataset.py"
     done = run(sys.executable, script, "--out", "a b")
     assert (done.returncode, done.stdout) == (7, f"{script} --out a b\n")
+
+
+@pytest.mark.parametrize("name", ["up", "setup", "test"])
+def test_shell_script_answers_help_without_building_anything(name: str, tmp_path: Path) -> None:
+    for folder in ("exporter", "stack", "scripts"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    python = tmp_path / "python-without-packages"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    done = run("bash", tmp_path / "scripts" / name, "--help", PYTHON=str(python))
+    assert done.returncode == 0, done.stderr
+    assert f"scripts/{name}" in done.stdout
+    assert not (tmp_path / ".venv").exists()

@@ -1,4 +1,4 @@
-"""A `grafana` on the PATH is started by the native stack, with the provisioning that the containers have."""
+"""An installed `grafana` is started by the native stack with the provisioning of the containers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 import yaml
 
 from stack import grafana
-from stack.configuration import Ports
 from stack.containers import PASSWORD_FILE
+from stack.ports import Ports
 from stack.processes import Supervisor
 from support.dashboards import FILES
 from support.servers import free_port
@@ -23,7 +23,7 @@ from support.servers import free_port
 ROOT = Path(__file__).resolve().parents[3]
 PORTS = Ports(exporter=1, prometheus=2, alertmanager=3, notifications=4)
 
-# Says what it was started with, and is healthy.
+# Records its arguments and environment, and reports healthy.
 PROGRAM = """#!{python}
 import http.server, json, os, sys
 
@@ -32,7 +32,7 @@ class Health(http.server.BaseHTTPRequestHandler):
         self.send_response(200 if self.path == "/api/health" else 404)
         self.end_headers()
 
-with open({told!r}, "w") as file:
+with open({record!r}, "w") as file:
     json.dump({{"arguments": sys.argv[1:], "environment": dict(os.environ)}}, file)
 address = (os.environ["GF_SERVER_HTTP_ADDR"], int(os.environ["GF_SERVER_HTTP_PORT"]))
 http.server.HTTPServer(address, Health).serve_forever()
@@ -41,25 +41,25 @@ http.server.HTTPServer(address, Health).serve_forever()
 
 @pytest.fixture
 def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What a `grafana` on the PATH was started with."""
+    """Arguments and environment that `grafana` was started with."""
     program = tmp_path / "usr" / "bin" / "grafana"
     program.parent.mkdir(parents=True)
     (tmp_path / "usr" / "public").mkdir()
-    program.write_text(PROGRAM.format(python=sys.executable, told=str(tmp_path / "told.json")))
+    program.write_text(PROGRAM.format(python=sys.executable, record=str(tmp_path / "record.json")))
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    part = grafana.part(ROOT, tmp_path / "data", replace(PORTS, grafana=free_port()))
-    assert part is not None
+    service = grafana.service(ROOT, tmp_path / "data", replace(PORTS, grafana=free_port()))
+    assert service is not None
     supervisor = Supervisor(tmp_path / "logs")
     try:
-        supervisor.start(part)
-        told: dict[str, Any] = json.loads((tmp_path / "told.json").read_text())
+        supervisor.start(service)
+        recorded: dict[str, Any] = json.loads((tmp_path / "record.json").read_text())
     finally:
         supervisor.stop()
-    return told
+    return recorded
 
 
-def test_it_is_started_as_a_server_with_a_password_of_its_own(started: dict[str, Any], tmp_path: Path) -> None:
+def test_starts_a_server_with_a_generated_password(started: dict[str, Any], tmp_path: Path) -> None:
     assert started["arguments"] == ["server", f"--homepath={tmp_path / 'usr'}"]
     secret = Path(started["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"])
     assert secret == tmp_path / "data" / "secrets" / PASSWORD_FILE
@@ -67,7 +67,7 @@ def test_it_is_started_as_a_server_with_a_password_of_its_own(started: dict[str,
     assert "GF_SECURITY_ADMIN_PASSWORD" not in started["environment"]
 
 
-def test_its_provisioning_is_that_of_the_containers(started: dict[str, Any]) -> None:
+def test_provisioning_is_that_of_the_containers(started: dict[str, Any]) -> None:
     environment = started["environment"]
     provisioning = Path(environment["GF_PATHS_PROVISIONING"])
     assert provisioning == ROOT / "grafana" / "provisioning"
@@ -82,13 +82,13 @@ def test_its_provisioning_is_that_of_the_containers(started: dict[str, Any]) -> 
     assert sorted(Path(filled(provider["options"]["path"])).glob("*.json")) == list(FILES)
 
 
-def test_it_is_set_as_the_container_is(started: dict[str, Any]) -> None:
+def test_settings_equal_those_of_the_container(started: dict[str, Any]) -> None:
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["grafana"]["environment"]
-    of_place = ("PATH", "FILE", "STARLIGHT_")
-    same = {name: value for name, value in compose.items() if not any(word in name for word in of_place)}
+    location_dependent = ("PATH", "FILE", "STARLIGHT_")
+    same = {name: value for name, value in compose.items() if not any(word in name for word in location_dependent)}
     assert {name: started["environment"].get(name) for name in same} == same
 
 
-def test_without_one_there_is_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_service_without_grafana(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert grafana.part(ROOT, tmp_path, PORTS) is None
+    assert grafana.service(ROOT, tmp_path, PORTS) is None

@@ -1,4 +1,4 @@
-"""What scripts/smoke_compose.py asks of Grafana, and that it names what is missing."""
+"""`smoke_compose.py` queries Grafana and reports what is missing."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from stack import smoke_test
 from support.dashboards import NAMES, load
 
 UIDS = {load(name)["uid"] for name in NAMES}
-SECRET = "made on the first start"
+SECRET = "generated"
 
 
-class Answers(ThreadingHTTPServer):
-    """The two addresses of Grafana's API that the script asks; what they give is a test's choice."""
+class FakeGrafana(ThreadingHTTPServer):
+    """The endpoints of Grafana's API that the script uses; tests set the responses."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -35,7 +35,7 @@ class Answers(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    server: Answers
+    server: FakeGrafana
 
     def do_GET(self) -> None:
         asked = urlsplit(self.path)
@@ -56,12 +56,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(json.dumps(content).encode())
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
-def grafana() -> Iterator[Answers]:
-    server = Answers()
+def grafana() -> Iterator[FakeGrafana]:
+    server = FakeGrafana()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -70,23 +70,23 @@ def grafana() -> Iterator[Answers]:
     thread.join()
 
 
-def test_every_dashboard_and_an_answer_through_the_proxy_is_all_that_is_wanted(grafana: Answers) -> None:
+def test_accepts_all_dashboards_and_a_query_result(grafana: FakeGrafana) -> None:
     assert smoke_test.unprovisioned(grafana.url, SECRET) == []
     (query,) = grafana.queries
     promql_parser.parse(query)
 
 
-def test_a_dashboard_that_is_not_there_is_named(grafana: Answers) -> None:
+def test_names_a_missing_dashboard(grafana: FakeGrafana) -> None:
     grafana.dashboards.discard("starlight-models")
     assert smoke_test.unprovisioned(grafana.url, SECRET) == ["dashboard starlight-models is not provisioned"]
 
 
-def test_a_data_source_without_an_answer_is_told(grafana: Answers) -> None:
+def test_reports_a_data_source_without_result(grafana: FakeGrafana) -> None:
     grafana.series = False
     (line,) = smoke_test.unprovisioned(grafana.url, SECRET)
     assert "no result from Prometheus" in line
 
 
-def test_a_wrong_password_is_one_line(grafana: Answers) -> None:
+def test_reports_a_wrong_password_in_one_line(grafana: FakeGrafana) -> None:
     (line,) = smoke_test.unprovisioned(grafana.url, "admin")
     assert "401" in line

@@ -1,4 +1,4 @@
-"""What a run changes in the shipped configurations: addresses, absolute paths, somebody's own images."""
+"""Configuration files of a run: addresses, absolute paths, other datasets and models."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stack import __main__ as up
-from stack import configuration
-from stack.configuration import LOOPBACK, SHIPPED, Ports
-from stack.processes import StackError
+from stack import configuration, native
+from stack.errors import StackError
+from stack.ports import LOOPBACK, SHIPPED, Ports, require_free
 from starlight_exporter.config import load_config
 from starlight_exporter.errors import ConfigError
 
@@ -19,32 +18,32 @@ ROOT = Path(__file__).resolve().parents[3]
 MOVED = Ports(exporter=19877, prometheus=19090, alertmanager=19093, notifications=19876, grafana=13000)
 
 
-def test_every_shipped_address_is_one_that_a_run_can_move() -> None:
+def test_moves_every_shipped_address() -> None:
     for file in (ROOT / "prometheus" / "prometheus.yml", ROOT / "alerting" / "alertmanager.yml"):
         moved = configuration.move_addresses(file.read_text(), MOVED)
-        for port in SHIPPED.named().values():
+        for port in SHIPPED.by_service().values():
             assert f"{LOOPBACK}:{port}" not in moved.replace(f"{LOOPBACK}:1{port}", ""), file
 
 
-def test_ports_that_trade_places_do_not_swallow_each_other() -> None:
+def test_swaps_ports_of_two_services() -> None:
     text = f"{LOOPBACK}:{SHIPPED.exporter} {LOOPBACK}:{SHIPPED.prometheus}"
     swapped = configuration.move_addresses(text, Ports(exporter=SHIPPED.prometheus, prometheus=SHIPPED.exporter))
     assert swapped == f"{LOOPBACK}:{SHIPPED.prometheus} {LOOPBACK}:{SHIPPED.exporter}"
 
 
-def test_the_prometheus_configuration_of_a_run_finds_the_shipped_rules(tmp_path: Path) -> None:
+def test_prometheus_configuration_uses_the_shipped_rules(tmp_path: Path) -> None:
     settings = yaml.safe_load(configuration.write_prometheus(ROOT, tmp_path, MOVED).read_text())
     assert settings["rule_files"] == [f"{ROOT}/prometheus/rules/*.yml"]
     jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in settings["scrape_configs"]}
     assert jobs["starlight-exporter"] == [f"{LOOPBACK}:{MOVED.exporter}"]
 
 
-def test_the_alertmanager_configuration_of_a_run_finds_the_shipped_templates(tmp_path: Path) -> None:
+def test_alertmanager_configuration_uses_the_shipped_templates(tmp_path: Path) -> None:
     settings = yaml.safe_load(configuration.write_alertmanager(ROOT, tmp_path, MOVED).read_text())
     assert settings["templates"] == [f"{ROOT}/alerting/templates/*.tmpl"]
 
 
-def test_somebodys_own_images_and_model_take_the_place_of_the_shipped_ones(tmp_path: Path) -> None:
+def test_replaces_dataset_and_production_model(tmp_path: Path) -> None:
     images = tmp_path / "My Photos"
     images.mkdir()
     model = tmp_path / "mine.onnx"
@@ -59,7 +58,7 @@ def test_somebodys_own_images_and_model_take_the_place_of_the_shipped_ones(tmp_p
     assert config.research.models_dir == ROOT / "models"
 
 
-def test_a_configuration_of_ones_own_means_what_it_means_to_the_exporter(tmp_path: Path) -> None:
+def test_written_configuration_equals_the_given_one(tmp_path: Path) -> None:
     file = tmp_path / "etc" / "mine.yml"
     (tmp_path / "images").mkdir()
     file.parent.mkdir()
@@ -74,13 +73,12 @@ def test_a_configuration_of_ones_own_means_what_it_means_to_the_exporter(tmp_pat
     linked = tmp_path / "linked.yml"
     linked.symlink_to(file)
     for given in (file, linked):
-        # Without a change of its own, every path and setting is what the exporter reads from the given file.
         written = configuration.write_exporter(given, tmp_path / "run", dataset=None, model=None)
         assert load_config(written) == load_config(given)
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         ("models: [", "line 1, column 10: "),
         ("datasets: [{name: d, path: d}]", "models: is missing"),
@@ -89,37 +87,34 @@ def test_a_configuration_of_ones_own_means_what_it_means_to_the_exporter(tmp_pat
         ("models: [{name: a, file: a, role: production}]\ndatasets: [7]", r"datasets\[0\]: expected a mapping"),
     ],
 )
-def test_a_mistake_in_the_configuration_is_one_line_that_names_it(tmp_path: Path, text: str, says: str) -> None:
+def test_reports_a_configuration_error_in_one_line(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "mine.yml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=f"^{file}: .*{says}") as told:
+    with pytest.raises(ConfigError, match=f"^{file}: .*{message}") as raised:
         configuration.write_exporter(file, tmp_path / "run", dataset=tmp_path, model=None)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(raised.value)
 
 
-def test_images_among_which_results_would_be_written_are_refused(tmp_path: Path) -> None:
+def test_rejects_a_dataset_folder_that_contains_the_exporters_files(tmp_path: Path) -> None:
     file = tmp_path / "mine.yml"
     file.write_text("models: [{name: a, file: a, role: production}]\ndatasets: [{name: d, path: elsewhere}]\n")
     with pytest.raises(ConfigError, match=r"paths.data: .* is inside"):
         configuration.write_exporter(file, tmp_path / "run", dataset=tmp_path, model=None)
 
 
-def test_a_port_that_is_taken_is_named_with_the_flag_that_moves_it() -> None:
+def test_names_a_port_in_use_and_its_flag() -> None:
     with socket.socket() as taken:
         taken.bind((LOOPBACK, 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(StackError, match=rf"port {port} \(exporter\) is in use .*--exporter-port"):
-            configuration.require_free({"prometheus": 0, "exporter": port})
+            require_free({"prometheus": 0, "exporter": port})
 
 
-def test_grafanas_port_is_one_of_a_run_where_grafana_is_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_grafanas_port_is_used_only_if_grafana_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    # What listens on 3000 is no matter of a run that starts no Grafana.
-    assert set(up.bound(MOVED)) == {"notifications", "alertmanager", "exporter", "prometheus"}
+    assert set(native.used_ports(MOVED)) == {"notifications", "alertmanager", "exporter", "prometheus"}
     (tmp_path / "grafana").write_text("#!/bin/sh\n")
     (tmp_path / "grafana").chmod(0o755)
-    assert up.bound(MOVED) == MOVED.named()
-    assert up.bound(MOVED)["grafana"] == 13000
+    assert native.used_ports(MOVED) == MOVED.by_service()
+    assert native.used_ports(MOVED)["grafana"] == 13000

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stack.configuration import REFERENCE_RECIPE
+from stack.reference_dataset import RECIPE
 from starlight_exporter.dataset import layout
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.contract import METHODS
@@ -75,7 +75,7 @@ def some_of(root: Path, made_with: Mapping[str, int], *, every: int) -> tuple[La
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledFile, ...]:
-    keys, values = REFERENCE_RECIPE[::2], REFERENCE_RECIPE[1::2]
+    keys, values = RECIPE[::2], RECIPE[1::2]
     made_with = {key.removeprefix("--"): int(value) for key, value in zip(keys, values, strict=True)}
     return some_of(tmp_path_factory.mktemp("reference"), made_with, every=19)
 

@@ -1,4 +1,4 @@
-"""`scripts/up` as processes, ended from outside: by a terminal that is closed, or before anything started."""
+"""The native stack: stopped by a closed terminal, immune to SIGHUP under nohup, strict about its configuration."""
 
 from __future__ import annotations
 
@@ -10,39 +10,38 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from stack.configuration import LOOPBACK, Ports
+from stack.ports import LOOPBACK, Ports
 from stack.processes import answers
 from support.exporter import write_config
 from support.servers import free_port, program
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = 5
+SERVICES = 5
 """Notification log, Alertmanager, exporter, Prometheus, markdown dashboard."""
 
-IN_ITS_TERMINAL = (
+WITH_CONTROLLING_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """The stack in a folder where nothing is left to be installed, with no Grafana on the PATH."""
+    """A copy of the stack with a `scripts/setup` that installs nothing, and a PATH without Grafana."""
     place = tmp_path / "tree"
     shutil.copytree(ROOT / "stack", place / "stack")
     (place / "scripts").mkdir()
     (place / "scripts" / "setup").write_text("#!/bin/sh\n")
     (place / "scripts" / "setup").chmod(0o755)
-    for name in ("scripts/notification_log.py", "scripts/mirror_dashboard.py"):
-        (place / name).symlink_to(ROOT / name)
+    (place / "scripts" / "notification_log.py").symlink_to(ROOT / "scripts" / "notification_log.py")
     for name in ("alerting", "exporter", "prometheus"):
         (place / name).symlink_to(ROOT / name)
     programs = place / "bin"
@@ -62,17 +61,17 @@ def command(tree: Path, ports: Ports) -> list[str]:
     return [
         *(sys.executable, "-m", "stack", "--native", f"--config={config}", f"--data={tree.parent / 'run'}"),
         *(f"--dataset={tree.parent / 'images'}", f"--model={tree.parent / 'models' / 'model.onnx'}"),
-        *(f"--{name}-port={port}" for name, port in ports.named().items()),
+        *(f"--{name}-port={port}" for name, port in ports.by_service().items()),
     ]
 
 
 def environment(tree: Path) -> dict[str, str]:
-    return os.environ | {"PATH": str(tree / "bin"), "TERM": "xterm", "PYTHONPATH": str(tree)}
+    return os.environ | {"PATH": str(tree / "bin"), "TERM": "xterm", "PYTHONPATH": f"{tree}:{tree / 'exporter'}"}
 
 
 @pytest.fixture
 def closing() -> Iterator[list[psutil.Process]]:
-    """Processes that are gone after the test, whatever it found."""
+    """Processes to kill after the test."""
     found: list[psutil.Process] = []
     yield found
     for process in psutil.wait_procs(found, timeout=0)[1]:
@@ -80,46 +79,46 @@ def closing() -> Iterator[list[psutil.Process]]:
 
 
 def wait_for_line(terminal: int, words: str, process: subprocess.Popen[bytes]) -> None:
-    """Read what a process writes to its terminal until these words come."""
-    deadline, text = time.monotonic() + 120, b""
-    while words.encode() not in text:
+    """Read a process's terminal until these words appear."""
+    text = b""
+
+    def found() -> bool:
+        nonlocal text
         assert process.poll() is None, text.decode()
-        assert time.monotonic() < deadline, text.decode()
-        if select.select([terminal], [], [], 0.2)[0]:
+        if select.select([terminal], [], [], 0)[0]:
             text += os.read(terminal, 65536)
+        return words.encode() in text
+
+    wait_until(found, f"{words!r} in the terminal")
 
 
-def test_a_terminal_that_is_closed_leaves_no_part_behind(
-    tree: Path, ports: Ports, closing: list[psutil.Process]
-) -> None:
-    ours, its = pty.openpty()
+def test_closed_terminal_stops_all_services(tree: Path, ports: Ports, closing: list[psutil.Process]) -> None:
+    master, slave = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", IN_ITS_TERMINAL, *command(tree, ports)],
-        stdin=its,
-        stdout=its,
-        stderr=its,
+        [sys.executable, "-c", WITH_CONTROLLING_TERMINAL, *command(tree, ports)],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
         cwd=tree,
         env=environment(tree),
         start_new_session=True,
     )
-    os.close(its)
+    os.close(slave)
     supervisor = psutil.Process(process.pid)
     closing.append(supervisor)
     try:
-        wait_for_line(ours, "running; Ctrl-C stops everything", process)
-        parts = supervisor.children()
+        wait_for_line(master, "running; Ctrl-C stops everything", process)
+        services = supervisor.children()
         closing += supervisor.children(recursive=True)
-        assert len(parts) == PARTS
+        assert len(services) == SERVICES
     finally:
-        os.close(ours)
+        os.close(master)
     process.wait(60)
-    assert psutil.wait_procs(parts, timeout=5)[1] == []
+    assert psutil.wait_procs(services, timeout=5)[1] == []
     assert not answers(f"http://{LOOPBACK}:{ports.exporter}/-/healthy")
 
 
-def test_a_hang_up_that_nohup_has_ignored_stays_so(
-    tree: Path, ports: Ports, closing: list[psutil.Process], tmp_path: Path
-) -> None:
+def test_ignores_sighup_under_nohup(tree: Path, ports: Ports, closing: list[psutil.Process], tmp_path: Path) -> None:
     with (tmp_path / "out.log").open("wb") as log:
         process = subprocess.Popen(
             [program("nohup"), *command(tree, ports)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=tree,
@@ -127,20 +126,29 @@ def test_a_hang_up_that_nohup_has_ignored_stays_so(
         )  # fmt: skip
     supervisor = psutil.Process(process.pid)
     closing.append(supervisor)
-    deadline = time.monotonic() + 120
-    while b"running; Ctrl-C" not in (tmp_path / "out.log").read_bytes():
+
+    def running() -> bool:
         assert process.poll() is None, (tmp_path / "out.log").read_text()
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+        return b"running; Ctrl-C" in (tmp_path / "out.log").read_bytes()
+
+    wait_until(running, "all services started")
     closing += supervisor.children(recursive=True)
+    assert ignores(process.pid, signal.SIGHUP)
     supervisor.send_signal(signal.SIGHUP)
-    time.sleep(2)
+    assert answers(f"http://{LOOPBACK}:{ports.exporter}/-/healthy")
     assert process.poll() is None
     process.terminate()
     assert process.wait(60) == 0
 
 
-def test_another_grafana_on_the_port_is_told_before_anything_starts(tree: Path, ports: Ports) -> None:
+def ignores(pid: int, number: signal.Signals) -> bool:
+    """Whether a process ignores a signal, from the mask in /proc."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    mask = next(line for line in status.splitlines() if line.startswith("SigIgn:")).split()[1]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def test_reports_a_grafana_port_in_use_before_starting_services(tree: Path, ports: Ports) -> None:
     grafana = tree / "bin" / "grafana"
     grafana.write_text("#!/bin/sh\nexit 1\n")
     grafana.chmod(0o755)
@@ -156,11 +164,11 @@ def test_another_grafana_on_the_port_is_told_before_anything_starts(tree: Path, 
     assert not (tree.parent / "run" / "logs").exists()
 
 
-def test_a_mistake_in_the_configuration_is_told_before_anything_starts(tree: Path, ports: Ports) -> None:
+def test_reports_a_configuration_error_before_starting_services(tree: Path, ports: Ports) -> None:
     words = command(tree, ports)
     (tree.parent / "starlight.yml").write_text("models: [")
     done = subprocess.run(words, cwd=tree, env=environment(tree), capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr.startswith(f"up: {tree.parent / 'starlight.yml'}: line 1, column 10: ")
     assert "Traceback" not in done.stderr
     assert not (tree.parent / "run").exists()

@@ -1,4 +1,4 @@
-# Prometheus and Alertmanager from Debian packages, where no registry can be reached for the published images.
+# Prometheus and Alertmanager from Debian packages, for machines without access to a registry.
 ARG BASE
 FROM ${BASE}
 RUN apt-get update \

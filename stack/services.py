@@ -1,0 +1,116 @@
+"""The processes of the stack and their command lines."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from stack import configuration
+from stack.arguments import ROOT
+from stack.errors import StackError
+from stack.ports import LOOPBACK, Ports
+from stack.processes import Service
+
+RETENTION = "1y"
+"""Of Prometheus; docker-compose.yml uses the same."""
+DASHBOARD_INTERVAL = "30s"
+"""Between updates of the markdown dashboard; docker-compose.yml uses the same."""
+
+
+def services(arguments: argparse.Namespace, ports: Ports) -> list[Service]:
+    """Return all services but Grafana in start order, configured for these ports and folders."""
+    data = arguments.data.resolve()
+    address = {name: f"{LOOPBACK}:{port}" for name, port in ports.by_service().items()}
+    return [
+        _notifications(address["notifications"], data),
+        _alertmanager(address["alertmanager"], data, ports),
+        _exporter(address["exporter"], _exporter_config(arguments, data)),
+        _prometheus(address["prometheus"], data, ports),
+        _markdown_dashboard(address, data),
+    ]
+
+
+def _notifications(address: str, data: Path) -> Service:
+    output = data / "notifications.jsonl"
+    script = str(ROOT / "scripts" / "notification_log.py")
+    return Service(
+        name="notifications",
+        command=(sys.executable, script, f"--web.listen-address={address}", f"--output={output}"),
+        ready_url=f"http://{address}/-/healthy",
+        location=str(output),
+    )
+
+
+def _alertmanager(address: str, data: Path, ports: Ports) -> Service:
+    return Service(
+        name="alertmanager",
+        command=(
+            _program("prometheus-alertmanager"),
+            f"--config.file={configuration.write_alertmanager(ROOT, data / 'run', ports)}",
+            f"--storage.path={data / 'alertmanager'}",
+            f"--web.listen-address={address}",
+            "--cluster.listen-address=",
+        ),
+        ready_url=f"http://{address}/-/ready",
+        location=f"http://{address}",
+    )
+
+
+def _exporter_config(arguments: argparse.Namespace, data: Path) -> Path:
+    config: Path = arguments.config
+    if arguments.dataset is None and arguments.model is None:
+        return config
+    return configuration.write_exporter(config, data / "run", dataset=arguments.dataset, model=arguments.model)
+
+
+def _exporter(address: str, config: Path) -> Service:
+    return Service(
+        name="exporter",
+        command=(
+            *(sys.executable, "-m", "starlight_exporter", f"--config.file={config}"),
+            *(f"--web.listen-address={address}", "--web.enable-lifecycle"),
+        ),
+        ready_url=f"http://{address}/-/healthy",
+        location=f"http://{address}",
+    )
+
+
+def _prometheus(address: str, data: Path, ports: Ports) -> Service:
+    return Service(
+        name="prometheus",
+        command=(
+            _program("prometheus"),
+            f"--config.file={configuration.write_prometheus(ROOT, data / 'run', ports)}",
+            f"--storage.tsdb.path={data / 'prometheus'}",
+            f"--storage.tsdb.retention.time={RETENTION}",
+            f"--web.listen-address={address}",
+            "--web.enable-lifecycle",
+        ),
+        ready_url=f"http://{address}/-/ready",
+        location=f"http://{address}",
+    )
+
+
+def _markdown_dashboard(address: dict[str, str], data: Path) -> Service:
+    output = data / "documents" / "performance_dashboard.md"
+    return Service(
+        name="markdown-dashboard",
+        command=(
+            *(sys.executable, "-m", "starlight_exporter.cli.main", "dashboard"),
+            f"--prometheus=http://{address['prometheus']}",
+            f"--alertmanager=http://{address['alertmanager']}",
+            f"--output={output}",
+            f"--watch={DASHBOARD_INTERVAL}",
+        ),
+        ready_url=None,
+        location=str(output),
+    )
+
+
+def _program(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise StackError(f"{name} is not installed; on Debian: apt-get install --no-install-recommends {name}")
+    return path
