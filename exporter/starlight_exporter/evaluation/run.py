@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from starlight_exporter.dataset.cache import CacheUsage
-from starlight_exporter.dataset.dataset import Dataset, LabelledFile
+from starlight_exporter.dataset.dataset import Dataset
 from starlight_exporter.dataset.facts import FactCollector, FactTable
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.dataset.quality import measure as measure_quality
@@ -25,7 +24,6 @@ from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import (
     Evaluation,
     Execution,
-    LatencyObservations,
     ModelFacts,
     Prediction,
     Provenance,
@@ -55,7 +53,13 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
     )
     bulk = _predict(request, detector, dataset, reporter)
     measured = [file for file, entry in zip(dataset.files, bulk.predictions, strict=True) if entry.verdict is not None]
-    latency = _time(request, detector, measured, reporter, done=len(dataset.files))
+    latency = measure_latency(
+        TimedDetector(detector, request.decision, dataset.root, request.limits),
+        measured,
+        sample=request.latency_sample,
+        seed=request.seed,
+        progress=lambda timed, _: reporter.report(len(dataset.files) + timed),
+    )
     records = read_records(
         request.model_path, detector.sha256, training_log=request.training_log, models_dir=request.models_dir
     )
@@ -161,18 +165,6 @@ def _predict(request: RunRequest, detector: Detector, dataset: Dataset, reporter
     seconds = time.perf_counter() - start
     execution = _execution(selected.full_model_reason, cache_use, sum(file.problem is None for file in files))
     return _BulkResult(predictions, facts.table(), execution, seconds)
-
-
-def _time(
-    request: RunRequest, detector: Detector, files: Sequence[LabelledFile], reporter: ProgressReporter, *, done: int
-) -> LatencyObservations | None:
-    return measure_latency(
-        TimedDetector(detector, request.decision, request.dataset_root, request.limits),
-        files,
-        sample=request.latency_sample,
-        seed=request.seed,
-        progress=lambda timed, _: reporter.report(done + timed),
-    )
 
 
 def _execution(full_model_reason: str | None, use: CacheUsage | None, images: int) -> Execution:

@@ -93,4 +93,4 @@ def test_writes_the_dashboard_of_this_evaluation(tmp_path: Path, model_path: Pat
     page = (tmp_path / "docs" / "grok" / "performance_dashboard.md").read_text()
     assert "| False positive rate, clean images |" in page
     assert "| p95 | not measured |" in page
-    assert "Not measured: no Prometheus was asked." in page
+    assert "Not measured: written without Prometheus." in page
