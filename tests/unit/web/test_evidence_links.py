@@ -1,4 +1,4 @@
-"""Every link to the exporter in alert rules, Grafana dashboards and the markdown document leads to a page."""
+"""Links to the exporter in alert rules, Grafana dashboards and the markdown dashboard lead to existing pages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RESULT = full_evaluation()
 
 
 def rule_links() -> Iterator[tuple[str, str]]:
-    """(alert, address) of every rule, its template filled in with labels."""
+    """Yield (alert, URL) of every rule, with the labels filled in."""
     for file in sorted((REPOSITORY / "prometheus" / "rules").glob("*.yml")):
         for group in yaml.safe_load(file.read_text())["groups"]:
             for rule in group["rules"]:
@@ -41,7 +41,7 @@ def rule_links() -> Iterator[tuple[str, str]]:
 
 
 def dashboard_links() -> Iterator[tuple[str, str]]:
-    """(dashboard, address) of every data link to the exporter, its fields filled in."""
+    """Yield (dashboard, URL) of every data link to the exporter, with the fields filled in."""
 
     def addresses(node: Any) -> Iterator[str]:
         if isinstance(node, dict):
@@ -61,7 +61,7 @@ def dashboard_links() -> Iterator[tuple[str, str]]:
 
 
 def markdown_links() -> Iterator[tuple[str, str]]:
-    """(text, address) of every link to the exporter in the markdown document."""
+    """Yield (text, URL) of every link to the exporter in the markdown dashboard."""
     content = replace(evaluation_content(RESULT, run_checks(RESULT, None)), urls=BaseUrls(BASE, f"{BASE}/runbooks"))
     text = render_document(content, stem="dashboard", now=FINISHED_AT).text
     yield from re.findall(rf"\[([^\]]+)\]\(({re.escape(BASE)}[^)]*)\)", text)
@@ -89,7 +89,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         yield opened
 
 
-def test_there_are_links_of_each_kind() -> None:
+def test_links_of_each_kind_exist() -> None:
     assert len(list(rule_links())) > 40
     assert {text for text, _ in markdown_links()} >= {
         f"`{MODEL}`",
@@ -102,8 +102,8 @@ def test_there_are_links_of_each_kind() -> None:
 
 
 @pytest.mark.parametrize("link", sorted({address for _, address in ALL}))
-def test_it_leads_to_a_page_with_its_filters(client: httpx.Client, link: str) -> None:
-    assert "{" not in link, "a template that was not filled in"
+def test_link_leads_to_a_page_with_its_filters(client: httpx.Client, link: str) -> None:
+    assert "{" not in link, "a placeholder was not filled in"
     asked = urlsplit(link)
     answer = client.get(link.removeprefix(BASE), headers={"Accept": "text/html"})
     assert answer.status_code == 200, answer.text
@@ -118,8 +118,7 @@ def test_it_leads_to_a_page_with_its_filters(client: httpx.Client, link: str) ->
 
 
 @pytest.mark.parametrize("links", [rule_links, dashboard_links, markdown_links])
-def test_each_place_filters_by_what_its_figure_is_about(links: Callable[[], Iterator[tuple[str, str]]]) -> None:
-    """One kind of filter per kind of figure, and none of them wider than the figure."""
+def test_links_have_the_filters_of_their_metric(links: Callable[[], Iterator[tuple[str, str]]]) -> None:
     filters = {
         frozenset(parse_qs(urlsplit(address).query)) - {"model", "dataset"}
         for _, address in links()
@@ -142,6 +141,6 @@ def test_each_place_filters_by_what_its_figure_is_about(links: Callable[[], Iter
         ("class=negative&category=patterns", "negatives/patterns/wrong.png"),
     ],
 )
-def test_the_filters_of_the_links_leave_the_images_that_are_meant(client: httpx.Client, query: str, path: str) -> None:
+def test_filters_select_the_images_of_the_metric(client: httpx.Client, query: str, path: str) -> None:
     found = client.get(f"/evaluations/latest/misclassified.json?model={MODEL}&dataset={DATASET}&{query}").json()
     assert [image["path"] for image in found["images"]] == [path]

@@ -1,4 +1,4 @@
-"""What a reader finds on the pages: trend and age of a cell, the curve of operating points, one image's streams."""
+"""Content of the pages: trend and age of a status cell, chart of operating points, streams of an image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AGE_SECONDS = 3 * 3600 + 60
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """A palette image with a tail, missed by a model that replaced another one three hours ago."""
+    """Serve a palette image with a tail that the current model, three hours old, does not detect."""
     folder = tmp_path_factory.mktemp("shown")
     data = image_bytes(5, "gif", size=(40, 40)) + TAIL
     file = folder / "images" / "stego" / "palette" / "one.gif"
@@ -47,7 +47,7 @@ def html(site: httpx.Client, address: str) -> str:
     return site.get(address, headers={"Accept": "text/html"}).raise_for_status().text
 
 
-def test_a_cell_of_the_matrix_has_its_trend_and_its_age(site: httpx.Client) -> None:
+def test_status_cell_has_trend_and_age(site: httpx.Client) -> None:
     text = html(site, "/")
     assert 'aria-label="false positive rates of the last 2 evaluations"' in text
     assert f'<a href="/evaluations/{NOW}/comparison">no significant change</a>' in text
@@ -56,7 +56,7 @@ def test_a_cell_of_the_matrix_has_its_trend_and_its_age(site: httpx.Client) -> N
     assert cell["compared_with"] == BEFORE
 
 
-def test_an_evaluation_has_the_curve_of_its_operating_points(site: httpx.Client) -> None:
+def test_evaluation_has_a_chart_of_operating_points(site: httpx.Client) -> None:
     points = full_evaluation().operating_points
     assert len(points) > 1
     text = html(site, f"/evaluations/{NOW}")
@@ -64,7 +64,7 @@ def test_an_evaluation_has_the_curve_of_its_operating_points(site: httpx.Client)
     assert text.count("<title>probability &gt; ") == len(points)
 
 
-def test_an_image_shows_its_palette_its_meta_bytes_and_every_models_verdict(site: httpx.Client) -> None:
+def test_image_has_palette_meta_bytes_and_verdicts_of_all_models(site: httpx.Client) -> None:
     address = f"/evaluations/{NOW}/images/0"
     text = html(site, address)
     assert "palette: colours in order (" in text
@@ -79,7 +79,7 @@ def test_an_image_shows_its_palette_its_meta_bytes_and_every_models_verdict(site
     assert verdicts == {"production": (False, True), "v3": (True, False)}
 
 
-def test_pictures_are_made_in_another_process(site: httpx.Client) -> None:
+def test_images_are_decoded_in_a_worker_process(site: httpx.Client) -> None:
     assert site.get(f"/evaluations/{NOW}/images/0/thumbnail.png").content.startswith(b"\x89PNG")
     workers = [child for child in psutil.Process(os.getpid()).children() if "spawn_main" in " ".join(child.cmdline())]
     assert workers

@@ -1,4 +1,4 @@
-"""The checks of the shown result: as the alerts have them, with what the baseline model's verdicts say."""
+"""The severity of a failed check after a reload: the comparison with the baseline model is included."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ baseline: baseline.json
     ("against", "broken", "severity"),
     [("v3", 20, "critical"), ("v3", 3, "warning"), ("v5", 20, "warning"), ("previous", 20, "warning")],
 )
-def test_only_a_baseline_model_makes_a_failure_certain(
+def test_only_a_baseline_model_makes_a_failure_critical(
     tmp_path: Path, against: str, broken: int, severity: str
 ) -> None:
     (tmp_path / "starlight.yml").write_text(CONFIG)
     (tmp_path / "baseline.json").write_text(json.dumps({"fpr": 0.1}))
     application = Application(tmp_path / "starlight.yml")
     application.reload()
-    # Past 1.1 times the baseline by its value, not by its interval.
+    # The value exceeds 1.1 times the baseline, the interval does not.
     result = replace(full_evaluation(), clean=proportion(2, 500))
     slices = {"clean": PairedSlice(500, 0, broken, mcnemar_p_value(0, broken))}
     run = RunState(evaluation=result, comparisons=(Comparison(result.id, against, "", slices, 0),))

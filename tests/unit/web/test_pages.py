@@ -1,4 +1,4 @@
-"""The pages in all their forms, on stored evidence: what they say, what they refuse, and what they escape."""
+"""The pages as HTML, JSON and CSV: content, links, errors and escaping."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def wrong(path: str, number: int, **changes: Any) -> Prediction:
 
 
 def predictions(*, broken: bool) -> list[Prediction]:
-    """150 clean images, of which many are wrong in the later evaluation; some stego and negative ones."""
+    """Return 150 clean images, 130 of them misclassified if `broken`, and some stego and negative ones."""
     clean = [
         wrong(f"clean/{number:03}.png", number)
         if broken and number < 130
@@ -95,7 +95,7 @@ PAGES = (
 
 
 class Links(HTMLParser):
-    """Addresses of a page, and whether anything in it could run."""
+    """Collects the URLs of a page, and all active content."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ def read(client: httpx.Client, address: str) -> tuple[str, Links]:
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_every_page_has_three_forms_and_nothing_that_runs(site: httpx.Client, address: str) -> None:
+def test_every_page_has_three_forms_and_no_active_content(site: httpx.Client, address: str) -> None:
     _, links = read(site, address)
     assert links.active == []
     as_json = site.get(address, headers={"Accept": "application/json"})
@@ -138,20 +138,20 @@ def test_every_page_has_three_forms_and_nothing_that_runs(site: httpx.Client, ad
             assert all(len(row) == len(header) for row in rows)
 
 
-def test_every_link_of_every_page_resolves(site: httpx.Client) -> None:
+def test_every_link_resolves(site: httpx.Client) -> None:
     found: dict[str, str] = {}
     for address in PAGES:
         for link in read(site, address)[1].found:
             found.setdefault(urljoin(address, link).partition("#")[0], address)
     for link, page in sorted(found.items()):
         answer = site.get(link, follow_redirects=True)
-        # Of the images one is on disk here; the others' pictures say that they are gone.
+        # Only one of the images exists on disk; the others respond with 404.
         missing = link.endswith(".png") and answer.status_code == 404
         assert answer.status_code == 200 or missing, f"{link} on {page}: {answer.status_code} {answer.text[:200]}"
 
 
 @pytest.mark.parametrize(
-    ("address", "status", "told"),
+    ("address", "status", "expected"),
     [
         (f"/evaluations/{NOW}/misclassified?class=dirty", 400, "class: expected one of clean, stego, negative"),
         (f"/evaluations/{NOW}/misclassified?method=dct", 400, "method: expected one of alpha"),
@@ -176,18 +176,16 @@ def test_every_link_of_every_page_resolves(site: httpx.Client) -> None:
         ("/runbooks/..%2F..%2Fstarlight.yml", 404, ""),
     ],
 )
-def test_what_is_asked_for_wrongly_is_told_in_one_line(
-    site: httpx.Client, address: str, status: int, told: str
-) -> None:
+def test_invalid_request_is_one_line_of_error(site: httpx.Client, address: str, status: int, expected: str) -> None:
     answer = site.get(address)
     assert answer.status_code == status
-    assert told in answer.text
+    assert expected in answer.text
     page = site.get(address, headers={"Accept": "text/html"})
     assert page.status_code == status
     assert "Status page" in page.text
 
 
-def test_markup_in_names_and_requests_stays_text(site: httpx.Client) -> None:
+def test_markup_in_names_and_requests_is_escaped(site: httpx.Client) -> None:
     text, _ = read(site, f"/evaluations/{NOW}/misclassified")
     assert "<script>" not in text
     assert "&lt;script&gt;alert(1)&lt;∕script&gt;" in text
@@ -197,7 +195,7 @@ def test_markup_in_names_and_requests_stays_text(site: httpx.Client) -> None:
     assert "&lt;script&gt;" in page.text
 
 
-def test_headers_forbid_everything_but_our_own_style_and_pictures(site: httpx.Client) -> None:
+def test_content_security_policy_allows_own_styles_and_images_only(site: httpx.Client) -> None:
     for address in ("/", f"/evaluations/{NOW}/images/0/pixel.png", "/nowhere"):
         headers = site.get(address).headers
         assert headers["Content-Security-Policy"] == (
@@ -208,7 +206,7 @@ def test_headers_forbid_everything_but_our_own_style_and_pictures(site: httpx.Cl
 
 
 @pytest.mark.parametrize(
-    ("asked", "leads_to"),
+    ("path", "location"),
     [
         ("/evaluations/latest?model=production&dataset=reference", f"/evaluations/{NOW}"),
         ("/evaluations/latest.json?model=production&dataset=reference", f"/evaluations/{NOW}.json"),
@@ -222,12 +220,12 @@ def test_headers_forbid_everything_but_our_own_style_and_pictures(site: httpx.Cl
         ),
     ],
 )
-def test_stable_addresses_lead_to_the_evaluation_that_is_shown(site: httpx.Client, asked: str, leads_to: str) -> None:
-    answer = site.get(asked)
-    assert (answer.status_code, answer.headers["Location"]) == (307, leads_to)
+def test_latest_redirects_to_the_current_evaluation(site: httpx.Client, path: str, location: str) -> None:
+    answer = site.get(path)
+    assert (answer.status_code, answer.headers["Location"]) == (307, location)
 
 
-def test_stable_addresses_work_before_a_result_is_restored(tmp_path: Path) -> None:
+def test_latest_redirects_to_stored_evaluation_before_restore(tmp_path: Path) -> None:
     application = idle_application(tmp_path, full_snapshot())
     stored(application.evidence, full_evaluation(evaluation_id="old", model="retired"), broken=False)
     with LocalServer(application) as served:
@@ -236,7 +234,7 @@ def test_stable_addresses_work_before_a_result_is_restored(tmp_path: Path) -> No
     assert answer.url.path == "/evaluations/old"
 
 
-def test_a_selection_is_counted_and_paged(site: httpx.Client) -> None:
+def test_selection_is_counted_and_paged(site: httpx.Client) -> None:
     first = site.get(f"/evaluations/{NOW}/misclassified.json?class=clean").json()
     last = site.get(f"/evaluations/{NOW}/misclassified.json?class=clean&page=3").json()
     assert (first["count"], first["measured"], first["pages"]) == (131, 151, 3)
@@ -251,7 +249,7 @@ def test_a_selection_is_counted_and_paged(site: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["images", "misclassified"])
-def test_without_anything_to_compare_the_page_and_its_table_show_the_same(site: httpx.Client, kind: str) -> None:
+def test_page_and_csv_ignore_direction_without_previous_evaluation(site: httpx.Client, kind: str) -> None:
     address, asked = f"/evaluations/{BEFORE}/{kind}", "direction=broken&class=negative"
     shown = site.get(f"{address}.json?{asked}").json()["images"]
     whole = list(csv.DictReader(io.StringIO(site.get(f"{address}.csv?{asked}").text)))
@@ -259,19 +257,19 @@ def test_without_anything_to_compare_the_page_and_its_table_show_the_same(site: 
     assert "the images are shown without this filter" in read(site, f"{address}?{asked}")[0]
 
 
-def test_what_broke_is_called_so_only_beyond_chance(site: httpx.Client) -> None:
+def test_comparison_states_significance_by_slice(site: httpx.Client) -> None:
     content = site.get(f"/evaluations/{NOW}/comparison.json").json()
-    told = {one["slice"]: one for one in content["slices"]}
+    slices = {one["slice"]: one for one in content["slices"]}
     assert content["against"] == BEFORE
-    assert told["all clean images"]["conclusion"] == "worse"
-    assert (told["all clean images"]["change"]["broken"], told["all clean images"]["change"]["fixed"]) == (130, 0)
-    assert told["all stego images"]["conclusion"] == "not significant"
-    assert told["stego, alpha"]["change"]["broken"] == 1
-    assert told["negative, patterns"]["conclusion"] == "no change"
+    assert slices["all clean images"]["conclusion"] == "worse"
+    assert (slices["all clean images"]["change"]["broken"], slices["all clean images"]["change"]["fixed"]) == (130, 0)
+    assert slices["all stego images"]["conclusion"] == "not significant"
+    assert slices["stego, alpha"]["change"]["broken"] == 1
+    assert slices["negative, patterns"]["conclusion"] == "no change"
     assert "worse" in read(site, f"/evaluations/{NOW}/comparison")[0]
 
 
-def test_evaluations_of_different_images_are_not_compared(tmp_path: Path) -> None:
+def test_evaluations_of_different_images_are_not_comparable(tmp_path: Path) -> None:
     application = idle_application(tmp_path, full_snapshot())
     stored(application.evidence, full_evaluation(evaluation_id="one"), broken=False)
     stored(application.evidence, full_evaluation(evaluation_id="two", fingerprint="e" * 64), broken=False)
@@ -281,7 +279,7 @@ def test_evaluations_of_different_images_are_not_compared(tmp_path: Path) -> Non
     assert "different images" in answer.text
 
 
-def test_a_rate_always_comes_with_interval_number_and_what_it_would_take(site: httpx.Client) -> None:
+def test_rate_has_interval_counts_and_sample_size_for_a_conclusion(site: httpx.Client) -> None:
     rows = {row["slice"]: row for row in site.get(f"/evaluations/{NOW}.json").json()["slices"]["false_positives"]}
     assert rows["all clean images"]["rate"] == {
         "count": 3,
@@ -298,7 +296,7 @@ def test_a_rate_always_comes_with_interval_number_and_what_it_would_take(site: h
     assert "3 of 4,000" in text
 
 
-def test_a_formula_in_a_name_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+def test_formula_in_a_name_is_escaped_in_csv(tmp_path: Path) -> None:
     application = idle_application(tmp_path, full_snapshot())
     entry = replace(example_prediction("negatives/=1+1/n.png", verdict=True, negative=True), category="=1+1")
     application.evidence.store(full_evaluation(evaluation_id="run"), [entry])
@@ -308,7 +306,7 @@ def test_a_formula_in_a_name_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> N
     assert row["category"] == "'=1+1"
 
 
-def test_pages_and_pictures_ask_for_the_password_as_the_rest_does(tmp_path: Path) -> None:
+def test_pages_and_images_require_the_password(tmp_path: Path) -> None:
     application = idle_application(tmp_path, full_snapshot())
     stored(application.evidence, full_evaluation(evaluation_id=NOW), broken=False)
     users = Users({"reader": bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()})
@@ -318,7 +316,7 @@ def test_pages_and_pictures_ask_for_the_password_as_the_rest_does(tmp_path: Path
         assert httpx.get(f"{served.url}/evaluations/{NOW}", auth=("reader", "secret")).status_code == 200
 
 
-def test_damaged_evidence_is_an_error_that_harms_no_other_page(tmp_path: Path) -> None:
+def test_damaged_evidence_is_an_error_of_its_page_only(tmp_path: Path) -> None:
     snapshot = full_snapshot().with_model(model_state())
     snapshot = snapshot.with_run("production", "reference", run_state(full_evaluation(evaluation_id=NOW)))
     application = idle_application(tmp_path, snapshot)

@@ -1,4 +1,4 @@
-"""Bytes as the pages show them."""
+"""Bytes in hexadecimal and as text on the image page."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from starlight_exporter.web.pages.image import dump, readable
 
 
-def test_bytes_as_text() -> None:
+def test_byte_dump_and_readable_text() -> None:
     rows = dump(b"<b>\0\xff" + b"x" * 16 + b"\0" * 100)
     assert rows[0] == ("0000", "3c 62 3e 00 ff 78 78 78 78 78 78 78 78 78 78 78", "<b>··xxxxxxxxxxx")
     assert rows[1][2] == "xxxxx"
