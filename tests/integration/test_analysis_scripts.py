@@ -124,7 +124,7 @@ def test_the_comparison_says_what_the_models_say(dataset: Path, images: list[Ima
         shown = "–" if p is None else "&lt;0.001" if p < 0.001 else f"{p:.3f}"
         assert f"| images, {method} | {len(chosen)} | {fixed} | {broken} | {shown} |" in text
     negatives = [positives(found, images, lambda image: image.label == "negatives") for found in (before, after)]
-    row = re.search(r"\| false positives, all negatives \| .*; (\d+) of 15\) \| .*; (\d+) of 15\) \|", text)
+    row = re.search(r"\| false positive rate, all hard negatives \| .*; (\d+) of 15\) \| .*; (\d+) of 15\) \|", text)
     assert row is not None
     assert [int(count) for count in row.groups()] == negatives
     # Two timings without a test are not called better or worse.
@@ -132,26 +132,26 @@ def test_the_comparison_says_what_the_models_say(dataset: Path, images: list[Ima
     assert latency.endswith("| not tested |")
     assert "better" not in latency
     assert "worse" not in latency
-    assert "## What each stream is worth to v4 on images" in text
+    assert "## Stream ablation: v4 on images" in text
     lost = [image.path for image in images if image.label == "stego" and after[image.path] != before[image.path]]
     assert all(f"`{path}`" in text for path in lost)
 
 
 def assert_shown(text: str, ablation: dict[str, Any]) -> None:
     """The document has each figure of each stream in its row, by method too, and names the streams that are needed."""
-    by_method = text[text.index("## Detection by method") : text.index("## Provenance")]
+    by_method = text[text.index("## Detection rate by method") : text.index("## Provenance")]
     for effect in ablation["effects"]:
         row = next(line for line in text.splitlines() if line.startswith(f"| {effect['stream']} |"))
         found = [line for line in by_method.splitlines() if line.startswith(f"| {effect['stream']} |")]
         assert len(found) == (effect["state"] == "measured")
         if effect["state"] != "measured":
-            assert "not read by the model" in row
+            assert "not an input of the model" in row
             continue
         assert f"; {effect['stego']['count']} of {effect['stego']['total']})" in row
         for counted in effect["detections"].values():
             assert f"; {counted['count']} of {counted['total']})" in found[0]
         if effect["log_loss_increase"]["lower"] > 0:
-            (needed,) = (line for line in text.splitlines() if line.startswith("- Needed"))
+            (needed,) = (line for line in text.splitlines() if line.startswith("- Significant increase"))
             assert effect["stream"] in needed
 
 

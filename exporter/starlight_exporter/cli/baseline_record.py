@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.cli.console import Console
     from starlight_exporter.cli.measuring import measure
     from starlight_exporter.files import write_text
-    from starlight_exporter.publish import report
+    from starlight_exporter.publish import evaluation_report
 
     evaluation = measure(options).evaluation
     if not evaluation.clean.total or any(not rate.total for rate in evaluation.detections.values()):
@@ -32,6 +32,6 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.name}: the dataset lacks clean images or a method; no baseline written", file=sys.stderr)
         return NOT_MEASURED
     write_text(options.output, baseline_json(evaluation, command=options.command_line, machine=this_machine()))
-    Console().print(report.figures_table(evaluation))
+    Console().print(evaluation_report.metrics_table(evaluation))
     print(f"written: {options.output}")
     return OK

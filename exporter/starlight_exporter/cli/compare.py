@@ -59,9 +59,10 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.evaluation.results import RunResult
     from starlight_exporter.evaluation.run import evaluate
     from starlight_exporter.files import write_text
-    from starlight_exporter.publish.documents.baseline_comparison import OnDataset, document
+    from starlight_exporter.publish.documents.baseline_comparison import document
+    from starlight_exporter.publish.documents.slice_tests import DatasetComparison
+    from starlight_exporter.publish.evaluation_report import metrics_json
     from starlight_exporter.publish.predictions_csv import predictions_csv
-    from starlight_exporter.publish.report import metrics_json
 
     def request(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunRequest:
         return RunRequest(
@@ -102,7 +103,9 @@ def run(options: argparse.Namespace) -> int:
             against=old.evaluation.model,
             same_rule=not options.allow_different_rules,
         )
-        results.append(OnDataset(old.evaluation, new.evaluation, comparison, flips(old.predictions, new.predictions)))
+        results.append(
+            DatasetComparison(old.evaluation, new.evaluation, comparison, flips(old.predictions, new.predictions))
+        )
         for result in (old, new):
             # Files of the first dataset have no suffix.
             suffix = "" if len(results) == 1 else f"_{result.evaluation.dataset}"

@@ -40,14 +40,14 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.markdown.content import evaluation_content
     from starlight_exporter.markdown.document import render_document
     from starlight_exporter.markdown.writer import write_document
-    from starlight_exporter.publish import report
+    from starlight_exporter.publish import evaluation_report
     from starlight_exporter.publish.predictions_csv import predictions_csv
 
     baseline = None if options.baseline is None else read_baseline(options.baseline)
     result = measure(options)
     checks = run_checks(result.evaluation, baseline)
     if options.output is not None:
-        write_text(options.output, report.metrics_json(result.evaluation, checks))
+        write_text(options.output, evaluation_report.metrics_json(result.evaluation, checks))
     if options.predictions is not None:
         write_text(options.predictions, predictions_csv(result.predictions))
     if options.dashboard is not None:
@@ -57,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f"{options.name}: {warning}", file=sys.stderr)
     console = Console()
-    console.print(report.figures_table(result.evaluation))
-    console.print(report.failed_checks_table(checks))
+    console.print(evaluation_report.metrics_table(result.evaluation))
+    console.print(evaluation_report.failed_checks_table(checks))
     regressions = baseline_regressions(checks)
     for regression in regressions:
         print(f"regression: {regression.name} {regression.slice} ({regression.severity}): {regression.detail}")

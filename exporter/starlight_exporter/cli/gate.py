@@ -90,7 +90,7 @@ def tests_table(evaluation: Evaluation, tests: tuple[SuiteTest, ...]) -> Table:
     from rich.table import Table
 
     from starlight_exporter.checks.suite import missing_images
-    from starlight_exporter.publish import report
+    from starlight_exporter.publish import evaluation_report
 
     table = Table("test", "slice", "outcome", "detail")
     for test in tests:
@@ -98,7 +98,7 @@ def tests_table(evaluation: Evaluation, tests: tuple[SuiteTest, ...]) -> Table:
         style = STYLES[test.outcome]
         table.add_row(f"[bold]{test.name}[/bold]", "", f"[{style}]{test.outcome}[/{style}]", "")
         for one in test.checks:
-            table.add_row("", escape(one.slice), report.outcome(one), escape(one.detail))
+            table.add_row("", escape(one.slice), evaluation_report.check_result_text(one), escape(one.detail))
     if missing := missing_images(evaluation):
         table.add_section()
         table.add_row("[bold]images[/bold]", "", f"[{STYLES['not measured']}]not measured[/]", missing)

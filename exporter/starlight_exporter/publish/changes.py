@@ -1,4 +1,4 @@
-"""What two evaluations of the same images disagree about, slice by slice, and whether chance explains it."""
+"""Slice-by-slice comparison of two stored evaluations of the same images, with adjusted paired tests."""
 
 from __future__ import annotations
 
@@ -18,11 +18,23 @@ from starlight_exporter.statistics.intervals import Proportion, proportion
 Conclusion = Literal["better", "worse", "not significant", "no change", "not measured"]
 
 
+def slice_conclusion(images: int, fixed: int, broken: int, adjusted: float | None) -> Conclusion:
+    """Return the conclusion from the flips of a slice and its adjusted p-value, which is None without flips."""
+    if images == 0:
+        return "not measured"
+    if adjusted is None:
+        return "no change"
+    if adjusted > FALSE_DISCOVERY_RATE:
+        return "not significant"
+    return "worse" if broken > fixed else "better"
+
+
 @dataclass(frozen=True, slots=True)
 class SliceChange:
-    """One slice of what both evaluations measured; `before` and `after` are shares of wrong verdicts.
+    """Flips of one slice of the images that both evaluations measured; `before` and `after` are misclassified shares.
 
-    `p_value` is McNemar's, `adjusted` the same by Benjamini and Hochberg over all slices; None where nothing flipped.
+    `p_value` is from the exact McNemar test, `adjusted` is adjusted (Benjamini-Hochberg) over all slices. Both are None
+    without flips.
     """
 
     file_class: str
@@ -38,20 +50,14 @@ class SliceChange:
 
     @property
     def conclusion(self) -> Conclusion:
-        """What may be said of the slice."""
-        if self.after.total == 0:
-            return "not measured"
-        if self.adjusted is None:
-            return "no change"
-        if self.adjusted > FALSE_DISCOVERY_RATE:
-            return "not significant"
-        return "worse" if self.broken > self.fixed else "better"
+        """The conclusion from the adjusted test."""
+        return slice_conclusion(self.after.total, self.fixed, self.broken, self.adjusted)
 
 
 def changes(evidence: Evidence, before: Entry, after: Entry) -> tuple[SliceChange, ...]:
-    """Clean images whole and by format, negatives by category, stego images whole and by method.
+    """Compare clean images (all and by format), negatives by category, and stego images (all and by method).
 
-    ComparisonError unless both saw the same images; StorageError where the evidence has vanished.
+    Raise ComparisonError if the images differ, StorageError if the evidence cannot be read.
     """
     if reason := differences(before.spec, after.spec, "images"):
         raise ComparisonError(f"evaluations {before.id} and {after.id} are not comparable: {reason}")
@@ -63,14 +69,14 @@ def changes(evidence: Evidence, before: Entry, after: Entry) -> tuple[SliceChang
         _Slice("stego"),
         *_each(counts, "stego", lambda one: _Slice("stego", method=one.method)),
     ]
-    sums = [_Sums.of(one for one in counts if wanted.holds(one)) for wanted in slices]
+    sums = [_Sums.of(one for one in counts if one_slice.contains(one)) for one_slice in slices]
     p_values = [mcnemar_p_value(found.fixed, found.broken) for found in sums]
     return tuple(
         SliceChange(
-            file_class=wanted.file_class,
-            method=wanted.method,
-            image_format=wanted.image_format,
-            category=wanted.category,
+            file_class=one_slice.file_class,
+            method=one_slice.method,
+            image_format=one_slice.image_format,
+            category=one_slice.category,
             before=proportion(found.wrong_before, found.both),
             after=proportion(found.wrong_after, found.both),
             fixed=found.fixed,
@@ -78,7 +84,9 @@ def changes(evidence: Evidence, before: Entry, after: Entry) -> tuple[SliceChang
             p_value=p_value,
             adjusted=adjusted,
         )
-        for wanted, found, p_value, adjusted in zip(slices, sums, p_values, benjamini_hochberg(p_values), strict=True)
+        for one_slice, found, p_value, adjusted in zip(
+            slices, sums, p_values, benjamini_hochberg(p_values), strict=True
+        )
     )
 
 
@@ -89,7 +97,7 @@ class _Slice:
     image_format: str | None = None
     category: str | None = None
 
-    def holds(self, count: FlipCount) -> bool:
+    def contains(self, count: FlipCount) -> bool:
         return (
             self.file_class == count.file_class
             and self.method in (None, count.method)
@@ -113,7 +121,7 @@ class _Sums:
 
 
 def _each(counts: list[FlipCount], file_class: str, make: Callable[[FlipCount], _Slice]) -> list[_Slice]:
-    whole = _Slice(file_class)
+    every = _Slice(file_class)
     return [
-        found for found in dict.fromkeys(make(one) for one in counts if one.file_class == file_class) if found != whole
+        found for found in dict.fromkeys(make(one) for one in counts if one.file_class == file_class) if found != every
     ]

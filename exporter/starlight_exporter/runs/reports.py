@@ -15,8 +15,8 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.files import write_text
 from starlight_exporter.publish.documents import baseline_comparison, model_variants, stream_ablation
-from starlight_exporter.publish.documents.baseline_comparison import OnDataset
 from starlight_exporter.publish.documents.model_variants import Variant
+from starlight_exporter.publish.documents.slice_tests import DatasetComparison
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.regression_report import report_json, report_name
 from starlight_exporter.publish.snapshot import Analysis, RunState, Snapshot
@@ -90,7 +90,9 @@ class Reports:
                 found = flips(results.evidence.predictions(before), results.evidence.predictions(after))
                 yield (
                     self._document(f"baseline_comparison_{against}_{model}_{results.dataset}"),
-                    baseline_comparison.document([OnDataset(other, evaluation, comparison, found)], run.ablation),
+                    baseline_comparison.document(
+                        [DatasetComparison(other, evaluation, comparison, found)], run.ablation
+                    ),
                 )
 
     def _variants(self, results: _Results) -> Iterator[tuple[Path, str]]:

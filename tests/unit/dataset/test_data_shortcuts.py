@@ -225,7 +225,7 @@ def test_gaps_are_of_one_model_over_formats_and_datasets() -> None:
     ]
     text = "\n\n".join(data_quality([base, other]))
     assert "| production on field | detection, lsb | 50 of 100 | 90 of 100 | -40.00 pp (95% CI " in text
-    assert text.count("**differs**") == 6
+    assert text.count("**significant**") == 6
 
 
 def test_without_anything_the_section_says_so() -> None:

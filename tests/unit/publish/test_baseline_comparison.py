@@ -1,4 +1,4 @@
-"""The comparison document and the script that writes it: numbers equal to independent counts, honest conclusions."""
+"""The comparison document and its script: values equal independent counts, conclusions follow from the tests."""
 
 from __future__ import annotations
 
@@ -17,15 +17,9 @@ from scipy import stats
 from starlight_exporter.analysis.comparison import SLICES, Comparison, Flips, PairedSlice
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.detector.contract import Stream
-from starlight_exporter.publish.documents.baseline_comparison import (
-    Judged,
-    OnDataset,
-    conclusion,
-    decide,
-    document,
-    insight,
-)
+from starlight_exporter.publish.documents.baseline_comparison import conclusion, document, insight
 from starlight_exporter.publish.documents.markdown import table
+from starlight_exporter.publish.documents.slice_tests import DatasetComparison, SliceTest, overall_conclusion
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 from starlight_exporter.statistics.intervals import Interval
 from support.images import write_dataset
@@ -57,9 +51,7 @@ def rows_of(path: Path) -> dict[str, dict[str, str]]:
         return {row["path"]: row for row in csv.DictReader(file)}
 
 
-def test_the_script_writes_what_an_independent_count_gives(
-    models: tuple[Path, Path], dataset: Path, tmp_path: Path
-) -> None:
+def test_script_output_equals_independent_counts(models: tuple[Path, Path], dataset: Path, tmp_path: Path) -> None:
     output, results = tmp_path / "comparison.md", tmp_path / "results"
     arguments = ("--baseline", models[0], "--candidate", models[1], "--dataset", dataset, "--latency-sample", "0")
     rules = ("--baseline-decision", "plain", "--candidate-decision", "plain")
@@ -78,7 +70,7 @@ def test_the_script_writes_what_an_independent_count_gives(
         assert f"| drawn, {label} | {len(chosen)} | {fixed} | {broken} | {shown} |" in text
     positive = sum(row["verdict"] == "stego" for row in after.values() if row["label"] == "clean")
     assert re.search(rf"\| false positive rate \| .* \| .*; {positive} of 40\) \|", text)
-    assert "not read by the model" not in text
+    assert "not an input of the model" not in text
     assert json.loads((results / "comparison.json").read_text())[0]["against"] == "old"
     assert {path.name for path in results.iterdir()} == {
         "old_predictions.csv",
@@ -90,7 +82,7 @@ def test_the_script_writes_what_an_independent_count_gives(
 
 
 @pytest.mark.parametrize("missing", ["clean", "stego"])
-def test_a_class_that_is_missing_is_not_measured(models: tuple[Path, Path], tmp_path: Path, missing: str) -> None:
+def test_missing_class_is_not_measured(models: tuple[Path, Path], tmp_path: Path, missing: str) -> None:
     root = write_dataset(
         tmp_path / "part", clean=0 if missing == "clean" else 1, stego=0 if missing == "stego" else 1, negatives=0
     )
@@ -100,7 +92,7 @@ def test_a_class_that_is_missing_is_not_measured(models: tuple[Path, Path], tmp_
         *("--output", output, "--results", tmp_path / "results"),
     )
     assert done.returncode == 0, done.stderr
-    row = "false positive rate" if missing == "clean" else "detection, all methods"
+    row = "false positive rate" if missing == "clean" else "detection rate, all methods"
     assert f"| {row} | not measured | not measured | not measured |" in output.read_text()
 
 
@@ -113,7 +105,7 @@ def test_a_class_that_is_missing_is_not_measured(models: tuple[Path, Path], tmp_
         (("--candidate", "/nowhere.onnx"), "/nowhere.onnx: no such model file"),
     ],
 )
-def test_mistakes_are_one_line_and_leave_no_file(
+def test_errors_are_one_line_and_write_no_file(
     models: tuple[Path, Path], dataset: Path, tmp_path: Path, changes: tuple[str, ...], text: str
 ) -> None:
     output, results = tmp_path / "comparison.md", tmp_path / "results"
@@ -130,70 +122,69 @@ def test_mistakes_are_one_line_and_leave_no_file(
     assert not results.exists()
 
 
-def slice_of(name: str, fixed: int, broken: int) -> Judged:
+def slice_of(name: str, fixed: int, broken: int) -> SliceTest:
     p = mcnemar_p_value(fixed, broken)
-    return Judged("reference", name, PairedSlice(100, fixed, broken, p), p)
+    return SliceTest("reference", name, PairedSlice(100, fixed, broken, p), p)
 
 
-def test_the_conclusion_follows_from_the_tests() -> None:
+def test_conclusion_follows_from_significant_slices() -> None:
     better, worse, chance = slice_of("lsb", 20, 1), slice_of("clean", 0, 9), slice_of("alpha", 3, 2)
-    assert decide([better, chance]) == "better"
-    assert decide([worse, chance]) == "worse"
-    assert decide([better, worse]) == "mixed"
-    assert decide([chance, slice_of("eoi", 0, 0)]) == "undecided"
-    assert conclusion([better, chance], "v3", "v4").startswith("v4 is better than v3: lsb (reference)")
-    assert "do not decide" in conclusion([chance], "v3", "v4")
-    assert "do not decide" in conclusion([better, worse], "v3", "v4")
+    assert overall_conclusion([better, chance]) == "better"
+    assert overall_conclusion([worse, chance]) == "worse"
+    assert overall_conclusion([better, worse]) == "mixed"
+    assert overall_conclusion([chance, slice_of("eoi", 0, 0)]) == "inconclusive"
+    assert conclusion([better, chance], "v3", "v4").startswith(
+        "v4 is better than v3: significant improvement on lsb (reference)"
+    )
+    assert "Inconclusive: no difference" in conclusion([chance], "v3", "v4")
+    assert "Inconclusive: significant improvement" in conclusion([better, worse], "v3", "v4")
 
 
-def test_a_change_is_shown_with_the_digits_of_its_rates() -> None:
+def test_small_difference_is_not_rounded_to_zero() -> None:
     old = full_evaluation(model="v3", false_positives=3, clean_images=25_000)
     new = full_evaluation(model="v4", false_positives=4, clean_images=25_000)
     slices = {name: PairedSlice(25_000, 1, 2, 1.0) for name in SLICES}
     compared = Comparison(new.id, "v3", old.id, slices, not_comparable=0)
-    text = document([OnDataset(old, new, compared, Flips((), (), (), 0))], None)
+    text = document([DatasetComparison(old, new, compared, Flips((), (), (), 0))], None)
     lines = [line.removeprefix("| ").split(" | ") for line in text.splitlines()]
     rows = {cells[0]: cells[1:5] for cells in lines if len(cells) == 6}
     assert rows["false positive rate"][0].startswith("0.012%")
     assert rows["false positive rate"][1].startswith("0.016%")
     assert rows["false positive rate"][2:] == ["+0.004 pp", "worse"]
-    assert rows["detection, all methods"][2] == "+0.00 pp"
+    assert rows["detection rate, all methods"][2] == "+0.00 pp"
 
 
-def without_a_stream(*increases: Interval | None) -> AblationStudy:
-    """A study of one stream per increase of the log loss, most harmful first."""
+def ablated(*increases: Interval | None) -> AblationStudy:
+    """Return a study with one stream per increase of the log loss, in this order."""
     (lsb, _) = ABLATION.ablation.effects
     names: tuple[Stream, ...] = ("lsb", "pixel", "meta")
     effects = tuple(replace(lsb, stream=names[place], log_loss_increase=one) for place, one in enumerate(increases))
     return replace(ABLATION, ablation=replace(ABLATION.ablation, effects=effects))
 
 
-def test_a_model_leans_on_a_stream_only_where_its_loss_is_told_apart_from_chance() -> None:
-    chance, shrinks, alone = Interval(0.02, -0.01, 0.05), Interval(-0.3, -0.4, -0.2), Interval(0.5, None, None)
-    leans = "It leans most on the stream `{}`: without it the log loss grows by {} nats."
-    assert leans.format("lsb", "0.400") in insight([], without_a_stream(Interval(0.4, 0.35, 0.45), chance))
-    # The largest growth is of few images, the next one is certain.
-    certain = without_a_stream(Interval(0.5, -0.1, 1.1), Interval(0.3, 0.2, 0.4))
-    assert leans.format("pixel", "0.300") in insight([], certain)
-    for study in (without_a_stream(chance, shrinks), without_a_stream(shrinks), without_a_stream(alone)):
-        told = insight([], study)
-        assert "leans" not in told
-        assert "No stream is shown to be needed" in told
-    assert "stream" not in insight([], without_a_stream(None))
+def test_most_important_stream_has_a_significant_effect() -> None:
+    insignificant, decrease, single = Interval(0.02, -0.01, 0.05), Interval(-0.3, -0.4, -0.2), Interval(0.5, None, None)
+    sentence = "Most important stream: `{}` (log loss increases by {} nats without it)."
+    assert sentence.format("lsb", "0.400") in insight([], ablated(Interval(0.4, 0.35, 0.45), insignificant))
+    # The largest increase is not significant, the next one is.
+    assert sentence.format("pixel", "0.300") in insight([], ablated(Interval(0.5, -0.1, 1.1), Interval(0.3, 0.2, 0.4)))
+    for study in (ablated(insignificant, decrease), ablated(decrease), ablated(single)):
+        text = insight([], study)
+        assert "Most important" not in text
+        assert "No ablated stream increases the log loss significantly." in text
+    assert "stream" not in insight([], ablated(None))
     assert "stream" not in insight([], None)
 
 
-def test_cells_cannot_break_a_table() -> None:
+def test_table_cells_are_escaped() -> None:
     assert table(("a", "b"), [("x|y", "<b>")]) == "| a | b |\n| --- | ---: |\n| x\\|y | &lt;b> |"
 
 
-def test_a_model_that_always_says_the_same_is_compared_too(
-    models: tuple[Path, Path], dataset: Path, tmp_path: Path
-) -> None:
+def test_compares_model_with_constant_output(models: tuple[Path, Path], dataset: Path, tmp_path: Path) -> None:
     constant = write_constant_model(tmp_path / "constant.onnx", logit=-4.0)
     done = run_script(
         *("--baseline", constant, "--candidate", models[1], "--dataset", dataset, "--latency-sample", "0"),
         *("--output", tmp_path / "c.md", "--results", tmp_path / "results"),
     )
     assert done.returncode == 0, done.stderr
-    assert "# constant against new" in (tmp_path / "c.md").read_text()
+    assert "# Baseline comparison: constant and new" in (tmp_path / "c.md").read_text()

@@ -16,7 +16,7 @@ import yaml
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.models.cards import FoundModel, find_models
-from starlight_exporter.publish.documents.model_variants import ALIKE, BEST, Variant, cells, document, marks
+from starlight_exporter.publish.documents.model_variants import BEST, NOT_SIGNIFICANT, Variant, cells, document, marks
 from support.images import write_dataset
 from support.models import write_random_model
 from support.snapshots import example_prediction, full_evaluation, proportion
@@ -33,16 +33,16 @@ def variant(name: str, false_alarms: int, shift: int = 0) -> Variant:
     return Variant(name, f"the {name} one", measured, predictions, None)
 
 
-def test_the_best_is_marked_and_what_chance_explains_beside_it() -> None:
+def test_marks_best_model_and_insignificant_differences() -> None:
     marked = marks([variant("best", 2), variant("close", 4), variant("worse", 30)])
-    assert marked["best", "false positives"] == BEST
-    assert marked["close", "false positives"] == ALIKE
-    assert ("worse", "false positives") not in marked
+    assert marked["best", "false positive rate"] == BEST
+    assert marked["close", "false positive rate"] == NOT_SIGNIFICANT
+    assert ("worse", "false positive rate") not in marked
     # All else is equal, and equal ones are all the best.
     assert {marked[name, "size"] for name in ("best", "close", "worse")} == {BEST}
 
 
-def test_a_model_that_could_not_be_measured_is_a_row_that_says_so() -> None:
+def test_row_of_unmeasured_model_has_the_reason() -> None:
     broken = Variant("broken", "", None, (), "not measured: invalid")
     rows = list(cells([variant("best", 2), broken]))
     assert rows[1][:2] == ("broken", "not measured: invalid")

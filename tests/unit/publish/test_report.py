@@ -15,7 +15,7 @@ from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.cli.variants import transposed
 from starlight_exporter.evaluation.serialisation import from_json
 from starlight_exporter.models.cards import Origin
-from starlight_exporter.publish.report import failed_checks_table, figures_table, metrics_json, rows
+from starlight_exporter.publish.evaluation_report import failed_checks_table, metrics_json, metrics_table, report_rows
 from starlight_exporter.statistics.intervals import proportion
 from support.results import empty_evaluation, p95_latency
 from support.snapshots import BASELINE, full_evaluation
@@ -28,21 +28,21 @@ def shown(table: Table) -> str:
     return console.file.getvalue()
 
 
-def test_every_figure_has_value_interval_and_count() -> None:
-    by_name = {row.name: row for row in rows(empty_evaluation(clean=proportion(3, 4000)))}
+def test_rates_have_value_interval_and_counts() -> None:
+    by_name = {row.name: row for row in report_rows(empty_evaluation(clean=proportion(3, 4000)))}
     clean = by_name["clean images"]
     assert (clean.value, clean.interval, clean.images) == ("0.075%", "0.02–0.22%", "3 of 4,000")
 
 
-def test_what_is_missing_is_said_and_never_zero() -> None:
-    by_name = {row.name: row for row in rows(empty_evaluation())}
+def test_missing_values_are_reported_as_not_measured() -> None:
+    by_name = {row.name: row for row in report_rows(empty_evaluation())}
     for name in ("clean images", "lsb", "all methods", "ROC AUC", "log loss", "latency", "bulk pass", "training log"):
         assert by_name[name].value == "not measured", name
         assert by_name[name].interval == ""
 
 
-def test_a_quantile_that_the_sample_is_too_small_for_is_not_measured() -> None:
-    by_name = {row.name: row for row in rows(empty_evaluation(latency=p95_latency(0.004, lower=0.0035)))}
+def test_quantile_is_not_measured_if_the_sample_is_too_small() -> None:
+    by_name = {row.name: row for row in report_rows(empty_evaluation(latency=p95_latency(0.004, lower=0.0035)))}
     assert by_name["latency p95"].value == "4.00 ms"
     assert by_name["latency p95"].interval == "≥ 3.50 ms"
     assert by_name["latency p99"].value == "not measured"
@@ -55,11 +55,11 @@ def test_the_tables_show_every_row_and_no_markup_of_names() -> None:
         negatives={"[b]x": proportion(0, 4)},
         origin=Origin("[/b]", "eight bits [int8]", own_card=True),
     )
-    text = shown(figures_table(result))
+    text = shown(metrics_table(result))
     assert "([/b]: eight bits [int8])" in text
     assert "[red]odd[/red] on reference" in text
     assert "negative [b]x" in text
-    for row in rows(result):
+    for row in report_rows(result):
         assert row.name in text
         assert row.value in text
 

@@ -1,266 +1,122 @@
-"""`baseline_comparison.md`: an older model and its candidate on the same images, and what the paired tests decide."""
+"""`baseline_comparison.md`: a baseline model and its candidate on the same images, with paired tests."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE, SLICES, Comparison, Flips, PairedSlice
+from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
 from starlight_exporter.analysis.stream_effects import AblationStudy
-from starlight_exporter.checks.checks import checked_latency
-from starlight_exporter.detector.contract import METHODS
-from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.formatting import (
-    NOT_MEASURED,
-    decimal,
-    integer,
-    milliseconds,
-    milliseconds_difference,
-    p_value,
-    percentage_points,
-    rate,
-    signed,
-)
-from starlight_exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ablation_rows
+from starlight_exporter.formatting import NOT_MEASURED, decimal, integer, p_value, rate
+from starlight_exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ABLATION_NOTE, ablation_rows
 from starlight_exporter.publish.documents.data_quality import data_quality
-from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, provenance_rows, table
-from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
-from starlight_exporter.statistics.intervals import Proportion, proportion
+from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, RATE_NOTE, provenance_rows, table
+from starlight_exporter.publish.documents.metric_changes import metric_changes
+from starlight_exporter.publish.documents.slice_tests import (
+    DatasetComparison,
+    SliceTest,
+    overall_conclusion,
+    slice_tests,
+)
 
-SHOWN_FLIPS: Final = 40
-
-NOT_TESTED: Final = "not tested"
-
-Decision = Literal["better", "worse", "mixed", "undecided"]
-
-
-@dataclass(frozen=True, slots=True)
-class OnDataset:
-    """Both models on one dataset."""
-
-    baseline: Evaluation
-    candidate: Evaluation
-    comparison: Comparison
-    flips: Flips
-
-    @property
-    def name(self) -> str:
-        """The dataset."""
-        return self.candidate.dataset
+LISTED_FLIPS: Final = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A slice of a dataset with its adjusted p value (Benjamini and Hochberg over everything in the document)."""
-
-    dataset: str
-    name: str
-    paired: PairedSlice
-    adjusted: float | None
-
-    @property
-    def changed(self) -> int:
-        """1: better beyond chance, -1: worse, 0: chance explains it, or nothing flipped."""
-        if self.adjusted is None or self.adjusted > FALSE_DISCOVERY_RATE:
-            return 0
-        return 1 if self.paired.fixed > self.paired.broken else -1
-
-
-def judged(results: Sequence[OnDataset]) -> tuple[Judged, ...]:
-    """Every slice that holds images, of every dataset; the tests are corrected together."""
-    found = [
-        (result.name, name, result.comparison.slices[name])
-        for result in results
-        for name in SLICES
-        if result.comparison.slices[name].images
-    ]
-    adjusted = benjamini_hochberg([paired.p_value for _, _, paired in found])
-    return tuple(Judged(*entry, value) for entry, value in zip(found, adjusted, strict=True))
-
-
-def decide(slices: Sequence[Judged]) -> Decision:
-    """What the tests say together: better or worse only where no slice says otherwise."""
-    signs = {entry.changed for entry in slices} - {0}
-    if not signs:
-        return "undecided"
-    if signs == {1}:
-        return "better"
-    return "worse" if signs == {-1} else "mixed"
-
-
-def document(results: Sequence[OnDataset], ablation: AblationStudy | None) -> str:
-    """The whole text; every number is of the given results."""
+def document(results: Sequence[DatasetComparison], ablation: AblationStudy | None) -> str:
+    """Return the text of the document; the first dataset has the table of all metrics."""
     first = results[0]
     old, new = first.baseline.model, first.candidate.model
-    slices = judged(results)
+    tests = slice_tests(results)
     parts = [
-        f"# {old} against {new}",
-        f"Both models saw the same images of {_listed([result.name for result in results])}. Rates come with their"
-        " exact 95% interval and counts; every number is measured.",
-        f"## Overall: {first.name}",
-        table(("figure", old, new, "change", "direction", "p (paired)"), _overall(first)),
-        "## Over all datasets",
-        table(("dataset and slice", "images", "fixed", "broken", "p", "p adjusted", "says"), _slice_rows(slices)),
-        f"Fixed: {old} was wrong and {new} is right; broken: the other way round. p: exact McNemar test; adjusted:"
-        f" Benjamini and Hochberg over all rows, called a change up to {FALSE_DISCOVERY_RATE:g}.",
-        "## The same model over several datasets",
-        table(("model and dataset", "false positives", "detection", "ROC AUC", "log loss"), _across(results)),
-        "A model whose rates differ between datasets is not a worse model: the datasets differ. Only rows of one"
-        " dataset compare.",
-        "## The data behind it",
+        f"# Baseline comparison: {old} and {new}",
+        f"Both models on the same images of {_listed([result.name for result in results])}. {RATE_NOTE}",
+        f"## Metrics on {first.name}",
+        table(("metric", old, new, "difference", "direction", "p (McNemar)"), metric_changes(first)),
+        "## Paired tests on all datasets",
+        table(("dataset and slice", "images", "fixed", "broken", "p", "adjusted p", "result"), _test_rows(tests)),
+        f"Fixed: misclassified by {old}, classified correctly by {new}; broken: the reverse. p: exact McNemar test, –"
+        " without flips; adjusted (Benjamini-Hochberg) over all rows, statistically significant up to"
+        f" {FALSE_DISCOVERY_RATE:g}.",
+        "## Metrics by dataset",
+        table(
+            ("model and dataset", "false positive rate", "detection rate", "ROC AUC", "log loss"), _by_dataset(results)
+        ),
+        "Rates on different datasets are not comparable: the datasets differ. Compare rows of one dataset only.",
+        "## Data-quality risks",
         *data_quality([one for result in results for one in (result.baseline, result.candidate)]),
-        f"## What each stream is worth to {new}" + ("" if ablation is None else f" on {ablation.dataset}"),
+        f"## Stream ablation: {new}" + ("" if ablation is None else f" on {ablation.dataset}"),
         _ablation(ablation),
         "## Key insight",
-        insight(slices, ablation),
+        insight(tests, ablation),
         "## Conclusion",
-        conclusion(slices, old, new),
-        "## Files that flipped",
-        *_flips(results),
+        conclusion(tests, old, new),
+        "## Flipped files",
+        *_flipped_files(results),
         "## Provenance",
         table(PROVENANCE_HEADINGS, provenance_rows(one for r in results for one in (r.baseline, r.candidate))),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def insight(slices: Sequence[Judged], ablation: AblationStudy | None) -> str:
-    """The largest change beyond chance, and the stream that carries most, if one is told apart from chance."""
-    changed = [entry for entry in slices if entry.changed and entry.name not in ("stego",)]
-    sentences = []
-    if changed:
-        top = max(changed, key=lambda entry: abs(entry.paired.fixed - entry.paired.broken) / entry.paired.images)
-        net = top.paired.fixed - top.paired.broken
+def insight(tests: Sequence[SliceTest], ablation: AblationStudy | None) -> str:
+    """Return the largest significant change, and the most important stream if its effect is significant."""
+    # All stego images are left out: their change is the sum of those of the methods.
+    significant = [test for test in tests if test.significant and test.name != "stego"]
+    sentences = ["No slice changed significantly."]
+    if significant:
+        top = max(significant, key=lambda test: abs(test.paired.fixed - test.paired.broken) / test.paired.images)
+        sentences = [
+            f"Largest significant change: {top.name} images of {top.dataset}, {integer(top.paired.fixed)} fixed and"
+            f" {integer(top.paired.broken)} broken of {integer(top.paired.images)}"
+            f" (adjusted p {p_value(top.adjusted)})."
+        ]
+    effects = () if ablation is None else ablation.ablation.effects
+    increases = [(one.stream, one.log_loss_increase) for one in effects if one.log_loss_increase is not None]
+    important = [(stream, value) for stream, value in increases if value.lower is not None and value.lower > 0]
+    if important:
+        stream, increase = important[0]
         sentences.append(
-            f"The largest change is among {top.name} images of {top.dataset}: {abs(net)} of {top.paired.images}"
-            f" verdicts {'more are right' if net > 0 else 'more are wrong'} (adjusted p {p_value(top.adjusted)})."
+            f"Most important stream: `{stream}` (log loss increases by {decimal(increase.value, 3)} nats without it)."
         )
-    else:
-        sentences.append("No slice changed beyond what chance explains.")
-    growths = [] if ablation is None else [(e.stream, e.log_loss_increase) for e in ablation.ablation.effects]
-    measured = [(stream, growth) for stream, growth in growths if growth is not None]
-    needed = [(stream, growth) for stream, growth in measured if growth.lower is not None and growth.lower > 0]
-    if needed:
-        stream, growth = needed[0]
-        sentences.append(
-            f"It leans most on the stream `{stream}`: without it the log loss grows by {growth.value:.3f} nats."
-        )
-    elif measured:
-        sentences.append(
-            "No stream is shown to be needed: whichever is lost, chance explains a growth of the log loss."
-        )
+    elif increases:
+        sentences.append("No ablated stream increases the log loss significantly.")
     return " ".join(sentences)
 
 
-def conclusion(slices: Sequence[Judged], old: str, new: str) -> str:
-    """What may be said, and no more."""
-    better = [f"{entry.name} ({entry.dataset})" for entry in slices if entry.changed > 0]
-    worse = [f"{entry.name} ({entry.dataset})" for entry in slices if entry.changed < 0]
-    match decide(slices):
+def conclusion(tests: Sequence[SliceTest], old: str, new: str) -> str:
+    """Return the overall conclusion with the slices it is based on."""
+    better = [f"{test.name} ({test.dataset})" for test in tests if test.conclusion == "better"]
+    worse = [f"{test.name} ({test.dataset})" for test in tests if test.conclusion == "worse"]
+    match overall_conclusion(tests):
         case "better":
-            return f"{new} is better than {old}: {_listed(better)} improved beyond chance, nothing got worse beyond it."
+            return (
+                f"{new} is better than {old}: significant improvement on {_listed(better)}, no significant regression."
+            )
         case "worse":
-            return f"{new} is worse than {old}: {_listed(worse)} got worse beyond chance, nothing improved beyond it."
+            return f"{new} is worse than {old}: significant regression on {_listed(worse)}, no significant improvement."
         case "mixed":
             return (
-                f"The tests point both ways and do not decide: {_listed(better)} improved, {_listed(worse)} got worse."
+                f"Inconclusive: significant improvement on {_listed(better)}, significant regression on"
+                f" {_listed(worse)}."
             )
-        case "undecided":
-            return "The tests do not decide: chance explains every difference on these images."
+        case "inconclusive":
+            return "Inconclusive: no difference on these images is statistically significant."
 
 
-def _overall(result: OnDataset) -> Iterator[tuple[str, ...]]:
-    old, new, slices = result.baseline, result.candidate, result.comparison.slices
-    yield _rate_row("false positive rate", old.clean, new.clean, slices["clean"], good=-1)
-    yield _rate_row("detection, all methods", old.stego, new.stego, slices["stego"], good=1)
-    for method in METHODS:
-        yield _rate_row(
-            f"detection, {method}", old.detections.get(method), new.detections.get(method), slices[method], good=1
-        )
-    for name in dict.fromkeys((*old.clean_by_format, *new.clean_by_format)):
-        yield _rate_row(
-            f"false positives, {name}",
-            old.clean_by_format.get(name),
-            new.clean_by_format.get(name),
-            None,
-            good=-1,
-        )
-    yield _rate_row("false positives, all negatives", _negatives(old), _negatives(new), slices["negative"], good=-1)
-    for category in dict.fromkeys((*old.negatives, *new.negatives)):
-        yield _rate_row(
-            f"false positives, negatives: {category}",
-            old.negatives.get(category),
-            new.negatives.get(category),
-            None,
-            good=-1,
-        )
-    for title, before, after in (
-        ("ROC AUC", old.roc_auc, new.roc_auc),
-        ("log loss", old.log_loss, new.log_loss),
-        ("calibration error", old.expected_calibration_error, new.expected_calibration_error),
-    ):
-        yield (title, decimal(before), decimal(after), *_change(before, after, signed), NOT_TESTED)
-    before, after = _p95(old), _p95(new)
-    shown = ("latency p95", milliseconds(before), milliseconds(after))
-    yield (*shown, *_change(before, after, milliseconds_difference), NOT_TESTED)
-
-
-def _rate_row(
-    title: str,
-    before: Proportion | None,
-    after: Proportion | None,
-    paired: PairedSlice | None,
-    *,
-    good: int,
-) -> tuple[str, ...]:
-    old = None if before is None else before.ratio
-    new = None if after is None else after.ratio
-    test = NOT_TESTED if paired is None else p_value(paired.p_value) if paired.images else ""
-    change = _change(old, new, percentage_points, good=None if paired is None else good)
-    return (title, rate(before), rate(after), *change, test)
-
-
-def _change(
-    before: float | None, after: float | None, form: Callable[[float], str], *, good: int | None = None
-) -> tuple[str, str]:
-    if before is None or after is None:
-        return NOT_MEASURED, ""
-    difference = after - before
-    if difference == 0:
-        direction = "same"
-    elif good is None:
-        # Without a test nobody knows whether it is more than chance, or than what else the machine did.
-        direction = "higher" if difference > 0 else "lower"
-    else:
-        direction = "better" if difference * good > 0 else "worse"
-    return form(difference), direction
-
-
-def _negatives(evaluation: Evaluation) -> Proportion:
-    categories = evaluation.negatives.values()
-    return proportion(sum(each.count for each in categories), sum(each.total for each in categories))
-
-
-def _p95(evaluation: Evaluation) -> float | None:
-    measured = checked_latency(evaluation)
-    return None if measured is None else measured.seconds
-
-
-def _slice_rows(slices: Sequence[Judged]) -> Iterator[tuple[str, ...]]:
-    for entry in slices:
-        says = {1: "better", -1: "worse", 0: "no change beyond chance"}[entry.changed]
+def _test_rows(tests: Sequence[SliceTest]) -> Iterator[tuple[str, ...]]:
+    for test in tests:
         yield (
-            f"{entry.dataset}, {entry.name}",
-            integer(entry.paired.images),
-            integer(entry.paired.fixed),
-            integer(entry.paired.broken),
-            p_value(entry.paired.p_value),
-            p_value(entry.adjusted),
-            says,
+            f"{test.dataset}, {test.name}",
+            integer(test.paired.images),
+            integer(test.paired.fixed),
+            integer(test.paired.broken),
+            p_value(test.paired.p_value),
+            p_value(test.adjusted),
+            test.conclusion,
         )
 
 
-def _across(results: Sequence[OnDataset]) -> Iterator[tuple[str, ...]]:
+def _by_dataset(results: Sequence[DatasetComparison]) -> Iterator[tuple[str, ...]]:
     for result in results:
         for one in (result.baseline, result.candidate):
             yield (
@@ -274,23 +130,23 @@ def _across(results: Sequence[OnDataset]) -> Iterator[tuple[str, ...]]:
 
 def _ablation(study: AblationStudy | None) -> str:
     if study is None:
-        return f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]}."
+        return f"{NOT_MEASURED.capitalize()}."
     return "\n\n".join(
         (
+            f"{integer(study.ablation.images)} images, mode `{study.ablation.mode}`.",
             table(ABLATION_HEADINGS, ablation_rows(study)),
-            f"One stream replaced by {study.ablation.mode}s, {study.ablation.images} images of {study.dataset}, most"
-            " harmful first. A stream that no image carries is not measurable; that is not the same as worthless.",
+            ABLATION_NOTE,
         )
     )
 
 
-def _flips(results: Sequence[OnDataset]) -> Iterator[str]:
+def _flipped_files(results: Sequence[DatasetComparison]) -> Iterator[str]:
     for result in results:
         for title, flips in (("Broken", result.flips.broken), ("Fixed", result.flips.fixed)):
-            shown = [f"`{flip.after.path}`" for flip in flips[:SHOWN_FLIPS]]
-            rest = len(flips) - len(shown)
-            more = f", and {rest} more (in the prediction tables)" if rest else ""
-            yield f"{title} on {result.name}: {', '.join(shown) or 'none'}{more}."
+            listed = [f"`{flip.after.path}`" for flip in flips[:LISTED_FLIPS]]
+            rest = len(flips) - len(listed)
+            more = f", and {integer(rest)} more (see the prediction tables)" if rest else ""
+            yield f"{title} on {result.name}: {', '.join(listed) or 'none'}{more}."
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""The part of a comparison that is about the data: shortcuts, leakage, and how much results depend on the source."""
+"""The data-quality part of a comparison: shortcuts, leakage and cover-source mismatch."""
 
 from __future__ import annotations
 
@@ -8,48 +8,57 @@ from typing import Final
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
 from starlight_exporter.analysis.source_gaps import Gap, dataset_gaps, format_gaps
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.formatting import NOT_MEASURED, fraction, integer, p_value, percentage_points_interval, rate
+from starlight_exporter.formatting import (
+    NOT_MEASURED,
+    fraction,
+    integer,
+    p_value,
+    percent,
+    percentage_points_interval,
+    rate,
+)
 from starlight_exporter.publish.documents.markdown import table
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
 from starlight_exporter.statistics.intervals import Proportion
 
-SHORTCUT_CONCERN: Final = 0.1
-"""A single rule that finds more of a method than this, with certainty, is pointed out."""
+SHORTCUT_LIMIT: Final = 0.1
+"""A rule is reported as a shortcut if the lower 95% bound of its detection rate exceeds this."""
 
 
 def data_quality(evaluations: Sequence[Evaluation]) -> list[str]:
-    """Blocks of markdown, with headings of level 3, on the data behind these evaluations."""
+    """Return markdown blocks, with level 3 headings, on the data of these evaluations."""
     return [
         "### Shortcuts",
-        "How much of each method a rule on one fact of the file (a length, a size, one of the twelve floats) finds,"
-        " counted on files that it was not chosen on. What such a rule finds, a detector can find without looking at a"
-        " pixel.",
-        _or_not_measured(
-            ("dataset and method", "found", "false alarms", "best rule over all files", "says"), _shortcuts(evaluations)
+        "Cross-validated detection rate of each method by the best rule on a single property of the file: a length, a"
+        " size, or one of the 12 format features. A detector can reach this rate without analysing pixels. A rule is"
+        f" reported as a shortcut if the lower bound of its detection rate exceeds {percent(SHORTCUT_LIMIT)}.",
+        _table_or_not_measured(
+            ("dataset and method", "detection rate", "false positive rate", "best rule on all files", "result"),
+            _shortcuts(evaluations),
         ),
         "### Leakage",
-        _or_not_measured(("model and dataset", "files that it was trained on", "files"), _leakage(evaluations)),
-        "Not measured where no manifest of training files (`scripts/hash_dataset.py`) lies beside the model, or beside"
-        " a carded one of the same bytes.",
+        _table_or_not_measured(("model and dataset", "training files in the dataset", "files"), _leakage(evaluations)),
+        "Not measured without a manifest of training files (`scripts/hash_dataset.py`) next to the model, or next to a"
+        " model with a card and the same bytes.",
         "### Cover-source mismatch",
-        _or_not_measured(
-            ("model and slice", "rate", "here", "elsewhere", "difference", "p", "p adjusted", "says"),
+        _table_or_not_measured(
+            ("model and slice", "rate", "slice", "other images", "difference", "p", "adjusted p", "result"),
             _gaps(evaluations),
         ),
-        "The same model on one slice against the rest of its images: clean files of one format against the dataset's"
-        " other formats, one dataset against the others. Differences have 95% intervals (Newcombe); p: exact test"
-        f" (Fisher), adjusted (Benjamini and Hochberg) over all rows, called a difference up to"
+        "One slice compared with the other images of the same model: clean files of one format with the other formats"
+        " of the dataset, one dataset with the other datasets. Differences have 95% confidence intervals (Newcombe). p:"
+        " Fisher's exact test; adjusted (Benjamini-Hochberg) over all rows, significant up to"
         f" {FALSE_DISCOVERY_RATE:g}.",
     ]
 
 
-def _or_not_measured(headings: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
+def _table_or_not_measured(headings: Sequence[str], rows: Iterable[tuple[str, ...]]) -> str:
     found = list(rows)
     return table(headings, found) if found else f"{NOT_MEASURED.capitalize()}."
 
 
 def _shortcuts(evaluations: Iterable[Evaluation]) -> Iterator[tuple[str, ...]]:
-    # Facts of files do not depend on the model: the newest look at each content of a dataset counts.
+    # Properties of files do not depend on the model: the newest evaluation of each dataset content is used.
     newest: dict[tuple[str, str], Evaluation] = {}
     for one in sorted(evaluations, key=lambda evaluation: evaluation.finished_at):
         newest[one.dataset, one.provenance.dataset_fingerprint] = one
@@ -60,14 +69,12 @@ def _shortcuts(evaluations: Iterable[Evaluation]) -> Iterator[tuple[str, ...]]:
                 rate(shortcut.detected),
                 rate(shortcut.false_positives),
                 f"`{shortcut.rule}`",
-                _concern(shortcut.detected),
+                "**shortcut**" if _is_shortcut(shortcut.detected) else "no shortcut",
             )
 
 
-def _concern(found: Proportion) -> str:
-    if found.lower is not None and found.lower > SHORTCUT_CONCERN:
-        return "**shortcut**: so much of its detection may be no steganalysis"
-    return "none seen"
+def _is_shortcut(detected: Proportion) -> bool:
+    return detected.lower is not None and detected.lower > SHORTCUT_LIMIT
 
 
 def _leakage(evaluations: Iterable[Evaluation]) -> Iterator[tuple[str, ...]]:
@@ -79,7 +86,7 @@ def _leakage(evaluations: Iterable[Evaluation]) -> Iterator[tuple[str, ...]]:
 def _gaps(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
     gaps: list[Gap] = [*(gap for one in evaluations for gap in format_gaps(one)), *dataset_gaps(evaluations)]
     for gap, adjusted in zip(gaps, benjamini_hochberg([gap.p_value for gap in gaps]), strict=True):
-        differs = adjusted is not None and adjusted <= FALSE_DISCOVERY_RATE
+        significant = adjusted is not None and adjusted <= FALSE_DISCOVERY_RATE
         yield (
             f"{gap.model} on {gap.dataset}{'' if gap.image_format is None else f', {gap.image_format}'}",
             "false positives" if gap.rate == "false_positive" else f"detection, {gap.rate}",
@@ -88,5 +95,5 @@ def _gaps(evaluations: Sequence[Evaluation]) -> Iterator[tuple[str, ...]]:
             percentage_points_interval(gap.difference, gap.lower, gap.upper),
             p_value(gap.p_value),
             p_value(adjusted),
-            "**differs**" if differs else "chance explains it",
+            "**significant**" if significant else "not significant",
         )

@@ -1,31 +1,32 @@
-"""The few pieces that every document is made of: tables, rates with their certainty, provenance."""
+"""Markdown tables and the provenance section, which every document has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import utc
 
+RATE_NOTE: Final = "Rates have exact 95% confidence intervals (Clopper-Pearson) and counts."
+
+PROVENANCE_HEADINGS: Final = ("model", "SHA-256", "dataset", "fingerprint", "decision rule", "evaluated")
+
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; the first column is text, the others are numbers."""
+    """Return a table with a left-aligned first column and right-aligned other columns."""
     alignment = ["---", *("---:" for _ in headings[1:])]
     return "\n".join(_row(cells) for cells in (headings, alignment, *rows))
 
 
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(escaped(cell) for cell in cells) + " |"
-
-
 def escaped(text: str) -> str:
-    """Text that cannot break out of its cell or become a tag."""
+    """Escape a text that could end its cell or start an HTML tag."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
 
 
 def provenance_rows(results: Iterable[Evaluation | AblationStudy]) -> list[tuple[str, ...]]:
-    """What each result was made with: model, hash, dataset, fingerprint, rule, time."""
+    """Return model, dataset, decision rule and time of each result."""
     return [
         (
             one.model,
@@ -39,4 +40,5 @@ def provenance_rows(results: Iterable[Evaluation | AblationStudy]) -> list[tuple
     ]
 
 
-PROVENANCE_HEADINGS = ("model", "SHA-256", "dataset", "fingerprint", "decision rule", "measured")
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(escaped(cell) for cell in cells) + " |"

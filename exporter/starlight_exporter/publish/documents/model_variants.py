@@ -1,4 +1,4 @@
-"""`model_variants.md`: every model of a folder on the same images, the best of each column, what chance explains."""
+"""`model_variants.md`: every model on the same images, with the best of each column marked."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from starlight_exporter.checks.checks import checked_latency
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.formatting import NOT_MEASURED, decimal, milliseconds, rate, size
-from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, provenance_rows, table
+from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, RATE_NOTE, provenance_rows, table
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
 from starlight_exporter.statistics.intervals import Proportion
 
-BEST, ALIKE = "★", "≈"
+BEST, NOT_SIGNIFICANT = "★", "≈"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One model: its evaluation and predictions, or why there are none."""
+    """One model with its evaluation and predictions, or the `problem` that prevented the evaluation."""
 
     name: str
     title: str
@@ -30,13 +30,13 @@ class Variant:
     has_card: bool = True
 
     def label(self) -> str:
-        """Its name, and that nobody says what it is where there is no card."""
+        """Return the name, marked if the model has no card."""
         return self.name if self.has_card else f"{self.name} (no card)"
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One figure of a model: how it is shown, what it is ranked by (None: not at all), and which slice tests it."""
+class VariantColumn:
+    """A metric: its text, its value for the ranking, and the slice of its paired test (None: not tested)."""
 
     title: str
     text: Callable[[Evaluation], str]
@@ -45,19 +45,21 @@ class Column:
     slice: str | None = None
 
 
-def _ratio(pick: Callable[[Evaluation], Proportion | None]) -> Callable[[Evaluation], float | None]:
+def _rate(
+    title: str, select: Callable[[Evaluation], Proportion | None], slice_name: str, *, larger_is_better: bool
+) -> VariantColumn:
     def value(evaluation: Evaluation) -> float | None:
-        proportion = pick(evaluation)
+        proportion = select(evaluation)
         return None if proportion is None else proportion.ratio
 
-    return value
+    return VariantColumn(title, lambda e: rate(select(e)), value, larger_is_better, slice_name)
 
 
-def _method(name: str) -> Column:
-    def pick(evaluation: Evaluation) -> Proportion | None:
-        return next((rate for method, rate in evaluation.detections.items() if method == name), None)
+def _detection_rate(name: str) -> VariantColumn:
+    def select(evaluation: Evaluation) -> Proportion | None:
+        return next((found for method, found in evaluation.detections.items() if method == name), None)
 
-    return Column(name, lambda e: rate(pick(e)), _ratio(pick), larger_is_better=True, slice=name)
+    return _rate(name, select, name, larger_is_better=True)
 
 
 def _p95(evaluation: Evaluation) -> float | None:
@@ -65,18 +67,23 @@ def _p95(evaluation: Evaluation) -> float | None:
     return None if measured is None else measured.seconds
 
 
-COLUMNS: Final[tuple[Column, ...]] = (
-    Column("false positives", lambda e: rate(e.clean), _ratio(lambda e: e.clean), False, "clean"),
-    Column("detection", lambda e: rate(e.stego), _ratio(lambda e: e.stego), True, "stego"),
-    *(_method(name) for name in METHODS),
-    Column("log loss", lambda e: decimal(e.log_loss), lambda e: e.log_loss, False),
-    Column("p95", lambda e: milliseconds(_p95(e)), _p95, False),
-    Column("size", lambda e: size(e.model_facts.size_bytes), lambda e: float(e.model_facts.size_bytes), False),
+COLUMNS: Final[tuple[VariantColumn, ...]] = (
+    _rate("false positive rate", lambda e: e.clean, "clean", larger_is_better=False),
+    _rate("detection rate", lambda e: e.stego, "stego", larger_is_better=True),
+    *(_detection_rate(name) for name in METHODS),
+    VariantColumn("log loss", lambda e: decimal(e.log_loss), lambda e: e.log_loss, larger_is_better=False),
+    VariantColumn("latency p95", lambda e: milliseconds(_p95(e)), _p95, larger_is_better=False),
+    VariantColumn(
+        "size",
+        lambda e: size(e.model_facts.size_bytes),
+        lambda e: float(e.model_facts.size_bytes),
+        larger_is_better=False,
+    ),
 )
 
 
 def marks(variants: Sequence[Variant]) -> dict[tuple[str, str], str]:
-    """(model, column) → BEST, or ALIKE where a paired test cannot tell it from the best (Benjamini and Hochberg)."""
+    """Map (model, column) to BEST, or to NOT_SIGNIFICANT if the adjusted paired test against the best is not."""
     measured = [variant for variant in variants if variant.evaluation is not None]
     found: dict[tuple[str, str], str] = {}
     tests: list[tuple[tuple[str, str], float | None]] = []
@@ -96,12 +103,12 @@ def marks(variants: Sequence[Variant]) -> dict[tuple[str, str], str]:
     adjusted = benjamini_hochberg([p for _, p in tests])
     for (key, _), value in zip(tests, adjusted, strict=True):
         if value is None or value > FALSE_DISCOVERY_RATE:
-            found[key] = ALIKE
+            found[key] = NOT_SIGNIFICANT
     return found
 
 
 def cells(variants: Sequence[Variant]) -> Iterator[tuple[str, ...]]:
-    """One row per model, marked; a model that could not be measured says why."""
+    """Yield one row per model with its marks, or with the reason why it was not measured."""
     marked = marks(variants)
     for variant in variants:
         if variant.evaluation is None:
@@ -112,28 +119,24 @@ def cells(variants: Sequence[Variant]) -> Iterator[tuple[str, ...]]:
 
 
 def headings() -> tuple[str, ...]:
-    """Of the rows that `cells` gives."""
+    """Return the headings of the rows of `cells`."""
     return ("model", *(column.title for column in COLUMNS))
 
 
 def document(variants: Sequence[Variant]) -> str:
-    """The whole text; every number is of the given results."""
+    """Return the text of the document."""
     measured = [variant.evaluation for variant in variants if variant.evaluation is not None]
     titles = "\n".join(f"- **{variant.name}**: {variant.title}" for variant in variants if variant.title)
     name = measured[0].dataset if measured else NOT_MEASURED
-    return (
-        "\n\n".join(
-            (
-                "# Model variants",
-                f"Every model in one table, on the same images of {name}. Rates come with their exact 95%"
-                " interval and counts; every number is measured.",
-                table(headings(), cells(variants)),
-                f"{BEST} best of its column; {ALIKE} an exact McNemar test on the same images cannot tell it from the"
-                f" best (Benjamini and Hochberg over the table, {FALSE_DISCOVERY_RATE:g}). Times are of one run.",
-                *(("## What they are", titles) if titles else ()),
-                "## Provenance",
-                table(PROVENANCE_HEADINGS, provenance_rows(measured)),
-            )
-        )
-        + "\n"
+    parts = (
+        "# Model variants",
+        f"All models on the same images of {name}. {RATE_NOTE}",
+        table(headings(), cells(variants)),
+        f"{BEST}: best in its column; {NOT_SIGNIFICANT}: not significantly different from the best (exact McNemar test"
+        f" on the same images, Benjamini-Hochberg over the table, {FALSE_DISCOVERY_RATE:g}). Latencies are from one"
+        " run.",
+        *(("## Descriptions", titles) if titles else ()),
+        "## Provenance",
+        table(PROVENANCE_HEADINGS, provenance_rows(measured)),
     )
+    return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""One evaluation for people and pipelines: a terminal table, a JSON file. Nothing is computed here."""
+"""One evaluation as a terminal table and as JSON."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _STYLES: Mapping[Severity, str] = {"info": "cyan", "warning": "yellow", "critica
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One figure as it is shown: what, its value, its 95% CI (may be empty), and of how many images."""
+class ReportRow:
+    """One metric as text: its value, its 95% confidence interval (may be empty) and the number of images."""
 
     section: str
     name: str
@@ -42,8 +42,8 @@ class Row:
     images: str
 
 
-def rows(evaluation: Evaluation) -> tuple[Row, ...]:
-    """Every figure of an evaluation, in the order in which both the table and the page show them."""
+def report_rows(evaluation: Evaluation) -> tuple[ReportRow, ...]:
+    """Return every metric of an evaluation."""
     clean = _proportion("False positive rate", "clean images", evaluation.clean)
     detections = [_proportion("Detection rate", method, p) for method, p in evaluation.detections.items()]
     detections.append(_proportion("Detection rate", "all methods", evaluation.stego))
@@ -51,7 +51,7 @@ def rows(evaluation: Evaluation) -> tuple[Row, ...]:
     negatives = [_proportion("False positive rate", f"negative {name}", p) for name, p in evaluation.negatives.items()]
     scored = evaluation.clean.total + evaluation.stego.total
     scores = [
-        Row("Scores", name, decimal(value), "", integer(scored))
+        ReportRow("Scores", name, decimal(value), "", integer(scored))
         for name, value in (
             ("ROC AUC", evaluation.roc_auc),
             ("log loss", evaluation.log_loss),
@@ -59,22 +59,22 @@ def rows(evaluation: Evaluation) -> tuple[Row, ...]:
         )
     ]
     missing = [
-        Row("Not measured", words(reason), integer(count), "", integer(evaluation.images))
+        ReportRow("Not measured", words(reason), integer(count), "", integer(evaluation.images))
         for reason, count in evaluation.not_measured.items()
     ]
     rest = (*scores, *_speed(evaluation), *_training(evaluation), *missing)
     return (clean, *formats, *negatives, *detections, *rest)
 
 
-def figures_table(evaluation: Evaluation) -> Table:
-    """The figures for a terminal."""
+def metrics_table(evaluation: Evaluation) -> Table:
+    """Return the metrics for a terminal."""
     table = Table(title=escape(f"{evaluation.model} on {evaluation.dataset}"), caption=escape(_provenance(evaluation)))
     table.add_column("")
     table.add_column("value", justify="right")
     table.add_column("95% CI", justify="right")
     table.add_column("n", justify="right")
     section = ""
-    for row in rows(evaluation):
+    for row in report_rows(evaluation):
         if row.section != section:
             section = row.section
             table.add_section()
@@ -84,9 +84,9 @@ def figures_table(evaluation: Evaluation) -> Table:
 
 
 def failed_checks_table(checks: Sequence[CheckResult]) -> Table:
-    """The checks that failed, for a terminal, and how many there were of each outcome."""
-    outcomes = Counter(check.passed for check in checks)
-    counts = f"{outcomes[True]} passed, {outcomes[False]} failed, {outcomes[None]} {NOT_MEASURED}"
+    """Return the failed checks for a terminal, with the number of checks by result."""
+    results = Counter(check.passed for check in checks)
+    counts = f"{results[True]} passed, {results[False]} failed, {results[None]} {NOT_MEASURED}"
     table = Table(title="Failed checks", caption=counts)
     for column in ("check", "slice", "severity", "detail"):
         table.add_column(column)
@@ -97,43 +97,43 @@ def failed_checks_table(checks: Sequence[CheckResult]) -> Table:
     return table
 
 
-def outcome(check: CheckResult) -> str:
-    """One word or two: passed, failed with its severity, or not measured."""
+def check_result_text(check: CheckResult) -> str:
+    """Return `passed`, `failed` with the severity, or `not measured`."""
     if check.passed is None:
         return NOT_MEASURED
     return "passed" if check.passed else f"failed ({check.severity})"
 
 
 def metrics_json(evaluation: Evaluation, checks: Sequence[CheckResult]) -> str:
-    """The evaluation as history stores it, indented, and the checks beside it under `regression_checks`."""
+    """Return the evaluation as history stores it, with the checks as `regression_checks`."""
     content = json.loads(to_json(evaluation))
     content["regression_checks"] = [asdict(check) for check in checks]
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _proportion(section: str, name: str, value: Proportion) -> Row:
+def _proportion(section: str, name: str, value: Proportion) -> ReportRow:
     interval = percent_range(value.lower, value.upper) if value.total else ""
-    return Row(section, name, percent(value.ratio), interval, fraction(value))
+    return ReportRow(section, name, percent(value.ratio), interval, fraction(value))
 
 
-def _speed(evaluation: Evaluation) -> list[Row]:
+def _speed(evaluation: Evaluation) -> list[ReportRow]:
     section, latency = "Speed", evaluation.latency
     measured = evaluation.images - sum(evaluation.not_measured.values())
-    bulk = Row(section, "bulk pass", images_per_second(evaluation.images_per_second), "", integer(measured))
+    bulk = ReportRow(section, "bulk pass", images_per_second(evaluation.images_per_second), "", integer(measured))
     if latency is None:
-        return [Row(section, "latency", NOT_MEASURED, "", "0"), bulk]
+        return [ReportRow(section, "latency", NOT_MEASURED, "", "0"), bulk]
     images = integer(latency.images)
     known = {entry.quantile: entry for entry in latency.quantiles}
     quantiles = [
-        Row(section, f"latency p{q * 100:g}", milliseconds(e.seconds if e else None), _bounds(e), images)
+        ReportRow(section, f"latency p{q * 100:g}", milliseconds(e.seconds if e else None), _bounds(e), images)
         for q in (0.5, 0.95, 0.99)
         for e in (known.get(q),)
     ]
     stages = [
-        Row(section, f"mean of {stage}", milliseconds(seconds), "", images)
+        ReportRow(section, f"mean of {stage}", milliseconds(seconds), "", images)
         for stage, seconds in latency.stage_means.items()
     ]
-    one_at_a_time = Row(section, "one at a time", images_per_second(latency.throughput), "", images)
+    one_at_a_time = ReportRow(section, "one at a time", images_per_second(latency.throughput), "", images)
     return [*quantiles, *stages, one_at_a_time, bulk]
 
 
@@ -141,18 +141,18 @@ def _bounds(entry: LatencyQuantile | None) -> str:
     return "" if entry is None else milliseconds_range(entry.lower, entry.upper)
 
 
-def _training(evaluation: Evaluation) -> list[Row]:
+def _training(evaluation: Evaluation) -> list[ReportRow]:
     health = evaluation.training
     if health is None:
-        return [Row("Training", "training log", NOT_MEASURED, "", "")]
+        return [ReportRow("Training", "training log", NOT_MEASURED, "", "")]
     epochs = str(len(health.epochs))
-    figures = (
+    values = (
         ("convergence rate", health.convergence_rate),
         ("stability ratio", health.stability_ratio),
         ("generalization gap", health.generalization_gap),
     )
-    shown = [Row("Training", name, decimal(value), "", f"{epochs} epochs") for name, value in figures]
-    return [*shown, Row("Training", "diverged", "yes" if health.diverged else "no", "", f"{epochs} epochs")]
+    shown = [ReportRow("Training", name, decimal(value), "", f"{epochs} epochs") for name, value in values]
+    return [*shown, ReportRow("Training", "diverged", "yes" if health.diverged else "no", "", f"{epochs} epochs")]
 
 
 def _provenance(evaluation: Evaluation) -> str:

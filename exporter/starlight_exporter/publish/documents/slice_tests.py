@@ -1,0 +1,71 @@
+"""Paired tests of a candidate model against a baseline model on several datasets, and the conclusion from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from starlight_exporter.analysis.comparison import SLICES, Comparison, Flips, PairedSlice
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.publish.changes import Conclusion, slice_conclusion
+from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
+
+OverallConclusion = Literal["better", "worse", "mixed", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetComparison:
+    """Both models on one dataset."""
+
+    baseline: Evaluation
+    candidate: Evaluation
+    comparison: Comparison
+    flips: Flips
+
+    @property
+    def name(self) -> str:
+        """The name of the dataset."""
+        return self.candidate.dataset
+
+
+@dataclass(frozen=True, slots=True)
+class SliceTest:
+    """A slice of a dataset with its p-value adjusted (Benjamini-Hochberg) over all slices of all datasets."""
+
+    dataset: str
+    name: str
+    paired: PairedSlice
+    adjusted: float | None
+
+    @property
+    def conclusion(self) -> Conclusion:
+        """The conclusion from the adjusted test."""
+        return slice_conclusion(self.paired.images, self.paired.fixed, self.paired.broken, self.adjusted)
+
+    @property
+    def significant(self) -> bool:
+        """Whether the candidate is significantly better or worse."""
+        return self.conclusion in ("better", "worse")
+
+
+def slice_tests(results: Sequence[DatasetComparison]) -> tuple[SliceTest, ...]:
+    """Return every slice with compared images, of every dataset."""
+    found = [
+        (result.name, name, result.comparison.slices[name])
+        for result in results
+        for name in SLICES
+        if result.comparison.slices[name].images
+    ]
+    adjusted = benjamini_hochberg([paired.p_value for _, _, paired in found])
+    return tuple(SliceTest(*entry, value) for entry, value in zip(found, adjusted, strict=True))
+
+
+def overall_conclusion(tests: Sequence[SliceTest]) -> OverallConclusion:
+    """Return better or worse only if no slice is significant in the other direction."""
+    significant = {test.conclusion for test in tests if test.significant}
+    if len(significant) == 2:
+        return "mixed"
+    if "better" in significant:
+        return "better"
+    return "worse" if significant else "inconclusive"
