@@ -77,7 +77,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     application = idle_application(tmp_path_factory.mktemp("links"), snapshot)
     predictions = [
         example_prediction("clean/wrong.png", verdict=True),
-        example_prediction("clean/gone.png", verdict=None),
+        example_prediction("clean/unreadable.png", verdict=None),
         replace(example_prediction("stego/missed.png", verdict=False, stego=True), method="lsb"),
         example_prediction("negatives/patterns/wrong.png", verdict=True, negative=True),
     ]
@@ -104,17 +104,17 @@ def test_links_of_each_kind_exist() -> None:
 @pytest.mark.parametrize("link", sorted({address for _, address in ALL}))
 def test_link_leads_to_a_page_with_its_filters(client: httpx.Client, link: str) -> None:
     assert "{" not in link, "a placeholder was not filled in"
-    asked = urlsplit(link)
+    parts = urlsplit(link)
     answer = client.get(link.removeprefix(BASE), headers={"Accept": "text/html"})
     assert answer.status_code == 200, answer.text
-    wanted = parse_qs(asked.query)
-    if asked.path.startswith("/evaluations/latest"):
-        assert answer.url.path == asked.path.replace("latest", RESULT.id)
-        assert wanted.pop("model") == [MODEL]
-        assert wanted.pop("dataset") == [DATASET]
-    assert parse_qs(answer.url.query.decode()) == wanted
-    if asked.fragment:
-        assert f'id="{asked.fragment}"' in answer.text
+    parameters = parse_qs(parts.query)
+    if parts.path.startswith("/evaluations/latest"):
+        assert answer.url.path == parts.path.replace("latest", RESULT.id)
+        assert parameters.pop("model") == [MODEL]
+        assert parameters.pop("dataset") == [DATASET]
+    assert parse_qs(answer.url.query.decode()) == parameters
+    if parts.fragment:
+        assert f'id="{parts.fragment}"' in answer.text
 
 
 @pytest.mark.parametrize("links", [rule_links, dashboard_links, markdown_links])

@@ -44,15 +44,15 @@ def test_scrapes_and_pages_respond_while_image_requests_wait(
     tmp_path: Path, other_workers: set[psutil.Process], address: str
 ) -> None:
     application = idle_application(tmp_path, full_snapshot())
-    asked = THREADS + 20
+    requests = THREADS + 20
     application.evidence.store(
-        full_evaluation(evaluation_id="run"), [example_prediction(f"clean/{number:03}.png") for number in range(asked)]
+        full_evaluation(evaluation_id="run"), [example_prediction(f"clean/{n:03}.png") for n in range(requests)]
     )
     limits = httpx.Limits(max_connections=None)
     with (
         LocalServer(application) as site,
         httpx.Client(base_url=site.url, timeout=60.0, limits=limits) as client,
-        ThreadPoolExecutor(asked) as pool,
+        ThreadPoolExecutor(requests) as pool,
     ):
 
         def get(number: int) -> str:
@@ -62,9 +62,9 @@ def test_scrapes_and_pages_respond_while_image_requests_wait(
         get(0)
         (process,) = image_workers() - other_workers
         process.suspend()
-        answers = [pool.submit(get, number) for number in range(asked)]
+        answers = [pool.submit(get, number) for number in range(requests)]
         try:
-            rejected = asked - MAX_WAITING
+            rejected = requests - MAX_WAITING
             wait_until(
                 lambda: sum("too many image requests" in one.result() for one in answers if one.done()) >= rejected,
                 "surplus requests rejected",

@@ -243,18 +243,18 @@ def test_selection_is_counted_and_paged(site: httpx.Client) -> None:
     assert (len(first["images"]), len(last["images"])) == (60, 11)
     assert first["images"][0]["path"].startswith("clean/<script>")
     assert first["images"][0]["facts"]["exif_bytes"] == 310
-    whole = list(csv.DictReader(io.StringIO(site.get(f"/evaluations/{NOW}/misclassified.csv?class=clean").text)))
-    assert len(whole) == 131
-    assert whole[0]["payload_bytes"] == "258"
+    rows = list(csv.DictReader(io.StringIO(site.get(f"/evaluations/{NOW}/misclassified.csv?class=clean").text)))
+    assert len(rows) == 131
+    assert rows[0]["payload_bytes"] == "258"
 
 
 @pytest.mark.parametrize("kind", ["images", "misclassified"])
 def test_page_and_csv_ignore_direction_without_previous_evaluation(site: httpx.Client, kind: str) -> None:
-    address, asked = f"/evaluations/{BEFORE}/{kind}", "direction=broken&class=negative"
-    shown = site.get(f"{address}.json?{asked}").json()["images"]
-    whole = list(csv.DictReader(io.StringIO(site.get(f"{address}.csv?{asked}").text)))
-    assert [one["path"] for one in whole] == [one["path"] for one in shown] == ["negatives/patterns/n.png"]
-    assert "the images are shown without this filter" in read(site, f"{address}?{asked}")[0]
+    address, query = f"/evaluations/{BEFORE}/{kind}", "direction=broken&class=negative"
+    shown = site.get(f"{address}.json?{query}").json()["images"]
+    rows = list(csv.DictReader(io.StringIO(site.get(f"{address}.csv?{query}").text)))
+    assert [one["path"] for one in rows] == [one["path"] for one in shown] == ["negatives/patterns/n.png"]
+    assert "the images are shown without this filter" in read(site, f"{address}?{query}")[0]
 
 
 def test_comparison_states_significance_by_slice(site: httpx.Client) -> None:

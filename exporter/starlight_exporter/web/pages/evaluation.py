@@ -19,7 +19,7 @@ from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.statistics.sample_sizes import Precision, precision
 from starlight_exporter.web.pages import links, slices
-from starlight_exporter.web.pages.page import CHART_WIDTH, Cell, Page, Table
+from starlight_exporter.web.pages.page import CHART_WIDTH, Page, Table
 from starlight_exporter.web.pages.status import check_link
 
 DEFAULT_PREVALENCE = 0.0001
@@ -178,7 +178,7 @@ def _checks(checks: tuple[CheckResult, ...]) -> Table:
 
 def _confusion(evaluation: Evaluation) -> Table:
     columns = (*METHODS, "clean")
-    rows: list[list[Cell]] = [
+    rows: list[list[str | int]] = [
         [actual, *(row.get(name, 0) for name in columns)] for actual, row in evaluation.confusion.items()
     ]
     return Table(("actual", *columns), rows)

@@ -64,40 +64,40 @@ class ImagesQuery:
 
 
 def images_page(
-    evidence: Evidence, entry: Entry, before: Entry | None, asked: ImagesQuery, *, misclassified: bool
+    evidence: Evidence, entry: Entry, before: Entry | None, query: ImagesQuery, *, misclassified: bool
 ) -> Page:
     """Return one page of a selection. `before` is the evaluation that `broken` and `fixed` refer to, if any."""
-    selection = _applicable(asked.selection, before)
+    selection = _applicable(query.selection, before)
     store = evidence.open(entry, before=before)
     count, measured = store.count(selection), store.measured(selection)
     pages = max(1, math.ceil(count / PAGE_SIZE))
-    number = min(asked.page, pages)
+    number = min(query.page, pages)
     rows = store.page(selection, limit=PAGE_SIZE, offset=(number - 1) * PAGE_SIZE)
     path = f"{links.evaluation(entry.id)}/{'misclassified' if misclassified else 'images'}"
-    query = _query(asked, misclassified)
+    parameters = _parameters(query, misclassified)
     before_rows = store.previous(rows)
     rate = proportion(count, measured) if selection.direction is None and selection.shown == "wrong" else None
     return Page(
         template="images.html",
         path=path,
-        query=query,
+        query=parameters,
         values={
             "entry": entry,
             "before": before,
             "misclassified": misclassified,
             "shown": selection.shown,
             "direction": selection.direction,
-            "nothing_to_compare": asked.selection.compares and before is None,
+            "nothing_to_compare": query.selection.compares and before is None,
             "count": count,
             "measured": measured,
             "rate": rate,
             "rows": [(row, is_wrong(row.prediction), before_rows.get(row.number)) for row in rows],
-            "filters": _filters(store, selection, path, query, before),
+            "filters": _filters(store, selection, path, parameters, before),
             "number": number,
             "pages": pages,
-            "first": url(path, {**query, "page": None}),
-            "back": url(path, {**query, "page": str(number - 1)}) if number > 1 else None,
-            "forward": url(path, {**query, "page": str(number + 1)}) if number < pages else None,
+            "first": url(path, {**parameters, "page": None}),
+            "back": url(path, {**parameters, "page": str(number - 1)}) if number > 1 else None,
+            "forward": url(path, {**parameters, "page": str(number + 1)}) if number < pages else None,
         },
         content={
             "evaluation": entry.id,
@@ -113,9 +113,9 @@ def images_page(
     )
 
 
-def all_images_table(evidence: Evidence, entry: Entry, before: Entry | None, asked: ImagesQuery) -> Table:
+def all_images_table(evidence: Evidence, entry: Entry, before: Entry | None, query: ImagesQuery) -> Table:
     """Return all images of a selection, not one page, up to CSV_ROWS."""
-    selection = _applicable(asked.selection, before)
+    selection = _applicable(query.selection, before)
     return images_table(evidence.open(entry, before=before).page(selection, limit=CSV_ROWS))
 
 
@@ -137,17 +137,17 @@ def images_table(rows: list[StoredPrediction]) -> Table:
     )
 
 
-def _query(asked: ImagesQuery, misclassified: bool) -> dict[str, str]:
-    query = dict(asked.selection.filters)
-    if asked.selection.direction is not None:
-        query["direction"] = asked.selection.direction
-    if not misclassified and asked.selection.shown != "all":
-        query["shown"] = asked.selection.shown
-    if asked.against is not None:
-        query["against"] = asked.against
-    if asked.page > 1:
-        query["page"] = str(asked.page)
-    return query
+def _parameters(query: ImagesQuery, misclassified: bool) -> dict[str, str]:
+    parameters = dict(query.selection.filters)
+    if query.selection.direction is not None:
+        parameters["direction"] = query.selection.direction
+    if not misclassified and query.selection.shown != "all":
+        parameters["shown"] = query.selection.shown
+    if query.against is not None:
+        parameters["against"] = query.against
+    if query.page > 1:
+        parameters["page"] = str(query.page)
+    return parameters
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +161,10 @@ class Choice:
 
 
 def _filters(
-    store: PredictionStore, selection: Selection, path: str, query: Mapping[str, str], before: Entry | None
+    store: PredictionStore, selection: Selection, path: str, parameters: Mapping[str, str], before: Entry | None
 ) -> list[tuple[str, list[Choice]]]:
     filters: list[tuple[str, list[Choice]]] = []
-    kept = {name: value for name, value in query.items() if name != "page"}
+    kept = {name: value for name, value in parameters.items() if name != "page"}
     for name, values in store.facets(selection).items():
         active = selection.filters.get(name)
         if active is not None and active not in dict(values):

@@ -15,12 +15,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import starlight_exporter
 from starlight_exporter import formatting
+from starlight_exporter.publish.prediction_columns import Cell
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 
 CHART_WIDTH: Final = 560
-
-Cell = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
