@@ -13,8 +13,8 @@ _CONFIG = ROOT / "starlight.yml"
 _DATA = ROOT / "data"
 
 
-def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the command line; exits with code 2 for missing files."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
     parser = argparse.ArgumentParser(
         prog="scripts/up",
         description="Start exporter, Prometheus, Alertmanager, Grafana, notification log and markdown dashboard on"
@@ -39,6 +39,12 @@ def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     )
     for name, port in SHIPPED.by_service().items():
         parser.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=f"default: {port}")
+    return parser
+
+
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parse the command line; exits with code 2 for missing files."""
+    parser = build_parser()
     arguments = parser.parse_args(words)
     for path in (arguments.dataset, arguments.model, arguments.config):
         if path is not None and not path.exists():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -41,13 +42,22 @@ def _seconds(value: object) -> float:
         raise ValueError(f"{error}; got {shown(value)}") from error
 
 
-def _between(low: str, high: str) -> AfterValidator:
-    def check(seconds: float) -> float:
-        if not parse_duration(low) <= seconds <= parse_duration(high):
-            raise ValueError(f"expected a duration from {low} to {high}; got {format_duration(seconds)}")
+@dataclass(frozen=True, slots=True)
+class DurationRange:
+    """Validator of a duration: both bounds are included."""
+
+    low: str
+    high: str
+
+    def __call__(self, seconds: float) -> float:
+        """Return the duration. Raises ValueError if it is out of range."""
+        if not parse_duration(self.low) <= seconds <= parse_duration(self.high):
+            raise ValueError(f"expected a duration from {self.low} to {self.high}; got {format_duration(seconds)}")
         return seconds
 
-    return AfterValidator(check)
+
+def _between(low: str, high: str) -> AfterValidator:
+    return AfterValidator(DurationRange(low, high))
 
 
 def _bytes(value: object) -> object:

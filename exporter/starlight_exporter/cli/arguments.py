@@ -39,7 +39,7 @@ def add_models_dir(parser: argparse.ArgumentParser, root: Path) -> None:
         "--models-dir",
         type=Path,
         default=root / "models",
-        help="folder of <model>/card.yml, searched for a card of the same bytes if none is next to the model"
+        help="folder of MODEL/card.yml, searched for a card of the same bytes if none is next to the model"
         " (default: models)",
     )
 

@@ -1,4 +1,4 @@
-"""`starlight-exporter`: run the exporter, check its configuration, export its history."""
+"""Evaluate the configured models on their datasets, by schedule and after changes, and serve metrics and pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `starlight-exporter`."""
     parser = argparse.ArgumentParser(
         prog=NAME,
-        description=starlight_exporter.__doc__,
+        description=__doc__,
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,12 +40,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST requests")
     parser.add_argument("--web.config.file", dest="web_config", type=Path, help="TLS and basic authentication")
-    parser.add_argument("--log.format", dest="log_format", choices=LOG_FORMATS, default="logfmt")
-    parser.add_argument("--log.level", dest="log_level", choices=LOG_LEVELS, default="info")
+    parser.add_argument("--log.format", dest="log_format", choices=LOG_FORMATS, default="logfmt", help="default logfmt")
+    parser.add_argument("--log.level", dest="log_level", choices=LOG_LEVELS, default="info", help="default info")
     history_export.add_config(parser, history_export.DEFAULT_CONFIG)
     commands = parser.add_subparsers(dest="command")
     history = commands.add_parser("history", help="stored results").add_subparsers(required=True)
-    export = history.add_parser("export", help=history_export.__doc__, description=history_export.__doc__)
+    export = history.add_parser("export", help="for backfilling Prometheus", description=history_export.__doc__)
     history_export.add_arguments(export, Path())
     # Without a default of its own, the flag is accepted before the command as well as after it.
     export.set_defaults(config_file=argparse.SUPPRESS)

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
         "--models-dir",
         type=Path,
         default=root / "models",
-        help="folder of <model>/card.yml or <model>/model.onnx (default: models)",
+        help="folder of MODEL/card.yml or MODEL/model.onnx (default: models)",
     )
     parser.add_argument("--dataset", type=Path, required=True, help=DATASET_HELP)
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
