@@ -1,7 +1,7 @@
-"""What a runbook asks to be pasted, pasted: every line of every shell block, in bash, against a real stack.
+"""Run every command of the runbooks in bash against a running stack.
 
-The addresses are those of the test's own servers; the folder has everything that the repository has, a small dataset in
-the place of the reference one, and logs.
+Ports are replaced by those of the test servers. The working directory has the layout of the repository, with a small
+reference dataset and logs.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 PAGES = sorted(RUNBOOKS.glob("*.md"))
 LINKED = ("alerting", "exporter", "prometheus", "scripts", "stack", "tests", "starlight.yml", "pyproject.toml")
 
-SERVES, MAKES_MANY = "--web.enable-lifecycle", "--clean 10000"
-"""In lines of which the options alone are looked at: one runs until somebody ends it, one makes 11,000 images."""
+SERVICE, LARGE_DATASET = "--web.enable-lifecycle", "--clean 10000"
+"""Commands of which only the options are checked: one runs until it is stopped, one generates 11,000 images."""
 
 COMPARING = {"==", "!=", ">", "<", ">=", "<=", "and", "unless"}
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where lines are pasted, and the addresses of the servers there."""
+class Workspace:
+    """Working directory and server ports."""
 
     folder: Path
     ports: Ports
 
-    def paste(self, line: str) -> subprocess.CompletedProcess[str]:
-        """Run one line as it stands, but for the ports."""
+    def run(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run one line with the ports replaced."""
         for name, port in self.ports.by_service().items():
             line = line.replace(f"127.0.0.1:{getattr(Ports(), name)}", f"127.0.0.1:{port}")
         return subprocess.run(
@@ -55,7 +55,7 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Iterator[Place]:
+def workspace(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("runbooks")
     for name in LINKED:
         (folder / name).symlink_to(ROOT / name)
@@ -86,7 +86,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Iter
             prometheus.wait_for_value("delta(dataset_class:starlight_dataset_images:sum{class='clean'}[1h])")
             prometheus.wait_for_value("count(model_stage:starlight_inference_duration_seconds:p95_1d)")
             prometheus.wait_for_value("count(prometheus_config_last_reload_successful)")
-            yield Place(folder, ports)
+            yield Workspace(folder, ports)
 
 
 def _lines(page: Path) -> list[str]:
@@ -100,29 +100,29 @@ COMMANDS = tuple(line for line in ALL if line not in QUERIES)
 
 
 def _filters(query: str) -> bool:
-    """Whether the query comes up empty where all is well."""
+    """Return whether the query may be empty in normal operation."""
     return any(isinstance(node, promql_parser.BinaryExpr) and str(node.op) in COMPARING for node in nodes(query))
 
 
 @pytest.mark.parametrize("line", QUERIES)
-def test_a_query_gives_something(place: Place, line: str) -> None:
-    done = place.paste(line)
+def test_query_returns_data(workspace: Workspace, line: str) -> None:
+    done = workspace.run(line)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     query = re.findall(r"'(.*)'$", line)[0]
-    assert done.stdout.strip() or _filters(query), "an empty answer to a question that always has one"
+    assert done.stdout.strip() or _filters(query), "empty result of a query without a filter"
 
 
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_command_does_what_it_says(place: Place, line: str) -> None:
-    if SERVES in line or MAKES_MANY in line:
+def test_command_succeeds(workspace: Workspace, line: str) -> None:
+    if SERVICE in line or LARGE_DATASET in line:
         words = line.split()
-        told = place.paste(" ".join([*words[: 2 if words[0].endswith("python") else 1], "--help"])).stdout
+        help_text = workspace.run(" ".join([*words[: 2 if words[0].endswith("python") else 1], "--help"])).stdout
         for option in re.findall(r"--[\w.-]+", line):
-            assert option in told
+            assert option in help_text
         return
-    done = place.paste(line)
-    # A measurement may find this model worse, or too few images of a kind; a search at the end may find nothing.
+    done = workspace.run(line)
+    # An evaluation may report a regression or missing slices, and grep may find nothing.
     allowed = {0}
     if re.search(r"scripts/(monitor_performance|regression_tests)", line):
         allowed = {0, 1, 2}

@@ -1,4 +1,4 @@
-"""Notifications as Alertmanager hands them to its templates, and the rendering of one."""
+"""Template data of notifications, and a fixture that renders templates with amtool."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Render = Callable[..., str]
 
 @pytest.fixture
 def mixed() -> Notification:
-    """Two critical alerts that fire and one that is over, of one model on one dataset."""
+    """Two firing critical alerts and a resolved one of one model and dataset."""
     content: Notification = json.loads(FIRING_AND_RESOLVED.read_text())
     return content
 
 
 @pytest.fixture
 def make_notification(mixed: Notification) -> Callable[..., Notification]:
-    """A notification with some of the alerts of `mixed`, by index, after changes to their labels and annotations."""
+    """Return a function that selects alerts of `mixed` by index and changes their labels and annotations."""
 
     def make(
         *indices: int, labels: dict[str, str | None] | None = None, annotations: dict[str, str | None] | None = None
@@ -52,7 +52,7 @@ def make_notification(mixed: Notification) -> Callable[..., Notification]:
 
 @pytest.fixture
 def render(tmp_path: Path) -> Render:
-    """`render(template, notification)` → what Alertmanager's own engine makes of it, with `html=True` as in a mail."""
+    """Return a function that renders a template with Alertmanager's engine; `html=True` escapes as in a mail."""
 
     def run(template: str, notification: Notification, *, html: bool = False) -> str:
         data = tmp_path / "notification.json"

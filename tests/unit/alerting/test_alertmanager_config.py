@@ -1,4 +1,4 @@
-"""The shipped Alertmanager configurations, as Alertmanager's own tool reads them."""
+"""The shipped Alertmanager configurations, checked with amtool."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def seconds(duration: str) -> float:
     return int(found[1]) * UNITS[found[2]]
 
 
-def test_there_is_an_example_for_mail_slack_webhook_and_deployments() -> None:
+def test_examples_exist() -> None:
     assert [path.name for path in EXAMPLES] == [
         "alertmanager.deployments.yml",
         "alertmanager.mail-slack.yml",
@@ -66,7 +66,7 @@ def test_there_is_an_example_for_mail_slack_webhook_and_deployments() -> None:
 
 @pytest.mark.usefixtures("release")
 @every_config
-def test_amtool_accepts_it(path: Path) -> None:
+def test_amtool_accepts_configuration(path: Path) -> None:
     code, output = run_tool(["amtool", "check-config", str(path)])
     assert code == 0, output
     for found in ("4 inhibit rules", "4 receivers", "1 templates"):
@@ -74,8 +74,8 @@ def test_amtool_accepts_it(path: Path) -> None:
 
 
 @every_config
-def test_its_template_globs_match_files(path: Path) -> None:
-    # amtool and Alertmanager accept a glob that matches nothing, and fail only when there is something to say.
+def test_template_globs_match_files(path: Path) -> None:
+    # amtool and Alertmanager accept a glob without matches and fail only when sending.
     for glob in load(path)["templates"]:
         folder, _, pattern = glob.rpartition("/")
         names = {found.name for found in (path.parent / folder).glob(pattern)}
@@ -83,7 +83,7 @@ def test_its_template_globs_match_files(path: Path) -> None:
 
 
 @every_config
-def test_every_template_that_it_names_is_defined(path: Path) -> None:
+def test_referenced_templates_are_defined(path: Path) -> None:
     defined = {
         name
         for file in (ALERTING / "templates").glob("*.tmpl")
@@ -93,7 +93,7 @@ def test_every_template_that_it_names_is_defined(path: Path) -> None:
 
 
 @every_config
-def test_it_uses_nothing_deprecated_and_holds_no_secret(path: Path) -> None:
+def test_has_no_deprecated_keys_or_secrets(path: Path) -> None:
     config = load(path)
     assert "mute_time_intervals" not in config
     assert not DEPRECATED_KEYS & set(keys(config))
@@ -114,7 +114,7 @@ def test_it_uses_nothing_deprecated_and_holds_no_secret(path: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
-def test_an_alert_goes_to_the_receiver_of_its_severity(path: Path, labels: list[str], receiver: str) -> None:
+def test_routes_alert_to_receiver_of_severity(path: Path, labels: list[str], receiver: str) -> None:
     code, output = run_tool(
         ["amtool", "config", "routes", "test", f"--config.file={path}", f"--verify.receivers={receiver}", *labels]
     )
@@ -122,16 +122,16 @@ def test_an_alert_goes_to_the_receiver_of_its_severity(path: Path, labels: list[
 
 
 @every_config
-def test_every_receiver_says_when_an_alert_is_over(path: Path) -> None:
+def test_every_receiver_sends_resolved_alerts(path: Path) -> None:
     for receiver in load(path)["receivers"]:
         integrations = [entry for kind, entries in receiver.items() if kind != "name" for entry in entries]
         assert integrations
-        # Mail and Slack stay silent about it unless told otherwise.
+        # The default for mail and Slack is false.
         assert all(entry["send_resolved"] is True for entry in integrations), receiver["name"]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_an_example_routes_and_inhibits_as_the_default_does(path: Path) -> None:
+def test_example_has_routes_and_inhibition_of_default(path: Path) -> None:
     default, example = load(DEFAULT), load(path)
     for route in example["route"]["routes"]:
         route.pop("mute_time_intervals", None)
@@ -139,39 +139,39 @@ def test_an_example_routes_and_inhibits_as_the_default_does(path: Path) -> None:
     assert example["inhibit_rules"] == default["inhibit_rules"]
 
 
-def test_groups_are_a_model_on_a_dataset_for_every_severity() -> None:
+def test_groups_by_model_and_dataset() -> None:
     route = load(DEFAULT)["route"]
     assert route["group_by"] == ["model", "dataset"]
     assert not any("group_by" in child for child in route["routes"])
 
 
-def test_a_critical_alert_leaves_time_for_the_rest_of_the_ninety_seconds() -> None:
+def test_critical_alert_delay_fits_requirement() -> None:
     critical = load(DEFAULT)["route"]["routes"][0]
     assert critical["matchers"] == ['severity="critical"']
-    # At worst one scrape interval, one rule interval and group_wait pass beside the evaluation itself.
+    # At most one scrape interval, one rule interval and group_wait, in addition to the evaluation.
     prometheus = load(ALERTING.parent / "prometheus" / "prometheus.yml")["global"]
-    beside = seconds(prometheus["scrape_interval"]) + seconds(prometheus["evaluation_interval"])
-    assert beside + seconds(critical["group_wait"]) <= 50
-    # The second alert of a group waits for this instead.
+    delay = seconds(prometheus["scrape_interval"]) + seconds(prometheus["evaluation_interval"])
+    assert delay + seconds(critical["group_wait"]) <= 50
+    # Later alerts of a group wait for group_interval.
     assert seconds(critical["group_interval"]) <= 30
 
 
-def test_what_several_rule_groups_find_within_one_round_is_told_together() -> None:
+def test_group_wait_covers_one_rule_interval() -> None:
     route = load(DEFAULT)["route"]
     prometheus = load(ALERTING.parent / "prometheus" / "prometheus.yml")["global"]
     for child in (route, *route["routes"]):
-        # A third of a round for Prometheus to send and for a busy machine to be late.
+        # One third of the interval as reserve for sending and a busy machine.
         assert seconds(child["group_wait"]) >= seconds(prometheus["evaluation_interval"]) * 4 / 3
 
 
-def test_no_repetition_is_cut_short_by_the_default_retention() -> None:
+def test_repeat_interval_is_below_default_retention() -> None:
     route = load(DEFAULT)["route"]
     for child in (route, *route["routes"]):
         assert seconds(child["repeat_interval"]) < seconds("5d")
         assert seconds(child["repeat_interval"]) % seconds(child["group_interval"]) == 0
 
 
-def test_the_default_sends_to_the_notification_log_alone() -> None:
+def test_default_sends_to_notification_log_only() -> None:
     receivers = load(DEFAULT)["receivers"]
     assert {receiver["name"] for receiver in receivers} == {"critical", "warning", "info", "unclassified"}
     for receiver in receivers:
@@ -179,10 +179,10 @@ def test_the_default_sends_to_the_notification_log_alone() -> None:
         assert [entry["url"] for entry in receiver["webhook_configs"]] == ["http://127.0.0.1:9876/notifications"]
 
 
-def test_the_labels_that_tell_two_findings_apart_are_those_of_the_rules() -> None:
-    """A label that the rules aggregate by and inhibition does not compare would let one slice mute another."""
+def test_inhibition_compares_all_labels_of_the_rules() -> None:
+    """With a missing label an alert of one slice would inhibit that of another slice."""
     compared = set(load(DEFAULT)["inhibit_rules"][0]["equal"])
     rules = "".join(file.read_text() for file in (ALERTING.parent / "prometheus" / "rules").glob("*.yml"))
     used = set(re.findall(r"\$labels\.([a-z0-9_]+)", rules))
-    # These occur in alerts of one severity only, or follow from the model.
+    # These occur in alerts of one severity only, or depend on the model.
     assert used - {"sha256", "model_sha256", "against", "rule_group", "section"} <= compared

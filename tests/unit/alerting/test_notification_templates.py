@@ -1,4 +1,4 @@
-"""What a person reads: subject, text mail, HTML mail and Slack message, rendered by Alertmanager's own engine."""
+"""Subject, text mail, HTML mail and Slack message, rendered by Alertmanager's engine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PHONE_WIDTH = 390
 
 
 class Page(HTMLParser):
-    """Tags with their attributes, visible text, links by their text; fails on a tag that is not closed."""
+    """Parsed tags, visible text and links of an HTML page. Raises AssertionError for unclosed tags."""
 
     def __init__(self, source: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -58,21 +58,19 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_subject_says_how_bad_what_and_where(render: Render, make_notification: Make) -> None:
+def test_subject_has_severity_alert_and_model(render: Render, make_notification: Make) -> None:
     assert render("starlight.subject", make_notification(0)) == (
         "[CRITICAL] Detection Below Floor (lsb): production on reference"
     )
 
 
-def test_the_subject_of_several_names_the_first_that_fires_and_counts_the_others(
-    render: Render, mixed: Notification
-) -> None:
+def test_subject_of_group_has_first_alert_and_count(render: Render, mixed: Notification) -> None:
     assert render("starlight.subject", mixed) == (
         "[CRITICAL] Detection Below Floor (lsb) and 1 more: production on reference"
     )
 
 
-def test_the_subject_of_what_is_over_says_so(render: Render, make_notification: Make) -> None:
+def test_subject_of_resolved_group(render: Render, make_notification: Make) -> None:
     assert (
         render("starlight.subject", make_notification(2)) == "[RESOLVED] Latency Above Limit: production on reference"
     )
@@ -103,19 +101,19 @@ def test_the_subject_of_what_is_over_says_so(render: Render, make_notification: 
         ({"model": "a <!channel>\r\nBcc: b@example.org"}, None),
     ],
 )
-def test_the_subject_in_every_case(
+def test_subject_with_missing_or_malicious_labels(
     render: Render, make_notification: Make, labels: dict[str, str | None], subject: str | None
 ) -> None:
     rendered = render("starlight.subject", make_notification(0, labels=labels))
     if subject is None:
-        # One header line, and nothing that Slack takes for markup.
+        # One header line without Slack markup.
         assert not set(rendered) & set("<>&\r\n")
         assert rendered.endswith("a !channel Bcc: b@example.org on reference")
     else:
         assert rendered == subject
 
 
-def test_the_text_mail(render: Render, mixed: Notification) -> None:
+def test_text_mail(render: Render, mixed: Notification) -> None:
     assert render("starlight.mail.text", mixed) == (
         f"""\
 CRITICAL: production on reference (2 firing, 1 resolved)
@@ -150,11 +148,11 @@ Query: {QUERY}
 
 -- 
 Alertmanager: http://127.0.0.1:9093
-"""  # noqa: W291 (the signature's separator ends in a space)
+"""  # noqa: W291 (the signature separator ends with a space)
     )
 
 
-def test_the_text_mail_when_all_is_over(render: Render, make_notification: Make) -> None:
+def test_text_mail_of_resolved_group(render: Render, make_notification: Make) -> None:
     text = render("starlight.mail.text", make_notification(2))
     assert text.startswith(
         "RESOLVED: production on reference (1 resolved)\n\nLatency Above Limit\n24 Nov 2026, 03:33 to"
@@ -163,14 +161,14 @@ def test_the_text_mail_when_all_is_over(render: Render, make_notification: Make)
     assert "firing" not in text
 
 
-def test_an_end_on_another_day_is_told_with_its_date(render: Render, make_notification: Make) -> None:
+def test_end_on_another_day_includes_date(render: Render, make_notification: Make) -> None:
     notification = make_notification(2)
     notification["alerts"][0]["endsAt"] = "2026-11-25T00:10:00Z"
     assert "24 Nov 2026, 03:33 to 25 Nov 2026, 00:10 UTC (20h36m50s)" in render("starlight.mail.text", notification)
 
 
 @pytest.mark.parametrize("template", ["starlight.mail.text", "starlight.slack.text"])
-def test_what_an_alert_lacks_leaves_no_gap_and_no_error(render: Render, make_notification: Make, template: str) -> None:
+def test_missing_annotations_are_omitted(render: Render, make_notification: Make, template: str) -> None:
     nothing = dict.fromkeys(("summary", "description", "evidence_url", "runbook_url"))
     notification = make_notification(0, annotations=nothing)
     notification["alerts"][0]["generatorURL"] = ""
@@ -180,7 +178,7 @@ def test_what_an_alert_lacks_leaves_no_gap_and_no_error(render: Render, make_not
         assert absent not in text
 
 
-def test_the_html_mail_tells_all_and_links_to_evidence_runbook_and_query(render: Render, mixed: Notification) -> None:
+def test_html_mail_has_content_and_links(render: Render, mixed: Notification) -> None:
     page = Page(render("starlight.mail.html", mixed, html=True))
     assert page.links == [
         ("Evidence", f"{EVIDENCE}&method=lsb"),
@@ -194,7 +192,7 @@ def test_the_html_mail_tells_all_and_links_to_evidence_runbook_and_query(render:
         ("Query", QUERY),
         ("Alertmanager", "http://127.0.0.1:9093"),
     ]
-    for told in (
+    for text in (
         "CRITICAL · 2 firing, 1 resolved",
         "production on reference",
         "Detection Below Floor (lsb)",
@@ -205,16 +203,16 @@ def test_the_html_mail_tells_all_and_links_to_evidence_runbook_and_query(render:
         "Resolved. 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)",
         "Last value: production on reference: p95 latency is 6.10 ms",
     ):
-        assert told in page.text
+        assert text in page.text
 
 
-def test_the_preview_on_a_phone_is_the_first_finding(render: Render, mixed: Notification) -> None:
+def test_mail_preview_is_first_alert(render: Render, mixed: Notification) -> None:
     body = render("starlight.mail.html", mixed, html=True).partition("<body")[2].partition(">")[2]
     shown = " ".join(re.sub(r"<[^>]+>", " ", body).split())
     assert shown.startswith("production on reference: 165 of 400 lsb images detected")
 
 
-def test_the_html_mail_loads_nothing_and_runs_nothing(render: Render, mixed: Notification) -> None:
+def test_html_mail_has_no_external_resources_or_scripts(render: Render, mixed: Notification) -> None:
     source = render("starlight.mail.html", mixed, html=True)
     page = Page(source)
     assert not {tag for tag, _ in page.tags} & {"img", "link", "script", "iframe", "object", "form", "svg", "video"}
@@ -224,7 +222,7 @@ def test_the_html_mail_loads_nothing_and_runs_nothing(render: Render, mixed: Not
     assert "@import" not in source
 
 
-def test_other_peoples_text_is_escaped_in_the_html_mail(render: Render, make_notification: Make) -> None:
+def test_html_mail_escapes_labels_and_annotations(render: Render, make_notification: Make) -> None:
     attack = "<img src=x onerror=alert(1)>\"&'</style></td>"
     notification = make_notification(
         0,
@@ -235,7 +233,7 @@ def test_other_peoples_text_is_escaped_in_the_html_mail(render: Render, make_not
     assert "img" not in {tag for tag, _ in page.tags}
     assert attack in page.text
     assert ("Evidence", "javascript:alert(1)") not in page.links
-    # What is not a web address is shown, for a person to judge, but leads nowhere.
+    # Other URL schemes are displayed as text without a link.
     assert "Evidence: javascript:alert(1)" in page.text
     assert {link for link, _ in page.links} == {"Runbook", "Query", "Alertmanager"}
 
@@ -244,7 +242,7 @@ def test_other_peoples_text_is_escaped_in_the_html_mail(render: Render, make_not
     ("index", "severity", "colour"),
     [(0, "critical", "#b3261e"), (0, "warning", "#8f5200"), (0, "info", "#1f5fa8"), (2, "critical", "#1e6b3a")],
 )
-def test_the_state_has_its_colour_in_mail_and_slack(
+def test_state_colour_in_mail_and_slack(
     render: Render, make_notification: Make, index: int, severity: str, colour: str
 ) -> None:
     notification = make_notification(index, labels={"severity": severity})
@@ -255,15 +253,15 @@ def test_the_state_has_its_colour_in_mail_and_slack(
 
 
 @pytest.mark.parametrize("colour", ["#b3261e", "#8f5200", "#1f5fa8", "#1e6b3a", "#5f4b8b"])
-def test_white_text_reads_well_on_every_state_colour(colour: str) -> None:
-    """Contrast of at least 4.5, as WCAG 2.1 (1.4.3) defines it."""
+def test_state_colours_have_sufficient_contrast(colour: str) -> None:
+    """Contrast with white of at least 4.5 (WCAG 2.1, 1.4.3)."""
     channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     assert 1.05 / (luminance + 0.05) >= 4.5
 
 
-def test_the_slack_message(render: Render, make_notification: Make) -> None:
+def test_slack_message(render: Render, make_notification: Make) -> None:
     assert render("starlight.slack.text", make_notification(0, 2)) == (
         f"""\
 *Detection Below Floor (lsb)*
@@ -287,7 +285,7 @@ Last value: production on reference: p95 latency is 6.10 ms (95% CI 5.80–6.40 
     )
 
 
-def test_nobody_is_called_by_what_an_alert_says_in_slack(render: Render, make_notification: Make) -> None:
+def test_slack_message_escapes_mentions(render: Render, make_notification: Make) -> None:
     call = "<!channel> & <http://example.org|click>"
     notification = make_notification(
         0,
@@ -297,17 +295,17 @@ def test_nobody_is_called_by_what_an_alert_says_in_slack(render: Render, make_no
     text = render("starlight.slack.text", notification) + render("starlight.slack.title", notification)
     assert "<!" not in text
     assert "&lt;!channel&gt; &amp; &lt;http://example.org|click&gt;" in text
-    # The only markup left is that of the links to evidence and query.
+    # Only the links to evidence and query remain as markup.
     assert re.findall(r"<[^>]*\|(\w+)>", text) == ["Evidence", "Query"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["production", "a_model_with_a_name_that_no_line_can_break_" * 3])
-def test_the_html_mail_fits_a_phone(render: Render, make_notification: Make, tmp_path: Path, model: str) -> None:
+@pytest.mark.parametrize("model", ["production", "a_model_name_without_a_line_break_" * 3])
+def test_html_mail_fits_phone_width(render: Render, make_notification: Make, tmp_path: Path, model: str) -> None:
     notification = make_notification(0, 1, 2, labels={"model": model}, annotations={"description": f"{model} is bad"})
     mail = html_module.escape(render("starlight.mail.html", notification, html=True))
     page = tmp_path / "phone.html"
-    # The browser's window cannot be as narrow as a phone; a frame can.
+    # A browser window cannot be as narrow as a phone, but a frame can.
     page.write_text(
         f'<!doctype html><body><iframe id="phone" style="border:0;width:{PHONE_WIDTH}px;height:700px" srcdoc="{mail}">'
         "</iframe><script>addEventListener('load', () => {"

@@ -1,7 +1,7 @@
-"""The gate (`checks.run_checks`) and the alerts decide alike, at and on both sides of every threshold.
+"""Checks (`checks.run_checks`) and alerts agree at and on both sides of every limit.
 
-Cases are made from the constants of limits.py, published by the collector as the exporter does, and put before the
-real expressions in one run of promtool. Only the annotations are left out: they are compared whole elsewhere.
+The cases are generated from the constants in limits.py, published by the collector, and evaluated by promtool with the
+shipped expressions. Annotations are tested by prometheus/tests.
 """
 
 from __future__ import annotations
@@ -38,26 +38,25 @@ FILES = ("false_positives.yml", "slices.yml", "detection.yml", "latency.yml")
 
 NO_ALERT: frozenset[CheckName] = frozenset({"detection_target"})
 
-AT_ONCE, LATER = "0m", "20m"
-"""Critical latency alerts wait for a second latency run; everything else is told by the first scrape."""
+IMMEDIATELY, LATER = "0m", "20m"
+"""Critical latency alerts wait for a second latency run; all others fire after the first scrape."""
 
 Slice = tuple[int, int, float | None]
-"""Count, total, and the baseline's ratio."""
-
+"""Count, total, and the baseline ratio."""
 
 AGAINST, PREVIOUS = "baseline-0", "previous"
-"""A model of role baseline, and what is none: only verdicts of the first decide."""
+"""A model of role baseline and one that is not; only comparisons with the first count."""
 
 
 class Case(NamedTuple):
-    """One model: what was measured, what its baseline promises, and how its verdicts differ from other models'."""
+    """Evaluation, baseline and comparisons of one model."""
 
     measured: Evaluation
     baseline: Baseline
     comparisons: tuple[PairedComparison, ...] = ()
 
     def checks(self) -> tuple[CheckResult, ...]:
-        """What the gate makes of it."""
+        """Return the check results."""
         return run_checks(self.measured, self.baseline, [one for one in self.comparisons if one.against == AGAINST])
 
 
@@ -72,7 +71,7 @@ def _bound(proportioned: Proportion, upper: bool) -> float:
 
 
 def _counts(total: int, limit: Fraction, *, upper: bool) -> set[int]:
-    """Counts below, at and above the limit, and on both sides of where the bound passes it."""
+    """Return counts around the limit, and around the count at which the confidence bound passes it."""
     middle = limit * total
     found = {math.floor(middle) - 1, math.floor(middle), math.ceil(middle), math.ceil(middle) + 1}
     low, high = 0, total
@@ -93,23 +92,23 @@ def _slices(
     upper: bool,
 ) -> list[Slice]:
     return [
-        (count, total, promised)
-        for promised in baselines
+        (count, total, baseline)
+        for baseline in baselines
         for total in totals
-        for count in sorted({count for limit in limits(promised) for count in _counts(total, limit, upper=upper)})
+        for count in sorted({count for limit in limits(baseline) for count in _counts(total, limit, upper=upper)})
     ]
 
 
 def _clean() -> list[Slice]:
-    def limits(promised: float | None) -> list[Fraction]:
+    def limits(baseline: float | None) -> list[Fraction]:
         fixed = [_decimal(check_limits.FPR_TARGET)]
-        if promised is None:
+        if baseline is None:
             return fixed
-        promise = _decimal(promised)
+        decimal_baseline = _decimal(baseline)
         return [
             *fixed,
-            promise * _decimal(check_limits.FPR_BASELINE_FACTOR),
-            promise + _decimal(check_limits.FPR_STABILITY_MARGIN),
+            decimal_baseline * _decimal(check_limits.FPR_BASELINE_FACTOR),
+            decimal_baseline + _decimal(check_limits.FPR_STABILITY_MARGIN),
         ]
 
     needed = images_needed_to_confirm(check_limits.FPR_TARGET)
@@ -118,20 +117,20 @@ def _clean() -> list[Slice]:
 
 
 def _detections() -> list[Slice]:
-    def limits(promised: float | None) -> list[Fraction]:
+    def limits(baseline: float | None) -> list[Fraction]:
         fixed = [_decimal(check_limits.DETECTION_FLOOR)]
         return (
             fixed
-            if promised is None
-            else [*fixed, _decimal(promised) * _decimal(check_limits.DETECTION_BASELINE_FACTOR)]
+            if baseline is None
+            else [*fixed, _decimal(baseline) * _decimal(check_limits.DETECTION_BASELINE_FACTOR)]
         )
 
     return _slices((20, 100, 1_000, 10_000), (None, 1.0, 0.99, 0.981, 0.808), limits, upper=True)
 
 
 def _formats() -> list[Slice]:
-    def limits(promised: float | None) -> list[Fraction]:
-        known = check_limits.FORMAT_DEFAULT_BASELINE if promised is None else promised
+    def limits(baseline: float | None) -> list[Fraction]:
+        known = check_limits.FORMAT_DEFAULT_BASELINE if baseline is None else baseline
         return [_decimal(known) + _decimal(check_limits.FORMAT_MARGIN)]
 
     return _slices((100, 10_000, 100_000), (None, 0.0, 0.0001, 0.001, 0.005), limits, upper=False)
@@ -143,15 +142,15 @@ def _negatives() -> list[Slice]:
 
 def _latencies() -> list[tuple[LatencyQuantile | None, float | None]]:
     cases: list[tuple[LatencyQuantile | None, float | None]] = [(None, 0.0034)]
-    for promised in (None, 0.0021, 0.0034, 0.0043):
+    for baseline in (None, 0.0021, 0.0034, 0.0043):
         limits = [_decimal(check_limits.LATENCY_LIMIT_SECONDS)]
-        if promised is not None:
-            limits.append(_decimal(promised) * _decimal(check_limits.LATENCY_BASELINE_FACTOR))
+        if baseline is not None:
+            limits.append(_decimal(baseline) * _decimal(check_limits.LATENCY_BASELINE_FACTOR))
         for limit in limits:
             around = [float(limit * (1 + Fraction(step, 10**6))) for step in (-1, 0, 1)]
             for seconds in around:
                 for lower in (None, *(one for one in around if one <= seconds)):
-                    cases.append((LatencyQuantile(check_limits.LATENCY_QUANTILE, seconds, lower, None), promised))
+                    cases.append((LatencyQuantile(check_limits.LATENCY_QUANTILE, seconds, lower, None), baseline))
     return cases
 
 
@@ -160,7 +159,7 @@ def _chunks(slices: list[Slice], size: int) -> Iterator[list[Slice]]:
 
 
 def _cases(role: Role) -> list[Case]:
-    """As many models as the longest list needs; the shorter lists leave their slices empty in the rest of them."""
+    """Return one model per entry of the longest list; slices of the shorter lists are empty in the remaining ones."""
     formats: tuple[ImageFormat, ...] = (*FORMATS, "other")
     lists = zip_longest(
         _clean(),
@@ -171,10 +170,10 @@ def _cases(role: Role) -> list[Case]:
     )
     cases = []
     for number, (clean, detections, by_format, negatives, latency) in enumerate(lists):
-        count, total, promised = clean or (0, 0, None)
+        count, total, baseline = clean or (0, 0, None)
         by_method = dict(zip(METHODS, detections or (), strict=False))
         formatted = dict(zip(formats, by_format or (), strict=False))
-        quantile, promised_seconds = latency or (None, None)
+        quantile, baseline_seconds = latency or (None, None)
         base = full_evaluation(model=f"{role}-{number}")
         assert base.latency is not None
         measured = replace(
@@ -182,7 +181,7 @@ def _cases(role: Role) -> list[Case]:
             role=role,
             clean=proportion(count, total),
             clean_by_format={name: proportion(one[0], one[1]) for name, one in formatted.items()},
-            negatives={f"category-{place}": proportion(one[0], one[1]) for place, one in enumerate(negatives or ())},
+            negatives={f"category-{index}": proportion(one[0], one[1]) for index, one in enumerate(negatives or ())},
             detections={m: proportion(*by_method[m][:2]) if m in by_method else proportion(0, 0) for m in METHODS},
             latency=replace(base.latency, quantiles=() if quantile is None else (quantile,)),
         )
@@ -190,11 +189,11 @@ def _cases(role: Role) -> list[Case]:
             Case(
                 measured,
                 Baseline(
-                    false_positive_ratio=promised,
+                    false_positive_ratio=baseline,
                     detection_ratios={name: one[2] for name, one in by_method.items() if one[2] is not None},
                     latency_seconds={}
-                    if promised_seconds is None
-                    else {check_limits.LATENCY_QUANTILE: promised_seconds},
+                    if baseline_seconds is None
+                    else {check_limits.LATENCY_QUANTILE: baseline_seconds},
                     false_positive_ratio_by_format={n: one[2] for n, one in formatted.items() if one[2] is not None},
                 ),
             )
@@ -203,7 +202,7 @@ def _cases(role: Role) -> list[Case]:
 
 
 def _pairs() -> list[PairedSlice]:
-    """Flips on both sides of the level of the paired test, in both directions; too few to reject; and none."""
+    """Return flips on both sides of the significance level in both directions, too few to reject, and none."""
     found = {(0, 0), (0, 1)}
     for flipped in (7, 8, 20, 101):
         p_values = {count: mcnemar_p_value(count, flipped - count) or 1.0 for count in range(flipped // 2 + 1)}
@@ -217,7 +216,7 @@ def _pairs() -> list[PairedSlice]:
 
 
 def _paired_cases() -> list[Case]:
-    """Each outcome of the paired test with ratios that pass, fail by their value alone, and fail beyond chance."""
+    """Return each outcome of the paired test with ratios that pass, fail, and fail significantly."""
     cases: list[Case] = []
     for pairs in _pairs():
         for wrong, missed in ((0, 0), (2, 6), (50, 50)):
@@ -231,8 +230,8 @@ def _paired_cases() -> list[Case]:
                 PairedComparison(measured.id, against, "", dict.fromkeys(("clean", *METHODS), one), 0)
                 for against, one in ((AGAINST, pairs), (PREVIOUS, broken))
             )
-            promised = Baseline(false_positive_ratio=0.001, detection_ratios=dict.fromkeys(METHODS, 0.99))
-            cases.append(Case(measured, promised, comparisons))
+            baseline = Baseline(false_positive_ratio=0.001, detection_ratios=dict.fromkeys(METHODS, 0.99))
+            cases.append(Case(measured, baseline, comparisons))
     return cases
 
 
@@ -266,19 +265,19 @@ def _rules_without_annotations() -> dict[str, Any]:
 
 
 def _series(snapshot: Snapshot, wanted: set[str]) -> list[dict[str, str]]:
-    """Samples every 5 minutes, as Prometheus would have scraped them."""
+    """Return the input series for promtool with samples every 5 minutes."""
     found = []
     for metric in StarlightCollector(lambda: snapshot).collect():
         for sample in metric.samples:
             if sample.name in wanted:
                 labels = {"job": "starlight-exporter", "instance": "exporter:9877", **sample.labels}
-                told = ",".join(f'{name}="{value}"' for name, value in labels.items())
-                found.append({"series": f"{sample.name}{{{told}}}", "values": f"{sample.value!r}x4"})
+                matchers = ",".join(f'{name}="{value}"' for name, value in labels.items())
+                found.append({"series": f"{sample.name}{{{matchers}}}", "values": f"{sample.value!r}x4"})
     return found
 
 
 def _severities(check: CheckResult, measured: Evaluation, *, later: bool) -> set[str]:
-    """What has to fire: critical fires beside warning, which it inhibits in Alertmanager."""
+    """Return the severities that must fire. Warning fires with critical; Alertmanager inhibits it."""
     if check.severity is None:
         return set()
     if check.severity == "critical":
@@ -298,29 +297,29 @@ def _labels(check: CheckResult, measured: Evaluation, severity: str) -> dict[str
 
 
 @pytest.fixture(scope="module")
-def decided() -> list[tuple[Case, CheckResult]]:
-    """Every case of a production model with every check that the gate makes of it."""
+def checked_cases() -> list[tuple[Case, CheckResult]]:
+    """Every case of a production model with each of its check results."""
     return [(case, one) for case in (*_cases("production"), *_paired_cases()) for one in case.checks()]
 
 
-def test_the_cases_reach_both_sides_and_every_severity_of_every_check(decided: list[tuple[Case, CheckResult]]) -> None:
+def test_cases_cover_every_severity_and_limit_of_every_check(checked_cases: list[tuple[Case, CheckResult]]) -> None:
     assert set(ALERT_OF) | NO_ALERT == set(check_limits.CHECK_NAMES)
     for name in ALERT_OF:
-        severities = {check.severity for _, check in decided if check.name == name and check.passed is not None}
+        severities = {check.severity for _, check in checked_cases if check.name == name and check.passed is not None}
         assert severities >= {None, "warning", "critical"}, name
-    assert any(check.severity == "info" for _, check in decided if check.name == "fpr_target")
+    assert any(check.severity == "info" for _, check in checked_cases if check.name == "fpr_target")
     on_the_limit: dict[CheckName, Operator] = {}
-    for _, check in decided:
+    for _, check in checked_cases:
         if check.value is not None and check.value == check.limit:
             on_the_limit[check.name] = ">=" if check.passed is False else ">"
     assert set(on_the_limit) >= set(ALERT_OF)
 
 
-def test_the_cases_reach_both_sides_of_the_paired_test(decided: list[tuple[Case, CheckResult]]) -> None:
-    """Failed checks that only the paired test makes critical, and the same ones that it does not, at its nearest."""
+def test_cases_cover_both_sides_of_the_paired_test(checked_cases: list[tuple[Case, CheckResult]]) -> None:
+    """Some failed checks are critical only by the paired test, and others just miss its level."""
     for name in ("fpr_baseline", "fpr_stability", "detection_baseline"):
         seen: dict[str | None, list[float]] = {"warning": [], "critical": []}
-        for case, one in decided:
+        for case, one in checked_cases:
             if one.name == name and case.comparisons and one.passed is False and one.significant is False:
                 pairs = case.comparisons[0].slices[one.slice or "clean"]
                 if pairs.broken > pairs.fixed and pairs.p_value is not None:
@@ -329,22 +328,22 @@ def test_the_cases_reach_both_sides_of_the_paired_test(decided: list[tuple[Case,
 
 
 @pytest.mark.usefixtures("release")
-def test_gate_and_alerts_decide_alike(decided: list[tuple[Case, CheckResult]], tmp_path: Path) -> None:
+def test_checks_and_alerts_agree(checked_cases: list[tuple[Case, CheckResult]], tmp_path: Path) -> None:
     rules = _rules_without_annotations()
     wanted = {one.metric for group in rules["groups"] for rule in group["rules"] for one in selectors(rule["expr"])}
     expected: dict[tuple[str, str], list[dict[str, Any]]] = {
-        (time, alert): [] for time in (AT_ONCE, LATER) for alert in ALERT_OF.values()
+        (time, alert): [] for time in (IMMEDIATELY, LATER) for alert in ALERT_OF.values()
     }
-    for case, check in decided:
+    for case, check in checked_cases:
         if check.name not in NO_ALERT:
-            for time in (AT_ONCE, LATER):
+            for time in (IMMEDIATELY, LATER):
                 for severity in sorted(_severities(check, case.measured, later=time == LATER)):
                     labels = _labels(check, case.measured, severity)
                     expected[time, ALERT_OF[check.name]].append({"exp_labels": labels})
-    # Models of other roles with the same numbers must not fire anything.
+    # Models of other roles with the same values must not fire any alert.
     others = [*_cases("research"), *_cases("baseline")[::20]]
     assert AGAINST in {case.measured.model for case in others}
-    cases = [*{case.measured.model: case for case, _ in decided}.values(), *others]
+    cases = [*{case.measured.model: case for case, _ in checked_cases}.values(), *others]
     test = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": "5m",
@@ -366,26 +365,26 @@ def test_gate_and_alerts_decide_alike(decided: list[tuple[Case, CheckResult]], t
 
 
 def _first_difference(output: str) -> str:
-    """Promtool prints both lists whole; the lines that stand in only one of them are what matters."""
+    """Return the alerts that only one side contains; promtool prints both lists in full."""
     lines = output.splitlines()
-    told: list[str] = []
+    report: list[str] = []
     expected: set[str] = set()
     got: set[str] = set()
     current = expected
     for line in lines:
         if "alertname:" in line and "time:" in line:
-            told += _difference(expected, got)
-            told.append(line.strip())
+            report += _difference(expected, got)
+            report.append(line.strip())
             expected, got = set(), set()
             current = expected
         elif line.strip().startswith("got:"):
             current = got
         elif "Labels:" in line:
             current.add(line.strip())
-    return "\n".join([*told, *_difference(expected, got)][:40])
+    return "\n".join([*report, *_difference(expected, got)][:40])
 
 
 def _difference(expected: set[str], got: set[str]) -> list[str]:
-    return [f"  gate only: {line}" for line in sorted(expected - got)] + [
+    return [f"  check only: {line}" for line in sorted(expected - got)] + [
         f"  alert only: {line}" for line in sorted(got - expected)
     ]

@@ -1,4 +1,4 @@
-"""What every rule has to be: named, explained, linked, and made of metrics and numbers that exist elsewhere."""
+"""Conventions for all rules: names, annotations, links, existing metrics, and limits defined in the checks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PAIRED_TEST_LEVEL = limits.PAIRED_TEST_LEVEL
 
 QUALITY_FILES = {"false_positives.yml", "slices.yml", "detection.yml", "latency.yml"}
 
-# Every function that the rules call, all known to Prometheus 2.42.
+# Functions used by the rules, all supported by Prometheus 2.42.
 ALLOWED_FUNCTIONS = {
     "absent",
     "ceil",
@@ -43,7 +43,7 @@ ALLOWED_FUNCTIONS = {
     "vector",
 }
 
-# Alert → the numbers that its expressions hold, from the one place where each stands. 0.025 and 1 make the sample size.
+# Alert → numbers in its expressions. 0.025 and 1 are part of the sample size formula.
 NUMBERS: dict[str, set[float]] = {
     "StarlightFalsePositivesAboveBaseline": {limits.FPR_BASELINE_FACTOR, ROUNDING, PAIRED_TEST_LEVEL},
     "StarlightFalsePositivesUnstable": {limits.FPR_STABILITY_MARGIN, ROUNDING, PAIRED_TEST_LEVEL},
@@ -56,8 +56,8 @@ NUMBERS: dict[str, set[float]] = {
     "StarlightLatencyAboveLimit": {limits.LATENCY_LIMIT_SECONDS},
 }
 
-# Alert → how its description tells the threshold to a person.
-TOLD: dict[str, str] = {
+# Alert → limit as written in its description.
+LIMIT_TEXTS: dict[str, str] = {
     "StarlightFalsePositivesAboveBaseline": f"above {limits.FPR_BASELINE_FACTOR:g} × the baseline",
     "StarlightFalsePositivesUnstable": f"at {limits.FPR_STABILITY_MARGIN * 100:g} pp or more above the baseline",
     "StarlightFalsePositiveTargetMissed": f"target is below {limits.FPR_TARGET * 100:g}%",
@@ -79,7 +79,7 @@ each_rule = pytest.mark.parametrize("rule", RULE_LIST, ids=_name)
 
 
 @pytest.mark.usefixtures("release")
-def test_promtool_finds_every_rule_and_nothing_to_object_to() -> None:
+def test_promtool_accepts_every_rule() -> None:
     result = promtool("check", "rules", "--lint-fatal", *sorted(RULES.glob("*.yml")))
     assert result.returncode == 0, result.stdout + result.stderr
     found = [int(count) for count in re.findall(r"SUCCESS: (\d+) rules found", result.stdout)]
@@ -88,7 +88,7 @@ def test_promtool_finds_every_rule_and_nothing_to_object_to() -> None:
 
 
 @each_alert
-def test_an_alert_is_named_and_explained(rule: Rule) -> None:
+def test_alert_has_name_and_annotations(rule: Rule) -> None:
     assert re.fullmatch(r"Starlight([A-Z][a-z]+)+", rule.alert)
     assert rule.severity in {"critical", "warning", "info"}
     assert set(rule.labels) <= {"severity", "class"}
@@ -103,33 +103,33 @@ def test_an_alert_is_named_and_explained(rule: Rule) -> None:
     assert set(rule.annotations) <= {"summary", "description", "runbook_url", "evidence_url"}
 
 
-def test_two_severities_of_one_alert_have_different_summaries() -> None:
-    told = [(rule.alert, rule.annotations["summary"]) for rule in ALERTS if rule.alert != "StarlightSliceEmpty"]
-    assert len(told) == len(set(told))
+def test_severities_have_different_summaries() -> None:
+    summaries = [(rule.alert, rule.annotations["summary"]) for rule in ALERTS if rule.alert != "StarlightSliceEmpty"]
+    assert len(summaries) == len(set(summaries))
 
 
 @each_rule
-def test_expressions_read_metrics_and_labels_that_exist(rule: Rule) -> None:
+def test_expressions_use_existing_metrics_and_labels(rule: Rule) -> None:
     known = known_metrics()
     queries = [rule.expr, *(query for text in rule.annotations.values() for query in template_queries(text))]
     for query in queries:
-        read = selectors(query)
-        assert read or "vector(" in query
-        for selector in read:
+        used = selectors(query)
+        assert used or "vector(" in query
+        for selector in used:
             assert selector.metric in known, f"{selector.metric} is not in publish/families"
             assert selector.labels <= known[selector.metric], selector
 
 
 @each_rule
-def test_expressions_use_what_prometheus_2_42_knows(rule: Rule) -> None:
+def test_expressions_support_prometheus_2_42(rule: Rule) -> None:
     assert functions_of(rule.expr) <= ALLOWED_FUNCTIONS
-    # 3.x writes le="1" as le="1.0": a matcher on it would hold for one of the two only.
+    # Prometheus 3 normalises le="1" to le="1.0", so a matcher would work in only one version.
     assert not any("le" in selector.labels for selector in selectors(rule.expr))
 
 
 @each_alert
-def test_gauges_are_read_over_a_window(rule: Rule) -> None:
-    """A failed scrape neither fires nor clears an alert; `up` itself is what a failed scrape is told by."""
+def test_gauges_are_read_over_a_range(rule: Rule) -> None:
+    """A failed scrape must neither raise nor clear an alert, except those on `up`."""
     for selector in selectors(rule.expr):
         assert selector.range_seconds is not None or selector.metric == "up", selector.metric
     if rule.file in QUALITY_FILES:
@@ -137,7 +137,7 @@ def test_gauges_are_read_over_a_window(rule: Rule) -> None:
 
 
 @each_alert
-def test_quality_alerts_are_for_production_models_and_do_not_wait(rule: Rule) -> None:
+def test_quality_alerts_select_production_models_without_for(rule: Rule) -> None:
     if rule.file not in QUALITY_FILES:
         return
     assert 'and on (job, instance, model)\nlast_over_time(starlight_model_info{role="production"}[5m])\n' in re.sub(
@@ -146,36 +146,36 @@ def test_quality_alerts_are_for_production_models_and_do_not_wait(rule: Rule) ->
     assert rule.wait == ("20m" if rule.file == "latency.yml" and rule.severity == "critical" else "")
 
 
-def test_every_quality_alert_has_its_numbers_listed() -> None:
-    assert {rule.alert for rule in ALERTS if rule.file in QUALITY_FILES} == set(NUMBERS) == set(TOLD)
+def test_every_quality_alert_has_a_limit() -> None:
+    assert {rule.alert for rule in ALERTS if rule.file in QUALITY_FILES} == set(NUMBERS) == set(LIMIT_TEXTS)
 
 
 @pytest.mark.parametrize("alert", NUMBERS)
-def test_numbers_are_those_of_the_regression_checks(alert: str) -> None:
+def test_limits_equal_those_of_the_checks(alert: str) -> None:
     of_alert = [rule for rule in ALERTS if rule.alert == alert]
     assert set().union(*(numbers(rule.expr) for rule in of_alert)) == NUMBERS[alert]
     for rule in of_alert:
-        # Each severity holds the threshold itself, not only one of them.
+        # Each severity contains the limit itself.
         assert len(numbers(rule.expr) - {ROUNDING, PAIRED_TEST_LEVEL, 0, 1}) >= 1
-        assert TOLD[alert] in rule.annotations["description"]
+        assert LIMIT_TEXTS[alert] in rule.annotations["description"]
 
 
-def test_latency_alerts_look_at_the_quantile_of_the_regression_checks() -> None:
+def test_latency_alerts_use_the_quantile_of_the_checks() -> None:
     for rule in ALERTS:
         if rule.file == "latency.yml":
             assert re.findall(r'quantile="([^"]+)"', rule.expr), rule.expr
             assert set(re.findall(r'quantile="([^"]+)"', rule.expr)) == {f"{limits.LATENCY_QUANTILE:g}"}
 
 
-def test_the_suite_alert_asks_for_checks_that_exist() -> None:
+def test_suite_alert_selects_existing_checks() -> None:
     (rule,) = (rule for rule in ALERTS if rule.alert == "StarlightRegressionSuiteFailing")
-    (asked,) = set(re.findall(r'check=~\\?"([^"\\]+)', rule.expr + rule.annotations["description"]))
-    assert set(asked.split("|")) <= set(limits.CHECK_NAMES)
-    assert "target" not in asked
+    (selected,) = set(re.findall(r'check=~\\?"([^"\\]+)', rule.expr + rule.annotations["description"]))
+    assert set(selected.split("|")) <= set(limits.CHECK_NAMES)
+    assert "target" not in selected
 
 
 @pytest.mark.parametrize("rule", RECORDS, ids=_name)
-def test_recorded_names_are_level_metric_operations(rule: Rule) -> None:
+def test_recorded_series_are_named_level_metric_operations(rule: Rule) -> None:
     level, metric, operations = rule.record.split(":")
     names = {family.name for family in FAMILIES}
     assert metric in names or metric.removesuffix("_bucket") in names

@@ -1,4 +1,4 @@
-"""Runs prometheus/tests/*.yml through promtool, and sees to it that every alert is walked through there."""
+"""Run prometheus/tests/*.yml with promtool, and require that they cover every alert and recorded series."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def _groups() -> tuple[dict[str, Any], ...]:
     return tuple(group for path in FILES for group in yaml.safe_load(path.read_text(encoding="utf-8"))["tests"])
 
 
-def _walks(rule: Rule) -> list[list[tuple[float, bool]]]:
-    """Per test group that asks for the alert: the times asked at, and whether this severity was expected to fire."""
-    walks = []
+def _timelines(rule: Rule) -> list[list[tuple[float, bool]]]:
+    """Return, per test, the evaluation times of the alert and whether this severity is expected to fire."""
+    timelines = []
     for group in _groups():
-        asked = [one for one in group.get("alert_rule_test", ()) if one["alertname"] == rule.alert]
-        walk = [
+        tests = [one for one in group.get("alert_rule_test", ()) if one["alertname"] == rule.alert]
+        timeline = [
             (_seconds(one["eval_time"]), any(_is(rule, alert["exp_labels"]) for alert in one["exp_alerts"]))
-            for one in asked
+            for one in tests
         ]
-        walks.append(sorted(walk))
-    return walks
+        timelines.append(sorted(timeline))
+    return timelines
 
 
 def _is(rule: Rule, labels: Mapping[str, str]) -> bool:
@@ -54,32 +54,32 @@ def test_every_rule_file_is_tested() -> None:
 
 @pytest.mark.usefixtures("release")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_promtool_agrees(path: Path) -> None:
+def test_promtool_tests_pass(path: Path) -> None:
     result = promtool("test", "rules", path)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("rule", ALERTS, ids=_name)
-def test_every_alert_is_seen_quiet_then_firing_then_quiet_again(rule: Rule) -> None:
-    """The annotations need no check here: promtool compares them whole with what a test expects."""
-    seen = ["".join("X" if fired else "." for _, fired in walk) for walk in _walks(rule)]
-    assert any(re.search(r"\.X+\.", walk) for walk in seen), seen
+def test_every_alert_fires_and_clears(rule: Rule) -> None:
+    """Annotations are compared by promtool."""
+    seen = ["".join("X" if fired else "." for _, fired in timeline) for timeline in _timelines(rule)]
+    assert any(re.search(r"\.X+\.", timeline) for timeline in seen), seen
 
 
 @pytest.mark.parametrize("rule", [rule for rule in ALERTS if rule.wait], ids=_name)
-def test_every_waiting_time_is_seen_to_be_waited(rule: Rule) -> None:
-    """Between "not yet" and firing lies less than the waiting time: the condition held already, the alert did not."""
+def test_every_for_duration_is_tested(rule: Rule) -> None:
+    """The alert is tested as not firing less than its `for` duration before it fires."""
     steps = [
         later - earlier
-        for walk in _walks(rule)
-        for (earlier, quiet), (later, fired) in itertools.pairwise(walk)
+        for timeline in _timelines(rule)
+        for (earlier, quiet), (later, fired) in itertools.pairwise(timeline)
         if fired and not quiet
     ]
     assert min(steps) <= min(30.0, _seconds(rule.wait) / 2)
 
 
-def test_every_recorded_series_is_queried() -> None:
-    asked = " ".join(one["expr"] for group in _groups() for one in group.get("promql_expr_test", ()))
-    # The buckets are what the quantiles are made of.
-    missing = {rule.record for rule in RECORDS if rule.record not in asked and "_bucket:" not in rule.record}
+def test_every_recorded_series_is_tested() -> None:
+    queries = " ".join(one["expr"] for group in _groups() for one in group.get("promql_expr_test", ()))
+    # Buckets are covered by the quantiles computed from them.
+    missing = {rule.record for rule in RECORDS if rule.record not in queries and "_bucket:" not in rule.record}
     assert not missing

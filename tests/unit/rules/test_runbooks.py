@@ -1,4 +1,4 @@
-"""Each alert has a runbook, each runbook an alert, and what a runbook asks to be pasted works when pasted."""
+"""Every alert has a runbook with the standard sections, existing metrics and valid commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
 def _commands(page: Path) -> list[str]:
-    """The lines of the shell blocks."""
+    """Return the lines of the shell blocks."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines()]
 
@@ -30,22 +30,22 @@ def _queries(page: Path) -> list[list[str]]:
     return [words for line in _commands(page) if (words := shlex.split(line))[:2] == ["promtool", "query"]]
 
 
-def test_alerts_and_runbooks_pair_up() -> None:
+def test_every_alert_has_a_runbook() -> None:
     assert {page.stem for page in PAGES} == {rule.alert for rule in ALERTS}
 
 
 @each_page
-def test_a_runbook_has_its_four_parts_and_each_says_something(page: Path) -> None:
+def test_runbook_has_four_sections(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.startswith(f"# {page.stem}\n")
     assert re.findall(r"^## (.+)$", text, re.MULTILINE) == SECTIONS
     parts = re.split(r"^## .+$", text, flags=re.MULTILINE)[1:]
     assert all(len(part.split()) >= 8 for part in parts)
-    assert len(text.splitlines()) <= 90, "somebody just woken up has to read it"
+    assert len(text.splitlines()) <= 90, "too long for an on-call engineer"
 
 
 @each_page
-def test_a_runbook_tells_each_severity_that_its_alert_has(page: Path) -> None:
+def test_runbook_describes_each_severity(page: Path) -> None:
     severities = {rule.severity for rule in ALERTS if rule.alert == page.stem}
     text = page.read_text(encoding="utf-8")
     if len(severities) > 1:
@@ -53,7 +53,7 @@ def test_a_runbook_tells_each_severity_that_its_alert_has(page: Path) -> None:
 
 
 @each_page
-def test_queries_parse_and_read_what_exists(page: Path) -> None:
+def test_queries_use_existing_metrics(page: Path) -> None:
     known = known_metrics()
     queries = _queries(page)
     for _, _, kind, address, query in queries:
@@ -65,13 +65,13 @@ def test_queries_parse_and_read_what_exists(page: Path) -> None:
 
 
 @each_page
-def test_metrics_in_the_text_exist(page: Path) -> None:
+def test_metrics_in_text_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert set(re.findall(r"(?<![:\w])starlight_[a-z_]+[a-z]\b", text)) <= set(known_metrics())
 
 
 @each_page
-def test_commands_are_shell_and_name_files_that_exist(page: Path) -> None:
+def test_commands_are_valid_and_refer_to_existing_files(page: Path) -> None:
     commands = _commands(page)
     assert commands
     checked = subprocess.run(["bash", "-n"], input="\n".join(commands), capture_output=True, text=True, check=False)
@@ -83,7 +83,7 @@ def test_commands_are_shell_and_name_files_that_exist(page: Path) -> None:
 
 
 @each_page
-def test_links_lead_to_runbooks(page: Path) -> None:
+def test_links_refer_to_runbooks(page: Path) -> None:
     for shown, target in re.findall(r"\[([^\]]+)\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
         assert target == f"{shown}.md"
         assert (RUNBOOKS / target).exists()
