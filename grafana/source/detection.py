@@ -12,7 +12,13 @@ from grafana.source.panels import PanelInfo, Query, bar_gauge, line_chart
 from grafana.source.queries import baseline_for, by, select
 from grafana.source.shared_panels import detection_by_method, detection_over_time
 from grafana.source.style import BAD, FORMAT_COLOURS, reference_line
-from grafana.source.tables import Column, matrix_panel, table_panel
+from grafana.source.tables import (
+    FALSE_POSITIVE_RATE_WIDTH,
+    FALSE_POSITIVES_WIDTH,
+    Column,
+    matrix_panel,
+    table_panel,
+)
 from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish.families import accuracy, checks, data
 
@@ -121,11 +127,12 @@ def _formats() -> table.Panel:
             "percentunit",
             2,
             ((None, NO_COLOUR), (FORMAT_LIMIT, BAD)),
+            width=FALSE_POSITIVE_RATE_WIDTH,
             link=links.FALSE_POSITIVES_BY_FORMAT,
         ),
         Column("95% CI low", by(labels, select(clean.lower), "max"), "percentunit", 2),
         Column("95% CI high", by(labels, select(clean.upper), "max"), "percentunit", 1),
-        Column("false positives", by(labels, select(clean.count)), "none", 0),
+        Column("false positives", by(labels, select(clean.count)), "none", 0, width=FALSE_POSITIVES_WIDTH),
         Column("images", by(labels, select(clean.total)), "none", 0),
         Column("baseline", baseline_for(clean.total, checks.BASELINE_FORMAT_FALSE_POSITIVES, labels), "percentunit", 2),
         sort_by="false positive rate",
@@ -163,11 +170,12 @@ def _negatives() -> table.Panel:
             "percentunit",
             2,
             NEGATIVES,
+            width=FALSE_POSITIVE_RATE_WIDTH,
             link=links.FALSE_POSITIVES_BY_CATEGORY,
         ),
         Column("95% CI low", by(labels, select(negatives.lower), "max"), "percentunit", 2),
         Column("95% CI high", by(labels, select(negatives.upper), "max"), "percentunit", 1),
-        Column("false positives", by(labels, select(negatives.count)), "none", 0),
+        Column("false positives", by(labels, select(negatives.count)), "none", 0, width=FALSE_POSITIVES_WIDTH),
         Column("images", by(labels, select(negatives.total)), "none", 0),
         sort_by="false positive rate",
     )

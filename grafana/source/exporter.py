@@ -368,7 +368,7 @@ def _memory() -> timeseries.Panel:
 def _cpu() -> timeseries.Panel:
     return line_chart(
         PanelInfo(
-            "CPU", "Cores used by the exporter process without its workers. Near 1: too many scrapes.", "none", 2
+            "CPU", "Cores used by the exporter process without its workers. Near 1: too many scrapes.", "none", 3
         ),
         Query(f"rate(process_cpu_seconds_total{_JOB}[$__rate_interval])", "{{instance}}"),
     )

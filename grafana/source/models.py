@@ -15,7 +15,7 @@ from grafana.source.panels import PanelInfo, Query, line_chart
 from grafana.source.queries import by, select
 from grafana.source.shared_panels import P95
 from grafana.source.style import BAD, GOOD, reference_line
-from grafana.source.tables import MODEL_WIDTH, Column, table_panel
+from grafana.source.tables import FALSE_POSITIVE_RATE_WIDTH, MODEL_WIDTH, Column, table_panel
 from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.models.roles import ROLES
 from starlight_exporter.publish.families import accuracy, analyses, comparisons, latency, models, runs, training
@@ -222,20 +222,26 @@ def _stream_ablation() -> table.Panel:
             "none",
         ),
         Column("model", width=MODEL_WIDTH),
-        Column("stream"),
-        Column("dataset"),
+        Column("stream", width=75),
+        Column("dataset", width=90),
         Column("importance", by(labels, _select_all(analyses.ABLATION_LOSS), "max"), "none", 4),
         Column("95% CI low", by(labels, _select_all(analyses.ABLATION_LOSS_LOWER), "max"), "none", 4),
         Column("95% CI high", by(labels, _select_all(analyses.ABLATION_LOSS_UPPER), "max"), "none", 4),
         Column(
-            "false positive rate", by(labels, _select_all(analyses.ABLATION_FALSE_POSITIVES), "max"), "percentunit", 2
+            "false positive rate",
+            by(labels, _select_all(analyses.ABLATION_FALSE_POSITIVES), "max"),
+            "percentunit",
+            2,
+            width=FALSE_POSITIVE_RATE_WIDTH,
         ),
         Column("clean images", by(labels, _select_all(analyses.ABLATION_CLEAN)), "none", 0),
-        Column("p-value (clean)", p_value("clean"), "none", 4, P_VALUE, no_value="no flips"),
+        Column("p-value (clean)", p_value("clean"), "none", 4, P_VALUE, no_value="no flips", width=116),
         Column("detection rate", by(labels, _select_all(analyses.ABLATION_DETECTIONS), "min"), "percentunit", 1),
         Column("stego images", by(labels, _select_all(analyses.ABLATION_STEGO)), "none", 0),
-        Column("p-value (stego)", p_value("stego"), "none", 4, P_VALUE, no_value="no flips"),
-        Column("images changed", by(labels, _select_all(analyses.ABLATION_CHANGED), "max"), "percentunit", 0),
+        Column("p-value (stego)", p_value("stego"), "none", 4, P_VALUE, no_value="no flips", width=116),
+        Column(
+            "images changed", by(labels, _select_all(analyses.ABLATION_CHANGED), "max"), "percentunit", 0, width=116
+        ),
         sort_by="importance",
     )
 

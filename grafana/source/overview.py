@@ -29,7 +29,7 @@ from grafana.source.shared_panels import (
     throughput_over_time,
 )
 from grafana.source.style import BAD, BLUE, WARNING, reference_line
-from grafana.source.tables import Column, table_panel
+from grafana.source.tables import FALSE_POSITIVE_RATE_WIDTH, FALSE_POSITIVES_WIDTH, Column, table_panel
 from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish.families import accuracy, checks, latency, runs
 
@@ -153,11 +153,12 @@ def _false_positive_intervals() -> table.Panel:
             "percentunit",
             2,
             FALSE_POSITIVES,
+            width=FALSE_POSITIVE_RATE_WIDTH,
             link=links.FALSE_POSITIVES,
         ),
         Column("95% CI low", by("dataset", select(clean.lower), "max"), "percentunit", 3, FALSE_POSITIVES_SIGNIFICANT),
         Column("95% CI high", by("dataset", select(clean.upper), "max"), "percentunit", 2),
-        Column("false positives", by("dataset", select(clean.count)), "none", 0),
+        Column("false positives", by("dataset", select(clean.count)), "none", 0, width=FALSE_POSITIVES_WIDTH),
         Column("images", by("dataset", select(clean.total)), "none", 0),
         Column("baseline", baseline_for(clean.total, checks.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
         Column("target", f"0 * {by('dataset', select(clean.total))} + {check_limits.FPR_TARGET}", "percentunit", 2),
@@ -221,7 +222,7 @@ def _provenance() -> table.Panel:
         ),
         Column("dataset", width=110, link=links.EVALUATION),
         Column("model SHA-256", label="model_sha256", width=125),
-        Column("dataset fingerprint", label="dataset_fingerprint", width=125),
+        Column("dataset fingerprint", label="dataset_fingerprint", width=150),
         Column("decision"),
         Column(
             "evaluated",

@@ -10,7 +10,7 @@ from grafana.source.limits import DETECTIONS
 from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
 from grafana.source.queries import baseline_for, by, select
 from grafana.source.style import BAD, METHOD_COLOURS, QUANTILE_COLOURS, YELLOW, reference_line
-from grafana.source.tables import Column, table_panel
+from grafana.source.tables import DETECTION_RATE_WIDTH, Column, table_panel
 from starlight_exporter.checks import limits as check_limits
 from starlight_exporter.publish.families import accuracy, checks, latency, runs
 
@@ -103,8 +103,9 @@ def images_per_second() -> stat.Panel:
     """Return the throughput for one image at a time, by dataset."""
     return stat_panel(
         PanelInfo(
-            "Throughput (images/s)",
-            "One image at a time, in the last latency run. There is no alert for it: if it falls, latency has "
+            "Images per second",
+            "Throughput for one image at a time, in the last latency run. There is no alert for it: if it falls, "
+            "latency has "
             "increased.",
             "none",
             0,
@@ -147,6 +148,7 @@ def detection_by_method() -> table.Panel:
             "percentunit",
             1,
             DETECTIONS,
+            width=DETECTION_RATE_WIDTH,
             link=links.MISSED_BY_METHOD,
         ),
         Column("95% CI low", by("method dataset", select(stego.lower), "min"), "percentunit", 1),

@@ -24,6 +24,10 @@ from grafana.source.style import UNKNOWN, Steps, null_mapping, state_mappings, s
 from starlight_exporter.formatting import NOT_MEASURED
 
 FILLED: Final = {"type": "color-background", "mode": "basic"}
+# Widths of columns whose titles do not fit an equal share of a table.
+FALSE_POSITIVE_RATE_WIDTH: Final = 130
+FALSE_POSITIVES_WIDTH: Final = 112
+DETECTION_RATE_WIDTH: Final = 108
 MODEL_WIDTH: Final = 180
 """Width of a column of model names; fits the longest shipped name."""
 COLOURED_TEXT: Final = {"type": "color-text"}

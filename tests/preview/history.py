@@ -22,6 +22,7 @@ SCRAPE_SECONDS: Final = 60
 EVALUATION_SECONDS: Final = 15 * 60
 BLOCK_SECONDS: Final = 2 * 3600
 TARGET: Final = {"job": "starlight-exporter", "instance": "127.0.0.1:9877"}
+_GROWING: Final = "starlight_storage_bytes"
 _RUNNING: Final = (
     "starlight_evaluation_in_progress",
     "starlight_evaluation_progress_ratio",
@@ -95,6 +96,9 @@ class _Playback:
                 if value > previous.at or series not in self._timestamps:
                     self._timestamps[series] = at - (current.at - value)
                 gauges[series] = self._timestamps[series]
+            elif series[0] == _GROWING:
+                # Repeated cycles would let the size drop.
+                gauges[series] = max(value, self.values.get(series, 0.0))
         self.values = gauges | {series: self._counters[series] for series in current.counters}
 
     def running(self, phase: Phase, seconds_left: float) -> dict[Series, float]:

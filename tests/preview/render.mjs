@@ -63,6 +63,10 @@ async function render(browser, file) {
   });
   const errors = [];
   page.on('pageerror', (error) => errors.push(String(error)));
+  if (options.to) {
+    // Relative times such as "2 minutes ago" refer to the end of the range.
+    await page.clock.setFixedTime(Number(options.to));
+  }
   await page.route(`${ORIGIN}/**`, fulfill);
   await page.addInitScript((content) => (window.previewDashboard = content), dashboard);
   const query = new URLSearchParams({ scrapeMs: options['scrape-ms'] });

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -61,6 +61,7 @@ def test_alert_without_labels_is_readable() -> None:
     assert line == "04:33:10 FIRING no severity (no name): (no description) (since 2026-11-24 04:33:00 UTC)"
 
 
+@settings(deadline=None)
 @given(text=st.text())
 def test_escapes_line_breaks_and_control_characters(text: str) -> None:
     def poison(payload: dict[str, Any]) -> None:
@@ -80,12 +81,14 @@ def test_escapes_line_breaks_and_control_characters(text: str) -> None:
     assert all(shown.isprintable() for shown in readable(notification, received_at=RECEIVED_AT))
 
 
+@settings(deadline=None)
 @given(body=st.binary() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps))
 def test_rejects_invalid_payload(body: bytes | str) -> None:
     with pytest.raises(ValidationError):
         Notification.model_validate_json(body)
 
 
+@settings(deadline=None)
 @given(
     moment=st.sampled_from(
         ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "2026-11-24T04:33:10", "yesterday", "", 12.5, None]
