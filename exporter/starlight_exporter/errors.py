@@ -1,19 +1,19 @@
-"""Every error this project raises on purpose, as one tree.
+"""Exception hierarchy. The text of every exception is one line that a user can act on.
 
     StarlightError
-    ├── ConfigError          a configuration file, flag or web-config file is wrong; names the key
-    ├── ModelError           a model file cannot be used; names the file, and `reason` is bounded
+    ├── ConfigError          a configuration file, flag or web configuration file is invalid; names the key
+    ├── ModelError           a model file cannot be used; names the file, with a bounded `reason`
     ├── DatasetError         a dataset folder cannot be used; names the folder or file
-    ├── ImageError           one image gives no streams or no verdict; `reason` is bounded
-    ├── ComparisonError      two evaluations cannot be compared; names both and what differs
+    ├── ImageError           an image has no streams or no verdict; with a bounded `reason`
+    ├── ComparisonError      two evaluations cannot be compared; names both and the difference
     ├── BaselineError        a baseline file cannot be used; names the file and key
-    ├── StorageError         history or evidence cannot be written or read; names the file
-    ├── EvaluationError      an evaluation run gave no result; names model and dataset
+    ├── StorageError         a file of the exporter cannot be written or read; names the file
+    ├── EvaluationError      an evaluation failed; names model and dataset
     ├── DependencyError      an optional package is not installed; names the extra to install
     ├── QueryError           a parameter of an HTTP request is invalid; names the parameter
     └── MonitoringError      Prometheus or Alertmanager is unavailable; names the address
 
-Third-party errors are mapped onto these once, at the boundary, with `raise … from`.
+Third-party exceptions are converted once, at the boundary, with `raise … from`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ MODEL_FAILURE_REASONS: Final[tuple[ModelFailureReason, ...]] = get_args(ModelFai
 
 
 class StarlightError(Exception):
-    """Base of every error raised on purpose; its text is one line that a user can act on."""
+    """Base class of all expected errors."""
 
 
 class ConfigError(StarlightError):
-    """A configuration is wrong; the text names the file and the key, and what was expected."""
+    """A configuration is invalid; the text names the file, the key and what is expected."""
 
 
 class ModelError(StarlightError):
     """A model file cannot be used; the text names the file, `reason` is one of MODEL_FAILURE_REASONS.
 
-    missing: no such file; unreadable: permissions or a read error; invalid: not a loadable ONNX graph, or not all of it
-    in this file; signature: inputs or outputs that do not fit the contract; changed: replaced while it was loaded.
+    missing: no such file; unreadable: permissions or a read error; invalid: not a loadable ONNX graph, or weights in
+    other files; signature: inputs or outputs that do not match the contract; changed: replaced while it was loaded.
     """
 
     def __init__(self, message: str, *, reason: ModelFailureReason) -> None:
@@ -47,12 +47,12 @@ class ModelError(StarlightError):
         self.reason: ModelFailureReason = reason
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments do not survive the default exception pickling, and this crosses processes.
+        # Exceptions are passed between processes, and default pickling does not support keyword-only arguments.
         return _rebuild_model_error, (str(self), self.reason)
 
 
 class DatasetError(StarlightError):
-    """A dataset cannot be used; the text names the folder or file and what was expected."""
+    """A dataset cannot be used; the text names the folder or file and what is expected."""
 
 
 class ImageError(StarlightError):
@@ -67,7 +67,7 @@ class ImageError(StarlightError):
 
 
 class ComparisonError(StarlightError):
-    """Two evaluations cannot be compared; the text names both and what differs."""
+    """Two evaluations cannot be compared; the text names both and the difference."""
 
 
 class BaselineError(StarlightError):
@@ -75,15 +75,19 @@ class BaselineError(StarlightError):
 
 
 class StorageError(StarlightError):
-    """A file of our own (history, evidence) cannot be written or read; the text names it."""
+    """A file of the exporter (history, evidence, reports) cannot be written or read; the text names it."""
 
 
 class EvaluationError(StarlightError):
-    """An evaluation run gave no result; the text names model and dataset and says why."""
+    """An evaluation failed; the text names model, dataset and reason."""
 
 
 class DependencyError(StarlightError):
     """An optional package is not installed; the text names the extra that installs it."""
+
+
+class QueryError(StarlightError):
+    """A query parameter of an HTTP request is invalid; the text names it and what is expected."""
 
 
 class MonitoringError(StarlightError):
@@ -96,7 +100,3 @@ def _rebuild_model_error(message: str, reason: ModelFailureReason) -> ModelError
 
 def _rebuild_image_error(message: str, reason: NotMeasuredReason) -> ImageError:
     return ImageError(message, reason=reason)
-
-
-class QueryError(StarlightError):
-    """A query parameter of an HTTP request is invalid; the text names it, and what was expected."""
