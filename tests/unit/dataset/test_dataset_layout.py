@@ -1,4 +1,4 @@
-"""Finding, labelling and fingerprinting: every source of a label, and every kind of bad file."""
+"""Scanning of dataset folders: labels, fingerprint, and invalid files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def image_bytes(file_format: str = "PNG", shade: int = 0) -> bytes:
     return out.getvalue()
 
 
-def put(root: Path, path: str, data: bytes | None = None) -> Path:
+def write(root: Path, path: str, data: bytes | None = None) -> Path:
     target = root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(image_bytes() if data is None else data)
@@ -34,7 +34,7 @@ def put(root: Path, path: str, data: bytes | None = None) -> Path:
 
 
 def sidecar(root: Path, path: str, content: object) -> None:
-    put(root, f"{path}.json", json.dumps(content).encode())
+    write(root, f"{path}.json", json.dumps(content).encode())
 
 
 def scan(root: Path) -> dict[str, LabelledFile]:
@@ -61,8 +61,8 @@ def problem(file: LabelledFile) -> str:
         ("stego/raw/x_alpha_001.png", "eoi"),
     ],
 )
-def test_a_method_is_told_by_folder_else_by_name(tmp_path: Path, path: str, method: str) -> None:
-    put(tmp_path, path)
+def test_method_comes_from_folder_or_file_name(tmp_path: Path, path: str, method: str) -> None:
+    write(tmp_path, path)
     file = scan(tmp_path)[path]
     assert (file.file_class, file.method, file.category, file.problem) == ("stego", method, None, None)
 
@@ -71,17 +71,17 @@ def test_a_method_is_told_by_folder_else_by_name(tmp_path: Path, path: str, meth
     ("technique", "method"),
     [("alpha", "alpha"), ("palette", "palette"), ("lsb.rgb", "lsb"), ("exif", "exif"), ("raw", "eoi"), ("RAW", "eoi")],
 )
-def test_a_sidecar_goes_before_folder_and_name(tmp_path: Path, technique: str, method: str) -> None:
+def test_sidecar_takes_precedence_over_folder_and_name(tmp_path: Path, technique: str, method: str) -> None:
     path = "stego/exif/x_palette_1.png"
-    put(tmp_path, path)
+    write(tmp_path, path)
     sidecar(tmp_path, path, {"embedding": {"category": "pixel", "technique": technique, "ai42": False}})
     assert list(scan(tmp_path)) == [path]
     assert scan(tmp_path)[path].method == method
 
 
 @pytest.mark.parametrize("content", [{}, {"clean_file": "c.png"}, {"embedding": None}, {"embedding": {"ai42": True}}])
-def test_a_sidecar_that_names_no_technique_leaves_it_to_folder_and_name(tmp_path: Path, content: object) -> None:
-    put(tmp_path, "stego/x_exif_1.png")
+def test_sidecar_without_technique_falls_back_to_folder_and_name(tmp_path: Path, content: object) -> None:
+    write(tmp_path, "stego/x_exif_1.png")
     sidecar(tmp_path, "stego/x_exif_1.png", content)
     assert scan(tmp_path)["stego/x_exif_1.png"].method == "exif"
 
@@ -97,10 +97,10 @@ def test_a_sidecar_that_names_no_technique_leaves_it_to_folder_and_name(tmp_path
         ("middle", 2**70, (None, None)),
     ],
 )
-def test_a_sidecar_tells_of_the_payload(
+def test_reads_bit_order_and_payload_length_from_sidecar(
     tmp_path: Path, order: object, payload: object, expected: tuple[str | None, int | None]
 ) -> None:
-    put(tmp_path, "stego/x_lsb_1.png")
+    write(tmp_path, "stego/x_lsb_1.png")
     content = {"embedding": {"technique": "lsb.rgb", "bit_order": order}, "payload_bytes": payload}
     sidecar(tmp_path, "stego/x_lsb_1.png", content)
     file = scan(tmp_path)["stego/x_lsb_1.png"]
@@ -120,11 +120,9 @@ def test_a_sidecar_tells_of_the_payload(
         (b'{"embedding": {"technique": 3}}', "unknown technique: '3'"),
     ],
 )
-def test_a_wrong_sidecar_is_a_problem_that_names_it_whatever_the_file_name_says(
-    tmp_path: Path, content: bytes, text: str
-) -> None:
-    put(tmp_path, "stego/x_alpha_1.png")
-    put(tmp_path, "stego/x_alpha_1.png.json", content)
+def test_invalid_sidecar_is_a_problem_despite_a_valid_file_name(tmp_path: Path, content: bytes, text: str) -> None:
+    write(tmp_path, "stego/x_alpha_1.png")
+    write(tmp_path, "stego/x_alpha_1.png.json", content)
     file = scan(tmp_path)["stego/x_alpha_1.png"]
     assert file.method is None
     assert problem(file).startswith("unlabelled: stego/x_alpha_1.png.json: ")
@@ -135,8 +133,8 @@ def test_a_wrong_sidecar_is_a_problem_that_names_it_whatever_the_file_name_says(
 @pytest.mark.parametrize(
     "name", ["picture.png", "x_dct_1.png", "x_alpha_one.png", "alpha_1.png", "x_alpha.png", "alpha.png", "1.png"]
 )
-def test_a_stego_file_without_a_method_is_reported_by_name(tmp_path: Path, name: str) -> None:
-    put(tmp_path, f"stego/{name}")
+def test_stego_file_without_method_is_a_problem_with_its_name(tmp_path: Path, name: str) -> None:
+    write(tmp_path, f"stego/{name}")
     file = scan(tmp_path)[f"stego/{name}"]
     assert file.method is None
     assert problem(file).startswith(f"unlabelled: stego/{name}: ")
@@ -144,9 +142,9 @@ def test_a_stego_file_without_a_method_is_reported_by_name(tmp_path: Path, name:
     assert file.image_format == "png"
 
 
-def test_negatives_take_their_category_from_the_folder(tmp_path: Path) -> None:
-    put(tmp_path, "negatives/patterns/deep/a.png")
-    put(tmp_path, "negatives/b.png")
+def test_category_of_negatives_comes_from_the_folder(tmp_path: Path) -> None:
+    write(tmp_path, "negatives/patterns/deep/a.png")
+    write(tmp_path, "negatives/b.png")
     files = scan(tmp_path)
     assert files["negatives/patterns/deep/a.png"].category == "patterns"
     assert files["negatives/patterns/deep/a.png"].file_class == "negative"
@@ -157,9 +155,9 @@ def test_negatives_take_their_category_from_the_folder(tmp_path: Path) -> None:
     ("file_format", "expected"),
     [("PNG", "png"), ("JPEG", "jpeg"), ("GIF", "gif"), ("WEBP", "webp"), ("BMP", "bmp"), ("TIFF", "other")],
 )
-def test_the_format_is_the_decoders_not_the_names(tmp_path: Path, file_format: str, expected: str) -> None:
+def test_format_comes_from_the_decoder_instead_of_the_name(tmp_path: Path, file_format: str, expected: str) -> None:
     data = image_bytes(file_format)
-    put(tmp_path, "clean/mislabelled.png", data)
+    write(tmp_path, "clean/mislabelled.png", data)
     file = scan(tmp_path)["clean/mislabelled.png"]
     assert file.image_format == expected
     assert file.size_bytes == len(data)
@@ -167,28 +165,28 @@ def test_the_format_is_the_decoders_not_the_names(tmp_path: Path, file_format: s
     assert file.problem is None
 
 
-def test_only_files_that_claim_to_be_images_count(tmp_path: Path) -> None:
-    put(tmp_path, "clean/a.PNG")
-    put(tmp_path, "clean/no_extension")
+def test_ignores_hidden_files_notes_and_tables(tmp_path: Path) -> None:
+    write(tmp_path, "clean/a.PNG")
+    write(tmp_path, "clean/no_extension")
     for name in ("a.png.json", ".hidden.png", ".git/a.png", "README", "readme.md", "LICENSE", "list.csv", "Thumbs.db"):
-        put(tmp_path, f"clean/{name}")
+        write(tmp_path, f"clean/{name}")
     for name in ("dataset.json", "stray.png", "other/a.png"):
-        put(tmp_path, name)
+        write(tmp_path, name)
     assert sorted(scan(tmp_path)) == ["clean/a.PNG", "clean/no_extension"]
 
 
-def test_a_folder_called_like_an_image_is_a_folder(tmp_path: Path) -> None:
-    put(tmp_path, "clean/x.png/inside.png")
+def test_folder_named_like_an_image_is_a_folder(tmp_path: Path) -> None:
+    write(tmp_path, "clean/x.png/inside.png")
     (tmp_path / "clean/empty.png").mkdir()
     assert list(scan(tmp_path)) == ["clean/x.png/inside.png"]
 
 
-def test_bad_files_are_kept_with_their_problem_and_the_others_go_on(tmp_path: Path) -> None:
-    put(tmp_path, "clean/good.png")
-    put(tmp_path, "clean/empty.png", b"")
-    put(tmp_path, "clean/text.jpg", b"this is no image")
-    put(tmp_path, "clean/cut.jpg", b"\xff\xd8\xff")
-    put(tmp_path, "stego/alpha/empty.png", b"")
+def test_unreadable_files_are_listed_with_their_problem(tmp_path: Path) -> None:
+    write(tmp_path, "clean/good.png")
+    write(tmp_path, "clean/empty.png", b"")
+    write(tmp_path, "clean/text.jpg", b"this is not an image")
+    write(tmp_path, "clean/cut.jpg", b"\xff\xd8\xff")
+    write(tmp_path, "stego/alpha/empty.png", b"")
     (tmp_path / "clean/broken.png").symlink_to("nowhere.png")
     (tmp_path / "clean/itself.png").symlink_to("itself.png")
     os.mkfifo(tmp_path / "clean/pipe.png")
@@ -209,21 +207,21 @@ def test_bad_files_are_kept_with_their_problem_and_the_others_go_on(tmp_path: Pa
     assert len(files) == 8
 
 
-def test_a_truncated_image_is_left_to_the_decoder(tmp_path: Path) -> None:
-    put(tmp_path, "clean/cut.png", image_bytes()[:60])
+def test_truncated_image_is_not_a_problem_of_the_scan(tmp_path: Path) -> None:
+    write(tmp_path, "clean/cut.png", image_bytes()[:60])
     file = scan(tmp_path)["clean/cut.png"]
     assert (file.image_format, file.problem) == ("png", None)
 
 
-def test_a_huge_header_costs_nothing_and_warns_of_nothing(tmp_path: Path) -> None:
+def test_header_of_a_huge_image_is_read_without_warning(tmp_path: Path) -> None:
     header = b"IHDR" + (50_000).to_bytes(4, "big") * 2 + b"\x08\x02\x00\x00\x00"
     data = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + zlib.crc32(header).to_bytes(4, "big")
-    put(tmp_path, "clean/huge.png", data + (0).to_bytes(4, "big") + b"IDAT" + zlib.crc32(b"IDAT").to_bytes(4, "big"))
+    write(tmp_path, "clean/huge.png", data + (0).to_bytes(4, "big") + b"IDAT" + zlib.crc32(b"IDAT").to_bytes(4, "big"))
     assert scan(tmp_path)["clean/huge.png"].image_format == "png"
 
 
-def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
-    put(tmp_path, "elsewhere/a.png")
+def test_follows_links_and_stops_at_loops(tmp_path: Path) -> None:
+    write(tmp_path, "elsewhere/a.png")
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean/linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "clean/b.png").symlink_to(tmp_path / "elsewhere/a.png")
@@ -231,44 +229,44 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     assert sorted(scan(tmp_path)) == ["clean/b.png", "clean/linked/a.png"]
 
 
-def test_a_name_that_is_not_utf8_is_told_in_letters_that_print(tmp_path: Path) -> None:
-    put(tmp_path, "clean/good.png")
+def test_name_that_is_not_utf8_is_escaped(tmp_path: Path) -> None:
+    write(tmp_path, "clean/good.png")
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/clean/\xff.png")).write_bytes(image_bytes())
     except OSError:
-        pytest.skip("this file system takes UTF-8 names only")
+        pytest.skip("this file system accepts UTF-8 names only")
     file = scan(tmp_path)["clean/\\xff.png"]
     assert problem(file) == "unreadable: clean/\\xff.png: its name is not UTF-8"
 
 
-def test_what_may_not_be_read_is_a_problem_of_that_file_alone() -> None:
+def test_missing_permission_is_a_problem_of_the_file_only() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         root.chmod(0o755)
-        put(root, "clean/good.png")
-        put(root, "clean/locked.png").chmod(0)
-        put(root, "clean/shut/inside.png")
-        (root / "clean/shut").chmod(0)
+        write(root, "clean/good.png")
+        write(root, "clean/locked.png").chmod(0)
+        write(root, "clean/private/inside.png")
+        (root / "clean/private").chmod(0)
         code = (
             "import os, sys\n"
             "from pathlib import Path\n"
             "from PIL import Image\n"
             "from starlight_exporter.dataset import layout\n"
-            "Image.init()\n"  # The interpreter's own files may be closed to other users.
+            "Image.init()\n"  # Other users may not be able to read the interpreter's files.
             "if os.geteuid() == 0: os.setuid(65534)\n"
             "for file in layout.scan('x', Path(sys.argv[1])).files: print(file.problem and file.problem.text)\n"
         )
         done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
-        (root / "clean/shut").chmod(0o755)
+        (root / "clean/private").chmod(0o755)
     assert done.stdout.splitlines() == [
         "None",
         "clean/locked.png: cannot be read: Permission denied",
-        "clean/shut: cannot be listed: Permission denied",
+        "clean/private: cannot be listed: Permission denied",
     ]
 
 
 @pytest.mark.parametrize("what", ["missing", "file", "empty", "no class folder", "empty class folder", "only notes"])
-def test_a_root_that_is_no_dataset_is_told_in_one_line(tmp_path: Path, what: str) -> None:
+def test_rejects_a_root_that_is_not_a_dataset(tmp_path: Path, what: str) -> None:
     root = tmp_path / "data"
     expected = "no images"
     if what == "missing":
@@ -280,11 +278,11 @@ def test_a_root_that_is_no_dataset_is_told_in_one_line(tmp_path: Path, what: str
         root.mkdir()
         expected = "none of the folders clean, stego and negatives"
         if what != "empty":
-            put(root, "images/a.png")
+            write(root, "images/a.png")
     elif what == "empty class folder":
         (root / "stego").mkdir(parents=True)
     else:
-        put(root, "clean/README.md")
+        write(root, "clean/README.md")
     with pytest.raises(DatasetError) as caught:
         layout.scan("x", root)
     assert str(caught.value).startswith(f"{root}: ")
@@ -293,25 +291,25 @@ def test_a_root_that_is_no_dataset_is_told_in_one_line(tmp_path: Path, what: str
 
 
 def make_two(root: Path) -> Dataset:
-    put(root, "clean/a.png")
-    put(root, "stego/x_alpha_1.png", image_bytes(shade=3))
+    write(root, "clean/a.png")
+    write(root, "stego/x_alpha_1.png", image_bytes(shade=3))
     return layout.scan("two", root)
 
 
-def test_the_fingerprint_covers_path_label_and_content_and_nothing_else(tmp_path: Path) -> None:
+def test_fingerprint_covers_path_label_and_content_only(tmp_path: Path) -> None:
     first = make_two(tmp_path / "one")
     assert len(first.fingerprint) == 64
     assert make_two(tmp_path / "same").fingerprint == first.fingerprint
     root = tmp_path / "same"
     os.utime(root / "clean/a.png", (1, 1))
-    put(root, "notes.txt")
+    write(root, "notes.txt")
     assert layout.scan("other name", root).fingerprint == first.fingerprint
     sidecar(root, "stego/x_alpha_1.png", {"embedding": {"technique": "exif"}})
     relabelled = layout.scan("x", root).fingerprint
     (root / "stego/x_alpha_1.png.json").unlink()
-    put(root, "clean/a.png", image_bytes(shade=9))
+    write(root, "clean/a.png", image_bytes(shade=9))
     changed = layout.scan("x", root).fingerprint
-    put(root, "clean/a.png")
+    write(root, "clean/a.png")
     (root / "clean/a.png").rename(root / "clean/b.png")
     renamed = layout.scan("x", root).fingerprint
     (root / "clean/b.png").rename(root / "clean/a.png")
@@ -321,7 +319,7 @@ def test_the_fingerprint_covers_path_label_and_content_and_nothing_else(tmp_path
 
 def test_files_are_sorted_by_path(tmp_path: Path) -> None:
     for name in ("stego/x_alpha_2.png", "clean/b.png", "clean/a/z.png", "negatives/patterns/a.png", "clean/B.png"):
-        put(tmp_path, name)
+        write(tmp_path, name)
     paths = [file.path for file in layout.scan("x", tmp_path).files]
     assert paths == sorted(paths)
     assert len(paths) == 5

@@ -1,4 +1,4 @@
-"""Balance, entropy and duplicates, against counts made by hand."""
+"""Balance, entropy and duplicates of a dataset."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def test_counts_by_class_method_and_format() -> None:
     )
 
 
-def test_shares_and_entropy_of_an_even_set_reach_the_true_maximum() -> None:
+def test_entropy_of_equal_shares_is_the_maximum() -> None:
     quality = measure(dataset(*(labelled(f"{m}{i}", "stego", m) for m in METHODS for i in range(3))))
     assert quality.method_shares == dict.fromkeys(METHODS, 0.2)
     assert quality.entropy_bits == pytest.approx(math.log2(5))
     assert quality.entropy_max_bits == pytest.approx(2.321928)
 
 
-def test_one_method_alone_has_no_entropy_and_absent_methods_have_share_zero() -> None:
+def test_entropy_of_a_single_method_is_zero() -> None:
     quality = measure(dataset(labelled("a", "stego", "lsb"), labelled("b", "stego", "lsb")))
     assert quality.method_shares == {"alpha": 0.0, "palette": 0.0, "lsb": 1.0, "exif": 0.0, "eoi": 0.0}
     assert quality.entropy_bits == 0.0
@@ -68,13 +68,13 @@ def test_entropy_of_known_shares() -> None:
     assert entropy_bits((0.5, 0.25, 0.25, 0.0, 0.0)) == pytest.approx(1.5)
 
 
-def test_without_labelled_stego_files_there_is_no_entropy() -> None:
+def test_entropy_without_labelled_stego_files_is_none() -> None:
     quality = measure(dataset(labelled("a"), labelled("b", "stego", None)))
     assert quality.method_shares == {}
     assert quality.entropy_bits is None
 
 
-def test_duplicates_are_found_across_classes_and_unreadable_files_are_none() -> None:
+def test_finds_duplicates_across_classes_except_unreadable_files() -> None:
     quality = measure(
         dataset(
             labelled("clean/a", sha256="1"),
@@ -95,7 +95,7 @@ def test_duplicates_are_found_across_classes_and_unreadable_files_are_none() -> 
     assert quality.clean_equals_stego == (("clean/a", "clean/b", "stego/x"),)
 
 
-def test_a_synthetic_dataset_is_balanced_and_has_no_duplicates(synthetic: Path) -> None:
+def test_synthetic_dataset_is_balanced_and_has_no_duplicates(synthetic: Path) -> None:
     found = layout.scan("synthetic", synthetic)
     quality = measure(found)
     assert len(found.files) == 1100

@@ -1,4 +1,4 @@
-"""Pictures for pages: of pixels alone, of bounded size, and of nothing but what was evaluated."""
+"""Images rendered for pages: bounded size, no metadata, evaluated content only."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def opened(data: bytes) -> Image.Image:
 
 
 def with_metadata() -> bytes:
-    """A JPEG with markup in its EXIF and behind its end."""
+    """A JPEG with markup in its EXIF and tail."""
     exif = piexif.dump({"Exif": {piexif.ExifIFD.UserComment: b"ASCII\0\0\0" + MARKUP}})
     file = io.BytesIO()
     opened(image_bytes(1, size=(300, 200))).convert("RGB").save(file, "JPEG", exif=exif, comment=MARKUP)
     return file.getvalue() + MARKUP
 
 
-def test_a_thumbnail_is_small_and_has_nothing_but_pixels() -> None:
+def test_thumbnail_is_small_and_has_no_metadata() -> None:
     data = thumbnail(with_metadata())
     with opened(data) as image:
         assert image.size == (128, 85)
@@ -44,46 +44,46 @@ def test_a_thumbnail_is_small_and_has_nothing_but_pixels() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"no image", image_bytes(1)[:200], b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"]
 )
-def test_what_does_not_decode_is_refused(data: bytes) -> None:
+def test_rejects_files_that_cannot_be_decoded(data: bytes) -> None:
     with pytest.raises(ImageError):
         thumbnail(data)
     with pytest.raises(ImageError):
         render_streams(data)
 
 
-def test_a_picture_that_is_too_large_is_refused_by_its_header() -> None:
+def test_rejects_large_images_from_their_header() -> None:
     with pytest.raises(ImageError) as error:
         thumbnail(image_bytes(1, size=(40, 30)), max_pixels=1_199)
     assert error.value.reason == "too_large"
 
 
-def test_the_drawn_planes_are_what_the_model_gets() -> None:
+def test_rendered_planes_equal_the_streams() -> None:
     data = image_bytes(5, "png", mode="RGBA", size=(300, 260)) + MARKUP * 2
-    drawing, streams = render_streams(data), tensors(decode(data))
-    assert set(drawing.images) == {"pixel", "lsb-red", "lsb-green", "lsb-blue", "alpha", "alpha-lsb"}
-    planes = {name: np.asarray(opened(found)) for name, found in drawing.images.items()}
+    rendered, streams = render_streams(data), tensors(decode(data))
+    assert set(rendered.images) == {"pixel", "lsb-red", "lsb-green", "lsb-blue", "alpha", "alpha-lsb"}
+    planes = {name: np.asarray(opened(found)) for name, found in rendered.images.items()}
     assert np.array_equal(planes["pixel"].transpose(2, 0, 1) / np.float32(255), streams["pixel"])
     assert np.array_equal(planes["lsb-green"] / np.float32(255), streams["lsb"][1])
     assert np.array_equal(planes["alpha"] / np.float32(255), streams["alpha"][0])
     assert np.array_equal(planes["alpha-lsb"] / np.float32(255), streams["alpha"][1])
-    # The contract counts a PNG's tail from four bytes behind its end.
-    assert drawing.meta == (2 * MARKUP)[4:]
-    assert drawing.tail_bytes == 2 * len(MARKUP) - 4
-    assert drawing.format == tuple(float(value) for value in streams["format"])
-    assert drawing.content == tuple(float(value) for value in streams["content"])
+    # In the contract, the tail of a PNG starts four bytes after its end.
+    assert rendered.meta == (2 * MARKUP)[4:]
+    assert rendered.tail_bytes == 2 * len(MARKUP) - 4
+    assert rendered.format == tuple(float(value) for value in streams["format"])
+    assert rendered.content == tuple(float(value) for value in streams["content"])
 
 
-def test_a_palette_is_drawn_in_its_order() -> None:
+def test_palette_is_rendered_in_order() -> None:
     data = image_bytes(5, "gif", size=(40, 40))
-    drawing = render_streams(data)
-    assert "alpha" not in drawing.images
-    swatches = np.asarray(opened(drawing.images["palette"]))[::8, ::8].reshape(-1, 3)
+    rendered = render_streams(data)
+    assert "alpha" not in rendered.images
+    swatches = np.asarray(opened(rendered.images["palette"]))[::8, ::8].reshape(-1, 3)
     palette = decode(data).palette
-    assert drawing.colours == len(palette) // 3
-    assert swatches[: drawing.colours].tobytes() == palette[: drawing.colours * 3]
+    assert rendered.colours == len(palette) // 3
+    assert swatches[: rendered.colours].tobytes() == palette[: rendered.colours * 3]
 
 
-def test_only_what_was_evaluated_is_read(tmp_path: Path) -> None:
+def test_reads_only_the_evaluated_content(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"content")
     digest = hashlib.sha256(b"content").hexdigest()
     assert read_evaluated(tmp_path, "a.png", digest, max_bytes=7) == b"content"
@@ -93,15 +93,15 @@ def test_only_what_was_evaluated_is_read(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="has changed since it was evaluated"):
         read_evaluated(tmp_path, "a.png", digest, max_bytes=7)
     with pytest.raises(ImageError, match="cannot be read"):
-        read_evaluated(tmp_path, "gone.png", digest, max_bytes=7)
-    # Whatever a store may hold: no content but the evaluated one comes out.
+        read_evaluated(tmp_path, "missing.png", digest, max_bytes=7)
+    # A path outside the dataset cannot return other content.
     (tmp_path / "root").mkdir()
     with pytest.raises(ImageError, match="has changed"):
         read_evaluated(tmp_path / "root", "../a.png", digest, max_bytes=10_000)
 
 
-def test_thumbnails_of_those_that_decode(tmp_path: Path) -> None:
+def test_writes_thumbnails_of_decodable_files(tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(image_bytes(1))
     (tmp_path / "bad.png").write_bytes(b"bad")
-    write_thumbnails(tmp_path, ["good.png", "bad.png", "gone.png"], tmp_path / "out")
+    write_thumbnails(tmp_path, ["good.png", "bad.png", "missing.png"], tmp_path / "out")
     assert [file.name for file in (tmp_path / "out").iterdir()] == [thumbnail_name("good.png")]

@@ -1,147 +1,146 @@
-"""No shortcuts: no single feature of a file tells stego from clean, once file formats are alike."""
+"""Search for shortcuts: rules on a single fact of a file."""
 
 from __future__ import annotations
 
-from collections import Counter
+import io
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from PIL import Image
+from pydantic import TypeAdapter
 
-from starlight_exporter.dataset import layout
-from starlight_exporter.dataset.dataset import LabelledFile
-from starlight_exporter.detector import decoding, streams
-from starlight_exporter.detector.contract import METHODS, Method
-
-FLOATS = (
-    *("has alpha", "alpha std", "is palette", "is rgb", "width", "height"),
-    *("rgb distinct", "rgb printable", "rgb commonest", "alpha distinct", "alpha printable", "alpha commonest"),
-)
-LARGEST_BALANCED_ACCURACY = 0.8
-
-Floats = NDArray[np.float64]
-Key = Callable[["Row"], object]
+from starlight_exporter.dataset.dataset import FileClass
+from starlight_exporter.dataset.facts import FACTS, FactTable
+from starlight_exporter.dataset.shortcuts import Shortcut, best_rule, find_shortcuts
+from starlight_exporter.detector.contract import Method
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.publish.documents.data_quality import data_quality
+from starlight_exporter.statistics.intervals import proportion
+from support.models import write_constant_model
 
 
-class Row:
-    """One file and what a rule may look at."""
-
-    def __init__(self, root: Path, file: LabelledFile) -> None:
-        data = (root / file.path).read_bytes()
-        image = decoding.decode(data)
-        tensors = streams.tensors(image, ("format", "content"))
-        palette = np.frombuffer(image.palette, dtype=np.uint8).reshape(-1, 3)
-        self.file = file
-        self.mode = image.mode
-        self.features: dict[str, float] = dict(zip(FLOATS, [*tensors["format"], *tensors["content"]], strict=True))
-        self.features |= {
-            "file size": len(data),
-            "has exif": image.exif_bytes > 0,
-            "exif length": image.exif_bytes,
-            "has tail": image.tail_bytes > 0,
-            "tail length": image.tail_bytes,
-            "grey palette": bool((palette == palette[:, :1]).all()),
-            "palette length": len(image.palette),
-            "mode": float(("1", "L", "P", "RGB", "RGBA").index(image.mode)),
-        }
+def gif(rng: np.random.Generator, *, grey: bool) -> bytes:
+    image = Image.fromarray(rng.integers(0, 256, (24, 32), dtype=np.uint8)).convert("P")
+    palette = rng.integers(0, 256, (256, 3), dtype=np.uint8)
+    image.putpalette(np.repeat(palette[:, :1], 3, axis=1).tobytes() if grey else palette.tobytes())
+    return encoded(image, "GIF")
 
 
-def balanced_accuracy(stego: Floats, clean: Floats, clean_weights: Floats) -> float:
-    """Of the best rule `value > threshold` (or <=), with weighted clean files."""
-    values = np.concatenate([stego, clean])
-    weights = np.concatenate([np.full(stego.size, 1 / stego.size), -clean_weights / clean_weights.sum()])
-    order = np.argsort(values, kind="stable")
-    values, gaps = values[order], np.cumsum(weights[order])
-    ends = np.append(values[1:] != values[:-1], True)
-    return float(0.5 + np.abs(gaps[ends]).max() / 2)
+def png(rng: np.random.Generator, *, exif: bool) -> bytes:
+    image = Image.fromarray(rng.integers(0, 256, (rng.integers(12, 60), 32, 3), dtype=np.uint8))
+    tags = Image.Exif()
+    tags[0x010E] = "an image"
+    return encoded(image, "PNG", **({"exif": tags} if exif else {}))
 
 
-def best_rules(rows: list[Row], method: Method, key: Key) -> dict[str, float]:
-    """Balanced accuracy per feature against clean files of the same kinds, weighted to the same mix of kinds."""
-    stego = [row for row in rows if row.file.method == method]
-    kinds = Counter(map(key, stego))
-    clean = [row for row in rows if row.file.file_class == "clean" and key(row) in kinds]
-    clean_kinds = Counter(map(key, clean))
-    weights = np.array([kinds[key(row)] / clean_kinds[key(row)] for row in clean], dtype=np.float64)
-    return {
-        name: balanced_accuracy(
-            np.array([row.features[name] for row in stego], dtype=np.float64),
-            np.array([row.features[name] for row in clean], dtype=np.float64),
-            weights,
-        )
-        for name in rows[0].features
-    }
+def encoded(image: Image.Image, name: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, name, **options)
+    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
-def rows(synthetic: Path) -> list[Row]:
-    found = layout.scan("synthetic", synthetic)
-    return [Row(synthetic, file) for file in found.files if file.file_class != "negative"]
+def dataset_with_shortcuts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset in which only stego GIFs have grey palettes, and no clean file has EXIF."""
+    root, rng = tmp_path_factory.mktemp("dataset_with_shortcuts"), np.random.default_rng(4)
+    for folder in ("clean", "stego/palette", "stego/exif", "stego/lsb"):
+        (root / folder).mkdir(parents=True)
+    for i in range(30):
+        (root / "clean" / f"{i}.gif").write_bytes(gif(rng, grey=False))
+        (root / "clean" / f"{i}.png").write_bytes(png(rng, exif=False))
+        (root / "stego/palette" / f"{i}.gif").write_bytes(gif(rng, grey=True))
+        (root / "stego/exif" / f"{i}.png").write_bytes(png(rng, exif=True))
+        (root / "stego/lsb" / f"{i}.png").write_bytes(png(rng, exif=False))
+    return root
 
 
-def test_the_measure_finds_a_planted_shortcut() -> None:
-    stego, clean = np.array([5.0, 6.0, 7.0, 8.0]), np.array([1.0, 2.0, 3.0, 6.5])
-    assert balanced_accuracy(stego, clean, np.ones(4)) == pytest.approx(0.875)
-    assert balanced_accuracy(clean, stego, np.ones(4)) == pytest.approx(0.875)
-    assert balanced_accuracy(stego, stego, np.ones(4)) == pytest.approx(0.5)
+def evaluated(make: Callable[..., RunRequest], folder: Path, root: Path) -> Evaluation:
+    model = folder / "model.onnx"
+    if not model.exists():
+        write_constant_model(model, logit=4.0)
+    return evaluate(make(model_path=model, dataset_root=root)).evaluation
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_no_single_feature_tells_a_method_from_clean_files_stored_alike(rows: list[Row], method: Method) -> None:
-    rules = best_rules(rows, method, key=lambda row: (row.file.image_format, row.mode))
-    name = max(rules, key=rules.__getitem__)
-    print(f"{method}: best single rule is {name!r}, balanced accuracy {rules[name]:.3f}")
-    assert rules[name] <= LARGEST_BALANCED_ACCURACY
+def test_finds_planted_shortcuts(
+    tmp_path: Path, request_for: Callable[..., RunRequest], dataset_with_shortcuts: Path
+) -> None:
+    result = evaluated(request_for, tmp_path, dataset_with_shortcuts)
+    assert set(result.shortcuts) == {"palette", "exif", "lsb"}
+    palette, exif, lsb = (result.shortcuts[method] for method in ("palette", "exif", "lsb"))
+    assert (palette.detected.ratio, palette.fact) == (1.0, "grey_palette")
+    assert (exif.detected.ratio, exif.fact) == (1.0, "exif_bytes")
+    assert palette.false_positives.count == exif.false_positives.count == 0
+    # These have the same distribution as clean files, so cross-validation must not find a rule.
+    assert lsb.detected.upper is not None
+    assert lsb.detected.upper < 0.35
+    text = "\n\n".join(data_quality([result]))
+    assert text.count("**shortcut**") == 2
+    assert "`grey_palette > 0.5`" in text
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_storage_itself_tells_little(rows: list[Row], method: Method) -> None:
-    """Mode, size and extras against every clean file of the same formats, whatever its mode."""
-    rules = best_rules(rows, method, key=lambda row: row.file.image_format)
-    for name in (
-        "mode",
-        "width",
-        "height",
-        "file size",
-        "has exif",
-        "exif length",
-        "has tail",
-        "tail length",
-        "is rgb",
-    ):
-        assert rules[name] <= LARGEST_BALANCED_ACCURACY, name
-    assert rules["grey palette"] <= 0.75
+def test_synthetic_data_has_no_shortcut(
+    tmp_path: Path, request_for: Callable[..., RunRequest], synthetic: Path
+) -> None:
+    result = evaluated(request_for, tmp_path, synthetic)
+    assert len(result.shortcuts) == 5
+    for method, shortcut in result.shortcuts.items():
+        print(f"{method}: {shortcut.rule}: {shortcut.detected}, false alarms {shortcut.false_positives}")
+        assert shortcut.detected.ratio is not None
+        assert shortcut.detected.ratio < 0.5, method
 
 
-def test_clean_files_carry_everything_that_stego_files_do(rows: list[Row]) -> None:
-    clean = [row for row in rows if row.file.file_class == "clean"]
-    share = {
-        "exif": np.mean([row.features["has exif"] for row in clean]),
-        "tail": np.mean([row.features["has tail"] for row in clean]),
-        "alpha": np.mean([row.mode == "RGBA" for row in clean]),
-        "varied alpha": np.mean([row.features["alpha std"] > 0 for row in clean]),
-        "colour palette": np.mean([row.mode == "P" and not row.features["grey palette"] for row in clean]),
-        "grey palette": np.mean([row.mode == "P" and row.features["grey palette"] for row in clean]),
+def test_best_rule_equals_that_of_an_exhaustive_search() -> None:
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        stego = np.round(rng.normal(0.5, 1.0, (40, len(FACTS))), 1)
+        clean = np.round(rng.normal(0.0, 1.0, (250, len(FACTS))), 1)
+        rule = best_rule(stego, clean)
+        assert rule.matches(clean) <= 2
+        most = max(
+            np.count_nonzero(sign * stego[:, column] > limit)
+            for column in range(len(FACTS))
+            for sign in (1, -1)
+            for limit in np.unique(sign * clean[:, column])
+            if np.count_nonzero(sign * clean[:, column] > limit) <= 2
+        )
+        assert rule.matches(stego) == most
+
+
+def labelled(*, clean: int, lsb: int) -> tuple[tuple[FileClass, Method | None], ...]:
+    bare: tuple[FileClass, Method | None] = ("clean", None)
+    hiding: tuple[FileClass, Method | None] = ("stego", "lsb")
+    return (bare,) * clean + (hiding,) * lsb
+
+
+def test_noise_is_not_a_shortcut() -> None:
+    rng = np.random.default_rng(2)
+    labels = labelled(clean=500, lsb=500)
+    table = FactTable(labels, rng.normal(size=(1000, len(FACTS))))
+    shortcut = find_shortcuts(table)["lsb"]
+    assert shortcut.detected.count < 30
+    assert shortcut.false_positives.count < 30
+    assert find_shortcuts(table) == find_shortcuts(table)
+
+
+def test_reads_shortcuts_stored_by_version_0_1_0() -> None:
+    rate = proportion(1, 4)
+    stored = {
+        "fact": "lsb_commonest",
+        "rule": "lsb_commonest > 0.7",
+        "found": asdict(rate),
+        "false_alarms": asdict(rate),
     }
-    assert share["exif"] > 0.3
-    assert share["tail"] > 0.4
-    assert share["alpha"] > 0.2
-    assert share["varied alpha"] > 0.12
-    assert share["colour palette"] > 0.12
-    assert share["grey palette"] > 0.02
+    shortcut = TypeAdapter(Shortcut).validate_json(json.dumps(stored), strict=True)
+    assert shortcut == Shortcut("lsb_most_frequent_byte", "lsb_most_frequent_byte > 0.7", rate, rate)
 
 
-def test_stego_files_carry_the_innocent_extras_of_clean_ones(rows: list[Row]) -> None:
-    pixel = [row for row in rows if row.file.method in ("alpha", "lsb") and row.file.image_format in ("png", "webp")]
-    assert np.mean([row.features["has exif"] for row in pixel]) > 0.5
-    assert np.mean([row.features["has tail"] for row in pixel]) > 0.5
-
-
-def test_the_detector_can_see_every_payload(rows: list[Row]) -> None:
-    """Text behind the image within the bytes that the detector reads; pixel payloads reach into its crop."""
-    for row in rows:
-        if row.file.method == "eoi":
-            assert row.features["tail length"] >= 100, row.file.path
-            assert row.features["exif length"] + min(row.features["tail length"], 120) <= 2048
+def test_shortcuts_of_too_few_files_are_not_measured() -> None:
+    labels = labelled(clean=9, lsb=500)
+    assert find_shortcuts(FactTable(labels, np.zeros((509, len(FACTS))))) == {}
+    assert find_shortcuts(FactTable((), np.zeros((0, len(FACTS))))) == {}

@@ -1,4 +1,4 @@
-"""The cache of decoded images: what it gives is what was put in, and whatever is wrong with it is a miss."""
+"""Cache of decoded images: entries are returned unchanged, and damaged entries are misses."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def segment_files(folder: Path, suffix: str) -> list[Path]:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seeds=st.lists(st.integers(0, 10_000), min_size=1, max_size=6, unique=True))
-def test_every_stream_survives(seeds: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_all_streams_are_stored_and_read_unchanged(seeds: list[int], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("cache")
     written = StreamCache(CacheSettings(folder))
     for seed in seeds:
@@ -74,7 +74,7 @@ def test_every_stream_survives(seeds: list[int], tmp_path_factory: pytest.TempPa
             assert_same(cache.get(sha256(image_file(seed))), image_file(seed))
 
 
-def test_the_digest_of_a_stream_says_whether_it_is_equal_and_whether_it_is_zeros() -> None:
+def test_digests_identify_equal_streams_and_zeros() -> None:
     images = [compact(decode(image_file(seed))) for seed in range(10)]
     for one in images:
         for other in images:
@@ -90,7 +90,7 @@ def test_the_digest_of_a_stream_says_whether_it_is_equal_and_whether_it_is_zeros
                 assert np.array_equal(without.tensors()[rest], one.tensors()[rest])
 
 
-def test_equal_planes_are_kept_once(tmp_path: Path) -> None:
+def test_equal_planes_are_stored_once(tmp_path: Path) -> None:
     data = image_bytes(1, "bmp", size=(256, 256))
     variants = [data + bytes(1000 + extra) for extra in range(20)]
     cache = StreamCache(CacheSettings(tmp_path))
@@ -129,7 +129,7 @@ def cut_short(suffix: str) -> Callable[[Path, int], None]:
 @pytest.mark.parametrize("damage", [damage_index, damage_planes, cut_short(".index"), cut_short(".planes")])
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(position=st.integers(0, 2**31))
-def test_what_is_damaged_is_never_believed(
+def test_damaged_entries_are_misses(
     damage: Callable[[Path, int], None], position: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("damaged")
@@ -149,7 +149,7 @@ def test_what_is_damaged_is_never_believed(
         assert_same(again.get(sha256(image_file(seed))), image_file(seed))
 
 
-def test_a_file_that_is_cut_short_while_it_is_mapped_is_a_miss(tmp_path: Path) -> None:
+def test_segment_truncated_while_mapped_is_a_miss(tmp_path: Path) -> None:
     cache = filled(tmp_path, range(4))
     for path in segment_files(tmp_path, ".planes"):
         os.truncate(path, 0)
@@ -157,7 +157,9 @@ def test_a_file_that_is_cut_short_while_it_is_mapped_is_a_miss(tmp_path: Path) -
     assert cache.publish().damaged == 4
 
 
-def test_entries_of_another_decoder_are_not_used_and_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entries_of_other_decoder_versions_are_ignored_and_evicted_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as older:
         older.setattr(cache_module, "DECODER_VERSION", "0-older")
         filled(tmp_path, range(5))
@@ -171,7 +173,7 @@ def test_entries_of_another_decoder_are_not_used_and_make_room(tmp_path: Path, m
         assert_same(again.get(sha256(image_file(seed))), image_file(seed))
 
 
-def test_the_limit_holds_and_what_is_needed_stays(tmp_path: Path) -> None:
+def test_size_limit_is_enforced_without_evicting_protected_images(tmp_path: Path) -> None:
     limit = 3_000_000
     for first in (0, 20, 40):
         use = filled(tmp_path, range(first, first + 30), max_bytes=limit).publish()
@@ -191,7 +193,7 @@ def test_the_limit_holds_and_what_is_needed_stays(tmp_path: Path) -> None:
     assert [seed for seed in range(70) if again.get(sha256(image_file(seed))) is not None] == kept
 
 
-def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
+def test_least_recently_used_segment_is_evicted_first(tmp_path: Path) -> None:
     limit = 4_500_000
     filled(tmp_path, range(3), max_bytes=limit)
     filled(tmp_path, range(3, 6), max_bytes=limit)
@@ -206,7 +208,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     assert left.get(sha256(image_file(4))) is None
 
 
-def test_many_small_additions_become_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_segments_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache_module, "_MAX_SEGMENTS", 4)
     for seed in range(12):
         filled(tmp_path, range(seed, seed + 1))
@@ -214,8 +216,8 @@ def test_many_small_additions_become_one(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(segment_files(tmp_path, ".planes")) == 4
 
 
-def test_a_place_that_cannot_be_written_is_told_and_costs_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("in the way")
+def test_unusable_folder_is_reported_as_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
     cache = filled(tmp_path / "file", range(3))
     use = cache.publish()
     assert use.problem is not None
@@ -224,7 +226,7 @@ def test_a_place_that_cannot_be_written_is_told_and_costs_nothing_else(tmp_path:
     assert cache.get(sha256(image_file(0))) is None
 
 
-def test_a_full_disk_is_told_and_what_was_kept_before_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_is_reported_and_stored_images_stay_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path, range(2))
     written = 0
     real = os.write
@@ -233,7 +235,7 @@ def test_a_full_disk_is_told_and_what_was_kept_before_is_whole(tmp_path: Path, m
         nonlocal written
         if written > 500_000:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        # A disk that fills up takes part of what it is given.
+        # A disk that becomes full accepts part of the data.
         written += len(content)
         return real(descriptor, content[:100_000])
 
@@ -250,13 +252,13 @@ def test_a_full_disk_is_told_and_what_was_kept_before_is_whole(tmp_path: Path, m
         assert_same(cache.get(sha256(image_file(seed))), image_file(seed))
 
 
-def test_a_folder_that_only_others_may_write_still_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_only_folder_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path, range(3))
 
     def refused(*_: object) -> None:
         raise PermissionError(errno.EROFS, os.strerror(errno.EROFS))
 
-    # The superuser that tests may run as is refused nothing by permissions.
+    # Simulated, because permissions do not apply to root.
     monkeypatch.setattr(cache_module, "SegmentWriter", refused)
     cache = filled(tmp_path, range(3, 5))
     assert_same(cache.get(sha256(image_file(1))), image_file(1))
@@ -269,7 +271,7 @@ def _fill_here(folder: Path, first: int) -> None:
     filled(folder, range(first, first + 12))
 
 
-def test_processes_and_threads_fill_it_at_once(tmp_path: Path) -> None:
+def test_processes_and_threads_write_concurrently(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_fill_here, args=(tmp_path, first)) for first in (0, 6)]
     for process in processes:
@@ -295,11 +297,11 @@ def test_processes_and_threads_fill_it_at_once(tmp_path: Path) -> None:
         assert_same(cache.get(sha256(image_file(seed))), image_file(seed))
 
 
-def test_a_process_that_is_killed_leaves_what_it_had_written(tmp_path: Path) -> None:
+def test_images_written_by_a_killed_process_are_readable(tmp_path: Path) -> None:
     cache = StreamCache(CacheSettings(tmp_path))
     for seed in range(3):
         cache.put(sha256(image_file(seed)), compact(decode(image_file(seed))))
-    # Not published: this is what another process finds while this one works, or after it has died.
+    # Not published: the state that another process finds during the run or after a crash.
     other = StreamCache(CacheSettings(tmp_path))
     for seed in range(3):
         assert_same(other.get(sha256(image_file(seed))), image_file(seed))

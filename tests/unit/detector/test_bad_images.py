@@ -1,4 +1,4 @@
-"""Files that give no streams: each a counted reason and one clear line, whatever Pillow raises or warns about."""
+"""Invalid image files raise ImageError with a bounded reason and one line, whatever Pillow raises or warns about."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def encoded(image_format: str, mode: str = "RGB", size: tuple[int, int] = (60, 5
     return buffer.getvalue()
 
 
-def refusal(data: bytes, **options: int) -> ImageError:
+def error_of(data: bytes, **options: int) -> ImageError:
     with pytest.raises(ImageError) as caught:
         decode(data, **options)
     text = str(caught.value)
@@ -52,7 +52,7 @@ def png_header(width: int, height: int) -> bytes:
 NOT_IMAGES = {
     "empty": b"",
     "one byte": b"\x89",
-    "text": b"this is no image at all\n" * 100,
+    "text": b"this is not an image at all\n" * 100,
     "html": b"<!doctype html><html><body>404</body></html>",
     "zeros": bytes(5000),
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
@@ -72,8 +72,8 @@ NOT_IMAGES = {
 
 
 @pytest.mark.parametrize("data", NOT_IMAGES.values(), ids=NOT_IMAGES)
-def test_what_is_no_image_is_unreadable(data: bytes) -> None:
-    assert refusal(data).reason == "unreadable"
+def test_files_that_are_not_images_are_unreadable(data: bytes) -> None:
+    assert error_of(data).reason == "unreadable"
 
 
 FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"]
@@ -83,18 +83,18 @@ FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"]
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
 def test_truncated_files_are_unreadable(image_format: str, share: float) -> None:
     data = encoded(image_format, "P" if image_format == "GIF" else "RGB")
-    assert refusal(data[: int(len(data) * share)]).reason == "unreadable"
+    assert error_of(data[: int(len(data) * share)]).reason == "unreadable"
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
-def test_damage_never_gets_past_as_another_error(image_format: str) -> None:
-    whole = encoded(image_format, "P" if image_format == "GIF" else "RGB", (24, 20))
-    chance = random.Random(image_format)
+def test_damaged_files_raise_only_image_error(image_format: str) -> None:
+    intact = encoded(image_format, "P" if image_format == "GIF" else "RGB", (24, 20))
+    rng = random.Random(image_format)
     outcomes = set()
     for _ in range(150):
-        damaged = bytearray(whole)
-        for _ in range(chance.choice([1, 2, 5])):
-            damaged[chance.randrange(min(len(whole), 150))] = chance.choice([0, 1, 127, 128, 255])
+        damaged = bytearray(intact)
+        for _ in range(rng.choice([1, 2, 5])):
+            damaged[rng.randrange(min(len(intact), 150))] = rng.choice([0, 1, 127, 128, 255])
         try:
             tensors(decode(bytes(damaged)))
             outcomes.add("streams")
@@ -104,17 +104,17 @@ def test_damage_never_gets_past_as_another_error(image_format: str) -> None:
 
 
 @pytest.mark.parametrize("image_format", ["ICO", "ICNS"])
-def test_files_with_images_inside_are_not_opened(image_format: str) -> None:
-    # They would decode the inner image, of any size, before the header could be looked at.
-    assert refusal(encoded(image_format, size=(32, 32))).reason == "unreadable"
+def test_icon_containers_are_not_opened(image_format: str) -> None:
+    # Pillow decodes the embedded image, of any size, before the header can be checked.
+    assert error_of(encoded(image_format, size=(32, 32))).reason == "unreadable"
 
 
-def test_a_wrong_name_does_not_matter_but_the_content_does() -> None:
+def test_format_is_that_of_the_content() -> None:
     decoded = decode(encoded("JPEG"))
     assert decoded.image_format == "jpeg"
 
 
-# --- too large: told by the header; there is nothing behind these headers to decode ---
+# --- too large: these files contain a header only ---
 
 
 def bmp_header(width: int, height: int) -> bytes:
@@ -152,7 +152,7 @@ HEADERS = {
     "jpeg": jpeg_header(50_000, 50_000),
     "webp": webp_header(16_383, 16_383),
     "ppm": ppm_header(50_000, 50_000),
-    # Between Pillow's warning and its error, and below its warning.
+    # Between Pillow's limits of warning and error, and below its limit of warning.
     "png with a warning": png_header(10_000, 10_000) + png_chunk(b"IDAT", b""),
     "png below a warning": png_header(4097, 4096) + png_chunk(b"IDAT", b""),
     "one long line": png_header(DEFAULT_MAX_PIXELS + 1, 1) + png_chunk(b"IDAT", b""),
@@ -160,21 +160,21 @@ HEADERS = {
 
 
 @pytest.mark.parametrize("data", HEADERS.values(), ids=HEADERS)
-def test_too_many_pixels_are_told_by_the_header(data: bytes) -> None:
+def test_too_many_pixels_are_detected_from_the_header(data: bytes) -> None:
     start = time.perf_counter()
-    assert refusal(data).reason == "too_large"
+    assert error_of(data).reason == "too_large"
     assert time.perf_counter() - start < 1
 
 
-def test_the_limit_is_inclusive_and_named() -> None:
+def test_pixel_limit_is_inclusive_and_in_the_message() -> None:
     data = encoded("PNG", size=(60, 50))
     assert decode(data, max_pixels=3000).width == 60
-    error = refusal(data, max_pixels=2999)
+    error = error_of(data, max_pixels=2999)
     assert error.reason == "too_large"
     assert str(error) == "60×50 pixels, more than the limit of 2999"
 
 
-def test_the_largest_promised_size_is_within_the_default() -> None:
+def test_default_pixel_limit_allows_the_largest_supported_size() -> None:
     assert DEFAULT_MAX_PIXELS >= 4096 * 4096
 
 
@@ -202,15 +202,15 @@ WARNING_FILES = {
 
 
 @pytest.mark.parametrize("make", WARNING_FILES.values(), ids=WARNING_FILES)
-def test_pillows_warnings_change_nothing(make: object) -> None:
+def test_warnings_of_pillow_do_not_change_the_streams(make: object) -> None:
     assert callable(make)
     data = make()
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always")
         with Image.open(io.BytesIO(data)) as image:
             image.convert("RGB")
             image.getexif()
-    assert told, "Pillow no longer warns of this file: the test has lost its subject"
+    assert raised, "Pillow no longer warns about this file, so this test has no effect"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         strict = tensors(decode(data))
@@ -220,13 +220,13 @@ def test_pillows_warnings_change_nothing(make: object) -> None:
     assert all(np.array_equal(strict[stream], lenient[stream]) for stream in strict)
 
 
-def test_warnings_of_others_are_left_alone() -> None:
+def test_warnings_of_other_modules_are_not_suppressed() -> None:
     decode(palette_with_transparency())
     with pytest.raises(UserWarning, match="ours"):
         warnings.warn("ours", stacklevel=1)
 
 
-def test_threads_with_warnings_as_errors() -> None:
+def test_decodes_in_threads_with_warnings_as_errors() -> None:
     files = [make() for make in WARNING_FILES.values()] * 20
     failures: list[BaseException] = []
 
@@ -245,8 +245,8 @@ def test_threads_with_warnings_as_errors() -> None:
     assert failures == []
 
 
-def test_nothing_is_printed_and_first_images_in_threads_all_open() -> None:
-    # In a process of its own: what Pillow loads, and what the loggers were told, must not come from other tests.
+def test_first_images_open_concurrently_without_output() -> None:
+    # In a separate process, because other tests load plugins and configure loggers.
     program = """
 import sys, threading
 sys.path[:0] = sys.argv[1:2]
@@ -283,7 +283,7 @@ print(sorted(map(str, opened)))
     assert finished.stdout.strip() == str(["60"] * 9 + ["unreadable"])
 
 
-def test_the_error_survives_the_way_between_processes() -> None:
-    error = refusal(b"no image")
+def test_image_error_can_be_pickled() -> None:
+    error = error_of(b"no image")
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.reason) == (str(error), error.reason)

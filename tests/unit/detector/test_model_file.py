@@ -1,4 +1,4 @@
-"""Which files are loaded as models at all, and what is said of those that are not."""
+"""Loading of model files: external data, invalid content, missing files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from starlight_exporter.errors import ModelError
 from support.models import write_random_model
 
 
-def test_a_model_with_weights_in_another_file_is_refused(tmp_path: Path) -> None:
-    model = onnx.load(str(write_random_model(tmp_path / "whole.onnx")))
+def test_rejects_a_model_with_external_data(tmp_path: Path) -> None:
+    model = onnx.load(str(write_random_model(tmp_path / "complete.onnx")))
     path = tmp_path / "model.onnx"
     onnx.save(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
     assert (tmp_path / "weights.bin").stat().st_size > 0
@@ -25,7 +25,7 @@ def test_a_model_with_weights_in_another_file_is_refused(tmp_path: Path) -> None
     assert error.value.reason == "invalid"
     assert str(error.value) == f"{path}: its weights are in another file, weights.bin; save it as one file"
     onnx.save(onnx.load(str(path)), str(path))
-    assert Detector.load(path).sha256 != Detector.load(tmp_path / "whole.onnx").sha256
+    assert Detector.load(path).sha256 != Detector.load(tmp_path / "complete.onnx").sha256
 
 
 def external() -> onnx.TensorProto:
@@ -70,17 +70,17 @@ def branch(inside: onnx.GraphProto) -> onnx.NodeProto:
     ],
     ids=["initializer", "constant", "branch", "sparse", "function"],
 )
-def test_the_other_file_is_found_wherever_it_is_named(model: onnx.ModelProto) -> None:
+def test_finds_external_data_in_every_part_of_a_model(model: onnx.ModelProto) -> None:
     assert external_data_file(model.SerializeToString()) == "weights.bin"
 
 
-def test_what_is_one_file_or_no_model_names_none(tmp_path: Path) -> None:
+def test_self_contained_models_and_invalid_files_have_no_external_data(tmp_path: Path) -> None:
     assert external_data_file(write_random_model(tmp_path / "model.onnx").read_bytes()) is None
-    assert external_data_file(b"no model") is None
+    assert external_data_file(b"not a model") is None
 
 
-@pytest.mark.parametrize("content", [b"", b"no model", b"\x08\x08"])
-def test_what_is_no_model_is_told_as_before(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08"])
+def test_rejects_files_that_are_not_models(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     with pytest.raises(ModelError, match="not a loadable ONNX model") as error:
@@ -88,7 +88,7 @@ def test_what_is_no_model_is_told_as_before(tmp_path: Path, content: bytes) -> N
     assert error.value.reason == "invalid"
 
 
-def test_a_file_that_is_not_there_or_a_folder_is_told(tmp_path: Path) -> None:
+def test_rejects_missing_files_and_folders(tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "none.onnx", "missing"), (tmp_path, "unreadable")):
         with pytest.raises(ModelError, match=str(path)) as error:
             Detector.load(path)

@@ -1,4 +1,4 @@
-"""Staged and whole model say the same, whatever the graph and the images; what cannot be cut runs whole."""
+"""Staged and full model have equal outputs for all graphs and images; other models run in full."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ MODES = (("png", "RGB"), ("png", "RGBA"), ("gif", "P"), ("jpeg", "RGB"), ("bmp",
 
 @lru_cache(maxsize=1)
 def images() -> tuple[CompactImage, ...]:
-    """Pictures of all kinds, two of each cover, and the drawn extremes."""
-    pictures = []
+    """Images of all formats, two of each cover, and two synthetic extremes."""
+    found = []
     for seed, (image_format, mode) in enumerate(MODES * 3):
         data = image_bytes(seed % 10, image_format, mode=mode, size=(256, 200))
-        pictures.append(compact(decode(data + b"hidden" * (200 * (seed // 10)))))
-    return (*synthetic_images(), *pictures)
+        found.append(compact(decode(data + b"hidden" * (200 * (seed // 10)))))
+    return (*synthetic_images(), *found)
 
 
 def equal_scores(ours: Score | ImageError, theirs: Score | ImageError) -> bool:
@@ -54,13 +54,13 @@ def as_staged(model: onnx.ModelProto, path: Path) -> tuple[Detector, StagedModel
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(model=random_models(), order=st.permutations(range(17)))
-def test_staged_and_whole_agree_on_random_graphs_and_images(
+def test_staged_and_full_model_agree_on_random_graphs_and_images(
     model: onnx.ModelProto, order: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     detector, staged = as_staged(model, tmp_path_factory.mktemp("graph") / "model.onnx")
     if isinstance(staged, NoCut):
-        event(f"whole: {staged.reason[:50]}")
-        # Random graphs are made of what the cut understands: none may fail the comparison.
+        event(f"full: {staged.reason[:50]}")
+        # Random graphs contain only supported operations, so no comparison may fail.
         assert "differs" not in staged.reason
         assert "fails" not in staged.reason
         return
@@ -69,7 +69,7 @@ def test_staged_and_whole_agree_on_random_graphs_and_images(
     ours = staged.score(chosen)
     for mine, other in zip(ours, FullModel(detector).score(chosen), strict=True):
         assert equal_scores(mine, other)
-    # The second time everything is known, in another order and company, and by several threads.
+    # Again with stored outputs, in reverse order, one image per call and with two threads.
     with ThreadPoolExecutor(2) as pool:
         again = list(pool.map(lambda image: staged.score([image])[0], reversed(chosen)))
     assert again[::-1] == ours
@@ -88,37 +88,37 @@ def finished(graph: GraphBuilder, features: list[str], streams: tuple[str, ...])
     return graph.model(chosen, [("stego_logits", 1)], inside=False)
 
 
-def test_equal_streams_are_computed_once(tmp_path: Path) -> None:
+def test_stages_run_once_for_equal_streams(tmp_path: Path) -> None:
     _, staged = as_staged(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
     assert isinstance(staged, StagedModel)
     plain = image_bytes(1, "bmp", size=(256, 256))
-    same_picture = [compact(decode(plain + bytes([1 + extra]) * 2000)) for extra in range(20)]
-    staged.score(same_picture)
+    same_image = [compact(decode(plain + bytes([1 + extra]) * 2000)) for extra in range(20)]
+    staged.score(same_image)
     assert (staged.stages_run, staged.stages_reused) == (3, 57)
     no_metadata = [compact(decode(image_bytes(seed, "bmp"))) for seed in range(10)]
     staged.score(no_metadata)
     assert staged.stages_run == 3 + 20
 
 
-def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_outputs_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staged_module, "SHARED_BYTES", 5_000)
     model = save(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
     detector = Detector.load(model)
     parts = cut_graph(model.read_bytes(), {entry.name: entry.shape for entry in detector.inputs}, detector.used_outputs)
     assert isinstance(parts, GraphCut)
     small = StagedModel(detector, parts, batch=4, shared_bytes=5_000)
-    roomy = StagedModel(detector, parts, batch=4)
+    large = StagedModel(detector, parts, batch=4)
     chosen = [compact(decode(image_bytes(seed))) for seed in range(40)]
-    assert small.score(chosen) == roomy.score(chosen) == small.score(chosen)
+    assert small.score(chosen) == large.score(chosen) == small.score(chosen)
     assert small._shared.size_bytes <= 5_000
-    assert roomy.stages_run < small.stages_run
+    assert large.stages_run < small.stages_run
 
 
 def one_input(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
     return [pooled(graph, "pixel"), convolved(graph, "pixel")], ("pixel",)
 
 
-def mixed_at_once(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
+def combined_early(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
     both = graph.node("Add", ["pixel_tensor", "lsb"])
     means = graph.node("Flatten", [graph.node("GlobalAveragePool", [both])], axis=1)
     return [graph.dense(means, 3, 8)], ("pixel", "lsb")
@@ -133,11 +133,11 @@ def random_numbers(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
     ("build", "reason"),
     [
         (one_input, "the model depends on only one input"),
-        (mixed_at_once, "no part of the model depends on fewer inputs"),
+        (combined_early, "no part of the model depends on fewer inputs"),
         (random_numbers, "the model generates random numbers"),
     ],
 )
-def test_a_graph_that_does_not_part_runs_whole(
+def test_graph_without_stages_is_not_cut(
     build: Callable[[GraphBuilder], tuple[list[str], tuple[str, ...]]], reason: str, tmp_path: Path
 ) -> None:
     graph = GraphBuilder(3)
@@ -149,9 +149,9 @@ def test_a_graph_that_does_not_part_runs_whole(
     assert staged.reason.startswith(reason)
 
 
-def test_two_inputs_that_mix_early_are_a_stage_of_their_own(tmp_path: Path) -> None:
+def test_inputs_that_are_combined_early_form_one_stage(tmp_path: Path) -> None:
     graph = GraphBuilder(4)
-    features, _ = mixed_at_once(graph)
+    features, _ = combined_early(graph)
     features.append(convolved(graph, "alpha"))
     detector, staged = as_staged(finished(graph, features, ("pixel", "lsb", "alpha")), tmp_path / "model.onnx")
     assert isinstance(staged, StagedModel)
@@ -160,13 +160,13 @@ def test_two_inputs_that_mix_early_are_a_stage_of_their_own(tmp_path: Path) -> N
         assert equal_scores(mine, other)
 
 
-def test_a_cut_that_does_not_give_the_same_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejects_a_staged_model_with_different_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = save(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
     changed = onnx.load(str(model))
     for weights in changed.graph.initializer:
         if weights.data_type == TensorProto.FLOAT and list(weights.dims) == [1, 24]:
             weights.raw_data = (np.frombuffer(weights.raw_data, np.float32) * 1.01).tobytes()
-    # As if the cut had a mistake in it: the head has other weights than the model.
+    # Simulates a wrong cut: the head has other weights than the model.
     monkeypatch.setattr(
         staged_module,
         "cut_graph",
@@ -177,7 +177,7 @@ def test_a_cut_that_does_not_give_the_same_is_refused(tmp_path: Path, monkeypatc
     assert "output stego_logits of the staged model differs" in staged.reason
 
 
-def test_a_file_that_is_no_longer_what_was_loaded_is_not_cut(tmp_path: Path) -> None:
+def test_model_file_that_changed_after_loading_is_not_cut(tmp_path: Path) -> None:
     path = save(finished(*two_encoders(), ("pixel", "lsb", "meta")), tmp_path / "model.onnx")
     detector = Detector.load(path)
     path.write_bytes(b"another")
@@ -187,7 +187,9 @@ def test_a_file_that_is_no_longer_what_was_loaded_is_not_cut(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("write", [write_random_model, write_nan_for_alpha_model])
-def test_models_of_other_tests_agree_too(write: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_staged_and_full_model_agree_on_the_models_of_other_tests(
+    write: Callable[[Path], Path], tmp_path: Path
+) -> None:
     detector = Detector.load(write(tmp_path / "model.onnx"))
     staged = stage(detector, images()[:4], PLAIN)
     if isinstance(staged, StagedModel):
@@ -195,7 +197,7 @@ def test_models_of_other_tests_agree_too(write: Callable[[Path], Path], tmp_path
             assert equal_scores(mine, other)
 
 
-def test_a_model_that_answers_nan_answers_nan_in_stages(tmp_path: Path) -> None:
+def test_model_that_returns_nan_is_not_measured(tmp_path: Path) -> None:
     detector = Detector.load(write_constant_model(tmp_path / "model.onnx", logit=float("nan")))
     staged = stage(detector, images()[:4], PLAIN)
     assert isinstance(staged, NoCut)
@@ -203,22 +205,22 @@ def test_a_model_that_answers_nan_answers_nan_in_stages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["v3", "v4"])
-def test_reference_models_say_the_same_in_stages(name: str) -> None:
+def test_reference_models_have_equal_outputs_in_stages(name: str) -> None:
     path = Path(__file__).resolve().parents[3] / "models" / name / "model.onnx"
     if not path.exists():
-        pytest.skip(f"models/{name} is not there")
+        pytest.skip(f"models/{name} does not exist")
     detector = Detector.load(path)
     staged = stage(detector, images(), PLAIN)
     if isinstance(staged, NoCut):
-        # Not every graph parts; then nothing but the whole model is run.
+        # Not every graph can be cut; then the full model runs.
         assert "differs" not in staged.reason
         return
     for outputs, image in zip(staged.outputs(images()), images(), strict=True):
         assert not isinstance(outputs, ImageError)
-        whole = detector.raw_outputs((image.tensors(detector.streams),))
-        for ours, theirs in zip(outputs, whole, strict=True):
+        full = detector.raw_outputs((image.tensors(detector.streams),))
+        for ours, theirs in zip(outputs, full, strict=True):
             np.testing.assert_allclose(ours, theirs[0], rtol=1e-5, atol=1e-5)
 
 
-def test_every_contract_input_has_a_name() -> None:
+def test_every_stream_has_an_input_name() -> None:
     assert INPUT_NAMES.keys() == STREAM_SHAPES.keys()
