@@ -1,1 +1,1 @@
-"""Trains, exports and measures the reference models. Needs PyTorch (the `train` extra); never imported at run time."""
+"""Training, export and evaluation of the reference models. Needs PyTorch (the `train` extra); not used at run time."""

@@ -1,4 +1,4 @@
-"""What `scripts/train_reference_model.py` does: train, export, log, measure, card."""
+"""Train a model, export it, measure it, and write its training log and card."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from training import card as cards
 from training.data import Examples, join, load_examples
 from training.export import export
 from training.fit import EpochRecord, Recipe, train, write_log
-from training.measure import Titled, made_with, measure_dataset, measure_one_image, measure_probes
+from training.measure import (
+    TitledDataset,
+    generator_parameters,
+    measure_dataset,
+    measure_probes,
+    measure_single_image_latency,
+)
 from training.network import ReferenceNetwork
 from training.variants import OUTPUTS, VARIANTS, VariantName
 
@@ -29,7 +35,7 @@ MODEL, LOG = "model.onnx", "training_log.jsonl"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One run of the command; `measure` holds titles and folders of datasets for the card."""
+    """Options of one run; `measure` contains titles and folders of datasets for the card."""
 
     variant: VariantName
     out: Path
@@ -44,24 +50,24 @@ class Job:
     cache: Path | None
 
 
-def run(job: Job, bar: Progress, tell: Callable[[str], object]) -> None:
-    """Does the job; `tell` gets one line per epoch and per measured dataset. Raises StarlightError."""
+def run(job: Job, bar: Progress, report: Callable[[str], object]) -> None:
+    """Run the job. `report` is called with one line per epoch and per measured dataset. Raise StarlightError."""
     torch.set_num_threads(job.threads)
     if job.measure_only:
         card = read_card(job.out)
         if card.get("sha256") != Detector.load(job.out / MODEL).sha256:
-            raise ModelError(f"{job.out / CARD}: describes another model than {MODEL} beside it", reason="changed")
+            raise ModelError(f"{job.out / CARD}: describes another model than {MODEL} next to it", reason="changed")
     else:
-        card = _train(job, bar, tell)
+        card = _train(job, bar, report)
     if job.remarks:
         card["remarks"] = list(job.remarks)
     if job.measure:
-        _measure(job, card, bar, tell)
+        _measure(job, card, bar, report)
     cards.write_card(job.out, card)
     cards.write_index(job.out.parent)
 
 
-def _train(job: Job, bar: Progress, tell: Callable[[str], object]) -> cards.Record:
+def _train(job: Job, bar: Progress, report: Callable[[str], object]) -> cards.Record:
     assert job.validation_dataset is not None
     training = join([_load(root, job.cache, bar) for root in job.train_datasets])
     validation = _load(job.validation_dataset, job.cache, bar)
@@ -70,7 +76,7 @@ def _train(job: Job, bar: Progress, tell: Callable[[str], object]) -> cards.Reco
 
     def finished(record: EpochRecord) -> None:
         records.append(record)
-        tell(
+        report(
             f"epoch {record.epoch}: loss {record.train_loss:.4f}, validation loss {record.validation_loss:.4f}, "
             f"accuracy "
             f"{record.validation_accuracy:.4f}, {record.validation_false_positives} false positives, "
@@ -141,10 +147,10 @@ def _first_card(
         "outputs": list(OUTPUTS),
         "decision": PRODUCTION.describe(),
         "training": {
-            "datasets": [made_with(root) for root in job.train_datasets],
+            "datasets": [generator_parameters(root) for root in job.train_datasets],
             "dataset_fingerprints": training.fingerprint.split("+"),
             "images": len(training),
-            "validation_dataset": made_with(job.validation_dataset),
+            "validation_dataset": generator_parameters(job.validation_dataset),
             "validation_dataset_fingerprint": validation.fingerprint,
             "validation_images": len(validation),
             **asdict(recipe),
@@ -156,10 +162,10 @@ def _first_card(
     }
 
 
-def _measure(job: Job, card: cards.Record, bar: Progress, tell: Callable[[str], object]) -> None:
+def _measure(job: Job, card: cards.Record, bar: Progress, report: Callable[[str], object]) -> None:
     model = job.out / MODEL
-    # First, before the bulk passes have warmed the machine's load up.
-    card["latency"] = measure_one_image(model, job.measure[0][1])
+    # Before the bulk evaluations, which increase the load.
+    card["latency"] = measure_single_image_latency(model, job.measure[0][1])
     measured = []
     for title, root in job.measure:
         task = bar.add_task(f"measuring: {title}", total=None)
@@ -167,11 +173,11 @@ def _measure(job: Job, card: cards.Record, bar: Progress, tell: Callable[[str], 
         def show(done: int, total: int, task: object = task) -> None:
             bar.update(task, completed=done, total=total)  # type: ignore[arg-type]
 
-        record = measure_dataset(model, Titled(title, root), show)
+        record = measure_dataset(model, TitledDataset(title, root), show)
         measured.append(record)
         clean = record["false_positives"]
         found = ", ".join(f"{m} {p['count']}/{p['total']}" for m, p in record["detections"].items() if p["total"])
-        tell(
+        report(
             f"{title}: {clean['count']} false positives among {clean['total']} clean images; "
             f"{found or 'no stego files'}"
         )

@@ -1,4 +1,4 @@
-"""A labelled dataset as arrays that fit into memory: what the network's fixed front end makes of each image."""
+"""Training examples: the output of the network's fixed front end for each image of a labelled dataset."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ImageError
 from starlight_exporter.files import replacing
-from training import byte_classes, byte_rows, front_end, variants
+from training import byte_classes, byte_reader, front_end, variants
 from training.front_end import FrontEnd, planes_of
 from training.variants import VARIANTS, Variant
 
@@ -44,9 +44,7 @@ _AT_ONCE = 16
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """Images ready for training: what v4's front end makes of them, by name, `stego` (N,) 0/1, `method` (N,) class id
-    or −1.
-    """
+    """Outputs of the v4 front end by name, `stego` (N,) 0 or 1, and `method` (N,) class index or −1."""
 
     arrays: Arrays
     stego: NDArray[np.int64]
@@ -59,10 +57,10 @@ class Examples:
         return len(self.stego)
 
     def batch(self, rows: NDArray[np.int64], variant: Variant) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """What the variant's own front end would make of these rows, with stego (N×1 floats) and method targets."""
+        """Return the front-end outputs of a variant for these rows, with stego (N×1 floats) and method targets."""
         ready = {name: torch.from_numpy(array[rows]) for name, array in self.arrays.items()}
-        # Planes stand in one order in every variant; an older one has the first of them.
-        for name in ("kinds", "habits"):
+        # All variants have the same order of planes; older ones have only the first of them.
+        for name in ("class_shares", "statistics"):
             ready[name] = ready[name][:, : len(planes_of(variant))]
         ready[BIT_ORDER_INPUT] = torch.tensor(BIT_ORDER_VALUE).expand(len(rows), 3)
         stego = torch.from_numpy(self.stego[rows]).float().unsqueeze(1)
@@ -70,7 +68,7 @@ class Examples:
 
 
 def join(parts: Sequence[Examples]) -> Examples:
-    """Several datasets as one."""
+    """Concatenate several datasets."""
     return Examples(
         arrays={name: np.concatenate([part.arrays[name] for part in parts]) for name in parts[0].arrays},
         stego=np.concatenate([part.stego for part in parts]),
@@ -88,9 +86,9 @@ def load_examples(
     cache: Path | None = None,
     progress: Callable[[int, int], None],
 ) -> Examples:
-    """Decodes every labelled image of a dataset; the order is that of the dataset, whatever the number of workers.
+    """Decode every labelled image of a dataset, in the order of the dataset.
 
-    In the folder `cache` the result is kept for the next time, as long as files, code and Pillow stay the same.
+    The result is stored in the folder `cache` and reused while the files, the code and the Pillow version are the same.
     """
     dataset = layout.scan(root.name, root)
     if cache is None:
@@ -134,11 +132,11 @@ def _read(path: Path) -> Examples:
 
 
 def code_version() -> str:
-    """Changes with the code that the kept arrays come from."""
+    """Return a hash of the code and the Pillow version that cached arrays depend on."""
     digest = hashlib.sha256(PIL.__version__.encode())
     files = [
         module.__file__
-        for module in (byte_classes, byte_rows, contract, decoding, features, front_end, streams, variants)
+        for module in (byte_classes, byte_reader, contract, decoding, features, front_end, streams, variants)
     ]
     for file in (*files, __file__):
         assert file is not None
@@ -188,8 +186,8 @@ def _prepare(paths: Sequence[str]) -> tuple[Arrays, list[int]]:
     front = FrontEnd(variant)
     parts = [_front(front, decoded[at : at + _AT_ONCE]) for at in range(0, len(decoded), _AT_ONCE)]
     if not parts:
-        nothing = _front(front, [{stream: np.zeros(STREAM_SHAPES[stream], np.float32) for stream in STREAMS}])
-        return {name: array[:0] for name, array in nothing.items()}, good
+        empty = _front(front, [{stream: np.zeros(STREAM_SHAPES[stream], np.float32) for stream in STREAMS}])
+        return {name: array[:0] for name, array in empty.items()}, good
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, good
 
 
@@ -203,7 +201,7 @@ def _front(front: FrontEnd, images: Sequence[dict[Stream, NDArray[np.float32]]])
 
 
 def batches(count: int, size: int, generator: np.random.Generator | None) -> Iterator[NDArray[np.int64]]:
-    """Row numbers in batches, shuffled where there is a generator (then without a last batch of one image)."""
+    """Yield row numbers in batches; with a generator, shuffled and without a last batch of one image."""
     order = np.arange(count) if generator is None else generator.permutation(count)
     for at in range(0, count, size):
         rows = order[at : at + size]

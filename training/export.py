@@ -1,4 +1,4 @@
-"""PyTorch → one ONNX file: named inputs and outputs, dynamic batch, weights inside; proved equal before it is kept."""
+"""Export to one ONNX file with dynamic batch size and embedded weights, verified against the PyTorch network."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from starlight_exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALU
 from starlight_exporter.errors import ModelError
 from starlight_exporter.files import replacing
 from training.network import ReferenceNetwork
-from training.session import distance, run_file
-from training.variants import LARGEST_MODEL_BYTES, OUTPUTS, Variant
+from training.session import max_difference, run_file
+from training.variants import MAX_MODEL_BYTES, OUTPUTS, Variant
 
 TOLERANCE = 1e-4
-"""Largest difference between PyTorch's outputs and the ONNX runtime's that is put down to rounding."""
+"""Largest difference between the outputs of PyTorch and of ONNX Runtime that is accepted as rounding."""
 
 
 def example_inputs(variant: Variant, batch: int, *, seed: int = 0) -> tuple[Tensor, ...]:
-    """Random inputs of the right shapes, with values as the streams have them (bits are bits, the rest n/255)."""
+    """Return random inputs with the value ranges of the streams: bits, otherwise n/255."""
     generator = torch.Generator().manual_seed(seed)
     inputs = []
     for name in variant.inputs:
@@ -41,11 +41,11 @@ def example_inputs(variant: Variant, batch: int, *, seed: int = 0) -> tuple[Tens
 
 
 def export(network: ReferenceNetwork, path: Path) -> None:
-    """Writes `path` atomically; ModelError if the file is too large, differs from the network, or is not one file."""
+    """Write `path` atomically. Raise ModelError if the file is too large or differs from the network."""
     network.eval()
     variant = network.variant
     batch = torch.export.Dim("batch")
-    # The exporter announces every step and its own deprecations; what matters is checked below.
+    # The exporter logs every step and its own deprecations; the result is verified below.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -64,16 +64,17 @@ def export(network: ReferenceNetwork, path: Path) -> None:
         program.save(str(temporary), external_data=False)
         _name_batch_axis(temporary)
         size = temporary.stat().st_size
-        if size > LARGEST_MODEL_BYTES:
-            raise ModelError(f"{path}: {size} bytes, at most {LARGEST_MODEL_BYTES}", reason="invalid")
+        if size > MAX_MODEL_BYTES:
+            raise ModelError(f"{path}: {size} bytes, at most {MAX_MODEL_BYTES}", reason="invalid")
         difference = largest_difference(network, temporary)
         if difference > TOLERANCE:
             raise ModelError(f"{path}: outputs differ from the network's by {difference:.2g}", reason="invalid")
 
 
 def largest_difference(network: ReferenceNetwork, path: Path) -> float:
-    """Largest absolute difference between the network and the ONNX file over batches of 1 and 5 random inputs; infinite
-    where one of them gives something that is not a finite number.
+    """Return the largest absolute difference of network and ONNX file for batches of 1 and 5 random inputs.
+
+    It is infinite if an output is not finite.
     """
     worst = 0.0
     for size in (1, 5):
@@ -84,12 +85,12 @@ def largest_difference(network: ReferenceNetwork, path: Path) -> float:
             name: tensor.numpy() for name, tensor in zip(network.variant.inputs, inputs, strict=True)
         }
         for name, value in run_file(path, given).items():
-            worst = max(worst, distance(value, expected[OUTPUTS.index(name)].numpy()))
+            worst = max(worst, max_difference(value, expected[OUTPUTS.index(name)].numpy()))
     return worst
 
 
 def _name_batch_axis(path: Path) -> None:
-    """The file says what it is: the batch axis has one name everywhere, and no path of the machine stays in it."""
+    """Name the batch axis `batch` in all inputs and outputs, and remove metadata that contains local paths."""
     model = onnx.load(str(path))
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -109,7 +110,7 @@ def _name_batch_axis(path: Path) -> None:
 
 
 def _fill_with_zeros(graph: onnx.GraphProto) -> None:
-    """Large arrays of zeros are set, not copied number by number: Expand of a zero becomes ConstantOfShape."""
+    """Replace Expand of a zero by ConstantOfShape, which is faster for large arrays."""
     zeros = {
         value.name
         for value in graph.initializer

@@ -1,4 +1,4 @@
-"""The training loop: AdamW, one learning-rate cycle, averaged weights; seeded, one log record per epoch."""
+"""Training loop: AdamW, one-cycle learning rate, averaged weights, fixed seed, one log record per epoch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from torch import Tensor, nn
 
 from starlight_exporter.detector.decision import PRODUCTION
 from training.data import Examples, batches
-from training.network import CAUTION, ReferenceNetwork
-from training.objectives import first_hard_negatives, hardest, loss_of, objective_of
+from training.network import PRIOR_CORRECTION, ReferenceNetwork
+from training.objectives import detection_loss, hardest_negatives, initial_hard_negatives, objective_of
 from training.variants import Variant
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a model is trained; everything that its weights depend on beside the data."""
+    """Hyperparameters and seed. With the data, they determine the weights."""
 
     seed: int
     epochs: int
@@ -36,10 +36,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """One line of the training log: training figures as seen while learning, validation figures of averaged weights.
+    """One line of the training log. Validation metrics use the averaged weights.
 
-    Losses and accuracies are of the logits that are learned; false positives and misses are those of the exported model
-    by the production rule. `validation_method_accuracy` is None without a stego file.
+    Losses and accuracies are computed from the uncorrected logits; false positives and misses are those of the exported
+    model under the production rule. `validation_method_accuracy` is None without stego files.
     """
 
     epoch: int
@@ -62,10 +62,10 @@ def train(
     progress: Callable[[int, int], None],
     finished_epoch: Callable[[EpochRecord], None],
 ) -> tuple[ReferenceNetwork, tuple[EpochRecord, ...]]:
-    """A trained network in evaluation mode, and its log. `progress` gets batches done and batches in all."""
+    """Train a network; return it in evaluation mode, with its log. `progress` gets finished and total batches."""
     torch.manual_seed(recipe.seed)
     torch.use_deterministic_algorithms(True)
-    # Nothing here reads memory that it has not written; filling it costs time.
+    # No uninitialised memory is read here, and filling it is slow.
     torch.utils.deterministic.fill_uninitialized_memory = False
     generator = np.random.default_rng(recipe.seed)
     network = ReferenceNetwork(variant)
@@ -77,7 +77,7 @@ def train(
         lr=recipe.learning_rate,
     )
     objective = objective_of(variant, recipe.method_weight)
-    hard = first_hard_negatives(variant, training)
+    hard = initial_hard_negatives(variant, training)
     steps = sum(1 for _ in batches(len(training) + len(hard), recipe.batch, np.random.default_rng(0)))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=recipe.learning_rate, total_steps=steps * recipe.epochs, pct_start=0.15
@@ -99,7 +99,7 @@ def train(
             optimizer.step()
             schedule.step()
             done += 1
-            # Young averages would remember the start: the window grows with the number of steps.
+            # The averaging window grows with the number of steps, so that the initial weights are forgotten.
             _average(averaged, network, min(recipe.averaging, (1.0 + done) / (10.0 + done)))
             loss_sum += float(loss.detach()) * len(rows)
             correct += int(((logits > 0) == (batch[1] > 0.5)).sum())
@@ -110,52 +110,54 @@ def train(
             train_loss=round(loss_sum / seen, 6),
             train_accuracy=round(correct / seen, 6),
             learning_rate=round(rate, 8),
-            **validated(averaged, validation, recipe),
+            **validation_metrics(averaged, validation, recipe),
         )
         records.append(record)
         if len(hard):
-            hard = hardest(predict(averaged, training)[0].numpy(), training.stego, len(hard))
+            hard = hardest_negatives(predict(averaged, training)[0].numpy(), training.stego, len(hard))
         finished_epoch(record)
     return averaged, tuple(records)
 
 
 def predict(network: ReferenceNetwork, examples: Examples, *, size: int = 128) -> tuple[Tensor, Tensor]:
-    """Stego logits (N,), before the caution that an exported model shows, and method logits (N×5) of all examples."""
+    """Return the stego logits (N,), without prior correction, and the method logits (N×5) of all examples."""
     network.eval()
     logits, methods = [], []
     with torch.no_grad():
         for rows in batches(len(examples), size, None):
-            stego, method, _ = network.learned(examples.batch(rows, network.variant)[0])
+            stego, method, _ = network.classify(examples.batch(rows, network.variant)[0])
             logits.append(stego[:, 0])
             methods.append(method)
     return torch.cat(logits), torch.cat(methods)
 
 
 def verdicts(logits: Tensor, methods: Tensor) -> NDArray[np.bool_]:
-    """The production rule's verdicts on what the exported model would say, from what `predict` gives."""
+    """Return the verdicts of the production rule for outputs of `predict`, with prior correction."""
     thresholds = np.array(PRODUCTION.thresholds)[methods.argmax(1).numpy()]
-    return np.asarray(torch.sigmoid(logits - CAUTION).numpy() > thresholds)
+    return np.asarray(torch.sigmoid(logits - PRIOR_CORRECTION).numpy() > thresholds)
 
 
-def validated(network: ReferenceNetwork, validation: Examples, recipe: Recipe) -> dict[str, Any]:
-    """The validation figures of an EpochRecord, by their names."""
+def validation_metrics(network: ReferenceNetwork, validation: Examples, recipe: Recipe) -> dict[str, Any]:
+    """Return the validation fields of an EpochRecord."""
     logits, methods = predict(network, validation)
     stego = torch.from_numpy(validation.stego).float().unsqueeze(1)
-    loss = loss_of(logits.unsqueeze(1), methods, stego, torch.from_numpy(validation.method), recipe.method_weight)
-    says = verdicts(logits, methods)
+    loss = detection_loss(
+        logits.unsqueeze(1), methods, stego, torch.from_numpy(validation.method), recipe.method_weight
+    )
+    verdict = verdicts(logits, methods)
     is_stego = validation.stego == 1
     named = methods.argmax(1).numpy()[is_stego] == validation.method[is_stego]
     return {
         "validation_loss": round(float(loss), 6),
         "validation_accuracy": round(float(((logits > 0).numpy() == is_stego).mean()), 6),
         "validation_method_accuracy": round(float(named.mean()), 6) if named.size else None,
-        "validation_false_positives": int((says & ~is_stego).sum()),
-        "validation_misses": int((~says & is_stego).sum()),
+        "validation_false_positives": int((verdict & ~is_stego).sum()),
+        "validation_misses": int((~verdict & is_stego).sum()),
     }
 
 
 def write_log(path: Path, records: tuple[EpochRecord, ...]) -> None:
-    """The training log, one JSON object per line and epoch."""
+    """Write the training log: one JSON object per epoch and line."""
     path.write_text("".join(json.dumps(asdict(record)) + "\n" for record in records), encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Measures a finished model file for its card: rates by the exporter's own evaluation, latency, and the probes."""
+"""Measurements for a model card: rates by the exporter's evaluation, latency, and probes of known limitations."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Titled:
-    """A dataset to measure, and what the card calls it."""
+class TitledDataset:
+    """A dataset to measure, with its title in the card."""
 
     title: str
     root: Path
 
 
-def measure_dataset(model: Path, dataset: Titled, progress: Callable[[int, int], None]) -> Record:
-    """Counts, rates and exact intervals under the production rule, as plain data for the card."""
+def measure_dataset(model: Path, dataset: TitledDataset, progress: Callable[[int, int], None]) -> Record:
+    """Return counts, rates and exact intervals under the production rule, as the card stores them."""
     result = evaluate(
         RunRequest(
             model=model.parent.name,
@@ -57,11 +57,11 @@ def measure_dataset(model: Path, dataset: Titled, progress: Callable[[int, int],
         ),
         progress=progress,
     )
-    return {"dataset": dataset.title, "made_with": made_with(dataset.root), **_rates(result.evaluation)}
+    return {"dataset": dataset.title, "made_with": generator_parameters(dataset.root), **_rates(result.evaluation)}
 
 
-def made_with(root: Path) -> Record | None:
-    """The parameters of a dataset that was made here, from its manifest; None for somebody's own pictures."""
+def generator_parameters(root: Path) -> Record | None:
+    """Return the generator parameters from the manifest of a dataset, or None if it was not generated."""
     try:
         parameters = json.loads((root / MANIFEST).read_text(encoding="utf-8"))["parameters"]
     except FileNotFoundError:
@@ -70,13 +70,13 @@ def made_with(root: Path) -> Record | None:
 
 
 def measure_probes(model: Path) -> list[Record]:
-    """Detections per method on every probe."""
+    """Return the detections per method on every probe."""
     records = []
     with tempfile.TemporaryDirectory() as folder:
         for probe in PROBES:
             root = Path(folder) / probe.name
             write_probe(probe, root, seed=PROBE_SEED, per_method=PROBE_IMAGES)
-            record = measure_dataset(model, Titled(probe.title, root), lambda _done, _total: None)
+            record = measure_dataset(model, TitledDataset(probe.title, root), lambda _done, _total: None)
             records.append(
                 {
                     "probe": probe.title,
@@ -87,8 +87,8 @@ def measure_probes(model: Path) -> list[Record]:
     return records
 
 
-def measure_one_image(model: Path, root: Path) -> Record:
-    """Seconds from a file's bytes to the verdict, one 256×256 image at a time, one thread; with the load around it."""
+def measure_single_image_latency(model: Path, root: Path) -> Record:
+    """Measure the time from file to verdict, one 256×256 image at a time in one thread, and the system load."""
     detector = Detector.load(model)
     dataset = layout.scan(root.name, root)
     candidates = [file for file in dataset.files if file.problem is None]

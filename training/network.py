@@ -1,9 +1,9 @@
 # mypy: disable-error-code="misc"
-# PyTorch is not looked into (it is optional), so its Module is an unknown base class.
-"""The reference network: a fixed front end that spells out bytes, small learned encoders, one fusion head.
+# PyTorch is optional and not type-checked, so its Module is an unknown base class.
+"""Reference network: fixed front end that reads bytes, small learned encoders, one fusion head.
 
-Hidden text is what all five methods have in common. One learned reader judges what each plane spells, in both bit
-orders and over several windows; the other encoders say what kind of picture it is in.
+All five methods embed text. One shared text reader scores the bytes of each plane, in both bit orders and over several
+windows; the other encoders describe the image.
 """
 
 from __future__ import annotations
@@ -17,32 +17,35 @@ from torch import Tensor, nn
 
 from starlight_exporter.detector.contract import BIT_ORDER_INPUT, META_BYTES, METHODS
 from training.byte_classes import CLASSES
-from training.front_end import HABITS, META_BLOCK, META_KINDS, META_TAG, WINDOWS, FrontEnd
+from training.front_end import META_BLOCK, META_CLASSES, META_TAG, STATISTICS, WINDOWS, FrontEnd
 from training.variants import EMBEDDING, Variant
 
-CAUTION = math.log(10.0)
-"""Training shows about as many pictures with a text as without; where ten times fewer have one, the logarithm of the
-odds that a picture is stego is lower by this (Bayes' rule)."""
-READ = 24
+PRIOR_CORRECTION = math.log(10.0)
+"""Prior correction of the stego logit by Bayes' rule: about half of the training images are stego; the exported model
+assumes odds that are ten times lower."""
+READER_OUTPUTS = 24
 PLANE_WIDTH = 32
 
 
 class TextReader(nn.Module):
-    """What planes spell (N×P×W×2×classes, N×P×W×HABITS) → N×P×`W*READ`: the better of both bit orders per window."""
+    """Byte statistics (N×P×W×2×classes, N×P×W×STATISTICS) → N×P×`W*READER_OUTPUTS`.
+
+    Takes the maximum over both bit orders per window.
+    """
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.kinds = nn.Linear(len(CLASSES), hidden)
-        self.habits = nn.Linear(HABITS, hidden)
-        self.out = nn.Linear(hidden, READ)
+        self.class_shares = nn.Linear(len(CLASSES), hidden)
+        self.statistics = nn.Linear(STATISTICS, hidden)
+        self.out = nn.Linear(hidden, READER_OUTPUTS)
 
-    def forward(self, kinds: Tensor, habits: Tensor) -> Tensor:
-        hidden = torch.relu(self.kinds(kinds) + self.habits(habits).unsqueeze(3))
+    def forward(self, class_shares: Tensor, statistics: Tensor) -> Tensor:
+        hidden = torch.relu(self.class_shares(class_shares) + self.statistics(statistics).unsqueeze(3))
         return torch.relu(self.out(hidden)).amax(3).flatten(2)
 
 
 class PlaneEncoders(nn.Module):
-    """N×P×`inputs` → N×`P*width`, a layer of its own for each plane, as one product."""
+    """N×P×`inputs` → N×`P*width`, with separate weights per plane, as one matrix product."""
 
     def __init__(self, planes: int, inputs: int, width: int) -> None:
         super().__init__()
@@ -55,12 +58,12 @@ class PlaneEncoders(nn.Module):
 
 
 class MetaEncoder(nn.Module):
-    """Kinds of bytes per block (N×META_KINDS×64) and the UserComment tag (N×META_TAG) → N×`width`."""
+    """Class shares per block (N×META_CLASSES×64) and UserComment features (N×META_TAG) → N×`width`."""
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.blocks = nn.Sequential(
-            nn.Conv1d(META_KINDS, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1)
+            nn.Conv1d(META_CLASSES, channels, 3, padding=1), nn.ReLU(), nn.Conv1d(channels, channels, 3, padding=1)
         )
         parts = META_BYTES // META_BLOCK // 8
         self.out = nn.Sequential(nn.Linear(channels * (parts + 2) + META_TAG, width), nn.ReLU())
@@ -72,7 +75,7 @@ class MetaEncoder(nn.Module):
 
 
 class PaletteEncoder(nn.Module):
-    """Palette bytes (N×768, /255) → N×`width`: what its entries are like, in any order."""
+    """Palette bytes (N×768, /255) → N×`width`, independent of the order of the entries."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -90,7 +93,7 @@ def _dense(*widths: int) -> nn.Sequential:
 
 
 class ReferenceNetwork(nn.Module):
-    """The variant's inputs, in its order → stego_logits N×1, method_logits N×5, method_probs N×5, embedding N×64."""
+    """Inputs of the variant, in order → stego_logits N×1, method_logits N×5, method_probs N×5, embedding N×64."""
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
@@ -98,9 +101,9 @@ class ReferenceNetwork(nn.Module):
         self.front = FrontEnd(variant)
         self.reader = TextReader(variant.reader_width)
         planes = self.front.planes
-        self.plane_encoders = PlaneEncoders(len(planes), len(WINDOWS) * READ, PLANE_WIDTH)
+        self.plane_encoders = PlaneEncoders(len(planes), len(WINDOWS) * READER_OUTPUTS, PLANE_WIDTH)
         self.meta_encoder = MetaEncoder(32, 64)
-        makers: dict[str, tuple[Callable[[], nn.Module], int]] = {
+        factories: dict[str, tuple[Callable[[], nn.Module], int]] = {
             "pixel_tensor": (lambda: nn.Sequential(nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.Flatten()), 128),
             "alpha": (lambda: nn.Sequential(nn.Conv2d(1, 8, 4, stride=4), nn.ReLU(), nn.Flatten()), 128),
             "palette": (lambda: PaletteEncoder(16), 16),
@@ -108,8 +111,8 @@ class ReferenceNetwork(nn.Module):
             "content_features": (lambda: _dense(6, 16), 16),
             BIT_ORDER_INPUT: (lambda: nn.Linear(3, 4), 4),
         }
-        self.encoders = nn.ModuleDict({name: make() for name, (make, _) in makers.items() if name in variant.inputs})
-        total = 64 + PLANE_WIDTH * len(planes) + sum(makers[name][1] for name in self.encoders)
+        self.encoders = nn.ModuleDict({name: make() for name, (make, _) in factories.items() if name in variant.inputs})
+        total = 64 + PLANE_WIDTH * len(planes) + sum(factories[name][1] for name in self.encoders)
         if self.front.reads_indices:
             self.balance_encoder = _dense(len(WINDOWS) * 16, 32)
             total += 32
@@ -119,13 +122,13 @@ class ReferenceNetwork(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         given = dict(zip(self.variant.inputs, inputs, strict=True))
-        stego, methods, embedding = self.learned(self.front(given))
-        return stego - CAUTION, methods, torch.softmax(methods, dim=1), embedding
+        stego, methods, embedding = self.classify(self.front(given))
+        return stego - PRIOR_CORRECTION, methods, torch.softmax(methods, dim=1), embedding
 
-    def learned(self, ready: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """What FrontEnd made ready → stego logits before caution, method logits, embedding."""
-        features = [self.plane_encoders(self.reader(ready["kinds"], ready["habits"]))]
-        features.append(self.meta_encoder(ready["meta"], ready["tag"]))
+    def classify(self, ready: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs of FrontEnd → stego logits without prior correction, method logits, embedding."""
+        features = [self.plane_encoders(self.reader(ready["class_shares"], ready["statistics"]))]
+        features.append(self.meta_encoder(ready["meta"], ready["comment_tag"]))
         features += [encoder(ready[name]) for name, encoder in self.encoders.items()]
         if self.front.reads_indices:
             features.append(self.balance_encoder(ready["balance"].flatten(1)))

@@ -1,4 +1,4 @@
-"""Small stego sets outside of what the models were trained for: what a card says a model is bad at, measured."""
+"""Probes: small stego datasets unlike the training data, to measure the known limitations of a model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One weakness to look at: its title, the methods it makes sense for, the side of its pictures, and its texts."""
+    """One limitation: title, applicable methods, image side in pixels, and payload generator."""
 
     name: str
     title: str
@@ -42,24 +42,22 @@ def _text(low: int, high: int) -> Callable[[Rng], bytes]:
 
 
 def _encrypted(low: int, high: int) -> Callable[[Rng], bytes]:
-    # Zero bytes would end a text; what a cipher gives is as good as random.
+    # Ciphertext is indistinguishable from random bytes. A zero byte would terminate the payload.
     return lambda rng: rng.integers(1, 256, int(rng.integers(low, high)), dtype=np.uint8).tobytes()
 
 
 PIXEL_METHODS: tuple[Method, ...] = ("alpha", "palette", "lsb")
 
 PROBES: tuple[Probe, ...] = (
-    Probe("short", "texts of 16 to 64 bytes", METHODS, 256, _text(16, 64)),
-    Probe("shorter", "texts of 65 to 160 bytes", METHODS, 256, _text(65, 160)),
-    Probe("encrypted", "random bytes (as encrypted payloads are) of 300 to 1,500", METHODS, 256, _encrypted(300, 1500)),
-    Probe(
-        "off_crop", "pictures of 640×640, texts that end above the centre crop", PIXEL_METHODS, 640, _text(500, 4000)
-    ),
+    Probe("short", "payloads of 16 to 64 bytes", METHODS, 256, _text(16, 64)),
+    Probe("shorter", "payloads of 65 to 160 bytes", METHODS, 256, _text(65, 160)),
+    Probe("encrypted", "encrypted payloads (random bytes) of 300 to 1,500 bytes", METHODS, 256, _encrypted(300, 1500)),
+    Probe("off_crop", "640×640 images, payload above the centre crop", PIXEL_METHODS, 640, _text(500, 4000)),
 )
 
 
 def write_probe(probe: Probe, root: Path, *, seed: int, per_method: int) -> None:
-    """Makes the probe as a dataset (stego files alone, labelled by folder) in `root`."""
+    """Generate the probe as a dataset in `root`: stego files only, labelled by folder."""
     for method in probe.methods:
         folder = root / "stego" / method
         folder.mkdir(parents=True)

@@ -1,6 +1,6 @@
-"""Static quantisation: the text reader of a finished model in eight bits, its exact front end left in floats.
+"""Static quantisation of the text reader to eight bits. The exact front end stays in float32.
 
-Dynamic quantisation would choose its scales from the batch, so an image's verdict would depend on its neighbours.
+Dynamic quantisation would compute scales per batch, so the result of an image would depend on the other images.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import DatasetError, ImageError, ModelError
 from starlight_exporter.files import replacing
-from training.variants import LARGEST_MODEL_BYTES
+from training.variants import MAX_MODEL_BYTES
 
 QUANTISED = ("MatMul",)
-"""The text reader and the plane encoders. With the dense layers behind them in eight bits, verdicts changed."""
+"""Operators of the text reader and the plane encoders. Quantising the following dense layers changed verdicts."""
 FIXED = "front."
-"""How the names of the front end's tables begin: powers of two and hash weights that must stay exact."""
+"""Name prefix of the tables of the front end: powers of two and hash weights, which must stay exact."""
 HEADS = ("stego_logits", "method_logits")
-"""Left in floats: two small layers whose steps would be seen in every probability."""
+"""Outputs of two small layers that stay in float32, because rounding would affect every probability."""
 
 
 def learned_layers(model: onnx.ModelProto) -> list[str]:
-    """Names of the nodes to quantise: products with learned weights, without the heads."""
+    """Return the names of the nodes to quantise: products with learned weights, without the heads."""
     stored = {value.name for value in model.graph.initializer}
     return [
         node.name
@@ -45,8 +45,10 @@ def learned_layers(model: onnx.ModelProto) -> list[str]:
 
 
 def quantise(source: Path, target: Path, calibration: Path, *, images: int) -> int:
-    """Writes `target` (QDQ, per-channel signed weights, unsigned activations), calibrated on every n-th image of a
-    dataset; returns how many there were. ModelError where nothing could be quantised or the file is too large.
+    """Write `target` (QDQ, per-channel signed weights, unsigned activations); return the number of calibration images.
+
+    It is calibrated on every n-th image of a dataset. Raise ModelError if there is nothing to quantise or the file is
+    too large.
     """
     detector = Detector.load(source)
     model = onnx.load_model_from_string(detector.read_file())
@@ -65,24 +67,24 @@ def quantise(source: Path, target: Path, calibration: Path, *, images: int) -> i
             nodes_to_quantize=nodes,
             op_types_to_quantize=list(QUANTISED),
             per_channel=True,
-            # Seven-bit weights: on processors without VNNI, sums of products of full range saturate.
+            # Seven-bit weights: on CPUs without VNNI, products of eight-bit values saturate.
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
         size = temporary.stat().st_size
-        if size > LARGEST_MODEL_BYTES:
-            raise ModelError(f"{target}: {size} bytes, at most {LARGEST_MODEL_BYTES}", reason="invalid")
+        if size > MAX_MODEL_BYTES:
+            raise ModelError(f"{target}: {size} bytes, at most {MAX_MODEL_BYTES}", reason="invalid")
     return reader.count
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """One image at a time, as the exporter feeds it to the model."""
+    """Feeds one image at a time, as the exporter does."""
 
     def __init__(self, root: Path, detector: Detector, images: int) -> None:
         files = [file for file in layout.scan(root.name, root).files if file.problem is None]
         if not files:
-            raise DatasetError(f"{root}: holds no image to calibrate with")
+            raise DatasetError(f"{root}: contains no image for calibration")
         step = max(1, len(files) // images)
         self.paths = [root / file.path for file in files[::step]][:images]
         self.detector = detector

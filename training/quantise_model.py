@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     if not (shared.exists() and shared.samefile(manifest)):
         shutil.copyfile(manifest, options.out / MANIFEST_NAME)
         card.pop("training_files", None)
-    cards.write_card(options.out, cards.quantised(card, Detector.load(options.out / card["file"]), count))
+    cards.write_card(options.out, cards.quantised_card(card, Detector.load(options.out / card["file"]), count))
     cards.write_index(options.out.parent)
     print(f"{options.out / card['file']}: calibrated on {count} images", file=sys.stderr)
     return OK

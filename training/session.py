@@ -1,4 +1,4 @@
-"""Runs an ONNX file directly, for the proof that an export equals its network."""
+"""Run an ONNX file directly, to verify that it equals the exported network."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from starlight_exporter.detector.model import open_session
 
 
 def run_file(path: Path, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-    """All outputs by name, of a session as the exporter opens it."""
+    """Return all outputs by name, from a session opened as in the exporter."""
     session = open_session(str(path))
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
-def distance(values: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Largest absolute difference; infinite where a number is not finite, which proves nothing equal."""
+def max_difference(values: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Return the largest absolute difference, or infinity if any value is not finite."""
     if not (np.isfinite(values).all() and np.isfinite(expected).all()):
         return math.inf
     return float(np.abs(values - expected).max())

@@ -1,4 +1,4 @@
-"""What the shipped reference models declare: inputs, outputs, size. Imports no PyTorch."""
+"""Architectures of the shipped reference models: inputs, outputs, size. Does not import PyTorch."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from starlight_exporter.detector.contract import BIT_ORDER_INPUT, INPUT_STREAMS,
 VariantName = Literal["v3", "v4", "v4_triplet_loss", "v4_adversarial_hardened"]
 Objective = Literal["verdict", "triplet", "adversarial"]
 
-LARGEST_MODEL_BYTES: Final = 3_000_000
+MAX_MODEL_BYTES: Final = 3_000_000
 EMBEDDING: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One architecture: its ONNX inputs in order, how many alpha planes it reads, the width of its
-    text reader, and what it is trained for.
-    """
+    """One architecture: ONNX inputs in order, number of alpha planes, width of the text reader, training objective."""
 
     name: VariantName
     inputs: tuple[str, ...]
@@ -29,11 +27,11 @@ class Variant:
 
     @property
     def streams(self) -> tuple[Stream, ...]:
-        """The streams that the inputs read; `bit_order` is a constant and reads none."""
+        """The streams of the inputs; `bit_order` is a constant without a stream."""
         return tuple(INPUT_STREAMS[name] for name in self.inputs if name != BIT_ORDER_INPUT)
 
     def input_shape(self, name: str) -> tuple[int, ...]:
-        """Shape of one input without the batch axis."""
+        """Return the shape of an input without the batch axis."""
         if name == BIT_ORDER_INPUT:
             return (3,)
         if name == "alpha":
@@ -68,19 +66,19 @@ VARIANTS: Final[dict[VariantName, Variant]] = {
         alpha_planes=1,
         reader_width=32,
         objective="verdict",
-        title="six streams, without pixels and palette LSBs, in the style of the older exports",
+        title="six streams, without pixels and palette LSBs, like older exports",
     ),
     "v4": _V4,
     "v4_triplet_loss": replace(
         _V4,
         name="v4_triplet_loss",
         objective="triplet",
-        title="all eight streams, trained with a triplet loss on the embedding besides",
+        title="all eight streams, with an additional triplet loss on the embedding",
     ),
     "v4_adversarial_hardened": replace(
         _V4,
         name="v4_adversarial_hardened",
         objective="adversarial",
-        title="all eight streams, trained with adversarial examples and mined hard negatives besides",
+        title="all eight streams, with adversarial examples and mined hard negatives",
     ),
 }

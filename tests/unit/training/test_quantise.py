@@ -1,4 +1,4 @@
-"""Quantisation of the shipped models: every one can be calibrated, also one with older inputs."""
+"""Quantisation of the shipped models, including one with older inputs."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ MODELS = Path(__file__).resolve().parents[3] / "models"
 
 @pytest.fixture(autouse=True)
 def _log_level() -> Iterator[None]:
-    """`quantise` silences the whole process, which is a script's."""
+    """Restore the log level, which `quantise` changes for the whole process."""
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)
 
 
-# v3 has a constant input that no stream feeds, and reads one of two alpha planes.
+# v3 has a constant input without a stream, and reads one of two alpha planes.
 @pytest.mark.parametrize("name", ["v3", "v4"])
-def test_a_model_is_calibrated_with_what_it_is_fed(name: str, tmp_path: Path) -> None:
+def test_quantises_models_with_current_and_older_inputs(name: str, tmp_path: Path) -> None:
     images = write_dataset(tmp_path / "images", clean=5, stego=5, negatives=0)
     source, target = MODELS / name / "model.onnx", tmp_path / "quantised" / "model.onnx"
     assert quantise(source, target, images, images=6) == 6
-    whole, eight_bits = Detector.load(source), Detector.load(target)
-    assert eight_bits.inputs == whole.inputs
+    original, quantised = Detector.load(source), Detector.load(target)
+    assert quantised.inputs == original.inputs
     streams = [tensors(decode(path.read_bytes())) for path in sorted((images / "clean").iterdir())]
     np.testing.assert_allclose(
-        [score.probability for score in eight_bits.predict(streams)],
-        [score.probability for score in whole.predict(streams)],
+        [score.probability for score in quantised.predict(streams)],
+        [score.probability for score in original.predict(streams)],
         atol=0.2,
     )
     assert not list(target.parent.glob("*.partial"))
 
 
-def test_a_model_without_learned_products_is_refused(tmp_path: Path) -> None:
+def test_rejects_model_without_learned_layers(tmp_path: Path) -> None:
     model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
     with pytest.raises(ModelError, match="has no learned layer to quantise"):
         quantise(model, tmp_path / "quantised.onnx", tmp_path, images=1)
 
 
-def test_a_model_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_reports_missing_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.onnx: no such model file"):
         quantise(tmp_path / "none.onnx", tmp_path / "quantised.onnx", tmp_path, images=1)

@@ -1,4 +1,4 @@
-"""The models in `models/`: what their cards say is what the files are and do. Needs no PyTorch."""
+"""The models in `models/` match their cards. Needs no PyTorch."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from starlight_exporter.synthesis.cover_sources import ProceduralCovers
 from starlight_exporter.synthesis.dataset_files import Recipe, jobs, write_file
 from starlight_exporter.synthesis.negatives import CATEGORIES
 from support.run_cache import RunCache
-from training.card import index, notes
-from training.variants import LARGEST_MODEL_BYTES, OUTPUTS
+from training.card import card_markdown, index_markdown
+from training.variants import MAX_MODEL_BYTES, OUTPUTS
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
 SHIPPED = sorted(path.parent.name for path in MODELS.glob("*/card.yml"))
 
 
-def test_the_reference_models_are_there() -> None:
+def test_reference_models_exist() -> None:
     assert {"v3", "v4"} <= set(SHIPPED)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_card_describes_the_file_beside_it(name: str) -> None:
+def test_card_describes_model_file(name: str) -> None:
     folder = MODELS / name
     card, detector = read_card(folder), Detector.load(folder / "model.onnx")
     assert card["name"] == name
     assert card["sha256"] == detector.sha256
-    assert card["size_bytes"] == detector.size_bytes <= LARGEST_MODEL_BYTES
+    assert card["size_bytes"] == detector.size_bytes <= MAX_MODEL_BYTES
     assert tuple(card["inputs"]) == detector.input_names
     assert tuple(card["outputs"]) == detector.output_names == OUTPUTS
     assert set(card["streams"]) == detector.streams
     assert card["decision"] == PRODUCTION.describe()
-    assert (folder / "README.md").read_text(encoding="utf-8") == notes(card)
+    assert (folder / "README.md").read_text(encoding="utf-8") == card_markdown(card)
     assert {path.name for path in folder.iterdir()} == {
         "README.md",
         "card.yml",
@@ -61,10 +61,10 @@ def shared_manifest(name: str) -> Manifest:
     return read_manifest(path)
 
 
-def some_of(root: Path, made_with: Mapping[str, int], *, every: int) -> tuple[LabelledFile, ...]:
-    """Every n-th file of a dataset: each is made from the seed and its number, so it is as in the whole."""
+def every_nth_file(root: Path, parameters: Mapping[str, int], *, every: int) -> tuple[LabelledFile, ...]:
+    """Generate every n-th file of a dataset; each depends only on the seed and its index."""
     recipe = Recipe(
-        made_with["seed"], made_with["clean"], made_with["stego"], made_with["negatives"], ProceduralCovers()
+        parameters["seed"], parameters["clean"], parameters["stego"], parameters["negatives"], ProceduralCovers()
     )
     for folder in ("clean", "stego", *(f"negatives/{category}" for category in CATEGORIES)):
         (root / folder).mkdir(parents=True)
@@ -76,13 +76,13 @@ def some_of(root: Path, made_with: Mapping[str, int], *, every: int) -> tuple[La
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledFile, ...]:
     keys, values = RECIPE[::2], RECIPE[1::2]
-    made_with = {key.removeprefix("--"): int(value) for key, value in zip(keys, values, strict=True)}
-    return some_of(tmp_path_factory.mktemp("reference"), made_with, every=19)
+    parameters = {key.removeprefix("--"): int(value) for key, value in zip(keys, values, strict=True)}
+    return every_nth_file(tmp_path_factory.mktemp("reference"), parameters, every=19)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHIPPED)
-def test_no_file_of_the_reference_data_was_trained_on(name: str, reference: tuple[LabelledFile, ...]) -> None:
+def test_reference_data_has_no_training_files(name: str, reference: tuple[LabelledFile, ...]) -> None:
     manifest = shared_manifest(name)
     assert len(manifest) > 0.9 * read_card(MODELS / name)["training"]["images"]
     assert len(reference) == 106
@@ -91,26 +91,28 @@ def test_no_file_of_the_reference_data_was_trained_on(name: str, reference: tupl
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["v3", "v4"])
-def test_the_files_that_were_trained_on_would_be_found(name: str, tmp_path: Path) -> None:
+def test_detects_training_files(name: str, tmp_path: Path) -> None:
     manifest = shared_manifest(name)
-    for number, made_with in enumerate(read_card(MODELS / name)["training"]["datasets"]):
-        files = some_of(tmp_path / str(number), made_with, every=599)
+    for number, parameters in enumerate(read_card(MODELS / name)["training"]["datasets"]):
+        files = every_nth_file(tmp_path / str(number), parameters, every=599)
         assert leaked_images(files, manifest) == len(files) >= 10
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_a_training_log_belongs_to_its_card(name: str) -> None:
+def test_training_log_matches_card(name: str) -> None:
     card, log = read_card(MODELS / name), read_training_log(MODELS / name / "training_log.jsonl")
     assert len(log.epochs) == card["training"]["epochs"]
     assert log.epochs[-1].validation_loss == card["training"]["last_epoch"]["validation_loss"]
     assert log.epochs[-1].validation_loss < log.epochs[0].validation_loss  # type: ignore[operator]
 
 
-def test_the_index_is_made_from_the_cards() -> None:
-    assert (MODELS / "README.md").read_text(encoding="utf-8") == index([read_card(MODELS / name) for name in SHIPPED])
+def test_index_is_generated_from_cards() -> None:
+    assert (MODELS / "README.md").read_text(encoding="utf-8") == index_markdown(
+        [read_card(MODELS / name) for name in SHIPPED]
+    )
 
 
-def test_the_current_model_is_v4() -> None:
+def test_production_model_is_v4() -> None:
     assert model_sha256(MODELS / "production" / "model.onnx") == model_sha256(MODELS / "v4" / "model.onnx")
 
 
@@ -120,30 +122,30 @@ def folder(run_cache: RunCache) -> Path:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_an_image_scores_the_same_alone_and_in_a_batch(name: str, folder: Path) -> None:
+def test_score_is_independent_of_the_batch(name: str, folder: Path) -> None:
     detector = Detector.load(MODELS / name / "model.onnx")
     images = [tensors(decode(path.read_bytes())) for path in sorted((folder / "clean").iterdir())[:7]]
-    together = detector.predict(images)
-    alone = [detector.predict([image])[0] for image in images]
+    batched = detector.predict(images)
+    single = [detector.predict([image])[0] for image in images]
     np.testing.assert_allclose(
-        [score.probability for score in together], [score.probability for score in alone], rtol=1e-4, atol=1e-6
+        [score.probability for score in batched], [score.probability for score in single], rtol=1e-4, atol=1e-6
     )
-    assert [score.predicted for score in together] == [score.predicted for score in alone]
+    assert [score.predicted for score in batched] == [score.predicted for score in single]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_rates_of_a_card_hold_on_fresh_data(name: str, folder: Path) -> None:
+def test_rates_on_unseen_data_match_card(name: str, folder: Path) -> None:
     detector = Detector.load(MODELS / name / "model.onnx")
     measured = read_card(MODELS / name)["measured"][0]
     found = {method: [0, 0] for method in METHODS}
-    alarms = [0, 0]
-    for file in layout.scan("fresh", folder).files:
+    false_positives = [0, 0]
+    for file in layout.scan("unseen", folder).files:
         score = detector.predict([tensors(decode((folder / file.path).read_bytes()))])[0]
-        tally = alarms if file.method is None else found[file.method]
+        tally = false_positives if file.method is None else found[file.method]
         tally[0] += PRODUCTION.verdict(score.probability, score.predicted)
         tally[1] += 1
-    # A rate far outside of the card's interval: ten files per method allow no finer statement.
-    assert alarms[0] <= 2, alarms
+    # A wide margin around the interval of the card, because there are only ten files per method.
+    assert false_positives[0] <= 2, false_positives
     for method, (count, total) in found.items():
         rate = measured["detections"][method]
         assert total == 10

@@ -1,4 +1,4 @@
-"""The network and its training; skipped where PyTorch is not installed."""
+"""The network and its training. Skipped without PyTorch."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from support.run_cache import RunCache
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
 
-from training import byte_classes, byte_rows, front_end, variants  # noqa: E402
+from training import byte_classes, byte_reader, front_end, variants  # noqa: E402
 from training.data import Examples, code_version, join, load_examples  # noqa: E402
 from training.export import example_inputs, export, largest_difference  # noqa: E402
-from training.fit import EpochRecord, Recipe, predict, train, validated, verdicts, write_log  # noqa: E402
-from training.front_end import UNKNOWN_BIT, FrontEnd, IndexParity, MetaKinds  # noqa: E402
+from training.fit import EpochRecord, Recipe, predict, train, validation_metrics, verdicts, write_log  # noqa: E402
+from training.front_end import UNKNOWN_BIT, FrontEnd, IndexParity, MetadataFeatures  # noqa: E402
 from training.network import ReferenceNetwork  # noqa: E402
 from training.variants import VARIANTS, VariantName  # noqa: E402
 
 
-def nothing(_done: int, _total: int) -> None:
+def no_progress(_done: int, _total: int) -> None:
     pass
 
 
@@ -48,11 +48,11 @@ def folder(run_cache: RunCache) -> Path:
 
 @pytest.fixture(scope="module")
 def examples(folder: Path) -> Examples:
-    return load_examples(folder, workers=1, progress=nothing)
+    return load_examples(folder, workers=1, progress=no_progress)
 
 
 def parity(image: Image.Image, file_format: str) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """The lowest bits that the network reads from an indexed image, and the indices that were stored."""
+    """Return the index LSBs that the network reads from an indexed image, and the stored indices."""
     out = io.BytesIO()
     image.save(out, file_format, **({"optimize": False} if file_format == "GIF" else {}))
     streams = tensors(decode(out.getvalue()), ("pixel", "palette"))
@@ -61,10 +61,10 @@ def parity(image: Image.Image, file_format: str) -> tuple[NDArray[np.float32], N
 
 
 @pytest.mark.parametrize("file_format", ["GIF", "PNG", "BMP"])
-def test_index_parity_is_read_back_from_colours(file_format: str) -> None:
+def test_reads_index_parity_from_colours(file_format: str) -> None:
     rng = np.random.default_rng(2)
     indices = rng.integers(0, 200, (256, 256), dtype=np.uint8)
-    # Steps of 8 keep these colours apart in the hash, so that every single pixel can be asked for.
+    # Steps of 8 avoid hash collisions, so that every pixel can be compared.
     colours = np.array([(8 * (i % 32), 8 * (i // 32), 64 + i % 7) for i in range(200)], dtype=np.uint8)
     image = Image.fromarray(indices)
     image.putpalette(colours.tobytes(), "RGB")
@@ -72,7 +72,7 @@ def test_index_parity_is_read_back_from_colours(file_format: str) -> None:
     np.testing.assert_array_equal(bits, stored & 1)
 
 
-def test_black_is_told_from_the_padding_behind_a_short_palette() -> None:
+def test_black_entry_differs_from_padding_after_short_palette() -> None:
     indices = np.tile(np.array([[0, 1], [2, 1]], dtype=np.uint8), (128, 128))
     image = Image.fromarray(indices)
     image.putpalette(bytes((200, 10, 10, 0, 0, 0, 10, 200, 10)), "RGB")
@@ -80,7 +80,7 @@ def test_black_is_told_from_the_padding_behind_a_short_palette() -> None:
     np.testing.assert_array_equal(bits, stored & 1)
 
 
-def test_a_colour_at_even_and_at_odd_places_does_not_tell_its_index() -> None:
+def test_parity_of_colour_at_even_and_odd_index_is_unknown() -> None:
     indices = np.tile(np.array([[0, 1], [2, 3]], dtype=np.uint8), (128, 128))
     image = Image.fromarray(indices)
     image.putpalette(bytes((9, 9, 9, 70, 0, 0, 9, 9, 9, 9, 9, 9)), "RGB")
@@ -88,23 +88,23 @@ def test_a_colour_at_even_and_at_odd_places_does_not_tell_its_index() -> None:
     np.testing.assert_array_equal(bits, np.where(stored == 1, 1.0, UNKNOWN_BIT))
 
 
-def test_a_picture_without_palette_has_no_parity() -> None:
+def test_parity_without_palette_is_unknown() -> None:
     assert (IndexParity()(torch.rand(2, 3, 500), torch.zeros(2, 768)) == UNKNOWN_BIT).all()
 
 
 def front(data: bytes, name: VariantName = "v4") -> tuple[dict[str, Any], list[NDArray[np.float32]]]:
-    """What the front end makes of a file, and the bytes that it reads in each plane."""
+    """Return the front-end outputs of a file, and the bytes read in each plane."""
     variant = VARIANTS[name]
     streams = tensors(decode(data))
     given = {
-        # A copy: PyTorch warns of arrays that nobody may write to, as those of streams that a file lacks.
+        # PyTorch warns about read-only arrays, such as the streams that a file lacks, so copy them.
         n: torch.from_numpy(streams[INPUT_STREAMS[n]].copy())[None, : variant.input_shape(n)[0]]
         for n in variant.inputs
         if n != BIT_ORDER_INPUT
     }
     end = FrontEnd(variant)
     seen: list[tuple[Any, Any]] = []
-    end.spelling.register_forward_hook(lambda _module, arguments, _result: seen.append(arguments))
+    end.byte_statistics.register_forward_hook(lambda _module, arguments, _result: seen.append(arguments))
     ready = end(given)
     values, exists = seen[0]
     return ready, [values[0, plane][exists[0, plane] > 0].numpy() for plane in range(values.shape[1])]
@@ -114,18 +114,18 @@ TEXT = b"Once upon a midnight dreary, while I pondered, weak and weary, over man
 
 
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (64, 100), (203, 131), (301, 270), (255, 400), (517, 64)])
-def test_the_hidden_bytes_are_read_at_any_size(width: int, height: int) -> None:
+def test_reads_payload_bytes_at_any_image_size(width: int, height: int) -> None:
     rng = np.random.default_rng(width)
     rgb = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     alpha = rng.integers(0, 256, (height, width), dtype=np.uint8)
-    # Long enough to reach the crop of every size.
+    # Long enough to reach into the crop at every size.
     text = (TEXT * 60)[: width * height // 8 - 8]
-    picture = np.dstack([embed_lsb(rgb, text, "lsb-first"), embed_alpha(alpha, text)])
+    pixels = np.dstack([embed_lsb(rgb, text, "lsb-first"), embed_alpha(alpha, text)])
     out = io.BytesIO()
-    Image.fromarray(picture).save(out, "PNG")
+    Image.fromarray(pixels).save(out, "PNG")
     _, (colour, opacity, *_) = front(out.getvalue())
     for plane, message in ((colour, text), (opacity, b"AI42" + text)):
-        # Bytes that a row's end or the crop cuts are missing, so what is read are pieces of the text, in order.
+        # Bytes cut by the end of a row or by the crop are missing, so the bytes read are pieces of the text, in order.
         read = bytes(int(value) for value in plane[:20])
         pieces = [message[at : at + 4] for at in range(1000)]
         assert any(read[at : at + 4] in pieces for at in range(12)), read
@@ -133,7 +133,7 @@ def test_the_hidden_bytes_are_read_at_any_size(width: int, height: int) -> None:
             assert read == message[:20]
 
 
-def test_a_text_in_palette_indices_shows_in_either_bit_order() -> None:
+def test_reads_payload_in_palette_indices_in_both_bit_orders() -> None:
     rng = np.random.default_rng(4)
     colours = np.array([(8 * (i % 32), 8 * (i // 32), 64 + i % 7) for i in range(256)], dtype=np.uint8)
     lowest: list[NDArray[np.float32]] = []
@@ -148,13 +148,13 @@ def test_a_text_in_palette_indices_shows_in_either_bit_order() -> None:
         if order == "msb-first":
             read = bytes(int(f"{value:08b}"[::-1], 2) for value in read)
         assert read == TEXT[:40]
-        lowest.append(ready["kinds"][0, 3, 2].numpy())
-    # The same classes of bytes, under the other order.
+        lowest.append(ready["class_shares"][0, 3, 2].numpy())
+    # The class shares are the same, for the other bit order.
     np.testing.assert_allclose(lowest[0][0], lowest[1][1], atol=0.2)
     assert lowest[0][0, 6] > 0.4
 
 
-def test_the_front_end_does_not_depend_on_the_rest_of_the_batch() -> None:
+def test_front_end_output_is_independent_of_the_batch() -> None:
     variant = VARIANTS["v4"]
     inputs = dict(zip(variant.inputs, example_inputs(variant, 3), strict=True))
     together = FrontEnd(variant)(inputs)
@@ -164,24 +164,24 @@ def test_the_front_end_does_not_depend_on_the_rest_of_the_batch() -> None:
             assert torch.equal(together[name][i : i + 1], value), name
 
 
-def test_v3_reads_the_lowest_alpha_bit_as_v4_does(folder: Path) -> None:
+def test_v3_and_v4_read_the_same_alpha_bits(folder: Path) -> None:
     for path in sorted((folder / "stego").glob("*_alpha_*.png")):
         older, newer = front(path.read_bytes(), "v3")[0], front(path.read_bytes())[0]
-        assert torch.equal(older["kinds"], newer["kinds"][:, :2])
+        assert torch.equal(older["class_shares"], newer["class_shares"][:, :2])
 
 
-def test_the_comment_tag_and_its_length_are_found_in_either_byte_order() -> None:
+def test_finds_comment_tag_and_length_in_both_byte_orders() -> None:
     for little in (True, False):
         fields = ExifFields({}, {}, {}, little=little).with_user_comment(b"x" * 300)
         meta = np.zeros((1, 2048), np.float32)
         block = np.frombuffer(exif_bytes(fields), np.uint8)
         meta[0, : block.size] = block / np.float32(255)
-        found, logarithm = MetaKinds()(torch.from_numpy(meta))[1][0].tolist()
+        found, logarithm = MetadataFeatures()(torch.from_numpy(meta))[1][0].tolist()
         assert found == 1.0
         assert logarithm == pytest.approx(np.log1p(300) / 8)
 
 
-def test_cached_examples_are_what_the_front_end_makes_of_the_streams(folder: Path, examples: Examples) -> None:
+def test_examples_equal_front_end_outputs(folder: Path, examples: Examples) -> None:
     assert examples.unreadable == 0
     assert int(examples.stego.sum()) == 30
     assert (np.bincount(examples.method[examples.method >= 0], minlength=5) == 6).all()
@@ -195,14 +195,12 @@ def test_cached_examples_are_what_the_front_end_makes_of_the_streams(folder: Pat
             assert (int(method[0]) >= 0) == bool(stego[0, 0])
 
 
-def test_kept_examples_are_the_same_and_are_read_instead_of_decoding(
-    folder: Path, examples: Examples, tmp_path: Path
-) -> None:
-    first = load_examples(folder, workers=1, cache=tmp_path, progress=nothing)
+def test_cached_examples_are_identical_and_not_decoded_again(folder: Path, examples: Examples, tmp_path: Path) -> None:
+    first = load_examples(folder, workers=1, cache=tmp_path, progress=no_progress)
     kept = list(tmp_path.iterdir())
     assert len(kept) == 1
     written = kept[0].stat().st_mtime_ns
-    again = load_examples(folder, workers=1, cache=tmp_path, progress=nothing)
+    again = load_examples(folder, workers=1, cache=tmp_path, progress=no_progress)
     assert kept[0].stat().st_mtime_ns == written
     for other in (first, again):
         assert other.names == examples.names
@@ -212,8 +210,8 @@ def test_kept_examples_are_the_same_and_are_read_instead_of_decoding(
             np.testing.assert_array_equal(other.arrays[name], array)
 
 
-@pytest.mark.parametrize("module", [byte_classes, byte_rows, contract, features, front_end, streams, variants])
-def test_other_code_decodes_anew(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("module", [byte_classes, byte_reader, contract, features, front_end, streams, variants])
+def test_changed_code_invalidates_cache(module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = code_version()
     assert module.__file__ is not None
     edited = tmp_path / "edited.py"
@@ -222,21 +220,21 @@ def test_other_code_decodes_anew(module: ModuleType, tmp_path: Path, monkeypatch
     assert code_version() != before
 
 
-def test_another_pillow_decodes_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_pillow_version_invalidates_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     before = code_version()
     monkeypatch.setattr(PIL, "__version__", "0.1")
     assert code_version() != before
 
 
-def test_several_datasets_are_learned_from_as_one(examples: Examples) -> None:
+def test_joins_datasets(examples: Examples) -> None:
     both = join([examples, examples])
     assert len(both) == 2 * len(examples)
     assert both.names == examples.names * 2
-    np.testing.assert_array_equal(both.arrays["kinds"][len(examples) :], examples.arrays["kinds"])
+    np.testing.assert_array_equal(both.arrays["class_shares"][len(examples) :], examples.arrays["class_shares"])
 
 
 @pytest.mark.parametrize("name", ["v3", "v4"])
-def test_training_learns_repeats_itself_and_exports_what_it_learned(
+def test_training_is_deterministic_and_export_equals_network(
     name: VariantName, examples: Examples, tmp_path: Path
 ) -> None:
     recipe = Recipe(seed=3, epochs=3, batch=16)
@@ -244,7 +242,7 @@ def test_training_learns_repeats_itself_and_exports_what_it_learned(
     contents = []
     for attempt in range(2):
         network, log = train(
-            VARIANTS[name], recipe, examples, examples, progress=nothing, finished_epoch=lambda _: None
+            VARIANTS[name], recipe, examples, examples, progress=no_progress, finished_epoch=lambda _: None
         )
         path = tmp_path / f"{attempt}.onnx"
         export(network, path)
@@ -260,11 +258,11 @@ def test_training_learns_repeats_itself_and_exports_what_it_learned(
     assert not list(tmp_path.glob("*.data"))
 
 
-def test_the_log_counts_the_verdicts_of_the_exported_model(folder: Path, examples: Examples) -> None:
+def test_log_counts_verdicts_of_exported_model(folder: Path, examples: Examples) -> None:
     network = _seeded(1).eval()
     learned, _ = predict(network, examples)
     with torch.no_grad():
-        # Half of the images above the even odds of training: few of them are above a threshold once caution counts.
+        # Half of the images get a positive logit; only few of them exceed a threshold after prior correction.
         network.stego.bias -= learned.median() - 1.5
     expected = []
     for name in examples.names:
@@ -274,15 +272,15 @@ def test_the_log_counts_the_verdicts_of_the_exported_model(folder: Path, example
             stego, methods, _, _ = network(*inputs)
         predicted = METHODS[int(methods.argmax())]
         expected.append(PRODUCTION.verdict(float(torch.sigmoid(stego)), predicted))
-    says = verdicts(*predict(network, examples))
-    assert says.tolist() == expected
-    figures = validated(network, examples, Recipe(seed=1, epochs=1))
+    predicted_stego = verdicts(*predict(network, examples))
+    assert predicted_stego.tolist() == expected
+    metrics = validation_metrics(network, examples, Recipe(seed=1, epochs=1))
     is_stego = examples.stego == 1
-    assert figures["validation_false_positives"] == int((says & ~is_stego).sum())
-    assert figures["validation_misses"] == int((~says & is_stego).sum())
+    assert metrics["validation_false_positives"] == int((predicted_stego & ~is_stego).sum())
+    assert metrics["validation_misses"] == int((~predicted_stego & is_stego).sum())
 
 
-def test_without_a_stego_file_the_method_is_not_measured(examples: Examples, tmp_path: Path) -> None:
+def test_method_accuracy_is_none_without_stego_files(examples: Examples, tmp_path: Path) -> None:
     rows = np.flatnonzero(examples.stego == 0)
     clean = replace(
         examples,
@@ -290,17 +288,17 @@ def test_without_a_stego_file_the_method_is_not_measured(examples: Examples, tmp
         stego=examples.stego[rows],
         method=examples.method[rows],
     )
-    figures = validated(_seeded(1), clean, Recipe(seed=1, epochs=1))
-    assert figures["validation_method_accuracy"] is None
+    metrics = validation_metrics(_seeded(1), clean, Recipe(seed=1, epochs=1))
+    assert metrics["validation_method_accuracy"] is None
     write_log(
         tmp_path / "log.jsonl",
-        (EpochRecord(epoch=1, train_loss=0.5, train_accuracy=0.5, learning_rate=0.1, **figures),),
+        (EpochRecord(epoch=1, train_loss=0.5, train_accuracy=0.5, learning_rate=0.1, **metrics),),
     )
     assert '"validation_method_accuracy": null' in (tmp_path / "log.jsonl").read_text()
-    assert read_training_log(tmp_path / "log.jsonl").epochs[0].validation_loss == figures["validation_loss"]
+    assert read_training_log(tmp_path / "log.jsonl").epochs[0].validation_loss == metrics["validation_loss"]
 
 
-def test_a_diverged_network_is_not_proved_equal(tmp_path: Path) -> None:
+def test_export_rejects_diverged_network(tmp_path: Path) -> None:
     network = _seeded(1)
     with torch.no_grad():
         network.stego.bias.fill_(float("nan"))
@@ -309,7 +307,7 @@ def test_a_diverged_network_is_not_proved_equal(tmp_path: Path) -> None:
     assert not (tmp_path / "model.onnx").exists()
 
 
-def test_another_seed_gives_another_network() -> None:
+def test_different_seed_gives_different_network() -> None:
     first, second = (_seeded(seed) for seed in (1, 2))
     assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 

@@ -1,4 +1,4 @@
-"""The model card: both forms say the same, and a broken one is told in one line."""
+"""The model card: YAML and Markdown, and errors of invalid cards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from starlight_exporter.errors import ModelError
 from starlight_exporter.models.cards import read_card
-from training.card import notes, write_card
+from training.card import card_markdown, write_card
 
 RATE = {"count": 3, "total": 2000, "ratio": 0.0015, "lower": 0.000309, "upper": 0.004378}
 NONE = {"count": 0, "total": 0}
@@ -64,14 +64,14 @@ def card() -> dict[str, Any]:
     }
 
 
-def test_both_forms_are_written_and_read_back(tmp_path: Path) -> None:
+def test_card_round_trip(tmp_path: Path) -> None:
     write_card(tmp_path, card())
     assert read_card(tmp_path) == card()
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == notes(card())
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == card_markdown(card())
 
 
-def test_the_page_shows_counts_beside_rates_and_intervals() -> None:
-    page = notes(card())
+def test_markdown_contains_counts_rates_and_intervals() -> None:
+    page = card_markdown(card())
     assert "| False positives, all clean images | 3 | 2,000 | 0.15% | 0.03–0.44% |" in page
     assert "| short texts: alpha | 3 | 2,000 | 0.15% | 0.03–0.44% |" in page
     assert "2 not measured" in page
@@ -80,22 +80,22 @@ def test_the_page_shows_counts_beside_rates_and_intervals() -> None:
     assert "- Nothing else." in page
 
 
-def test_an_empty_slice_is_not_measured_rather_than_zero() -> None:
-    assert "| False positives, clean png | – | 0 | not measured | |" in notes(card())
+def test_empty_slice_is_not_measured() -> None:
+    assert "| False positives, clean png | – | 0 | not measured | |" in card_markdown(card())
 
 
 @pytest.mark.parametrize(
-    ("content", "told", "reason"),
+    ("content", "message", "reason"),
     [
         (None, "no such card", "missing"),
         ("a: [", "not a readable card", "unreadable"),
         ("- a", "not a card", "invalid"),
     ],
 )
-def test_a_card_that_cannot_be_used_is_named(tmp_path: Path, content: str | None, told: str, reason: str) -> None:
+def test_reports_invalid_card(tmp_path: Path, content: str | None, message: str, reason: str) -> None:
     if content is not None:
         (tmp_path / "card.yml").write_text(content, encoding="utf-8")
-    with pytest.raises(ModelError, match=told) as caught:
+    with pytest.raises(ModelError, match=message) as caught:
         read_card(tmp_path)
     assert caught.value.reason == reason
     assert str(tmp_path / "card.yml") in str(caught.value)
