@@ -36,7 +36,7 @@ class SharedOutputs:
         return found
 
     def put(self, key: Key, outputs: Outputs) -> None:
-        """Store outputs, unless they are larger than the whole cache."""
+        """Store outputs, unless they are larger than the cache."""
         with self._lock:
             self.added += 1
             if _size(outputs) <= self._entries.maxsize:
