@@ -34,6 +34,7 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_import_loads_neither_numpy_nor_onnxruntime() -> None:
     loaded = "; print(sorted({'numpy', 'onnxruntime', 'pydantic'} & set(sys.modules)))"
     assert run("-c", f"import sys, starlight_exporter{loaded}") == "[]\n"
@@ -48,6 +49,7 @@ def test_every_public_name_exists() -> None:
         starlight.nothing  # noqa: B018
 
 
+@pytest.mark.slow
 def test_evaluates_a_model(model_path: Path, dataset_root: Path) -> None:
     steps: list[tuple[int, int]] = []
     evaluation = starlight.evaluate(
@@ -70,6 +72,7 @@ def test_evaluate_raises_errors_of_the_package(tmp_path: Path, dataset_root: Pat
         starlight.evaluate(tmp_path / "nowhere.onnx", dataset_root)
 
 
+@pytest.mark.slow
 def test_compares_two_models(model_path: Path, other_model: Path, dataset_root: Path) -> None:
     comparison = starlight.compare(model_path, other_model, dataset_root, decision=RULE)
     assert comparison.slices["clean"].images == 40
@@ -133,6 +136,7 @@ def test_frame_without_pandas_is_an_error_that_names_the_extra(monkeypatch: pyte
         full_evaluation().to_frame()
 
 
+@pytest.mark.slow
 def test_example_of_every_function(model_path: Path, other_model: Path, dataset_root: Path, tmp_path: Path) -> None:
     history = tmp_path / "history.jsonl"
     history.write_text(to_json(full_evaluation()) + "\n")
@@ -143,6 +147,7 @@ def test_example_of_every_function(model_path: Path, other_model: Path, dataset_
     assert f"{full_evaluation().model} on {full_evaluation().dataset}: " in output
 
 
+@pytest.mark.slow
 def test_example_of_the_frame() -> None:
     pytest.importorskip("pandas")
     output = run(EXAMPLES / "frame.py", STORED)

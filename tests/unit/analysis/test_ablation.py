@@ -27,6 +27,8 @@ from starlight_exporter.evaluation.request import RunRequest
 from support.images import write_dataset
 from support.models import write_random_model
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 MakeRequest = Callable[..., RunRequest]
 

@@ -88,6 +88,7 @@ def test_boundaries(name: str, of: str, evaluation: Evaluation, baseline: dict[s
     assert one(run_checks(evaluation, changed), name, of).passed is passed
 
 
+@pytest.mark.slow
 def test_boundaries_do_not_depend_on_binary_rounding() -> None:
     """Binary products and sums miss the decimals baseline × 1.1, + 0.0002 and × 0.95 on either side."""
     for thousandths in range(1, 400):

@@ -99,6 +99,7 @@ def arguments(tmp_path: Path, model: Path, images: Path, *more: str | Path) -> S
     return ("--model", model, "--dataset", images, "--baseline", baseline, "--report-dir", tmp_path / "reports", *more)
 
 
+@pytest.mark.slow
 def test_gate_fails_model_without_detections(tmp_path: Path, dataset_root: Path) -> None:
     model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
     done = gate(*arguments(tmp_path, model, dataset_root, "--junit", tmp_path / "junit.xml"))
@@ -124,6 +125,7 @@ def test_shipped_model_passes_on_unseen_images(tmp_path: Path, run_cache: RunCac
     assert set(outcomes.values()) == {"passed"}
 
 
+@pytest.mark.slow
 def test_latency_is_not_measured_without_timings(tmp_path: Path, dataset_root: Path) -> None:
     model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
     gate(*arguments(tmp_path, model, dataset_root, "--latency-sample", "0"))
@@ -139,6 +141,7 @@ def negatives_tested(tmp_path: Path) -> dict[str, str]:
     return {check["slice"]: check["detail"].partition(";")[0] for check in tests["negatives_resistance"]["checks"]}
 
 
+@pytest.mark.slow
 def test_adds_negatives_of_another_folder(tmp_path: Path) -> None:
     model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
     images = write_dataset(tmp_path / "images", negatives=10)
@@ -149,6 +152,7 @@ def test_adds_negatives_of_another_folder(tmp_path: Path) -> None:
     assert negatives_tested(tmp_path) == {"patterns": "5 of 5", "rgb_no_alpha": "8 of 8", "scans": "3 of 3"}
 
 
+@pytest.mark.slow
 def test_counts_negatives_in_both_folders_once(tmp_path: Path) -> None:
     model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
     images = write_dataset(tmp_path / "images", negatives=6)
@@ -167,6 +171,7 @@ def test_rejects_model_changed_between_the_folders_of_negatives(tmp_path: Path) 
         gate_command.with_negatives(options, first)
 
 
+@pytest.mark.slow
 def test_counts_damaged_image_of_another_folder_of_negatives(tmp_path: Path) -> None:
     model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
     images = write_dataset(tmp_path / "images", negatives=0)
@@ -179,6 +184,7 @@ def test_counts_damaged_image_of_another_folder_of_negatives(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("missing", ["--model", "--dataset", "--baseline", "--negatives"])
+@pytest.mark.slow
 def test_missing_path_is_one_line_and_exit_code_2(tmp_path: Path, dataset_root: Path, missing: str) -> None:
     model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
     done = gate(*arguments(tmp_path, model, dataset_root), missing, tmp_path / "nowhere")

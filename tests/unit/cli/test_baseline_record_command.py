@@ -47,6 +47,7 @@ def test_model_does_not_regress_against_its_own_baseline(tmp_path: Path) -> None
     assert all(c.passed is not False for c in against)
 
 
+@pytest.mark.slow
 def test_writes_a_baseline_with_provenance(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
     output = tmp_path / "baseline.json"
     done = subprocess.run(
@@ -75,6 +76,7 @@ def test_shipped_baseline_is_complete_and_has_provenance() -> None:
     assert provenance["machine"]
 
 
+@pytest.mark.slow
 def test_rejects_a_dataset_without_a_method(tmp_path: Path, model_path: Path) -> None:
     from support.images import write_dataset
 

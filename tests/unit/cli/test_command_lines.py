@@ -61,6 +61,7 @@ def test_default_paths_are_relative_to_the_current_directory() -> None:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+@pytest.mark.slow
 def test_script_answers_help_without_any_package(script: Path) -> None:
     done = run(sys.executable, "-S", "-E", script, "--help", PYTHONWARNINGS="error")
     assert done.returncode == 0, done.stderr

@@ -16,6 +16,8 @@ from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.evaluation.serialisation import from_json
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "monitor_performance.py"
 
 

@@ -17,6 +17,8 @@ from starlight_exporter.evaluation.run import evaluate
 from support.images import image_bytes
 from support.results import without_times
 
+pytestmark = pytest.mark.slow
+
 Requests = Callable[..., RunRequest]
 
 

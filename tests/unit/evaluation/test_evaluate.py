@@ -27,6 +27,8 @@ from support.images import image_bytes
 from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model
 from support.results import not_measured_reasons, without_times
 
+pytestmark = pytest.mark.slow
+
 Requests = Callable[..., RunRequest]
 
 

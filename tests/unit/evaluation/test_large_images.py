@@ -35,6 +35,7 @@ def test_waiting_for_another_large_image_is_not_timed(tmp_path: Path, monkeypatc
         assert waiting.result()[1] < 1.0
 
 
+@pytest.mark.slow
 def test_large_images_are_processed_one_at_a_time(
     request_for: Requests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

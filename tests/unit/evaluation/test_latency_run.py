@@ -90,6 +90,7 @@ def test_times_every_stage_of_a_seeded_sample(detector: TimedDetector, dataset_r
     assert (parts <= observed.seconds["total"] + 1e-9).all()
 
 
+@pytest.mark.slow
 def test_sample_is_limited_to_the_measured_files(detector: TimedDetector, dataset_root: Path) -> None:
     files = scan("generated", dataset_root).files[:7]
     observed = measure_latency(detector, files, sample=1000, seed=0, progress=lambda *_: None)
@@ -99,12 +100,14 @@ def test_sample_is_limited_to_the_measured_files(detector: TimedDetector, datase
     assert measure_latency(detector, files, sample=0, seed=0, progress=lambda *_: None) is None
 
 
+@pytest.mark.slow
 def test_deleted_files_are_omitted(detector: TimedDetector, dataset_root: Path, tmp_path: Path) -> None:
     files = scan("generated", dataset_root).files[:3]
     elsewhere = TimedDetector(detector._detector, PLAIN, tmp_path, RunLimits())
     assert measure_latency(elsewhere, files, sample=3, seed=0, progress=lambda *_: None) is None
 
 
+@pytest.mark.slow
 def test_garbage_collection_is_enabled_again_after_an_error(detector: TimedDetector, dataset_root: Path) -> None:
     def fail(_done: int, _total: int) -> None:
         assert not gc.isenabled()

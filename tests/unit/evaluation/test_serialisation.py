@@ -29,6 +29,7 @@ def test_round_trip_of_one_line(original: Evaluation) -> None:
 
 @given(st.floats(allow_nan=False, allow_infinity=False), st.text(st.characters(codec="utf-8"), max_size=20))
 @relaxed
+@pytest.mark.slow
 def test_round_trip_of_any_number_and_name(number: float, name: str) -> None:
     original = replace(full_evaluation(), finished_at=number, roc_auc=number, model=name)
     line = to_json(original)

@@ -91,6 +91,7 @@ def panel_errors(panel: dict[str, Any]) -> list[str]:
 
 
 @every_dashboard
+@pytest.mark.slow
 def test_dashboard_matches_grafana_types(name: str) -> None:
     dashboard = without_untyped_keys(load(name))
     assert [error for panel in panels(dashboard) for error in panel_errors(panel)] == []

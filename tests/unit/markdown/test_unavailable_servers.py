@@ -116,6 +116,7 @@ def test_document_is_marked_stale_after_error(tmp_path: Path) -> None:
     assert STALE in output.read_text()
 
 
+@pytest.mark.slow
 def test_watch_continues_after_incomplete_responses(tmp_path: Path) -> None:
     output = tmp_path / "dashboard.md"
     output.write_text(DOCUMENT)

@@ -26,6 +26,8 @@ from support.images import write_dataset
 from support.models import write_constant_model, write_random_model
 from support.snapshots import ABLATION, full_evaluation
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 
 

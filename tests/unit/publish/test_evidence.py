@@ -102,6 +102,7 @@ def test_all_together_stay_below_their_bytes_and_the_newest_of_a_pair_goes_last(
     assert ids(tiny.entries()) == ["run-0007"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_the_oldest_evidence_and_not_the_new_result(small_disk: Path) -> None:
     evidence = Evidence(small_disk)
     many = [example_prediction(f"clean/{number:05}.png") for number in range(300)]

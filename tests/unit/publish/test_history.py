@@ -218,6 +218,7 @@ def test_one_writer_at_a_time(path: Path) -> None:
     assert ids(first) == ["run-0001", "run-0002"]
 
 
+@pytest.mark.slow
 def test_the_lock_of_a_killed_writer_is_free(path: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; from starlight_exporter.publish.history import History;"

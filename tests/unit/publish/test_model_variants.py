@@ -85,6 +85,7 @@ def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "250"})
 
 
+@pytest.mark.slow
 def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
     models, images = tmp_path / "models", write_dataset(tmp_path / "drawn", clean=10, stego=10, negatives=2)
     for name, seed in (("one", 1), ("two", 2)):
@@ -118,6 +119,7 @@ def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
     assert "7 models on drawn" in done.stdout
 
 
+@pytest.mark.slow
 def test_no_model_at_all_is_an_error_and_no_file(tmp_path: Path) -> None:
     images = write_dataset(tmp_path / "drawn", clean=2, stego=2, negatives=0)
     write_card(tmp_path / "models" / "gone", name="gone")

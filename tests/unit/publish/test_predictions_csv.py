@@ -42,6 +42,7 @@ def test_predictions_read_back_equal(tmp_path: Path) -> None:
 
 @given(st.floats(0, 1), st.floats(0, 1e6), st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
 @settings(max_examples=100, deadline=None)
+@pytest.mark.slow
 def test_numbers_and_names_read_back_equal(
     tmp_path_factory: pytest.TempPathFactory, probability: float, seconds: float, name: str
 ) -> None:

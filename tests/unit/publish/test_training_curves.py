@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import pytest
+
 from starlight_exporter.models.training_log import TrainingEpoch, training_health
 from starlight_exporter.publish.families.family import MetricSample
 from starlight_exporter.publish.families.training import (
@@ -38,6 +40,7 @@ def test_short_log_has_every_epoch_and_no_sample_for_missing_values() -> None:
     }
 
 
+@pytest.mark.slow
 def test_long_log_is_thinned_evenly_and_keeps_first_and_last_epoch() -> None:
     for count in (CURVE_EPOCHS, CURVE_EPOCHS + 1, 1_000, 99_999):
         kept = [one.epoch for one in curve_epochs(epochs(count))]

@@ -34,6 +34,8 @@ from starlight_exporter.statistics.sample_sizes import images_needed_to_confirm
 from support.rules import ALERT_OF, RULES, SLICE_LABEL, promtool, selectors
 from support.snapshots import empty_snapshot, full_evaluation
 
+pytestmark = pytest.mark.slow
+
 FILES = ("false_positives.yml", "slices.yml", "detection.yml", "latency.yml")
 
 NO_ALERT: frozenset[CheckName] = frozenset({"detection_target"})

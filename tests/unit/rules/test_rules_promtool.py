@@ -14,6 +14,8 @@ import yaml
 
 from support.rules import ALERTS, RECORDS, RULE_TESTS, RULES, Rule, promtool
 
+pytestmark = pytest.mark.slow
+
 FILES = sorted(RULE_TESTS.glob("*.yml"))
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 

@@ -239,6 +239,7 @@ def started(tmp_path: Path) -> Iterator[Application]:
     application.stop()
 
 
+@pytest.mark.slow
 def test_ablation_of_an_unsettled_file_does_not_become_an_evaluation(started: Application, tmp_path: Path) -> None:
     wait_until(lambda: bool(started.state.runs()))
     request = request_of(started)

@@ -21,6 +21,8 @@ PARENT = """
 import os, signal
 from starlight_exporter.runs.process import WorkerProcess
 
+pytestmark = pytest.mark.slow
+
 if __name__ == "__main__":
     process = WorkerProcess()
     process.submit(os.getpid)

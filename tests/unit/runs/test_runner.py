@@ -27,6 +27,8 @@ from starlight_exporter.runs.worker import Work
 from support.snapshots import example_prediction, full_evaluation
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 PRODUCTION, BASELINE, RESEARCH = ("production", "a"), ("v3", "a"), ("odd", "a")
 PRIORITY = {"production": 0, "v3": 1, "odd": 2}
 WAIT = 60.0

@@ -39,6 +39,7 @@ def test_bounds_leave_exactly_two_and_a_half_percent_in_each_tail(count: tuple[i
 
 @given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 @settings(max_examples=200, deadline=None)
+@pytest.mark.slow
 def test_interval_contains_the_ratio_and_equals_that_of_scipy(count: tuple[int, int]) -> None:
     k, n = count
     interval = proportion(k, n)

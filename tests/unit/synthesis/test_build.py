@@ -56,6 +56,7 @@ def make(
     )
 
 
+@pytest.mark.slow
 def test_same_seed_gives_same_bytes_with_any_number_of_workers(tmp_path: Path) -> None:
     for workers in (1, 3):
         make(tmp_path / str(workers), workers=workers)
@@ -68,6 +69,7 @@ def test_same_seed_gives_same_bytes_with_any_number_of_workers(tmp_path: Path) -
     assert not {digest for path, digest in first.items() if path.startswith("clean/")} & set(other.values())
 
 
+@pytest.mark.slow
 def test_larger_part_does_not_change_other_files(tmp_path: Path) -> None:
     synthesise(tmp_path / "few", seed=1, clean=0, stego=10, negatives=5, workers=1)
     synthesise(tmp_path / "many", seed=1, clean=0, stego=15, negatives=5, workers=1)
@@ -86,6 +88,7 @@ def test_progress_ends_at_all_files(tmp_path: Path) -> None:
     assert seen == sorted(seen)
 
 
+@pytest.mark.slow
 def test_existing_dataset_is_not_generated_again(tmp_path: Path) -> None:
     out = tmp_path / "d"
     assert make(out) is True
@@ -95,6 +98,7 @@ def test_existing_dataset_is_not_generated_again(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["d"]
 
 
+@pytest.mark.slow
 def test_rejects_folder_with_other_content(tmp_path: Path) -> None:
     out = tmp_path / "d"
     out.mkdir()
@@ -115,6 +119,7 @@ def test_rejects_folder_with_other_content(tmp_path: Path) -> None:
         make(out)
 
 
+@pytest.mark.slow
 def test_interrupted_run_leaves_no_files(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         if 0 < done < total:
@@ -202,6 +207,7 @@ def cover_files(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_cover_files_keep_their_size(tmp_path: Path, cover_files: Path) -> None:
     make(tmp_path / "one", covers=cover_files)
     make(tmp_path / "two", covers=cover_files, workers=2)
@@ -237,6 +243,7 @@ def test_reports_missing_or_unusable_covers(tmp_path: Path, content: str | None)
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.slow
 def test_reports_killed_worker_and_leaves_no_files(tmp_path: Path) -> None:
     def kill_workers(done: int, _total: int) -> None:
         for worker in multiprocessing.active_children() if done else ():
@@ -251,6 +258,7 @@ def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_script_generates_dataset_once(tmp_path: Path) -> None:
     flags = (
         "--out",

@@ -176,6 +176,7 @@ ALLOWED = {
 NAME_OF = {"alpha": "alpha", "palette": "palette", "lsb.rgb": "lsb", "exif": "exif", "raw": "eoi"}
 
 
+@pytest.mark.slow
 def test_every_payload_of_a_dataset_can_be_extracted(synthetic: Path) -> None:
     seen: Counter[tuple[str, str, str | None]] = Counter()
     kinds: Counter[str] = Counter()
@@ -243,6 +244,7 @@ def test_paired_stego_file_differs_from_clean_file_only_by_payload(synthetic: Pa
     assert pairs == 100
 
 
+@pytest.mark.slow
 def test_clean_files_contain_no_long_text(synthetic: Path) -> None:
     for path in sorted((synthetic / "clean").iterdir()):
         data = path.read_bytes()

@@ -27,6 +27,8 @@ from support.run_cache import RunCache
 from training.card import card_markdown, index_markdown
 from training.variants import MAX_MODEL_BYTES, OUTPUTS
 
+pytestmark = pytest.mark.slow
+
 MODELS = Path(__file__).resolve().parents[3] / "models"
 SHIPPED = sorted(path.parent.name for path in MODELS.glob("*/card.yml"))
 

@@ -69,6 +69,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 
 @pytest.mark.parametrize(("path", "keys", "tables"), PAGES)
+@pytest.mark.slow
 def test_json_keys_and_csv_tables_are_documented(client: httpx.Client, path: str, keys: str, tables: str) -> None:
     page = path.replace("{id}", "now").replace("{number}", "0")
     base = "/status" if page == "/" else page

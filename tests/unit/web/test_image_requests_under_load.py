@@ -15,6 +15,8 @@ from support.snapshots import example_prediction, full_evaluation, full_snapshot
 from support.waiting import wait_until
 from support.web import LocalServer, idle_application
 
+pytestmark = pytest.mark.slow
+
 
 def image_workers() -> set[psutil.Process]:
     """Return the image worker processes."""

@@ -15,6 +15,8 @@ from starlight_exporter.errors import ImageError
 from starlight_exporter.web.image_worker import ImageWorker
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 
 def process_id() -> int:
     return os.getpid()
