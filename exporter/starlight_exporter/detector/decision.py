@@ -67,6 +67,10 @@ class DecisionRule:
         """Return True (stego) if `probability` is strictly greater than the threshold."""
         return probability > self.threshold(predicted)
 
+    def distance(self, probability: float, predicted: Method | None) -> float:
+        """Return the absolute difference between `probability` and its threshold. Raises ModelError as `threshold`."""
+        return abs(probability - self.threshold(predicted))
+
     def describe(self) -> str:
         """Return a stable text for labels and provenance, such as `probability > 0.5`."""
         if not self.needs_method:

@@ -68,6 +68,14 @@ class Score:
     method_probabilities: tuple[float, ...] | None
     predicted: Method | None
 
+    @property
+    def method_margin(self) -> float:
+        """Difference between the probabilities of the two most probable methods; infinite without a method output."""
+        if self.method_probabilities is None:
+            return math.inf
+        *_, second, first = sorted(self.method_probabilities)
+        return first - second
+
 
 @dataclass(frozen=True, slots=True)
 class ModelInput:
@@ -144,6 +152,11 @@ class Detector:
     def has_method(self) -> bool:
         """Whether the model predicts a method, which rules with a threshold per method require."""
         return self._method is not None
+
+    @property
+    def method_is_id(self) -> bool:
+        """Whether the model reports its predicted method only as an id, without logits or probabilities."""
+        return self._method is not None and self._method.kind == "id"
 
     def predict(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
         """Return one Score per image. Each image maps at least the model's `streams` to arrays of STREAM_SHAPES.

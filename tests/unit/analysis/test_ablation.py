@@ -12,20 +12,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from starlight_exporter.analysis.ablation import streams_named
+from starlight_exporter.analysis.ablation import ablate, streams_named
 from starlight_exporter.analysis.modes import ABLATION_MODES, AblationMode
 from starlight_exporter.analysis.stream_effects import AblationStudy, StreamEffect
 from starlight_exporter.analysis.study import study
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.contract import STREAMS, Stream
-from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.decision import PLAIN, DecisionRule
 from starlight_exporter.detector.decoding import decode
-from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.model import Detector, Score
+from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import EvaluationError
-from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.image_source import ImageSource
+from starlight_exporter.evaluation.request import RunLimits, RunRequest
+from starlight_exporter.evaluation.scorers import select_scorer
 from support.images import write_dataset
 from support.models import write_random_model
+from support.staged import raise_staged_log_odds
 
 pytestmark = pytest.mark.slow
 
@@ -122,6 +126,28 @@ def test_importance_is_the_difference_of_the_log_losses(request_for: MakeRequest
         assert entry.log_loss is not None
         assert entry.log_loss_increase is not None
         assert entry.log_loss_increase.value == pytest.approx(entry.log_loss - ablation.log_loss, abs=1e-12)
+
+
+@pytest.mark.parametrize("index", [0, 20, 45])
+def test_verdicts_at_a_threshold_are_those_of_the_full_model(
+    index: int, request_for: MakeRequest, model_path: Path, dataset_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, files = Detector.load(model_path), scan("generated", dataset_root).files
+    full, source = FullModel(detector), ImageSource(dataset_root, RunLimits())
+    (score,) = full.score([source.image(files[index]).without("content")])
+    assert isinstance(score, Score)
+    # With the raised log-odds, the staged probability is above the threshold, and the full model's is not.
+    rule = DecisionRule.single(score.probability)
+    raise_staged_log_odds(monkeypatch)
+    selected = select_scorer(detector, rule, dataset_root, files, limits=RunLimits(), seed=0)
+    assert selected.full_model_reason is None
+    ours = study(request_for(decision=rule)).ablation
+    theirs = ablate(full, source, rule, files)
+    assert (ours.clean, ours.stego, ours.detections) == (theirs.clean, theirs.stego, theirs.detections)
+    expected = {entry.stream: entry for entry in theirs.effects}
+    for entry in ours.effects:
+        other = expected[entry.stream]
+        assert (entry.clean, entry.stego, entry.slices) == (other.clean, other.stego, other.slices)
 
 
 def test_unreadable_files_are_not_measured(request_for: MakeRequest, tmp_path: Path) -> None:

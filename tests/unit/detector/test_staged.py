@@ -106,8 +106,8 @@ def test_stored_outputs_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest
     detector = Detector.load(model)
     parts = cut_graph(model.read_bytes(), {entry.name: entry.shape for entry in detector.inputs}, detector.used_outputs)
     assert isinstance(parts, GraphCut)
-    small = StagedModel(detector, parts, batch=4, shared_bytes=5_000)
-    large = StagedModel(detector, parts, batch=4)
+    small = StagedModel(detector, parts, PLAIN, batch=4, shared_bytes=5_000)
+    large = StagedModel(detector, parts, PLAIN, batch=4)
     chosen = [compact(decode(image_bytes(seed))) for seed in range(40)]
     assert small.score(chosen) == large.score(chosen) == small.score(chosen)
     assert small._shared.size_bytes <= 5_000

@@ -17,15 +17,19 @@ import pytest
 
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
+from starlight_exporter.detector.model import Detector, Score
 from starlight_exporter.detector.model_file import model_sha256
+from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.errors import DatasetError, EvaluationError, ModelError
-from starlight_exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.evaluation.image_source import ImageSource
+from starlight_exporter.evaluation.request import RunLimits, RunRequest, available_cores
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.evaluation.serialisation import from_json, to_json
 from starlight_exporter.publish.predictions_csv import predictions_csv
 from support.images import image_bytes
 from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model
 from support.results import not_measured_reasons, without_times
+from support.staged import raise_staged_log_odds
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +41,22 @@ def test_results_do_not_depend_on_the_number_of_threads(request_for: Requests) -
     assert {entry.verdict for entry in one[1]} == {True, False}
     for other in others:
         assert other == one
+
+
+@pytest.mark.slow
+def test_verdicts_at_a_threshold_are_those_of_the_full_model(
+    request_for: Requests, model_path: Path, dataset_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, source = Detector.load(model_path), ImageSource(dataset_root, RunLimits())
+    scores = FullModel(detector).score([source.image(file) for file in scan("generated", dataset_root).files])
+    probabilities = [score.probability for score in scores if isinstance(score, Score)]
+    threshold = sorted(probabilities)[len(probabilities) // 2]
+    # With the raised log-odds, the staged probability is above the threshold, and the full model's is not.
+    raise_staged_log_odds(monkeypatch)
+    result = evaluate(request_for(decision=DecisionRule.single(threshold)))
+    assert result.evaluation.execution is not None
+    assert result.evaluation.execution.full_model_reason is None
+    assert [entry.verdict for entry in result.predictions] == [value > threshold for value in probabilities]
 
 
 def test_counts_agree_with_the_predictions_csv(request_for: Requests) -> None:
