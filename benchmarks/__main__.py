@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`python -m benchmarks WHAT`: measures, writes benchmarks/results.json, and makes README.md and the plot from it."""
+"""Run a benchmark, write results.json, and generate README.md and the plot from it."""
 
 from __future__ import annotations
 
@@ -9,27 +9,29 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The servers that are started here are those of the tests.
+# The benchmarks start servers with the test support modules.
 sys.path.insert(0, str(ROOT / "tests"))
 
-from benchmarks import comparing, rates, report, running, single, sizes  # noqa: E402
+from benchmarks import comparison, rates, report, running, single, sizes  # noqa: E402
 from benchmarks.data import make  # noqa: E402
 from benchmarks.original import write_original  # noqa: E402
 
 
 def main() -> int:
-    """See the text on top."""
+    """Run the benchmark that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=[*_MEASURED, "report"])
+    parser.add_argument("benchmark", choices=[*_BENCHMARKS, "report"])
     parser.add_argument("--model", choices=("v4", "original"), default="v4")
     parser.add_argument("--kind", choices=("distinct", "shared", "tailed"), default="distinct")
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--folder", type=Path, default=ROOT / "data" / "benchmarks", help="datasets are made here")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT / "data" / "benchmarks", help="folder for generated datasets"
+    )
     options = parser.parse_args()
-    if options.what != "report":
+    if options.benchmark != "report":
         root = make(options.kind, options.images, options.folder)
-        _MEASURED[options.what](options, _model(options.model, options.folder), root)
+        _BENCHMARKS[options.benchmark](options, _model(options.model, options.folder), root)
     report.write()
     return 0
 
@@ -43,12 +45,12 @@ def _model(name: str, folder: Path) -> Path:
     return path
 
 
-_MEASURED: dict[str, Callable[[argparse.Namespace, Path, Path], None]] = {
+_BENCHMARKS: dict[str, Callable[[argparse.Namespace, Path, Path], None]] = {
     "rates": lambda options, model, root: rates.measure(options.model, model, root, runs=options.runs),
     "single": lambda options, model, root: single.measure(options.model, model, root),
     "sizes": lambda options, model, root: sizes.measure(options.model, model, root),
     "running": lambda options, model, root: running.measure(options.model, model, root, runs=options.runs),
-    "comparison": lambda options, model, root: comparing.measure(options.model, model, root, runs=options.runs),
+    "comparison": lambda options, model, root: comparison.measure(options.model, model, root, runs=options.runs),
 }
 
 if __name__ == "__main__":

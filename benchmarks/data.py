@@ -1,8 +1,7 @@
-"""Datasets for measuring speed, made on the spot: pictures of 256×256 in all five formats, cheap to draw.
+"""Datasets for benchmarks: 256×256 images in all five formats, fast to generate.
 
-`distinct`: every picture is of its own. `shared`: each cover comes with five stego files, as in a real training set, so
-that most of their streams are equal. `tailed`: a thousand pictures again and again, each time with other bytes behind
-them; quick to make where only the number of files matters.
+`distinct`: all images differ. `shared`: each cover has five stego files, as in a training set, so most of their streams
+are equal. `tailed`: copies of 1,000 images with different tails, for benchmarks where only the number of files matters.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from starlight_exporter.synthesis.embeddings import embed_alpha, embed_bits, emb
 Kind = Literal["distinct", "shared", "tailed"]
 SIZE: Final = 256
 _EXIF: Final = 0x9286
-# Of twenty pictures: the shares in which formats occur.
+# Formats of twenty consecutive images.
 _FORMATS: Final = ("jpeg",) * 7 + ("png",) * 5 + ("rgba",) * 2 + ("gif",) * 3 + ("webp",) + ("bmp",) * 2
 _GROUP: Final = 6
 _BATCH: Final = 100
-_TAILED_SOURCES: Final = 1000
-_drawn: dict[int, bytes] = {}
+_SOURCES: Final = 1000
+_encoded_sources: dict[int, bytes] = {}
 
 
 def make(kind: Kind, images: int, folder: Path, *, seed: int = 0) -> Path:
-    """The dataset of so many images below `folder`, made anew unless it is there already."""
+    """Return a dataset of this kind and size below `folder`; generate it if it does not exist."""
     root = folder / f"{kind}-{images}"
     done = root / "made.json"
     if not done.exists():
@@ -57,7 +56,7 @@ def _write(kind: Kind, root: Path, start: int, count: int, seed: int) -> None:
 
 
 def _pixels(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A soft picture with a little noise: compresses and decodes about as a photograph does."""
+    """Return smooth colours with a little noise, which compress and decode like a photograph."""
     coarse = Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8))
     soft = np.asarray(coarse.resize((SIZE, SIZE), Image.Resampling.BICUBIC), np.int16)
     noise = rng.integers(-6, 7, (SIZE, SIZE, 3), dtype=np.int16)
@@ -106,12 +105,12 @@ def _distinct(root: Path, index: int, rng: np.random.Generator) -> None:
 
 
 def _tailed(root: Path, index: int, seed: int) -> None:
-    source = index % _TAILED_SOURCES
-    if source not in _drawn:
+    source = index % _SOURCES
+    if source not in _encoded_sources:
         image_format = _FORMATS[source % len(_FORMATS)]
-        _drawn[source] = _encoded(_pixels(np.random.default_rng((seed, source))), image_format)
+        _encoded_sources[source] = _encoded(_pixels(np.random.default_rng((seed, source))), image_format)
     name = f"{index:06}.{_suffix(_FORMATS[source % len(_FORMATS)])}"
-    (root / "clean" / name).write_bytes(_drawn[source] + index.to_bytes(4, "big"))
+    (root / "clean" / name).write_bytes(_encoded_sources[source] + index.to_bytes(4, "big"))
 
 
 def _cover_and_stego(root: Path, index: int, rng: np.random.Generator, count: int) -> None:

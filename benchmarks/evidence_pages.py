@@ -1,9 +1,9 @@
-"""How long pages over many stored predictions take, and how long storing them does.
+"""Response time of pages over many stored predictions, and the time to store them.
 
     .venv/bin/python benchmarks/evidence_pages.py --images 50000
 
-Answers are taken over HTTP from the site in this process, and timed at the client: medians and ranges of `--runs`, and
-the processor time of client and site together, which other work on the machine does not lengthen.
+Requests go over HTTP to a server in this process. Reports the median and range of `--runs` response times, and the CPU
+time of client and server, which does not depend on the load of the machine.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PAGES = (
 
 
 def main() -> None:
-    """Store two evaluations, ask for each page several times, print a table."""
+    """Store two evaluations, request each page several times, print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=50_000)
     parser.add_argument("--runs", type=int, default=7)
@@ -61,8 +61,8 @@ def _measure(folder: Path, images: int, runs: int) -> None:
         stored = application.evidence.store(result, predictions)
         size = sum(file.stat().st_size for file in stored.iterdir())
         print(f"stored {images} predictions in {time.perf_counter() - start:.2f} s, {size / 2**20:.1f} MiB")
-    print(f"\n| page over {images} predictions | median ms | range | processor ms |\n|---|---:|---:|---:|")
-    with LocalServer(application) as site, httpx.Client(base_url=site.url, timeout=60.0) as client:
+    print(f"\n| Page over {images} predictions | Median ms | Range | CPU ms |\n|---|---:|---:|---:|")
+    with LocalServer(application) as server, httpx.Client(base_url=server.url, timeout=60.0) as client:
         for name, path in PAGES:
             times, busy = [], []
             for _ in range(runs):
@@ -76,14 +76,14 @@ def _measure(folder: Path, images: int, runs: int) -> None:
 
 
 def _predictions(images: int, seed: int) -> list[Prediction]:
-    """Half clean and half stego over all formats and methods; every tenth verdict is wrong."""
-    draw = random.Random(seed)
-    return [_prediction(number, draw.random()) for number in range(images)]
+    """Return predictions: half clean, half stego, all formats and methods, every tenth verdict wrong on average."""
+    rng = random.Random(seed)
+    return [_prediction(number, rng.random()) for number in range(images)]
 
 
-def _prediction(number: int, drawn: float) -> Prediction:
+def _prediction(number: int, probability: float) -> Prediction:
     stego = number % 2 == 1
-    wrong = drawn < 0.1
+    wrong = probability < 0.1
     method = METHODS[number % len(METHODS)] if stego else None
     entry = Prediction(
         path=f"{'stego' if stego else 'clean'}/some-image-of-a-data-set-{number:06}.png",
@@ -92,12 +92,12 @@ def _prediction(number: int, drawn: float) -> Prediction:
         method=method,
         category=None,
         image_format=FORMATS[number // 2 % len(FORMATS)],
-        probability=drawn,
+        probability=probability,
         predicted_method=method or "lsb",
         verdict=stego != wrong,
         not_measured=None,
         detail="",
-        seconds=drawn / 100,
+        seconds=probability / 100,
     )
     return replace(entry, facts=FileFacts(number, 256, 256, "RGB", 0, number % 3_000, "lsb-first", number % 9_000))
 

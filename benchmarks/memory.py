@@ -1,4 +1,4 @@
-"""Peak memory of a process and of its children: what is its own, and the pages of mapped files, which cost nothing."""
+"""Peak memory of a process and its children: private memory, and pages of mapped files, which can be reclaimed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MEGABYTE: Final = 1e6
 
 
 class PeakMemory:
-    """Watches a process tree while the block runs; `own` and `mapped` are megabytes by the role of the process."""
+    """Monitor a process tree while the block runs; `own` and `mapped` are megabytes by process role."""
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)

@@ -1,4 +1,4 @@
-"""The stack of scripts/up as processes at its shipped intervals, on ports of its own, and models swapped in it."""
+"""The native stack of scripts/up with the shipped intervals on free ports, and model swaps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SERVERS: Final = ("exporter", "prometheus", "alertmanager", "notifications", "g
 
 
 class NativeStack:
-    """Runs while it is entered; on entry the first result of the production model is in Prometheus."""
+    """Context manager that runs the stack. On entry, Prometheus has the first result of the production model."""
 
     def __init__(self, data: Path, dataset: Path, model: Path) -> None:
         ports = {name: free_port() for name in _SERVERS}
@@ -37,7 +37,7 @@ class NativeStack:
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            wait(self.hashes, "the first result", 900)
+            wait(self.hashes, "first result", 900)
         except BaseException:
             self._stop()
             raise
@@ -47,7 +47,7 @@ class NativeStack:
         self._stop()
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """An instant query; nothing from a Prometheus that does not answer yet."""
+        """Return the result of an instant query, or nothing if Prometheus does not respond yet."""
         try:
             answer = httpx.get(f"{self._prometheus}/api/v1/query", params={"query": expression}, timeout=5)
             return list(answer.json()["data"]["result"])
@@ -55,7 +55,7 @@ class NativeStack:
             return []
 
     def hashes(self) -> set[str]:
-        """The hashes of production files whose results Prometheus has now."""
+        """Return the model hashes of the current production results in Prometheus."""
         return {row["metric"]["model_sha256"] for row in self.query(PRODUCTION)}
 
     def _stop(self) -> None:
@@ -64,7 +64,7 @@ class NativeStack:
 
 
 def swap_options(description: str | None, *models: str, swaps: int) -> argparse.Namespace:
-    """The command line of a benchmark that swaps models: `--dataset`, a flag per model, `--swaps`."""
+    """Parse the command line of a benchmark that swaps models: `--dataset`, one flag per model, `--swaps`."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("dataset", *models):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -73,30 +73,30 @@ def swap_options(description: str | None, *models: str, swaps: int) -> argparse.
 
 
 def machine() -> str:
-    """What was measured on, and how busy it is now."""
+    """Return architecture, cores and load average."""
     return f"{platform.machine()}, {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end"
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on at this moment."""
+    """Return a free TCP port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def swap(source: Path, model: Path) -> float:
-    """Put a copy in the model's place as a deployment does; the time of the rename."""
-    beside = model.with_name("new.onnx")
-    shutil.copy(source, beside)
-    beside.replace(model)
+    """Replace the model atomically, as a deployment does; return the time of the rename."""
+    staged = model.with_name("new.onnx")
+    shutil.copy(source, staged)
+    staged.replace(model)
     return time.time()
 
 
-def wait(look: Callable[[], object], what: str, seconds: float) -> float:
-    """The time at which it was there."""
+def wait(condition: Callable[[], object], description: str, seconds: float) -> float:
+    """Wait until the condition is true; return the time."""
     deadline = time.time() + seconds
-    while not look():
+    while not condition():
         if time.time() > deadline:
-            raise SystemExit(f"{what}: not within {seconds:.0f} s")
+            raise SystemExit(f"{description}: not within {seconds:.0f} s")
         time.sleep(0.25)
     return time.time()

@@ -1,11 +1,11 @@
-"""From a worse model in place to its alert in the notification log: the stack at its shipped intervals, real seconds.
+"""Delay from the deployment of a worse model to its notification, with the shipped intervals of the stack.
 
     python -m benchmarks.notification_delay --dataset datasets/reference --good models/v4/model.onnx \\
         --worse models/v3/model.onnx --swaps 3
 
-Starts scripts/up on ports of its own with the dataset and a copy of the good model, swaps the worse one in, waits for
-the first firing notification, counts those that follow within a minute with something critical and new, swaps back,
-waits until all is resolved, and so on. Prints a Markdown table.
+Start scripts/up on free ports with the dataset and a copy of the good model, deploy the worse one, wait for the first
+firing notification, count the notifications with new critical alerts in the following minute, swap back, wait until all
+alerts are resolved, and so on. Print a Markdown table.
 """
 
 from __future__ import annotations
@@ -24,38 +24,36 @@ from typing import Any, NamedTuple
 from benchmarks.native_stack import NativeStack, machine, swap, swap_options, wait
 
 ABOUT_RATES = 'model="production",alertname!~"StarlightLatency.+|StarlightRegressionSuiteFailing"'
-"""Alerts that the swap causes: how fast this machine is at the moment is another matter (and fails the suite)."""
+"""Selector of alerts caused by the swap, without those that depend on the speed of the machine."""
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the table."""
     options = swap_options(__doc__, "good", "worse", swaps=3)
     with tempfile.TemporaryDirectory(prefix="starlight-delay-") as name:
         rows = measure(Path(name), options)
     print(f"{machine()}\n")
-    print(
-        "| swap | new value in Prometheus | alert fires | notification delivered | critical alerts | in notifications |"
-    )
+    print("| Swap | New value in Prometheus | Alert fires | Notification delivered | Critical alerts | Notifications |")
     print("|---|---:|---:|---:|---:|---:|")
     for number, row in enumerate(rows, 1):
         times = " | ".join(f"{seconds:.0f} s" for seconds in (row.value, row.fires, row.delivered))
-        print(f"| {number} | {times} | {row.alerts} | {row.told_in} |")
+        print(f"| {number} | {times} | {row.alerts} | {row.notifications} |")
     medians = [statistics.median(column) for column in zip(*(row[:3] for row in rows), strict=True)]
     print("| median | " + " | ".join(f"{value:.0f} s" for value in medians) + " | | |")
 
 
 class Row(NamedTuple):
-    """One swap: seconds from the rename, and in how many notifications how many critical alerts were told."""
+    """One swap: seconds from the rename, number of critical alerts and of their notifications."""
 
     value: float
     fires: float
     delivered: float
     alerts: int
-    told_in: int
+    notifications: int
 
 
 def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
-    """One row per swap."""
+    """Swap the models; return one row per swap."""
     model = folder / "model.onnx"
     shutil.copy(options.good, model)
     with NativeStack(folder / "data", options.dataset, model) as stack:
@@ -63,31 +61,33 @@ def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
         log = folder / "data" / "notifications.jsonl"
         for _ in range(options.swaps):
             before = stack.hashes()
-            began = swap(options.worse, model)
-            value = wait(lambda: stack.hashes() - before, "the new value", 300)  # noqa: B023  # called at once
-            fires = wait(lambda: stack.query(f'ALERTS{{alertstate="firing",{ABOUT_RATES}}}'), "an alert", 300)
-            delivered = wait(partial(told, log, began), "the notification", 300)
-            # Twice the time after which Alertmanager tells what is new in the same group.
+            renamed_at = swap(options.worse, model)
+            value = wait(lambda: stack.hashes() - before, "new value", 300)  # noqa: B023  # called at once
+            fires = wait(lambda: stack.query(f'ALERTS{{alertstate="firing",{ABOUT_RATES}}}'), "alert", 300)
+            delivered = wait(partial(delivered_since, log, renamed_at), "notification", 300)
+            # Twice the group_interval, after which Alertmanager sends new alerts of the group.
             time.sleep(60)
-            alerts, told_in = critical(log, began)
-            rows.append(Row(value - began, fires - began, delivered - began, alerts, told_in))
+            alerts, notifications = critical(log, renamed_at)
+            rows.append(Row(value - renamed_at, fires - renamed_at, delivered - renamed_at, alerts, notifications))
             swap(options.good, model)
-            wait(lambda: not stack.query(f"ALERTS{{{ABOUT_RATES}}}"), "the end of all alerts", 900)
-            # Alertmanager still has to tell that it is over.
+            wait(lambda: not stack.query(f"ALERTS{{{ABOUT_RATES}}}"), "all alerts resolved", 900)
+            # Alertmanager still has to send the resolved notification.
             time.sleep(60)
         return rows
 
 
-def told(log: Path, since: float) -> bool:
-    """Whether a firing alert about the production model was delivered since then."""
-    return any(about_rates(alert, since) for notification in notifications(log) for alert in notification["alerts"])
+def delivered_since(log: Path, since: float) -> bool:
+    """Return whether a firing alert of the production model was delivered since then."""
+    return any(
+        about_rates(alert, since) for notification in read_notifications(log) for alert in notification["alerts"]
+    )
 
 
 def critical(log: Path, since: float) -> tuple[int, int]:
-    """How many critical alerts were told since then, and in how many notifications for the first time."""
+    """Return the number of critical alerts since then, and of notifications with a new one."""
     seen: set[str] = set()
     count = 0
-    for notification in notifications(log):
+    for notification in read_notifications(log):
         named = {
             json.dumps(alert["labels"], sort_keys=True)
             for alert in notification["alerts"]
@@ -98,13 +98,13 @@ def critical(log: Path, since: float) -> tuple[int, int]:
     return len(seen), count
 
 
-def notifications(log: Path) -> list[dict[str, Any]]:
-    """What the notification log holds."""
+def read_notifications(log: Path) -> list[dict[str, Any]]:
+    """Return the content of the notification log."""
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 def about_rates(alert: dict[str, Any], since: float) -> bool:
-    """Whether it began to fire since then and is caused by the swap (see ABOUT_RATES)."""
+    """Return whether the alert started since then and is caused by the swap (see ABOUT_RATES)."""
     return (
         alert["status"] == "firing"
         and alert["labels"].get("model") == "production"

@@ -1,6 +1,6 @@
-"""The published Starlight network at its real size, with drawn weights: it costs the same, and says nothing.
+"""The published Starlight architecture with random weights, for speed measurements.
 
-814,241 parameters and 185 million multiply-adds. Batch normalisation is folded into the convolutions, as exports do.
+814,241 parameters and 185 million multiply-adds. Batch normalisation is folded into the convolutions, as in exports.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _INPUTS: Final[dict[str, Stream]] = {
 }
 _WIDTHS: Final = (64, 64, 64, 64, 64, 64, 32, 32)
 FOLDED_PARAMETERS: Final = 4 * 2 * (16 + 32 + 64) + 2 * (32 + 64 + 128)
-"""Scale and shift of the batch normalisations, which the convolutions have taken in."""
+"""Parameters of the batch normalisations, which are folded into the convolutions."""
 
 
 def write_original(path: Path, *, seed: int = 0) -> int:
-    """Write the network as ONNX; returns how many parameters the network has as published."""
+    """Write the network as ONNX; return the number of parameters of the published network."""
     network = _Network(np.random.default_rng(seed))
     encoded = [
         network.planes("pixel_tensor", 3),
@@ -44,10 +44,10 @@ def write_original(path: Path, *, seed: int = 0) -> int:
         network.dense(network.dense("content_features", 6, 32), 32, 32),
     ]
     gates = network.node("Sigmoid", [network.linear(network.node("Concat", encoded, axis=1), 448, 8)])
-    spread = network.node("MatMul", [gates, network.weight(_spreading())])
-    fused = network.node("Mul", [network.node("Concat", encoded, axis=1), spread])
+    expanded = network.node("MatMul", [gates, network.weight(_gate_expansion())])
+    fused = network.node("Mul", [network.node("Concat", encoded, axis=1), expanded])
     hidden = network.linear(network.dense(network.dense(fused, 448, 256), 256, 128), 128, 192)
-    used = network.node("Slice", [hidden, *(network.whole(value) for value in (128, 192, 1))])
+    used = network.node("Slice", [hidden, *(network.integer(value) for value in (128, 192, 1))])
     network.linear(used, 64, 1, output="stego_logits")
     network.linear(used, 64, 5, output="method_logits")
     network.linear(used, 64, 3, output="bit_order_logits")
@@ -57,8 +57,8 @@ def write_original(path: Path, *, seed: int = 0) -> int:
     return network.parameters + FOLDED_PARAMETERS
 
 
-def _spreading() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """8 gates → 448 features."""
+def _gate_expansion() -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Return a matrix that expands 8 gates to 448 features."""
     return np.repeat(np.eye(len(_WIDTHS), dtype=np.float32), _WIDTHS, axis=1)
 
 
@@ -80,16 +80,16 @@ class _Network:
         self._weights.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def whole(self, value: int) -> str:
+    def integer(self, value: int) -> str:
         return self.weight(np.array([value], np.int64))
 
-    def drawn(self, *shape: int) -> str:
+    def random_weight(self, *shape: int) -> str:
         scale = math.sqrt(2.0 / math.prod(shape[1:])) if len(shape) > 1 else 0.1
         self.parameters += math.prod(shape)
         return self.weight(self._rng.normal(0.0, scale, shape).astype(np.float32))
 
     def linear(self, name: str, inputs: int, width: int, *, output: str = "") -> str:
-        arguments = [name, self.drawn(width, inputs), self.drawn(width)]
+        arguments = [name, self.random_weight(width, inputs), self.random_weight(width)]
         if not output:
             return self.node("Gemm", arguments, transB=1)
         self._nodes.append(helper.make_node("Gemm", arguments, [output], transB=1))
@@ -101,17 +101,17 @@ class _Network:
 
     def planes(self, name: str, channels: int) -> str:
         for width in (16, 32, 64):
-            arguments = [name, self.drawn(width, channels, 3, 3), self.drawn(width)]
+            arguments = [name, self.random_weight(width, channels, 3, 3), self.random_weight(width)]
             name = self.node("Relu", [self.node("Conv", arguments, strides=[2, 2], pads=[1, 1, 1, 1])])
             channels = width
         pooled = self.node("AveragePool", [name], kernel_shape=[8, 8], strides=[8, 8])
         return self.dense(self.node("Flatten", [pooled], axis=1), 1024, 64)
 
     def metadata(self, name: str) -> str:
-        name = self.node("Unsqueeze", [name, self.whole(1)])
+        name = self.node("Unsqueeze", [name, self.integer(1)])
         channels = 1
         for width, kernel in ((32, 7), (64, 5), (128, 3)):
-            arguments = [name, self.drawn(width, channels, kernel), self.drawn(width)]
+            arguments = [name, self.random_weight(width, channels, kernel), self.random_weight(width)]
             pads = [kernel // 2, kernel // 2]
             name = self.node("Relu", [self.node("Conv", arguments, strides=[2], pads=pads)])
             channels = width

@@ -1,4 +1,4 @@
-"""Images per second of every way to evaluate, and what they are over the bare session of the same round."""
+"""Throughput of each execution mode, relative to the session only."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from starlight_exporter.evaluation.scorers import select_scorer
 
 THREADS: Final = 2
 READY_IMAGES: Final = 60
-"""Tensors that are kept ready for the bare session: 2.3 MB each."""
+"""Images whose tensors are prepared for the session only, 2.3 MB each."""
 LIMITS: Final = RunLimits()
 _Item = TypeVar("_Item")
 
 
 class Rates:
-    """One model on one dataset, with a warm cache in a folder of its own."""
+    """One model on one dataset, with a warm cache in a temporary folder."""
 
     def __init__(self, model: Path, root: Path) -> None:
         self.detector = Detector.load(model)
@@ -52,11 +52,11 @@ class Rates:
         shutil.rmtree(self.folder)
 
     def cache(self, name: str = "warm") -> StreamCache:
-        """A cache as a new process opens it."""
+        """Open a cache as a new process does."""
         return StreamCache(CacheSettings(self.folder / name, 64 * 1024**3))
 
-    def one_after_the_other(self) -> Cost:
-        """Read, decode, tensors, session: one image at a time on one core, as the exporter times latency."""
+    def sequential(self) -> Cost:
+        """Read, decode, build tensors, run the session: one image at a time on one core, as in latency runs."""
         chosen = self._spread(READY_IMAGES)
 
         def work() -> None:
@@ -65,40 +65,40 @@ class Rates:
 
         return cost(len(chosen), work)
 
-    def everything_in_threads(self) -> Cost:
-        """The same on all cores."""
+    def full_pipeline(self) -> Cost:
+        """Run the same pipeline on all cores."""
         return self._bulk(FullModel(self.detector), None)
 
-    def bare_session(self) -> Cost:
-        """The whole model on ready tensors, one shared session, two threads, one image a call."""
+    def session_only(self) -> Cost:
+        """Run the full model on prepared tensors: one shared session, two threads, one image per call."""
         return self._threaded(lambda ready: self.detector.predict((ready,)), self._ready)
 
-    def cached_whole(self) -> Cost:
-        """The whole model on cached streams."""
+    def cached_full(self) -> Cost:
+        """Run the full model on cached streams."""
         return self._bulk(FullModel(self.detector), self.warm)
 
     def cached_staged(self) -> Cost:
-        """The model in stages on cached streams: what an evaluation of a changed model does."""
+        """Run the staged model on cached streams, as the evaluation of a changed model does."""
         return self._bulk(self.stages(), self.warm)
 
     def cold(self) -> Cost:
-        """A first evaluation: read, decode, write the cache, in stages."""
+        """Run a first evaluation: read, decode, write the cache, staged model."""
         folder = self.folder / "cold"
         rate = self._bulk(self.stages(), self.cache("cold"))
         shutil.rmtree(folder)
         return rate
 
     def read_and_decode(self) -> Cost:
-        """Reading, decoding and making tensors on all cores, no network."""
+        """Read, decode and build tensors on all cores, without the network."""
         return self._threaded(lambda file: tensors(decode(self._read(file)), STREAMS), self._spread(2 * READY_IMAGES))
 
     def ablations(self) -> Cost:
-        """A warm evaluation together with all eight ablations."""
+        """Run a warm evaluation with all eight ablations."""
         scorer, source = self.stages(), ImageSource(self.dataset.root, LIMITS, self.warm)
         return cost(len(self.files), lambda: ablate(scorer, source, PLAIN, self.files, threads=THREADS))
 
     def stages(self) -> Scorer:
-        """The model in stages, with nothing shared yet."""
+        """Return the staged model, without shared outputs yet."""
         selected = select_scorer(self.detector, PLAIN, self.dataset.root, self.files, limits=LIMITS, seed=0)
         if selected.full_model_reason is not None:
             raise SystemExit(f"{self.detector.path}: the full model runs: {selected.full_model_reason}")
@@ -130,20 +130,20 @@ class Rates:
 
 
 def measure(name: str, model: Path, root: Path, *, runs: int) -> None:
-    """All ways, `runs` rounds, recorded as one section."""
+    """Measure all modes in `runs` rounds and record them as one section."""
     rates = Rates(model, root)
     try:
-        ways: dict[str, Callable[[], Cost]] = {
-            "one after the other": rates.one_after_the_other,
-            "bare session": rates.bare_session,
-            "two threads, each doing everything": rates.everything_in_threads,
-            "read and decode alone": rates.read_and_decode,
-            "cached streams, whole model": rates.cached_whole,
-            "cold, in stages": rates.cold,
-            "cached streams, in stages": rates.cached_staged,
-            "cached streams, in stages, and eight ablations": rates.ablations,
+        modes: dict[str, Callable[[], Cost]] = {
+            "sequential, one thread": rates.sequential,
+            "session only": rates.session_only,
+            "full pipeline, two threads": rates.full_pipeline,
+            "read and decode only": rates.read_and_decode,
+            "cached streams, full model": rates.cached_full,
+            "cold cache, staged model": rates.cold,
+            "cached streams, staged model": rates.cached_staged,
+            "cached streams, staged model, eight ablations": rates.ablations,
         }
-        values = results.interleaved(ways, runs)
+        values = results.interleaved(modes, runs)
         results.record(f"rates {name} {root.name}", {"images": len(rates.files), "values": values})
     finally:
         rates.close()

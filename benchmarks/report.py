@@ -1,4 +1,4 @@
-"""README.md and the plot, made of results.json."""
+"""Generate README.md and the plot from results.json."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from benchmarks import results
 from benchmarks.results import text
 
 HERE: Final = Path(__file__).resolve().parent
-_BARE: Final = "bare session"
-_DECODE: Final = "read and decode alone"
-_COLD: Final = "cold, in stages"
-_WARM: Final = "cached streams, in stages"
-_ABLATIONS: Final = "cached streams, in stages, and eight ablations"
+_BARE: Final = "session only"
+_DECODE: Final = "read and decode only"
+_COLD: Final = "cold cache, staged model"
+_WARM: Final = "cached streams, staged model"
+_ABLATIONS: Final = "cached streams, staged model, eight ablations"
 _Values = Mapping[str, Mapping[str, Sequence[float]]]
 _BARS: Final = 640
 
 _HEAD: Final = """# Speed and memory
 
-Measured by hand; this page and the plot are made from [results.json](results.json) by `python -m benchmarks report`.
-`python -m benchmarks rates --model original --kind shared --images 1002` measures one table anew; `--help` names the
-others.
+`python -m benchmarks report` generates this page and the plot from [results.json](results.json). The benchmarks are run
+manually; `python -m benchmarks rates --model original --kind shared --images 1002` runs one, `--help` lists the others.
 
-Every rate is of two threads and stands beside the bare session (the whole model on ready tensors, one shared session,
-one image a call) **of the same round**: the ways are measured in turn, so that whatever else the machine does meets
-all alike. Numbers are medians, with the range of all rounds in brackets. *Original* is the published Starlight network
-at its real size (814,241 parameters, 185 million multiply-adds) with drawn weights, written by `original.py`; *v4* is
-the shipped model. *distinct* datasets have no two equal pictures; in *shared* ones each cover has five stego files.
-Core time is that of all threads; its ratios say what two cores do that nobody else uses.
+Rates use two threads, except sequential ones. Each rate is also given relative to the session only (full model on
+prepared tensors, one shared session, one image per call) **of the same round**: all modes run once per round, so that
+other load affects them equally. Values are medians, with the range of all rounds in parentheses. *original* is the
+published Starlight architecture (814,241 parameters, 185 million multiply-adds) with random weights, written by
+`original.py`; *v4* is the shipped model. *distinct* datasets have no duplicate images; in *shared* datasets, each cover
+has five stego files. CPU time is the total of all threads, so its ratios do not depend on other load.
 
-The machine is a virtual one whose speed changes by half from one hour to the next: compare numbers of one table alone.
-The rows of sizes were measured while tests ran beside them, the others with nothing else at work.
+The speed of the virtual machine varies by up to 50% between hours: only compare values within a table. The dataset
+sizes were measured while tests were running, everything else without other load.
 """
 
 
@@ -52,9 +51,9 @@ def _machine(content: Mapping[str, Any]) -> Iterator[str]:
     if machines:
         loads = [machine["load"] for machine in machines]
         yield (
-            f"Machine: {machines[0]['processor']}, {machines[0]['cores']} cores, Python {machines[0]['python']}, shared"
-            f" with other work: load average {min(loads)} to {max(loads)} at the end of the measurements. Absolute"
-            " rates are therefore low and spread; ratios are what counts.\n"
+            f"Machine: {machines[0]['processor']}, {machines[0]['cores']} cores, Python {machines[0]['python']}; load"
+            f" average {min(loads)} to {max(loads)} at the end of the measurements. Absolute rates vary with the load;"
+            " compare ratios.\n"
         )
 
 
@@ -64,53 +63,53 @@ def _sections(content: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Mapp
             yield name.removeprefix(f"{kind} "), content[name]
 
 
-def _ratios(values: _Values, way: str, kind: str = "rate") -> list[float]:
-    """The way's speed over the bare session's, round by round: of rates, or of core times the other way round."""
-    pairs = zip(values[way][kind], values[_BARE][kind], strict=True)
+def _ratios(values: _Values, mode: str, kind: str = "rate") -> list[float]:
+    """Return the speed relative to the session only, per round, from rates or from CPU times."""
+    pairs = zip(values[mode][kind], values[_BARE][kind], strict=True)
     return [own / bare if kind == "rate" else bare / own for own, bare in pairs]
 
 
 def _rates(content: Mapping[str, Any]) -> Iterator[str]:
-    yield "## Ways to evaluate\n\n![Speed over the bare session, by core time](rates.svg)\n"
+    yield "## Execution modes\n\n![Speed relative to the session only, by CPU time](rates.svg)\n"
     for name, section in _sections(content, "rates"):
         values: _Values = section["values"]
         model, dataset = name.split(" ", 1)
         yield f"### {model}, {dataset}: {section['images']:,} images\n"
-        yield "| way | images/s | of the bare session | core time, ms an image | of the bare session, by core time |"
+        yield "| Mode | Images/s | vs. session only | CPU time, ms/image | vs. session only, by CPU time |"
         yield "|---|---|---|---|---|"
-        for way, found in values.items():
-            if way != _ABLATIONS:
+        for mode, found in values.items():
+            if mode != _ABLATIONS:
                 yield (
-                    f"| {way} | {text(found['rate'])} | {text(_ratios(values, way), '.2f')} |"
-                    f" {text(found['cpu'], '.2f')} | {text(_ratios(values, way, 'cpu'), '.2f')} |"
+                    f"| {mode} | {text(found['rate'])} | {text(_ratios(values, mode), '.2f')} |"
+                    f" {text(found['cpu'], '.2f')} | {text(_ratios(values, mode, 'cpu'), '.2f')} |"
                 )
         yield from _derived(values)
 
 
 def _derived(values: _Values) -> Iterator[str]:
     decode, bare, cold = values[_DECODE], values[_BARE], values[_COLD]
-    # Both use all cores to the full, so at best they take as long as one after the other.
+    # Both use all cores, so the optimum is the sum of their durations.
     possible = [1 / (1 / d + 1 / b) for d, b in zip(decode["rate"], bare["rate"], strict=True)]
     by_rate = [rate / most for rate, most in zip(cold["rate"], possible, strict=True)]
     by_core = [(d + b) / own for d, b, own in zip(decode["cpu"], bare["cpu"], cold["cpu"], strict=True)]
     yield (
-        "\nA first evaluation, of what reading, decoding and bare session allow when they overlap perfectly:"
-        f" {text(by_rate, '.2f')}; by core time {text(by_core, '.2f')}."
+        "\nFirst evaluation relative to the optimum of reading, decoding and session only:"
+        f" {text(by_rate, '.2f')}; by CPU time {text(by_core, '.2f')}."
     )
     warm, both = values[_WARM], values[_ABLATIONS]
     on_top = [w / b - 1 for w, b in zip(warm["rate"], both["rate"], strict=True)]
     core_on_top = [b / w - 1 for w, b in zip(warm["cpu"], both["cpu"], strict=True)]
     yield (
-        "All eight ablations beyond a warm evaluation, in evaluations:"
-        f" {text(on_top, '.2f')}; by core time {text(core_on_top, '.2f')}.\n"
+        "Additional time of all eight ablations, in warm evaluations:"
+        f" {text(on_top, '.2f')}; by CPU time {text(core_on_top, '.2f')}.\n"
     )
 
 
 def _sizes(content: Mapping[str, Any]) -> Iterator[str]:
-    yield "## Size of the dataset\n"
-    yield "One evaluation each, in a process of its own, from start to end (with loading and scanning). *Mapped* are"
-    yield "pages of the cache, which the system takes back when it needs them.\n"
-    yield "| model | dataset | state | seconds | images/s | own memory, MB | mapped, MB | cache, MB |"
+    yield "## Dataset size\n"
+    yield "One evaluation in a new process, including loading and scanning. *Mapped* memory is pages of the cache,"
+    yield "which the operating system can reclaim.\n"
+    yield "| Model | Dataset | Cache | Seconds | Images/s | Private memory, MB | Mapped memory, MB | Cache size, MB |"
     yield "|---|---|---|---|---|---|---|---|"
     for name, section in sorted(_sections(content, "size"), key=lambda item: int(item[0].rpartition("-")[2])):
         model, dataset = name.split(" ", 1)
@@ -125,9 +124,9 @@ def _sizes(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _single(content: Mapping[str, Any]) -> Iterator[str]:
-    yield "## One image, file bytes to verdict, one core, 256×256\n"
-    yield "Core time is what the thread itself used: what the clock shows where nobody else wants the core.\n"
-    yield "| model | format | images | p50, ms | p95, ms | p99, ms | p95 of core time, ms |"
+    yield "## Latency of one 256×256 image, file to verdict, one core\n"
+    yield "CPU time is the time used by the thread, which equals the elapsed time on an idle core.\n"
+    yield "| Model | Format | Images | p50, ms | p95, ms | p99, ms | p95 of CPU time, ms |"
     yield "|---|---|---|---|---|---|---|"
     for model, section in _sections(content, "single"):
         for shown, found in section["quantiles"].items():
@@ -136,26 +135,26 @@ def _single(content: Mapping[str, Any]) -> Iterator[str]:
                 f" {found['p99']:.2f} | {found['core_p95']:.2f} |"
             )
         ratio = section["ratio"]["all"]
-        yield f"\n{model}: core time over that of Pillow's decoding and the bare session, median: {ratio:.2f}.\n"
+        yield f"\n{model}: median CPU time relative to Pillow decoding plus session only: {ratio:.2f}.\n"
     yield ""
 
 
 def _running(content: Mapping[str, Any]) -> Iterator[str]:
     yield "## The running exporter under Prometheus\n"
-    yield "From the new file's rename to its false positive ratio readable in Prometheus, scraped every 5 s: noticing"
-    yield "(3 s of rest and more), scan, evaluation, a latency run of 1,000 images. Scrapes: ten a second meanwhile.\n"
+    yield "Time from the rename of the new file to its false positive ratio in Prometheus, scraped every 5 s: file"
+    yield "check (3 s settle time), scan, evaluation, latency run of 1,000 images. Meanwhile, ten scrapes per second.\n"
     for name, section in _sections(content, "running"):
         scrapes, own, mapped = section["scrape_milliseconds"], section["own_megabytes"], section["mapped_megabytes"]
         yield "| " + name + " | |\n|---|---|"
-        yield f"| first start, nothing cached | {section['first_seconds']:.1f} s |"
+        yield f"| first start, cold cache | {section['first_seconds']:.1f} s |"
         yield f"| model replaced | {text(section['replaced_seconds'], '.1f')} s |"
-        yield f"| of which the last evaluation | {section['evaluation_seconds']:.1f} s |"
+        yield f"| last evaluation | {section['evaluation_seconds']:.1f} s |"
         yield (
             f"| scrape, {scrapes['scrapes']:.0f} times | p50 {scrapes['p50']:.0f} ms, p95 {scrapes['p95']:.0f} ms,"
-            f" p99 {scrapes['p99']:.0f} ms, longest {scrapes['max']:.0f} ms |"
+            f" p99 {scrapes['p99']:.0f} ms, maximum {scrapes['max']:.0f} ms |"
         )
         for role, shown in (("main", "exporter"), ("worker", "worker")):
-            yield f"| memory of the {shown} | {own[role]:.0f} MB, and {mapped[role]:.0f} MB of mapped files |"
+            yield f"| memory of the {shown} | {own[role]:.0f} MB private, {mapped[role]:.0f} MB mapped files |"
         yield ""
 
 
@@ -170,27 +169,27 @@ def _plot(content: Mapping[str, Any]) -> str:
     groups = [(name, section["values"]) for name, section in _sections(content, "rates")]
     medians = {
         name: {
-            way: float(np.median(_ratios(values, way, "cpu")))
-            for way in values
-            if way not in (_ABLATIONS, _BARE, _DECODE)
+            mode: float(np.median(_ratios(values, mode, "cpu")))
+            for mode in values
+            if mode not in (_ABLATIONS, _BARE, _DECODE)
         }
         for name, values in groups
     }
-    largest = max((value for ways in medians.values() for value in ways.values()), default=1.0)
+    largest = max((value for modes in medians.values() for value in modes.values()), default=1.0)
     scale = (_BARS - 60) / max(largest, 1.0)
     lines, y = [], 10
-    for name, ways in medians.items():
+    for name, modes in medians.items():
         y += 22
         lines.append(f'<text x="10" y="{y}" font-weight="bold">{escape(name)}</text>')
-        for way, value in ways.items():
+        for mode, value in modes.items():
             y += 20
-            lines.append(f'<text x="250" y="{y}" text-anchor="end">{escape(way)}</text>')
+            lines.append(f'<text x="250" y="{y}" text-anchor="end">{escape(mode)}</text>')
             lines.append(f'<rect x="260" y="{y - 11}" width="{value * scale:.1f}" height="14" fill="#3572b0"/>')
             lines.append(f'<text x="{265 + value * scale:.1f}" y="{y}">{value:.2f}</text>')
         y += 8
     x = 260 + scale
     lines.append(f'<line x1="{x:.1f}" y1="22" x2="{x:.1f}" y2="{y + 4}" stroke="#c0392b" stroke-dasharray="4 3"/>')
-    lines.append(f'<text x="{x + 4:.1f}" y="16" fill="#c0392b">bare session = 1 (by core time)</text>')
+    lines.append(f'<text x="{x + 4:.1f}" y="16" fill="#c0392b">session only = 1 (by CPU time)</text>')
     body = "\n".join(lines)
     size = f'width="{260 + _BARS}" height="{y + 16}"'
     style = 'font-family="sans-serif" font-size="12"'

@@ -1,4 +1,4 @@
-"""Measured values on disk, and what is said of them: median and range."""
+"""Stored results, their median and range."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of at least one value."""
+    """Return median and range of at least one value."""
     return Spread(statistics.median(values), min(values), max(values), len(values))
 
 
 def text(values: Sequence[float], form: str = ".0f") -> str:
-    """`median (low–high)`."""
+    """Return `median (low–high)`."""
     found = spread(values)
     if found.runs == 1:
         return f"{found.median:{form}}"
@@ -39,19 +39,19 @@ def text(values: Sequence[float], form: str = ".0f") -> str:
 
 
 def load() -> dict[str, Any]:
-    """Everything that was measured so far."""
+    """Return all stored results."""
     return dict(json.loads(FILE.read_text())) if FILE.exists() else {}
 
 
 def record(section: str, values: Mapping[str, Any]) -> None:
-    """Replace one section, and note the machine and its load."""
+    """Replace one section, with the machine and its load."""
     content = load()
     content[section] = {**values, "machine": machine()}
     FILE.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def machine() -> dict[str, Any]:
-    """Where this is measured."""
+    """Return processor, cores, Python version and load average."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
@@ -64,7 +64,7 @@ def machine() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What some images took: seconds on the clock, and seconds of all cores together."""
+    """Duration for a number of images: wall-clock seconds, and CPU seconds of all cores."""
 
     images: int
     wall: float
@@ -72,21 +72,21 @@ class Cost:
 
 
 def cost(images: int, work: Callable[[], object]) -> Cost:
-    """Run something that handles so many images."""
+    """Run work on this number of images and return its cost."""
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return Cost(images, time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def interleaved(ways: Mapping[str, Callable[[], Cost]], runs: int) -> dict[str, dict[str, list[float]]]:
-    """Every way once per round, so that whatever else the machine does meets all of them alike.
+def interleaved(modes: Mapping[str, Callable[[], Cost]], runs: int) -> dict[str, dict[str, list[float]]]:
+    """Run every mode once per round, so that other load affects all modes equally.
 
-    Way → `rate` (images per second) and `cpu` (milliseconds of one core per image), one value per round.
+    Return `rate` (images per second) and `cpu` (CPU milliseconds per image) by mode, with one value per round.
     """
-    found: dict[str, dict[str, list[float]]] = {name: {"rate": [], "cpu": []} for name in ways}
+    found: dict[str, dict[str, list[float]]] = {name: {"rate": [], "cpu": []} for name in modes}
     for number in range(runs):
-        for name, way in ways.items():
-            taken = way()
+        for name, mode in modes.items():
+            taken = mode()
             found[name]["rate"].append(taken.images / taken.wall)
             found[name]["cpu"].append(1000 * taken.cpu / taken.images)
             print(f"{number + 1}/{runs} {name}: {taken.images / taken.wall:.0f}/s", flush=True)

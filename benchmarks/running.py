@@ -1,4 +1,4 @@
-"""The running exporter under a real Prometheus: from a replaced model file to its value, scrapes meanwhile, memory."""
+"""The exporter under a real Prometheus: delay from a replaced model file to its result, scrape duration, memory."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from support.servers import Prometheus
 
 SCRAPE_SECONDS: Final = 5
 PROMETHEUS_HEADERS: Final = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
-_PATIENCE: Final = 1800.0
+_TIMEOUT: Final = 1800.0
 
 
 def measure(name: str, model: Path, root: Path, *, runs: int) -> None:
-    """Replace the production model `runs` times after a first, cold evaluation; recorded as one section."""
+    """Replace the production model `runs` times after a first, cold evaluation; record one section."""
     folder = Path(tempfile.mkdtemp(prefix="starlight-bench-"))
     try:
         production = folder / "models" / "production" / "model.onnx"
@@ -67,7 +67,7 @@ def measure(name: str, model: Path, root: Path, *, runs: int) -> None:
 
 
 class Scrapes:
-    """Asks for /metrics ten times a second, evaluation or not."""
+    """Requests /metrics ten times per second."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -84,7 +84,7 @@ class Scrapes:
         self._thread.join()
 
     def quantiles(self) -> dict[str, float]:
-        """Milliseconds, and the number of scrapes."""
+        """Return quantiles in milliseconds, and the number of scrapes."""
         values = np.array(self.seconds) * 1000
         found = {f"p{q}": float(np.percentile(values, q, method="higher")) for q in (50, 95, 99)}
         return {**found, "max": float(values.max()), "scrapes": float(values.size)}
@@ -98,18 +98,18 @@ class Scrapes:
 
 
 def _replace(model: Path, production: Path, number: int) -> None:
-    """A file with other content and equal verdicts, renamed into place as deployments do."""
+    """Replace the model atomically by a file with another hash and the same results."""
     content = onnx.load(str(model))
     content.doc_string = f"replacement {number}"
-    beside = production.with_suffix(".new")
-    onnx.save_model(content, str(beside))
-    beside.replace(production)
+    staged = production.with_suffix(".new")
+    onnx.save_model(content, str(staged))
+    staged.replace(production)
 
 
 def _wait_for(prometheus: Prometheus, production: Path) -> None:
     sha256 = file_sha256(production)[:12]
     query = f'starlight_false_positive_ratio * on(model, dataset) starlight_evaluation_info{{model_sha256="{sha256}"}}'
-    prometheus.wait_for_value(query, timeout=_PATIENCE)
+    prometheus.wait_for_value(query, timeout=_TIMEOUT)
 
 
 def _exporter_config(folder: Path, production: Path, root: Path) -> Path:

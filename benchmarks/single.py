@@ -1,4 +1,4 @@
-"""One image from file bytes to verdict on one core, by format; against Pillow's decoding plus the bare session."""
+"""Latency of one image from file to verdict on one core, by format, compared with Pillow decoding plus session only."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def _one_core() -> Iterator[None]:
 
 
 def measure(name: str, model: Path, root: Path, *, images: int = 1000) -> None:
-    """Every image twice in a row, once each way; recorded in milliseconds."""
+    """Measure every image with the exporter and with the minimum pipeline; record milliseconds."""
     detector = Detector.load(model)
     dataset = scan(root.name, root)
     measurement = TimedDetector(detector, PLAIN, dataset.root, RunLimits())
     files = dataset.files[:: max(1, len(dataset.files) // images)][:images]
-    whole: dict[str, list[float]] = {}
-    least: dict[str, list[float]] = {}
+    full: dict[str, list[float]] = {}
+    minimum: dict[str, list[float]] = {}
     core: dict[str, list[float]] = {}
     with _one_core():
         for file in files[:20]:
@@ -47,10 +47,10 @@ def measure(name: str, model: Path, root: Path, *, images: int = 1000) -> None:
         for file in files:
             shown = file.image_format or "other"
             start = thread_time()
-            whole.setdefault(shown, []).append(1000 * measurement.measure(file).total)
+            full.setdefault(shown, []).append(1000 * measurement.measure(file).total)
             core.setdefault(shown, []).append(1000 * (thread_time() - start))
-            least.setdefault(shown, []).append(1000 * _least(detector, (dataset.root / file.path).read_bytes()))
-    for times in (whole, least, core):
+            minimum.setdefault(shown, []).append(1000 * _minimum(detector, (dataset.root / file.path).read_bytes()))
+    for times in (full, minimum, core):
         times["all"] = [value for values in list(times.values()) for value in values]
     results.record(
         f"single {name}",
@@ -58,15 +58,15 @@ def measure(name: str, model: Path, root: Path, *, images: int = 1000) -> None:
             "quantiles": {
                 shown: {f"p{q}": float(np.percentile(values, q, method="higher")) for q in (50, 95, 99)}
                 | {"core_p95": float(np.percentile(core[shown], 95, method="higher")), "images": len(values)}
-                for shown, values in whole.items()
+                for shown, values in full.items()
             },
-            "ratio": {shown: float(np.median(np.divide(core[shown], least[shown]))) for shown in whole},
+            "ratio": {shown: float(np.median(np.divide(core[shown], minimum[shown]))) for shown in full},
         },
     )
 
 
-def _least(detector: Detector, data: bytes) -> float:
-    """Core seconds that nothing can save: Pillow's decoding, and the session on tensors that are ready."""
+def _minimum(detector: Detector, data: bytes) -> float:
+    """Return the minimum CPU seconds: Pillow decoding, and the session on prepared tensors."""
     ready = tensors(decode(data), detector.streams)
     start = thread_time()
     with Image.open(io.BytesIO(data)) as image:

@@ -1,4 +1,4 @@
-"""Whole evaluations of growing datasets, each in a process of its own: time, rate and memory, cold and warm."""
+"""Full evaluations of datasets of increasing size, each in a new process: time, rate and memory, cold and warm."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(result.evaluation.images_per_second)
 
 
 def measure(name: str, model: Path, root: Path) -> None:
-    """One cold and one warm evaluation, recorded together."""
+    """Run one cold and one warm evaluation and record both."""
     folder = Path(tempfile.mkdtemp(prefix="starlight-bench-"))
     try:
         values: dict[str, Any] = {state: _evaluate(model, root, folder) for state in ("cold", "warm")}

@@ -1,4 +1,4 @@
-"""What a comparison costs when the predictions of both models are stored already."""
+"""Duration of a comparison of stored predictions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlight_exporter.publish.evidence import Evidence
 
 
 def measure(name: str, model: Path, root: Path, *, runs: int) -> None:
-    """Reading two stored results and comparing them, in seconds."""
+    """Measure reading and comparing two stored evaluations, in seconds."""
     result = evaluate(
         RunRequest(
             model="before",
