@@ -66,7 +66,7 @@ def evidence_address(exporter: Exporter) -> str:
     for template, value in (
         ("{{ $externalLabels.exporter_url }}", exporter.url),
         ("{{ $labels.model | urlquery }}", "production"),
-        ("{{ $labels.dataset | urlquery }}", "drawn"),
+        ("{{ $labels.dataset | urlquery }}", "small"),
     ):
         filled = filled.replace(template, value)
     assert "{{" not in filled
@@ -75,33 +75,33 @@ def evidence_address(exporter: Exporter) -> str:
 
 def test_from_an_alert_to_one_image(exporter: Exporter, browser: Browser) -> None:
     browser.open(evidence_address(exporter))
-    assert "Misclassified images: production on drawn" in browser.text
+    assert "Misclassified images: production on small" in browser.text
     assert "Misclassified in this selection: 100.00%" in browser.text
     assert browser.count(".card") == 11
-    assert browser.loaded_pictures(".card img") > 0
+    assert browser.loaded_images(".card img") > 0
 
     browser.click("png", within=".filters")
     assert parse_qs(urlsplit(browser.address).query) == {"class": ["clean"], "format": ["png"]}
     assert browser.count(".card") == 2
 
     browser.click("broken", within=".filters")
-    assert "Broken images: production on drawn" in browser.text
+    assert "Broken images: production on small" in browser.text
     assert browser.count(".card") == 2
 
     browser.click("production,", within=".lead")
-    assert "Comparison: production on drawn" in browser.text
+    assert "Comparison: production on small" in browser.text
     assert "worse on all clean images" in browser.text
     assert "11 images fixed" not in browser.text
 
     browser.click("clean/clean-0002", within=".card")
     assert "Verdicts of all models" in browser.text
     assert browser.find("tr", "other baseline")
-    assert browser.loaded_pictures(".streams img") >= 4
-    assert browser.complaints() == []
+    assert browser.loaded_images(".streams img") >= 4
+    assert browser.console_messages() == []
 
 
 def test_markup_in_names_exif_and_tails_is_escaped(exporter: Exporter, browser: Browser) -> None:
-    browser.open(f"{exporter.url}/evaluations/latest/misclassified?model=production&dataset=drawn&class=clean")
+    browser.open(f"{exporter.url}/evaluations/latest/misclassified?model=production&dataset=small&class=clean")
     assert f"clean/{MARKUP}" in browser.text
     browser.click(MARKUP, within=".card")
     assert browser.find("h1").text == f"clean/{MARKUP}"
@@ -109,8 +109,8 @@ def test_markup_in_names_exif_and_tails_is_escaped(exporter: Exporter, browser: 
     assert "<h1>tail</h1>" in browser.find(".readable").text
     assert browser.driver.title == f"clean/{MARKUP}"
     assert browser.count("script, h1 h1, img[src='x']") == 0
-    assert browser.loaded_pictures(".streams img") >= 4
-    assert browser.complaints() == []
+    assert browser.loaded_images(".streams img") >= 4
+    assert browser.console_messages() == []
     assert browser.hosts() <= {exporter.url, "data:"}
 
 
@@ -123,7 +123,7 @@ def test_pages_are_usable_with_the_keyboard(exporter: Exporter, browser: Browser
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
 def test_no_page_is_wider_than_its_window(exporter: Exporter, tmp_path: Path, width: int, dark: bool) -> None:
-    latest = httpx.get(f"{exporter.url}/evaluations/latest?model=production&dataset=drawn").headers["Location"]
+    latest = httpx.get(f"{exporter.url}/evaluations/latest?model=production&dataset=small").headers["Location"]
     with Browser(width=width, dark=dark) as browser:
         for path in (
             "/",
@@ -135,15 +135,15 @@ def test_no_page_is_wider_than_its_window(exporter: Exporter, tmp_path: Path, wi
             f"{latest}/images/0",
         ):
             browser.open(exporter.url + path)
-            assert not browser.wider_than_the_window(), path
+            assert not browser.overflows_horizontally(), path
             browser.screenshot(tmp_path / f"{path.strip('/').replace('/', '-') or 'status'}.png")
-            assert browser.complaints() == [], path
+            assert browser.console_messages() == [], path
         background = browser.find("body").value_of_css_property("background-color")
         assert background == ("rgba(17, 21, 28, 1)" if dark else "rgba(255, 255, 255, 1)")
 
 
 def test_prevalence_and_comparison_forms(exporter: Exporter, browser: Browser) -> None:
-    browser.open(f"{exporter.url}/evaluations/latest?model=production&dataset=drawn")
+    browser.open(f"{exporter.url}/evaluations/latest?model=production&dataset=small")
     field = browser.find("input[name=prevalence]")
     field.clear()
     field.send_keys("0.5")

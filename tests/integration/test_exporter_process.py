@@ -73,7 +73,7 @@ def test_replaced_model_is_evaluated(exporter: Exporter, tmp_path: Path, replace
     exporter.wait_for_value(2.0, "analysis_runs_total", analysis="regression", outcome="success")
     exporter.wait_for_value(2.0, "analysis_runs_total", analysis="variants", outcome="success")
     assert len(list((tmp_path / "results" / "regression_reports").glob("*.json"))) == 2
-    variants = (tmp_path / "results" / "documents" / "model_variants_drawn.md").read_text()
+    variants = (tmp_path / "results" / "documents" / "model_variants_small.md").read_text()
     assert "| production |" in variants
     # Ablations are not configured, but their counters exist.
     assert exporter.value("analysis_runs_total", analysis="ablation", outcome="success") == 0
@@ -108,7 +108,7 @@ def test_changed_dataset_is_evaluated(exporter: Exporter, tmp_path: Path) -> Non
     assert exporter.value("clean_images", model="production") == 10.0
     (tmp_path / "images" / "clean" / "one-more.png").write_bytes(image_bytes(77))
     exporter.wait_for_value(11.0, "clean_images", model="production")
-    assert exporter.value("dataset_changed_timestamp_seconds", dataset="drawn") == pytest.approx(time.time(), abs=60)
+    assert exporter.value("dataset_changed_timestamp_seconds", dataset="small") == pytest.approx(time.time(), abs=60)
 
 
 def test_files_that_cannot_be_measured_are_excluded_from_rates(exporter: Exporter, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_killed_worker_is_counted_and_the_next_run_succeeds(tmp_path: Path) -> N
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="crashed")
         assert exporter.value("detections", model="production", method="lsb") is None
         assert httpx.get(f"{exporter.url}/-/ready").status_code == 503
-        asked = httpx.post(f"{exporter.url}/api/v1/evaluations?model=production&dataset=drawn")
+        asked = httpx.post(f"{exporter.url}/api/v1/evaluations?model=production&dataset=small")
         assert asked.status_code == 202
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
         assert httpx.get(f"{exporter.url}/-/ready").status_code == 200
@@ -293,7 +293,7 @@ def test_model_change_triggers_stream_ablation(tmp_path: Path) -> None:
         exporter.wait_for_value(2.0, "analysis_runs_total", analysis="ablation", outcome="success")
         assert exporter.value("analysis_last_run_successful", analysis="ablation") == 1
         sha256 = hashlib.sha256((tmp_path / "models" / "model.onnx").read_bytes()).hexdigest()
-        document = tmp_path / "results" / "documents" / "stream_ablation_production_drawn.md"
+        document = tmp_path / "results" / "documents" / "stream_ablation_production_small.md"
         exporter.wait_until(lambda: document.exists() and sha256[:12] in document.read_text(), "the ablation report")
         text = document.read_text()
         assert sha256[:12] in text

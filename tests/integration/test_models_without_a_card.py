@@ -40,7 +40,7 @@ def images(run_cache: RunCache) -> Path:
 def models(tmp_path: Path, images: Path) -> Path:
     """Return a folder with two models that were trained on some of the images, and a copy of one in production."""
     folder = tmp_path / "models"
-    files = scan("drawn", images).files
+    files = scan("small", images).files
     for name in WITH_CARD:
         shutil.copytree(MODELS / name, folder / name)
         (folder / name / "training_files.sha256").write_text(manifest_text(files[: LEAKED[name]]))
@@ -88,7 +88,7 @@ def test_added_file_is_evaluated_until_it_is_removed(exporter: Exporter, models:
         lambda: exporter.value("comparison_images", model="try", against="v3", **{"class": "palette"}) is not None,
         "the comparison with the baseline",
     )
-    variants = tmp_path / "results" / "documents" / "model_variants_drawn.md"
+    variants = tmp_path / "results" / "documents" / "model_variants_small.md"
     exporter.wait_until(lambda: "| try (no card) |" in variants.read_text(), "the model in the document")
     text = variants.read_text()
     assert "| v4 |" in text
@@ -117,7 +117,7 @@ def test_file_that_is_being_written_is_not_loaded_and_invalid_file_is_reported(
 
     assert exporter.value("model_load_failures_total", model="text", reason="invalid") == 1.0
     assert exporter.value("clean_images", model="text") is None
-    variants = tmp_path / "results" / "documents" / "model_variants_drawn.md"
+    variants = tmp_path / "results" / "documents" / "model_variants_small.md"
     exporter.wait_until(
         lambda: "| text | not measured: its file cannot be loaded, invalid |" in variants.read_text(), "the row"
     )

@@ -180,7 +180,7 @@ def test_a_worse_model_is_told_with_its_reason_and_a_better_one_ends_it(
     assert_settles_at(stack, AcceleratedStack.firing, expected)
     assert_told_well(stack, main, evaluation)
     for told in expected:
-        assert stack.mailed(told), told
+        assert stack.mails_for(told), told
 
     put_into_production(stack, V4)
     wait_until(lambda: stack.resolved() >= expected or None, "the end of all that was told", timeout=TOLD_SECONDS)
@@ -190,7 +190,7 @@ def test_a_worse_model_is_told_with_its_reason_and_a_better_one_ends_it(
     assert stack.resolved() <= expected | {told._replace(severity="warning") for told in expected}
     # The mail sink may be told a moment after the log.
     wait_until(
-        lambda: any(mail["subject"].startswith("[RESOLVED]") for mail in stack.mailed(main)) or None,
+        lambda: any(mail["subject"].startswith("[RESOLVED]") for mail in stack.mails_for(main)) or None,
         "the mail about the end",
         timeout=TOLD_SECONDS,
     )
@@ -198,7 +198,7 @@ def test_a_worse_model_is_told_with_its_reason_and_a_better_one_ends_it(
 
 def assert_told_well(stack: AcceleratedStack, main: AlertKey, evaluation: Evaluation) -> None:
     """Subject, body and links of the mail about one alert of a worse model."""
-    mail = stack.mailed(main)[0]
+    mail = stack.mails_for(main)[0]
     text = plain_text(mail)
     firing = int(re.findall(r"\((\d+) firing\)", text)[0])
     more = f" and {firing - 1} more" if firing > 1 else ""
@@ -234,7 +234,7 @@ def test_an_exporter_that_was_killed_is_told_and_nothing_that_it_said_before(sta
     # Down for five minutes it is critical, and mutes the warning.
     down.add(AlertKey("StarlightExporterDown", "critical"))
     assert_settles_at(stack, AcceleratedStack.firing, down)
-    (mail, *_) = stack.mailed(AlertKey("StarlightExporterDown", "critical"))
+    (mail, *_) = stack.mails_for(AlertKey("StarlightExporterDown", "critical"))
     where = f"starlight-exporter 127.0.0.1:{stack.ports.exporter}"
     assert mail["subject"] == f"[CRITICAL] Exporter Down: {where}"
     assert f"Prometheus cannot scrape 127.0.0.1:{stack.ports.exporter}; no model is monitored." in plain_text(mail)
@@ -259,7 +259,7 @@ def test_a_corrupt_model_file_is_told_and_the_good_numbers_stay(stack: Accelerat
     broken.write_bytes(V4.read_bytes()[: V4.stat().st_size // 2])
     put_into_production(stack, broken)
     assert_settles_at(stack, AcceleratedStack.firing, not_loadable)
-    (mail, *_) = stack.mailed(*not_loadable)
+    (mail, *_) = stack.mails_for(*not_loadable)
     assert mail["subject"] == "[CRITICAL] Model Not Loadable: production"
     assert (
         "The model file of production cannot be loaded (invalid). "
@@ -282,7 +282,7 @@ def test_images_made_unreadable_are_told_and_are_in_no_ratio(stack: AcceleratedS
     for file in originals:
         file.write_bytes(b"no image")
     assert_settles_at(stack, AcceleratedStack.firing, {not_measured, changed})
-    (mail, *_) = stack.mailed(not_measured)
+    (mail, *_) = stack.mails_for(not_measured)
     total = stack.prometheus.value("sum(starlight_dataset_images)")
     assert mail["subject"] == "[CRITICAL] Images Not Measured (unreadable): production on images"
     assert f"production on images: 20 of {total:,.0f} images were not measured (reason: unreadable)." in plain_text(

@@ -44,7 +44,7 @@ def test_added_model_is_evaluated_and_compared_until_it_is_removed(exporter: Exp
     assert detected == count_detections(tmp_path / "models" / "v4_int8" / "model.onnx", exporter, "palette")
     compared = {"model": "v4_int8", "against": "v3", "class": "palette"}
     exporter.wait_for_value(10.0, "comparison_images", **compared)
-    document = tmp_path / "results" / "documents" / "model_variants_drawn.md"
+    document = tmp_path / "results" / "documents" / "model_variants_small.md"
     exporter.wait_until(lambda: "| v4_int8 |" in document.read_text(), "the model in the document")
     production = exporter.value("evaluation_timestamp_seconds", model="production")
 

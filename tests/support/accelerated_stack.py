@@ -1,4 +1,4 @@
-"""The shipped stack on free ports, with all of its intervals divided by one number and a mail sink beside the log."""
+"""The shipped stack on free ports, with all intervals divided by SPEED, a notification log and a mail sink."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.rules import ROOT, RULES
 from support.servers import Prometheus, free_port
 
 SPEED = 15
-"""Shipped seconds per second of a test. What an evaluation takes is not divided: it is real."""
+"""Shipped seconds per second of a test. The duration of an evaluation is not divided."""
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = r"(\d+)(ms|s|m|h|d)\b"
@@ -28,7 +28,7 @@ _SLICE_LABELS = ("method", "format", "category", "class", "reason", "store", "se
 
 
 class AlertKey(NamedTuple):
-    """One alert as somebody is told of it."""
+    """Identity of an alert in notifications: name, severity and slice."""
 
     name: str
     severity: str
@@ -36,13 +36,13 @@ class AlertKey(NamedTuple):
 
     @classmethod
     def of(cls, labels: Mapping[str, str]) -> AlertKey:
-        """From the labels of an alert."""
-        told = [labels[label] for label in _SLICE_LABELS if labels.get(label)]
-        return cls(labels["alertname"], labels["severity"], ", ".join(told))
+        """Return the key for the labels of an alert."""
+        values = [labels[label] for label in _SLICE_LABELS if labels.get(label)]
+        return cls(labels["alertname"], labels["severity"], ", ".join(values))
 
 
 def accelerate(text: str, before: str) -> str:
-    """A configuration with every duration that follows `before` (a regular expression) divided by SPEED."""
+    """Divide every duration that follows `before` (a regular expression) in a configuration by SPEED."""
 
     def divided(match: re.Match[str]) -> str:
         return f"{match[1]}{int(match[2]) * _UNITS[match[3]] // SPEED}ms"
@@ -53,7 +53,7 @@ def accelerate(text: str, before: str) -> str:
 
 
 def accelerated_rules(folder: Path) -> Path:
-    """Every shipped rule, with its ranges, waiting times and intervals divided."""
+    """Write the shipped rules with divided ranges, `for` durations and intervals."""
     folder.mkdir()
     for file in RULES.glob("*.yml"):
         text = accelerate(file.read_text(), r"\[|^ +(?:for|interval): ")
@@ -64,7 +64,7 @@ def accelerated_rules(folder: Path) -> Path:
 class AcceleratedStack:
     """Exporter, Prometheus, Alertmanager, notification log and mail sink with the shipped rules, routes and templates.
 
-    `settings` is the exporter's configuration; what it holds is not hurried.
+    `settings` is the configuration of the exporter. It is not accelerated.
     """
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
@@ -74,7 +74,7 @@ class AcceleratedStack:
         self._servers = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start everything; the exporter's first results are still to come."""
+        """Start all processes. The exporter has no results yet."""
         with ExitStack() as servers:
             self.mails = servers.enter_context(MailSink())
             self.log = servers.enter_context(
@@ -111,24 +111,24 @@ class AcceleratedStack:
         self._servers.close()
 
     def start_exporter(self) -> None:
-        """Start it, the first time or once more: at the same address."""
+        """Start or restart the exporter at the same address."""
         config = self.folder / "starlight.yml"
         config.write_text(yaml.safe_dump(self._settings))
         self.exporter = Exporter(config, port=self.ports.exporter)
 
     def firing(self) -> set[AlertKey]:
-        """What the notification log was told as firing at any time."""
+        """Return all alerts that were notified as firing."""
         return self._logged("firing")
 
     def resolved(self) -> set[AlertKey]:
-        """What the notification log was told as over."""
+        """Return all alerts that were notified as resolved."""
         return self._logged("resolved")
 
-    def mailed(self, told: AlertKey) -> list[EmailMessage]:
-        """The mails that name this alert."""
-        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", told.name.removeprefix("Starlight"))
-        heading = words + (f" ({told.slice})" if told.slice else "")
-        state = told.severity.upper()
+    def mails_for(self, alert: AlertKey) -> list[EmailMessage]:
+        """Return the mails that contain this alert."""
+        words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", alert.name.removeprefix("Starlight"))
+        heading = words + (f" ({alert.slice})" if alert.slice else "")
+        state = alert.severity.upper()
         return [
             mail
             for mail in tuple(self.mails.messages)
@@ -136,12 +136,12 @@ class AcceleratedStack:
         ]
 
     def fired(self) -> set[AlertKey]:
-        """What has fired since the start in Prometheus, also if it was muted or not yet told."""
+        """Return all alerts that fired in Prometheus since the start, including inhibited ones."""
         rows = self.prometheus.query('count_over_time(ALERTS{alertstate="firing"}[1h])')
         return {AlertKey.of(row["metric"]) for row in rows}
 
     def firing_now(self) -> set[AlertKey]:
-        """What fires in Prometheus at this moment."""
+        """Return the alerts that currently fire in Prometheus."""
         return {AlertKey.of(row["metric"]) for row in self.prometheus.query('ALERTS{alertstate="firing"}')}
 
     def _stop_exporter(self) -> None:
@@ -159,7 +159,7 @@ class AcceleratedStack:
         file = write_prometheus(ROOT, self.folder / "run", self.ports)
         text = accelerate(file.read_text(), r"_interval: |_timeout: ")
         rules = accelerated_rules(self.folder / "rules")
-        # A busy machine may answer late; the shipped timeout is long enough for that, a fifteenth of it is not.
+        # The divided timeout would be too short on a busy machine.
         text = re.sub(r"scrape_timeout: .+", "scrape_timeout: 1s", text)
         return _write(file, text.replace(f"{ROOT}/prometheus/rules/", f"{rules}/"))
 
@@ -179,7 +179,7 @@ class AcceleratedStack:
 
 
 def plain_text(mail: EmailMessage) -> str:
-    """The plain text of a mail."""
+    """Return the plain-text body of a mail."""
     body = mail.get_body(("plain",))
     assert body is not None
     return str(body.get_content())

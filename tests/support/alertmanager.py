@@ -1,4 +1,4 @@
-"""A real Alertmanager and the places it delivers to, for tests: notification log, mail sink, HTTP sink."""
+"""A real Alertmanager and its receivers: notification log, mail sink, HTTP sink."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def derived_config(
     group_interval: str = "1s",
     change: Callable[[dict[str, Any]], None] = lambda _config: None,
 ) -> Path:
-    """A shipped configuration with shorter waits and other addresses, everything else untouched.
+    """Copy a shipped configuration with shorter group intervals and other addresses.
 
-    `replace` maps whole values; one that does not occur in the file is an AssertionError. `change` may do more.
+    `replace` maps complete values; raise AssertionError if one does not occur. `change` may modify the rest.
     """
     config = yaml.safe_load(source.read_text())
     config["templates"] = [str((source.parent / glob).resolve()) for glob in config["templates"]]
@@ -66,7 +66,7 @@ def derived_config(
 
 
 class Alertmanager(Server):
-    """An Alertmanager on a free loopback port, without gossip; ready on return."""
+    """An Alertmanager on a free loopback port, without clustering. Ready on return."""
 
     def __init__(
         self, config: Path, data: Path, *, log: Path, flags: Sequence[str] = (), port: int | None = None
@@ -85,12 +85,12 @@ class Alertmanager(Server):
         self.wait_ready()
 
     def post(self, *alerts: Mapping[str, Any]) -> None:
-        """Tell it about alerts, all in one request, as Prometheus does."""
+        """Send alerts in one request, as Prometheus does."""
         answer = httpx.post(f"{self.url}/api/v2/alerts", json=list(alerts), timeout=10.0)
         assert answer.status_code == 200, answer.text
 
     def inhibited(self) -> set[tuple[str, str]]:
-        """(alertname, severity) of the alerts that are muted by another alert."""
+        """Return (alertname, severity) of the inhibited alerts."""
         answer = httpx.get(f"{self.url}/api/v2/alerts", timeout=10.0)
         return {
             (alert["labels"]["alertname"], alert["labels"]["severity"])
@@ -107,7 +107,7 @@ def alert(
     annotations: Mapping[str, str] | None = None,
     **labels: str,
 ) -> dict[str, Any]:
-    """An alert as the rules of this project send it, for API v2; with `ends` in the past it is resolved."""
+    """Return an alert for API v2, as sent by the rules of this project. With `ends` in the past, it is resolved."""
     now = datetime.now(UTC)
     all_labels = {"alertname": name, "severity": severity, "job": "starlight-exporter", "instance": "127.0.0.1:9877"}
     return {
@@ -126,12 +126,12 @@ def alert(
 
 
 def resolved(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """The same alert, ended now."""
+    """Return the alert as resolved now."""
     return {**sent, "endsAt": datetime.now(UTC).isoformat()}
 
 
 class NotificationLog(Server):
-    """scripts/notification_log.py as a process of its own; ready on return."""
+    """scripts/notification_log.py as a separate process. Ready on return."""
 
     def __init__(self, output: Path, *, log: Path, port: int | None = None) -> None:
         port = port or free_port()
@@ -143,15 +143,15 @@ class NotificationLog(Server):
 
     @property
     def notification_url(self) -> str:
-        """Where a webhook receiver has to send to."""
+        """The URL for webhook receivers."""
         return f"{self.url}/notifications"
 
     def notifications(self) -> list[dict[str, Any]]:
-        """Everything received so far, oldest first."""
+        """Return all received notifications, oldest first."""
         return [json.loads(line) for line in self.output.read_text().splitlines()] if self.output.exists() else []
 
     def wait_for(self, *, status: str, alertname: str, timeout: float = TIMEOUT) -> dict[str, Any]:
-        """The first notification that holds an alert of this name in this state."""
+        """Return the first notification with an alert of this name and status."""
 
         def look() -> dict[str, Any] | None:
             for notification in self.notifications():
@@ -166,7 +166,7 @@ class NotificationLog(Server):
 
 
 class MailSink:
-    """An SMTP server on loopback that keeps what it gets; with a password it takes mail after AUTH PLAIN only."""
+    """An SMTP server on loopback that stores mails. With a password, it requires AUTH PLAIN."""
 
     def __init__(self, *, user: str | None = None, password: str | None = None) -> None:
         self.messages: list[EmailMessage] = []
@@ -184,13 +184,13 @@ class MailSink:
                 "authenticator": authenticate,
                 "auth_required": True,
                 "auth_require_tls": False,
-                # Alertmanager takes the first mechanism that it knows, and aiosmtpd's LOGIN does not fit Go's.
+                # Alertmanager uses the first mechanism that it supports, and its LOGIN is incompatible with aiosmtpd.
                 "auth_exclude_mechanism": ["LOGIN"],
             }
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **authentication)
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
-        """Called by aiosmtpd."""
+        """Store a mail. Called by aiosmtpd."""
         content = envelope.content
         assert isinstance(content, bytes)
         message = email.message_from_bytes(content, policy=email.policy.default)
@@ -199,7 +199,7 @@ class MailSink:
         return "250 OK"
 
     def wait_for(self, subject_part: str, *, timeout: float = TIMEOUT) -> EmailMessage:
-        """The first mail whose subject holds this text."""
+        """Return the first mail whose subject contains this text."""
         return wait_until(
             lambda: next((mail for mail in tuple(self.messages) if subject_part in mail["subject"]), None),
             f"mail with {subject_part!r} in its subject",
@@ -217,7 +217,7 @@ class MailSink:
 
 
 class HttpSink:
-    """An HTTP server on loopback that answers every POST with `ok` and keeps headers and JSON body."""
+    """An HTTP server on loopback that responds to every POST with `ok` and stores headers and JSON body."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], Any]] = []
@@ -241,7 +241,7 @@ class HttpSink:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
 
     def wait_for(self, count: int, *, timeout: float = TIMEOUT) -> list[tuple[str, dict[str, str], Any]]:
-        """All requests, once there are `count`."""
+        """Return all requests as soon as there are at least `count`."""
         return wait_until(
             lambda: list(self.requests) if len(self.requests) >= count else None, f"{count} requests", timeout=timeout
         )

@@ -1,4 +1,4 @@
-"""Data of the past for a real Prometheus: what scrapes of given snapshots would have stored, made into blocks."""
+"""Historical data for a real Prometheus: blocks with the samples that scrapes of given snapshots would have stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def backfill(
     *,
     more: Iterable[tuple[str, Mapping[str, str], float, float]] = (),
 ) -> None:
-    """Fill the storage folder of a Prometheus that does not run yet; `more` are (name, labels, UTC seconds, value)."""
+    """Write blocks to the data folder of a stopped Prometheus; `more` are (name, labels, UTC seconds, value)."""
     by_family: defaultdict[str, list[tuple[str, float, str]]] = defaultdict(list)
     for at, snapshot in scrapes:
         for metric in StarlightCollector(lambda snapshot=snapshot: snapshot).collect():  # type: ignore[misc]

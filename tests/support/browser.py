@@ -1,4 +1,4 @@
-"""A real Chromium, driven as a person would: it opens addresses, clicks links and looks at what is there."""
+"""A real Chromium, controlled by Selenium."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _FLAGS = (
     "--disable-sync",
     "--hide-scrollbars",
 )
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 class Browser:
-    """A window of a given size, in light or dark; without JavaScript, since the pages have to work without."""
+    """A window of a given size and colour scheme. JavaScript is disabled, because pages must work without it."""
 
     def __init__(self, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         options = webdriver.ChromeOptions()
@@ -50,63 +50,63 @@ class Browser:
         )
 
     def open(self, address: str) -> None:
-        """Go there, as from a mail or a chat."""
+        """Open an address."""
         self.driver.get(address)
 
     def click(self, text: str, *, within: str = "body") -> None:
-        """Follow the first link or button whose text holds this, and wait for the page that it leads to."""
+        """Click the first link or button whose text contains this, and wait for the next page."""
         target = self.find(f"{within} :is(a, button)", text)
         before = self.driver.find_element(By.TAG_NAME, "html")
         target.click()
-        WebDriverWait(self.driver, PATIENCE).until(lambda _: _is_gone(before))
+        WebDriverWait(self.driver, TIMEOUT).until(lambda _: _is_stale(before))
 
     def find(self, selector: str, text: str = "") -> WebElement:
-        """The first element of a selector whose text holds this; AssertionError with the page's text otherwise."""
+        """Return the first element whose text contains this. Raise AssertionError with the text of the page."""
         for element in self.driver.find_elements(By.CSS_SELECTOR, selector):
             if text in element.text:
                 return element
         raise AssertionError(f"no {selector} with {text!r} on {self.driver.current_url}:\n{self.text[:2000]}")
 
     def count(self, selector: str) -> int:
-        """How many elements there are of a selector."""
+        """Return the number of elements that match a selector."""
         return len(self.driver.find_elements(By.CSS_SELECTOR, selector))
 
     def tab(self) -> str:
-        """Press the tabulator key; returns the text of what has the focus then."""
+        """Press the Tab key; return the text of the focused element."""
         ActionChains(self.driver).send_keys(Keys.TAB).perform()
         return self.driver.switch_to.active_element.text
 
     @property
     def text(self) -> str:
-        """What is to be read on the page."""
+        """The visible text of the page."""
         return self.driver.find_element(By.TAG_NAME, "body").text
 
     @property
     def address(self) -> str:
-        """Where the browser is."""
+        """The current URL."""
         return self.driver.current_url
 
-    def loaded_pictures(self, selector: str) -> int:
-        """How many pictures of a selector really show something; waits until those in view are there."""
+    def loaded_images(self, selector: str) -> int:
+        """Wait for the visible images of a selector; return the number of loaded ones."""
 
         def loaded() -> list[WebElement]:
             elements = self.driver.find_elements(By.CSS_SELECTOR, selector)
             return [one for one in elements if one.get_property("naturalWidth") not in (None, 0)]
 
-        WebDriverWait(self.driver, PATIENCE).until(lambda _: loaded())
+        WebDriverWait(self.driver, TIMEOUT).until(lambda _: loaded())
         return len(loaded())
 
-    def wider_than_the_window(self) -> bool:
-        """Whether a reader would have to scroll sideways."""
+    def overflows_horizontally(self) -> bool:
+        """Return whether the page is wider than the window."""
         measured = self._command("Page.getLayoutMetrics")
         return bool(measured["cssContentSize"]["width"] > measured["cssLayoutViewport"]["clientWidth"])
 
-    def complaints(self) -> list[str]:
-        """What the browser's console says, such as anything that the content security policy stopped."""
+    def console_messages(self) -> list[str]:
+        """Return the messages of the console, such as violations of the content security policy."""
         return [str(entry["message"]) for entry in self._log("browser")]
 
     def hosts(self) -> set[str]:
-        """Every scheme and host that was asked for anything."""
+        """Return scheme and host of all requests."""
         found = set()
         for entry in self._log("performance"):
             message: dict[str, Any] = json.loads(entry["message"])["message"]
@@ -115,7 +115,7 @@ class Browser:
         return found
 
     def screenshot(self, file: Path) -> None:
-        """The whole page as PNG."""
+        """Save a screenshot of the page as PNG."""
         file.parent.mkdir(parents=True, exist_ok=True)
         self.driver.save_screenshot(str(file))
 
@@ -136,9 +136,9 @@ class Browser:
         self.driver.quit()
 
 
-def _is_gone(element: WebElement) -> bool:
+def _is_stale(element: WebElement) -> bool:
     try:
         element.is_enabled()
-    except Exception:  # noqa: BLE001  # the driver names a page that has been left in several ways
+    except Exception:  # noqa: BLE001  # the driver raises various exceptions for a page that was left
         return True
     return False

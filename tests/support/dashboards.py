@@ -1,4 +1,4 @@
-"""The committed dashboards as Python values: panels, queries, and the expressions as a plain Prometheus takes them."""
+"""The shipped dashboards: panels, queries, and expressions with substituted variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LABEL_VALUES = re.compile(r"label_values\((?:(?P<selector>.+),\s*)?(?P<label>\w+
 
 @dataclass(frozen=True, slots=True)
 class DashboardQuery:
-    """One PromQL expression of a dashboard; `place` tells where it stands."""
+    """One PromQL expression of a dashboard; `place` is its panel, annotation or variable."""
 
     dashboard: str
     place: str
@@ -27,18 +27,18 @@ class DashboardQuery:
 
 
 def load(name: str) -> dict[str, Any]:
-    """A dashboard by the name of its file."""
+    """Load a dashboard by its file name without suffix."""
     content: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return content
 
 
 def panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every panel that is not a row."""
+    """Return all panels except rows."""
     return (panel for panel in dashboard["panels"] if panel["type"] != "row")
 
 
 def queries(name: str) -> Iterator[DashboardQuery]:
-    """Every query of every panel, annotation and variable of a dashboard."""
+    """Return all queries of the panels, annotations and variables of a dashboard."""
     dashboard = load(name)
     for panel in panels(dashboard):
         for target in panel.get("targets", []):
@@ -49,12 +49,12 @@ def queries(name: str) -> Iterator[DashboardQuery]:
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             match = LABEL_VALUES.fullmatch(variable["query"])
-            assert match, f"{name}: variable {variable['name']} asks {variable['query']}"
+            assert match, f"{name}: variable {variable['name']} has the query {variable['query']}"
             yield DashboardQuery(name, f"variable {variable['name']}", match["selector"], instant=True)
 
 
 def plain(expr: str, **variables: str) -> str:
-    """An expression with Grafana's variables filled in: given ones by their values, all others by everything."""
+    """Substitute Grafana variables: the given ones by their values, the others by a pattern that matches all."""
     values = {
         "__rate_interval": "1m",
         "__interval": "15s",

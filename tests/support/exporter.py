@@ -1,4 +1,4 @@
-"""A real exporter process on a small configuration of the test's own."""
+"""A real exporter process with a small configuration."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 def write_config(folder: Path, **sections: Any) -> Path:
-    """One production model, one small dataset, quick to notice changes; `sections` replace parts of the file."""
+    """Write a configuration with one model, one small dataset and short watch intervals; `sections` replace parts."""
     if not (folder / "images").exists():
         write_dataset(folder / "images")
     model = folder / "models" / "model.onnx"
@@ -30,7 +30,7 @@ def write_config(folder: Path, **sections: Any) -> Path:
         write_constant_model(model, logit=-4.0)
     content: dict[str, Any] = {
         "models": [{"name": "production", "file": "models/model.onnx", "role": "production"}],
-        "datasets": [{"name": "drawn", "path": "images"}],
+        "datasets": [{"name": "small", "path": "images"}],
         "schedule": {"interval": "1h"},
         "watch": {"interval": "200ms", "settle": "400ms"},
         **sections,
@@ -41,7 +41,7 @@ def write_config(folder: Path, **sections: Any) -> Path:
 
 
 def write_config_of_shipped_models(folder: Path, images: Path, **sections: Any) -> Path:
-    """`models/` of this folder with its production model, v3 as baseline and all others as research; no latency."""
+    """Write a configuration for the models of this folder (v3 is the baseline, others research), without latency."""
     return write_config(
         folder,
         models=[
@@ -49,14 +49,14 @@ def write_config_of_shipped_models(folder: Path, images: Path, **sections: Any) 
             {"name": "v3", "file": "models/v3/model.onnx", "role": "baseline"},
         ],
         research={"models_dir": "models"},
-        datasets=[{"name": "drawn", "path": str(images)}],
+        datasets=[{"name": "small", "path": str(images)}],
         latency={"sample": 0},
         **sections,
     )
 
 
 class Exporter(Server):
-    """`python -m exporter` on a free loopback port; healthy on return, its first results still to come."""
+    """The exporter on a free loopback port. Healthy on return, without results yet."""
 
     def __init__(
         self, config: Path, *, flags: Sequence[str] = ("--web.enable-lifecycle",), port: int | None = None
@@ -75,7 +75,7 @@ class Exporter(Server):
         self.wait_ready()
 
     def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-        """Every sample of one scrape, by name and labels."""
+        """Return all samples of one scrape by name and labels."""
         text = httpx.get(f"{self.url}/metrics", timeout=10.0).raise_for_status().text
         return {
             (sample.name, frozenset(sample.labels.items())): sample.value
@@ -84,7 +84,7 @@ class Exporter(Server):
         }
 
     def value(self, name: str, **labels: str) -> float | None:
-        """The one sample of this name whose labels include these; None if there is none."""
+        """Return the only sample with this name and these labels, or None."""
         found = [
             v for (n, have), v in self.metrics().items() if n == f"starlight_{name}" and labels.items() <= set(have)
         ]
@@ -101,11 +101,11 @@ class Exporter(Server):
         return wait_until(checked, lambda: f"{description}\n{self.log.read_text()[-3000:]}", timeout=timeout)
 
     def wait_for_value(self, expected: float, name: str, **labels: str) -> None:
-        """Return once a sample has this value."""
+        """Wait until a sample has this value."""
         self.wait_until(lambda: self.value(name, **labels) == expected, f"{name} {labels} = {expected}")
 
     def worker(self) -> psutil.Process | None:
-        """The worker process of the run under way."""
+        """Return the worker process of the active run, or None."""
         for child in psutil.Process(self.process.pid).children():
             if "spawn_main" in " ".join(child.cmdline()):
                 return child

@@ -1,4 +1,4 @@
-"""Small datasets of drawn pictures in the layout that the scanner expects; nothing is embedded in them."""
+"""Small datasets of noise images in the layout that the scanner expects. Nothing is embedded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _METHOD_FORMAT = {"alpha": "png", "palette": "gif", "lsb": "bmp", "exif": "jpeg"
 
 
 def image_bytes(seed: int, image_format: str = "png", *, size: tuple[int, int] = (48, 40), mode: str = "RGB") -> bytes:
-    """The bytes of one picture of noise over a gradient, different for every seed."""
+    """Return an encoded image of noise over a gradient, different for every seed."""
     rng = np.random.default_rng(seed)
     width, height = size
-    bands = len(mode) if mode in {"RGB", "RGBA", "LA", "L"} else 3
-    gradient = np.linspace(0, 200, width)[None, :, None] * rng.random(bands)
-    noise = rng.integers(0, 55, (height, width, bands))
+    channels = len(mode) if mode in {"RGB", "RGBA", "LA", "L"} else 3
+    gradient = np.linspace(0, 200, width)[None, :, None] * rng.random(channels)
+    noise = rng.integers(0, 55, (height, width, channels))
     pixels = (gradient + noise).astype(np.uint8)
-    image = Image.fromarray(pixels[..., 0] if bands == 1 else pixels)
+    image = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
     if mode == "P":
         image = image.quantize(16)
     buffer = io.BytesIO()
@@ -34,7 +34,7 @@ def image_bytes(seed: int, image_format: str = "png", *, size: tuple[int, int] =
 
 
 def write_dataset(root: Path, *, clean: int = 10, stego: int = 10, negatives: int = 4, seed: int = 0) -> Path:
-    """`clean` pictures over the five formats, `stego` ones over the five methods, `negatives` over two categories."""
+    """Write clean images in five formats, stego images of five methods, and negatives of two categories."""
     formats = tuple(_SAVED_AS)
     for index in range(clean):
         name = formats[index % len(formats)]

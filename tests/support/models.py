@@ -1,4 +1,4 @@
-"""Small ONNX models that fit the detector's contract, made in milliseconds: their weights are drawn, not trained."""
+"""Small ONNX models with random or constant weights that satisfy the detector contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from starlight_exporter.detector.contract import INPUT_STREAMS, METHODS, STREAM_SHAPES, STREAMS, Stream
 
 _POOL = 64
-_FORMAT_ALONE: tuple[Stream, ...] = ("format",)
+_FORMAT_ONLY: tuple[Stream, ...] = ("format",)
 _INPUT_NAMES: dict[Stream, str] = {stream: name for name, stream in INPUT_STREAMS.items() if name != "metadata"}
 
 
@@ -25,7 +25,7 @@ def write_random_model(
     method_output: bool = True,
     scale: float = 4.0,
 ) -> Path:
-    """A linear model with drawn weights over the pooled streams: its verdicts vary with the image, and mean nothing."""
+    """Write a linear model with random weights over the pooled streams; its verdicts vary with the image."""
     rng = np.random.default_rng(seed)
     graph = _Graph(streams)
     pooled = []
@@ -45,8 +45,8 @@ def write_random_model(
 
 
 def write_constant_model(path: Path, *, logit: float, method_logits: Sequence[float] | None = (1, 0, 0, 0, 0)) -> Path:
-    """A model that says the same of every image; NaN is a possible logit."""
-    graph = _Graph(_FORMAT_ALONE)
+    """Write a model with the same output for every image; the logit may be NaN."""
+    graph = _Graph(_FORMAT_ONLY)
     zero = graph.add("Mul", [_INPUT_NAMES["format"], graph.constant(np.zeros((1, 6), np.float32))])
     for name, values in (("stego_logits", [logit]), ("method_logits", method_logits)):
         if values is not None:
@@ -56,8 +56,8 @@ def write_constant_model(path: Path, *, logit: float, method_logits: Sequence[fl
 
 
 def write_nan_for_alpha_model(path: Path) -> Path:
-    """A model that answers with NaN for pictures with an alpha plane, and with a probability of 2/3 for all others."""
-    graph = _Graph(_FORMAT_ALONE)
+    """Write a model that returns NaN for images with an alpha plane, and a probability of 2/3 for all others."""
+    graph = _Graph(_FORMAT_ONLY)
     first = np.zeros((6, 1), np.float32)
     first[0] = 1.0
     has_alpha = graph.add("MatMul", [_INPUT_NAMES["format"], graph.constant(first)])
@@ -68,7 +68,7 @@ def write_nan_for_alpha_model(path: Path) -> Path:
 
 
 def write_shifted_model(path: Path, source: Path, *, logit: float) -> Path:
-    """Another model with this much added to the logit of stego: above 0 it takes more images for stego."""
+    """Copy a model with this value added to the stego logit; above 0, more images are classified as stego."""
     model = onnx.load(str(source))
     (producer,) = (node for node in model.graph.node if "stego_logits" in node.output)
     producer.output[list(producer.output).index("stego_logits")] = "unshifted"

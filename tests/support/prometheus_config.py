@@ -1,4 +1,4 @@
-"""A Prometheus under the shipped rules, in a hurry, that scrapes a test's exporter; and a baseline for its models."""
+"""Prometheus configuration with the shipped rules and short intervals for a test exporter, and a baseline."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BASELINE = {
 
 
 def write_prometheus_config(folder: Path, exporter_port: int) -> Path:
-    """The shipped configuration and rules, every few seconds; what is wrong for a second is alerted."""
+    """Write the shipped configuration and rules with intervals of a few seconds and `for` durations of 1 s."""
     rules = folder / "rules"
     rules.mkdir()
     for file in (ROOT / "prometheus" / "rules").glob("*.yml"):

@@ -1,4 +1,4 @@
-"""Results without a run: an Evaluation whose counts a test chooses, everything else as little as possible."""
+"""Minimal results without a run: evaluations with chosen counts, and predictions."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from starlight_exporter.evaluation.results import (
 )
 from starlight_exporter.statistics.intervals import proportion
 
-NOTHING = proportion(0, 0)
+EMPTY = proportion(0, 0)
 
 
 def empty_evaluation(**changes: Any) -> Evaluation:
-    """An Evaluation of a dataset without a measured image; `changes` replace fields."""
-    bare = Evaluation(
+    """Return an Evaluation without measured images; `changes` replace fields."""
+    empty = Evaluation(
         id="20260101T000000Z-00000000",
         model="production",
         role="production",
@@ -38,11 +38,11 @@ def empty_evaluation(**changes: Any) -> Evaluation:
         images=0,
         images_per_second=0.0,
         not_measured=dict.fromkeys(NOT_MEASURED_REASONS, 0),
-        clean=NOTHING,
+        clean=EMPTY,
         clean_by_format={},
         negatives={},
-        stego=NOTHING,
-        detections=dict.fromkeys(METHODS, NOTHING),
+        stego=EMPTY,
+        detections=dict.fromkeys(METHODS, EMPTY),
         confusion={},
         roc_auc=None,
         log_loss=None,
@@ -52,7 +52,7 @@ def empty_evaluation(**changes: Any) -> Evaluation:
         quality=DatasetQuality((), {}, None, 2.321928094887362, 0, (), ()),
         training=None,
     )
-    return replace(bare, **changes)
+    return replace(empty, **changes)
 
 
 def p95_latency(seconds: float, *, lower: float | None = None, upper: float | None = None) -> LatencySummary:
@@ -69,10 +69,10 @@ def make_prediction(
     category: str | None = None,
     image_format: ImageFormat | None = "png",
     predicted: Method | None = "alpha",
-    missing: NotMeasuredReason = "unreadable",
+    reason: NotMeasuredReason = "unreadable",
     threshold: float = 0.5,
 ) -> Prediction:
-    """One prediction; not measured for the reason `missing` where the probability is None."""
+    """Return a prediction. If the probability is None, it is not measured, for this reason."""
     measured = probability is not None
     return Prediction(
         path=path,
@@ -84,7 +84,7 @@ def make_prediction(
         probability=probability,
         predicted_method=predicted if measured else None,
         verdict=None if probability is None else probability > threshold,
-        not_measured=None if measured else missing,
+        not_measured=None if measured else reason,
         detail="" if measured else f"{path}: why",
         seconds=0.001 if measured else None,
     )

@@ -1,4 +1,4 @@
-"""The rule files as Python values, and what stands in their expressions: selectors, numbers, functions."""
+"""The rule files, and the selectors, numbers and functions of their expressions."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ RULES = ROOT / "prometheus" / "rules"
 RULE_TESTS = ROOT / "prometheus" / "tests"
 RUNBOOKS = ROOT / "alerting" / "runbooks"
 
-SCRAPED_BY_PROMETHEUS = frozenset({"job", "instance"})
+TARGET_LABELS = frozenset({"job", "instance"})
 
-# Not the exporter's: Prometheus writes `up` itself, the others are of the two servers that prometheus.yml scrapes too.
+# Metrics of Prometheus and Alertmanager; `up` is written by Prometheus.
 FOREIGN: dict[str, frozenset[str]] = {
     "up": frozenset(),
     "prometheus_config_last_reload_successful": frozenset(),
@@ -46,12 +46,12 @@ ALERT_OF: Mapping[CheckName, str] = {
 """The alert of each regression check; the detection target has none."""
 
 SLICE_LABEL: Mapping[str, str] = {"detection": "method", "format": "format", "negatives": "category"}
-"""First word of a check's name → the label that its alert names the slice by."""
+"""First word of a check name → slice label of its alert."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: an alert or, with `record`, a recorded series."""
+    """An alerting rule or, with `record`, a recording rule."""
 
     file: str
     group: str
@@ -64,12 +64,12 @@ class Rule:
 
     @property
     def severity(self) -> str:
-        """What Alertmanager routes by."""
+        """The severity label."""
         return self.labels["severity"]
 
 
 def rules() -> tuple[Rule, ...]:
-    """Every rule of every file, in order."""
+    """Return the rules of all files, in order."""
     found = []
     for path in sorted(RULES.glob("*.yml")):
         for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
@@ -95,7 +95,7 @@ RECORDS = tuple(rule for rule in RULE_LIST if rule.record)
 
 
 class Selector(NamedTuple):
-    """A metric in an expression, the labels it is selected by, and the range in seconds (None: an instant)."""
+    """A selector in an expression: metric, labels, and range in seconds (None for an instant vector)."""
 
     metric: str
     labels: frozenset[str]
@@ -111,7 +111,7 @@ def _children(node: Any) -> Iterator[Any]:
 
 
 def nodes(expression: str) -> Iterator[Any]:
-    """Every node of the parsed expression; ValueError where it does not parse."""
+    """Return all nodes of the parsed expression. Raise ValueError if it is invalid."""
     pending: list[Any] = [promql_parser.parse(expression)]
     while pending:
         node = pending.pop()
@@ -120,7 +120,7 @@ def nodes(expression: str) -> Iterator[Any]:
 
 
 def selectors(expression: str) -> list[Selector]:
-    """Every metric that the expression reads."""
+    """Return all selectors of an expression."""
     found = []
     for node in nodes(expression):
         if isinstance(node, promql_parser.MatrixSelector):
@@ -135,20 +135,20 @@ def _selector(selector: Any, range_seconds: float | None) -> Selector:
 
 
 def numbers(expression: str) -> set[float]:
-    """Every number literal, without those of ranges."""
+    """Return all number literals, without durations."""
     return {node.val for node in nodes(expression) if isinstance(node, promql_parser.NumberLiteral)}
 
 
 def functions(expression: str) -> set[str]:
-    """Every function that the expression calls."""
+    """Return the names of all functions that the expression calls."""
     return {node.func.name for node in nodes(expression) if isinstance(node, promql_parser.Call)}
 
 
 def known_metrics() -> dict[str, frozenset[str]]:
-    """Every metric name that may stand in an expression, and its labels."""
+    """Return all metric names that expressions may use, with their labels."""
     known: dict[str, frozenset[str]] = {}
     for family in FAMILIES:
-        labels = frozenset(family.labels) | SCRAPED_BY_PROMETHEUS
+        labels = frozenset(family.labels) | TARGET_LABELS
         if family.kind == "histogram":
             known |= {
                 family.name + "_bucket": labels | {"le"},
@@ -157,11 +157,11 @@ def known_metrics() -> dict[str, frozenset[str]]:
             }
         else:
             known[family.name] = labels
-    known |= {name: labels | SCRAPED_BY_PROMETHEUS for name, labels in FOREIGN.items()}
+    known |= {name: labels | TARGET_LABELS for name, labels in FOREIGN.items()}
     for rule in RECORDS:
-        # The level names the labels that are left.
+        # The level part of the name consists of the remaining labels.
         levels = frozenset(rule.record.split(":")[0].split("_"))
-        known[rule.record] = levels | {"format", "method"} | SCRAPED_BY_PROMETHEUS
+        known[rule.record] = levels | {"format", "method"} | TARGET_LABELS
     return known
 
 
@@ -169,7 +169,7 @@ _LOOKUP = re.compile(r'(?:query|printf) "((?:[^"\\]|\\.)*)"')
 
 
 def template_queries(annotation: str) -> list[str]:
-    """The PromQL that an annotation looks values up with; labels that are filled in at run time are given a value."""
+    """Return the PromQL queries of an annotation template, with sample values for its placeholders."""
     found = []
     for match in _LOOKUP.finditer(annotation):
         text = match[1].replace('\\"', '"').replace("%q", '"x"').replace("%s", '{job="x"}')
@@ -179,6 +179,6 @@ def template_queries(annotation: str) -> list[str]:
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Runs promtool; its output is text, its exit code is the caller's to judge."""
+    """Run promtool; return its exit code and text output."""
     command = ["promtool", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)

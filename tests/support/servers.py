@@ -1,4 +1,4 @@
-"""Real servers for tests, on free loopback ports; each is stopped by its own process id."""
+"""Real servers on free loopback ports; each is stopped by its process ID."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from support.waiting import TIMEOUT, wait_until
 
 STOP_TIMEOUT = 20.0
 PROMETHEUS_3 = Path(__file__).parents[1] / "prometheus_3"
-"""Where Prometheus 3 and a newer Alertmanager are unpacked."""
+"""Folder of the unpacked Prometheus 3 and its Alertmanager."""
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on at this moment."""
+    """Return a free TCP port on 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def program(name: str) -> str:
-    """The path of a program; the test is skipped, and says so, where it is not installed."""
+    """Return the path of a program; skip the test if it is not installed."""
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed")
@@ -37,15 +37,15 @@ def program(name: str) -> str:
 
 
 def put_prometheus_3_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prometheus 3 and its Alertmanager come before what is installed; where they are not, the test is skipped."""
+    """Put Prometheus 3 and its Alertmanager first in PATH; skip the test if they are not installed."""
     folder = PROMETHEUS_3 / "usr" / "bin"
     if not folder.is_dir():
-        pytest.skip(f"Prometheus 3 is not there: {PROMETHEUS_3 / 'fetch'} gets it")
+        pytest.skip(f"Prometheus 3 is not installed: run {PROMETHEUS_3 / 'fetch'}")
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
 
 class Server:
-    """A child process that is ready once `ready_path` answers 200; its output goes to a log file."""
+    """A child process that is ready when `ready_path` returns 200. Its output goes to a log file."""
 
     def __init__(self, command: Sequence[str], *, port: int, ready_path: str, log: Path) -> None:
         self.port = port
@@ -56,7 +56,7 @@ class Server:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
 
     def wait_ready(self, timeout: float = TIMEOUT) -> Self:
-        """Waits until the server answers; AssertionError with the end of its log if it exits or takes too long."""
+        """Wait until the server is ready. Raise AssertionError with the end of its log on exit or timeout."""
 
         def ready() -> bool:
             assert self.process.poll() is None, f"exited with code {self.process.poll()}"
@@ -73,7 +73,7 @@ class Server:
         return self
 
     def stop(self) -> int:
-        """Ends the process (SIGTERM, then SIGKILL) and returns its exit code."""
+        """Stop the process (SIGTERM, then SIGKILL) and return its exit code."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
@@ -92,7 +92,7 @@ class Server:
 
 
 class Prometheus(Server):
-    """A Prometheus with a configuration and a data folder of the test's own; ready to answer on return."""
+    """A Prometheus with its own configuration and data folder. Ready on return."""
 
     def __init__(
         self, config: Path, data: Path, *, log: Path, flags: Sequence[str] = (), port: int | None = None
@@ -112,26 +112,26 @@ class Prometheus(Server):
         self.wait_ready()
 
     def query(self, expression: str, *, at: float | None = None) -> list[dict[str, Any]]:
-        """The result of an instant query, at a time in UTC seconds or now."""
+        """Return the result of an instant query, at a time in UTC seconds or now."""
         return self._ask("/api/v1/query", {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"}))
 
     def query_range(self, expression: str, *, start: float, end: float, step: float) -> list[dict[str, Any]]:
-        """The result of a range query; times in UTC seconds."""
+        """Return the result of a range query; times are UTC seconds."""
         times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:g}"}
         return self._ask("/api/v1/query_range", {"query": expression} | times)
 
     def value(self, expression: str, *, at: float | None = None) -> float | None:
-        """The one value of an instant query, None if it gives nothing; AssertionError if it gives several."""
+        """Return the value of an instant query, or None without result. Raise AssertionError for several series."""
         result = self.query(expression, at=at)
-        assert len(result) <= 1, f"{expression} gives {len(result)} series"
+        assert len(result) <= 1, f"{expression} returns {len(result)} series"
         return float(result[0]["value"][1]) if result else None
 
     def wait_for_value(self, expression: str, *, timeout: float = TIMEOUT) -> float:
-        """The value of an expression as soon as it has one."""
+        """Wait until an expression has a value and return it."""
         return wait_until(lambda: self.value(expression), f"value of {expression}", timeout=timeout, interval=0.2)
 
     def reload(self) -> None:
-        """Reads the configuration again."""
+        """Reload the configuration."""
         httpx.post(f"{self.url}/-/reload", timeout=10.0).raise_for_status()
 
     def _ask(self, path: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -142,7 +142,7 @@ class Prometheus(Server):
 
 
 def run_tool(command: Sequence[str], *, stdin: str | None = None, timeout: float = 60.0) -> tuple[int, str]:
-    """Exit code and output (both streams) of a command-line tool."""
+    """Run a command-line tool; return exit code and output (stdout and stderr)."""
     done = subprocess.run(
         [program(command[0]), *command[1:]], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
     )

@@ -1,4 +1,4 @@
-"""Datasets of pictures so small that the shipped model stays within the latency limit, most of the time."""
+"""Datasets of small images, with which the shipped model usually meets the latency limit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SIDE: Final = 96
 
 
 def synthesise_small_images(folder: Path, *, seed: int, clean: int, stego: int, negatives: int) -> Path:
-    """A dataset in `folder`/images whose covers are drawn pictures made smaller: SIDE pixels square."""
-    synthesise(folder / "drawn", seed=seed + 1, clean=60, stego=5, negatives=5, workers=2)
+    """Generate a dataset in `folder`/images from generated covers that are resized to SIDE × SIDE pixels."""
+    synthesise(folder / "originals", seed=seed + 1, clean=60, stego=5, negatives=5, workers=2)
     covers = folder / "covers"
     covers.mkdir()
-    for file in sorted((folder / "drawn" / "clean").iterdir()):
+    for file in sorted((folder / "originals" / "clean").iterdir()):
         if file.suffix != ".json":
             with Image.open(file) as image:
                 image.convert("RGB").resize((SIDE, SIDE)).save(covers / f"{file.stem}.png")

@@ -1,4 +1,4 @@
-"""Hand-built results for tests of publishers: fixed numbers, every part filled, no model or image needed."""
+"""Fixed results and snapshots with all parts, for tests of publishers. They need no model and no images."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ ABLATION = AblationStudy(
 
 
 def proportion(count: int, total: int) -> Proportion:
-    """A proportion with bounds that are plainly made up, so that no test mistakes them for computed ones."""
+    """Return a proportion with artificial bounds, which cannot be confused with computed ones."""
     if total == 0:
         return EMPTY
     ratio = count / total
@@ -127,7 +127,7 @@ def full_evaluation(
     model_sha256: str = MODEL_SHA256,
     decision: str = "probability > 0.5",
 ) -> Evaluation:
-    """One evaluation with every part filled; the slice `bmp` and the category `special_cases` are empty."""
+    """Return an evaluation with all parts; the slice `bmp` and the category `special_cases` are empty."""
     by_format: dict[ImageFormat, Proportion] = {
         "png": proportion(false_positives, clean_images // 2),
         "jpeg": proportion(0, clean_images - clean_images // 2),
@@ -227,7 +227,7 @@ def full_evaluation(
 def example_prediction(
     path: str = "clean/a.png", *, verdict: bool | None = False, stego: bool = False, negative: bool = False
 ) -> Prediction:
-    """One prediction; without a verdict it is one that was not measured."""
+    """Return a prediction; without a verdict, it is not measured."""
     return Prediction(
         path=path,
         sha256="ab" * 32,
@@ -254,13 +254,13 @@ BASELINE = Baseline(
 
 
 def latency_histogram(images: int = 400) -> LatencyHistogram:
-    """Timings of `images` images, spread evenly from 0.1 ms to 40 ms in every stage."""
+    """Return a histogram of timings from 0.1 ms to 40 ms, evenly spaced, in every stage."""
     seconds = np.linspace(0.0001, 0.04, images)
     return LatencyHistogram.empty().add(LatencyObservations(dict.fromkeys(LATENCY_STAGES, seconds)))
 
 
 def empty_snapshot() -> Snapshot:
-    """A snapshot as of an exporter that has no model yet."""
+    """Return the snapshot of an exporter without models."""
     return Snapshot(
         build=BuildInfo("0.1.0", "0123abc", "3.11.2", "1.32.0"),
         config=ConfigReload(successful=True, success_at=FINISHED_AT - 9_000),
@@ -268,7 +268,7 @@ def empty_snapshot() -> Snapshot:
 
 
 def model_state(name: str = "production", **changes: Any) -> ModelState:
-    """A configured and loaded model with a baseline and timings."""
+    """Return the state of a configured and loaded model with a baseline and timings."""
     state = ModelState(
         name=name,
         role="production",
@@ -288,7 +288,7 @@ def model_state(name: str = "production", **changes: Any) -> ModelState:
 
 
 def run_state(result: Evaluation, **changes: Any) -> RunState:
-    """The state after a successful run that gave `result`."""
+    """Return the state after a successful run with this result."""
     state = RunState(
         outcomes={"success": 2, "crashed": 1},
         last_run_successful=True,
@@ -302,7 +302,7 @@ def run_state(result: Evaluation, **changes: Any) -> RunState:
 
 
 def full_snapshot() -> Snapshot:
-    """A fixed snapshot that has samples of every family, of models in every state."""
+    """Return a snapshot with samples of all metric families and models in all states."""
     snapshot = replace(
         empty_snapshot(),
         storage_failures={"history": 1},
@@ -327,7 +327,7 @@ def full_snapshot() -> Snapshot:
 
 
 def large_snapshot(models: int = 5, datasets: int = 3) -> Snapshot:
-    """Every model evaluated on every dataset."""
+    """Return a snapshot with every model evaluated on every dataset."""
     snapshot = empty_snapshot()
     for dataset in range(datasets):
         snapshot = snapshot.with_dataset(DatasetState(f"dataset-{dataset}", changed_at=FINISHED_AT))
@@ -340,5 +340,5 @@ def large_snapshot(models: int = 5, datasets: int = 3) -> Snapshot:
 
 
 def openmetrics_families(text: str) -> list[Metric]:
-    """What prometheus_client's parser makes of OpenMetrics text; ValueError where it breaks a rule."""
+    """Parse OpenMetrics text with prometheus_client. Raise ValueError if it is invalid."""
     return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Folders that are in the way of a reader."""
+"""Folders that cannot be read, even by root."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def make_unreadable_folder(root: Path) -> tuple[Path, Path]:
-    """A folder of models, and one in it whose files nobody can ask for, root neither: their paths are too long.
+    """Return a folder of models, and a folder in it whose files have paths that are too long, even for root.
 
-    For other users, a folder without permissions gives the same kind of error.
+    The error is of the same kind as that of a folder without permissions.
     """
     root.mkdir(exist_ok=True)
     longest = os.pathconf(root, "PC_PATH_MAX")

@@ -82,10 +82,10 @@ def two_encoders(streams: tuple[str, ...] = ("pixel", "lsb", "meta")) -> tuple[G
 
 def finished(graph: GraphBuilder, features: list[str], streams: tuple[str, ...]) -> onnx.ModelProto:
     joined = graph.node("Concat", features, axis=1)
-    weights = graph.drawn(1, 8 * len(features))
+    weights = graph.random_weights(1, 8 * len(features))
     graph.nodes.append(helper.make_node("Gemm", [joined, weights], ["stego_logits"], transB=1))
     chosen = [stream for stream in STREAMS if stream in streams]
-    return graph.model(chosen, [("stego_logits", 1)], inside=False)
+    return graph.model(chosen, [("stego_logits", 1)], dynamic_shapes=False)
 
 
 def test_stages_run_once_for_equal_streams(tmp_path: Path) -> None:

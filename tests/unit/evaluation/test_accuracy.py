@@ -11,7 +11,7 @@ from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.evaluation.accuracy import OPERATING_THRESHOLDS, accuracy
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.statistics.intervals import proportion
-from support.results import NOTHING, make_prediction
+from support.results import EMPTY, make_prediction
 
 probabilities = st.none() | st.sampled_from([0.0, 0.5, 1.0, *OPERATING_THRESHOLDS]) | st.floats(0, 1)
 entries = st.one_of(
@@ -31,21 +31,21 @@ def test_small_set_counted_by_hand() -> None:
             make_prediction("5", "stego", 0.8, method="lsb", predicted="lsb"),
             make_prediction("6", "stego", 0.7, method="lsb", predicted="eoi"),
             make_prediction("7", "stego", 0.2, method="exif", predicted="exif"),
-            make_prediction("8", "stego", None, missing="unlabelled"),
+            make_prediction("8", "stego", None, reason="unlabelled"),
             make_prediction("9", "negative", 0.99, category="patterns"),
-            make_prediction("10", "negative", None, category="natural_noise", missing="too_large"),
+            make_prediction("10", "negative", None, category="natural_noise", reason="too_large"),
         ]
     )
     assert result.clean == proportion(1, 3)
-    assert result.clean_by_format == {"jpeg": proportion(1, 2), "gif": proportion(0, 1), "bmp": NOTHING}
-    assert result.negatives == {"natural_noise": NOTHING, "patterns": proportion(1, 1)}
+    assert result.clean_by_format == {"jpeg": proportion(1, 2), "gif": proportion(0, 1), "bmp": EMPTY}
+    assert result.negatives == {"natural_noise": EMPTY, "patterns": proportion(1, 1)}
     assert result.stego == proportion(2, 3)
     assert result.detections == {
-        "alpha": NOTHING,
-        "palette": NOTHING,
+        "alpha": EMPTY,
+        "palette": EMPTY,
         "lsb": proportion(2, 2),
         "exif": proportion(0, 1),
-        "eoi": NOTHING,
+        "eoi": EMPTY,
     }
     assert result.not_measured == {"unreadable": 1, "too_large": 1, "timeout": 0, "model_error": 0, "unlabelled": 1}
     assert result.confusion["clean"] == {"alpha": 1, "palette": 0, "lsb": 0, "exif": 0, "eoi": 0, "clean": 2}
@@ -59,11 +59,11 @@ def test_small_set_counted_by_hand() -> None:
 def test_scores_are_none_if_nothing_was_measured() -> None:
     for nothing in ([], [make_prediction("1", probability=None), make_prediction("2", "stego", None, method="lsb")]):
         result = accuracy(nothing)
-        assert result.clean == result.stego == NOTHING
+        assert result.clean == result.stego == EMPTY
         assert result.roc_auc is result.log_loss is result.expected_calibration_error is None
         assert result.confusion == {}
-        assert set(result.detections.values()) == {NOTHING}
-        assert all(p.false_positives == p.detections == NOTHING for p in result.operating_points)
+        assert set(result.detections.values()) == {EMPTY}
+        assert all(p.false_positives == p.detections == EMPTY for p in result.operating_points)
 
 
 def test_confusion_is_empty_without_predicted_methods() -> None:

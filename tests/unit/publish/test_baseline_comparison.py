@@ -45,7 +45,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("data") / "drawn", clean=40, stego=40, negatives=12)
+    return write_dataset(tmp_path_factory.mktemp("data") / "small", clean=40, stego=40, negatives=12)
 
 
 def rows_of(path: Path) -> dict[str, dict[str, str]]:
@@ -69,7 +69,7 @@ def test_script_output_equals_independent_counts(models: tuple[Path, Path], data
         fixed, broken = chosen.count((False, True)), chosen.count((True, False))
         p = stats.binomtest(fixed, fixed + broken).pvalue if fixed + broken else None
         shown = "–" if p is None else "&lt;0.001" if p < 0.001 else f"{p:.3f}"
-        assert f"| drawn, {label} | {len(chosen)} | {fixed} | {broken} | {shown} |" in text
+        assert f"| small, {label} | {len(chosen)} | {fixed} | {broken} | {shown} |" in text
     positive = sum(row["verdict"] == "stego" for row in after.values() if row["label"] == "clean")
     assert re.search(rf"\| false positive rate \| .* \| .*; {positive} of 40\) \|", text)
     assert "not an input of the model" not in text

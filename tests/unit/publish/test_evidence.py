@@ -148,10 +148,10 @@ def test_room_is_never_made_of_the_newest_of_a_model_and_dataset(tmp_path: Path)
 
 
 def test_thumbnails_come_along(tmp_path: Path) -> None:
-    (tmp_path / "drawn").mkdir()
-    (tmp_path / "drawn" / "a.png").write_bytes(b"picture")
+    (tmp_path / "small").mkdir()
+    (tmp_path / "small" / "a.png").write_bytes(b"picture")
     evidence = Evidence(tmp_path)
-    evidence.store(numbered(1), PREDICTIONS, thumbnails=tmp_path / "drawn")
+    evidence.store(numbered(1), PREDICTIONS, thumbnails=tmp_path / "small")
     (entry,) = evidence.entries()
     assert evidence.thumbnail(entry, "b.png") is None
     found = evidence.thumbnail(entry, "a.png")

@@ -87,7 +87,7 @@ def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
-    models, images = tmp_path / "models", write_dataset(tmp_path / "drawn", clean=10, stego=10, negatives=2)
+    models, images = tmp_path / "models", write_dataset(tmp_path / "small", clean=10, stego=10, negatives=2)
     for name, seed in (("one", 1), ("two", 2)):
         write_card(models / name, name=name, title=f"number {name}", file="model.onnx")
         write_random_model(models / name / "model.onnx", seed=seed, scale=40.0)
@@ -116,12 +116,12 @@ def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
     assert f"{clean['count']} of {clean['total']}" in next(
         line for line in text.splitlines() if line.startswith("| one")
     )
-    assert "7 models on drawn" in done.stdout
+    assert "7 models on small" in done.stdout
 
 
 @pytest.mark.slow
 def test_no_model_at_all_is_an_error_and_no_file(tmp_path: Path) -> None:
-    images = write_dataset(tmp_path / "drawn", clean=2, stego=2, negatives=0)
+    images = write_dataset(tmp_path / "small", clean=2, stego=2, negatives=0)
     write_card(tmp_path / "models" / "gone", name="gone")
     output = tmp_path / "variants.md"
     done = run_script("--models-dir", tmp_path / "models", "--dataset", images, "--output", output)

@@ -21,7 +21,7 @@ ENTRIES = (
     make_prediction('clean/quoted "name".png', probability=1e-300, image_format=None),
     make_prediction("stego/lsb/hidden_lsb_0001.bmp", "stego", 1.0, method="lsb", image_format="bmp", predicted=None),
     make_prediction("negatives/patterns/ü.png", "negative", 0.5, category="patterns", predicted="eoi"),
-    make_prediction("clean/broken\nname.jpg", probability=None, missing="too_large"),
+    make_prediction("clean/broken\nname.jpg", probability=None, reason="too_large"),
     replace(
         make_prediction("stego/eoi/hidden_eoi_0002.png", "stego", 0.9, method="eoi"),
         facts=FileFacts(123_456, 640, 480, "RGBA", 0, 99, "msb-first", 17),
