@@ -43,7 +43,6 @@ def test_results_do_not_depend_on_the_number_of_threads(request_for: Requests) -
         assert other == one
 
 
-@pytest.mark.slow
 def test_verdicts_at_a_threshold_are_those_of_the_full_model(
     request_for: Requests, model_path: Path, dataset_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
