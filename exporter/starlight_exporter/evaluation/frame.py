@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from starlight_exporter.errors import DependencyError
-from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.statistics.intervals import Proportion
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from starlight_exporter.evaluation.results import Evaluation
 
 
 def to_frame(evaluation: Evaluation) -> pd.DataFrame:

@@ -36,7 +36,7 @@ EXTENSIONS: dict[FileFormat, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Storage:
+class Encoding:
     """File format and colour mode. `lossy` only matters for WebP, which has both variants."""
 
     file_format: FileFormat
@@ -44,18 +44,18 @@ class Storage:
     lossy: bool = False
 
 
-PNG_RGB, PNG_RGBA, PNG_P, PNG_L = (Storage("png", mode) for mode in ("RGB", "RGBA", "P", "L"))
-JPEG_RGB, JPEG_L = Storage("jpeg", "RGB", True), Storage("jpeg", "L", True)
-GIF_P = Storage("gif", "P")
-WEBP_RGB, WEBP_RGBA = Storage("webp", "RGB"), Storage("webp", "RGBA")
-WEBP_LOSSY, WEBP_LOSSY_RGBA = Storage("webp", "RGB", True), Storage("webp", "RGBA", True)
-BMP_RGB, BMP_P, BMP_L = (Storage("bmp", mode) for mode in ("RGB", "P", "L"))
+PNG_RGB, PNG_RGBA, PNG_P, PNG_L = (Encoding("png", mode) for mode in ("RGB", "RGBA", "P", "L"))
+JPEG_RGB, JPEG_L = Encoding("jpeg", "RGB", True), Encoding("jpeg", "L", True)
+GIF_P = Encoding("gif", "P")
+WEBP_RGB, WEBP_RGBA = Encoding("webp", "RGB"), Encoding("webp", "RGBA")
+WEBP_LOSSY, WEBP_LOSSY_RGBA = Encoding("webp", "RGB", True), Encoding("webp", "RGBA", True)
+BMP_RGB, BMP_P, BMP_L = (Encoding("bmp", mode) for mode in ("RGB", "P", "L"))
 
 EXIF_SHARE = 0.65
 TAIL_SHARE = 0.68
 """Shares of clean files with EXIF and with a tail, if the format allows it. High, so that neither separates classes."""
 
-Shares = tuple[tuple[Storage, float], ...]
+Shares = tuple[tuple[Encoding, float], ...]
 
 CLEAN_SHARES: Shares = (
     (JPEG_RGB, 0.16),
@@ -94,7 +94,7 @@ STORAGES: dict[Method, Shares] = {
 class Carrier:
     """An image ready to be encoded. `pixels` is H×W×3, H×W×4, or H×W (grey values or palette indices)."""
 
-    storage: Storage
+    storage: Encoding
     pixels: Bytes
     palette: bytes
     exif: ExifFields | None
@@ -114,7 +114,7 @@ class Carrier:
         return replace(self, tail=tail)
 
 
-def make_carrier(rng: Rng, storage: Storage, rgb: Bytes) -> Carrier:
+def make_carrier(rng: Rng, storage: Encoding, rgb: Bytes) -> Carrier:
     """Convert an RGB image (H×W×3) to the mode of the storage and add random benign EXIF and tail."""
     palette = b""
     pixels = rgb

@@ -24,7 +24,7 @@ MAX_CARRIER_EXIF = 1800
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ExifEntry:
     """One field of an image file directory: TIFF tag, type, and values as integers, fractions or bytes."""
 
     tag: int
@@ -32,7 +32,7 @@ class Entry:
     value: bytes | tuple[int, ...] | tuple[Fraction, ...]
 
 
-Directory = dict[int, Entry]
+Directory = dict[int, ExifEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class ExifFields:
 
     def with_user_comment(self, value: bytes) -> ExifFields:
         """Return a copy with UserComment set to `value`."""
-        comment = Entry(USER_COMMENT, UNDEFINED, value)
+        comment = ExifEntry(USER_COMMENT, UNDEFINED, value)
         return ExifFields(self.main, {**self.exif, USER_COMMENT: comment}, self.gps, self.little)
 
     def truncated_to(self, limit: int) -> ExifFields:
@@ -56,7 +56,7 @@ class ExifFields:
             value = exif[tag].value if tag in exif else b""
             excess = len(exif_bytes(ExifFields(self.main, exif, self.gps, self.little))) - limit
             if excess > 0 and isinstance(value, bytes) and value:
-                exif[tag] = Entry(tag, UNDEFINED, value[: max(0, len(value) - excess)])
+                exif[tag] = ExifEntry(tag, UNDEFINED, value[: max(0, len(value) - excess)])
         return ExifFields(self.main, exif, self.gps, self.little)
 
 
@@ -67,7 +67,7 @@ def exif_bytes(fields: ExifFields) -> bytes:
     # Pointers have a fixed size, so a first pass with zeros gives the offsets of the directories.
     for tag, directory in ((EXIF_IFD, fields.exif), (GPS_IFD, fields.gps)):
         if directory:
-            main[tag] = Entry(tag, LONG, (0,))
+            main[tag] = ExifEntry(tag, LONG, (0,))
     start = 8
     size = len(_directory_bytes(main, start, order))
     exif_at = start + size
@@ -75,9 +75,9 @@ def exif_bytes(fields: ExifFields) -> bytes:
     gps_at = exif_at + len(exif_block)
     gps_block = _directory_bytes(fields.gps, gps_at, order) if fields.gps else b""
     if fields.exif:
-        main[EXIF_IFD] = Entry(EXIF_IFD, LONG, (exif_at,))
+        main[EXIF_IFD] = ExifEntry(EXIF_IFD, LONG, (exif_at,))
     if fields.gps:
-        main[GPS_IFD] = Entry(GPS_IFD, LONG, (gps_at,))
+        main[GPS_IFD] = ExifEntry(GPS_IFD, LONG, (gps_at,))
     head = (b"II" if fields.little else b"MM") + struct.pack(order + "HI", 42, 8)
     return b"Exif\x00\x00" + head + _directory_bytes(main, start, order) + exif_block + gps_block
 
@@ -98,7 +98,7 @@ def _directory_bytes(directory: Directory, offset: int, order: str) -> bytes:
     return table + b"\x00\x00\x00\x00" + data
 
 
-def _value_bytes(entry: Entry, order: str) -> tuple[bytes, int]:
+def _value_bytes(entry: ExifEntry, order: str) -> tuple[bytes, int]:
     value = entry.value
     if isinstance(value, bytes):
         raw = value + b"\x00" if entry.kind == ASCII else value
@@ -187,7 +187,7 @@ def camera_exif(rng: Rng, width: int, height: int) -> ExifFields:
 
 
 def _put(directory: Directory, tag: int, kind: int, value: bytes | tuple[int, ...] | tuple[Fraction, ...]) -> None:
-    directory[tag] = Entry(tag, kind, value)
+    directory[tag] = ExifEntry(tag, kind, value)
 
 
 def _sparse_exif(rng: Rng, little: bool) -> ExifFields:

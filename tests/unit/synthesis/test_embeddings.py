@@ -28,7 +28,7 @@ from starlight_exporter.synthesis.carriers import (
     WEBP_LOSSY,
     WEBP_RGB,
     WEBP_RGBA,
-    Storage,
+    Encoding,
     encode,
     make_carrier,
 )
@@ -82,12 +82,12 @@ def random_rgb(width: int = 90, height: int = 70) -> Any:
     return np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def carrier_of(storage: Storage, width: int = 90, height: int = 70) -> Any:
+def carrier_of(storage: Encoding, width: int = 90, height: int = 70) -> Any:
     return make_carrier(np.random.default_rng(4), storage, random_rgb(width, height))
 
 
 @pytest.mark.parametrize("storage", [PNG_RGBA, WEBP_RGBA])
-def test_alpha_round_trip(storage: Storage) -> None:
+def test_alpha_round_trip(storage: Encoding) -> None:
     carrier = carrier_of(storage)
     plane = embeddings.embed_alpha(carrier.pixels[..., 3], TEXT.encode())
     data = encode(carrier.with_pixels(np.dstack([carrier.pixels[..., :3], plane])))
@@ -96,7 +96,7 @@ def test_alpha_round_trip(storage: Storage) -> None:
 
 @pytest.mark.parametrize("order", ["lsb-first", "msb-first"])
 @pytest.mark.parametrize("storage", [GIF_P, PNG_P, BMP_P])
-def test_palette_round_trip(storage: Storage, order: embeddings.BitOrder) -> None:
+def test_palette_round_trip(storage: Encoding, order: embeddings.BitOrder) -> None:
     carrier = carrier_of(storage)
     data = encode(carrier.with_pixels(embeddings.embed_palette(carrier.pixels, TEXT.encode(), order)))
     assert read_pixels(data, "palette", order).decode() == TEXT
@@ -104,7 +104,7 @@ def test_palette_round_trip(storage: Storage, order: embeddings.BitOrder) -> Non
 
 @pytest.mark.parametrize("order", ["lsb-first", "msb-first"])
 @pytest.mark.parametrize("storage", [PNG_RGB, PNG_RGBA, BMP_RGB, WEBP_RGB, WEBP_RGBA])
-def test_lsb_round_trip(storage: Storage, order: embeddings.BitOrder) -> None:
+def test_lsb_round_trip(storage: Encoding, order: embeddings.BitOrder) -> None:
     carrier = carrier_of(storage)
     rgb = embeddings.embed_lsb(carrier.pixels[..., :3], TEXT.encode(), order)
     data = encode(carrier.with_pixels(np.dstack([rgb, carrier.pixels[..., 3:]])))
@@ -113,7 +113,7 @@ def test_lsb_round_trip(storage: Storage, order: embeddings.BitOrder) -> None:
 
 @pytest.mark.parametrize("prefixed", [True, False])
 @pytest.mark.parametrize("storage", [JPEG_RGB, PNG_RGB, PNG_L, WEBP_RGB, WEBP_LOSSY])
-def test_exif_round_trip(storage: Storage, *, prefixed: bool) -> None:
+def test_exif_round_trip(storage: Encoding, *, prefixed: bool) -> None:
     carrier = carrier_of(storage)
     comment = embeddings.user_comment(TEXT.encode(), prefixed=prefixed)
     for fields in (carrier.exif, ExifFields({}, {}, {}, little=False), ExifFields({}, {}, {}, little=True)):
@@ -124,7 +124,7 @@ def test_exif_round_trip(storage: Storage, *, prefixed: bool) -> None:
 
 
 @pytest.mark.parametrize("storage", [JPEG_RGB, PNG_RGB, GIF_P, WEBP_RGB, BMP_RGB])
-def test_eoi_round_trip_does_not_change_pixels(storage: Storage) -> None:
+def test_eoi_round_trip_does_not_change_pixels(storage: Encoding) -> None:
     stored = encode(carrier_of(storage))
     data = embeddings.embed_eoi(stored, TEXT.encode())
     assert data == stored + TEXT.encode() + b"\x00"

@@ -50,14 +50,14 @@ def test_truncation_only_cuts_maker_note_and_comment() -> None:
 
 def test_values_of_every_type_round_trip() -> None:
     main = {
-        0x010F: exif.Entry(0x010F, exif.ASCII, b"Maker"),
-        0x0112: exif.Entry(0x0112, exif.SHORT, (6,)),
-        0x011A: exif.Entry(0x011A, exif.RATIONAL, (Fraction(300),)),
+        0x010F: exif.ExifEntry(0x010F, exif.ASCII, b"Maker"),
+        0x0112: exif.ExifEntry(0x0112, exif.SHORT, (6,)),
+        0x011A: exif.ExifEntry(0x011A, exif.RATIONAL, (Fraction(300),)),
     }
     inner = {
-        0x9204: exif.Entry(0x9204, exif.SRATIONAL, (Fraction(-2, 3),)),
-        0xA002: exif.Entry(0xA002, exif.LONG, (70_000,)),
-        0x927C: exif.Entry(0x927C, exif.UNDEFINED, b"odd"),
+        0x9204: exif.ExifEntry(0x9204, exif.SRATIONAL, (Fraction(-2, 3),)),
+        0xA002: exif.ExifEntry(0xA002, exif.LONG, (70_000,)),
+        0x927C: exif.ExifEntry(0x927C, exif.UNDEFINED, b"odd"),
     }
     for little in (True, False):
         read = piexif.load(exif.exif_bytes(exif.ExifFields(main, inner, {}, little)))

@@ -16,7 +16,7 @@ from starlight_exporter.synthesis.carriers import (
     PNG_P,
     PNG_RGB,
     PNG_RGBA,
-    Storage,
+    Encoding,
     encode,
     make_carrier,
 )
@@ -35,7 +35,7 @@ def flat(width: int, height: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uin
 )
 @pytest.mark.parametrize(("width", "height"), [(256, 256), (64, 64), (320, 320), (64, 320), (320, 64), (101, 300)])
 def test_pixel_payloads_have_at_least_300_bytes_in_the_crop(
-    method: Method, storage: Storage, bits: int, width: int, height: int
+    method: Method, storage: Encoding, bits: int, width: int, height: int
 ) -> None:
     rng = np.random.default_rng(1)
     carrier = make_carrier(rng, storage, flat(width, height))
@@ -63,7 +63,7 @@ def test_alpha_payload_changes_the_alpha_stream() -> None:
 
 
 @pytest.mark.parametrize("storage", [PNG_RGB, GIF_P])
-def test_eoi_payload_makes_small_file_large_enough_for_a_tail(storage: Storage) -> None:
+def test_eoi_payload_makes_small_file_large_enough_for_a_tail(storage: Encoding) -> None:
     rng = np.random.default_rng(1)
     carrier = make_carrier(rng, storage, flat(64, 64)).with_tail(b"").with_exif(None)
     stored = encode(carrier)
