@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from typing import Literal, TextIO
+from typing import Final, Literal, TextIO, get_args
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 LogFormat = Literal["logfmt", "json"]
-LOG_FORMATS: tuple[LogFormat, ...] = ("logfmt", "json")
+LOG_FORMATS: Final[tuple[LogFormat, ...]] = get_args(LogFormat)
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-LOG_LEVELS: tuple[LogLevel, ...] = ("debug", "info", "warning", "error")
+LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 
 _KEY_ORDER = ("ts", "level", "msg", "logger")
 _VERBOSE_LOGGERS = ("asyncio", "uvicorn")

@@ -16,7 +16,6 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +24,7 @@ from starlight_exporter.detector.contract import FORMATS, METHODS, ImageFormat, 
 from starlight_exporter.errors import BaselineError
 from starlight_exporter.evaluation.request import available_cores
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.formatting import iso
 from starlight_exporter.statistics.intervals import Proportion
 
 QUANTILE_KEYS: Mapping[str, float] = MappingProxyType({"p50_ms": 0.5, "p95_ms": 0.95, "p99_ms": 0.99})
@@ -91,7 +91,7 @@ def baseline_json(evaluation: Evaluation, *, command: str, machine: str) -> str:
             "model": evaluation.model,
             "dataset": evaluation.dataset,
             **asdict(evaluation.provenance),
-            "measured_at": f"{datetime.fromtimestamp(evaluation.finished_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+            "measured_at": iso(evaluation.finished_at),
             "command": command,
             "machine": machine,
         },

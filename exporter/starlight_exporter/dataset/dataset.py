@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from starlight_exporter.detector.contract import ImageFormat, Method
 from starlight_exporter.errors import NotMeasuredReason
 
 FileClass = Literal["clean", "stego", "negative"]
-FILE_CLASSES: tuple[FileClass, ...] = ("clean", "stego", "negative")
+FILE_CLASSES: Final[tuple[FileClass, ...]] = get_args(FileClass)
 
 
 @dataclass(frozen=True, slots=True)

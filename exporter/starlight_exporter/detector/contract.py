@@ -5,7 +5,7 @@ Source: the signature of the published Starlight detectors. The names occur in c
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal, get_args
 
 CROP = 256
 """Width and height of the centre crop in pixels."""
@@ -15,7 +15,7 @@ META_BYTES = 2048
 PALETTE_BYTES = 768
 
 Stream = Literal["pixel", "meta", "alpha", "lsb", "palette", "palette_lsb", "format", "content"]
-STREAMS: tuple[Stream, ...] = ("pixel", "meta", "alpha", "lsb", "palette", "palette_lsb", "format", "content")
+STREAMS: Final[tuple[Stream, ...]] = get_args(Stream)
 
 STREAM_SHAPES: dict[Stream, tuple[int, ...]] = {
     "pixel": (3, CROP, CROP),
@@ -46,7 +46,7 @@ BIT_ORDER_INPUT = "bit_order"
 BIT_ORDER_VALUE = (0.0, 1.0, 0.0)
 
 Method = Literal["alpha", "palette", "lsb", "exif", "eoi"]
-METHODS: tuple[Method, ...] = ("alpha", "palette", "lsb", "exif", "eoi")
+METHODS: Final[tuple[Method, ...]] = get_args(Method)
 """Displayed names, in the order of the frozen class ids 0..4."""
 
 TECHNIQUES: dict[str, Method] = {
@@ -61,7 +61,7 @@ TECHNIQUES: dict[str, Method] = {
 """Technique in sidecars, folder and file names → displayed method name."""
 
 ImageFormat = Literal["jpeg", "png", "gif", "webp", "bmp", "other"]
-FORMATS: tuple[ImageFormat, ...] = ("jpeg", "png", "gif", "webp", "bmp")
+FORMATS: Final[tuple[ImageFormat, ...]] = tuple(name for name in get_args(ImageFormat) if name != "other")
 
 
 def image_format(pillow_format: str | None) -> ImageFormat:

@@ -1,4 +1,4 @@
-"""Past evaluations as OpenMetrics text with timestamps, ready for `promtool tsdb create-blocks-from openmetrics`."""
+"""Export evaluations as OpenMetrics text with timestamps, for `promtool tsdb create-blocks-from openmetrics`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from starlight_exporter.publish.families import FAMILIES, evaluation_samples
 def export_openmetrics(
     evaluations: Iterable[Evaluation], out: TextIO, *, extra_labels: Mapping[str, str] | None = None
 ) -> int:
-    """Writes the families that come from evaluations, at the time (seconds) each evaluation ended; returns the samples.
+    """Write the samples of each evaluation with the time at which it ended, and return their number.
 
-    One family after the other, in it one metric after the other, in it by time, as OpenMetrics demands (quantiles of
-    one summary are one metric); of two samples of one series at one time the later one stays. `extra_labels` (such as
-    job and instance) go onto every sample. StorageError if there is no room for sorting; OSError of `out` passes.
+    Samples are grouped by family, metric (the quantiles of a summary are one metric) and time, as OpenMetrics requires.
+    Of two samples of a series at the same time the later one is kept. `extra_labels` (such as job and instance) are
+    added to every sample. Raises StorageError if the disk has no space for sorting, and OSError from `out`.
     """
-    # A history can hold millions of samples: sqlite sorts them on disk, where a list would have to hold them all.
+    # SQLite sorts on disk: a history can have millions of samples.
     try:
         with closing(sqlite3.connect("")) as database:
             database.execute(
@@ -54,7 +54,7 @@ def _write(database: sqlite3.Connection, out: TextIO) -> int:
 
 
 def _samples(evaluation: Evaluation, extra_labels: dict[str, str]) -> Iterator[tuple[int, str, float, str, str]]:
-    # Prometheus keeps milliseconds; rounding first makes two samples of one millisecond the duplicates that they are.
+    # Prometheus stores milliseconds: two samples in the same millisecond are duplicates.
     at = round(evaluation.finished_at, 3)
     for sample in evaluation_samples(evaluation):
         labels = extra_labels | dict(zip(sample.family.labels, sample.labels, strict=True))

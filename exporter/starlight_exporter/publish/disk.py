@@ -1,4 +1,4 @@
-"""What the stores have to know of a disk: whether it is full, which one it is, how much lies there; and a sync."""
+"""State of the disks of history and evidence: full or not, device, free space, size of a folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT))
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether an error, or what it was raised from, says that a disk or a quota is full."""
+    """Return whether an error, or one of its causes, is a full disk or an exceeded quota."""
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
     if isinstance(error, shutil.Error):
-        # copytree gathers (source, target, text) of every file that failed.
+        # copytree collects (source, target, text) of every failed file.
         return any(os.strerror(number) in str(error) for number in _FULL)
     if isinstance(error, OSError):
         return error.errno in _FULL
@@ -27,13 +27,13 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def on_one_device(one: Path, other: Path) -> bool:
-    """Whether what is removed at one path makes room at the other; False where that cannot be told."""
+    """Return whether both paths are on the same file system; False if that cannot be determined."""
     devices = {_device(one), _device(other)}
     return len(devices) == 1 and None not in devices
 
 
 def free_bytes(path: Path) -> int | None:
-    """The room that is left at a path, which need not be there yet; None where that cannot be told."""
+    """Return the free space at a path, which need not exist yet; None if it cannot be determined."""
     for place in _nearest(path):
         with suppress(OSError):
             return shutil.disk_usage(place).free
@@ -41,12 +41,12 @@ def free_bytes(path: Path) -> int | None:
 
 
 def bytes_below(folder: Path) -> int:
-    """The size of all files below a folder; what vanishes meanwhile, or cannot be looked at, counts as nothing."""
+    """Return the size of all files below a folder; files that cannot be read or disappear count as 0."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:
             with suppress(OSError):
-                total += os.stat(os.path.join(place, name)).st_size  # noqa: PTH116, PTH118  # without a Path for each
+                total += os.stat(os.path.join(place, name)).st_size  # noqa: PTH116, PTH118  # Path objects are slow here
     return total
 
 
@@ -58,6 +58,6 @@ def _device(path: Path) -> int | None:
 
 
 def _nearest(path: Path) -> Iterator[Path]:
-    """The path, then each folder above it: the folder itself may be still to come."""
+    """Yield the path and its parents: the folder itself may not exist yet."""
     yield path
     yield from path.parents

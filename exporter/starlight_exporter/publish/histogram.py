@@ -1,4 +1,4 @@
-"""The cumulative latency histogram of one model: immutable, so that a snapshot can hold it."""
+"""The cumulative latency histogram of one model: immutable, as part of a snapshot."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlight_exporter.evaluation.results import LATENCY_STAGES, LatencyObserva
 
 @dataclass(frozen=True, slots=True)
 class StageHistogram:
-    """Timings of one stage: `counts` per bucket (not cumulative, the last one beyond every bound) and their sum."""
+    """Timings of one stage: `counts` per bucket (not cumulative, the last one is +Inf) and their sum."""
 
     counts: tuple[int, ...]
     sum_seconds: float
@@ -22,18 +22,18 @@ class StageHistogram:
 
 @dataclass(frozen=True, slots=True)
 class LatencyHistogram:
-    """Timings per stage over all latency runs so far; a value equal to a bound counts below it, as `le` says."""
+    """Timings per stage over all latency runs; a value equal to a bound is in its bucket (`le`)."""
 
     stages: Mapping[LatencyStage, StageHistogram]
 
     @staticmethod
     def empty() -> LatencyHistogram:
-        """Zero in every bucket of every stage: a counter is there before its first event."""
+        """Return a histogram without timings: counters start at 0 before the first event."""
         nothing = StageHistogram((0,) * (len(LATENCY_BUCKETS) + 1), 0.0)
         return LatencyHistogram(dict.fromkeys(LATENCY_STAGES, nothing))
 
     def add(self, observations: LatencyObservations) -> LatencyHistogram:
-        """This histogram and one more latency run, as a new one."""
+        """Return a new histogram that includes one more latency run."""
         stages = dict(self.stages)
         for stage, seconds in observations.seconds.items():
             before = stages[stage]

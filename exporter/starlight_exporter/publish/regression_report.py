@@ -10,12 +10,13 @@ from datetime import UTC, datetime
 
 from starlight_exporter.checks.suite import SuiteTest, exit_code, missing_images
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.formatting import iso
 
 
 def report_json(evaluation: Evaluation, tests: Sequence[SuiteTest], baseline: str) -> str:
     """Return the model, dataset and provenance, and every check with its value, limit and severity."""
     content = {
-        "tested_at": f"{datetime.fromtimestamp(evaluation.finished_at, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "tested_at": iso(evaluation.finished_at),
         "model": evaluation.model,
         "dataset": evaluation.dataset,
         "baseline": baseline,

@@ -1,11 +1,11 @@
-"""Everything that one scrape shows, as one immutable value: the service builds it and swaps it in one assignment."""
+"""The state that a scrape exposes, as one immutable value that the service replaces in one assignment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from starlight_exporter.analysis.comparison import Comparison
 from starlight_exporter.analysis.stream_effects import AblationStudy
@@ -18,11 +18,11 @@ from starlight_exporter.publish.histogram import LatencyHistogram
 
 Outcome = Literal["success", "error", "crashed", "timeout", "cancelled"]
 Analysis = Literal["ablation", "comparison", "variants", "regression"]
-ANALYSES: tuple[Analysis, ...] = ("ablation", "comparison", "variants", "regression")
-OUTCOMES: tuple[Outcome, ...] = ("success", "error", "crashed", "timeout", "cancelled")
+ANALYSES: Final[tuple[Analysis, ...]] = get_args(Analysis)
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 Store = Literal["history", "evidence"]
-STORES: tuple[Store, ...] = ("history", "evidence")
+STORES: Final[tuple[Store, ...]] = get_args(Store)
 
 Pair = tuple[str, str]
 """Model name and dataset name."""
@@ -30,7 +30,7 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class BuildInfo:
-    """Versions of the exporter and of what it runs on."""
+    """Versions of the exporter, Python and ONNX Runtime."""
 
     version: str
     revision: str
@@ -40,7 +40,7 @@ class BuildInfo:
 
 @dataclass(frozen=True, slots=True)
 class ConfigReload:
-    """How the last attempt to read the configuration went, and when one last went well (UTC seconds)."""
+    """Result of the last configuration reload, and time of the last successful one (UTC seconds)."""
 
     successful: bool
     success_at: float
@@ -48,11 +48,11 @@ class ConfigReload:
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """One configured model; the facts of its file are None until a file was loaded. Times are UTC seconds.
+    """One configured model; the properties of its file are None until a file is loaded. Times are UTC seconds.
 
-    `sha256` is of the file in use, `file_sha256` of the one on disk as last seen (None where it cannot be read);
-    `last_load_successful` is None before the first attempt; where it is False, `last_failure` says why. A reason
-    without an entry in `load_failures` counts as zero.
+    `sha256` is the hash of the loaded file, `file_sha256` that of the file on disk at the last poll (None if it cannot
+    be read). `last_load_successful` is None before the first attempt; if it is False, `last_failure` is the reason.
+    A reason without an entry in `load_failures` counts as 0.
     """
 
     name: str
@@ -73,7 +73,7 @@ class ModelState:
 
 @dataclass(frozen=True, slots=True)
 class DatasetState:
-    """One configured dataset; `changed_at` (UTC seconds) is when its content was last seen to change."""
+    """One configured dataset; `changed_at` (UTC seconds) is the time of the last detected change of its content."""
 
     name: str
     changed_at: float | None = None
@@ -81,14 +81,14 @@ class DatasetState:
 
 @dataclass(frozen=True, slots=True)
 class AnalysisState:
-    """How the exporter's runs of one analysis went; `succeeded_at` (UTC seconds) is None before the first result."""
+    """Runs of one analysis; `succeeded_at` (UTC seconds) is None before the first successful run."""
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
     last_run_successful: bool | None = None
     succeeded_at: float | None = None
 
     def after(self, outcome: Outcome, at: float) -> AnalysisState:
-        """With one more run; a cancelled one says nothing about the analysis."""
+        """Return the state after one more run; a cancelled run does not change `last_run_successful`."""
         good = outcome == "success"
         return AnalysisState(
             outcomes={**self.outcomes, outcome: self.outcomes.get(outcome, 0) + 1},
@@ -99,12 +99,11 @@ class AnalysisState:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """One configured model on one configured dataset: what was run, what runs, and the last complete result.
+    """Runs and last complete result of one configured model on one configured dataset.
 
-    An outcome without an entry counts as zero; `last_run_successful` tells of the last run that was neither cancelled
-    nor without a model that loads, None before there was one; `progress` (0..1) and `remaining_seconds` are None while
-    nothing runs; `checks` are those of `evaluation`, and so are `comparisons`, with other models' evaluations of the
-    same images. `ablation` is of the same model file, images and rule.
+    An outcome without an entry counts as 0. `last_run_successful` ignores cancelled runs and runs without a loadable
+    model, and is None before the first other run. `progress` (0 to 1) and `remaining_seconds` are None while no run is
+    in progress. `checks` and `comparisons` belong to `evaluation`; `ablation` has the same model file, images and rule.
     """
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
@@ -121,10 +120,10 @@ class RunState:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that a scrape shows. What is not in here has no series: a model that leaves the configuration vanishes.
+    """Everything a scrape exposes. The series of a model end when it is removed from the snapshot.
 
-    `models` and `datasets` are by name, `runs` by (model, dataset), which both have to be known (ValueError).
-    The mappings are copied, so that nobody can change a snapshot that a scrape is reading.
+    `models` and `datasets` are by name, `runs` by (model, dataset); raises ValueError if one of them is unknown. The
+    mappings are copied and read-only, so that a scrape can read a snapshot without a lock.
     """
 
     build: BuildInfo
@@ -142,7 +141,7 @@ class Snapshot:
     def __post_init__(self) -> None:
         for model, dataset in self.runs:
             if model not in self.models or dataset not in self.datasets:
-                raise ValueError(f"run of {model} on {dataset}: not in the snapshot's models and datasets")
+                raise ValueError(f"run of {model} on {dataset}: unknown model or dataset")
         for name in (
             "models",
             "datasets",
@@ -155,28 +154,28 @@ class Snapshot:
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def with_model(self, state: ModelState) -> Snapshot:
-        """This snapshot with one model added or replaced."""
+        """Return this snapshot with one model added or replaced."""
         return replace(self, models={**self.models, state.name: state})
 
     def with_dataset(self, state: DatasetState) -> Snapshot:
-        """This snapshot with one dataset added or replaced."""
+        """Return this snapshot with one dataset added or replaced."""
         return replace(self, datasets={**self.datasets, state.name: state})
 
     def with_run(self, model: str, dataset: str, state: RunState) -> Snapshot:
-        """This snapshot with the state of one model on one dataset added or replaced."""
+        """Return this snapshot with the state of one model on one dataset added or replaced."""
         return replace(self, runs={**self.runs, (model, dataset): state})
 
     def with_storage_failure(self, store: Store) -> Snapshot:
-        """This snapshot with one more failure to write to `store`."""
+        """Return this snapshot with one more failure to write to `store`."""
         return replace(self, storage_failures={**self.storage_failures, store: self.storage_failures.get(store, 0) + 1})
 
     def with_analysis(self, analysis: Analysis, outcome: Outcome, at: float) -> Snapshot:
-        """This snapshot with one more run of an analysis that ended at `at` (UTC seconds)."""
+        """Return this snapshot with one more run of an analysis that ended at `at` (UTC seconds)."""
         state = self.analyses.get(analysis, AnalysisState()).after(outcome, at)
         return replace(self, analyses={**self.analyses, analysis: state})
 
     def evaluations(self) -> tuple[Evaluation, ...]:
-        """The last complete evaluation of every configured model and dataset that has one."""
+        """Return the last complete evaluation of every configured model and dataset that has one."""
         return tuple(run.evaluation for run in self.runs.values() if run.evaluation is not None)
 
 
@@ -191,7 +190,7 @@ def newest_by(evaluations: Iterable[Evaluation], key: Callable[[Evaluation], str
 
 
 def snapshot_of(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Snapshot:
-    """What an exporter would show that had made this one evaluation and nothing else."""
+    """Return the snapshot of an exporter with this evaluation only."""
     provenance, facts = evaluation.provenance, evaluation.model_facts
     model = ModelState(
         name=evaluation.model,

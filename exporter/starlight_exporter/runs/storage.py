@@ -122,7 +122,7 @@ class Storage:
             except StorageError as error:
                 if not is_full(error) or removed >= ENOUGH_BYTES or not self._share_a_disk():
                     raise
-                freed = self.evidence.make_room()
+                freed = self.evidence.evict()
                 if not freed:
                     raise
                 removed += freed

@@ -1,4 +1,4 @@
-"""The history as OpenMetrics with timestamps."""
+"""Export of the history as OpenMetrics with timestamps."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def exported(*results: Evaluation, extra_labels: dict[str, str] | None = None) -
     return text
 
 
-def test_nothing_exports_as_nothing() -> None:
+def test_empty_history_exports_no_samples() -> None:
     assert exported() == "# EOF\n"
 
 
-def test_names_labels_and_values_are_those_of_a_scrape_with_the_evaluations_time() -> None:
+def test_samples_equal_a_scrape_at_the_time_of_the_evaluation() -> None:
     registry = CollectorRegistry()
     registry.register(StarlightCollector(full_snapshot))
     of_evaluation = {family.base_name for family in FAMILIES if family.of_evaluation}
@@ -48,12 +48,12 @@ def test_names_labels_and_values_are_those_of_a_scrape_with_the_evaluations_time
     assert found == scraped
 
 
-def test_every_family_of_an_evaluation_occurs() -> None:
+def test_exports_every_family_of_an_evaluation() -> None:
     names = [family.name for family in openmetrics_families(exported(full_evaluation()))]
     assert names == [family.base_name for family in FAMILIES if family.of_evaluation]
 
 
-def test_families_are_together_series_are_together_and_times_ascend() -> None:
+def test_samples_are_grouped_by_family_and_series_in_time_order() -> None:
     results = [
         full_evaluation(model=model, finished_at=FINISHED_AT + 60 * step, false_positives=step)
         for step in (2, 0, 1)
@@ -71,7 +71,7 @@ def test_families_are_together_series_are_together_and_times_ascend() -> None:
     openmetrics_families(text)  # the strict parser refuses interleaved series
 
 
-def test_an_evaluation_that_occurs_twice_is_exported_once() -> None:
+def test_duplicate_evaluation_is_exported_once() -> None:
     assert exported(full_evaluation(), full_evaluation()) == exported(full_evaluation())
     later = replace(full_evaluation(), roc_auc=0.5)
     assert exported(full_evaluation(), later) == exported(later)
@@ -85,7 +85,7 @@ def test_times_are_seconds_with_milliseconds() -> None:
     assert same_millisecond.count("starlight_clean_images{") == 1
 
 
-def test_extra_labels_go_onto_every_sample() -> None:
+def test_extra_labels_are_added_to_every_sample() -> None:
     text = exported(full_evaluation(), extra_labels={"job": "starlight", "instance": "127.0.0.1:9877"})
     for line in text.splitlines():
         if not line.startswith("#"):

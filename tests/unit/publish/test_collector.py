@@ -1,4 +1,4 @@
-"""From a snapshot to samples: nothing torn, nothing stale, nothing made up."""
+"""Samples of a snapshot are consistent, current, and absent if not measured."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def value(series: Series, name: str, **labels: str) -> float | None:
 PAIR = {"model": "production", "dataset": "reference"}
 
 
-def test_counts_and_ratios_are_those_of_the_evaluation() -> None:
+def test_samples_equal_the_values_of_the_evaluation() -> None:
     series = scrape(full_snapshot())
     result = full_evaluation()
     assert value(series, "clean_images", **PAIR) == 4_000
@@ -98,7 +98,7 @@ def test_an_empty_slice_has_counts_but_no_ratio() -> None:
             assert value(series, f"{prefix}_false_positive_ratio{suffix}", **PAIR, **labels) is None
 
 
-def test_what_was_not_measured_is_absent() -> None:
+def test_unmeasured_values_are_absent() -> None:
     result = replace(
         full_evaluation(),
         roc_auc=None,
@@ -114,14 +114,14 @@ def test_what_was_not_measured_is_absent() -> None:
     assert {"clean_images", "detection_ratio"} <= names
 
 
-def test_a_run_that_measured_no_image_has_no_speed() -> None:
+def test_no_throughput_without_measured_images() -> None:
     for speed, expected in ((0.0, None), (423.5, 423.5)):
         result = replace(full_evaluation(), images_per_second=speed)
         series = scrape(full_snapshot().with_run("production", "reference", run_state(result)))
         assert value(series, "evaluation_images_per_second", **PAIR) == expected
 
 
-def test_before_the_first_evaluation_there_are_only_counters_and_states() -> None:
+def test_only_counters_and_states_before_the_first_evaluation() -> None:
     series = scrape(full_snapshot())
     field = {"model": "production", "dataset": "field"}
     of_field = {name for name, labels in series if ("dataset", "field") in labels}
@@ -130,7 +130,7 @@ def test_before_the_first_evaluation_there_are_only_counters_and_states() -> Non
     assert value(series, "evaluations_total", **PAIR, outcome="success") == 2
 
 
-def test_a_model_without_a_file_has_its_failures_and_no_facts() -> None:
+def test_model_without_file_has_failures_but_no_file_properties() -> None:
     series = scrape(full_snapshot())
     assert value(series, "model_load_failures_total", model="v3", reason="missing") == 3
     assert value(series, "model_load_failures_total", model="v3", reason="signature") == 0
@@ -139,7 +139,7 @@ def test_a_model_without_a_file_has_its_failures_and_no_facts() -> None:
     assert {labels["model"]: labels["sha256"] for labels in info} == {"production": "3b7c0f1e2d4a", "v3": ""}
 
 
-def test_the_file_on_disk_may_be_ahead_of_the_one_in_use() -> None:
+def test_file_on_disk_can_differ_from_the_loaded_file() -> None:
     series = scrape(full_snapshot())
     assert value(series, "model_file_info", model="production", sha256="c0ffee1e2d4a") == 1
     assert value(series, "model_last_load_successful", model="production") == 0
@@ -147,14 +147,14 @@ def test_the_file_on_disk_may_be_ahead_of_the_one_in_use() -> None:
     assert not any(name == "model_file_info" and ("model", "v3") in labels for name, labels in series)
 
 
-def test_whether_the_last_run_succeeded_is_known_after_a_run() -> None:
+def test_last_run_successful_is_absent_before_the_first_run() -> None:
     failed = full_snapshot().with_run("v3", "reference", RunState(last_run_successful=False))
     assert value(scrape(failed), "evaluation_last_run_successful", model="v3", dataset="reference") == 0
     assert value(scrape(failed), "evaluation_last_run_successful", **PAIR) == 1
     assert value(scrape(failed), "evaluation_last_run_successful", model="production", dataset="field") is None
 
 
-def test_free_space_that_is_not_known_is_absent() -> None:
+def test_unknown_free_space_is_absent() -> None:
     series = scrape(full_snapshot())
     assert value(series, "storage_free_bytes", store="history") == 2**34
     assert value(series, "storage_free_bytes", store="evidence") is None
@@ -168,7 +168,7 @@ def test_hashes_have_twelve_digits() -> None:
                 assert len(text) == 12, name
 
 
-def test_progress_only_while_a_run_is_under_way() -> None:
+def test_progress_only_while_a_run_is_in_progress() -> None:
     series = scrape(full_snapshot())
     assert value(series, "evaluation_in_progress", **PAIR) == 1
     assert value(series, "evaluation_progress_ratio", **PAIR) == 0.25
@@ -176,7 +176,7 @@ def test_progress_only_while_a_run_is_under_way() -> None:
     assert value(scrape(idle), "evaluation_progress_ratio", **PAIR) is None
 
 
-def test_a_check_that_could_not_be_made_is_absent() -> None:
+def test_check_without_measured_inputs_is_absent() -> None:
     result = replace(full_evaluation(), latency=None)
     series = scrape(full_snapshot().with_run("production", "reference", run_state(result)))
     passed = "regression_check_passed"
@@ -185,7 +185,7 @@ def test_a_check_that_could_not_be_made_is_absent() -> None:
     assert value(series, passed, **PAIR, check="fpr_target", slice="") == 0
 
 
-def test_a_model_that_leaves_the_configuration_takes_its_series_along() -> None:
+def test_series_of_a_removed_model_end() -> None:
     before = full_snapshot()
     after = replace(
         before,
@@ -196,14 +196,14 @@ def test_a_model_that_leaves_the_configuration_takes_its_series_along() -> None:
     assert not any(("model", "production") in labels for _, labels in scrape(after))
 
 
-def test_a_snapshot_refuses_runs_of_unknown_models_and_datasets() -> None:
+def test_snapshot_rejects_runs_of_unknown_models_and_datasets() -> None:
     with pytest.raises(ValueError, match="v9 on reference"):
         full_snapshot().with_run("v9", "reference", RunState())
     with pytest.raises(ValueError, match="v3 on elsewhere"):
         full_snapshot().with_run("v3", "elsewhere", RunState())
 
 
-def test_a_snapshot_does_not_change_with_the_mapping_it_was_made_of() -> None:
+def test_snapshot_copies_its_mappings() -> None:
     models = {"production": model_state()}
     snapshot = replace(empty_snapshot(), models=models)
     models.clear()
@@ -212,7 +212,7 @@ def test_a_snapshot_does_not_change_with_the_mapping_it_was_made_of() -> None:
         cast("dict[str, Any]", snapshot.models)["v3"] = model_state("v3")
 
 
-def test_the_newest_evaluation_tells_of_a_dataset_that_several_share() -> None:
+def test_newest_evaluation_provides_samples_of_a_shared_dataset() -> None:
     snapshot = large_snapshot(2, 1)
     older = replace(full_evaluation(model="model-0", dataset="dataset-0"), finished_at=FINISHED_AT - 60)
     newer = full_evaluation(model="model-1", dataset="dataset-0", fingerprint="f" * 64)
@@ -230,7 +230,7 @@ def test_no_created_series_and_no_timestamps() -> None:
     assert all(sample.timestamp is None for family in families for sample in family.samples)
 
 
-def test_describe_names_every_family_so_that_clashes_are_refused() -> None:
+def test_registry_rejects_duplicate_families() -> None:
     registry = registry_of(full_snapshot())
     assert len(StarlightCollector(full_snapshot).describe()) == len(FAMILIES)
     with pytest.raises(ValueError, match="Duplicated"):
@@ -239,13 +239,13 @@ def test_describe_names_every_family_so_that_clashes_are_refused() -> None:
     assert [family.name for family in restricted.collect()] == [accuracy.CLEAN.ratio.name]
 
 
-def test_names_give_those_families_alone() -> None:
+def test_name_parameter_restricts_the_families() -> None:
     body, _ = render(build_registry(full_snapshot), None, ["starlight_detection_ratio", "process_start_time_seconds"])
     families = {family.name for family in text_string_to_metric_families(body.decode())}
     assert families == {"starlight_detection_ratio", "process_start_time_seconds"}
 
 
-def test_the_whole_registry_has_the_process_and_platform_too() -> None:
+def test_registry_includes_process_and_platform_metrics() -> None:
     families = {family.name for family in build_registry(full_snapshot).collect()}
     assert {
         "process_resident_memory_bytes",
@@ -256,13 +256,13 @@ def test_the_whole_registry_has_the_process_and_platform_too() -> None:
 
 
 class Broken:
-    """A mapping of runs that cannot be read, as a programming error would make it."""
+    """A mapping that raises, as a programming error would."""
 
     def items(self) -> Iterator[Any]:
         raise RuntimeError("cannot be read")
 
 
-def test_a_broken_section_is_left_out_counted_and_logged_and_the_others_stay() -> None:
+def test_failed_section_is_logged_counted_and_omitted() -> None:
     snapshot = full_snapshot()
     result = replace(full_evaluation(), confusion=cast("dict[str, dict[str, int]]", Broken()))
     registry = registry_of(snapshot.with_run("production", "reference", run_state(result)))
@@ -271,13 +271,13 @@ def test_a_broken_section_is_left_out_counted_and_logged_and_the_others_stay() -
     assert value(first, "exporter_collector_errors_total", section="accuracy") == 1
     assert value(second, "exporter_collector_errors_total", section="accuracy") == 2
     assert value(second, "exporter_collector_errors_total", section="runs") == 0
-    # All of the section goes: half of it would look as if the rest had not been measured.
+    # The whole section is omitted: a part would look as if the rest were not measured.
     assert value(second, "clean_images", **PAIR) is None
     assert value(second, "evaluation_timestamp_seconds", **PAIR) == FINISHED_AT
     assert [entry["section"] for entry in logs] == ["accuracy", "accuracy"]
 
 
-def test_without_a_snapshot_the_scrape_still_says_what_is_wrong() -> None:
+def test_scrape_without_snapshot_counts_the_error() -> None:
     def fails() -> Snapshot:
         raise RuntimeError("no snapshot")
 
@@ -289,20 +289,20 @@ def test_without_a_snapshot_the_scrape_still_says_what_is_wrong() -> None:
     assert {name for name, _ in series} == {"exporter_collector_errors_total"}
 
 
-def test_every_section_has_an_error_count_from_the_start() -> None:
+def test_error_counts_start_at_zero_for_every_section() -> None:
     series = scrape(empty_snapshot())
     for section in ("snapshot", *SECTIONS):
         assert value(series, "exporter_collector_errors_total", section=section) == 0
 
 
-def test_a_label_that_is_not_unicode_does_not_cost_the_scrape() -> None:
+def test_label_that_is_not_utf8_does_not_fail_the_scrape() -> None:
     result = replace(full_evaluation(), negatives={"caf\udce9": proportion(1, 10)})
     body, _ = render(registry_of(full_snapshot().with_run("production", "reference", run_state(result))), None, [])
     assert b'category="caf?"' in body
 
 
-def test_a_scrape_reads_the_snapshot_once_and_is_never_torn() -> None:
-    """Swapping snapshots in one thread while another collects: count, total and ratio always belong together."""
+def test_scrape_reads_the_snapshot_once_and_is_consistent() -> None:
+    """Count, total and ratio stay consistent while another thread replaces the snapshot."""
     made = []
     for count in range(40):
         result = full_evaluation(false_positives=count, clean_images=1_000 + count)

@@ -1,4 +1,4 @@
-"""The evidence behind evaluations: whole or not at all, bounded, and reachable by known ids alone."""
+"""Evidence is written atomically, bounded by count and bytes, and found only by ids of stored evaluations."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def ids(entries: list[Entry]) -> list[str]:
     return [entry.id for entry in entries]
 
 
-def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
+def test_stored_evaluation_reads_back_equal(tmp_path: Path) -> None:
     folder = Evidence(tmp_path).store(numbered(1), PREDICTIONS)
     assert folder == tmp_path / "evaluations" / "run-0001"
     assert sorted(item.name for item in folder.iterdir()) == ["checks.json", "evaluation.json", "predictions.sqlite"]
@@ -54,12 +54,12 @@ def test_what_was_stored_is_read_back(tmp_path: Path) -> None:
     assert again.folder(entry) == folder
 
 
-def test_nothing_stored_yet(tmp_path: Path) -> None:
+def test_empty_evidence_has_no_entries(tmp_path: Path) -> None:
     assert Evidence(tmp_path / "nowhere").entries() == []
     assert Evidence(tmp_path).find("run-0001") is None
 
 
-def test_lists_are_newest_first_and_by_model_or_dataset(tmp_path: Path) -> None:
+def test_entries_are_newest_first_and_filtered_by_model_and_dataset(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path)
     for number, model in ((2, "a"), (1, "a"), (3, "b")):
         evidence.store(numbered(number, model=model), PREDICTIONS)
@@ -69,7 +69,7 @@ def test_lists_are_newest_first_and_by_model_or_dataset(tmp_path: Path) -> None:
     assert ids(evidence.entries("b", "field")) == []
 
 
-def test_the_oldest_of_the_same_model_and_dataset_make_room(tmp_path: Path) -> None:
+def test_keeps_newest_evaluations_of_each_model_and_dataset(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path, keep=2)
     evidence.store(numbered(0, model="other"), PREDICTIONS)
     for number in (5, 3, 4, 6):
@@ -78,19 +78,19 @@ def test_the_oldest_of_the_same_model_and_dataset_make_room(tmp_path: Path) -> N
     assert sorted(item.name for item in (tmp_path / "evaluations").iterdir()) == ["run-0000", "run-0005", "run-0006"]
 
 
-def test_failed_checks_and_the_runs_around_a_change_stay_longest(tmp_path: Path) -> None:
+def test_keeps_failed_checks_and_changes_longer_than_routine_evaluations(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path, keep=5)
     for number in range(1, 11):
         new = replace(numbered(number).provenance, model_sha256="c" * 64 if number >= 5 else "b" * 64)
         result = replace(numbered(number), provenance=new)
         checks = run_checks(replace(result, clean=proportion(90, 100)), None) if number == 2 else ()
         evidence.store(result, PREDICTIONS, checks=checks)
-    # 4 and 5 stand before and after the new model, 2 failed, 10 is the newest, and 9 the newest ordinary one.
+    # 4 and 5 are before and after the new model, 2 failed, 10 is the newest, 9 the newest routine evaluation.
     assert ids(evidence.entries()) == ["run-0010", "run-0009", "run-0005", "run-0004", "run-0002"]
     assert [entry.failed_checks > 0 for entry in evidence.entries()] == [False, False, False, False, True]
 
 
-def test_all_together_stay_below_their_bytes_and_the_newest_of_a_pair_goes_last(tmp_path: Path) -> None:
+def test_total_size_is_bounded_and_newest_of_a_pair_is_deleted_last(tmp_path: Path) -> None:
     plain = sum(item.stat().st_size for item in Evidence(tmp_path / "one").store(numbered(1), PREDICTIONS).iterdir())
     evidence = Evidence(tmp_path, max_bytes=plain * 3 + 1000)
     evidence.store(numbered(1, model="other"), PREDICTIONS)
@@ -103,7 +103,7 @@ def test_all_together_stay_below_their_bytes_and_the_newest_of_a_pair_goes_last(
 
 
 @pytest.mark.slow
-def test_a_full_disk_costs_the_oldest_evidence_and_not_the_new_result(small_disk: Path) -> None:
+def test_full_disk_evicts_oldest_evidence(small_disk: Path) -> None:
     evidence = Evidence(small_disk)
     many = [example_prediction(f"clean/{number:05}.png") for number in range(300)]
     with capture_logs() as logs:
@@ -112,14 +112,14 @@ def test_a_full_disk_costs_the_oldest_evidence_and_not_the_new_result(small_disk
     kept = ids(evidence.entries())
     assert kept[0] == "run-0010"
     assert kept == [f"run-{number:04}" for number in range(10, 10 - len(kept), -1)]
-    assert sum(log["event"] == "old evidence removed" for log in logs) == 10 - len(kept) > 0
+    assert sum(log["event"] == "old evidence deleted" for log in logs) == 10 - len(kept) > 0
     assert evidence.open(evidence.entries()[0]).count(Selection("all")) == 300
     with pytest.raises(StorageError, match=r"No space left|disk is full"):
         evidence.store(numbered(11), [example_prediction(f"clean/{number:06}.png") for number in range(20_000)])
     assert not list((small_disk / "evaluations").glob(".partial-*"))
 
 
-def test_old_evidence_makes_room_for_a_line_of_history(small_disk: Path) -> None:
+def test_evicting_evidence_frees_space_for_history(small_disk: Path) -> None:
     evidence, history = Evidence(small_disk), History(small_disk / "history.jsonl")
     many = [example_prediction(f"clean/{number:05}.png") for number in range(200)]
     for number in range(1, 4):
@@ -131,35 +131,35 @@ def test_old_evidence_makes_room_for_a_line_of_history(small_disk: Path) -> None
     with pytest.raises(StorageError) as error:
         history.append(numbered(4))
     assert is_full(error.value)
-    assert evidence.make_room()
+    assert evidence.evict()
     history.append(numbered(4))
     assert [one.id for one in history.evaluations()] == ["run-0004"]
     assert ids(evidence.entries()) == ["run-0003", "run-0002"]
     history.close()
 
 
-def test_room_is_never_made_of_the_newest_of_a_model_and_dataset(tmp_path: Path) -> None:
+def test_never_evicts_newest_of_a_model_and_dataset(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path)
     for number, model in ((1, "other"), (2, "production"), (3, "production")):
         evidence.store(numbered(number, model=model), PREDICTIONS)
-    assert evidence.make_room() > 0
-    assert evidence.make_room() == 0
+    assert evidence.evict() > 0
+    assert evidence.evict() == 0
     assert ids(evidence.entries()) == ["run-0003", "run-0001"]
 
 
-def test_thumbnails_come_along(tmp_path: Path) -> None:
-    (tmp_path / "small").mkdir()
-    (tmp_path / "small" / "a.png").write_bytes(b"picture")
+def test_thumbnails_are_stored(tmp_path: Path) -> None:
+    (tmp_path / "rendered").mkdir()
+    (tmp_path / "rendered" / "a.png").write_bytes(b"image")
     evidence = Evidence(tmp_path)
-    evidence.store(numbered(1), PREDICTIONS, thumbnails=tmp_path / "small")
+    evidence.store(numbered(1), PREDICTIONS, thumbnails=tmp_path / "rendered")
     (entry,) = evidence.entries()
     assert evidence.thumbnail(entry, "b.png") is None
     found = evidence.thumbnail(entry, "a.png")
     assert found is not None
-    assert found.read_bytes() == b"picture"
+    assert found.read_bytes() == b"image"
 
 
-def test_another_process_may_add_and_remove(tmp_path: Path) -> None:
+def test_entries_follow_changes_by_another_process(tmp_path: Path) -> None:
     one, other = Evidence(tmp_path), Evidence(tmp_path, keep=1)
     one.store(numbered(1), PREDICTIONS)
     assert ids(other.entries()) == ["run-0001"]
@@ -170,7 +170,7 @@ def test_another_process_may_add_and_remove(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "asked", ["", ".", "..", "../run-0001", "run-0001/", "run-0001/../run-0001", "/etc", "run-0001\x00", "link", "*"]
 )
-def test_only_ids_that_are_there_lead_anywhere(tmp_path: Path, asked: str) -> None:
+def test_unknown_ids_find_nothing(tmp_path: Path, asked: str) -> None:
     evidence = Evidence(tmp_path)
     folder = evidence.store(numbered(1), PREDICTIONS)
     (tmp_path / "evaluations" / "link").symlink_to(folder)
@@ -178,13 +178,13 @@ def test_only_ids_that_are_there_lead_anywhere(tmp_path: Path, asked: str) -> No
 
 
 @pytest.mark.parametrize("bad", ["", "..", "../x", "a/b", ".hidden", "a b", "x" * 201, "a\n"])
-def test_an_id_that_is_no_folder_name_is_refused(tmp_path: Path, bad: str) -> None:
-    with pytest.raises(StorageError, match="cannot be the name of a folder"):
+def test_rejects_id_that_is_not_a_folder_name(tmp_path: Path, bad: str) -> None:
+    with pytest.raises(StorageError, match="is not a valid folder name"):
         Evidence(tmp_path).store(full_evaluation(evaluation_id=bad), PREDICTIONS)
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_failed_write_leaves_no_files(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path)
     broken = (*PREDICTIONS, replace(PREDICTIONS[0], path="caf\udce9.png"))
     with pytest.raises(StorageError, match=r"evaluations/run-0001: cannot be written"):
@@ -198,7 +198,7 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     assert evidence.predictions(entry) == PREDICTIONS
 
 
-def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
+def test_error_if_evaluations_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "evaluations").write_text("mine")
     with pytest.raises(StorageError, match=r"run-0001: cannot be written"):
         Evidence(tmp_path).store(numbered(1), PREDICTIONS)
@@ -206,7 +206,7 @@ def test_a_file_where_the_folder_should_be(tmp_path: Path) -> None:
         Evidence(tmp_path).entries()
 
 
-def test_what_a_crash_left_half_written_is_no_evidence_and_goes_away(tmp_path: Path) -> None:
+def test_partial_folder_of_a_crash_is_ignored_and_deleted(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path)
     evidence.store(numbered(1), PREDICTIONS)
     partial = tmp_path / "evaluations" / ".partial-run-0002"
@@ -229,7 +229,7 @@ def test_damaged_evidence_is_skipped_and_logged_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ['{"schema": 99}', "{", None])
-def test_what_cannot_be_used_counts_and_goes_first(tmp_path: Path, damage: str | None) -> None:
+def test_damaged_evidence_counts_towards_size_and_is_deleted_first(tmp_path: Path, damage: str | None) -> None:
     plain = bytes_below(Evidence(tmp_path).store(numbered(1), PREDICTIONS))
     damaged = Evidence(tmp_path).store(numbered(2), PREDICTIONS)
     if damage is None:
@@ -245,22 +245,22 @@ def test_what_cannot_be_used_counts_and_goes_first(tmp_path: Path, damage: str |
     assert str(damaged) in [log["folder"] for log in logs if log["event"] == "damaged evidence skipped"]
 
 
-def test_what_cannot_be_read_for_now_is_told_once_kept_and_read_later(tmp_path: Path) -> None:
+def test_temporarily_unreadable_evidence_is_kept_and_logged_once(tmp_path: Path) -> None:
     folder = Evidence(tmp_path).store(numbered(1), PREDICTIONS)
     Evidence(tmp_path).store(numbered(2), PREDICTIONS)
     evidence = Evidence(tmp_path)
-    # A link in a circle is an error of the operating system for every user, root as well.
-    aside = (folder / "evaluation.json").rename(folder / "aside")
+    # A symlink to itself cannot be opened by any user, including root.
+    moved = (folder / "evaluation.json").rename(folder / "moved")
     (folder / "evaluation.json").symlink_to("evaluation.json")
     with capture_logs() as logs:
         assert ids(evidence.entries()) == ids(evidence.entries()) == ["run-0002"]
     assert [log["folder"] for log in logs] == [str(folder)]
-    assert evidence.make_room() == 0
-    aside.replace(folder / "evaluation.json")
+    assert evidence.evict() == 0
+    moved.replace(folder / "evaluation.json")
     assert ids(evidence.entries()) == ["run-0002", "run-0001"]
 
 
-def test_evidence_that_vanishes_while_it_is_read_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_error_names_deleted_evidence(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path, keep=1)
     evidence.store(numbered(1), PREDICTIONS)
     entry = evidence.find("run-0001")
@@ -272,7 +272,7 @@ def test_evidence_that_vanishes_while_it_is_read_is_an_error_that_names_it(tmp_p
         evidence.predictions(entry)
 
 
-def test_another_model_file_is_rather_compared_with_than_a_repetition(tmp_path: Path) -> None:
+def test_previous_prefers_another_model_file_to_a_repetition(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path)
     for number, sha256 in ((1, "a"), (2, "a"), (3, "b"), (4, "b")):
         result = numbered(number)
@@ -286,7 +286,7 @@ def test_another_model_file_is_rather_compared_with_than_a_repetition(tmp_path: 
     }
 
 
-def test_the_previous_one_is_of_the_same_content(tmp_path: Path) -> None:
+def test_previous_has_the_same_images(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path)
     evidence.store(numbered(1), PREDICTIONS)
     evidence.store(numbered(2, model="other"), PREDICTIONS)

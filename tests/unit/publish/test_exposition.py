@@ -1,4 +1,4 @@
-"""The two text formats, held against prometheus_client's own rendering and parsers."""
+"""Both formats, compared with the output and the parsers of prometheus_client."""
 
 from __future__ import annotations
 
@@ -70,14 +70,14 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
 @given(labels=st.dictionaries(st.sampled_from(["b", "a", "c_1"]), TEXTS, max_size=3), value=VALUES, text=TEXTS)
-def test_bytes_are_those_of_prometheus_client(labels: dict[str, str], value: float, text: str) -> None:
+def test_bytes_equal_prometheus_client(labels: dict[str, str], value: float, text: str) -> None:
     registry = every_kind(labels, value, text)
     assert render(registry, None, [])[0] == generate_latest(registry)
     assert render(registry, "application/openmetrics-text", [])[0] == openmetrics_of_the_library(registry)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e6, 1234567.5, 1e-9])
-def test_special_values_are_those_of_prometheus_client(value: float) -> None:
+def test_special_values_equal_prometheus_client(value: float) -> None:
     registry = every_kind({"a": "1"}, value, "Help.")
     assert render(registry, None, [])[0] == generate_latest(registry)
     assert render(registry, "application/openmetrics-text", [])[0] == openmetrics_of_the_library(registry)
@@ -115,12 +115,12 @@ def test_special_values_are_those_of_prometheus_client(value: float) -> None:
         (";;;,,,=;q==", "text"),
     ],
 )
-def test_accept_headers(accept: str | None, expected: str) -> None:
+def test_negotiation_of_accept_headers(accept: str | None, expected: str) -> None:
     assert negotiate(accept) == expected
 
 
 @given(accept=st.text(max_size=60) | st.text("application/openmetrics-text;q=version,*.01", max_size=60))
-def test_no_accept_header_raises(accept: str) -> None:
+def test_arbitrary_accept_headers_do_not_raise(accept: str) -> None:
     body, content_type = render(registry_of(family("a", "gauge", ("a", {}, 1))), accept, [])
     assert b"a 1.0\n" in body
     assert content_type in CONTENT_TYPES.values()

@@ -1,4 +1,4 @@
-"""The golden exposition file, the table of families and the reference page: all three say the same.
+"""The golden exposition file, the families and the reference page agree.
 
 STARLIGHT_UPDATE_GOLDEN=1 rewrites the two files.
 """
@@ -42,31 +42,31 @@ def same_as_committed(path: Path, text: str) -> None:
     assert path.read_text(encoding="utf-8") == text, "STARLIGHT_UPDATE_GOLDEN=1 rewrites it"
 
 
-def test_the_golden_file_is_what_the_collector_gives() -> None:
+def test_golden_file_is_current() -> None:
     same_as_committed(GOLDEN, rendered())
 
 
-def test_the_reference_page_is_what_the_table_gives() -> None:
+def test_reference_page_is_current() -> None:
     same_as_committed(REFERENCE, metrics_reference())
 
 
-def test_promtool_has_no_complaint() -> None:
+def test_promtool_accepts_the_golden_file() -> None:
     assert run_tool(["promtool", "check", "metrics"], stdin=GOLDEN.read_text(encoding="utf-8")) == (0, "")
 
 
-def test_promtool_would_complain() -> None:
+def test_promtool_rejects_bad_names() -> None:
     bad = "# HELP a_total X.\n# TYPE a_total gauge\na_total 1\n"
     code, output = run_tool(["promtool", "check", "metrics"], stdin=bad)
     assert code != 0
     assert "a_total" in output
 
 
-def test_the_golden_file_and_the_table_hold_the_same_families_in_the_same_order() -> None:
+def test_golden_file_has_all_families_in_order() -> None:
     typed = re.findall(r"^# TYPE (\S+) (\S+)$", GOLDEN.read_text(encoding="utf-8"), re.MULTILINE)
     assert typed == [(family.name, TYPES[family.kind]) for family in FAMILIES]
 
 
-def test_every_sample_has_exactly_the_labels_of_the_table() -> None:
+def test_samples_have_the_labels_of_their_family() -> None:
     labels = {family.name: set(family.labels) for family in FAMILIES}
     for found in text_string_to_metric_families(GOLDEN.read_text(encoding="utf-8")):
         name = found.name + "_total" if found.type == "counter" else found.name
@@ -75,18 +75,18 @@ def test_every_sample_has_exactly_the_labels_of_the_table() -> None:
             assert set(sample.labels) - PARTS == labels[name], sample
 
 
-def test_no_series_occurs_twice() -> None:
+def test_series_are_unique() -> None:
     lines = [line.rsplit(" ", 1)[0] for line in GOLDEN.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
     assert len(lines) == len(set(lines))
 
 
-def test_openmetrics_is_accepted_by_the_strict_parser() -> None:
+def test_strict_parser_accepts_openmetrics() -> None:
     families = openmetrics_families(rendered("application/openmetrics-text;version=1.0.0"))
     assert [family.name for family in families] == [family.base_name for family in FAMILIES]
     assert all(family.type == known.kind for family, known in zip(families, FAMILIES, strict=True))
 
 
-def test_the_table_keeps_the_naming_rules() -> None:
+def test_families_follow_naming_conventions() -> None:
     names = [family.name for family in FAMILIES]
     assert len(names) == len(set(names))
     for family in FAMILIES:
@@ -103,18 +103,18 @@ def test_the_table_keeps_the_naming_rules() -> None:
             assert family.unit == "ratio", family.name
 
 
-def test_every_label_is_explained_and_used() -> None:
+def test_labels_are_documented_and_used() -> None:
     assert {label for family in FAMILIES for label in family.labels} == set(LABELS)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
-def test_the_reference_page_has_a_row_for(family: object) -> None:
+def test_reference_page_has_a_row_for(family: object) -> None:
     name, labels = getattr(family, "name", ""), getattr(family, "labels", ())
     rows = [line for line in REFERENCE.read_text(encoding="utf-8").splitlines() if line.startswith(f"| `{name}` ")]
     assert len(rows) == 1
     assert re.findall(r"`([a-z0-9_]+)`", rows[0].split("|")[3]) == list(labels)
 
 
-def test_the_reference_page_has_no_other_metric() -> None:
+def test_reference_page_has_no_unknown_metric() -> None:
     mentioned = set(re.findall(r"\b(starlight_[a-z0-9_]+)", REFERENCE.read_text(encoding="utf-8")))
     assert mentioned == {family.name for family in FAMILIES}

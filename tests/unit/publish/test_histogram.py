@@ -18,7 +18,7 @@ def observations(*seconds: float) -> LatencyObservations:
     return LatencyObservations(dict.fromkeys(LATENCY_STAGES, np.array(seconds, dtype=np.float64)))
 
 
-def test_buckets_are_fine_enough_around_the_limit() -> None:
+def test_buckets_are_fine_around_the_limit() -> None:
     assert list(LATENCY_BUCKETS) == sorted(set(LATENCY_BUCKETS))
     assert 0.005 in LATENCY_BUCKETS
     inside = [bound for bound in LATENCY_BUCKETS if 0.001 <= bound <= 0.02]
@@ -27,13 +27,13 @@ def test_buckets_are_fine_enough_around_the_limit() -> None:
     assert all(after / before <= 1.1 + 1e-9 for before, after in pairwise(inside))
 
 
-def test_an_empty_histogram_has_every_stage_at_zero() -> None:
+def test_empty_histogram_has_every_stage_at_zero() -> None:
     histogram = LatencyHistogram.empty()
     assert set(histogram.stages) == set(LATENCY_STAGES)
     assert all(sum(stage.counts) == 0 and stage.sum_seconds == 0.0 for stage in histogram.stages.values())
 
 
-def test_a_value_on_a_bound_counts_below_it() -> None:
+def test_value_equal_to_a_bound_is_in_its_bucket() -> None:
     place = LATENCY_BUCKETS.index(0.005)
     counts = LatencyHistogram.empty().add(observations(0.005, np.nextafter(0.005, 1.0), 1e9)).stages["total"].counts
     assert counts[place] == 1
@@ -41,7 +41,7 @@ def test_a_value_on_a_bound_counts_below_it() -> None:
     assert counts[-1] == 1
 
 
-def test_adding_leaves_the_old_histogram_alone() -> None:
+def test_add_does_not_change_the_old_histogram() -> None:
     before = LatencyHistogram.empty().add(observations(0.001))
     after = before.add(observations(0.002, 0.003))
     assert sum(before.stages["read"].counts) == 1
@@ -49,14 +49,14 @@ def test_adding_leaves_the_old_histogram_alone() -> None:
     assert after.stages["read"].sum_seconds == pytest.approx(0.006)
 
 
-def test_stages_without_timings_stay() -> None:
+def test_stages_without_timings_are_kept() -> None:
     histogram = LatencyHistogram.empty().add(LatencyObservations({"read": np.array([0.001])}))
     assert sum(histogram.stages["read"].counts) == 1
     assert sum(histogram.stages["total"].counts) == 0
 
 
 @given(st.lists(st.floats(0.0, 100.0), max_size=50))
-def test_cumulative_counts_are_how_many_are_at_most_the_bound(seconds: list[float]) -> None:
+def test_cumulative_counts_equal_values_up_to_the_bound(seconds: list[float]) -> None:
     stage = LatencyHistogram.empty().add(observations(*seconds)).stages["decode"]
     for place, bound in enumerate(LATENCY_BUCKETS):
         assert sum(stage.counts[: place + 1]) == sum(value <= bound for value in seconds)

@@ -1,4 +1,4 @@
-"""The history on disk: nothing that was written gets lost, whatever happens to the last line."""
+"""The history survives crashes, full disks and damaged records without losing complete records."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "history.jsonl"
 
 
-def test_what_was_appended_is_read_back_field_for_field(path: Path) -> None:
+def test_appended_evaluations_read_back_equal(path: Path) -> None:
     history = History(path)
     history.append(numbered(1))
     history.append(numbered(2))
@@ -45,7 +45,7 @@ def test_what_was_appended_is_read_back_field_for_field(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == "".join(to_json(numbered(n)) + "\n" for n in (1, 2))
 
 
-def test_no_history_yet_is_an_empty_one(path: Path) -> None:
+def test_missing_history_is_empty(path: Path) -> None:
     assert ids(History(path)) == []
     latest = History(path).load_latest()
     assert latest.evaluations == {}
@@ -53,7 +53,7 @@ def test_no_history_yet_is_an_empty_one(path: Path) -> None:
     assert not path.parent.exists()
 
 
-def test_the_last_one_of_every_model_and_dataset_counts(path: Path) -> None:
+def test_load_latest_returns_last_evaluation_of_each_model_and_dataset(path: Path) -> None:
     history = History(path)
     for number, (model, dataset) in enumerate([("a", "x"), ("b", "x"), ("a", "y"), ("a", "x"), ("b", "x")]):
         history.append(numbered(number, model=model, dataset=dataset))
@@ -67,7 +67,7 @@ def test_the_last_one_of_every_model_and_dataset_counts(path: Path) -> None:
     assert {pair: result.id for pair, result in wanted.items()} == {("b", "x"): "run-0004"}
 
 
-def test_reading_from_the_end_stops_when_everything_wanted_is_found(path: Path) -> None:
+def test_load_latest_stops_when_all_wanted_are_found(path: Path) -> None:
     history = History(path)
     history.append(numbered(1))
     path.write_bytes(b"damaged\n" + path.read_bytes())
@@ -77,7 +77,7 @@ def test_reading_from_the_end_stops_when_everything_wanted_is_found(path: Path) 
     assert len(logs) == 1
 
 
-def test_a_line_longer_than_a_chunk_is_read_from_both_ends(path: Path) -> None:
+def test_reads_records_longer_than_a_chunk_in_both_directions(path: Path) -> None:
     history = History(path)
     for number in range(3):
         result = numbered(number, model=f"m{number}")
@@ -88,39 +88,39 @@ def test_a_line_longer_than_a_chunk_is_read_from_both_ends(path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [1, 20, -1])
-def test_a_torn_last_line_is_set_aside_and_the_earlier_ones_stay(path: Path, kept: int) -> None:
+def test_truncated_last_record_is_moved(path: Path, kept: int) -> None:
     with_two = History(path)
     with_two.append(numbered(1))
-    whole = path.read_bytes()
+    complete = path.read_bytes()
     with_two.append(numbered(2))
     with_two.close()
-    line = path.read_bytes()[len(whole) :]
-    torn = line[: kept - 1] if kept == -1 else line[:kept]
-    path.write_bytes(whole + torn)
+    line = path.read_bytes()[len(complete) :]
+    truncated = line[: kept - 1] if kept == -1 else line[:kept]
+    path.write_bytes(complete + truncated)
 
     history = History(path)
     with capture_logs() as logs:
         history.append(numbered(3))
     assert ids(history) == ["run-0001", "run-0003"]
     assert [entry["event"] for entry in logs] == [
-        "damaged line of the history skipped",
-        "torn last line of the history set aside",
+        "damaged history record skipped",
+        "truncated history record moved",
     ]
-    assert path.with_name("history.jsonl.torn").read_bytes() == torn + b"\n"
+    assert path.with_name("history.jsonl.truncated").read_bytes() == truncated + b"\n"
 
 
-def test_a_last_line_that_lacks_only_its_newline_is_kept(path: Path) -> None:
+def test_last_record_without_newline_is_kept(path: Path) -> None:
     history = History(path)
     history.append(numbered(1))
     history.close()
     path.write_bytes(path.read_bytes()[:-1])
     history.append(numbered(2))
     assert ids(history) == ["run-0001", "run-0002"]
-    assert not path.with_name("history.jsonl.torn").exists()
+    assert not path.with_name("history.jsonl.truncated").exists()
 
 
-def test_every_place_where_a_crash_can_cut_the_file(path: Path) -> None:
-    """Whatever prefix of the second line is on the disk, the first one and the next one are read."""
+def test_any_prefix_of_the_last_record_is_repaired(path: Path) -> None:
+    """For any prefix of the second record on disk, the first and the third one are read."""
     history = History(path)
     history.append(numbered(1))
     first = path.read_bytes()
@@ -142,7 +142,7 @@ def test_every_place_where_a_crash_can_cut_the_file(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [b"\x00" * 100, b"\xff\xfe", b"{}", b'{"schema":999}', b"[1]", b"null", b"[" * 100_000]
 )
-def test_a_damaged_line_in_the_middle_is_skipped_reported_and_counted(path: Path, damage: bytes) -> None:
+def test_damaged_record_is_skipped_logged_and_counted(path: Path, damage: bytes) -> None:
     history = History(path)
     history.append(numbered(1))
     with path.open("ab") as file:
@@ -157,7 +157,7 @@ def test_a_damaged_line_in_the_middle_is_skipped_reported_and_counted(path: Path
     assert latest.evaluations[("production", "reference")].id == "run-0002"
 
 
-def test_a_full_file_is_rotated_and_a_bounded_number_is_kept(path: Path) -> None:
+def test_rotates_by_size_and_keeps_a_bounded_number_of_files(path: Path) -> None:
     size = len(to_json(numbered(0))) + 1
     history = History(path, max_bytes=3 * size, keep=2)
     for number in range(12):
@@ -170,9 +170,7 @@ def test_a_full_file_is_rotated_and_a_bounded_number_is_kept(path: Path) -> None
     assert History(path).load_latest().evaluations[("production", "reference")].id == "run-0011"
 
 
-def test_the_order_stays_when_the_clock_stands_still_or_is_set_back(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rotation_keeps_the_order_when_the_clock_is_set_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     history = History(path, max_bytes=1)
     for number, now in enumerate((FINISHED_AT, FINISHED_AT, FINISHED_AT, FINISHED_AT - 3_600, FINISHED_AT + 60)):
         monkeypatch.setattr("starlight_exporter.publish.history.time.time", lambda now=now: now)
@@ -181,7 +179,7 @@ def test_the_order_stays_when_the_clock_stands_still_or_is_set_back(
     assert len(history.files()) == 5
 
 
-def test_keeping_no_rotated_file_keeps_the_one_in_use(path: Path) -> None:
+def test_keep_zero_keeps_only_the_active_file(path: Path) -> None:
     history = History(path, max_bytes=1, keep=0)
     for number in range(3):
         history.append(numbered(number))
@@ -189,7 +187,7 @@ def test_keeping_no_rotated_file_keeps_the_one_in_use(path: Path) -> None:
     assert history.files() == [path]
 
 
-def test_other_files_beside_the_history_are_left_alone(path: Path) -> None:
+def test_other_files_in_the_folder_are_not_touched(path: Path) -> None:
     path.parent.mkdir()
     for name in (
         "history-notes.jsonl",
@@ -207,7 +205,7 @@ def test_other_files_beside_the_history_are_left_alone(path: Path) -> None:
     assert len(list(path.parent.glob("*-2026*"))) == 4 + 1
 
 
-def test_one_writer_at_a_time(path: Path) -> None:
+def test_second_writer_is_rejected(path: Path) -> None:
     first, second = History(path), History(path)
     first.append(numbered(1))
     with pytest.raises(StorageError, match=r"history\.jsonl: another process is writing"):
@@ -219,7 +217,7 @@ def test_one_writer_at_a_time(path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_lock_of_a_killed_writer_is_free(path: Path) -> None:
+def test_killed_writer_releases_its_lock(path: Path) -> None:
     script = (
         "import os, sys; from pathlib import Path; from starlight_exporter.publish.history import History;"
         "h = History(Path(sys.argv[1])); h.open(); print('open', flush=True); sys.stdin.read()"
@@ -237,7 +235,7 @@ def test_the_lock_of_a_killed_writer_is_free(path: Path) -> None:
     assert ids(History(path)) == ["run-0001"]
 
 
-def test_a_history_that_somebody_removed_is_begun_afresh(path: Path) -> None:
+def test_deleted_history_is_recreated(path: Path) -> None:
     history = History(path)
     history.append(numbered(1))
     path.unlink()
@@ -245,7 +243,7 @@ def test_a_history_that_somebody_removed_is_begun_afresh(path: Path) -> None:
     assert ids(history) == ["run-0002"]
 
 
-def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+def test_error_names_file_if_the_folder_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where a folder should be")
     with pytest.raises(StorageError, match=r"data/history\.jsonl: cannot be opened for writing"):
         History(tmp_path / "data" / "history.jsonl").append(numbered(1))
@@ -253,7 +251,7 @@ def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_file(tmp_path: 
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Root may write anywhere; as nobody it may not."""
+    """Drop root privileges, because root can write to read-only folders."""
     if os.geteuid() != 0:
         yield
         return
@@ -264,7 +262,7 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_a_read_only_folder_can_be_read_and_not_written() -> None:
+def test_read_only_folder_can_be_read_but_not_written() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with closing(History(folder / "history.jsonl")) as writer:
@@ -283,18 +281,18 @@ def test_a_read_only_folder_can_be_read_and_not_written() -> None:
         history.close()
 
 
-def test_a_full_disk_leaves_no_half_line_and_the_next_append_works(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_no_partial_record(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     history = History(path)
     history.append(numbered(1))
     real = os.write
-    room = 100
+    free = 100
 
     def write(file: int, data: bytes) -> int:
-        nonlocal room
-        if room == 0:
+        nonlocal free
+        if free == 0:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written = real(file, data[:room])
-        room -= written
+        written = real(file, data[:free])
+        free -= written
         return written
 
     monkeypatch.setattr(os, "write", write)
@@ -306,7 +304,7 @@ def test_a_full_disk_leaves_no_half_line_and_the_next_append_works(path: Path, m
     assert ids(history) == ["run-0001", "run-0003"]
 
 
-def test_a_result_that_json_cannot_hold_is_an_error_and_not_a_line(path: Path) -> None:
+def test_rejects_evaluation_that_json_cannot_represent(path: Path) -> None:
     history = History(path)
     with pytest.raises(StorageError, match="run-0001 cannot be stored"):
         history.append(replace(numbered(1), log_loss=float("nan")))
@@ -314,7 +312,7 @@ def test_a_result_that_json_cannot_hold_is_an_error_and_not_a_line(path: Path) -
     assert ids(history) == ["run-0002"]
 
 
-def test_the_file_and_its_folder_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_and_folder_are_synced(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[str] = []
     real = os.fsync
 

@@ -1,4 +1,4 @@
-"""Variants side by side: found in their folders, broken ones as rows, the best marked, chance told from difference."""
+"""Model variants: discovery, rows of models that cannot be evaluated, marks of the best model, and the script."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_models_are_found_by_card_or_file(tmp_path: Path) -> None:
     assert uncarded == FoundModel("uncarded", tmp_path / "uncarded" / "model.onnx", has_card=False)
 
 
-def test_a_folder_without_models_is_told(tmp_path: Path) -> None:
+def test_error_for_folder_without_models(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no model; expected"):
         find_models(tmp_path)
     with pytest.raises(DatasetError, match="cannot be read"):
@@ -86,8 +86,8 @@ def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
-    models, images = tmp_path / "models", write_dataset(tmp_path / "small", clean=10, stego=10, negatives=2)
+def test_script_evaluates_valid_models_and_reports_others(tmp_path: Path) -> None:
+    models, images = tmp_path / "models", write_dataset(tmp_path / "drawn", clean=10, stego=10, negatives=2)
     for name, seed in (("one", 1), ("two", 2)):
         write_card(models / name, name=name, title=f"number {name}", file="model.onnx")
         write_random_model(models / name / "model.onnx", seed=seed, scale=40.0)
@@ -120,8 +120,8 @@ def test_the_script_measures_what_it_can(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_no_model_at_all_is_an_error_and_no_file(tmp_path: Path) -> None:
-    images = write_dataset(tmp_path / "small", clean=2, stego=2, negatives=0)
+def test_script_fails_without_a_valid_model(tmp_path: Path) -> None:
+    images = write_dataset(tmp_path / "drawn", clean=2, stego=2, negatives=0)
     write_card(tmp_path / "models" / "gone", name="gone")
     output = tmp_path / "variants.md"
     done = run_script("--models-dir", tmp_path / "models", "--dataset", images, "--output", output)

@@ -1,4 +1,4 @@
-"""What people and pipelines get to see of an evaluation: every figure, and "not measured" where there is none."""
+"""Terminal tables and JSON of one evaluation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_quantile_is_not_measured_if_the_sample_is_too_small() -> None:
     assert by_name["latency p99"].value == "not measured"
 
 
-def test_the_tables_show_every_row_and_no_markup_of_names() -> None:
+def test_table_shows_every_row_and_escapes_names() -> None:
     result = replace(
         full_evaluation(),
         model="[red]odd[/red]",
@@ -64,7 +64,7 @@ def test_the_tables_show_every_row_and_no_markup_of_names() -> None:
         assert row.value in text
 
 
-def test_names_are_no_markup_in_what_the_scripts_show(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_are_escaped_in_progress_and_tables(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar("v4 on photos [/b] [int8]") as progress:
         progress(1, 1)
     assert "v4 on photos [/b] [int8]" in capsys.readouterr().err
@@ -73,7 +73,7 @@ def test_names_are_no_markup_in_what_the_scripts_show(capsys: pytest.CaptureFixt
         assert name in text
 
 
-def test_failed_checks_are_listed_and_the_others_counted() -> None:
+def test_failed_checks_are_listed_and_others_counted() -> None:
     checks = run_checks(full_evaluation(), BASELINE)
     text = shown(failed_checks_table(checks))
     failed = [entry for entry in checks if entry.passed is False]
@@ -84,7 +84,7 @@ def test_failed_checks_are_listed_and_the_others_counted() -> None:
     assert f"{passed} passed, {len(failed)} failed, {len(checks) - passed - len(failed)} not measured" in text
 
 
-def test_metrics_json_is_the_stored_evaluation_and_its_checks() -> None:
+def test_metrics_json_contains_evaluation_and_checks() -> None:
     checks = run_checks(full_evaluation(), BASELINE)
     text = metrics_json(full_evaluation(), checks)
     assert from_json(text) == full_evaluation()

@@ -1,0 +1,119 @@
+"""Files of one stored evaluation: `evaluation.json`, `predictions.sqlite`, `checks.json` and thumbnails in a folder."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from starlight_exporter.checks.checks import CheckResult
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.results import Evaluation, Prediction
+from starlight_exporter.evaluation.serialisation import from_json, to_json
+from starlight_exporter.files import sync, write_text
+from starlight_exporter.publish.prediction_store import write_store
+from starlight_exporter.publish.retention import Entry
+
+EVALUATION_FILE: Final = "evaluation.json"
+PREDICTIONS_FILE: Final = "predictions.sqlite"
+CHECKS_FILE: Final = "checks.json"
+THUMBNAILS: Final = "thumbnails"
+
+FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_PARTIAL: Final = ".partial-"
+
+
+def write_folder(
+    root: Path,
+    evaluation: Evaluation,
+    predictions: Sequence[Prediction],
+    checks: Sequence[CheckResult],
+    thumbnails: Path | None,
+) -> Path:
+    """Write the folder of an evaluation atomically and return it. Raises OSError, ValueError and sqlite3.Error."""
+    folder = root / evaluation.id
+    partial = root / f"{_PARTIAL}{evaluation.id}"
+    root.mkdir(parents=True, exist_ok=True)
+    _delete_partial_folders(root)
+    try:
+        partial.mkdir()
+        (partial / EVALUATION_FILE).write_text(to_json(evaluation) + "\n", encoding="utf-8")
+        (partial / CHECKS_FILE).write_text(_checks_json(checks), encoding="utf-8")
+        write_store(partial / PREDICTIONS_FILE, predictions)
+        for written in (*sorted(partial.iterdir()), partial):
+            sync(written)
+        if thumbnails is not None:
+            shutil.copytree(thumbnails, partial / THUMBNAILS)
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    sync(root)
+    return folder
+
+
+def write_checks(folder: Path, checks: Sequence[CheckResult]) -> None:
+    """Replace the checks of a stored evaluation atomically. Raises StorageError."""
+    write_text(folder / CHECKS_FILE, _checks_json(checks))
+
+
+def read_entry(folder: Path) -> Entry:
+    """Return the entry of a stored evaluation. Raises StorageError."""
+    evaluation = read_evaluation(folder)
+    return Entry(
+        id=folder.name,
+        model=evaluation.model,
+        dataset=evaluation.dataset,
+        spec=evaluation.provenance,
+        finished_at=evaluation.finished_at,
+        clean=evaluation.clean,
+        stego=evaluation.stego,
+        failed_checks=sum(check.passed is False and check.severity != "info" for check in read_checks(folder)),
+    )
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """Return a stored evaluation. Raises StorageError."""
+    return from_json(_read_text(folder / EVALUATION_FILE))
+
+
+def read_checks(folder: Path) -> tuple[CheckResult, ...]:
+    """Return the checks of a stored evaluation. Raises StorageError."""
+    path = folder / CHECKS_FILE
+    text = _read_text(path)
+    try:
+        entries: list[dict[str, Any]] = json.loads(text)
+        return tuple(CheckResult(**entry) for entry in entries)
+    except (ValueError, TypeError) as error:
+        raise StorageError(f"{path}: damaged: {error}") from error
+
+
+def is_transient(error: StorageError) -> bool:
+    """Return whether a file could become readable again, unlike a missing or damaged one."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and not isinstance(
+        cause, FileNotFoundError | NotADirectoryError | IsADirectoryError
+    )
+
+
+def _checks_json(checks: Sequence[CheckResult]) -> str:
+    return json.dumps([asdict(check) for check in checks]) + "\n"
+
+
+def _delete_partial_folders(root: Path) -> None:
+    """Delete what a crash during `write_folder` left behind."""
+    for folder in root.glob(f"{_PARTIAL}*"):
+        with suppress(OSError):
+            shutil.rmtree(folder)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise StorageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
