@@ -19,6 +19,8 @@ from stack.notification_server import MAX_BODY_BYTES
 from support.alertmanager import REPOSITORY, NotificationLog
 from support.webhook_payload import PAYLOAD
 
+pytestmark = pytest.mark.integration
+
 SCRIPT = REPOSITORY / "scripts" / "notification_log.py"
 
 

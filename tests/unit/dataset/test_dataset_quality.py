@@ -95,6 +95,7 @@ def test_finds_duplicates_across_classes_except_unreadable_files() -> None:
     assert quality.clean_equals_stego == (("clean/a", "clean/b", "stego/x"),)
 
 
+@pytest.mark.slow
 def test_synthetic_dataset_is_balanced_and_has_no_duplicates(synthetic: Path) -> None:
     found = layout.scan("synthetic", synthetic)
     quality = measure(found)

@@ -84,6 +84,7 @@ def test_finds_planted_shortcuts(
     assert "`grey_palette > 0.5`" in text
 
 
+@pytest.mark.slow
 def test_synthetic_data_has_no_shortcut(
     tmp_path: Path, request_for: Callable[..., RunRequest], synthetic: Path
 ) -> None:

@@ -24,6 +24,8 @@ from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.streams import tensors
 from support.images import image_bytes
 
+pytestmark = pytest.mark.slow
+
 KINDS = (("png", "RGB"), ("png", "RGBA"), ("gif", "P"), ("jpeg", "RGB"), ("bmp", "L"))
 
 

@@ -15,6 +15,8 @@ from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector import decoding, streams
 from starlight_exporter.detector.contract import METHODS, Method
 
+pytestmark = pytest.mark.slow
+
 FLOATS = (
     *("has alpha", "alpha std", "is palette", "is rgb", "width", "height"),
     *(

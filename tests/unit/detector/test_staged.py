@@ -54,6 +54,7 @@ def as_staged(model: onnx.ModelProto, path: Path) -> tuple[Detector, StagedModel
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(model=random_models(), order=st.permutations(range(17)))
+@pytest.mark.slow
 def test_staged_and_full_model_agree_on_random_graphs_and_images(
     model: onnx.ModelProto, order: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:

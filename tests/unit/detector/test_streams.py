@@ -43,6 +43,7 @@ EDGE_SIZES = [
 
 @pytest.mark.parametrize(("image_format", "mode"), MODES)
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 300), (259, 257)])
+@pytest.mark.slow
 def test_streams_match_the_reference_in_every_mode_of_every_format(
     image_format: str, mode: str, width: int, height: int
 ) -> None:
@@ -63,6 +64,7 @@ def test_streams_match_the_reference_at_edge_sizes(image_format: str, mode: str,
     kind=st.sampled_from([("PNG", "RGBA"), ("PNG", "P"), ("BMP", "RGB"), ("GIF", "P"), ("GIF", "L")]),
     seed=st.integers(0, 1000),
 )
+@pytest.mark.slow
 def test_streams_match_the_reference_at_any_size(width: int, height: int, kind: tuple[str, str], seed: int) -> None:
     assert_equal_streams(encoded(noise(kind[1], width, height, seed), kind[0]))
 

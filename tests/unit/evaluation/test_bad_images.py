@@ -77,6 +77,7 @@ def test_counts_bad_files_by_reason_and_measures_the_others(request_for: Request
             assert (entry.probability, entry.verdict, entry.predicted_method, entry.seconds) == (None,) * 4
 
 
+@pytest.mark.slow
 def test_bad_files_do_not_change_other_predictions(request_for: Requests, bad_root: Path) -> None:
     others = {entry.path: entry.probability for entry in evaluate(request_for()).predictions}
     for entry in evaluate(request_for(dataset_root=bad_root)).predictions:
@@ -128,6 +129,7 @@ def test_file_changed_after_the_scan_is_unreadable(request_for: Requests, tmp_pa
     assert kept.exists()
 
 
+@pytest.mark.slow
 def test_image_slower_than_the_limit_is_a_timeout(request_for: Requests) -> None:
     evaluation = evaluate(request_for(limits=RunLimits(image_seconds=0.0), latency_sample=5)).evaluation
     assert evaluation.not_measured["timeout"] == evaluation.images

@@ -212,6 +212,7 @@ def test_symlink_to_a_model_is_a_copy(tmp_path: Path) -> None:
     assert found_for(link, tmp_path).origin == Origin("v4", "an experiment", own_card=False)
 
 
+@pytest.mark.slow
 def test_evaluation_uses_the_records_of_a_model_with_the_same_content(tmp_path: Path) -> None:
     images, models = write_dataset(tmp_path / "images", clean=6, stego=5, negatives=0), tmp_path / "models"
     file = write_random_model(tmp_path / "random.onnx")

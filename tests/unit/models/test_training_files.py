@@ -33,6 +33,7 @@ def evaluated(make: Callable[..., RunRequest], folder: Path, root: Path) -> Eval
     return evaluate(make(model_path=model, dataset_root=root)).evaluation
 
 
+@pytest.mark.slow
 def test_counts_images_seen_in_training(tmp_path: Path, request_for: Callable[..., RunRequest], images: Path) -> None:
     assert evaluated(request_for, tmp_path, images).leaked_images is None
     training = tmp_path / "training"

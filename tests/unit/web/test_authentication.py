@@ -92,6 +92,7 @@ def test_password_is_required_without_tls(tmp_path: Path) -> None:
         assert httpx.get(f"{served.url}/metrics", auth=("alice", SECRET)).status_code == 200
 
 
+@pytest.mark.slow
 def test_password_guesses_do_not_delay_scrapes(tmp_path: Path) -> None:
     slow = bcrypt.hashpw(SECRET.encode(), bcrypt.gensalt(10)).decode()
     with (

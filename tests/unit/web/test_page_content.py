@@ -64,6 +64,7 @@ def test_evaluation_has_a_chart_of_operating_points(site: httpx.Client) -> None:
     assert text.count("<title>probability &gt; ") == len(points)
 
 
+@pytest.mark.slow
 def test_image_has_palette_meta_bytes_and_verdicts_of_all_models(site: httpx.Client) -> None:
     address = f"/evaluations/{NOW}/images/0"
     text = html(site, address)

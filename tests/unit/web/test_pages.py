@@ -138,6 +138,7 @@ def test_every_page_has_three_forms_and_no_active_content(site: httpx.Client, ad
             assert all(len(row) == len(header) for row in rows)
 
 
+@pytest.mark.slow
 def test_every_link_resolves(site: httpx.Client) -> None:
     found: dict[str, str] = {}
     for address in PAGES:
