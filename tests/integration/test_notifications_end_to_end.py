@@ -1,6 +1,6 @@
-"""From a worse model on disk to the mail about it: the shipped rules, routes and templates, all parts real.
+"""From a deployed model to the mail: exporter, Prometheus and Alertmanager with the shipped rules and templates.
 
-The dataset holds only images that the shipped model is right about, so that every alert has a cause in the test.
+The dataset contains only images that the shipped model classifies correctly, so that every alert is caused by the test.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -37,22 +36,22 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 V3, V4 = (ROOT / "models" / name / "model.onnx" for name in ("v3", "v4"))
 
-TOLD_SECONDS = 60.0
-"""Longest wait for what has to come, on a busy machine."""
+TIMEOUT = 60.0
+"""Seconds to wait for a notification on a busy machine."""
 
-QUIET_SECONDS = 6.0
-"""Longer than any wait of the hurried stack but those of `info`: what was going to be told besides has been told."""
+SETTLING_ROUNDS = 6
+"""Rule evaluations after which all notifications except `info` have been sent."""
 
 
 class Reference(NamedTuple):
-    """Labelled images that the shipped model is right about, and the baseline recorded on them."""
+    """Images that the shipped model classifies correctly, and a baseline recorded on them."""
 
     images: Path
     baseline: Path
 
 
 def measured(model: Path, images: Path) -> RunResult:
-    """What the exporter will measure, without the exporter."""
+    """Evaluate a model like the exporter does."""
     return evaluate(
         RunRequest(
             model="production",
@@ -69,7 +68,7 @@ def measured(model: Path, images: Path) -> RunResult:
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Reference:
+def original(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Reference:
     folder = tmp_path_factory.mktemp("reference")
     images = folder / "images"
     shutil.copytree(run_cache.synthetic(seed=303, clean=120, stego=60, negatives=25), images)
@@ -92,14 +91,14 @@ def pristine(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> R
 
 
 @pytest.fixture
-def reference(pristine: Reference, tmp_path: Path) -> Reference:
-    """A copy that a test may damage."""
-    return Reference(shutil.copytree(pristine.images, tmp_path / "images"), pristine.baseline)
+def reference(original: Reference, tmp_path: Path) -> Reference:
+    """A copy that a test can modify."""
+    return Reference(shutil.copytree(original.images, tmp_path / "images"), original.baseline)
 
 
 @pytest.fixture
 def stack(reference: Reference, tmp_path: Path) -> Iterator[AcceleratedStack]:
-    """Everything running, the shipped model measured, and nothing to say."""
+    """The running stack after the first evaluation of the shipped model, without alerts."""
     model = tmp_path / "production" / "model.onnx"
     model.parent.mkdir()
     shutil.copy(V4, model)
@@ -112,33 +111,40 @@ def stack(reference: Reference, tmp_path: Path) -> Iterator[AcceleratedStack]:
         "schedule": {"interval": "60s"},
         "watch": {"interval": "200ms", "settle": "400ms"},
         "paths": {"data": "data", "results": "results"},
-        # How long this machine takes for an image is not this test's business.
+        # Latency depends on the machine.
         "latency": {"sample": 0},
     }
     with AcceleratedStack(tmp_path, settings) as running:
-        running.prometheus.wait_for_value("starlight_false_positive_ratio", timeout=TOLD_SECONDS)
+        running.prometheus.wait_for_value("starlight_false_positive_ratio", timeout=TIMEOUT)
         yield running
 
 
-def put_into_production(stack: AcceleratedStack, model: Path) -> None:
-    """As a deployment does it: the new file complete beside the old one, then renamed over it."""
+def deploy(stack: AcceleratedStack, model: Path) -> None:
+    """Replace the production model atomically."""
     production = stack.folder / "production" / "model.onnx"
     new = production.with_name("new.onnx")
     shutil.copy(model, new)
-    os.replace(new, production)  # noqa: PTH105  # the call that deployments make
+    os.replace(new, production)  # noqa: PTH105  # the call that deployments use
 
 
 def assert_settles_at(
-    stack: AcceleratedStack, look: Callable[[AcceleratedStack], set[AlertKey]], expected: set[AlertKey]
+    stack: AcceleratedStack, alerts: Callable[[AcceleratedStack], set[AlertKey]], expected: set[AlertKey]
 ) -> None:
-    """Return once exactly this is told, and no more than this after everything else would have been told too."""
-    wait_until(lambda: look(stack) == expected, lambda: f"{look(stack)} == {expected}", timeout=TOLD_SECONDS)
-    time.sleep(QUIET_SECONDS)
-    assert look(stack) == expected
+    """Wait for exactly these alerts, and assert that no others follow."""
+    wait_until(lambda: alerts(stack) == expected, lambda: f"{alerts(stack)} == {expected}", timeout=TIMEOUT)
+    wait_for_settling(stack)
+    assert alerts(stack) == expected
 
 
-def told_of(checks: tuple[CheckResult, ...]) -> set[AlertKey]:
-    """What the gate's verdict has to be told as: each finding at its highest severity."""
+def wait_for_settling(stack: AcceleratedStack) -> None:
+    """Wait until Prometheus has evaluated the alert rules often enough for pending notifications to be sent."""
+    rounds = 'max(prometheus_rule_group_iterations_total{rule_group=~".+;starlight-exporter"})'
+    target = stack.prometheus.wait_for_value(rounds) + SETTLING_ROUNDS
+    wait_until(lambda: (stack.prometheus.value(rounds) or 0) >= target, "rule evaluations", timeout=TIMEOUT)
+
+
+def expected_alerts(checks: tuple[CheckResult, ...]) -> set[AlertKey]:
+    """Return the alerts for failed checks, each at its highest severity."""
     failed = [one for one in checks if one.severity is not None and one.name in ALERT_OF]
     return {AlertKey(ALERT_OF[one.name], str(one.severity), one.slice) for one in failed}
 
@@ -160,44 +166,44 @@ def fewer_detections(_folder: Path) -> Path:
     indirect=["release"],
 )
 @pytest.mark.usefixtures("release")
-def test_a_worse_model_is_told_with_its_reason_and_a_better_one_ends_it(
+def test_alerts_fire_for_worse_model_and_clear_after_rollback(
     stack: AcceleratedStack, reference: Reference, tmp_path: Path, worse: Callable[[Path], Path], main: AlertKey
 ) -> None:
     model = worse(tmp_path)
     evaluation = measured(model, reference.images).evaluation
-    expected = told_of(run_checks(evaluation, read_baseline(reference.baseline)))
+    expected = expected_alerts(run_checks(evaluation, read_baseline(reference.baseline)))
     expected.add(AlertKey("StarlightRegressionSuiteFailing", "warning"))
-    assert main in expected, "the model is not bad enough to prove anything"
+    assert main in expected, "the model is not bad enough for this test"
 
-    # Healthy for a while, evaluated anew meanwhile: nothing to say.
+    # A healthy model raises no alerts, even after another evaluation.
     httpx.post(f"{stack.exporter.url}/api/v1/evaluations").raise_for_status()
     stack.exporter.wait_for_value(2, "evaluations_total", outcome="success")
-    time.sleep(QUIET_SECONDS)
+    wait_for_settling(stack)
     assert stack.fired() == set()
     assert (stack.firing(), stack.mails.messages) == (set(), [])
 
-    put_into_production(stack, model)
+    deploy(stack, model)
     assert_settles_at(stack, AcceleratedStack.firing, expected)
-    assert_told_well(stack, main, evaluation)
-    for told in expected:
-        assert stack.mails_for(told), told
+    assert_mail_content(stack, main, evaluation)
+    for key in expected:
+        assert stack.mails_for(key), key
 
-    put_into_production(stack, V4)
-    wait_until(lambda: stack.resolved() >= expected or None, "the end of all that was told", timeout=TOLD_SECONDS)
+    deploy(stack, V4)
+    wait_until(lambda: stack.resolved() >= expected or None, "resolved notifications", timeout=TIMEOUT)
     assert stack.firing_now() == set()
     assert stack.firing() == expected
-    # The warning that a critical alert mutes ends with it. Alertmanager lists it where the group ends others too.
-    assert stack.resolved() <= expected | {told._replace(severity="warning") for told in expected}
-    # The mail sink may be told a moment after the log.
+    # Inhibited warnings resolve together with the critical alert and may be listed with it.
+    assert stack.resolved() <= expected | {key._replace(severity="warning") for key in expected}
+    # Mail may arrive after the notification in the log.
     wait_until(
         lambda: any(mail["subject"].startswith("[RESOLVED]") for mail in stack.mails_for(main)) or None,
-        "the mail about the end",
-        timeout=TOLD_SECONDS,
+        "mail about the resolved alert",
+        timeout=TIMEOUT,
     )
 
 
-def assert_told_well(stack: AcceleratedStack, main: AlertKey, evaluation: Evaluation) -> None:
-    """Subject, body and links of the mail about one alert of a worse model."""
+def assert_mail_content(stack: AcceleratedStack, main: AlertKey, evaluation: Evaluation) -> None:
+    """Check subject, body and links of the mail about one alert."""
     mail = stack.mails_for(main)[0]
     text = plain_text(mail)
     firing = int(re.findall(r"\((\d+) firing\)", text)[0])
@@ -216,7 +222,7 @@ def assert_told_well(stack: AcceleratedStack, main: AlertKey, evaluation: Evalua
         if AlertKey.of(alert["labels"]) == main
     )
     assert alert["annotations"]["description"] in text
-    # Both links lead somewhere, and the evidence holds as many files as the text says.
+    # Both links work, and the evidence page has as many files as the text states.
     evidence = httpx.get(alert["annotations"]["evidence_url"], follow_redirects=True).raise_for_status()
     wrong = rate.total - rate.count if main.slice else rate.count
     assert evidence.text.count("<figure") == wrong or f"{wrong} " in evidence.text
@@ -227,11 +233,11 @@ def assert_told_well(stack: AcceleratedStack, main: AlertKey, evaluation: Evalua
     assert f'href="{alert["annotations"]["runbook_url"]}"' in html.get_content()
 
 
-def test_an_exporter_that_was_killed_is_told_and_nothing_that_it_said_before(stack: AcceleratedStack) -> None:
+def test_killed_exporter_alerts_and_inhibits_stale_alerts(stack: AcceleratedStack) -> None:
     down = {AlertKey("StarlightExporterDown", "warning")}
     stack.exporter.process.send_signal(signal.SIGKILL)
-    wait_until(lambda: stack.firing() == down or None, "the warning", timeout=TOLD_SECONDS)
-    # Down for five minutes it is critical, and mutes the warning.
+    wait_until(lambda: stack.firing() == down or None, "warning", timeout=TIMEOUT)
+    # After five minutes the alert is critical and inhibits the warning.
     down.add(AlertKey("StarlightExporterDown", "critical"))
     assert_settles_at(stack, AcceleratedStack.firing, down)
     (mail, *_) = stack.mails_for(AlertKey("StarlightExporterDown", "critical"))
@@ -243,21 +249,21 @@ def test_an_exporter_that_was_killed_is_told_and_nothing_that_it_said_before(sta
     stack.start_exporter()
     wait_until(
         lambda: AlertKey("StarlightExporterDown", "critical") in stack.resolved() or None,
-        "its end",
-        timeout=TOLD_SECONDS,
+        "resolved notification",
+        timeout=TIMEOUT,
     )
-    time.sleep(QUIET_SECONDS)
+    wait_for_settling(stack)
     assert stack.firing_now() == set()
     assert stack.fired() == stack.firing() == down
     stack.mails.wait_for(f"[RESOLVED] Exporter Down: {where}")
 
 
-def test_a_corrupt_model_file_is_told_and_the_good_numbers_stay(stack: AcceleratedStack, tmp_path: Path) -> None:
+def test_corrupt_model_file_alerts_and_keeps_last_results(stack: AcceleratedStack, tmp_path: Path) -> None:
     not_loadable = {AlertKey("StarlightModelNotLoadable", "critical")}
     ratio = stack.prometheus.value("starlight_false_positive_ratio")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(V4.read_bytes()[: V4.stat().st_size // 2])
-    put_into_production(stack, broken)
+    deploy(stack, broken)
     assert_settles_at(stack, AcceleratedStack.firing, not_loadable)
     (mail, *_) = stack.mails_for(*not_loadable)
     assert mail["subject"] == "[CRITICAL] Model Not Loadable: production"
@@ -267,15 +273,15 @@ def test_a_corrupt_model_file_is_told_and_the_good_numbers_stay(stack: Accelerat
     )
     assert stack.prometheus.value("starlight_false_positive_ratio") == ratio
 
-    put_into_production(stack, V4)
+    deploy(stack, V4)
     assert_settles_at(stack, AcceleratedStack.resolved, not_loadable)
     assert stack.firing_now() == set()
-    # The warning of the same alert is muted by the critical one, in Prometheus it fires beside it.
+    # Prometheus fires both severities; Alertmanager inhibits the warning.
     assert stack.fired() == {AlertKey("StarlightModelNotLoadable", "warning"), *not_loadable}
     stack.mails.wait_for("[RESOLVED] Model Not Loadable: production")
 
 
-def test_images_made_unreadable_are_told_and_are_in_no_ratio(stack: AcceleratedStack, reference: Reference) -> None:
+def test_unreadable_images_alert_and_are_excluded_from_rates(stack: AcceleratedStack, reference: Reference) -> None:
     not_measured = AlertKey("StarlightImagesNotMeasured", "critical", "unreadable")
     changed = AlertKey("StarlightDatasetChanged", "info")
     originals = {file: file.read_bytes() for file in sorted((reference.images / "clean").glob("*.png"))[:20]}
@@ -293,7 +299,7 @@ def test_images_made_unreadable_are_told_and_are_in_no_ratio(stack: AcceleratedS
 
     for file, content in originals.items():
         file.write_bytes(content)
-    # A dataset that has changed stays news for an hour.
+    # The alert about the changed dataset fires for an hour.
     assert_settles_at(stack, AcceleratedStack.resolved, {not_measured})
     assert stack.firing_now() == {changed}
     assert stack.prometheus.value("starlight_clean_images") == (clean or 0) + 20
