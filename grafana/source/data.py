@@ -188,7 +188,7 @@ def _shortcuts() -> table.Panel:
         Column("separable", joined(data.DATASET_SHORTCUT), "percentunit", 1),
         Column("95% CI low", joined(data.DATASET_SHORTCUT_LOWER), "percentunit", 1),
         Column("95% CI high", joined(data.DATASET_SHORTCUT_UPPER), "percentunit", 1),
-        Column("false positives", joined(data.DATASET_SHORTCUT_FALSE_ALARMS), "percentunit", 1),
+        Column("false positive rate", joined(data.DATASET_SHORTCUT_FALSE_ALARMS), "percentunit", 1),
         sort_by="separable",
     )
 

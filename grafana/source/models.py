@@ -240,7 +240,7 @@ def _stream_ablation() -> table.Panel:
         Column("stego images", by(labels, _select_all(analyses.ABLATION_STEGO)), "none", 0),
         Column("p-value (stego)", p_value("stego"), "none", 4, P_VALUE, no_value="no flips", width=116),
         Column(
-            "images changed", by(labels, _select_all(analyses.ABLATION_CHANGED), "max"), "percentunit", 0, width=116
+            "images changed", by(labels, _select_all(analyses.ABLATION_CHANGED), "max"), "percentunit", 0, width=126
         ),
         sort_by="importance",
     )

@@ -25,8 +25,8 @@ from starlight_exporter.formatting import NOT_MEASURED
 
 FILLED: Final = {"type": "color-background", "mode": "basic"}
 # Widths of columns whose titles do not fit an equal share of a table.
-FALSE_POSITIVE_RATE_WIDTH: Final = 130
-FALSE_POSITIVES_WIDTH: Final = 112
+FALSE_POSITIVE_RATE_WIDTH: Final = 134
+FALSE_POSITIVES_WIDTH: Final = 118
 DETECTION_RATE_WIDTH: Final = 108
 MODEL_WIDTH: Final = 180
 """Width of a column of model names; fits the longest shipped name."""

@@ -22,7 +22,7 @@ SCRAPE_SECONDS: Final = 60
 EVALUATION_SECONDS: Final = 15 * 60
 BLOCK_SECONDS: Final = 2 * 3600
 TARGET: Final = {"job": "starlight-exporter", "instance": "127.0.0.1:9877"}
-_GROWING: Final = "starlight_storage_bytes"
+_GROWING: Final = "starlight_storage_size_bytes"
 _RUNNING: Final = (
     "starlight_evaluation_in_progress",
     "starlight_evaluation_progress_ratio",
@@ -49,7 +49,8 @@ class Timeline:
 
     def evaluations(self) -> list[int]:
         """Return the times at which evaluations end: by schedule and one minute after each change of the model."""
-        scheduled = range(self.start, self.end, EVALUATION_SECONDS)
+        # A period that is no multiple of the scrape interval lets scrapes meet evaluations at different stages.
+        scheduled = range(self.start, self.end, EVALUATION_SECONDS + 7)
         return sorted({*scheduled, self.deployed + 60, self.restored + 60})
 
 
