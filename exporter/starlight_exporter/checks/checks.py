@@ -37,6 +37,7 @@ from starlight_exporter.checks.limits import (
 )
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
+from starlight_exporter.formatting import fraction, integer, milliseconds, percent
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.sample_sizes import images_needed_to_confirm
 
@@ -155,23 +156,19 @@ class _Limit:
 def _ratio(name: CheckName, slice_: str, value: Proportion | None, limit: _Limit) -> CheckResult:
     if value is None or value.total == 0:
         return CheckResult(name, slice_, None, limit.as_float(), None, None, "no image of this slice was measured")
-    counts = f"{value.count} of {value.total}"
+    text = f"{percent(value.ratio)} ({fraction(value)})"
     bound = limit.significance_bound(value.lower, value.upper)
-    pending = CheckResult(name, slice_, value.ratio, limit.as_float(), None, None, counts)
-    return _decide(pending, limit, Fraction(value.count, value.total), bound, lambda ratio: f"{ratio:.10g}")
+    pending = CheckResult(name, slice_, value.ratio, limit.as_float(), None, None, text)
+    return _decide(pending, limit, Fraction(value.count, value.total), bound, percent)
 
 
 def _latency(name: CheckName, value: LatencyQuantile | None, limit: _Limit) -> CheckResult:
     slice_ = f"p{LATENCY_QUANTILE * 100:.0f}"
     if value is None:
         return CheckResult(name, slice_, None, limit.as_float(), None, None, "too few timings for this quantile")
-    pending = CheckResult(name, slice_, value.seconds, limit.as_float(), None, None, _milliseconds(value.seconds))
+    pending = CheckResult(name, slice_, value.seconds, limit.as_float(), None, None, milliseconds(value.seconds))
     bound = limit.significance_bound(value.lower, value.upper)
-    return _decide(pending, limit, _decimal(value.seconds), bound, _milliseconds)
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.3f} ms"
+    return _decide(pending, limit, _decimal(value.seconds), bound, milliseconds)
 
 
 def _decide(
@@ -187,7 +184,7 @@ def _decide(
         passed=not failed,
         significant=significant,
         severity=("critical" if significant else "warning") if failed else None,
-        detail=f"{pending.detail}; fails when {limit.fails} {to_text(float(limit.value))}",
+        detail=f"{pending.detail}; fails if {limit.fails} {to_text(float(limit.value))}",
     )
 
 
@@ -199,7 +196,7 @@ def _target(result: CheckResult, images: int) -> CheckResult:
     return replace(
         result,
         severity="info" if result.severity == "warning" else result.severity,
-        detail=f"{result.detail}; {needed} images are needed to confirm it",
+        detail=f"{result.detail}; {integer(needed)} images are needed to confirm {percent(FPR_TARGET)}",
     )
 
 

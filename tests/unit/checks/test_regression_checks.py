@@ -108,9 +108,9 @@ def test_reports_limit_and_counts() -> None:
     checks = run_checks(of_clean(12, 10_000), BASELINE)
     found = one(checks, "fpr_baseline")
     assert (found.value, found.limit) == (0.0012, 0.0011)
-    assert found.detail == "12 of 10000; fails when > 0.0011"
+    assert found.detail == "0.12% (12 of 10,000); fails if > 0.11%"
     found = one(run_checks(empty_evaluation(latency=p95_latency(0.0041)), BASELINE), "latency_baseline", "p95")
-    assert found.detail == "4.100 ms; fails when > 3.600 ms"
+    assert found.detail == "4.10 ms; fails if > 3.60 ms"
 
 
 def test_baselinechecks_are_not_measured_without_baseline() -> None:
@@ -118,10 +118,10 @@ def test_baselinechecks_are_not_measured_without_baseline() -> None:
     for name in ("fpr_baseline", "fpr_stability"):
         assert one(checks, name).passed is None
         assert one(checks, name).significant is None
-        assert one(checks, name).detail == "12 of 10000; no baseline"
+        assert one(checks, name).detail == "0.12% (12 of 10,000); no baseline"
     assert one(checks, "latency_baseline", "p95").passed is None
     partial = run_checks(of_clean(12, 10_000), Baseline(detection_ratios={"lsb": 0.9}))
-    assert one(partial, "fpr_baseline").detail == "12 of 10000; not in the baseline"
+    assert one(partial, "fpr_baseline").detail == "0.12% (12 of 10,000); not in the baseline"
 
 
 def test_empty_evaluation_neither_passes_nor_fails() -> None:
@@ -218,7 +218,7 @@ def test_latency_severity_follows_lower_order_statistic() -> None:
 def test_missed_target_is_info_while_sample_is_too_small(count: int, total: int, severity: str | None) -> None:
     found = one(run_checks(of_clean(count, total), None), "fpr_target")
     assert found.severity == severity
-    assert ("7376 images are needed" in found.detail) is (total < 7376)
+    assert ("7,376 images are needed to confirm 0.05%" in found.detail) is (total < 7376)
 
 
 def test_regressions_are_failed_baselinechecks() -> None:

@@ -149,7 +149,11 @@ def test_adds_negatives_of_another_folder(tmp_path: Path) -> None:
     (own / "patterns").rename(own / "scans")
     done = gate(*arguments(tmp_path, model, images, "--negatives", own))
     assert done.returncode == 1
-    assert negatives_tested(tmp_path) == {"patterns": "5 of 5", "rgb_no_alpha": "8 of 8", "scans": "3 of 3"}
+    assert negatives_tested(tmp_path) == {
+        "patterns": "100.00% (5 of 5)",
+        "rgb_no_alpha": "100.00% (8 of 8)",
+        "scans": "100.00% (3 of 3)",
+    }
 
 
 @pytest.mark.slow
@@ -157,7 +161,7 @@ def test_counts_negatives_in_both_folders_once(tmp_path: Path) -> None:
     model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
     images = write_dataset(tmp_path / "images", negatives=6)
     gate(*arguments(tmp_path, model, images, "--negatives", images / "negatives"))
-    assert negatives_tested(tmp_path) == {"patterns": "3 of 3", "rgb_no_alpha": "3 of 3"}
+    assert negatives_tested(tmp_path) == {"patterns": "100.00% (3 of 3)", "rgb_no_alpha": "100.00% (3 of 3)"}
 
 
 def test_rejects_model_changed_between_the_folders_of_negatives(tmp_path: Path) -> None:

@@ -117,8 +117,8 @@ def test_errors_are_one_line_and_write_no_file(
         *("--output", output, "--results", results, *given),
     )
     assert done.returncode == 2
-    (told,) = (line for line in done.stderr.splitlines() if line.startswith("compare_baselines: "))
-    assert text in told
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("compare_baselines: "))
+    assert text in error
     assert "Traceback" not in done.stderr
     assert not output.exists()
     assert not results.exists()
@@ -130,15 +130,15 @@ def slice_of(name: str, fixed: int, broken: int) -> SliceTest:
 
 
 def test_conclusion_follows_from_significant_slices() -> None:
-    better, worse, chance = slice_of("lsb", 20, 1), slice_of("clean", 0, 9), slice_of("alpha", 3, 2)
-    assert overall_conclusion([better, chance]) == "better"
-    assert overall_conclusion([worse, chance]) == "worse"
+    better, worse, insignificant = slice_of("lsb", 20, 1), slice_of("clean", 0, 9), slice_of("alpha", 3, 2)
+    assert overall_conclusion([better, insignificant]) == "better"
+    assert overall_conclusion([worse, insignificant]) == "worse"
     assert overall_conclusion([better, worse]) == "mixed"
-    assert overall_conclusion([chance, slice_of("eoi", 0, 0)]) == "inconclusive"
-    assert conclusion([better, chance], "v3", "v4").startswith(
+    assert overall_conclusion([insignificant, slice_of("eoi", 0, 0)]) == "inconclusive"
+    assert conclusion([better, insignificant], "v3", "v4").startswith(
         "v4 is better than v3: significant improvement on lsb (reference)"
     )
-    assert "Inconclusive: no difference" in conclusion([chance], "v3", "v4")
+    assert "Inconclusive: no difference" in conclusion([insignificant], "v3", "v4")
     assert "Inconclusive: significant improvement" in conclusion([better, worse], "v3", "v4")
 
 

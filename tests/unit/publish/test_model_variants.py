@@ -66,7 +66,7 @@ def test_models_are_found_by_card_or_file(tmp_path: Path) -> None:
     (tmp_path / "folder" / "model.onnx").mkdir(parents=True)
     first, second, broken, uncarded = find_models(tmp_path)
     assert (first.name, first.file) == ("a", tmp_path / "a" / "model.onnx")
-    # The folder is what tells models apart: a copied card says the name of another.
+    # The folder name identifies a model: a copied card has the name of another model.
     assert (second.name, second.title, second.file) == ("b", "a title", tmp_path / "b" / "weights.onnx")
     assert broken.problem is not None
     assert str(tmp_path / "c" / "card.yml") in broken.problem
@@ -87,11 +87,11 @@ def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_script_evaluates_valid_models_and_reports_others(tmp_path: Path) -> None:
-    models, images = tmp_path / "models", write_dataset(tmp_path / "drawn", clean=10, stego=10, negatives=2)
+    models, images = tmp_path / "models", write_dataset(tmp_path / "small", clean=10, stego=10, negatives=2)
     for name, seed in (("one", 1), ("two", 2)):
         write_card(models / name, name=name, title=f"number {name}", file="model.onnx")
         write_random_model(models / name / "model.onnx", seed=seed, scale=40.0)
-    write_card(models / "gone", name="gone")
+    write_card(models / "missing", name="missing")
     write_card(models / "odd", name="odd")
     (models / "odd" / "model.onnx").write_bytes(b"no model")
     for name, seed in (("bare", 3), ("copy", 1)):
@@ -99,19 +99,19 @@ def test_script_evaluates_valid_models_and_reports_others(tmp_path: Path) -> Non
         write_random_model(models / name / "model.onnx", seed=seed, scale=40.0)
     (models / "text").mkdir()
     (models / "text" / "model.onnx").write_text("no model either")
-    output, figures = tmp_path / "variants.md", tmp_path / "variants.json"
-    arguments = ("--models-dir", models, "--dataset", images, "--output", output, "--json", figures)
+    output, json_file = tmp_path / "variants.md", tmp_path / "variants.json"
+    arguments = ("--models-dir", models, "--dataset", images, "--output", output, "--json", json_file)
     done = run_script(*arguments, "--latency-sample", "0")
     assert done.returncode == 0, done.stderr
     text = output.read_text()
-    assert "| gone | not measured: missing |" in text
+    assert "| missing | not measured: missing |" in text
     assert "| odd | not measured: invalid |" in text
     assert "| text (no card) | not measured: invalid |" in text
     assert "| copy (no card) | not measured: the same bytes as one |" in text
     assert re.search(r"\| bare \(no card\) \| \S+% \(", text)
     assert "bare (no card)" in done.stdout
-    written = json.loads(figures.read_text())
-    assert written["gone"] == {"problem": "not measured: missing"}
+    written = json.loads(json_file.read_text())
+    assert written["missing"] == {"problem": "not measured: missing"}
     clean = written["one"]["clean"]
     assert f"{clean['count']} of {clean['total']}" in next(
         line for line in text.splitlines() if line.startswith("| one")
@@ -121,8 +121,8 @@ def test_script_evaluates_valid_models_and_reports_others(tmp_path: Path) -> Non
 
 @pytest.mark.slow
 def test_script_fails_without_a_valid_model(tmp_path: Path) -> None:
-    images = write_dataset(tmp_path / "drawn", clean=2, stego=2, negatives=0)
-    write_card(tmp_path / "models" / "gone", name="gone")
+    images = write_dataset(tmp_path / "small", clean=2, stego=2, negatives=0)
+    write_card(tmp_path / "models" / "missing", name="missing")
     output = tmp_path / "variants.md"
     done = run_script("--models-dir", tmp_path / "models", "--dataset", images, "--output", output)
     assert done.returncode == 2

@@ -62,7 +62,7 @@ def test_standard_csv_reader_reads_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "cell", "says"),
+    ("column", "cell", "message"),
     [
         ("label", "dirty", "2: label: expected one of clean, stego, negative; got 'dirty'"),
         ("label", "", "2: label is empty"),
@@ -76,7 +76,7 @@ def test_standard_csv_reader_reads_the_file() -> None:
         ("size_bytes", "-1", "2: size_bytes: expected a non-negative integer; got '-1'"),
     ],
 )
-def test_error_names_damaged_row(tmp_path: Path, column: str, cell: str, says: str) -> None:
+def test_error_names_damaged_row(tmp_path: Path, column: str, cell: str, message: str) -> None:
     header, row = csv.reader(predictions_csv(ENTRIES[:1]).splitlines())
     row[header.index(column)] = cell
     path = tmp_path / "predictions.csv"
@@ -84,14 +84,14 @@ def test_error_names_damaged_row(tmp_path: Path, column: str, cell: str, says: s
         csv.writer(file).writerows([header, row])
     with pytest.raises(StorageError) as error:
         read_predictions(path)
-    assert str(error.value).startswith(f"{path}:{says}")
+    assert str(error.value).startswith(f"{path}:{message}")
 
 
 def test_error_names_file_without_predictions(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     with pytest.raises(StorageError, match="cannot be read"):
         read_predictions(path)
-    for content, says in (
+    for content, message in (
         (b"", "not a table of predictions"),
         (b"a,b\n1,2\n", "not a table of predictions"),
         (b"\xff\xfe", "damaged"),
@@ -99,5 +99,5 @@ def test_error_names_file_without_predictions(tmp_path: Path) -> None:
         (predictions_csv(()).encode() + b'"torn', "damaged"),
     ):
         path.write_bytes(content)
-        with pytest.raises(StorageError, match=says):
+        with pytest.raises(StorageError, match=message):
             read_predictions(path)

@@ -1,1 +1,1 @@
-"""Markdown documents made of measured values alone; each module makes one."""
+"""Markdown documents of measured values."""

@@ -50,7 +50,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "role": ", ".join(ROLES),
         "section": "part of the metrics that is collected separately",
         "sha256": "first 12 digits of the model file's SHA-256",
-        "slice": "method, format or category that the check applies to; empty for the whole dataset",
+        "slice": "method, format or category that the check applies to; empty for all images",
         "split": "train, validation",
         "stage": ", ".join(LATENCY_STAGES),
         "store": ", ".join(STORES),
