@@ -5,15 +5,20 @@ For display only: the checks that raise alerts compare point values (package `ch
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
+
+from scipy import special
 
 from starlight_exporter.statistics.intervals import TAIL, Proportion, clopper_pearson
 
 RequiredSide = Literal["below", "above"]
 LimitResult = Literal["pass", "fail", "inconclusive", "not measured"]
 
+POWER = 0.8
+"""Probability with which a sample of the reported size gives a conclusion, if the observed rate is the true one."""
 LARGEST_SAMPLE = 10_000_000
 """Larger sample sizes are reported as None."""
 
@@ -42,7 +47,7 @@ class Precision:
 def compare_with_limit(rate: Proportion, limit: float, required: RequiredSide) -> LimitComparison:
     """Return pass or fail if the whole 95% interval is on one side of the limit, otherwise inconclusive.
 
-    The limit itself counts as a fail. `more_images` assumes that the rate stays the same.
+    The limit itself counts as a fail. `more_images` gives a conclusion with 80% power, see `_conclusive_sample_size`.
     """
     if rate.ratio is None or rate.lower is None or rate.upper is None:
         return LimitComparison("not measured")
@@ -52,7 +57,7 @@ def compare_with_limit(rate: Proportion, limit: float, required: RequiredSide) -
         passed, failed = rate.lower > limit, rate.upper <= limit
     if passed or failed:
         return LimitComparison("pass" if passed else "fail")
-    needed = _conclusive_sample_size(rate.ratio, limit, current=rate.total)
+    needed = _conclusive_sample_size(rate, limit)
     return LimitComparison("inconclusive", None if needed is None else needed - rate.total)
 
 
@@ -95,20 +100,38 @@ def images_needed_to_confirm(target: float, *, failures: int = 0) -> int:
     return _bisect(confirms, too_few, enough)
 
 
-def _conclusive_sample_size(ratio: float, limit: float, *, current: int) -> int | None:
-    """Return the smallest sample larger than `current` in which a rate of `ratio` is conclusive, if there is one."""
+def _conclusive_sample_size(rate: Proportion, limit: float) -> int | None:
+    """Return the smallest larger sample whose interval excludes the limit with probability POWER, if there is one.
 
-    def is_conclusive(images: int) -> bool:
-        # A fractional count, because rounding would make the bounds non-monotonic.
-        lower, upper = clopper_pearson(ratio * images, images)
-        return upper < limit or lower > limit
+    The assumed true rate is (count + 0.5) / (total + 1). Without a single event (or a single non-event), it is the
+    sample that is conclusive if none occurs.
+    """
+    if rate.count == 0:
+        return images_needed_to_confirm(limit)
+    if rate.count == rate.total:
+        return images_needed_to_confirm(1 - limit)
+    assumed = (rate.count + 0.5) / (rate.total + 1)
+    if assumed == limit:
+        return None
 
-    too_few, enough = current, max(2 * current, 2)
-    while not is_conclusive(enough):
+    def has_power(images: int) -> bool:
+        return _probability_of_conclusion(assumed, limit, images) >= POWER
+
+    too_few, enough = rate.total, max(2 * rate.total, 2)
+    while not has_power(enough):
         too_few, enough = enough, enough * 2
         if enough > LARGEST_SAMPLE:
             return None
-    return _bisect(is_conclusive, too_few, enough)
+    return _bisect(has_power, too_few, enough)
+
+
+def _probability_of_conclusion(rate: float, limit: float, images: int) -> float:
+    """Return the probability that the 95% interval of a sample lies on the same side of the limit as the true rate."""
+    if rate > limit:
+        return _probability_of_conclusion(1 - rate, 1 - limit, images)
+    # The interval is below the limit if so few events have a probability of less than TAIL at the limit.
+    most = math.ceil(float(special.bdtrik(TAIL, images, limit))) - 1
+    return 0.0 if most < 0 else float(special.bdtr(most, images, rate))
 
 
 def _bisect(condition: Callable[[int], bool], too_few: int, enough: int) -> int:

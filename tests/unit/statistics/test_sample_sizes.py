@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,20 +40,34 @@ def test_result_is_conclusive_only_if_the_interval_excludes_the_limit(
     assert compare_with_limit(proportion(count, total), limit, required).result == expected
 
 
-def test_additional_images_are_those_that_make_the_result_conclusive() -> None:
+def test_without_failures_the_sample_size_is_the_one_that_confirms_the_limit() -> None:
     comparison = compare_with_limit(proportion(0, 1_000), 0.0005, "below")
     assert comparison.more_images == images_needed_to_confirm(0.0005) - 1_000
-    # Two in a thousand against one in a thousand, by an independent implementation on whole counts.
-    more = compare_with_limit(proportion(2, 1_000), 0.001, "below").more_images
+    comparison = compare_with_limit(proportion(160, 160), 0.99, "above")
+    assert comparison.more_images == 368 - 160
+
+
+@pytest.mark.parametrize(
+    ("count", "total", "limit", "required"),
+    [(2, 1_000, 0.001, "below"), (1, 1_000, 0.005, "below"), (150, 160, 0.95, "above"), (12, 1_000, 0.01, "below")],
+)
+def test_sample_size_gives_a_conclusion_with_80_percent_power(
+    count: int, total: int, limit: float, required: RequiredSide
+) -> None:
+    more = compare_with_limit(proportion(count, total), limit, required).more_images
     assert more is not None
-    for factor, conclusive in ((1.1, True), (0.9, False)):
-        images = round((1_000 + more) * factor)
-        low = stats.binomtest(round(0.002 * images), images).proportion_ci(0.95, "exact").low
-        assert bool(low > 0.001) is conclusive
+    images, rate = total + more, (count + 0.5) / (total + 1)
+    counts = np.arange(images + 1)
+    # By an independent implementation: the probability of the counts whose interval excludes the limit.
+    lower = stats.beta.ppf(0.025, counts, images - counts + 1)
+    upper = stats.beta.ppf(0.975, counts + 1, images - counts)
+    conclusive = (lower > limit) if rate > limit else (upper < limit)
+    power = stats.binom.pmf(counts, images, rate)[conclusive].sum()
+    assert 0.8 <= power < 0.87
 
 
-def test_rate_equal_to_its_limit_is_inconclusive_at_every_sample_size() -> None:
-    assert compare_with_limit(proportion(5, 10_000), 0.0005, "below") == LimitComparison("inconclusive", None)
+def test_rate_close_to_its_limit_has_no_practical_sample_size() -> None:
+    assert compare_with_limit(proportion(50, 100_000), 0.0005, "below") == LimitComparison("inconclusive", None)
 
 
 def test_images_needed_without_failures_follow_the_closed_form() -> None:
