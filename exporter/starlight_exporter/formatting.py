@@ -30,6 +30,9 @@ class Rate(Protocol):
     @property
     def upper(self) -> float | None: ...
 
+    @property
+    def covers(self) -> int | None: ...
+
 
 def percent(ratio: float | None) -> str:
     """Format a ratio: `1.25%`, or `0.047%` within 0.1 percentage points of 0% and 100%.
@@ -55,8 +58,9 @@ def rate(value: Rate | None) -> str:
 
 
 def fraction(value: Rate) -> str:
-    """Format the counts of a proportion: `3 of 1,000`."""
-    return f"{integer(value.count)} of {integer(value.total)}"
+    """Format the counts of a proportion: `3 of 1,000`, or `3 of 1,000 from 250 covers` if images share covers."""
+    counts = f"{integer(value.count)} of {integer(value.total)}"
+    return counts if value.covers is None else f"{counts} from {integer(value.covers)} covers"
 
 
 def percentage_points(difference: float) -> str:

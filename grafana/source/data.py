@@ -178,18 +178,21 @@ def _shortcuts() -> table.Panel:
         PanelInfo(
             "Shortcuts",
             "Share of the stego files of a method that one file property (size, format, metadata) separates from "
-            "clean files without decoding a pixel, measured on held-out files. A high share means that a detector "
-            "may have learned how the data was generated. Give clean files the same property.",
+            "clean files of the same format without decoding a pixel, measured on held-out files. J is this share "
+            "minus the share of clean files; p is adjusted for all properties and methods. If p is at most 0.01 and "
+            "the lower limit of J at least 0.2, a detector may have learned how the data was generated: give clean "
+            "files the same property.",
             "none",
         ),
         Column("method"),
         Column("dataset"),
         Column("file property", label="fact", width=130),
         Column("separable", joined(data.DATASET_SHORTCUT), "percentunit", 1),
-        Column("95% CI low", joined(data.DATASET_SHORTCUT_LOWER), "percentunit", 1),
-        Column("95% CI high", joined(data.DATASET_SHORTCUT_UPPER), "percentunit", 1),
         Column("false positive rate", joined(data.DATASET_SHORTCUT_FALSE_ALARMS), "percentunit", 1),
-        sort_by="separable",
+        Column("J", joined(data.DATASET_SHORTCUT_J), "none", 2, width=70),
+        Column("95% CI low", joined(data.DATASET_SHORTCUT_J_LOWER), "none", 2),
+        Column("p", joined(data.DATASET_SHORTCUT_P_VALUE), "none", 3, width=80),
+        sort_by="J",
     )
 
 

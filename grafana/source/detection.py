@@ -134,6 +134,7 @@ def _formats() -> table.Panel:
         Column("95% CI high", by(labels, select(clean.upper), "max"), "percentunit", 1),
         Column("false positives", by(labels, select(clean.count)), "none", 0, width=FALSE_POSITIVES_WIDTH),
         Column("images", by(labels, select(clean.total)), "none", 0),
+        Column("covers", by(labels, select(clean.covers)), "none", 0),
         Column("baseline", baseline_for(clean.total, checks.BASELINE_FORMAT_FALSE_POSITIVES, labels), "percentunit", 2),
         sort_by="false positive rate",
     )
@@ -177,6 +178,7 @@ def _negatives() -> table.Panel:
         Column("95% CI high", by(labels, select(negatives.upper), "max"), "percentunit", 1),
         Column("false positives", by(labels, select(negatives.count)), "none", 0, width=FALSE_POSITIVES_WIDTH),
         Column("images", by(labels, select(negatives.total)), "none", 0),
+        Column("covers", by(labels, select(negatives.covers)), "none", 0),
         sort_by="false positive rate",
     )
 

@@ -160,6 +160,7 @@ def _false_positive_intervals() -> table.Panel:
         Column("95% CI high", by("dataset", select(clean.upper), "max"), "percentunit", 2),
         Column("false positives", by("dataset", select(clean.count)), "none", 0, width=FALSE_POSITIVES_WIDTH),
         Column("images", by("dataset", select(clean.total)), "none", 0),
+        Column("covers", by("dataset", select(clean.covers)), "none", 0),
         Column("baseline", baseline_for(clean.total, checks.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
         Column("target", f"0 * {by('dataset', select(clean.total))} + {check_limits.FPR_TARGET}", "percentunit", 2),
     )

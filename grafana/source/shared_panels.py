@@ -154,6 +154,7 @@ def detection_by_method() -> table.Panel:
         Column("95% CI low", by("method dataset", select(stego.lower), "min"), "percentunit", 1),
         Column("95% CI high", by("method dataset", select(stego.upper), "min"), "percentunit", 1),
         Column("images", by("method dataset", select(stego.total)), "none", 0),
+        Column("covers", by("method dataset", select(stego.covers)), "none", 0),
         Column("baseline", baseline_for(stego.total, checks.BASELINE_DETECTIONS, "method dataset"), "percentunit", 1),
         Column(
             "target",

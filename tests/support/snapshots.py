@@ -214,7 +214,9 @@ def full_evaluation(
             diverged=False,
         ),
         shortcuts={
-            "exif": Shortcut("exif_bytes", "exif_bytes > 0.5", proportion(190, 200), proportion(2, clean_images)),
+            "exif": Shortcut(
+                "width", "width > 640", proportion(190, 200), proportion(2, clean_images), 0.948, 0.9, 0.97, 0.001
+            ),
             "lsb": Shortcut("lsb_printable", "lsb_printable > 0.51", proportion(4, 200), proportion(9, clean_images)),
         },
         leaked_images=2,

@@ -27,7 +27,8 @@ class LabelledFile:
 
     `method` is set for labelled stego files, `category` for negatives. `image_format` is the decoder's, None if the
     header cannot be read; `sha256` is empty if the content cannot be read. A file with a `problem` is not measured.
-    `bit_order` and `payload_bytes` come from the sidecar of a stego file.
+    `bit_order`, `payload_bytes` and `cover` come from the sidecar of a stego file; `cover` is the path of the clean
+    file that it was made from, or a name that files of one cover share.
     """
 
     path: str
@@ -40,6 +41,7 @@ class LabelledFile:
     problem: FileProblem | None
     bit_order: str | None = None
     payload_bytes: int | None = None
+    cover: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,21 +47,21 @@ _Label = tuple[FileClass, Method | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FactTable:
-    """One row per decoded file, in the order of the files' paths; `values` is (files, len(FACTS))."""
+    """One row per decoded file, in the order of the files' paths; `values` is (files, len(FACTS)).
+
+    `carriers` are format and mode: files of the same carrier can hide data by the same methods.
+    """
 
     labels: tuple[_Label, ...]
+    carriers: tuple[str, ...]
     values: NDArray[np.float64]
-
-    def rows(self, file_class: FileClass, method: Method | None = None) -> NDArray[np.float64]:
-        """Return the rows of a class of files, or of the stego files of a method."""
-        return self.values[[label == (file_class, method) for label in self.labels]]
 
 
 class FactCollector:
     """Collects the facts of decoded images. Thread-safe."""
 
     def __init__(self) -> None:
-        self._files: list[tuple[str, FileClass, Method | None]] = []
+        self._files: list[tuple[str, FileClass, Method | None, str]] = []
         self._values = array("d")
         self._lock = threading.Lock()
 
@@ -69,7 +69,7 @@ class FactCollector:
         """Add the facts of one image."""
         row = facts(file, image)
         with self._lock:
-            self._files.append((file.path, file.file_class, file.method))
+            self._files.append((file.path, file.file_class, file.method, f"{image.image_format} {image.mode}"))
             self._values.frombytes(row.tobytes())
 
     def table(self) -> FactTable:
@@ -78,7 +78,9 @@ class FactCollector:
             files = list(self._files)
             values = np.frombuffer(self._values.tobytes(), np.float64).reshape(len(files), len(FACTS))
         order = sorted(range(len(files)), key=lambda row: files[row][0])
-        return FactTable(tuple(files[row][1:] for row in order), values[order])
+        ordered = [files[row] for row in order]
+        labels = tuple((file_class, method) for _, file_class, method, _ in ordered)
+        return FactTable(labels, tuple(carrier for *_, carrier in ordered), values[order])
 
 
 def facts(file: LabelledFile, image: CompactImage) -> NDArray[np.float64]:

@@ -27,11 +27,10 @@ from typing import BinaryIO
 from PIL import Image
 
 from starlight_exporter.dataset.dataset import Dataset, FileClass, FileProblem, LabelledFile
+from starlight_exporter.dataset.sidecar import SidecarError, read_sidecar
 from starlight_exporter.detector.contract import TECHNIQUES, ImageFormat, Method, image_format
 from starlight_exporter.detector.decoding import DECODER_ERRORS, OPENED_FORMATS
 from starlight_exporter.errors import DatasetError, NotMeasuredReason
-
-BIT_ORDERS = ("lsb-first", "msb-first")
 
 FOLDERS: dict[str, FileClass] = {"clean": "clean", "stego": "stego", "negatives": "negative"}
 
@@ -40,7 +39,6 @@ IGNORED_SUFFIXES = frozenset(
 )
 IGNORED_STEMS = frozenset(("readme", "license", "licence", "notice", "copying", "changelog", "thumbs", "desktop"))
 
-_LARGEST_SIDECAR = 1 << 20
 _CHUNK = 64
 
 
@@ -57,7 +55,7 @@ def scan(name: str, root: Path) -> Dataset:
     chunks = [found[at : at + _CHUNK] for at in range(0, len(found), _CHUNK)]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         labelled = [file for part in pool.map(_label_all, chunks) for file in part]
-    files = sorted(labelled, key=lambda file: file.path)
+    files = _with_covers(sorted(labelled, key=lambda file: file.path))
     return Dataset(name=name, root=root, files=tuple(files), fingerprint=_fingerprint(files))
 
 
@@ -161,6 +159,7 @@ def _label(found: _Found) -> LabelledFile:
         problem=_problem(shown, "unreadable", problem) if problem is not None else labels.problem,
         bit_order=labels.bit_order,
         payload_bytes=labels.payload_bytes,
+        cover=labels.cover,
     )
 
 
@@ -204,6 +203,7 @@ class _Labels:
     category: str | None = None
     bit_order: str | None = None
     payload_bytes: int | None = None
+    cover: str | None = None
     problem: FileProblem | None = None
 
 
@@ -218,46 +218,18 @@ def _labels(found: _Found, shown: str) -> _Labels:
             return _Labels(problem=_problem(shown, "unlabelled", "is not in a category folder below negatives/"))
         case "stego":
             try:
-                sidecar = _sidecar(found.root / f"{found.path}.json")
-            except _SidecarError as error:
+                sidecar = read_sidecar(found.root / f"{found.path}.json")
+            except SidecarError as error:
                 return _Labels(problem=_problem(f"{shown}.json", "unlabelled", str(error)))
             method = sidecar.method or _folder_method(folders) or _name_method(PurePosixPath(found.path))
-            if method is None:
-                text = "is a stego file without method in sidecar, folder or name"
-                return replace(sidecar, problem=_problem(shown, "unlabelled", text))
-            return replace(sidecar, method=method)
-
-
-class _SidecarError(Exception):
-    """A sidecar cannot be used; the text is the reason."""
-
-
-def _sidecar(path: Path) -> _Labels:
-    """Return method, bit order and payload length of a sidecar; each None if not specified or without a sidecar."""
-    try:
-        if not path.exists():
-            return _Labels()
-        if not path.is_file() or path.stat().st_size > _LARGEST_SIDECAR:
-            raise _SidecarError("is not a sidecar file")
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise _SidecarError(f"sidecar cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise _SidecarError(f"sidecar is not JSON: {error}") from error
-    embedding = content.get("embedding") if isinstance(content, dict) else None
-    if not isinstance(content, dict) or not isinstance(embedding, dict | None):
-        raise _SidecarError("sidecar must be an object with an object `embedding`")
-    technique = None if embedding is None else embedding.get("technique")
-    method = TECHNIQUES.get(technique.lower()) if isinstance(technique, str) else None
-    if technique is not None and method is None:
-        raise _SidecarError(f"sidecar has an unknown technique: {str(technique)[:40]!r}")
-    order, payload = None if embedding is None else embedding.get("bit_order"), content.get("payload_bytes")
-    return _Labels(
-        method=method,
-        # Information for display, not labels: invalid values are ignored, and the file is measured.
-        bit_order=order if order in BIT_ORDERS else None,
-        payload_bytes=payload if type(payload) is int and 0 <= payload < 2**63 else None,
-    )
+            text = "is a stego file without method in sidecar, folder or name"
+            return _Labels(
+                method=method,
+                bit_order=sidecar.bit_order,
+                payload_bytes=sidecar.payload_bytes,
+                cover=sidecar.cover,
+                problem=None if method is not None else _problem(shown, "unlabelled", text),
+            )
 
 
 def _folder_method(folders: list[str]) -> Method | None:
@@ -269,6 +241,16 @@ def _name_method(path: PurePosixPath) -> Method | None:
     if len(parts) < 3 or not parts[-1].isdecimal():
         return None
     return TECHNIQUES.get(parts[-2].lower())
+
+
+def _with_covers(files: list[LabelledFile]) -> list[LabelledFile]:
+    """Replace a stated cover by the path of that clean file, if it is in the dataset: both have the same cover."""
+    clean = {file.path for file in files if file.file_class == "clean"}
+
+    def resolved(cover: str) -> str:
+        return next((path for path in (f"clean/{cover}", cover) if path in clean), cover)
+
+    return [replace(file, cover=resolved(file.cover)) if file.cover is not None else file for file in files]
 
 
 def _fingerprint(files: list[LabelledFile]) -> str:

@@ -13,6 +13,7 @@ from starlight_exporter.dataset.dataset import FileClass
 from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
 from starlight_exporter.errors import NOT_MEASURED_REASONS, NotMeasuredReason
 from starlight_exporter.evaluation.results import OperatingPoint, Prediction
+from starlight_exporter.statistics.clustered import ClusterCounts, clustered_proportion
 from starlight_exporter.statistics.intervals import Proportion, proportion
 from starlight_exporter.statistics.scores import Scores, expected_calibration_error, log_loss, roc_auc
 
@@ -71,9 +72,13 @@ def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
 
 
 def _positive(entries: Iterable[Prediction]) -> Proportion:
-    """Return the positive verdicts among the measured predictions."""
-    verdicts = [entry.verdict for entry in entries if entry.verdict is not None]
-    return proportion(sum(verdicts), len(verdicts))
+    """Return the positive verdicts among the measured predictions, with an interval that accounts for shared covers."""
+    measured = [entry for entry in entries if entry.verdict is not None]
+    if not measured:
+        return proportion(0, 0)
+    return clustered_proportion(
+        ClusterCounts.by_cover([entry.cover_key for entry in measured], [entry.verdict is True for entry in measured])
+    )
 
 
 def _scores(entries: Iterable[Prediction]) -> Scores:

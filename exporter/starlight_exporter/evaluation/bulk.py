@@ -167,4 +167,5 @@ def _facts(file: LabelledFile, image: CompactImage) -> FileFacts:
         tail_bytes=image.tail_bytes,
         bit_order=file.bit_order,
         payload_bytes=file.payload_bytes,
+        cover=file.cover,
     )

@@ -52,5 +52,7 @@ def not_measured(file: LabelledFile, error: ImageError) -> Prediction:
         not_measured=error.reason,
         detail=str(error),
         seconds=None,
-        facts=FileFacts(size_bytes=file.size_bytes, bit_order=file.bit_order, payload_bytes=file.payload_bytes),
+        facts=FileFacts(
+            size_bytes=file.size_bytes, bit_order=file.bit_order, payload_bytes=file.payload_bytes, cover=file.cover
+        ),
     )

@@ -160,8 +160,8 @@ class Evaluation:
 class FileFacts:
     """Properties of a file; None if it was not decoded or its sidecar does not state them.
 
-    `mode` is Pillow's image mode; `exif_bytes` and `tail_bytes` are lengths before truncation; `bit_order` and
-    `payload_bytes` are from the sidecar of a stego file.
+    `mode` is Pillow's image mode; `exif_bytes` and `tail_bytes` are lengths before truncation; `bit_order`,
+    `payload_bytes` and `cover` (a name that files of one cover share) are from the sidecar of a stego file.
     """
 
     size_bytes: int | None = None
@@ -172,6 +172,7 @@ class FileFacts:
     tail_bytes: int | None = None
     bit_order: str | None = None
     payload_bytes: int | None = None
+    cover: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +192,11 @@ class Prediction:
     detail: str
     seconds: float | None
     facts: FileFacts = FileFacts()
+
+    @property
+    def cover_key(self) -> str:
+        """The cover that the file was made from; a file without a stated cover is its own."""
+        return self.facts.cover or self.path
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,12 @@ COLUMNS: Final[tuple[PredictionColumn, ...]] = (
     PredictionColumn("tail_bytes", "tail_bytes", int, of_file=True),
     PredictionColumn("bit_order", "bit_order", of_file=True),
     PredictionColumn("payload_bytes", "payload_bytes", int, of_file=True),
+    PredictionColumn("cover", "cover", of_file=True),
 )
 """In the order of CSV files."""
+
+OPTIONAL: Final = frozenset(("cover",))
+"""The last columns, which files of version 0.1.0 do not have."""
 
 NAMES: Final = tuple(column.name for column in COLUMNS)
 
@@ -74,6 +78,6 @@ _VALUES: Final = {
 
 
 def prediction_from(values: Mapping[str, Any]) -> Prediction:
-    """Return the prediction with these values by column name."""
-    facts = FileFacts(**{column.field: values[column.name] for column in COLUMNS if column.of_file})
+    """Return the prediction with these values by column name; optional columns may be missing."""
+    facts = FileFacts(**{column.field: values.get(column.name) for column in COLUMNS if column.of_file})
     return Prediction(**{column.field: values[column.name] for column in COLUMNS if not column.of_file}, facts=facts)

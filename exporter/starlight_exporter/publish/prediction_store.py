@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -39,7 +40,6 @@ CREATE INDEX by_wrong ON predictions (wrong) WHERE wrong = 1;
 CREATE INDEX by_sureness ON predictions
   (sureness DESC, number, wrong, file_class, method, category, image_format, not_measured);
 """
-_SELECTED: Final = ", ".join(("p.number", *(f"p.{column.field}" for column in COLUMNS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ class PredictionStore:
         """Return a part of a selection, most confident verdicts first."""
         order = "ORDER BY p.sureness DESC, p.number"
         numbers = f"SELECT p.number FROM {selection.source(rows=True)} {order} LIMIT ? OFFSET ?"
-        query = f"SELECT {_SELECTED} FROM predictions AS p WHERE p.number IN ({numbers}) {order}"
+        query = f"SELECT {self._selected} FROM predictions AS p WHERE p.number IN ({numbers}) {order}"
         return [_stored(cells) for cells in self._read(query, selection, limit, offset)]
 
     def facets(self, selection: Selection) -> dict[str, list[tuple[str, int]]]:
@@ -132,7 +132,7 @@ class PredictionStore:
 
     def all(self) -> tuple[Prediction, ...]:
         """Return every prediction, in the order of the evaluation."""
-        query = f"SELECT {_SELECTED} FROM predictions AS p ORDER BY p.number"
+        query = f"SELECT {self._selected} FROM predictions AS p ORDER BY p.number"
         return tuple(_stored(cells).prediction for cells in self._read(query))
 
     def flip_counts(self) -> list[FlipCount]:
@@ -152,12 +152,20 @@ class PredictionStore:
             return {}
         parameters = ", ".join("?" * len(stored))
         numbers = {one.prediction.path: one.number for one in stored}
-        query = f"SELECT {_SELECTED} FROM predictions AS p WHERE p.path IN ({parameters})"
-        before = [_stored(cells) for cells in PredictionStore(self._before)._read(query, None, *numbers)]
-        return {numbers[one.prediction.path]: one for one in before}
+        before = PredictionStore(self._before)
+        query = f"SELECT {before._selected} FROM predictions AS p WHERE p.path IN ({parameters})"
+        earlier = [_stored(cells) for cells in before._read(query, None, *numbers)]
+        return {numbers[one.prediction.path]: one for one in earlier}
+
+    @cached_property
+    def _selected(self) -> str:
+        """The selected columns: NULL for a column that the version which wrote the store did not have."""
+        present = {name for (name,) in self._read("SELECT name FROM pragma_table_info('predictions')")}
+        columns = (f"p.{column.field}" if column.field in present else "NULL" for column in COLUMNS)
+        return ", ".join(("p.number", *columns))
 
     def _one(self, condition: str, value: str | int) -> StoredPrediction | None:
-        rows = self._read(f"SELECT {_SELECTED} FROM predictions AS p WHERE {condition}", None, value)
+        rows = self._read(f"SELECT {self._selected} FROM predictions AS p WHERE {condition}", None, value)
         return _stored(rows[0]) if rows else None
 
     def _read(self, query: str, selection: Selection | None = None, *values: object) -> list[tuple[Any, ...]]:

@@ -13,7 +13,14 @@ from pathlib import Path
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Prediction
-from starlight_exporter.publish.prediction_columns import COLUMNS, NAMES, Cell, PredictionColumn, prediction_from
+from starlight_exporter.publish.prediction_columns import (
+    COLUMNS,
+    NAMES,
+    OPTIONAL,
+    Cell,
+    PredictionColumn,
+    prediction_from,
+)
 
 
 def predictions_csv(predictions: Iterable[Prediction]) -> str:
@@ -34,9 +41,10 @@ def read_predictions(path: Path) -> tuple[Prediction, ...]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.reader(file, strict=True)
-            if tuple(next(reader, [])) != NAMES:
+            names = tuple(next(reader, []))
+            if names != NAMES[: len(names)] or not set(NAMES[len(names) :]) <= OPTIONAL:
                 raise StorageError(f"{path}: not a table of predictions; expected the columns {','.join(NAMES)}")
-            return tuple(_prediction(row, f"{path}:{reader.line_num}") for row in reader)
+            return tuple(_prediction(row, len(names), f"{path}:{reader.line_num}") for row in reader)
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (csv.Error, UnicodeDecodeError) as error:
@@ -49,11 +57,11 @@ def _text(cell: Cell) -> str:
     return repr(float(cell)) if isinstance(cell, float) else str(cell)
 
 
-def _prediction(row: Sequence[str], where: str) -> Prediction:
-    if len(row) != len(COLUMNS):
-        raise StorageError(f"{where}: {len(row)} columns, expected {len(COLUMNS)}")
+def _prediction(row: Sequence[str], columns: int, where: str) -> Prediction:
+    if len(row) != columns:
+        raise StorageError(f"{where}: {len(row)} columns, expected {columns}")
     return prediction_from(
-        {column.name: _parsed(column, cell, where) for column, cell in zip(COLUMNS, row, strict=True)}
+        {column.name: _parsed(column, cell, where) for column, cell in zip(COLUMNS[:columns], row, strict=True)}
     )
 
 

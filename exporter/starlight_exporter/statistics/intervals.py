@@ -31,6 +31,7 @@ class Proportion:
     ratio: float | None
     lower: float | None
     upper: float | None
+    covers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def proportion(count: int, total: int) -> Proportion:
     return Proportion(count, total, count / total, *clopper_pearson(count, total))
 
 
-def clopper_pearson(count: float, total: int, tail: float = TAIL) -> tuple[float, float]:
+def clopper_pearson(count: float, total: float, tail: float = TAIL) -> tuple[float, float]:
     """Return the exact bounds of a proportion with probability `tail` outside on each side. `total` is at least 1.
 
     `count` may be fractional, which interpolates between the bounds of whole counts. Source: Clopper and Pearson,

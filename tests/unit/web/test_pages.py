@@ -288,6 +288,7 @@ def test_rate_has_interval_counts_and_sample_size_for_a_conclusion(site: httpx.C
         "ratio": 0.00075,
         "lower": 0.000375,
         "upper": 0.011125,
+        "covers": None,
     }
     assert rows["all clean images"]["result"] == "inconclusive"
     needed = rows["all clean images"]["more_images_needed"]

@@ -3,37 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
 from starlight_exporter.analysis.source_gaps import Gap, dataset_gaps, format_gaps
+from starlight_exporter.dataset.shortcuts import MIN_YOUDEN_J, SIGNIFICANCE_LEVEL, Shortcut
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import (
     NOT_MEASURED,
     fraction,
     integer,
     p_value,
-    percent,
     percentage_points_interval,
     rate,
 )
 from starlight_exporter.publish.documents.markdown import table
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
-from starlight_exporter.statistics.intervals import Proportion
-
-SHORTCUT_LIMIT: Final = 0.1
-"""A rule is reported as a shortcut if the lower 95% bound of its detection rate exceeds this."""
 
 
 def data_quality(evaluations: Sequence[Evaluation]) -> list[str]:
     """Return markdown blocks, with level 3 headings, on the data of these evaluations."""
     return [
         "### Shortcuts",
-        "Cross-validated detection rate of each method by the best rule on a single property of the file: a length, a"
-        " size, or one of the 12 format features. A detector can reach this rate without analysing pixels. A rule is"
-        f" reported as a shortcut if the lower bound of its detection rate exceeds {percent(SHORTCUT_LIMIT)}.",
+        "The best rule on a single property of the file for each method (a length, a size, or a format feature),"
+        " compared with clean files of the same format and mode, cross-validated. A detector can reach this rate"
+        " without analysing pixels. J: detection rate minus false positive rate (Youden), with joint 95% limits; p:"
+        " permutation test, adjusted for all properties and methods. A rule is reported as a shortcut if it is"
+        " significant"
+        f" (p ≤ {SIGNIFICANCE_LEVEL:g}) and the lower limit of J is at least {MIN_YOUDEN_J:g}.",
         _table_or_not_measured(
-            ("dataset and method", "detection rate", "false positive rate", "best rule on all files", "result"),
+            (
+                "dataset and method",
+                "best rule",
+                "detection rate",
+                "false positive rate",
+                "J",
+                "p",
+                "result",
+            ),
             _shortcuts(evaluations),
         ),
         "### Leakage",
@@ -66,15 +72,19 @@ def _shortcuts(evaluations: Iterable[Evaluation]) -> Iterator[tuple[str, ...]]:
         for method, shortcut in one.shortcuts.items():
             yield (
                 f"{one.dataset}: {method}",
+                f"`{shortcut.rule}`",
                 rate(shortcut.detected),
                 rate(shortcut.false_positives),
-                f"`{shortcut.rule}`",
-                "**shortcut**" if _is_shortcut(shortcut.detected) else "no shortcut",
+                _youden_j(shortcut),
+                p_value(shortcut.p_value),
+                "**shortcut**" if shortcut.is_fault else "no shortcut",
             )
 
 
-def _is_shortcut(detected: Proportion) -> bool:
-    return detected.lower is not None and detected.lower > SHORTCUT_LIMIT
+def _youden_j(shortcut: Shortcut) -> str:
+    if shortcut.youden_j is None or shortcut.youden_j_lower is None or shortcut.youden_j_upper is None:
+        return NOT_MEASURED
+    return f"{shortcut.youden_j:.2f} ({shortcut.youden_j_lower:.2f} to {shortcut.youden_j_upper:.2f})"
 
 
 def _leakage(evaluations: Iterable[Evaluation]) -> Iterator[tuple[str, ...]]:

@@ -29,15 +29,21 @@ IMAGES_NOT_MEASURED = GROUP.of_evaluation(
 
 
 def _proportion(labels: str, *, total: str, count: str, ratio: str, images: str, counted: str) -> ProportionFamilies:
-    """Define the five families of a Proportion: `images` names the denominator, `counted` the numerator."""
+    """Define the six families of a Proportion: `images` names the denominator, `counted` the numerator."""
     absent = f"{UNTIL_EVALUATED}, or the slice contains no measured image"
-    bound = "bound of the exact (Clopper-Pearson) 95% confidence interval of"
+    bound = "bound of the 95% confidence interval (Clopper-Pearson, at the effective sample size of shared covers) of"
 
     def ratio_family(name: str, help_text: str) -> Family:
         return GROUP.of_evaluation(name, labels, help_text, unit="ratio", absent=absent)
 
     return ProportionFamilies(
         total=GROUP.of_evaluation(total, labels, f"Measured {images}.", unit="images"),
+        covers=GROUP.of_evaluation(
+            total.replace("images", "covers"),
+            labels,
+            f"Covers from which the measured {images} were made.",
+            unit="covers",
+        ),
         count=GROUP.of_evaluation(count, labels, f"Measured {images} {counted}.", unit="images"),
         ratio=ratio_family(ratio, f"{PREFIX}{count} divided by {PREFIX}{total}."),
         lower=ratio_family(f"{ratio}_lower", f"Lower {bound} {PREFIX}{ratio}."),

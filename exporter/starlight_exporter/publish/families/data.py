@@ -100,6 +100,26 @@ DATASET_SHORTCUT_FALSE_ALARMS = GROUP.of_evaluation(
     unit="ratio",
     absent=_NO_SHORTCUT,
 )
+DATASET_SHORTCUT_J = GROUP.of_evaluation(
+    "dataset_shortcut_youden_j",
+    "dataset method",
+    f"{DATASET_SHORTCUT.name} minus {DATASET_SHORTCUT_FALSE_ALARMS.name}.",
+    unit="ratio",
+    absent=_NO_SHORTCUT,
+)
+DATASET_SHORTCUT_J_LOWER = GROUP.of_evaluation(
+    "dataset_shortcut_youden_j_lower",
+    "dataset method",
+    f"Lower limit of the 95% confidence interval of {DATASET_SHORTCUT_J.name}.",
+    unit="ratio",
+    absent=_NO_SHORTCUT,
+)
+DATASET_SHORTCUT_P_VALUE = GROUP.of_evaluation(
+    "dataset_shortcut_p_value",
+    "dataset method",
+    "p-value of the best single-feature rule in a permutation test, adjusted for all features and methods.",
+    absent=_NO_SHORTCUT,
+)
 DATASET_SHORTCUT_INFO = GROUP.of_evaluation(
     "dataset_shortcut_info",
     "dataset method fact",
@@ -189,6 +209,9 @@ def _dataset_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
         yield from optional(DATASET_SHORTCUT_LOWER, of_method, shortcut.detected.lower)
         yield from optional(DATASET_SHORTCUT_UPPER, of_method, shortcut.detected.upper)
         yield from optional(DATASET_SHORTCUT_FALSE_ALARMS, of_method, shortcut.false_positives.ratio)
+        yield from optional(DATASET_SHORTCUT_J, of_method, shortcut.youden_j)
+        yield from optional(DATASET_SHORTCUT_J_LOWER, of_method, shortcut.youden_j_lower)
+        yield from optional(DATASET_SHORTCUT_P_VALUE, of_method, shortcut.p_value)
         yield MetricSample(DATASET_SHORTCUT_INFO, (*of_method, shortcut.fact), 1)
 
 

@@ -48,9 +48,10 @@ class Family:
 
 @dataclass(frozen=True, slots=True)
 class ProportionFamilies:
-    """The five families of a Proportion; ratio and bounds have no sample if `total` is 0."""
+    """The six families of a Proportion; ratio and bounds have no sample if `total` is 0."""
 
     total: Family
+    covers: Family
     count: Family
     ratio: Family
     lower: Family
@@ -118,8 +119,9 @@ def optional(family: Family, labels: tuple[str, ...], value: float | None) -> It
 def proportion_samples(
     families: ProportionFamilies, labels: tuple[str, ...], proportion: Proportion
 ) -> Iterator[MetricSample]:
-    """Yield both counts, and ratio and bounds if an image was measured."""
+    """Yield the counts, and ratio and bounds if an image was measured."""
     yield MetricSample(families.total, labels, proportion.total)
+    yield MetricSample(families.covers, labels, proportion.total if proportion.covers is None else proportion.covers)
     yield MetricSample(families.count, labels, proportion.count)
     yield from optional(families.ratio, labels, proportion.ratio)
     yield from optional(families.lower, labels, proportion.lower)

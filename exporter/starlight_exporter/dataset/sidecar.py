@@ -1,0 +1,70 @@
+"""Read the sidecar of a stego file: `{file}.json` with the embedding and the cover."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from starlight_exporter.detector.contract import TECHNIQUES, Method
+
+BIT_ORDERS: Final = ("lsb-first", "msb-first")
+
+_LARGEST_SIDECAR: Final = 1 << 20
+_LONGEST_COVER: Final = 1024
+_COVER_KEYS: Final = ("clean_file", "cover")
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """Content of a sidecar; None for what it does not state. `cover` is a file name or a key that files share."""
+
+    method: Method | None = None
+    bit_order: str | None = None
+    payload_bytes: int | None = None
+    cover: str | None = None
+
+
+class SidecarError(Exception):
+    """A sidecar cannot be used; the text is the reason."""
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Return the content of a sidecar, empty if the file does not exist. Raises SidecarError."""
+    try:
+        if not path.exists():
+            return Sidecar()
+        if not path.is_file() or path.stat().st_size > _LARGEST_SIDECAR:
+            raise SidecarError("is not a sidecar file")
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise SidecarError(f"sidecar cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise SidecarError(f"sidecar is not JSON: {error}") from error
+    embedding = content.get("embedding") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(embedding, dict | None):
+        raise SidecarError("sidecar must be an object with an object `embedding`")
+    technique = None if embedding is None else embedding.get("technique")
+    method = TECHNIQUES.get(technique.lower()) if isinstance(technique, str) else None
+    if technique is not None and method is None:
+        raise SidecarError(f"sidecar has an unknown technique: {str(technique)[:40]!r}")
+    order, payload = None if embedding is None else embedding.get("bit_order"), content.get("payload_bytes")
+    return Sidecar(
+        method=method,
+        # Information for display, not labels: invalid values are ignored, and the file is measured.
+        bit_order=order if order in BIT_ORDERS else None,
+        payload_bytes=payload if type(payload) is int and 0 <= payload < 2**63 else None,
+        cover=_cover(content),
+    )
+
+
+def _cover(content: dict[str, object]) -> str | None:
+    """Return the stated cover. A wrong one would make intervals too narrow, so it is an error."""
+    stated = {key: content[key] for key in _COVER_KEYS if content.get(key) is not None}
+    for key, value in stated.items():
+        if not isinstance(value, str) or not value or len(value) > _LONGEST_COVER or not value.isprintable():
+            raise SidecarError(f"sidecar key `{key}` must be a file name or null")
+    if len(set(stated.values())) > 1:
+        raise SidecarError("sidecar keys `clean_file` and `cover` differ")
+    return next((str(value) for value in stated.values()), None)
