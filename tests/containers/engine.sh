@@ -50,7 +50,14 @@ stop() {
   [ -f "$folder/docker.pid" ] || { echo "engine: no dockerd runs in $folder" >&2; exit 1; }
   pid=$(cat "$folder/docker.pid")
   kill "$pid"
-  for _ in $(seq 30); do kill -0 "$pid" 2>/dev/null || return 0; sleep 1; done
+  for _ in $(seq 30); do
+    if ! kill -0 "$pid" 2>/dev/null; then
+      # dockerd leaves its network namespace mounted, so that the folder cannot be removed.
+      umount "$folder"/exec/netns/* 2>/dev/null || true
+      return 0
+    fi
+    sleep 1
+  done
   echo "engine: $pid has not exited; see $folder/dockerd.log" >&2
   exit 1
 }

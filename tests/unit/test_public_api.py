@@ -81,6 +81,7 @@ def test_compares_two_models(model_path: Path, other_model: Path, dataset_root: 
         starlight.compare(model_path, model_path, dataset_root, decision=RULE)
 
 
+@pytest.mark.slow
 def test_ablates_a_model(model_path: Path, dataset_root: Path) -> None:
     study = starlight.ablate(model_path, dataset_root, mode="shuffle", decision=RULE)
     assert study.ablation.mode == "shuffle"

@@ -16,12 +16,12 @@ from starlight_exporter.runs import worker
 from starlight_exporter.runs.process import WorkerCrashedError, WorkerProcess
 from support.waiting import wait_until
 
+pytestmark = pytest.mark.slow
+
 WAIT = 60.0
 PARENT = """
 import os, signal
 from starlight_exporter.runs.process import WorkerProcess
-
-pytestmark = pytest.mark.slow
 
 if __name__ == "__main__":
     process = WorkerProcess()

@@ -154,6 +154,7 @@ def test_rejects_invalid_counts(tmp_path: Path, numbers: tuple[int, int, int, in
         make(tmp_path / "d", seed=seed, clean=clean, stego=stego, negatives=negatives, workers=workers)
 
 
+@pytest.mark.slow
 def test_negatives_of_all_five_categories_decode(synthetic: Path) -> None:
     found = [file for file in layout.scan("x", synthetic).files if file.file_class == "negative"]
     assert {file.category for file in found} == set(CATEGORIES)
@@ -172,6 +173,7 @@ def test_negatives_of_all_five_categories_decode(synthetic: Path) -> None:
     assert any(mode.startswith("I") for mode in special)
 
 
+@pytest.mark.slow
 def test_clean_files_vary_in_size_and_mode(synthetic: Path) -> None:
     sizes, modes = [], set()
     for path in (synthetic / "clean").iterdir():

@@ -220,6 +220,7 @@ def test_every_payload_of_a_dataset_can_be_extracted(synthetic: Path) -> None:
     assert 5 <= accented <= 60
 
 
+@pytest.mark.slow
 def test_paired_stego_file_differs_from_clean_file_only_by_payload(synthetic: Path) -> None:
     pairs = 0
     for path in sorted((synthetic / "stego").glob("*.json")):

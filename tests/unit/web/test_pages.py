@@ -119,6 +119,7 @@ def read(client: httpx.Client, address: str) -> tuple[str, Links]:
 
 
 @pytest.mark.parametrize("address", PAGES)
+@pytest.mark.slow
 def test_every_page_has_three_forms_and_no_active_content(site: httpx.Client, address: str) -> None:
     _, links = read(site, address)
     assert links.active == []
