@@ -63,16 +63,16 @@ class RowPlan:
     """Plan for reading R rows of the crop.
 
     `place` is the crop row (N×R), `phase` the number of leading pixels that belong to a byte of the previous row (N×R),
-    `whole` whether each following group of eight pixels is inside the image (N×R×32, booleans).
+    `complete` whether each following group of eight pixels is inside the image (N×R×32, booleans).
     """
 
     place: Tensor
     phase: Tensor
-    whole: Tensor
+    complete: Tensor
 
     def first(self, count: int) -> RowPlan:
         """Return the plan of the first rows."""
-        return RowPlan(self.place[:, :count], self.phase[:, :count], self.whole[:, :count])
+        return RowPlan(self.place[:, :count], self.phase[:, :count], self.complete[:, :count])
 
     def gather(self, planes: Tensor, channels: Sequence[int]) -> Tensor:
         """Return these rows of these channels: N×C×256×256 → N×len(channels)×R×256."""
@@ -87,7 +87,7 @@ class ByteReader(nn.Module):
 
     One channel: concatenated planes, N×1×R×8G → N×R×G. Three interleaved channels: N×3×R×256 → N×R×96. Each row is
     multiplied by the powers of two of its phase. Bytes that extend beyond the last group of a plane are invalid, as
-    marked by `RowPlan.whole`.
+    marked by `RowPlan.complete`.
     """
 
     powers: Tensor

@@ -181,7 +181,7 @@ class BitBalance(nn.Module):
         self.register_buffer("sizes", torch.tensor(WINDOWS).float().reshape(-1, 1), persistent=False)
 
     def forward(self, bits: Tensor, plan: RowPlan) -> Tensor:
-        groups = plan.whole.to(bits.dtype)
+        groups = plan.complete.to(bits.dtype)
         seen = torch.matmul(groups.unsqueeze(2), bits.reshape(-1, SEGMENTS, SEGMENT, 8))
         unknown = torch.floor(seen / UNKNOWN_BIT)
         known = groups.sum(2, keepdim=True).unsqueeze(3) - unknown
@@ -271,8 +271,8 @@ class FrontEnd(nn.Module):
         others = self.single(torch.cat(rows, dim=3), single)
         values = torch.cat([colour, others], dim=2).reshape(-1, SEGMENTS, 1 + len(rows), SEGMENT).transpose(1, 2)
         # One flag per group of eight pixels, which is three bytes of an RGB plane.
-        wide = triple.whole.index_select(2, self.repeat_3).reshape(-1, SEGMENTS, SEGMENT)
-        exists = torch.stack([wide, *([single.whole] * len(rows))], dim=1)
+        wide = triple.complete.index_select(2, self.repeat_3).reshape(-1, SEGMENTS, SEGMENT)
+        exists = torch.stack([wide, *([single.complete] * len(rows))], dim=1)
         ready["class_shares"], ready["statistics"] = self.byte_statistics(values, exists)
         return ready
 

@@ -96,10 +96,10 @@ def measure_single_image_latency(model: Path, root: Path) -> Record:
     files = []
     for file in candidates:
         try:
-            picture = decode((root / file.path).read_bytes())
+            image = decode((root / file.path).read_bytes())
         except ImageError:
             continue
-        if (picture.width, picture.height) == (CROP, CROP):
+        if (image.width, image.height) == (CROP, CROP):
             files.append(file)
         if len(files) == LATENCY_IMAGES:
             break

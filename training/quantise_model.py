@@ -9,6 +9,7 @@ import argparse
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from starlight_exporter.cli.arguments import integer
 from starlight_exporter.cli.command import OK
@@ -32,19 +33,28 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f'{error.name} is not installed: pip install -e ".[train]"') from error
     from starlight_exporter.detector.model import Detector
     from starlight_exporter.models.cards import read_card
-    from starlight_exporter.models.training_files import MANIFEST_NAME
 
     card = read_card(options.model)
     count = quantise(
         options.model / card["file"], options.out / card["file"], options.calibration, images=options.images
     )
     shutil.copyfile(options.model / card["training"]["log"], options.out / card["training"]["log"])
-    manifest = options.model / card.get("training_files", MANIFEST_NAME)
-    shared = options.out / card.get("training_files", MANIFEST_NAME)
-    if not (shared.exists() and shared.samefile(manifest)):
-        shutil.copyfile(manifest, options.out / MANIFEST_NAME)
-        card.pop("training_files", None)
+    card = keep_manifest(card, options.model, options.out)
     cards.write_card(options.out, cards.quantised_card(card, Detector.load(options.out / card["file"]), count))
     cards.write_index(options.out.parent)
     print(f"{options.out / card['file']}: calibrated on {count} images", file=sys.stderr)
     return OK
+
+
+def keep_manifest(card: dict[str, Any], source: Path, out: Path) -> dict[str, Any]:
+    """Copy the manifest of the source model to the quantised one, unless its card names the same shared file.
+
+    Return the card of the quantised model.
+    """
+    from starlight_exporter.models.training_files import MANIFEST_NAME
+
+    manifest, shared = (folder / card.get("training_files", MANIFEST_NAME) for folder in (source, out))
+    if shared.exists() and shared.samefile(manifest):
+        return card
+    shutil.copyfile(manifest, out / MANIFEST_NAME)
+    return {key: value for key, value in card.items() if key != "training_files"}

@@ -16,6 +16,7 @@ from starlight_exporter.errors import ModelError
 from support.images import write_dataset
 from support.models import write_constant_model
 from training.quantise import quantise
+from training.quantise_model import keep_manifest
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
 
@@ -54,3 +55,19 @@ def test_rejects_model_without_learned_layers(tmp_path: Path) -> None:
 def test_reports_missing_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"none\.onnx: no such model file"):
         quantise(tmp_path / "none.onnx", tmp_path / "quantised.onnx", tmp_path, images=1)
+
+
+def test_quantised_model_shares_manifest_or_gets_a_copy(tmp_path: Path) -> None:
+    source, out, elsewhere = tmp_path / "models" / "v4", tmp_path / "models" / "v4_int8", tmp_path / "other" / "v4_int8"
+    for folder in (source, out, elsewhere):
+        folder.mkdir(parents=True)
+    shared = tmp_path / "models" / "training_files.sha256"
+    shared.write_text("0123456789abcdef\n")
+    card = {"name": "v4", "training_files": "../training_files.sha256"}
+    assert keep_manifest(card, source, out) == card
+    assert not list(out.iterdir())
+    assert keep_manifest(card, source, elsewhere) == {"name": "v4"}
+    assert (elsewhere / "training_files.sha256").read_text() == shared.read_text()
+    (source / "training_files.sha256").write_text("fedcba9876543210\n")
+    assert keep_manifest({"name": "v4"}, source, out) == {"name": "v4"}
+    assert (out / "training_files.sha256").read_text() == "fedcba9876543210\n"

@@ -159,8 +159,8 @@ def test_front_end_output_is_independent_of_the_batch() -> None:
     inputs = dict(zip(variant.inputs, example_inputs(variant, 3), strict=True))
     together = FrontEnd(variant)(inputs)
     for i in range(3):
-        alone = FrontEnd(variant)({name: value[i : i + 1] for name, value in inputs.items()})
-        for name, value in alone.items():
+        single = FrontEnd(variant)({name: value[i : i + 1] for name, value in inputs.items()})
+        for name, value in single.items():
             assert torch.equal(together[name][i : i + 1], value), name
 
 
