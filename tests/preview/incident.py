@@ -99,13 +99,19 @@ def scrape(exporter: Exporter) -> Scrape:
 
 
 def _cycle(exporter: Exporter, start: Callable[[], None], expected: int) -> Cycle:
-    """Start evaluations and record scrapes until so many models have a new result and nothing is in progress."""
+    """Start evaluations and record scrapes until the expected number of models has a new result and none is running."""
     started = time.time()
     start()
     running: list[Scrape] = []
 
     def finished() -> Scrape | None:
-        current = scrape(exporter)
+        if exporter.process.poll() is not None:
+            raise RuntimeError(f"exporter exited: {exporter.log.read_text()[-2000:]}")
+        try:
+            current = scrape(exporter)
+        except httpx.TransportError:
+            # A scrape can fail on a busy machine; the next poll repeats it.
+            return None
         busy = current.total("starlight_evaluation_in_progress") + current.total("starlight_evaluations_queued")
         if busy:
             running.append(current)
