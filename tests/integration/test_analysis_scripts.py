@@ -76,7 +76,7 @@ def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def answers(model: Path, images: list[Image]) -> dict[str, Answer]:
-    """By path: what the plain runtime makes of the whole model, and the production thresholds written out."""
+    """Return verdicts by path: of the full model in a plain session, with the production thresholds written out."""
     session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     result = {}
     for image in images:

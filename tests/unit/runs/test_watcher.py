@@ -33,7 +33,7 @@ class Scene:
         self.watcher = Watcher(settle=SETTLE, clock=self.clock)
 
     def after(self, seconds: float) -> list[str]:
-        """Return the changes that a poll after so many seconds reports."""
+        """Return the changes that a poll after this number of seconds reports."""
         self.clock.now += seconds
         self.reported.clear()
         self.watcher.poll(self.reported.append)

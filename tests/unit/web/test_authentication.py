@@ -78,7 +78,7 @@ def test_unknown_user_costs_the_same_as_a_known_one(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(bcrypt, "checkpw", check)
     assert not users.accept(header("alice", "wrong"))
-    assert not users.accept(header("nobody", "wrong"))
+    assert not users.accept(header("unknown", "wrong"))
     assert costs == [b"06", b"06"]
 
 
