@@ -178,7 +178,7 @@ def assert_known_as(exporter: Exporter, models: Path, name: str) -> None:
     assert exporter.value("training_epochs", model="production") == last["epoch"]
     assert exporter.value("dataset_leaked_images", model="production") == LEAKED[name]
     assert exporter.value("evaluation_info", model="production", card=name) == 1.0
-    note = rf"The training of {name} \(.+\), whose file has the same bytes\."
+    note = rf"Training of {name} \(.+\), whose model file has the same SHA-256\."
     assert re.search(note, page(exporter, "/training?model=production"))
     ended = (run for run in runs(exporter) if run["model"] == "production" and run["outcome"] == "success")
     newest = max(ended, key=lambda run: float(run["started_at"]))

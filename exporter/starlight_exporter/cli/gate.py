@@ -77,7 +77,9 @@ def with_negatives(options: argparse.Namespace, first: RunResult) -> Evaluation:
     if not more.evaluation.negatives:
         raise DatasetError(f"{options.negatives}: expected images in folders named after their category")
     known = {(one.category, one.sha256) for one in first.predictions if one.file_class == "negative" and one.sha256}
-    predictions = (*first.predictions, *(one for one in more.predictions if (one.category, one.sha256) not in known))
+    # Files of both folders may have the same relative path, but are different images with covers of their own.
+    added = (replace(one, path=f"{options.negatives}/{one.path}") for one in more.predictions)
+    predictions = (*first.predictions, *(one for one in added if (one.category, one.sha256) not in known))
     counts = accuracy(predictions)
     return replace(
         first.evaluation, images=len(predictions), negatives=counts.negatives, not_measured=counts.not_measured
