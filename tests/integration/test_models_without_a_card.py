@@ -70,7 +70,7 @@ def test_production_has_card_and_training_log_of_the_identical_model(exporter: E
     assert exporter.value("evaluation_info", model="production", card="") == 1.0
     assert exporter.value("clean_images", model="production") == CLEAN
     assert exporter.value("dataset_leaked_images", model="production") is None
-    assert "no training log beside the model" in page(exporter, "/training?model=production")
+    assert "no training log next to the model file" in page(exporter, "/training?model=production")
     # Other models are not affected.
     assert exporter.value("dataset_leaked_images", model="v4") == LEAKED["v4"]
 
