@@ -18,6 +18,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from starlight_exporter.asset_files import runbooks_folder
+from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits, CheckName
 from starlight_exporter.dataset.cache_settings import DEFAULT_CACHE_BYTES, CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
@@ -114,6 +115,7 @@ Size = Annotated[int, BeforeValidator(_bytes)]
 Name = Annotated[str, AfterValidator(_name)]
 ConfigPath = Annotated[Path, BeforeValidator(_path)]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Factor = Annotated[float, Field(ge=1, le=1000)]
 
 
 class MethodThresholds(StrictModel):
@@ -167,10 +169,14 @@ class ResearchConfig(StrictModel):
 
 
 class DatasetConfig(StrictModel):
-    """Folder with the subfolders clean/, stego/ and negatives/."""
+    """Folder with the subfolders clean/, stego/ and negatives/.
+
+    With `alerts: false`, failed checks on this dataset neither alert nor colour the status page.
+    """
 
     name: Name
     path: ConfigPath
+    alerts: bool = True
 
 
 class ScheduleConfig(StrictModel):
@@ -249,14 +255,51 @@ class EvidenceConfig(StrictModel):
     max_bytes: Annotated[Size, Field(ge=1024 * 1024, le=2**44)] = 2 * 1024**3
 
 
+class ChecksConfig(StrictModel):
+    """Limits of the regression checks, by check: ratios and factors of the baseline, and a duration for latency.
+
+    `format_default` is the baseline of image formats that the baseline does not contain. Checks in `disabled` do not
+    run; those in `informational` never alert.
+    """
+
+    fpr_baseline: Factor = DEFAULT_LIMITS.fpr_baseline
+    fpr_stability: Probability = DEFAULT_LIMITS.fpr_stability
+    fpr_target: Probability = DEFAULT_LIMITS.fpr_target
+    detection_baseline: Probability = DEFAULT_LIMITS.detection_baseline
+    detection_floor: Probability = DEFAULT_LIMITS.detection_floor
+    detection_target: Probability = DEFAULT_LIMITS.detection_target
+    latency_baseline: Factor = DEFAULT_LIMITS.latency_baseline
+    latency_limit: Annotated[Duration, _between("1ms", "1h")] = DEFAULT_LIMITS.latency_limit
+    format_consistency: Probability = DEFAULT_LIMITS.format_consistency
+    format_default: Probability = DEFAULT_LIMITS.format_default
+    negatives: Probability = DEFAULT_LIMITS.negatives
+    disabled: Annotated[tuple[CheckName, ...], Field(strict=False)] = ()
+    informational: Annotated[tuple[CheckName, ...], Field(strict=False)] = tuple(sorted(DEFAULT_LIMITS.informational))
+
+    def limits(self) -> CheckLimits:
+        """Return the limits."""
+        values: dict[str, Any] = self.model_dump()
+        values |= {key: frozenset(values[key]) for key in ("disabled", "informational")}
+        return CheckLimits(**values)
+
+
+class ComparisonConfig(StrictModel):
+    """The two models of the scheduled comparison report, by name."""
+
+    before: Name
+    after: Name
+
+
 class AnalysesConfig(StrictModel):
     """Analyses that run after a model or dataset change and every `interval`, when no evaluation is queued.
 
     Comparison, variants and regression report are always written; `ablate` lists the roles of the models to ablate.
+    The comparison is that of the baseline with the production models, unless `comparison` names two others.
     """
 
     interval: Annotated[Duration, _between("1m", "366d")] = 86_400.0
     ablate: Annotated[tuple[Role, ...], Field(strict=False)] = ()
+    comparison: ComparisonConfig | None = None
 
 
 class Config(StrictModel):
@@ -268,6 +311,7 @@ class Config(StrictModel):
     schedule: ScheduleConfig = _validated_default({"interval": "1h"})
     watch: WatchConfig = WatchConfig()
     baseline: ConfigPath | None = None
+    checks: ChecksConfig = ChecksConfig()
     paths: PathsConfig = _validated_default({})
     limits: LimitsConfig = LimitsConfig()
     latency: LatencyConfig = LatencyConfig()
@@ -279,6 +323,8 @@ class Config(StrictModel):
     def _consistent(self) -> Self:
         _unique("models", [model.name for model in self.models])
         _unique("datasets", [dataset.name for dataset in self.datasets])
+        if sum(model.role == "baseline" for model in self.models) > 1:
+            raise ValueError("models: expected at most one model with role baseline")
         folders = {name: getattr(self.paths, name) for name in ("data", "results", "cache", "documents")}
         for key, folder in folders.items():
             for index, dataset in enumerate(self.datasets):

@@ -19,7 +19,7 @@ from grafana.source.tables import (
     matrix_panel,
     table_panel,
 )
-from starlight_exporter.checks import limits as check_limits
+from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.publish.families import accuracy, checks, data
 
 _DETECTION_RATE = f"{by('dataset', select(accuracy.STEGO.count))} / {by('dataset', select(accuracy.STEGO.total))}"
@@ -99,8 +99,8 @@ def _detection_bars() -> bargauge.Panel:
     return bar_gauge(
         PanelInfo(
             "Lowest detection rate by method",
-            f"Lowest rate over the selected datasets. Orange up to {check_limits.DETECTION_TARGET:.0%}, red up to "
-            f"{check_limits.DETECTION_FLOOR:.0%}. The table above contains the counts.",
+            f"Lowest rate over the selected datasets. Orange up to {DEFAULT_LIMITS.detection_target:.0%}, red up to "
+            f"{DEFAULT_LIMITS.detection_floor:.0%}. The table above contains the counts.",
             "percentunit",
             1,
         ),
@@ -160,7 +160,7 @@ def _negatives() -> table.Panel:
         PanelInfo(
             "False positive rate by hard-negative category",
             "Clean images designed to look suspicious and classified as stego, with the exact 95% CI. Red from "
-            f"{check_limits.NEGATIVES_LIMIT:.1%}: click the rate for the images.",
+            f"{DEFAULT_LIMITS.negatives:.1%}: click the rate for the images.",
             "none",
         ),
         Column("category"),
@@ -192,7 +192,7 @@ def _negatives_over_time() -> timeseries.Panel:
             2,
         ),
         Query(by("category", select(accuracy.NEGATIVES.ratio), "max"), "{{category}}"),
-        Query(f"vector({check_limits.NEGATIVES_LIMIT})", "limit"),
+        Query(f"vector({DEFAULT_LIMITS.negatives})", "limit"),
     ).override_by_name("limit", reference_line(BAD))
 
 

@@ -11,7 +11,7 @@ from grafana.source.queries import baseline_for, by, select
 from grafana.source.shared_panels import P95, images_per_second, latency_over_time, throughput_over_time
 from grafana.source.style import BAD, QUANTILE_COLOURS, STAGE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import Column, table_panel
-from starlight_exporter.checks import limits as check_limits
+from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.evaluation.results import LATENCY_STAGES
 from starlight_exporter.publish.families import checks, latency
 
@@ -40,7 +40,7 @@ def latency_dashboard() -> DashboardBuilder:
 def _quantile(name: str) -> stat.Panel:
     quantile = f"{float(name[1:]) / 100:g}"
     limited = quantile == P95
-    of_limit = f" Red from {check_limits.LATENCY_LIMIT_SECONDS * 1000:g} ms: check for other load, then the stages."
+    of_limit = f" Red from {DEFAULT_LIMITS.latency_limit * 1000:g} ms: check for other load, then the stages."
     return stat_panel(
         PanelInfo(
             f"Latency {name}",
@@ -83,7 +83,7 @@ def _against_baseline() -> table.Panel:
     return table_panel(
         PanelInfo(
             "Latency relative to the baseline",
-            f"Last latency run with 95% CI and baseline. Red above {check_limits.LATENCY_BASELINE_FACTOR:g} × the "
+            f"Last latency run with 95% CI and baseline. Red above {DEFAULT_LIMITS.latency_baseline:g} × the "
             "baseline; for p95 an alert fires. The baseline of another machine is not comparable: record one on this "
             "machine.",
             "none",
@@ -99,7 +99,7 @@ def _against_baseline() -> table.Panel:
             f"{by(labels, select(latency.LATENCY), 'max')} / {baseline}",
             "none",
             2,
-            fails_above(check_limits.LATENCY_BASELINE_FACTOR),
+            fails_above(DEFAULT_LIMITS.latency_baseline),
         ),
         sort_by="quantile",
         descending=False,
@@ -118,8 +118,8 @@ def _p95() -> timeseries.Panel:
         Query(by("dataset", select(latency.LATENCY, quantile=P95), "max"), "{{dataset}}"),
         Query(by("dataset", select(latency.LATENCY_LOWER, quantile=P95), "max"), "95% CI low, {{dataset}}"),
         Query(by("dataset", select(latency.LATENCY_UPPER, quantile=P95), "max"), "95% CI high, {{dataset}}"),
-        Query(f"{baseline} * {check_limits.LATENCY_BASELINE_FACTOR}", "baseline limit"),
-        Query(f"vector({check_limits.LATENCY_LIMIT_SECONDS})", "limit"),
+        Query(f"{baseline} * {DEFAULT_LIMITS.latency_baseline}", "baseline limit"),
+        Query(f"vector({DEFAULT_LIMITS.latency_limit})", "limit"),
     )
     panel = panel.override_by_regexp("/^95% CI/", reference_line())
     panel = panel.override_by_name("baseline limit", reference_line(YELLOW))

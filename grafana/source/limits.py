@@ -11,7 +11,7 @@ from typing import Final
 import yaml
 
 from grafana.source.style import BAD, BLUE, GOOD, SIGNIFICANT, WARNING, Steps
-from starlight_exporter.checks import limits as check_limits
+from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.publish.families import comparisons
 
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
@@ -62,18 +62,18 @@ NO_COLOUR: Final = "transparent"
 NEUTRAL: Final[Steps] = ((None, BLUE),)
 """For values that are neither good nor bad."""
 
-FALSE_POSITIVES: Final = fails_from(check_limits.FPR_TARGET, WARNING)
-FALSE_POSITIVES_SIGNIFICANT: Final = fails_from(check_limits.FPR_TARGET)
+FALSE_POSITIVES: Final = fails_from(DEFAULT_LIMITS.fpr_target, WARNING)
+FALSE_POSITIVES_SIGNIFICANT: Final = fails_from(DEFAULT_LIMITS.fpr_target)
 """For the lower bound: above the target the result is statistically significant."""
 
-NEGATIVES: Final = fails_from(check_limits.NEGATIVES_LIMIT)
+NEGATIVES: Final = fails_from(DEFAULT_LIMITS.negatives)
 DETECTIONS: Final[Steps] = (
     (None, BAD),
-    (just_above(check_limits.DETECTION_FLOOR), WARNING),
-    (just_above(check_limits.DETECTION_TARGET), GOOD),
+    (just_above(DEFAULT_LIMITS.detection_floor), WARNING),
+    (just_above(DEFAULT_LIMITS.detection_target), GOOD),
 )
-LATENCY: Final = fails_from(check_limits.LATENCY_LIMIT_SECONDS)
-FORMAT_LIMIT: Final = check_limits.FORMAT_DEFAULT_BASELINE + check_limits.FORMAT_MARGIN
+LATENCY: Final = fails_from(DEFAULT_LIMITS.latency_limit)
+FORMAT_LIMIT: Final = DEFAULT_LIMITS.format_default + DEFAULT_LIMITS.format_consistency
 """Limit of a format without a baseline."""
 
 BALANCE: Final = fails_below(alert_limit("StarlightDatasetUnbalanced", "warning"), WARNING)

@@ -16,7 +16,7 @@ from grafana.source.queries import by, select
 from grafana.source.shared_panels import P95
 from grafana.source.style import BAD, GOOD, reference_line
 from grafana.source.tables import FALSE_POSITIVE_RATE_WIDTH, MODEL_WIDTH, Column, table_panel
-from starlight_exporter.checks import limits as check_limits
+from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.models.roles import ROLES
 from starlight_exporter.publish.families import accuracy, analyses, comparisons, latency, models, runs, training
 from starlight_exporter.publish.families.family import Family
@@ -124,7 +124,7 @@ def _false_positives() -> timeseries.Panel:
         ),
         lambda role: by("model dataset", _with_role(_select_all(accuracy.CLEAN.ratio), role), "max"),
         "target",
-        check_limits.FPR_TARGET,
+        DEFAULT_LIMITS.fpr_target,
     )
 
 
@@ -138,7 +138,7 @@ def _lowest_detection_rate() -> timeseries.Panel:
         ),
         lambda role: by("model dataset", _with_role(_select_all(accuracy.STEGO.ratio), role), "min"),
         "floor",
-        check_limits.DETECTION_FLOOR,
+        DEFAULT_LIMITS.detection_floor,
         minimum=None,
         maximum=1,
         soft_minimum=0.9,
@@ -154,7 +154,7 @@ def _p95() -> timeseries.Panel:
         ),
         lambda role: by("model dataset", _with_role(_select_all(latency.LATENCY, quantile=P95), role), "max"),
         "limit",
-        check_limits.LATENCY_LIMIT_SECONDS,
+        DEFAULT_LIMITS.latency_limit,
     )
 
 

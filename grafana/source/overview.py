@@ -30,7 +30,7 @@ from grafana.source.shared_panels import (
 )
 from grafana.source.style import BAD, BLUE, WARNING, reference_line
 from grafana.source.tables import FALSE_POSITIVE_RATE_WIDTH, FALSE_POSITIVES_WIDTH, Column, table_panel
-from starlight_exporter.checks import limits as check_limits
+from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.publish.families import accuracy, checks, latency, runs
 
 _AGE = f"time() - {by('dataset', select(runs.EVALUATION_TIMESTAMP), 'min')}"
@@ -77,7 +77,7 @@ def _false_positives() -> stat.Panel:
     return stat_panel(
         PanelInfo(
             "False positive rate",
-            f"Clean images classified as stego. Orange from the target of {check_limits.FPR_TARGET:.2%}: see the table "
+            f"Clean images classified as stego. Orange from the target of {DEFAULT_LIMITS.fpr_target:.2%}: see the table "
             "below for the confidence interval and the images.",
             "percentunit",
             2,
@@ -92,7 +92,7 @@ def _lowest_detection_rate() -> stat.Panel:
         PanelInfo(
             "Lowest detection rate",
             "The method with the lowest detection rate. Orange up to the target of "
-            f"{check_limits.DETECTION_TARGET:.0%}, red up to the floor of {check_limits.DETECTION_FLOOR:.0%}: inspect "
+            f"{DEFAULT_LIMITS.detection_target:.0%}, red up to the floor of {DEFAULT_LIMITS.detection_floor:.0%}: inspect "
             "the "
             "missed images in Detection by method.",
             "percentunit",
@@ -110,7 +110,7 @@ def _latency() -> stat.Panel:
     return stat_panel(
         PanelInfo(
             "Latency p95",
-            f"From file bytes to verdict, one image at a time. Red from {check_limits.LATENCY_LIMIT_SECONDS * 1000:g} "
+            f"From file bytes to verdict, one image at a time. Red from {DEFAULT_LIMITS.latency_limit * 1000:g} "
             "ms: see the stages on the dashboard Latency.",
             "s",
             1,
@@ -162,7 +162,12 @@ def _false_positive_intervals() -> table.Panel:
         Column("images", by("dataset", select(clean.total)), "none", 0),
         Column("covers", by("dataset", select(clean.covers)), "none", 0),
         Column("baseline", baseline_for(clean.total, checks.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
-        Column("target", f"0 * {by('dataset', select(clean.total))} + {check_limits.FPR_TARGET}", "percentunit", 2),
+        Column(
+            "target",
+            f"0 * {by('dataset', select(clean.total))} + {DEFAULT_LIMITS.fpr_target}",
+            "percentunit",
+            2,
+        ),
     )
 
 

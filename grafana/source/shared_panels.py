@@ -11,10 +11,10 @@ from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, stat
 from grafana.source.queries import baseline_for, by, select
 from grafana.source.style import BAD, METHOD_COLOURS, QUANTILE_COLOURS, YELLOW, reference_line
 from grafana.source.tables import DETECTION_RATE_WIDTH, Column, table_panel
-from starlight_exporter.checks import limits as check_limits
+from starlight_exporter.checks.limits import CHECK_NAMES, DEFAULT_LIMITS, LATENCY_QUANTILE
 from starlight_exporter.publish.families import accuracy, checks, latency, runs
 
-P95 = f"{check_limits.LATENCY_QUANTILE:g}"
+P95 = f"{LATENCY_QUANTILE:g}"
 
 
 def false_positives_over_time() -> timeseries.Panel:
@@ -22,7 +22,7 @@ def false_positives_over_time() -> timeseries.Panel:
     panel = line_chart(
         PanelInfo(
             "False positive rate over time",
-            f"With exact 95% CI (grey), baseline (yellow) and target of {check_limits.FPR_TARGET:.2%} (red). Above the "
+            f"With exact 95% CI (grey), baseline (yellow) and target of {DEFAULT_LIMITS.fpr_target:.2%} (red). Above the "
             "target: open the images from the table above. A purple line marks a model change.",
             "percentunit",
             2,
@@ -31,7 +31,7 @@ def false_positives_over_time() -> timeseries.Panel:
         Query(by("dataset", select(accuracy.CLEAN.lower), "max"), "95% CI low, {{dataset}}"),
         Query(by("dataset", select(accuracy.CLEAN.upper), "max"), "95% CI high, {{dataset}}"),
         Query(by("model", select(checks.BASELINE_FALSE_POSITIVES), "max"), "baseline"),
-        Query(f"vector({check_limits.FPR_TARGET})", "target"),
+        Query(f"vector({DEFAULT_LIMITS.fpr_target})", "target"),
     )
     panel = panel.override_by_regexp("/^95% CI/", reference_line())
     panel = panel.override_by_name("baseline", reference_line(YELLOW))
@@ -44,13 +44,13 @@ def detection_over_time() -> timeseries.Panel:
         PanelInfo(
             "Detection rate over time",
             "Lowest rate of each method over the selected datasets. At or below the floor of "
-            f"{check_limits.DETECTION_FLOOR:.0%} (red) an alert fires: inspect the missed images.",
+            f"{DEFAULT_LIMITS.detection_floor:.0%} (red) an alert fires: inspect the missed images.",
             "percentunit",
             1,
         ),
         Query(by("method", select(accuracy.STEGO.ratio), "min"), "{{method}}"),
-        Query(f"vector({check_limits.DETECTION_FLOOR})", "floor"),
-        Query(f"vector({check_limits.DETECTION_TARGET})", "target"),
+        Query(f"vector({DEFAULT_LIMITS.detection_floor})", "floor"),
+        Query(f"vector({DEFAULT_LIMITS.detection_target})", "target"),
         minimum=None,
         maximum=1,
         soft_minimum=0.9,
@@ -64,7 +64,7 @@ def latency_over_time() -> timeseries.Panel:
     panel = line_chart(
         PanelInfo(
             "Latency over time",
-            f"p50, p95 and p99 of each latency run. The limit of {check_limits.LATENCY_LIMIT_SECONDS * 1000:g} ms "
+            f"p50, p95 and p99 of each latency run. The limit of {DEFAULT_LIMITS.latency_limit * 1000:g} ms "
             "(red) "
             "and the baseline (yellow) apply to p95. If p95 exceeds them, check for other load on the machine, then "
             "the model.",
@@ -75,7 +75,7 @@ def latency_over_time() -> timeseries.Panel:
             for name in QUANTILE_COLOURS
         ),
         Query(by("model", select(checks.BASELINE_LATENCY, quantile=P95), "max"), "p95 baseline"),
-        Query(f"vector({check_limits.LATENCY_LIMIT_SECONDS})", "p95 limit"),
+        Query(f"vector({DEFAULT_LIMITS.latency_limit})", "p95 limit"),
         colours=QUANTILE_COLOURS,
     )
     panel = panel.override_by_name("p95 baseline", reference_line(YELLOW))
@@ -93,7 +93,7 @@ def checks_over_time() -> statetimeline.Panel:
         ),
         *(
             Query(f"min({select(checks.REGRESSION_CHECK_PASSED, check=check)})", check.replace("_", " "))
-            for check in check_limits.CHECK_NAMES
+            for check in CHECK_NAMES
         ),
         states=CHECK_STATES,
     )
@@ -136,8 +136,8 @@ def detection_by_method() -> table.Panel:
         PanelInfo(
             "Detection by method",
             "Stego images detected, regardless of the predicted method. Orange up to "
-            f"{check_limits.DETECTION_TARGET:.0%}, red up to {check_limits.DETECTION_FLOOR:.0%}; an alert also fires "
-            f"below {check_limits.DETECTION_BASELINE_FACTOR:g} × the baseline. Click a rate for the missed images.",
+            f"{DEFAULT_LIMITS.detection_target:.0%}, red up to {DEFAULT_LIMITS.detection_floor:.0%}; an alert also fires "
+            f"below {DEFAULT_LIMITS.detection_baseline:g} × the baseline. Click a rate for the missed images.",
             "none",
         ),
         Column("method"),
@@ -158,7 +158,7 @@ def detection_by_method() -> table.Panel:
         Column("baseline", baseline_for(stego.total, checks.BASELINE_DETECTIONS, "method dataset"), "percentunit", 1),
         Column(
             "target",
-            f"0 * {by('method dataset', select(stego.total))} + {check_limits.DETECTION_TARGET}",
+            f"0 * {by('method dataset', select(stego.total))} + {DEFAULT_LIMITS.detection_target}",
             "percentunit",
             0,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from starlight_exporter.analysis.comparison import Comparison, PairedSlice
 from starlight_exporter.analysis.stream_effects import Ablation, AblationStudy, StreamEffect
-from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.checks import run_checks
+from starlight_exporter.checks.comparison_basis import BaselineInUse, CheckBasis
+from starlight_exporter.checks.counts import counts_of_rates
 from starlight_exporter.dataset.dataset import DatasetQuality, SliceCount
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import METHODS, ImageFormat
@@ -246,13 +248,19 @@ def example_prediction(
     )
 
 
-BASELINE = Baseline(
-    false_positive_ratio=0.0032,
-    detection_ratios=dict.fromkeys(METHODS, 0.98),
+BASELINE = BaselineInUse(
+    name="v3",
+    clean=Fraction("0.0032"),
+    formats={"jpeg": Fraction("0.001"), "png": Fraction("0.005")},
+    detections=dict.fromkeys(METHODS, Fraction("0.98")),
     latency_seconds={0.5: 0.0021, 0.95: 0.0034, 0.99: 0.0044},
-    throughput=410.0,
-    false_positive_ratio_by_format={"jpeg": 0.001, "png": 0.005},
+    is_recorded=True,
 )
+
+
+def basis_of(result: Evaluation) -> CheckBasis:
+    """Return the basis of the checks without predictions."""
+    return CheckBasis(counts_of_rates(result), BASELINE)
 
 
 def latency_histogram(images: int = 400) -> LatencyHistogram:
@@ -270,7 +278,7 @@ def empty_snapshot() -> Snapshot:
 
 
 def model_state(name: str = "production", **changes: Any) -> ModelState:
-    """Return the state of a configured and loaded model with a baseline and timings."""
+    """Return the state of a configured and loaded model with timings."""
     state = ModelState(
         name=name,
         role="production",
@@ -283,7 +291,6 @@ def model_state(name: str = "production", **changes: Any) -> ModelState:
         file_sha256="c0ffee" + MODEL_SHA256[6:],
         last_load_successful=False,
         load_failures={"missing": 1, "invalid": 2},
-        baseline=BASELINE,
         latency=latency_histogram(),
     )
     return replace(state, **changes)
@@ -296,7 +303,8 @@ def run_state(result: Evaluation, **changes: Any) -> RunState:
         last_run_successful=True,
         interval_seconds=300.0,
         evaluation=result,
-        checks=run_checks(result, BASELINE),
+        checks=run_checks(result, basis_of(result)),
+        basis=basis_of(result),
         comparisons=(COMPARISON,),
         ablation=replace(ABLATION, model=result.model, dataset=result.dataset),
     )

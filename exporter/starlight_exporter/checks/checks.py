@@ -1,8 +1,9 @@
-"""Regression checks: compare one evaluation with the baseline file and with the limits of `limits.py`.
+"""Regression checks: compare one evaluation with the baseline and with the configured limits.
 
-A check passes or fails by its value. A failure has severity *warning*, and *critical* if it is significant: if the
-exact 95% confidence bound exceeds the limit as well, or a paired test against a baseline model on the same images is
-significant. A missed FPR target has severity *info* while the sample is too small to confirm the target.
+A check passes or fails by its value. Whether a failure is significant is decided by an exact test: against the
+baseline on the pairs of verdicts, against a constant on the counts, at the effective sample size of shared covers.
+The p-values are adjusted for all accuracy checks of the evaluation (Holm). A failure has severity *warning*, a
+significant one *critical*, that of an informational check *info*.
 
 Comparisons are exact: a rate is the fraction of its two counts, and a float stands for the decimal that it is written
 as (0.0001 + 0.0002 is 0.0003). Expressions in other languages have to allow for their own rounding.
@@ -10,204 +11,143 @@ as (0.0001 + 0.0002 is 0.0003). Expressions in other languages have to allow for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from types import MappingProxyType
-from typing import Literal
 
-from starlight_exporter.analysis.comparison import Comparison, PairedSlice
-from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.limits import (
-    BASELINE_CHECKS,
-    DETECTION_BASELINE_FACTOR,
-    DETECTION_FLOOR,
-    DETECTION_TARGET,
-    FORMAT_DEFAULT_BASELINE,
-    FORMAT_MARGIN,
-    FPR_BASELINE_FACTOR,
-    FPR_STABILITY_MARGIN,
-    FPR_TARGET,
-    LATENCY_BASELINE_FACTOR,
-    LATENCY_LIMIT_SECONDS,
-    LATENCY_QUANTILE,
-    NEGATIVES_LIMIT,
-    PAIRED_TEST_LEVEL,
-    CheckName,
+from starlight_exporter.checks.accuracy_rules import AccuracyRule, accuracy_rules
+from starlight_exporter.checks.comparison_basis import CheckBasis
+from starlight_exporter.checks.counts import SliceCounts
+from starlight_exporter.checks.latency_checks import latency_checks
+from starlight_exporter.checks.limits import BASELINE_CHECKS, CHECK_NAMES, DEFAULT_LIMITS, CheckLimits
+from starlight_exporter.checks.results import CheckResult, Severity, Unavailable
+from starlight_exporter.checks.significance import (
+    SIGNIFICANCE_LEVEL,
+    Hypothesis,
+    adjusted_p_values,
+    below_with_confidence,
+    error_rate_at_limit,
+    not_worse_than_baseline,
+    within_with_confidence,
 )
-from starlight_exporter.detector.contract import METHODS
-from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
-from starlight_exporter.formatting import fraction, integer, milliseconds, percent
-from starlight_exporter.statistics.intervals import Proportion
-from starlight_exporter.statistics.sample_sizes import images_needed_to_confirm
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.formatting import fraction, integer, p_value, percent, percent_range
 
-Severity = Literal["info", "warning", "critical"]
-Operator = Literal[">", ">=", "<", "<="]
-
-_FAILS: Mapping[Operator, Callable[[Fraction, Fraction], bool]] = MappingProxyType(
-    {
-        ">": lambda value, limit: value > limit,
-        ">=": lambda value, limit: value >= limit,
-        "<": lambda value, limit: value < limit,
-        "<=": lambda value, limit: value <= limit,
-    }
-)
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """Result of one check on one slice; `value` and `limit` are ratios or seconds.
-
-    `passed` compares the value with the limit, `significant` the exact 95% confidence bound. Both are None if the
-    value or the baseline was not measured; `detail` states which. `severity` is None unless the check failed.
-    """
-
-    name: CheckName
-    slice: str
-    value: float | None
-    limit: float | None
-    passed: bool | None
-    significant: bool | None
-    detail: str
-    severity: Severity | None = None
+NO_IMAGES = Unavailable("no_images", "no image of this slice was measured")
 
 
 def run_checks(
-    evaluation: Evaluation, baseline: Baseline | None, comparisons: Sequence[Comparison] = ()
+    evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits = DEFAULT_LIMITS
 ) -> tuple[CheckResult, ...]:
-    """Run every check, in the order of CHECK_NAMES, on every slice of the evaluation or the baseline.
-
-    `comparisons` compare this evaluation with baseline models; one significant paired test makes a failure critical.
-    """
-    base = baseline if baseline is not None else Baseline()
-    absent = "no baseline" if baseline is None else "not in the baseline"
-    fpr, rates, latency = evaluation.clean, evaluation.detections, checked_latency(evaluation)
-    fpr_base, latency_base = base.false_positive_ratio, base.latency_seconds.get(LATENCY_QUANTILE)
-    formats = dict.fromkeys((*evaluation.clean_by_format, *base.false_positive_ratio_by_format))
-    results = (
-        _ratio("fpr_baseline", "", fpr, _Limit(">", _times(fpr_base, FPR_BASELINE_FACTOR), absent)),
-        _ratio("fpr_stability", "", fpr, _Limit(">=", _plus(fpr_base, FPR_STABILITY_MARGIN), absent)),
-        _target(_ratio("fpr_target", "", fpr, _Limit(">=", _decimal(FPR_TARGET))), fpr.total),
-        *(
-            _ratio("detection_baseline", method, rates.get(method), _Limit("<", limit, absent))
-            for method in METHODS
-            for limit in (_times(base.detection_ratios.get(method), DETECTION_BASELINE_FACTOR),)
-        ),
-        *(_ratio("detection_floor", m, rates.get(m), _Limit("<=", _decimal(DETECTION_FLOOR))) for m in METHODS),
-        *(_ratio("detection_target", m, rates.get(m), _Limit("<=", _decimal(DETECTION_TARGET))) for m in METHODS),
-        _latency("latency_baseline", latency, _Limit(">", _times(latency_base, LATENCY_BASELINE_FACTOR), absent)),
-        _latency("latency_limit", latency, _Limit(">=", _decimal(LATENCY_LIMIT_SECONDS))),
-        *(
-            _ratio("format_consistency", name, evaluation.clean_by_format.get(name), _Limit(">=", limit))
-            for name in formats
-            for limit in (_plus(base.false_positive_ratio_by_format.get(name, FORMAT_DEFAULT_BASELINE), FORMAT_MARGIN),)
-        ),
-        *(
-            _ratio("negatives", category, negatives, _Limit(">=", _decimal(NEGATIVES_LIMIT)))
-            for category, negatives in evaluation.negatives.items()
-        ),
-    )
-    return tuple(_with_paired_tests(result, comparisons) for result in results)
+    """Run every enabled check, in the order of CHECK_NAMES, on every slice of the evaluation or the baseline."""
+    checks = (*accuracy_checks(evaluation, basis, limits), *latency_checks(evaluation, basis, limits))
+    ordered = sorted(checks, key=lambda one: CHECK_NAMES.index(one.name))
+    return tuple(_informational(one, limits) for one in ordered if one.name not in limits.disabled)
 
 
-def significantly_worse(pairs: PairedSlice) -> bool:
-    """Return whether more images were broken than fixed and the paired test is significant."""
-    return pairs.broken > pairs.fixed and pairs.p_value is not None and pairs.p_value < PAIRED_TEST_LEVEL
+def accuracy_checks(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> tuple[CheckResult, ...]:
+    """Run the checks of false positives and detections, and adjust their p-values for each other."""
+    rules = [rule for rule in accuracy_rules(evaluation, basis.baseline, limits) if rule.name not in limits.disabled]
+    measured = [_Measured(rule, basis) for rule in rules]
+    hypotheses = {
+        (one.rule.name, one.rule.slice): hypothesis for one in measured if (hypothesis := one.hypothesis()) is not None
+    }
+    adjusted = adjusted_p_values(hypotheses)
+    return tuple(one.result(adjusted.get((one.rule.name, one.rule.slice))) for one in measured)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """One accuracy check with the counts of its slice."""
+
+    rule: AccuracyRule
+    basis: CheckBasis
+
+    @property
+    def counts(self) -> SliceCounts | None:
+        return self.basis.counts.get(self.rule.counts_key)
+
+    @property
+    def unavailable(self) -> Unavailable | None:
+        if self.rule.rate is None or not self.rule.rate.total:
+            return NO_IMAGES
+        return self.rule.unavailable
+
+    def hypothesis(self) -> Hypothesis | None:
+        """Return the hypothesis that the check tests; None if it has no result or no sample size."""
+        rule, counts = self.rule, self.counts
+        if self.unavailable is not None or counts is None:
+            return None
+        if rule.against_baseline and counts.paired is not None:
+            return not_worse_than_baseline(rule.counts_key, counts.paired)
+        return error_rate_at_limit(rule.counts_key, counts, float(rule.error_limit))
+
+    def result(self, p: float | None) -> CheckResult:
+        """Return the result, given the adjusted p-value."""
+        rule, rate, unavailable = self.rule, self.rule.rate, self.unavailable
+        limit = None if rule.limit is None else float(rule.limit)
+        if rate is None or unavailable is not None or rule.limit is None:
+            reason = unavailable or NO_IMAGES
+            value = None if rate is None else rate.ratio
+            counted = "" if value is None or rate is None else f"{percent(value)} ({fraction(rate)}); "
+            return CheckResult(
+                rule.name, rule.slice, value, limit, None, None, f"{counted}{reason.text}", unavailable=reason.reason
+            )
+        passed = not rule.fails(rate)
+        significant = not passed and p is not None and p <= SIGNIFICANCE_LEVEL
+        severity: Severity | None = None if passed else "critical" if significant else "warning"
+        interval = percent_range(rate.lower, rate.upper)
+        detail = (
+            f"{percent(rate.ratio)} ({fraction(rate)}; 95% CI {interval}); fails if {rule.operator} {percent(limit)}"
+        )
+        return CheckResult(
+            name=rule.name,
+            slice=rule.slice,
+            value=rate.ratio,
+            limit=limit,
+            passed=passed,
+            significant=significant,
+            detail=f"{detail}{self._pairs()}{'' if passed else self._significance(p, significant=significant)}",
+            severity=severity,
+            conclusive=self._conclusive() if passed else significant,
+            p_value=p,
+        )
+
+    def _conclusive(self) -> bool:
+        rule, counts, baseline = self.rule, self.counts, self.basis.baseline
+        if rule.margin is not None and baseline is not None and baseline.same_verdicts:
+            return True
+        if counts is None:
+            return False
+        if rule.margin is not None and counts.paired is not None:
+            return within_with_confidence(counts.paired, rule.factor, float(rule.margin))
+        return below_with_confidence(counts, float(rule.error_limit))
+
+    def _pairs(self) -> str:
+        counts = self.counts
+        if not self.rule.against_baseline or counts is None or counts.paired is None:
+            return ""
+        return (
+            f"; {integer(counts.paired.broken)} broken and {integer(counts.paired.fixed)} fixed"
+            " compared with the baseline"
+        )
+
+    def _significance(self, p: float | None, *, significant: bool) -> str:
+        if p is None:
+            return "; not significant: the effective sample size is unknown"
+        if not significant:
+            return f"; not significant (p = {p_value(p)})"
+        counts = self.counts
+        if self.rule.against_baseline and counts is not None and counts.paired is not None:
+            return f"; worse than the baseline (p = {p_value(p)})"
+        return f"; significant (p = {p_value(p)})"
+
+
+def _informational(result: CheckResult, limits: CheckLimits) -> CheckResult:
+    if result.severity is None or result.name not in limits.informational:
+        return result
+    return replace(result, severity="info")
 
 
 def baseline_regressions(results: Sequence[CheckResult]) -> tuple[CheckResult, ...]:
     """Return the failed checks among BASELINE_CHECKS."""
     return tuple(result for result in results if result.name in BASELINE_CHECKS and result.passed is False)
-
-
-def checked_latency(evaluation: Evaluation) -> LatencyQuantile | None:
-    """Return the quantile of the latency checks (LATENCY_QUANTILE); None if it was not measured."""
-    quantiles = evaluation.latency.quantiles if evaluation.latency is not None else ()
-    return next((entry for entry in quantiles if entry.quantile == LATENCY_QUANTILE), None)
-
-
-def _with_paired_tests(result: CheckResult, comparisons: Sequence[Comparison]) -> CheckResult:
-    """Raise a warning to critical if the check compares with the baseline and a paired test on its slice agrees."""
-    name = {"fpr_baseline": "clean", "fpr_stability": "clean", "detection_baseline": result.slice}.get(result.name)
-    if result.severity != "warning" or name is None:
-        return result
-    pairs = [one.slices[name] for one in comparisons if name in one.slices]
-    if not any(significantly_worse(one) for one in pairs):
-        return result
-    return replace(result, severity="critical", detail=f"{result.detail}; the paired test is significant")
-
-
-@dataclass(frozen=True, slots=True)
-class _Limit:
-    """Limit of a check, and the operator by which a value fails it; `absent` is why `value` is None."""
-
-    fails: Operator
-    value: Fraction | None
-    absent: str = ""
-
-    def as_float(self) -> float | None:
-        return None if self.value is None else float(self.value)
-
-    def significance_bound(self, lower: float | None, upper: float | None) -> float | None:
-        """Return the confidence bound that exceeds the limit only if the whole interval does."""
-        return lower if self.fails in (">", ">=") else upper
-
-
-def _ratio(name: CheckName, slice_: str, value: Proportion | None, limit: _Limit) -> CheckResult:
-    if value is None or value.total == 0:
-        return CheckResult(name, slice_, None, limit.as_float(), None, None, "no image of this slice was measured")
-    text = f"{percent(value.ratio)} ({fraction(value)})"
-    bound = limit.significance_bound(value.lower, value.upper)
-    pending = CheckResult(name, slice_, value.ratio, limit.as_float(), None, None, text)
-    return _decide(pending, limit, Fraction(value.count, value.total), bound, percent)
-
-
-def _latency(name: CheckName, value: LatencyQuantile | None, limit: _Limit) -> CheckResult:
-    slice_ = f"p{LATENCY_QUANTILE * 100:.0f}"
-    if value is None:
-        return CheckResult(name, slice_, None, limit.as_float(), None, None, "too few timings for this quantile")
-    pending = CheckResult(name, slice_, value.seconds, limit.as_float(), None, None, milliseconds(value.seconds))
-    bound = limit.significance_bound(value.lower, value.upper)
-    return _decide(pending, limit, _decimal(value.seconds), bound, milliseconds)
-
-
-def _decide(
-    pending: CheckResult, limit: _Limit, value: Fraction, bound: float | None, to_text: Callable[[float], str]
-) -> CheckResult:
-    if limit.value is None:
-        return replace(pending, detail=f"{pending.detail}; {limit.absent}")
-    fails = _FAILS[limit.fails]
-    failed = fails(value, limit.value)
-    significant = None if bound is None else fails(_decimal(bound), limit.value)
-    return replace(
-        pending,
-        passed=not failed,
-        significant=significant,
-        severity=("critical" if significant else "warning") if failed else None,
-        detail=f"{pending.detail}; fails if {limit.fails} {to_text(float(limit.value))}",
-    )
-
-
-def _target(result: CheckResult, images: int) -> CheckResult:
-    """Lower a warning to info if not even zero false positives in this many images would confirm the target."""
-    needed = images_needed_to_confirm(FPR_TARGET)
-    if result.passed is None or images >= needed:
-        return result
-    return replace(
-        result,
-        severity="info" if result.severity == "warning" else result.severity,
-        detail=f"{result.detail}; {integer(needed)} images are needed to confirm {percent(FPR_TARGET)}",
-    )
-
-
-def _decimal(value: float) -> Fraction:
-    """Return the shortest decimal that reads as this float."""
-    return Fraction(repr(float(value)))
-
-
-def _times(value: float | None, factor: float) -> Fraction | None:
-    return None if value is None else _decimal(value) * _decimal(factor)
-
-
-def _plus(value: float | None, margin: float) -> Fraction | None:
-    return None if value is None else _decimal(value) + _decimal(margin)

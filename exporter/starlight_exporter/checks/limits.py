@@ -1,37 +1,27 @@
-"""Limits of the regression checks, as decimal constants.
+"""Limits of the regression checks: names, default values, and which checks run.
 
 | check               | slice    | fails if                                                       |
 |---------------------|----------|----------------------------------------------------------------|
-| fpr_baseline        |          | FPR > baseline × 1.1                                           |
-| fpr_stability       |          | FPR >= baseline + 0.0002                                       |
-| fpr_target          |          | FPR >= 0.0005                                                  |
-| detection_baseline  | method   | rate < baseline × 0.95                                         |
-| detection_floor     | method   | rate <= 0.95                                                   |
-| detection_target    | method   | rate <= 0.99                                                   |
-| latency_baseline    | p95      | p95 > baseline × 1.2                                           |
-| latency_limit       | p95      | p95 >= 0.005 s                                                 |
-| format_consistency  | format   | FPR of the format >= its baseline (default 0.001) + 0.0002     |
-| negatives           | category | FPR of the category >= 0.005                                   |
+| fpr_baseline        |          | FPR > baseline × fpr_baseline                                  |
+| fpr_stability       |          | FPR >= baseline + fpr_stability                                |
+| fpr_target          |          | FPR >= fpr_target                                              |
+| detection_baseline  | method   | rate < baseline × detection_baseline                           |
+| detection_floor     | method   | rate <= detection_floor                                        |
+| detection_target    | method   | rate <= detection_target                                       |
+| latency_baseline    | p95      | p95 / p95 of the baseline > latency_baseline                   |
+| latency_limit       | p95      | p95 >= latency_limit                                           |
+| format_consistency  | format   | FPR of the format >= its baseline + format_consistency         |
+| negatives           | category | FPR of the category >= negatives                               |
+
+Without a baseline, `format_consistency` compares with `format_default` instead of the baseline of the format.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
-FPR_BASELINE_FACTOR: Final = 1.1
-FPR_STABILITY_MARGIN: Final = 0.0002
-FPR_TARGET: Final = 0.0005
-DETECTION_BASELINE_FACTOR: Final = 0.95
-DETECTION_FLOOR: Final = 0.95
-DETECTION_TARGET: Final = 0.99
 LATENCY_QUANTILE: Final = 0.95
-LATENCY_BASELINE_FACTOR: Final = 1.2
-LATENCY_LIMIT_SECONDS: Final = 0.005
-FORMAT_MARGIN: Final = 0.0002
-FORMAT_DEFAULT_BASELINE: Final = 0.001
-NEGATIVES_LIMIT: Final = 0.005
-PAIRED_TEST_LEVEL: Final = 0.01
-"""Significance level of the paired tests against baseline models: significant if the p-value is below it."""
 
 CheckName = Literal[
     "fpr_baseline",
@@ -48,3 +38,28 @@ CheckName = Literal[
 CHECK_NAMES: Final[tuple[CheckName, ...]] = get_args(CheckName)
 BASELINE_CHECKS: Final[tuple[CheckName, ...]] = ("fpr_baseline", "detection_baseline", "latency_baseline")
 """Checks whose failure is a regression in monitor_performance.py."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLimits:
+    """Limits by check: ratios, factors of the baseline, and seconds. A float stands for the decimal it is written as.
+
+    Checks in `disabled` do not run; those in `informational` have severity info and do not alert.
+    """
+
+    fpr_baseline: float = 1.1
+    fpr_stability: float = 0.0002
+    fpr_target: float = 0.0005
+    detection_baseline: float = 0.95
+    detection_floor: float = 0.95
+    detection_target: float = 0.99
+    latency_baseline: float = 1.2
+    latency_limit: float = 0.005
+    format_consistency: float = 0.0002
+    format_default: float = 0.001
+    negatives: float = 0.005
+    disabled: frozenset[CheckName] = frozenset()
+    informational: frozenset[CheckName] = frozenset({"detection_target"})
+
+
+DEFAULT_LIMITS: Final = CheckLimits()

@@ -1,6 +1,7 @@
 """Regression suite: the gate before a deployment, five tests over the results of the checks.
 
-Anything not measured is not a pass: an empty slice, a missing baseline, too few timings, an image without a verdict.
+What has no result is not a pass: an empty slice, a missing or not comparable baseline, too few timings, an image
+without a verdict.
 """
 
 from __future__ import annotations
@@ -10,47 +11,63 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, Literal
 
-from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.checks.limits import CheckName
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.evaluation.results import Evaluation
 
 TestName = Literal["fpr_stability", "detection_rates", "inference_speed", "format_consistency", "negatives_resistance"]
 TestOutcome = Literal["passed", "failed", "not measured"]
 
-SUITE: Final[Mapping[TestName, CheckName]] = MappingProxyType(
+SUITE: Final[Mapping[TestName, tuple[CheckName, ...]]] = MappingProxyType(
     {
-        "fpr_stability": "fpr_stability",
-        "detection_rates": "detection_floor",
-        "inference_speed": "latency_limit",
-        "format_consistency": "format_consistency",
-        "negatives_resistance": "negatives",
+        "fpr_stability": ("fpr_baseline", "fpr_stability"),
+        "detection_rates": ("detection_baseline", "detection_floor"),
+        "inference_speed": ("latency_baseline", "latency_limit"),
+        "format_consistency": ("format_consistency",),
+        "negatives_resistance": ("negatives",),
     }
 )
-"""Maps each test to the check whose slices it consists of."""
+"""Maps each test to the checks that it consists of."""
+
+PASS: Final = 0
+FAIL: Final = 1
+NO_RESULT: Final = 2
+INCONCLUSIVE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteTest:
-    """One test: failed if any slice fails; else not measured if any slice was not, or there is none; else passed."""
+    """One test: failed if any check fails; else not measured if any has no result, or there is none; else passed."""
 
     name: TestName
     outcome: TestOutcome
     checks: tuple[CheckResult, ...]
 
 
-def run_suite(results: Sequence[CheckResult]) -> tuple[SuiteTest, ...]:
-    """Return the five tests over the check results of one evaluation."""
+def run_suite(results: Sequence[CheckResult], skipped: frozenset[CheckName] = frozenset()) -> tuple[SuiteTest, ...]:
+    """Return the tests over the check results of one evaluation, without tests whose checks are all skipped."""
+    required = {
+        name: [check for check in checks if check not in skipped]
+        for name, checks in SUITE.items()
+        if not skipped.issuperset(checks)
+    }
     return tuple(
-        _test(name, tuple(result for result in results if result.name == check)) for name, check in SUITE.items()
+        _test(name, tuple(result for result in results if result.name in checks)) for name, checks in required.items()
     )
 
 
-def exit_code(evaluation: Evaluation, tests: Sequence[SuiteTest]) -> int:
-    """Return 0 if all tests passed, 1 if one failed, 2 if none failed but a slice or an image was not measured."""
+def exit_code(evaluation: Evaluation, tests: Sequence[SuiteTest], *, require_conclusive: bool = False) -> int:
+    """Return 1 if a test failed, else 2 if a check or an image has no result, else 3 or 0.
+
+    3 is for a pass that is inconclusive, if `require_conclusive`.
+    """
     outcomes = {test.outcome for test in tests}
     if "failed" in outcomes:
-        return 1
-    return 2 if "not measured" in outcomes or missing_images(evaluation) else 0
+        return FAIL
+    if "not measured" in outcomes or missing_images(evaluation):
+        return NO_RESULT
+    inconclusive = any(check.conclusion == "pass (inconclusive)" for test in tests for check in test.checks)
+    return INCONCLUSIVE if require_conclusive and inconclusive else PASS
 
 
 def missing_images(evaluation: Evaluation) -> str:
@@ -61,7 +78,8 @@ def missing_images(evaluation: Evaluation) -> str:
 
 
 def _test(name: TestName, results: tuple[CheckResult, ...]) -> SuiteTest:
-    if any(result.passed is False for result in results):
+    # An informational check informs only.
+    if any(result.passed is False and result.severity != "info" for result in results):
         return SuiteTest(name, "failed", results)
     if not results or any(result.passed is None for result in results):
         return SuiteTest(name, "not measured", results)

@@ -53,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate both models on every dataset, compare, ablate the candidate, write all files."""
     from starlight_exporter.analysis.comparison import compare, flips, require_different_files
     from starlight_exporter.analysis.study import study
+    from starlight_exporter.checks.basis import basis_without_baseline
     from starlight_exporter.checks.checks import run_checks
     from starlight_exporter.cli.console import progress_bar
     from starlight_exporter.evaluation.request import RunRequest, available_cores
@@ -111,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
             suffix = "" if len(results) == 1 else f"_{result.evaluation.dataset}"
             stem = f"{result.evaluation.model}{suffix}"
             written[options.results / f"{stem}_predictions.csv"] = predictions_csv(result.predictions)
-            checks = run_checks(result.evaluation, None)
+            checks = run_checks(result.evaluation, basis_without_baseline(result.evaluation, result.predictions))
             written[options.results / f"{stem}_metrics.json"] = metrics_json(result.evaluation, checks)
     with progress_bar("ablating") as progress:
         ablation = study(

@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate, write the requested files, print tables."""
     from starlight_exporter.checks.baseline import read_baseline
+    from starlight_exporter.checks.basis import basis_against_recorded, basis_without_baseline
     from starlight_exporter.checks.checks import baseline_regressions, run_checks
     from starlight_exporter.cli.console import Console
     from starlight_exporter.cli.measuring import measure
@@ -45,7 +46,13 @@ def run(options: argparse.Namespace) -> int:
 
     baseline = None if options.baseline is None else read_baseline(options.baseline)
     result = measure(options)
-    checks = run_checks(result.evaluation, baseline)
+    evaluation, predictions = result.evaluation, result.predictions
+    basis = (
+        basis_without_baseline(evaluation, predictions)
+        if baseline is None
+        else basis_against_recorded(evaluation, predictions, baseline)
+    )
+    checks = run_checks(evaluation, basis)
     if options.output is not None:
         write_text(options.output, evaluation_report.metrics_json(result.evaluation, checks))
     if options.predictions is not None:

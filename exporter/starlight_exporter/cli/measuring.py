@@ -6,16 +6,18 @@ import argparse
 
 from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.dataset.cache_settings import CacheSettings
-from starlight_exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.evaluation.request import BaselineModel, RunRequest, available_cores
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.models.names import model_name
 
 
-def measure(options: argparse.Namespace, *, expected_sha256: str | None = None) -> RunResult:
+def measure(
+    options: argparse.Namespace, *, expected_sha256: str | None = None, baseline: BaselineModel | None = None
+) -> RunResult:
     """Evaluate with a progress bar. Raises StarlightError.
 
-    With `expected_sha256`, a model file with other contents is rejected.
+    With `expected_sha256`, a model file with other contents is rejected; a `baseline` is timed together with the model.
     """
     request = RunRequest(
         model=model_name(options.model),
@@ -31,6 +33,7 @@ def measure(options: argparse.Namespace, *, expected_sha256: str | None = None) 
         seed=options.seed,
         threads=options.threads or available_cores(),
         expected_sha256=expected_sha256,
+        baseline=baseline,
         cache=None if options.cache is None else CacheSettings(options.cache),
     )
     with progress_bar("measuring") as progress:

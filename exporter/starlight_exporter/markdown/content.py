@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from starlight_exporter.checks.checks import CheckResult
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import MonitoringError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import utc

@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from starlight_exporter.checks.limits import (
-    DETECTION_TARGET,
-    FORMAT_DEFAULT_BASELINE,
-    FORMAT_MARGIN,
-    FPR_TARGET,
-    LATENCY_LIMIT_SECONDS,
-    LATENCY_QUANTILE,
-    NEGATIVES_LIMIT,
-    CheckName,
-)
+from starlight_exporter.checks.limits import DEFAULT_LIMITS, LATENCY_QUANTILE, CheckName
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.markdown.samples import Sample, Samples
 from starlight_exporter.markdown.values import Dashboard, DatasetSummary, MetricValue, ModelResult
@@ -73,7 +64,7 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
             accuracy.CLEAN,
             labels,
             "clean images",
-            target=FPR_TARGET,
+            target=DEFAULT_LIMITS.fpr_target,
             passed=_check(checks, "fpr_target", ""),
         ),
         formats=tuple(
@@ -93,7 +84,7 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
                 accuracy.NEGATIVES,
                 {**labels, "category": name},
                 f"negative {name}",
-                target=NEGATIVES_LIMIT,
+                target=DEFAULT_LIMITS.negatives,
                 passed=_check(checks, "negatives", name),
             )
             for name in _values(samples.of(accuracy.NEGATIVES.total, labels), "category", ())
@@ -104,7 +95,7 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
                 accuracy.STEGO,
                 {**labels, "method": method},
                 method,
-                target=DETECTION_TARGET,
+                target=DEFAULT_LIMITS.detection_target,
                 passed=_check(checks, "detection_target", method),
                 required="above",
             )
@@ -158,9 +149,8 @@ def _ratio(
 
 
 def _format_limit(samples: Samples, labels: Mapping[str, str], name: str) -> float:
-    of_model = {key: value for key, value in labels.items() if key != "dataset"}
-    baseline = samples.value(checks.BASELINE_FORMAT_FALSE_POSITIVES, {**of_model, "format": name})
-    return (FORMAT_DEFAULT_BASELINE if baseline is None else baseline) + FORMAT_MARGIN
+    limit = samples.value(checks.CHECK_LIMIT, {**labels, "check": "format_consistency", "slice": name})
+    return DEFAULT_LIMITS.format_default + DEFAULT_LIMITS.format_consistency if limit is None else limit
 
 
 def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tuple[MetricValue, ...]:
@@ -178,7 +168,7 @@ def _latency(samples: Samples, labels: Mapping[str, str], checks: _Checks) -> tu
             lower=quantile(latency.LATENCY_LOWER, q),
             upper=quantile(latency.LATENCY_UPPER, q),
             total=total,
-            target=LATENCY_LIMIT_SECONDS if q == LATENCY_QUANTILE else None,
+            target=DEFAULT_LIMITS.latency_limit if q == LATENCY_QUANTILE else None,
             passed=_check(checks, "latency_limit", f"p{q * 100:g}") if q == LATENCY_QUANTILE else None,
         )
         for q in _QUANTILES

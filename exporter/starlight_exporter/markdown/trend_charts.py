@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from starlight_exporter.checks.limits import DETECTION_TARGET, FPR_TARGET, LATENCY_LIMIT_SECONDS
+from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.formatting import axis_milliseconds, axis_percent, milliseconds, percent
 from starlight_exporter.markdown.trends import Points, Trend, Trends
 from starlight_exporter.publish.charts import Chart, Limit, Line, Panel, linear_scale, time_scale
@@ -24,9 +24,9 @@ def false_positives_chart(trends: Trends, subject: str) -> Chart | None:
         return None
     values = (*_values(trend.value), *_values(trend.upper))
     panel = Panel(
-        y=linear_scale(values, axis_percent, low=0.0, high=FPR_TARGET * HEADROOM),
+        y=linear_scale(values, axis_percent, low=0.0, high=DEFAULT_LIMITS.fpr_target * HEADROOM),
         lines=(_line(trend, percent),),
-        limit=Limit(FPR_TARGET, f"target {percent(FPR_TARGET)}"),
+        limit=Limit(DEFAULT_LIMITS.fpr_target, f"target {percent(DEFAULT_LIMITS.fpr_target)}"),
     )
     return _chart(trends, f"False positive rate of {subject}", _RATE_NOTE, (panel,))
 
@@ -44,7 +44,7 @@ def detections_chart(trends: Trends, subject: str) -> Chart | None:
             name=name,
             y=linear_scale((), axis_percent, low=bottom, high=1.0, ticks=2),
             lines=(_line(trend, percent),),
-            limit=Limit(DETECTION_TARGET, f"target {percent(DETECTION_TARGET)}"),
+            limit=Limit(DEFAULT_LIMITS.detection_target, f"target {percent(DEFAULT_LIMITS.detection_target)}"),
             height=64,
         )
         for name, trend in methods.items()
@@ -59,9 +59,9 @@ def latency_chart(trends: Trends, subject: str) -> Chart | None:
         return None
     values = [value for trend in quantiles.values() for value in _values(trend.value)]
     panel = Panel(
-        y=linear_scale(values, axis_milliseconds, low=0.0, high=LATENCY_LIMIT_SECONDS * HEADROOM),
+        y=linear_scale(values, axis_milliseconds, low=0.0, high=DEFAULT_LIMITS.latency_limit * HEADROOM),
         lines=tuple(_line(trend, milliseconds, f"{name} ") for name, trend in quantiles.items()),
-        limit=Limit(LATENCY_LIMIT_SECONDS, f"p95 limit {milliseconds(LATENCY_LIMIT_SECONDS)}"),
+        limit=Limit(DEFAULT_LIMITS.latency_limit, f"p95 limit {milliseconds(DEFAULT_LIMITS.latency_limit)}"),
     )
     return _chart(trends, f"Latency of {subject}", "one image at a time, from file bytes to verdict", (panel,))
 

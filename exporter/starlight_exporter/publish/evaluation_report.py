@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from rich.markup import escape
 from rich.table import Table
 
-from starlight_exporter.checks.checks import CheckResult, Severity
+from starlight_exporter.checks.results import CheckResult, Severity
 from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
 from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.formatting import (

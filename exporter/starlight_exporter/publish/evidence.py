@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from starlight_exporter.checks.checks import CheckResult
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.spec import differences

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from starlight_exporter.checks.checks import CheckResult
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.serialisation import from_json, to_json

@@ -8,22 +8,25 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from starlight_exporter.checks.suite import SuiteTest, exit_code, missing_images
+from starlight_exporter.checks.suite import SuiteTest, missing_images
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import iso
 
 
-def report_json(evaluation: Evaluation, tests: Sequence[SuiteTest], baseline: str) -> str:
+def report_json(evaluation: Evaluation, tests: Sequence[SuiteTest], baseline: str, code: int) -> str:
     """Return the model, dataset and provenance, and every check with its value, limit and severity."""
     content = {
         "tested_at": iso(evaluation.finished_at),
         "model": evaluation.model,
         "dataset": evaluation.dataset,
         "baseline": baseline,
-        "exit_code": exit_code(evaluation, tests),
+        "exit_code": code,
         "provenance": asdict(evaluation.provenance),
         "not_measured": evaluation.not_measured,
-        "tests": [asdict(test) for test in tests],
+        "tests": [
+            {**asdict(test), "checks": [{**asdict(one), "conclusion": one.conclusion} for one in test.checks]}
+            for test in tests
+        ],
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -10,7 +10,9 @@ from typing import Final, Literal, get_args
 from starlight_exporter.analysis.comparison import Comparison
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.checks import CheckResult
+from starlight_exporter.checks.comparison_basis import CheckBasis
+from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.models.roles import Role
@@ -67,16 +69,19 @@ class ModelState:
     last_load_successful: bool | None = None
     last_failure: ModelFailureReason | None = None
     load_failures: Mapping[ModelFailureReason, int] = field(default_factory=dict)
-    baseline: Baseline | None = None
     latency: LatencyHistogram = field(default_factory=LatencyHistogram.empty)
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetState:
-    """One configured dataset; `changed_at` (UTC seconds) is the time of the last detected change of its content."""
+    """One configured dataset; `changed_at` (UTC seconds) is the time of the last detected change of its content.
+
+    Only results on a dataset with `alerts` raise alerts.
+    """
 
     name: str
     changed_at: float | None = None
+    alerts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,8 @@ class RunState:
 
     An outcome without an entry counts as 0. `last_run_successful` ignores cancelled runs and runs without a loadable
     model, and is None before the first other run. `progress` (0 to 1) and `remaining_seconds` are None while no run is
-    in progress. `checks` and `comparisons` belong to `evaluation`; `ablation` has the same model file, images and rule.
+    in progress. `checks`, their `basis` and `comparisons` belong to `evaluation`; `basis` is None while only stored
+    checks are known. `ablation` has the same model file, images and rule.
     """
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
@@ -114,6 +120,7 @@ class RunState:
     interval_seconds: float | None = None
     evaluation: Evaluation | None = None
     checks: tuple[CheckResult, ...] = ()
+    basis: CheckBasis | None = None
     comparisons: tuple[Comparison, ...] = ()
     ablation: AblationStudy | None = None
 
@@ -122,12 +129,15 @@ class RunState:
 class Snapshot:
     """Everything a scrape exposes. The series of a model end when it is removed from the snapshot.
 
+    `limits` are those of the checks; `recorded_baseline` is used where no baseline model has a result.
     `models` and `datasets` are by name, `runs` by (model, dataset); raises ValueError if one of them is unknown. The
     mappings are copied and read-only, so that a scrape can read a snapshot without a lock.
     """
 
     build: BuildInfo
     config: ConfigReload
+    limits: CheckLimits = DEFAULT_LIMITS
+    recorded_baseline: Baseline | None = None
     models: Mapping[str, ModelState] = field(default_factory=dict)
     datasets: Mapping[str, DatasetState] = field(default_factory=dict)
     runs: Mapping[Pair, RunState] = field(default_factory=dict)
@@ -173,6 +183,10 @@ class Snapshot:
         """Return this snapshot with one more run of an analysis that ended at `at` (UTC seconds)."""
         state = self.analyses.get(analysis, AnalysisState()).after(outcome, at)
         return replace(self, analyses={**self.analyses, analysis: state})
+
+    def baseline_model(self) -> ModelState | None:
+        """Return the model with the role baseline, the first if there are several; None if there is none."""
+        return next((model for model in self.models.values() if model.role == "baseline"), None)
 
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Return the last complete evaluation of every configured model and dataset that has one."""

@@ -1,44 +1,82 @@
-"""Assessment of a result: paired comparisons with other results on the same images, and the checks that follow."""
+"""Assessment of a result: comparisons with other results on the same images, and the checks with their basis."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
 
 from starlight_exporter.analysis.comparison import Comparison, compare
-from starlight_exporter.checks.checks import CheckResult, run_checks
+from starlight_exporter.checks.basis import basis_against_model, basis_against_recorded, basis_without_baseline
+from starlight_exporter.checks.checks import run_checks
+from starlight_exporter.checks.comparison_basis import CheckBasis
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import ComparisonError, StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import Snapshot
+from starlight_exporter.statistics.latency_ratio import LatencyRatio
 
 PREVIOUS: Final = "previous"
 """Name of the comparison with the model file that was replaced."""
 
 _log = structlog.get_logger(__name__)
 
+ReadPredictions = Callable[[Entry], tuple[Prediction, ...]]
 
-def compare_with_others(
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What follows from a result and the results that it is compared with."""
+
+    comparisons: tuple[Comparison, ...]
+    basis: CheckBasis
+    checks: tuple[CheckResult, ...]
+
+
+def assess(
+    evaluation: Evaluation,
+    predictions: Callable[[], tuple[Prediction, ...]] | None,
+    snapshot: Snapshot,
+    evidence: Evidence,
+    read: ReadPredictions,
+) -> Assessment:
+    """Compare a result with the baseline and its predecessor, and check it.
+
+    `predictions` is None if those of the evaluation are not stored; `read` returns the stored predictions of an entry.
+    """
+    comparisons: tuple[Comparison, ...] = ()
+    if predictions is not None:
+        comparisons = _comparisons(evaluation, predictions, snapshot, evidence, read)
+    basis = _basis(evaluation, predictions, snapshot, evidence, read)
+    return Assessment(comparisons, basis, run_checks(evaluation, basis, snapshot.limits))
+
+
+def _comparisons(
     evaluation: Evaluation,
     predictions: Callable[[], tuple[Prediction, ...]],
     snapshot: Snapshot,
     evidence: Evidence,
-    read: Callable[[Entry], tuple[Prediction, ...]],
+    read: ReadPredictions,
 ) -> tuple[Comparison, ...]:
-    """Compare a result with the displayed results of the baseline models and with the previous model file.
-
-    Results without stored predictions and results that are not comparable are skipped. `read` returns the stored
-    predictions of an entry.
-    """
+    """Compare a result with that of the baseline model, which may have another rule, and the previous model file."""
     comparisons = []
     try:
         for against, entry in _others(evaluation, snapshot, evidence):
             try:
                 comparisons.append(
-                    compare(evidence.evaluation(entry), read(entry), evaluation, predictions(), against=against)
+                    compare(
+                        evidence.evaluation(entry),
+                        read(entry),
+                        evaluation,
+                        predictions(),
+                        against=against,
+                        same_rule=against == PREVIOUS,
+                    )
                 )
             except ComparisonError as error:
                 _log.debug("not compared", evaluation=evaluation.id, against=against, reason=str(error))
@@ -49,23 +87,79 @@ def compare_with_others(
     return tuple(comparisons)
 
 
-def check_result(
-    evaluation: Evaluation, comparisons: Sequence[Comparison], snapshot: Snapshot
-) -> tuple[CheckResult, ...]:
-    """Check a result against the baseline file, with the paired tests against the baseline models."""
-    models = snapshot.models
-    paired = [one for one in comparisons if one.against in models and models[one.against].role == "baseline"]
-    return run_checks(evaluation, models[evaluation.model].baseline, paired)
-
-
 def _others(evaluation: Evaluation, snapshot: Snapshot, evidence: Evidence) -> Iterator[tuple[str, Entry]]:
     """Yield name and stored entry of each result to compare with. Raises StorageError."""
-    for (model, dataset), run in snapshot.runs.items():
-        is_other_baseline = snapshot.models[model].role == "baseline" and model != evaluation.model
-        if is_other_baseline and dataset == evaluation.dataset and run.evaluation is not None:
-            entry = evidence.find(run.evaluation.id)
-            if entry is not None:
-                yield model, entry
+    baseline = _baseline_evaluation(evaluation, snapshot)
+    if baseline is not None:
+        entry = evidence.find(baseline.id)
+        if entry is not None:
+            yield baseline.model, entry
     predecessor = evidence.predecessor(evaluation)
     if predecessor is not None:
         yield PREVIOUS, predecessor
+
+
+def _baseline_evaluation(evaluation: Evaluation, snapshot: Snapshot) -> Evaluation | None:
+    """Return the displayed result of the baseline model on the same dataset."""
+    model = snapshot.baseline_model()
+    if model is None or model.name == evaluation.model:
+        return None
+    run = snapshot.runs.get((model.name, evaluation.dataset))
+    return None if run is None else run.evaluation
+
+
+def _basis(
+    evaluation: Evaluation,
+    predictions: Callable[[], tuple[Prediction, ...]] | None,
+    snapshot: Snapshot,
+    evidence: Evidence,
+    read: ReadPredictions,
+) -> CheckBasis:
+    measured = None if predictions is None else predictions()
+    baseline = _baseline_evaluation(evaluation, snapshot)
+    if baseline is not None:
+        basis = basis_against_model(evaluation, measured, baseline, _stored_predictions(baseline, evidence, read))
+    elif evaluation.role != "baseline" and snapshot.recorded_baseline is not None:
+        basis = basis_against_recorded(evaluation, measured, snapshot.recorded_baseline)
+    else:
+        basis = basis_without_baseline(evaluation, measured)
+    return replace(basis, previous_latency=_previous_latency(evaluation, evidence))
+
+
+def _stored_predictions(
+    baseline: Evaluation, evidence: Evidence, read: ReadPredictions
+) -> tuple[Prediction, ...] | None:
+    try:
+        entry = evidence.find(baseline.id)
+        return None if entry is None else read(entry)
+    except StorageError as error:
+        _log.warning("verdicts of the baseline not readable", evaluation=baseline.id, reason=str(error))
+        return None
+
+
+def _previous_latency(evaluation: Evaluation, evidence: Evidence) -> LatencyRatio | None:
+    """Return the latency ratio of the evaluation before, if it is of the same two model files and images."""
+    ratio = evaluation.latency_ratio
+    if ratio is None:
+        return None
+    try:
+        for entry in evidence.entries(evaluation.model, evaluation.dataset):
+            if entry.finished_at >= evaluation.finished_at:
+                continue
+            if differences(entry.spec, evaluation.provenance, "model", "images"):
+                return None
+            previous = evidence.evaluation(entry).latency_ratio
+            return previous if previous is not None and previous.baseline_sha256 == ratio.baseline_sha256 else None
+    except StorageError as error:
+        _log.warning("previous latency not readable", evaluation=evaluation.id, reason=str(error))
+    return None
+
+
+def stored_checks(evaluation: Evaluation, evidence: Evidence) -> Sequence[CheckResult]:
+    """Return the stored checks of a result; none if they cannot be read."""
+    try:
+        entry = evidence.find(evaluation.id)
+        return () if entry is None else evidence.checks(entry)
+    except StorageError as error:
+        _log.warning("checks not readable", evaluation=evaluation.id, reason=str(error))
+        return ()

@@ -21,7 +21,12 @@ class Evaluations:
         self._analyses = analyses
 
     def request(self, pair: Pair, trigger: str) -> RunRequest | None:
-        """Return the request for a pair; None if it was removed, or postponed until its model file is complete."""
+        """Return the request for a pair; None if it was removed, or postponed until its model file is complete.
+
+        A scheduled evaluation of the baseline is skipped while its last result still applies.
+        """
+        if trigger == "schedule" and self._pipeline.baseline_applies(pair):
+            return None
         return None if self._files.postpone(pair, trigger) else run_request(self._config.current, pair, trigger)
 
     def started(self, pair: Pair) -> None:

@@ -16,7 +16,7 @@ from starlight_exporter.runs.configuration import ActiveConfiguration, configure
 from starlight_exporter.runs.discovery import discover, with_discovered
 from starlight_exporter.runs.pipeline import Pipeline
 from starlight_exporter.runs.runner import Runner
-from starlight_exporter.runs.snapshot_updates import with_baseline, with_configuration
+from starlight_exporter.runs.snapshot_updates import with_configuration, with_recorded_baseline
 from starlight_exporter.runs.state import State
 from starlight_exporter.runs.watcher import Watcher
 
@@ -166,7 +166,7 @@ class FileChanges:
 
     def _baseline_changed(self) -> None:
         baseline = self._config.baseline()
-        self._pipeline.apply(partial(with_baseline, baseline=baseline))
+        self._pipeline.apply(partial(with_recorded_baseline, baseline=baseline))
         _log.info("baseline reloaded", valid=baseline is not None)
 
     def _update_hash(self, name: str) -> str | None:

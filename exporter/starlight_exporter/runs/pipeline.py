@@ -9,21 +9,20 @@ from collections.abc import Callable
 
 import structlog
 
-from starlight_exporter.analysis.comparison import Comparison
-from starlight_exporter.checks.checks import CheckResult
-from starlight_exporter.errors import ModelFailureReason
-from starlight_exporter.evaluation.results import Evaluation, RunResult
+from starlight_exporter.errors import ModelFailureReason, StorageError
+from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
+from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.snapshot import Pair, Snapshot
-from starlight_exporter.runs.assessment import check_result, compare_with_others
+from starlight_exporter.runs.assessment import Assessment, ReadPredictions, assess, stored_checks
 from starlight_exporter.runs.configuration import ActiveConfiguration
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.progress import TimeLeft
 from starlight_exporter.runs.snapshot_updates import (
-    with_comparisons,
+    with_assessment,
     with_finished_run,
     with_load_failure,
-    with_result,
     with_run_changed,
+    with_stored_result,
 )
 from starlight_exporter.runs.state import State
 from starlight_exporter.runs.storage import Storage
@@ -61,19 +60,17 @@ class Pipeline:
             if run.pair not in snapshot.runs:
                 return False
             is_current = self._config.applies_to(output.request)
-            comparisons: tuple[Comparison, ...] = ()
-            checks: tuple[CheckResult, ...] = ()
+            assessment: Assessment | None = None
             if result is not None:
-                evaluation = result.evaluation
-                comparisons = compare_with_others(
-                    evaluation, lambda: result.predictions, snapshot, evidence, evidence.predictions
+                # Compare and check.
+                assessment = assess(
+                    result.evaluation, lambda: result.predictions, snapshot, evidence, evidence.predictions
                 )
-                checks = check_result(evaluation, comparisons, snapshot)
                 # Store before publishing, because pages link to the stored evidence.
-                self._storage.store(result, checks, output.thumbnails)
-            self._state.update(lambda s: with_finished_run(s, run, output, comparisons, checks, is_current=is_current))
+                self._storage.store(result, assessment.checks, output.thumbnails)
+            self._state.update(lambda s: with_finished_run(s, run, output, assessment, is_current=is_current))
             if is_current and result is not None and snapshot.models[run.model].role == "baseline":
-                self._compare_again(run.dataset, excluding=run.model)
+                self._assess_again(run.dataset, excluding=run.model)
             if is_current and output.load_failure is not None:
                 self.load_failed(run.model, output.load_failure, run.error)
             self._state.record(run)
@@ -86,32 +83,52 @@ class Pipeline:
             snapshot = self._state.snapshot
             run = snapshot.runs.get((evaluation.model, evaluation.dataset))
             if run is not None and run.evaluation is None:
-                checks = check_result(evaluation, (), snapshot)
-                self._state.update(lambda s: with_result(s, evaluation, (), checks))
+                checks = stored_checks(evaluation, self._storage.evidence)
+                self._state.update(lambda s: with_stored_result(s, evaluation, checks))
                 _log.info(
                     "result restored", model=evaluation.model, dataset=evaluation.dataset, evaluation=evaluation.id
                 )
 
-    def compare_restored(self, dataset: str) -> None:
+    def assess_restored(self, dataset: str) -> None:
         """Compare and check the displayed results on a dataset, once all are restored."""
         with self._lock:
-            self._compare_again(dataset)
+            self._assess_again(dataset)
 
     def apply(self, change: Callable[[Snapshot], Snapshot]) -> None:
-        """Change configuration or baseline of the snapshot, and store the checks that change with it."""
+        """Change configuration or baseline of the snapshot, and assess the displayed results again if it matters."""
         with self._lock:
-            before = self._state.snapshot.runs
+            before = self._state.snapshot
             self._state.update(change)
-            for pair, run in self._state.snapshot.runs.items():
-                if run.evaluation is not None and pair in before and run.checks != before[pair].checks:
-                    self._storage.replace_checks(run.evaluation.id, run.checks)
+            after = self._state.snapshot
+            if _assessed_by(before) != _assessed_by(after):
+                for dataset in after.datasets:
+                    self._assess_again(dataset)
+
+    def baseline_applies(self, pair: Pair) -> bool:
+        """Return whether a pair is the baseline with a result on the images of the newest result of another model."""
+        snapshot = self._state.snapshot
+        run, model = snapshot.runs.get(pair), snapshot.models.get(pair[0])
+        if run is None or model is None or model.role != "baseline" or run.evaluation is None:
+            return False
+        spec = run.evaluation.provenance
+        others = [
+            other.evaluation
+            for (name, dataset), other in snapshot.runs.items()
+            if dataset == pair[1] and name != pair[0] and other.evaluation is not None
+        ]
+        newest = max(others, key=lambda one: one.finished_at, default=None)
+        return (
+            newest is not None
+            and not differences(newest.provenance, spec, "images", "software")
+            and model.file_sha256 == spec.model_sha256
+        )
 
     def load_failed(self, model: str, reason: ModelFailureReason, detail: str) -> None:
         """Count and log a model that cannot be loaded."""
         _log.error("model not loaded", model=model, reason=reason, detail=detail)
         self._state.update(lambda s: with_load_failure(s, model, reason))
 
-    def _compare_again(self, dataset: str, *, excluding: str | None = None) -> None:
+    def _assess_again(self, dataset: str, *, excluding: str | None = None) -> None:
         """Compare and check the displayed results on a dataset again, except that of one model."""
         snapshot, evidence = self._state.snapshot, self._storage.evidence
         # Every result is compared with the same few others.
@@ -121,14 +138,31 @@ class Pipeline:
             if name != dataset or model == excluding or evaluation is None:
                 continue
             entry = self._storage.find(evaluation.id)
-            if entry is None:
-                continue
-            comparisons = compare_with_others(evaluation, functools.partial(read, entry), snapshot, evidence, read)
-            checks = check_result(evaluation, comparisons, snapshot)
-            self._storage.replace_checks(evaluation.id, checks)
-            self._state.update(
-                functools.partial(with_comparisons, evaluation=evaluation, comparisons=comparisons, checks=checks)
-            )
+            predictions = None if entry is None else functools.partial(read, entry)
+            assessment = self._assess_stored(evaluation, predictions, snapshot, read)
+            if entry is not None:
+                self._storage.replace_checks(evaluation.id, assessment.checks)
+            self._state.update(functools.partial(with_assessment, evaluation=evaluation, assessment=assessment))
+
+    def _assess_stored(
+        self,
+        evaluation: Evaluation,
+        predictions: Callable[[], tuple[Prediction, ...]] | None,
+        snapshot: Snapshot,
+        read: ReadPredictions,
+    ) -> Assessment:
+        try:
+            return assess(evaluation, predictions, snapshot, self._storage.evidence, read)
+        except StorageError as error:
+            _log.warning("predictions not readable", evaluation=evaluation.id, reason=str(error))
+            return assess(evaluation, None, snapshot, self._storage.evidence, read)
+
+
+def _assessed_by(snapshot: Snapshot) -> object:
+    """Return what the assessment of every result depends on."""
+    model = snapshot.baseline_model()
+    baseline = None if model is None else (model.name, model.file, model.decision)
+    return baseline, snapshot.recorded_baseline, snapshot.limits
 
 
 def _log_run(run: FinishedRun, result: RunResult | None) -> None:

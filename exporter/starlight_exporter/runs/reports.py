@@ -8,8 +8,8 @@ from pathlib import Path
 
 import structlog
 
-from starlight_exporter.analysis.comparison import flips
-from starlight_exporter.checks.suite import run_suite
+from starlight_exporter.analysis.comparison import compare, flips
+from starlight_exporter.checks.suite import exit_code, run_suite
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
@@ -76,24 +76,43 @@ class Reports:
 
     def _regression_reports(self, results: _Results) -> Iterator[tuple[Path, str]]:
         config = self._config.current
-        folder, baseline = config.paths.results / "regression_reports", str(config.baseline or "")
+        folder, disabled = config.paths.results / "regression_reports", config.checks.limits().disabled
         for _, run, evaluation in results.of_role("production"):
-            yield folder / report_name(evaluation), report_json(evaluation, run_suite(run.checks), baseline)
+            used = None if run.basis is None else run.basis.baseline
+            tests = run_suite(run.checks, disabled)
+            code = exit_code(evaluation, tests)
+            yield folder / report_name(evaluation), report_json(evaluation, tests, used.name if used else "", code)
 
     def _baseline_comparisons(self, results: _Results) -> Iterator[tuple[Path, str]]:
-        for model, run, evaluation in results.of_role("production"):
-            for against, _, other in results.of_role("baseline"):
-                comparison = next((one for one in run.comparisons if one.against_id == other.id), None)
-                before, after = results.evidence.find(other.id), results.evidence.find(evaluation.id)
-                if comparison is None or before is None or after is None:
-                    continue
-                found = flips(results.evidence.predictions(before), results.evidence.predictions(after))
-                yield (
-                    self._document(f"baseline_comparison_{against}_{model}_{results.dataset}"),
-                    baseline_comparison.document(
-                        [DatasetComparison(other, evaluation, comparison, found)], run.ablation
-                    ),
-                )
+        for other, evaluation in self._compared(results):
+            if not differences(other.provenance, evaluation.provenance, "model") or differences(
+                other.provenance, evaluation.provenance, "images"
+            ):
+                continue
+            before, after = results.evidence.find(other.id), results.evidence.find(evaluation.id)
+            if before is None or after is None:
+                continue
+            earlier, later = results.evidence.predictions(before), results.evidence.predictions(after)
+            comparison = compare(other, earlier, evaluation, later, against=other.model, same_rule=False)
+            yield (
+                self._document(f"baseline_comparison_{other.model}_{evaluation.model}_{results.dataset}"),
+                baseline_comparison.document(
+                    [DatasetComparison(other, evaluation, comparison, flips(earlier, later))],
+                    results.runs[evaluation.model].ablation,
+                ),
+            )
+
+    def _compared(self, results: _Results) -> Iterator[tuple[Evaluation, Evaluation]]:
+        """Yield the pairs of results for the comparison report: before and after."""
+        configured = self._config.current.analyses.comparison
+        if configured is not None:
+            before, after = results.displayed.get(configured.before), results.displayed.get(configured.after)
+            if before is not None and after is not None:
+                yield before, after
+            return
+        for _, _, after in results.of_role("production"):
+            for _, _, before in results.of_role("baseline"):
+                yield before, after
 
     def _variants(self, results: _Results) -> Iterator[tuple[Path, str]]:
         # Only results on the same images are ranked.

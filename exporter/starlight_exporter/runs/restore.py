@@ -68,7 +68,7 @@ class Restorer:
                     continue
             self._runner.submit(pair, "start")
         for dataset in {pair[1] for pair in stored}:
-            self._pipeline.compare_restored(dataset)
+            self._pipeline.assess_restored(dataset)
         for pair in stored:
             self._analyses.after_evaluation(pair)
 

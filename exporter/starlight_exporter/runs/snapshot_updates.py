@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from starlight_exporter.analysis.comparison import Comparison
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.checks import CheckResult
-from starlight_exporter.config import Config, ModelConfig
+from starlight_exporter.checks.results import CheckResult
+from starlight_exporter.config import Config, DatasetConfig, ModelConfig
 from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.snapshot import DatasetState, ModelState, Pair, RunState, Snapshot
-from starlight_exporter.runs.assessment import check_result
+from starlight_exporter.runs.assessment import Assessment
 from starlight_exporter.runs.configuration import configured_evaluation
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.scheduler import interval_seconds
@@ -35,22 +34,22 @@ def with_configuration(
             run = old.runs.get(pair, RunState())
             if configured_evaluation(config, pair) != configured_evaluation(previous, pair):
                 # The old result is of another rule, file or folder under the same name.
-                run = replace(run, evaluation=None, checks=(), comparisons=(), ablation=None)
-            runs[pair] = replace(run, interval_seconds=interval)
-    new = replace(
+                run = replace(run, evaluation=None, checks=(), basis=None, comparisons=(), ablation=None)
+            # The baseline is evaluated again only after a change.
+            runs[pair] = replace(run, interval_seconds=None if entry.role == "baseline" else interval)
+    return replace(
         old,
-        models={entry.name: _model_state(entry, old, baseline, folder) for entry in config.models},
-        datasets={entry.name: old.datasets.get(entry.name, DatasetState(entry.name)) for entry in config.datasets},
+        limits=config.checks.limits(),
+        recorded_baseline=baseline,
+        models={entry.name: _model_state(entry, old, folder) for entry in config.models},
+        datasets={entry.name: _dataset_state(entry, old) for entry in config.datasets},
         runs=runs,
     )
-    return _with_checks(new)
 
 
-def with_baseline(old: Snapshot, baseline: Baseline | None) -> Snapshot:
-    """Return the snapshot with another baseline and the checks that follow from it."""
-    return _with_checks(
-        replace(old, models={name: replace(model, baseline=baseline) for name, model in old.models.items()})
-    )
+def with_recorded_baseline(old: Snapshot, baseline: Baseline | None) -> Snapshot:
+    """Return the snapshot with another recorded baseline."""
+    return replace(old, recorded_baseline=baseline)
 
 
 def with_run_changed(old: Snapshot, pair: Pair, **changes: object) -> Snapshot:
@@ -63,12 +62,11 @@ def with_finished_run(
     old: Snapshot,
     run: FinishedRun,
     output: RunOutput,
-    comparisons: Sequence[Comparison],
-    checks: Sequence[CheckResult],
+    assessment: Assessment | None,
     *,
     is_current: bool,
 ) -> Snapshot:
-    """Return the snapshot with the outcome of a run counted and its result displayed.
+    """Return the snapshot with the outcome of a run counted and its result displayed with its assessment.
 
     Only the outcome is counted unless the run `is_current`: the pair has another file, rule or dataset now.
     """
@@ -79,18 +77,27 @@ def with_finished_run(
     if is_current and run.outcome != "cancelled" and output.load_failure is None:
         state = replace(state, last_run_successful=run.outcome == "success")
     new = old.with_run(*run.pair, state)
-    if not is_current or output.result is None:
+    if not is_current or output.result is None or assessment is None:
         return new
-    new = with_result(new, output.result.evaluation, comparisons, checks)
+    new = with_result(new, output.result.evaluation, assessment)
     if output.result.latency is None:
         return new
     model = new.models[run.model]
     return new.with_model(replace(model, latency=model.latency.add(output.result.latency)))
 
 
-def with_result(
-    old: Snapshot, evaluation: Evaluation, comparisons: Sequence[Comparison], checks: Sequence[CheckResult]
-) -> Snapshot:
+def with_result(old: Snapshot, evaluation: Evaluation, assessment: Assessment) -> Snapshot:
+    """Return the snapshot with a result, its assessment and the facts of its model file."""
+    return with_assessment(_displayed(old, evaluation), evaluation, assessment)
+
+
+def with_stored_result(old: Snapshot, evaluation: Evaluation, checks: Sequence[CheckResult]) -> Snapshot:
+    """Return the snapshot with a restored result and its stored checks, until it is assessed again."""
+    new, pair = _displayed(old, evaluation), (evaluation.model, evaluation.dataset)
+    return new.with_run(*pair, replace(new.runs[pair], checks=tuple(checks), basis=None, comparisons=()))
+
+
+def _displayed(old: Snapshot, evaluation: Evaluation) -> Snapshot:
     """Return the snapshot with a result and the facts of its model file, and without an outdated ablation."""
     pair = (evaluation.model, evaluation.dataset)
     facts = evaluation.model_facts
@@ -115,18 +122,14 @@ def with_result(
     if ablation is not None and differences(ablation.provenance, evaluation.provenance, "model", "images", "rule"):
         ablation = None
     run = replace(run, evaluation=evaluation, ablation=ablation)
-    new = old.with_model(model).with_dataset(dataset).with_run(*pair, run)
-    return with_comparisons(new, evaluation, comparisons, checks)
+    return old.with_model(model).with_dataset(dataset).with_run(*pair, run)
 
 
-def with_comparisons(
-    old: Snapshot, evaluation: Evaluation, comparisons: Sequence[Comparison], checks: Sequence[CheckResult]
-) -> Snapshot:
-    """Return the snapshot with the comparisons and checks of a displayed result replaced."""
-    run = old.runs[evaluation.model, evaluation.dataset]
-    return old.with_run(
-        evaluation.model, evaluation.dataset, replace(run, comparisons=tuple(comparisons), checks=tuple(checks))
-    )
+def with_assessment(old: Snapshot, evaluation: Evaluation, assessment: Assessment) -> Snapshot:
+    """Return the snapshot with the assessment of a displayed result replaced."""
+    pair = (evaluation.model, evaluation.dataset)
+    run = replace(old.runs[pair], comparisons=assessment.comparisons, basis=assessment.basis, checks=assessment.checks)
+    return old.with_run(*pair, run)
 
 
 def with_load_failure(old: Snapshot, name: str, reason: ModelFailureReason) -> Snapshot:
@@ -144,26 +147,19 @@ def with_load_failure(old: Snapshot, name: str, reason: ModelFailureReason) -> S
     return old.with_model(model)
 
 
-def _with_checks(snapshot: Snapshot) -> Snapshot:
-    runs = {
-        pair: run
-        if run.evaluation is None
-        else replace(run, checks=check_result(run.evaluation, run.comparisons, snapshot))
-        for pair, run in snapshot.runs.items()
-    }
-    return replace(snapshot, runs=runs)
+def _dataset_state(entry: DatasetConfig, old: Snapshot) -> DatasetState:
+    return replace(old.datasets.get(entry.name, DatasetState(entry.name)), alerts=entry.alerts)
 
 
-def _model_state(entry: ModelConfig, old: Snapshot, baseline: Baseline | None, folder: Path) -> ModelState:
+def _model_state(entry: ModelConfig, old: Snapshot, folder: Path) -> ModelState:
     new = ModelState(
         name=entry.name,
         role=entry.role,
         # Labels appear in dashboards and need no absolute paths of this machine.
         file=str(entry.file.relative_to(folder) if entry.file.is_relative_to(folder) else entry.file),
         decision=entry.decision.rule().describe(),
-        baseline=baseline,
     )
     known = old.models.get(entry.name)
     if known is None or (known.file, known.decision) != (new.file, new.decision):
         return new
-    return replace(known, role=entry.role, baseline=baseline)
+    return replace(known, role=entry.role)

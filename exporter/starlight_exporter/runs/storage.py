@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from starlight_exporter.checks.checks import CheckResult
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, RunResult

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from starlight_exporter.analysis.comparison import PairedSlice
-from starlight_exporter.checks.checks import checked_latency
+from starlight_exporter.checks.latency_checks import checked_latency
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE, flips, paired_slice
-from starlight_exporter.checks.checks import checked_latency
+from starlight_exporter.checks.latency_checks import checked_latency
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.formatting import NOT_MEASURED, decimal, milliseconds, rate, size

@@ -8,6 +8,7 @@ from starlight_exporter.analysis.source_gaps import Gap, dataset_gaps, format_ga
 from starlight_exporter.dataset.dataset import SliceCount
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.families.family import (
+    NOT_CONFIGURED,
     UNTIL_EVALUATED,
     FamilyGroup,
     MetricSample,
@@ -33,6 +34,13 @@ DATASET_CHANGED_TIMESTAMP = GROUP.family(
     "Time at which the exporter last detected a change of the dataset.",
     unit="UTC seconds",
     absent="until the first detected change",
+)
+DATASET_ALERTS = GROUP.family(
+    "dataset_alerts",
+    "gauge",
+    "dataset",
+    "Whether failed checks on this dataset raise alerts (1) or not (0): `alerts` in its configuration.",
+    absent=NOT_CONFIGURED,
 )
 DATASET_IMAGES = GROUP.of_evaluation(
     "dataset_images",
@@ -175,6 +183,7 @@ SOURCE_GAP_P_VALUE = GROUP.family(
 def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
     """Yield the samples of the datasets, and of every model on them."""
     for dataset in snapshot.datasets.values():
+        yield MetricSample(DATASET_ALERTS, (dataset.name,), int(dataset.alerts))
         yield from optional(DATASET_CHANGED_TIMESTAMP, (dataset.name,), dataset.changed_at)
     evaluations = snapshot.evaluations()
     for evaluation in newest_by(evaluations, lambda evaluation: evaluation.dataset):

@@ -6,8 +6,7 @@ import json
 
 from markupsafe import Markup
 
-from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.checks import CheckResult
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.errors import QueryError
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
@@ -40,12 +39,10 @@ def parse_prevalence(text: str | None) -> float:
     return value
 
 
-def evaluation_page(
-    evidence: Evidence, entry: Entry, baseline: Baseline | None, checks: tuple[CheckResult, ...], prevalence: float
-) -> Page:
+def evaluation_page(evidence: Evidence, entry: Entry, checks: tuple[CheckResult, ...], prevalence: float) -> Page:
     """Return all results of one evaluation; `prevalence` is the assumed share of stego images at deployment."""
     evaluation = evidence.evaluation(entry)
-    found = slices.groups(evaluation, baseline)
+    found = slices.groups(evaluation, checks)
     at_prevalence = precision(evaluation.clean, evaluation.stego, prevalence)
     others = [other for other in evidence.entries(dataset=entry.dataset) if other.id != entry.id]
     provenance = _provenance(evaluation)

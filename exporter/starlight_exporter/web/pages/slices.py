@@ -5,14 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.limits import (
-    DETECTION_TARGET,
-    FORMAT_DEFAULT_BASELINE,
-    FORMAT_MARGIN,
-    FPR_TARGET,
-    NEGATIVES_LIMIT,
-)
+from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckName
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.sample_sizes import LimitComparison, RequiredSide, compare_with_limit
@@ -53,29 +47,45 @@ class SliceGroup:
     rows: tuple[SliceRow, ...]
 
 
-def groups(evaluation: Evaluation, baseline: Baseline | None = None) -> tuple[SliceGroup, ...]:
-    """Return false positives by format, detections by method, and negatives by category."""
+def groups(evaluation: Evaluation, checks: Sequence[CheckResult] = ()) -> tuple[SliceGroup, ...]:
+    """Return false positives by format, detections by method, negatives by category, and the limits of the checks."""
     key = evaluation.id
-    by_format = {} if baseline is None else baseline.false_positive_ratio_by_format
-    false_positives = [("all clean images", evaluation.clean, links.misclassified(key, file_class="clean"), FPR_TARGET)]
+    limits = {(check.name, check.slice): check.limit for check in checks}
+
+    def limit(name: CheckName, slice_: str, default: float) -> float:
+        known = limits.get((name, slice_))
+        return default if known is None else known
+
+    target = limit("fpr_target", "", DEFAULT_LIMITS.fpr_target)
+    false_positives = [("all clean images", evaluation.clean, links.misclassified(key, file_class="clean"), target)]
+    format_default = DEFAULT_LIMITS.format_default + DEFAULT_LIMITS.format_consistency
     false_positives += [
         (
             name,
             rate,
             links.misclassified(key, file_class="clean", format=name),
-            by_format.get(name, FORMAT_DEFAULT_BASELINE) + FORMAT_MARGIN,
+            limit("format_consistency", name, format_default),
         )
         for name, rate in evaluation.clean_by_format.items()
     ]
     detections: list[tuple[str, Proportion, str, float]] = [
-        (method, rate, links.misclassified(key, file_class="stego", method=method), DETECTION_TARGET)
+        (
+            method,
+            rate,
+            links.misclassified(key, file_class="stego", method=method),
+            limit("detection_target", method, DEFAULT_LIMITS.detection_target),
+        )
         for method, rate in evaluation.detections.items()
     ]
-    detections.append(
-        ("all stego images", evaluation.stego, links.misclassified(key, file_class="stego"), DETECTION_TARGET)
-    )
+    all_methods = detections[0][3] if detections else DEFAULT_LIMITS.detection_target
+    detections.append(("all stego images", evaluation.stego, links.misclassified(key, file_class="stego"), all_methods))
     negatives = [
-        (name, rate, links.misclassified(key, file_class="negative", category=name), NEGATIVES_LIMIT)
+        (
+            name,
+            rate,
+            links.misclassified(key, file_class="negative", category=name),
+            limit("negatives", name, DEFAULT_LIMITS.negatives),
+        )
         for name, rate in evaluation.negatives.items()
     ]
     return (

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from starlight_exporter.checks.checks import CheckResult, checked_latency
-from starlight_exporter.checks.limits import DETECTION_TARGET, FPR_TARGET
+from starlight_exporter.checks.latency_checks import checked_latency
+from starlight_exporter.checks.limits import DEFAULT_LIMITS
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
@@ -83,8 +84,8 @@ def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun],
             "datasets": list(snapshot.datasets),
             "cells": cells,
             "runs": runs[:SHOWN_RUNS],
-            "fpr_target": FPR_TARGET,
-            "detection_target": DETECTION_TARGET,
+            "fpr_target": DEFAULT_LIMITS.fpr_target,
+            "detection_target": DEFAULT_LIMITS.detection_target,
         },
         content={
             "ready": not not_ready,
@@ -121,8 +122,10 @@ def _cell(model: ModelState, pair: Pair, run: RunState, evidence: Evidence) -> M
         lowest=lowest,
         false_positives_target=none
         if evaluation is None
-        else compare_with_limit(evaluation.clean, FPR_TARGET, "below"),
-        lowest_target=none if lowest is None else compare_with_limit(lowest[1], DETECTION_TARGET, "above"),
+        else compare_with_limit(evaluation.clean, DEFAULT_LIMITS.fpr_target, "below"),
+        lowest_target=none
+        if lowest is None
+        else compare_with_limit(lowest[1], DEFAULT_LIMITS.detection_target, "above"),
         p95=None if evaluation is None else _p95(evaluation),
         age="" if evaluation is None else age(time.time() - evaluation.finished_at),
         trend=trend,

@@ -43,13 +43,10 @@ class EvaluationRoutes:
 
     def evaluation(self, request: Request) -> Response:
         """Return one evaluation with its checks and provenance; `prevalence` is the assumed share of stego images."""
-        evidence, snapshot = self._application.evidence, self._application.state.snapshot
+        evidence = self._application.evidence
         entry = requested_evaluation(evidence, request)
-        model = snapshot.models.get(entry.model)
         prevalence = parse_prevalence(request.query_params.get("prevalence"))
-        page = evaluation_page(
-            evidence, entry, None if model is None else model.baseline, evidence.checks(entry), prevalence
-        )
+        page = evaluation_page(evidence, entry, evidence.checks(entry), prevalence)
         return respond(request, page)
 
     def misclassified(self, request: Request) -> Response:

@@ -1,0 +1,106 @@
+"""Build the basis of the checks from predictions: against a baseline model, a recorded baseline, or without either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from starlight_exporter.checks.accuracy_rules import decimal
+from starlight_exporter.checks.baseline import Baseline, latency_obstacle, obstacle
+from starlight_exporter.checks.comparison_basis import BaselineInUse, CheckBasis
+from starlight_exporter.checks.counts import WasWrong, baseline_errors, counts_of_rates, slice_counts
+from starlight_exporter.checks.machine import current_machine
+from starlight_exporter.checks.recorded_parts import RecordedCount
+from starlight_exporter.checks.results import Unavailable
+from starlight_exporter.evaluation.results import Evaluation, Prediction
+from starlight_exporter.evaluation.spec import EvaluationSpec, differences
+from starlight_exporter.statistics.intervals import Proportion
+
+RECORDED = "recorded baseline"
+
+
+def basis_without_baseline(evaluation: Evaluation, predictions: Sequence[Prediction] | None) -> CheckBasis:
+    """Return the basis of an evaluation without a baseline. Without predictions, shared covers are not testable."""
+    return _basis(evaluation, predictions, None, None)
+
+
+def basis_against_model(
+    evaluation: Evaluation,
+    predictions: Sequence[Prediction] | None,
+    baseline: Evaluation,
+    baseline_predictions: Sequence[Prediction] | None,
+) -> CheckBasis:
+    """Return the basis against an evaluation of the baseline model, which may have another decision rule.
+
+    Evaluations of different images are not comparable.
+    """
+    other_images = differences(baseline.provenance, evaluation.provenance, "images")
+    in_use = BaselineInUse(
+        name=baseline.model,
+        clean=_exact(baseline.clean),
+        formats={key: rate for key, one in baseline.clean_by_format.items() if (rate := _exact(one)) is not None},
+        detections={key: rate for key, one in baseline.detections.items() if (rate := _exact(one)) is not None},
+        latency_seconds={}
+        if baseline.latency is None
+        else {entry.quantile: entry.seconds for entry in baseline.latency.quantiles},
+        obstacle=Unavailable("different_images", f"not comparable with the baseline: {other_images}")
+        if other_images
+        else None,
+        same_verdicts=not differences(baseline.provenance, evaluation.provenance, "model", "images", "rule"),
+    )
+    comparable = None if other_images or baseline_predictions is None else baseline_errors(baseline_predictions)
+    return _basis(evaluation, predictions, in_use, comparable)
+
+
+def basis_against_recorded(
+    evaluation: Evaluation, predictions: Sequence[Prediction] | None, recorded: Baseline
+) -> CheckBasis:
+    """Return the basis against a recorded baseline, for an evaluation on this machine."""
+    in_use = recorded_in_use(recorded, evaluation.provenance)
+    misclassified = recorded.misclassified
+    if in_use.obstacle is not None or misclassified is None:
+        return _basis(evaluation, predictions, in_use, None)
+    return _basis(evaluation, predictions, in_use, lambda prediction: prediction.sha256 in misclassified)
+
+
+def recorded_in_use(recorded: Baseline, spec: EvaluationSpec) -> BaselineInUse:
+    """Return the recorded rates and latencies, and why an evaluation on this machine cannot be compared with them."""
+    rates, latencies = obstacle(recorded, spec), latency_obstacle(recorded, current_machine())
+    counts, provenance = recorded.counts, recorded.provenance
+    ratio = recorded.false_positive_ratio
+    return BaselineInUse(
+        name=RECORDED,
+        clean=None if ratio is None else _recorded(counts.clean, ratio),
+        formats={
+            name: _recorded(counts.clean_by_format.get(name), value)
+            for name, value in recorded.false_positive_ratio_by_format.items()
+        },
+        detections={
+            method: _recorded(counts.detections.get(method), value)
+            for method, value in recorded.detection_ratios.items()
+        },
+        latency_seconds=recorded.latency_seconds,
+        obstacle=None if rates is None else Unavailable(*rates),
+        latency_obstacle=None if latencies is None else Unavailable(*latencies),
+        is_recorded=True,
+        same_verdicts=rates is None and provenance is not None and provenance.model_sha256 == spec.model_sha256,
+    )
+
+
+def _basis(
+    evaluation: Evaluation,
+    predictions: Sequence[Prediction] | None,
+    baseline: BaselineInUse | None,
+    was_wrong: WasWrong | None,
+) -> CheckBasis:
+    counts = counts_of_rates(evaluation) if predictions is None else slice_counts(predictions, was_wrong)
+    return CheckBasis(counts, baseline)
+
+
+def _exact(rate: Proportion) -> Fraction | None:
+    return Fraction(rate.count, rate.total) if rate.total else None
+
+
+def _recorded(counts: RecordedCount | None, ratio: float) -> Fraction:
+    """Return the fraction of the counts, or the decimal of the ratio in a file without counts."""
+    return Fraction(counts.count, counts.total) if counts is not None and counts.total else decimal(ratio)
