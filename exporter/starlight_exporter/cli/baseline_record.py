@@ -20,18 +20,26 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, write the baseline, print a table."""
-    from starlight_exporter.checks.baseline import baseline_json, this_machine
+    from starlight_exporter.checks.baseline_recording import baseline_json, misclassified_files
+    from starlight_exporter.checks.machine import current_machine
     from starlight_exporter.cli.console import Console
     from starlight_exporter.cli.measuring import measure
     from starlight_exporter.files import write_text
     from starlight_exporter.publish import evaluation_report
 
-    evaluation = measure(options).evaluation
+    result = measure(options)
+    evaluation = result.evaluation
     if not evaluation.clean.total or any(not rate.total for rate in evaluation.detections.values()):
         # Such a baseline would silently disable the checks of what is missing.
         print(f"{options.name}: the dataset lacks clean images or a method; no baseline written", file=sys.stderr)
         return NOT_MEASURED
-    write_text(options.output, baseline_json(evaluation, command=options.command_line, machine=this_machine()))
+    text = baseline_json(
+        evaluation,
+        misclassified_files(result.predictions),
+        command=options.command_line,
+        machine=current_machine(),
+    )
+    write_text(options.output, text)
     Console().print(evaluation_report.metrics_table(evaluation))
     print(f"written: {options.output}")
     return OK

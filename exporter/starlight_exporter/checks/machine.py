@@ -1,0 +1,63 @@
+"""The machine of a measurement: latencies of different machines are not comparable."""
+
+from __future__ import annotations
+
+import platform
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from starlight_exporter.evaluation.request import available_cores
+from starlight_exporter.evaluation.spec import EXECUTION_PROVIDER
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Hardware and runtime of a latency measurement. `cores` is the number of cores that the process may use."""
+
+    processor: str
+    cores: int
+    execution_provider: str
+    onnxruntime_version: str
+    system: str
+    python: str
+
+    def describe(self) -> str:
+        """Return processor, cores, operating system and Python version as one line."""
+        return f"{self.processor}, {self.cores} cores, {self.system}, Python {self.python}"
+
+    def differences(self, other: Machine) -> str:
+        """Return what makes latencies incomparable, with both values; empty if nothing does.
+
+        Compares processor, cores, execution provider and runtime version. Operating system and Python version are for
+        information only.
+        """
+        pairs = (
+            ("processors", self.processor, other.processor),
+            ("numbers of cores", self.cores, other.cores),
+            ("execution providers", self.execution_provider, other.execution_provider),
+            ("onnxruntime versions", self.onnxruntime_version, other.onnxruntime_version),
+        )
+        return ", ".join(f"different {name} ({one}; {two})" for name, one, two in pairs if one != two)
+
+
+def current_machine() -> Machine:
+    """Return the machine of this process, with the installed onnxruntime."""
+    return Machine(
+        processor=_processor(),
+        cores=available_cores(),
+        execution_provider=EXECUTION_PROVIDER,
+        onnxruntime_version=metadata.version("onnxruntime"),
+        system=platform.system(),
+        python=platform.python_version(),
+    )
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        # The platform module does not return the CPU model on Linux.
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name") and (name := line.partition(":")[2].strip()):
+                return name
+    return platform.processor() or platform.machine() or "unknown"
