@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from starlight_exporter.checks.baseline import this_machine
+from starlight_exporter.checks.machine import current_machine
 from starlight_exporter.dataset import layout
 from starlight_exporter.detector.contract import CROP, FORMATS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION
@@ -115,7 +115,7 @@ def measure_single_image_latency(model: Path, root: Path) -> Record:
         "threads": 1,
         "milliseconds": {f"p{quantile.quantile * 100:g}": _ms(quantile.seconds) for quantile in summary.quantiles},
         "stage_mean_milliseconds": {stage: _ms(seconds) for stage, seconds in summary.stage_means.items()},
-        "machine": this_machine(),
+        "machine": current_machine().describe(),
         "load_before": round(load_before, 2),
         "load_after": round(os.getloadavg()[0], 2),
     }

@@ -15,6 +15,7 @@ from starlight_exporter.analysis.stream_effects import Ablation, AblationStudy, 
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.checks.comparison_basis import BaselineInUse, CheckBasis
 from starlight_exporter.checks.counts import counts_of_rates
+from starlight_exporter.checks.machine import Machine
 from starlight_exporter.dataset.dataset import DatasetQuality, SliceCount
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import METHODS, ImageFormat
@@ -47,6 +48,7 @@ from starlight_exporter.statistics.intervals import Interval, Proportion
 MODEL_SHA256 = "3b7c0f1e2d4a" + "5" * 52
 FINGERPRINT = "9a8b7c6d5e4f" + "1" * 52
 FINISHED_AT = 1_790_000_000.25
+MACHINE = Machine("AMD EPYC", 2, "CPUExecutionProvider", "1.32.0", "Linux", "3.11.7")
 
 EMPTY = Proportion(0, 0, None, None, None)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from starlight_exporter.checks.baseline import baseline_json
+from starlight_exporter.checks.baseline_recording import baseline_json
 from starlight_exporter.checks.checks import CheckResult
 from starlight_exporter.checks.limits import CHECK_NAMES
 from starlight_exporter.checks.suite import SUITE, exit_code, run_suite
@@ -25,7 +25,7 @@ from starlight_exporter.publish.regression_report import junit_xml
 from support.images import write_dataset
 from support.models import write_constant_model
 from support.run_cache import RunCache
-from support.snapshots import full_evaluation
+from support.snapshots import MACHINE, full_evaluation
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "scripts" / "regression_tests.py"
@@ -95,7 +95,7 @@ def gate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def arguments(tmp_path: Path, model: Path, images: Path, *more: str | Path) -> Sequence[str | Path]:
     baseline = tmp_path / "baseline.json"
-    baseline.write_text(baseline_json(full_evaluation(), command="c", machine="m"))
+    baseline.write_text(baseline_json(full_evaluation(), None, command="c", machine=MACHINE))
     return ("--model", model, "--dataset", images, "--baseline", baseline, "--report-dir", tmp_path / "reports", *more)
 
 
