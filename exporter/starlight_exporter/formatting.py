@@ -133,6 +133,11 @@ def p_value(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def p_value_equation(value: float) -> str:
+    """Format a p-value for a sentence: `p = 0.012`, or `p < 0.001`."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+
+
 def integer(number: int) -> str:
     """Format a count with thousands separators."""
     return f"{number:,}"

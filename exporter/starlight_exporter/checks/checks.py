@@ -30,7 +30,7 @@ from starlight_exporter.checks.significance import (
     within_with_confidence,
 )
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.formatting import fraction, integer, p_value, percent, percent_range
+from starlight_exporter.formatting import fraction, integer, p_value_equation, percent, percent_range
 
 NO_IMAGES = Unavailable("no_images", "no image of this slice was measured")
 
@@ -135,11 +135,11 @@ class _Measured:
         if p is None:
             return "; not significant: the effective sample size is unknown"
         if not significant:
-            return f"; not significant (p = {p_value(p)})"
+            return f"; not significant ({p_value_equation(p)})"
         counts = self.counts
         if self.rule.against_baseline and counts is not None and counts.paired is not None:
-            return f"; worse than the baseline (p = {p_value(p)})"
-        return f"; significant (p = {p_value(p)})"
+            return f"; worse than the baseline ({p_value_equation(p)})"
+        return f"; significant ({p_value_equation(p)})"
 
 
 def _informational(result: CheckResult, limits: CheckLimits) -> CheckResult:

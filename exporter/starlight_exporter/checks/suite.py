@@ -37,7 +37,7 @@ INCONCLUSIVE: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class SuiteTest:
-    """One test: failed if any check fails; else not measured if any has no result, or there is none; else passed."""
+    """One test: failed if any check fails; else not measured if any has no result or no slice; else passed."""
 
     name: TestName
     outcome: TestOutcome
@@ -46,14 +46,8 @@ class SuiteTest:
 
 def run_suite(results: Sequence[CheckResult], skipped: frozenset[CheckName] = frozenset()) -> tuple[SuiteTest, ...]:
     """Return the tests over the check results of one evaluation, without tests whose checks are all skipped."""
-    required = {
-        name: [check for check in checks if check not in skipped]
-        for name, checks in SUITE.items()
-        if not skipped.issuperset(checks)
-    }
-    return tuple(
-        _test(name, tuple(result for result in results if result.name in checks)) for name, checks in required.items()
-    )
+    required = {name: [one for one in checks if one not in skipped] for name, checks in SUITE.items()}
+    return tuple(_test(name, checks, results) for name, checks in required.items() if checks)
 
 
 def exit_code(evaluation: Evaluation, tests: Sequence[SuiteTest], *, require_conclusive: bool = False) -> int:
@@ -77,10 +71,11 @@ def missing_images(evaluation: Evaluation) -> str:
     return f"{sum(missing.values())} of {evaluation.images} images were not measured: {reasons}" if missing else ""
 
 
-def _test(name: TestName, results: tuple[CheckResult, ...]) -> SuiteTest:
+def _test(name: TestName, required: Sequence[CheckName], results: Sequence[CheckResult]) -> SuiteTest:
+    found = tuple(result for result in results if result.name in required)
     # An informational check informs only.
-    if any(result.passed is False and result.severity != "info" for result in results):
-        return SuiteTest(name, "failed", results)
-    if not results or any(result.passed is None for result in results):
-        return SuiteTest(name, "not measured", results)
-    return SuiteTest(name, "passed", results)
+    if any(result.passed is False and result.severity != "info" for result in found):
+        return SuiteTest(name, "failed", found)
+    if {result.name for result in found} != set(required) or any(result.passed is None for result in found):
+        return SuiteTest(name, "not measured", found)
+    return SuiteTest(name, "passed", found)

@@ -1,33 +1,24 @@
-"""Results of the checks at the boundary of every limit, and the severity of failures."""
+"""Results of the checks at the boundary of every limit, their significance and their severity."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import pytest
 
-from starlight_exporter.analysis.comparison import Comparison, PairedSlice
-from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.checks import CheckResult, baseline_regressions, run_checks
-from starlight_exporter.checks.limits import CHECK_NAMES
+from starlight_exporter.checks.checks import baseline_regressions
+from starlight_exporter.checks.comparison_basis import BaselineInUse
+from starlight_exporter.checks.limits import CHECK_NAMES, DEFAULT_LIMITS, CheckLimits, CheckName
+from starlight_exporter.checks.results import CheckResult, Unavailable
+from starlight_exporter.checks.significance import SIGNIFICANCE_LEVEL
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 from starlight_exporter.statistics.intervals import proportion
+from support.checks import BASELINE, checked, one, pairs
 from support.results import empty_evaluation, p95_latency
-
-BASELINE = Baseline(
-    false_positive_ratio=0.001,
-    detection_ratios=dict.fromkeys(METHODS, 0.98),
-    latency_seconds={0.95: 0.003},
-    false_positive_ratio_by_format={"png": 0.001},
-)
-
-
-def one(checks: tuple[CheckResult, ...], name: str, of: str = "") -> CheckResult:
-    (found,) = (entry for entry in checks if entry.name == name and entry.slice == of)
-    return found
 
 
 def of_clean(count: int, total: int) -> Evaluation:
@@ -38,14 +29,20 @@ def of_detections(count: int, total: int) -> Evaluation:
     return empty_evaluation(detections=dict.fromkeys(METHODS, proportion(count, total)))
 
 
+def of_format(name: str, count: int, total: int) -> Evaluation:
+    return empty_evaluation(clean_by_format={name: proportion(count, total)})
+
+
 @pytest.mark.parametrize(
     ("name", "of", "evaluation", "baseline", "passed"),
     [
         # fpr > baseline × 1.1, strictly: 11 of 10,000 is exactly 1.1 × 0.001.
         ("fpr_baseline", "", of_clean(11, 10_000), {}, True),
         ("fpr_baseline", "", of_clean(12, 10_000), {}, False),
-        ("fpr_baseline", "", of_clean(0, 10), {"false_positive_ratio": 0.0}, True),
-        ("fpr_baseline", "", of_clean(1, 10), {"false_positive_ratio": 0.0}, False),
+        ("fpr_baseline", "", of_clean(0, 10), {"clean": Fraction(0)}, True),
+        ("fpr_baseline", "", of_clean(1, 10), {"clean": Fraction(0)}, False),
+        # A third has no decimal: 3 of 10 is not above 1.1 × 3/11.
+        ("fpr_baseline", "", of_clean(3, 10), {"clean": Fraction(3, 11)}, True),
         # fpr >= baseline + 0.0002
         ("fpr_stability", "", of_clean(11, 10_000), {}, True),
         ("fpr_stability", "", of_clean(12, 10_000), {}, False),
@@ -66,68 +63,94 @@ def of_detections(count: int, total: int) -> Evaluation:
         # p95 >= 5 ms
         ("latency_limit", "p95", empty_evaluation(latency=p95_latency(math.nextafter(0.005, 0))), {}, True),
         ("latency_limit", "p95", empty_evaluation(latency=p95_latency(0.005)), {}, False),
-        # by format >= its baseline + 0.0002, or 0.1 % + 0.0002 without one
-        ("format_consistency", "png", empty_evaluation(clean_by_format={"png": proportion(11, 10_000)}), {}, True),
-        ("format_consistency", "png", empty_evaluation(clean_by_format={"png": proportion(12, 10_000)}), {}, False),
-        (
-            "format_consistency",
-            "png",
-            empty_evaluation(clean_by_format={"png": proportion(52, 10_000)}),
-            {"false_positive_ratio_by_format": {"png": 0.005}},
-            False,
-        ),
-        ("format_consistency", "gif", empty_evaluation(clean_by_format={"gif": proportion(11, 10_000)}), {}, True),
-        ("format_consistency", "gif", empty_evaluation(clean_by_format={"gif": proportion(12, 10_000)}), {}, False),
-        # negatives >= 0.5 %
+        # by format >= its baseline + 0.0002, or 0.1% + 0.0002 without one
+        ("format_consistency", "png", of_format("png", 11, 10_000), {}, True),
+        ("format_consistency", "png", of_format("png", 12, 10_000), {}, False),
+        ("format_consistency", "png", of_format("png", 52, 10_000), {"formats": {"png": Fraction("0.005")}}, False),
+        ("format_consistency", "gif", of_format("gif", 11, 10_000), {}, True),
+        ("format_consistency", "gif", of_format("gif", 12, 10_000), {}, False),
+        # negatives >= 0.5%
         ("negatives", "patterns", empty_evaluation(negatives={"patterns": proportion(4, 1000)}), {}, True),
         ("negatives", "patterns", empty_evaluation(negatives={"patterns": proportion(5, 1000)}), {}, False),
     ],
 )
 def test_boundaries(name: str, of: str, evaluation: Evaluation, baseline: dict[str, Any], passed: bool) -> None:
-    changed = Baseline(**{**{field: getattr(BASELINE, field) for field in BASELINE.__slots__}, **baseline})
-    assert one(run_checks(evaluation, changed), name, of).passed is passed
+    assert one(checked(evaluation, replace(BASELINE, **baseline)), name, of).passed is passed
 
 
 @pytest.mark.slow
 def test_boundaries_do_not_depend_on_binary_rounding() -> None:
     """Binary products and sums miss the decimals baseline × 1.1, + 0.0002 and × 0.95 on either side."""
     for thousandths in range(1, 400):
-        baseline = Baseline(false_positive_ratio=thousandths / 1000, detection_ratios={"exif": thousandths / 1000})
+        base = Fraction(thousandths, 1000)
+        baseline = BaselineInUse("b", clean=base, detections={"exif": base})
         assert [
-            one(run_checks(of_clean(count, 10_000), baseline), name).passed
+            one(checked(of_clean(count, 10_000), baseline), name).passed
             for name, limit in (("fpr_baseline", thousandths * 11), ("fpr_stability", thousandths * 10 + 2))
             for count in (limit - 1, limit, limit + 1)
         ] == [True, True, False, True, False, False], thousandths
         assert [
-            one(run_checks(of_detections(count, 100_000), baseline), "detection_baseline", "exif").passed
+            one(checked(of_detections(count, 100_000), baseline), "detection_baseline", "exif").passed
             for count in (thousandths * 95 - 1, thousandths * 95, thousandths * 95 + 1)
         ] == [False, True, True], thousandths
 
 
-def test_reports_limit_and_counts() -> None:
-    checks = run_checks(of_clean(12, 10_000), BASELINE)
-    found = one(checks, "fpr_baseline")
+def test_reports_limit_counts_and_interval() -> None:
+    found = one(checked(of_clean(12, 10_000)), "fpr_baseline")
     assert (found.value, found.limit) == (0.0012, 0.0011)
-    assert found.detail == "0.12% (12 of 10,000); fails if > 0.11%"
-    found = one(run_checks(empty_evaluation(latency=p95_latency(0.0041)), BASELINE), "latency_baseline", "p95")
-    assert found.detail == "4.10 ms; fails if > 3.60 ms"
+    assert found.detail == ("0.12% (12 of 10,000; 95% CI 0.06–0.21%); fails if > 0.11%; not significant (p = 0.841)")
+    found = one(checked(empty_evaluation(latency=p95_latency(0.0041))), "latency_baseline", "p95")
+    assert found.value == pytest.approx(0.0041 / 0.003)
+    assert found.detail == (
+        "4.10 ms is 1.367 × the recorded 3.00 ms; fails if > 1.2 ×; never significant, because latency drifts"
+    )
 
 
-def test_baselinechecks_are_not_measured_without_baseline() -> None:
-    checks = run_checks(of_clean(12, 10_000), None)
+def test_baseline_checks_are_not_measured_without_baseline() -> None:
+    checks = checked(of_clean(12, 10_000), None)
     for name in ("fpr_baseline", "fpr_stability"):
-        assert one(checks, name).passed is None
-        assert one(checks, name).significant is None
-        assert one(checks, name).detail == "0.12% (12 of 10,000); no baseline"
-    assert one(checks, "latency_baseline", "p95").passed is None
-    partial = run_checks(of_clean(12, 10_000), Baseline(detection_ratios={"lsb": 0.9}))
-    assert one(partial, "fpr_baseline").detail == "0.12% (12 of 10,000); not in the baseline"
+        found = one(checks, name)
+        assert (found.passed, found.significant, found.p_value) == (None, None, None)
+        assert (found.conclusion, found.unavailable) == ("not measured", "no_baseline")
+        assert found.detail == "0.12% (12 of 10,000); no baseline"
+    assert one(checks, "latency_baseline", "p95").unavailable == "no_baseline"
+    partial = checked(of_clean(12, 10_000), BaselineInUse("b", detections={"lsb": Fraction("0.9")}))
+    assert one(partial, "fpr_baseline").unavailable == "not_in_baseline"
+    own = one(checked(replace(of_clean(12, 10_000), role="baseline"), None), "fpr_baseline")
+    assert own.detail == "0.12% (12 of 10,000); this model is the baseline"
+
+
+def test_obstacle_makes_checks_against_the_baseline_not_comparable() -> None:
+    obstacle = Unavailable("different_images", "other images")
+    evaluation = replace(
+        of_detections(900, 1000),
+        clean=proportion(12, 10_000),
+        clean_by_format={"png": proportion(12, 10_000)},
+        latency=p95_latency(0.1),
+    )
+    checks = checked(evaluation, replace(BASELINE, obstacle=obstacle))
+    for name, of in (
+        ("fpr_baseline", ""),
+        ("fpr_stability", ""),
+        ("detection_baseline", "lsb"),
+        ("latency_baseline", "p95"),
+    ):
+        found = one(checks, name, of)
+        assert (found.conclusion, found.unavailable, found.severity) == ("not comparable", "different_images", None)
+        assert found.detail.endswith("other images")
+    # The format is compared with the default instead.
+    assert one(checks, "format_consistency", "png").limit == 0.0012
+    machine = Unavailable("different_machine", "another machine")
+    checks = checked(evaluation, replace(BASELINE, latency_obstacle=machine))
+    assert one(checks, "latency_baseline", "p95").conclusion == "not comparable"
+    assert one(checks, "fpr_baseline").conclusion == "fail (not significant)"
 
 
 def test_empty_evaluation_neither_passes_nor_fails() -> None:
-    checks = run_checks(empty_evaluation(), BASELINE)
+    checks = checked(empty_evaluation())
     assert {entry.passed for entry in checks} == {None}
     assert {entry.severity for entry in checks} == {None}
+    assert {entry.conclusion for entry in checks} == {"not measured"}
     # A format of the baseline has a result although the dataset has no such image.
     assert one(checks, "format_consistency", "png").detail == "no image of this slice was measured"
     assert one(checks, "latency_limit", "p95").detail == "too few timings for this quantile"
@@ -138,95 +161,198 @@ def test_runs_every_check_on_every_slice_in_order() -> None:
         clean_by_format={"png": proportion(0, 1), "other": proportion(0, 1)},
         negatives={"patterns": proportion(0, 1), "special_cases": proportion(0, 0)},
     )
-    checks = run_checks(evaluation, BASELINE)
+    checks = checked(evaluation)
     assert tuple(dict.fromkeys(entry.name for entry in checks)) == CHECK_NAMES
     assert len({(entry.name, entry.slice) for entry in checks}) == len(checks) == 3 + 15 + 2 + 2 + 2
     assert one(checks, "negatives", "special_cases").passed is None
 
 
-@pytest.mark.parametrize(
-    ("count", "total", "severity"),
-    [
-        (0, 100, None),
-        # The rate exceeds 0.0011, its lower bound does not.
-        (2, 1000, "warning"),
-        (20, 1000, "critical"),
-    ],
-)
-def test_false_positive_severity_follows_lower_bound(count: int, total: int, severity: str | None) -> None:
-    found = one(run_checks(of_clean(count, total), BASELINE), "fpr_baseline")
-    assert found.severity == severity
-    assert found.significant is (severity == "critical")
+@pytest.mark.parametrize("images", [458, 1_000, 5_000, 50_000])
+def test_one_false_positive_more_than_the_baseline_is_never_significant(images: int) -> None:
+    formats = {"png": proportion(1, images)}
+    evaluation = empty_evaluation(clean=proportion(1, images), clean_by_format=formats)
+    broken = pairs(images, broken=1)
+    baseline = BaselineInUse("b", clean=Fraction(0), formats={"png": Fraction(0)})
+    checks = checked(evaluation, baseline, {"clean": broken, "format:png": broken})
+    failed = [found for found in checks if found.passed is False]
+    assert {found.name for found in failed} >= {"fpr_baseline"}
+    assert {found.severity for found in failed} == {"warning"}
+    assert {found.conclusion for found in failed} == {"fail (not significant)"}
 
 
-@pytest.mark.parametrize(
-    ("fixed", "broken", "severity"),
-    [
-        (0, 8, "critical"),
-        (0, 7, "warning"),
-        (8, 0, "warning"),
-        (4, 16, "warning"),
-        (3, 17, "critical"),
-        (0, 0, "warning"),
-    ],
-)
-def test_baselineseverity_follows_paired_test(fixed: int, broken: int, severity: str) -> None:
-    pairs = PairedSlice(500, fixed, broken, mcnemar_p_value(fixed, broken))
-    paired = [Comparison("now", "v3", "then", {"clean": pairs, "lsb": pairs}, 0)]
-    evaluation = empty_evaluation(
-        clean=proportion(2, 500),
-        detections={m: proportion(92, 100) for m in METHODS},
-        negatives={"x": proportion(1, 100)},
+def test_thirty_false_positives_more_than_the_baseline_are_significant() -> None:
+    baseline = BaselineInUse("b", clean=Fraction(0))
+    checks = checked(of_clean(30, 5_000), baseline, {"clean": pairs(5_000, broken=30)})
+    found = one(checks, "fpr_baseline")
+    assert found.conclusion == "fail (significant)"
+    assert found.severity == "critical"
+    # The p-value at the target is smaller, so that this one is adjusted by a factor of 1.
+    assert found.p_value == 2.0**-30
+    assert found.detail.endswith(
+        "; 30 broken and 0 fixed compared with the baseline; worse than the baseline (p < 0.001)"
     )
-    checks = run_checks(evaluation, BASELINE, paired)
-    assert one(checks, "fpr_baseline").severity == severity
-    assert one(checks, "fpr_stability").severity == severity
-    assert one(checks, "detection_baseline", "lsb").severity == severity
-    # The paired test does not apply to other images, to fixed limits or to passed checks.
-    assert one(checks, "detection_baseline", "exif").severity == "warning"
-    assert one(checks, "detection_floor", "lsb").severity == "warning"
-    assert one(checks, "negatives", "x").severity == "warning"
-    assert one(run_checks(of_clean(0, 500), BASELINE, paired), "fpr_baseline").severity is None
-
-
-def test_detection_severity_follows_upper_bound() -> None:
-    assert one(run_checks(of_detections(18, 20), BASELINE), "detection_floor", "lsb").severity == "warning"
-    assert one(run_checks(of_detections(10, 20), BASELINE), "detection_floor", "lsb").severity == "critical"
-
-
-def test_latency_severity_follows_lower_order_statistic() -> None:
-    for lower, severity, significant in (
-        (0.0049, "warning", False),
-        (0.005, "critical", True),
-        (None, "warning", None),
-    ):
-        found = one(run_checks(empty_evaluation(latency=p95_latency(0.006, lower=lower)), None), "latency_limit", "p95")
-        assert (found.severity, found.significant) == (severity, significant)
 
 
 @pytest.mark.parametrize(
-    ("count", "total", "severity"),
+    ("fixed", "broken", "significant"),
+    # With one more hypothesis at the target, p ≤ 0.005: 2^-8 but not 2^-7, P(Bin(20, ½) ≥ 17) but not 16.
+    [(0, 8, True), (0, 7, False), (8, 0, False), (4, 16, False), (3, 17, True), (0, 0, False)],
+)
+def test_significance_against_the_baseline_follows_the_paired_test(fixed: int, broken: int, significant: bool) -> None:
+    evaluation = of_clean(20, 10_000)
+    paired = {"clean": pairs(10_000, broken=broken, fixed=fixed)}
+    checks = checked(evaluation, replace(BASELINE, formats={}), paired, CheckLimits(fpr_target=0.05))
+    for name in ("fpr_baseline", "fpr_stability"):
+        found = one(checks, name)
+        assert found.passed is False
+        assert found.significant is significant
+        assert found.severity == ("critical" if significant else "warning")
+        assert found.conclusive is significant
+
+
+def test_checks_with_one_hypothesis_count_once() -> None:
+    checks = checked(of_clean(30, 5_000), BASELINE, {"clean": pairs(5_000, broken=25)})
+    assert one(checks, "fpr_baseline").p_value == one(checks, "fpr_stability").p_value == 2.0**-25
+
+
+def test_p_values_are_adjusted_for_all_measured_checks() -> None:
+    """The same broken images are significant alone, but not as one of many checks."""
+    evaluation = of_clean(20, 10_000)
+    paired = {"clean": pairs(10_000, broken=7)}
+    limits = CheckLimits(fpr_target=0.05, disabled=frozenset({"fpr_target"}))
+    assert one(checked(evaluation, BASELINE, paired, limits), "fpr_baseline").significant is True
+    many = replace(evaluation, detections=dict.fromkeys(METHODS, proportion(100, 100)))
+    paired |= {f"stego:{method}": pairs(100, broken=0) for method in METHODS}
+    assert one(checked(many, BASELINE, paired, limits), "fpr_baseline").significant is False
+
+
+@pytest.mark.parametrize(("count", "significant"), [(18, False), (10, True)])
+def test_significance_at_a_constant_is_an_exact_binomial_test(count: int, significant: bool) -> None:
+    found = one(checked(of_detections(count, 20), None), "detection_floor", "lsb")
+    assert found.significant is significant
+    assert found.severity == ("critical" if significant else "warning")
+    assert ("; significant (p < 0.001)" in found.detail) is significant
+
+
+def test_negatives_are_paired_with_the_baseline() -> None:
+    """A category on which the baseline fails as well is a known weakness, not a regression."""
+    evaluation = empty_evaluation(negatives={"patterns": proportion(60, 1000)})
+    known = checked(evaluation, BASELINE, {"negative:patterns": pairs(1000, broken=0, both_wrong=60)})
+    assert one(known, "negatives", "patterns").conclusion == "fail (not significant)"
+    new = checked(evaluation, BASELINE, {"negative:patterns": pairs(1000, broken=60)})
+    assert one(new, "negatives", "patterns").conclusion == "fail (significant)"
+    assert one(checked(evaluation, None), "negatives", "patterns").conclusion == "fail (significant)"
+
+
+def test_unknown_sample_size_is_never_significant() -> None:
+    """Files that share covers, without their predictions: the effective sample size is unknown."""
+    shared = replace(proportion(500, 1000), covers=10)
+    found = one(checked(empty_evaluation(clean=shared), None), "fpr_target")
+    assert (found.conclusion, found.p_value, found.severity) == ("fail (not significant)", None, "warning")
+    assert found.detail.endswith("not significant: the effective sample size is unknown")
+
+
+@pytest.mark.parametrize(
+    ("false_positives", "images", "conclusion"),
     [
-        (1, 1000, "info"),
-        (1, 1999, "info"),
-        (10, 1000, "critical"),
-        (4, 7375, "info"),
-        (4, 7376, "warning"),
-        (0, 1000, None),
+        (0, 1_000, "pass (inconclusive)"),
+        (0, 7_375, "pass (inconclusive)"),
+        (0, 7_376, "pass"),
+        (1, 1_000, "fail (not significant)"),
+        (10, 1_000, "fail (significant)"),
     ],
 )
-def test_missed_target_is_info_while_sample_is_too_small(count: int, total: int, severity: str | None) -> None:
-    found = one(run_checks(of_clean(count, total), None), "fpr_target")
-    assert found.severity == severity
-    assert ("7,376 images are needed to confirm 0.05%" in found.detail) is (total < 7376)
+def test_target_is_inconclusive_until_the_interval_is_below_it(
+    false_positives: int, images: int, conclusion: str
+) -> None:
+    assert one(checked(of_clean(false_positives, images), None), "fpr_target").conclusion == conclusion
 
 
-def test_regressions_are_failed_baselinechecks() -> None:
+@pytest.mark.parametrize(
+    ("broken", "fixed", "both_wrong", "files", "conclusive"),
+    [
+        (0, 0, 0, 10_000, False),
+        (0, 0, 0, 40_000, True),
+        (2, 0, 0, 40_000, True),
+        (4, 0, 0, 40_000, False),
+        (4, 9, 0, 40_000, True),
+    ],
+)
+def test_pass_against_the_baseline_is_conclusive_by_the_paired_limit(
+    broken: int, fixed: int, both_wrong: int, files: int, conclusive: bool
+) -> None:
+    evaluation = of_clean(broken, files)
+    baseline = BaselineInUse("b", clean=Fraction(0))
+    paired = {"clean": pairs(files, broken=broken, fixed=fixed, both_wrong=both_wrong)}
+    assert one(checked(evaluation, baseline, paired), "fpr_stability").conclusive is conclusive
+
+
+def test_identical_model_passes_conclusively() -> None:
+    evaluation = replace(of_detections(100, 100), clean=proportion(0, 100))
+    baseline = BaselineInUse("b", Fraction(0), {}, dict.fromkeys(METHODS, Fraction(1)), same_verdicts=True)
+    checks = checked(evaluation, baseline, {"clean": pairs(100, broken=0)})
+    for name, of in (("fpr_baseline", ""), ("fpr_stability", ""), ("detection_baseline", "lsb")):
+        assert one(checks, name, of).conclusion == "pass"
+    assert one(checks, "fpr_target").conclusion == "pass (inconclusive)"
+
+
+def test_disabled_checks_do_not_run_and_informational_ones_do_not_alert() -> None:
+    evaluation = replace(of_detections(10, 100), clean=proportion(50, 100))
+    limits = CheckLimits(disabled=frozenset({"fpr_target"}), informational=frozenset({"detection_floor"}))
+    checks = checked(evaluation, None, None, limits)
+    assert "fpr_target" not in {found.name for found in checks}
+    found = one(checks, "detection_floor", "lsb")
+    assert (found.conclusion, found.severity) == ("fail (significant)", "info")
+    assert one(checks, "detection_target", "lsb").severity == "critical"
+    assert DEFAULT_LIMITS.informational == {"detection_target"}
+
+
+@pytest.mark.parametrize(
+    ("name", "of", "changed"),
+    [
+        ("fpr_baseline", "", {"fpr_baseline": 600.0}),
+        ("fpr_stability", "", {"fpr_stability": 0.9}),
+        ("fpr_target", "", {"fpr_target": 0.9}),
+        ("detection_baseline", "lsb", {"detection_baseline": 0.1}),
+        ("detection_floor", "lsb", {"detection_floor": 0.1}),
+        ("detection_target", "lsb", {"detection_target": 0.1}),
+        ("latency_baseline", "p95", {"latency_baseline": 100.0}),
+        ("latency_limit", "p95", {"latency_limit": 10.0}),
+        ("format_consistency", "png", {"format_consistency": 0.9}),
+        ("format_consistency", "gif", {"format_default": 0.9}),
+        ("negatives", "patterns", {"negatives": 0.9}),
+    ],
+)
+def test_every_limit_decides_its_check(name: CheckName, of: str, changed: dict[str, float]) -> None:
+    bad = proportion(50, 100)
+    evaluation = replace(
+        of_detections(50, 100),
+        clean=bad,
+        clean_by_format={"png": bad, "gif": bad},
+        negatives={"patterns": bad},
+        latency=p95_latency(0.02),
+    )
+    assert one(checked(evaluation), name, of).passed is False
+    assert one(checked(evaluation, BASELINE, None, CheckLimits(**changed)), name, of).passed is True  # type: ignore[arg-type]
+
+
+def test_regressions_are_failed_baseline_checks() -> None:
     evaluation = empty_evaluation(
         clean=proportion(12, 10_000),
         detections=dict.fromkeys(METHODS, proportion(94, 100)),
         latency=p95_latency(0.0037),
     )
-    found = baseline_regressions(run_checks(evaluation, BASELINE))
+    found = baseline_regressions(checked(evaluation))
     assert [(entry.name, entry.slice) for entry in found] == [("fpr_baseline", ""), ("latency_baseline", "p95")]
-    assert baseline_regressions(run_checks(evaluation, None)) == ()
+    assert baseline_regressions(checked(evaluation, None)) == ()
+
+
+def test_results_of_0_1_0_have_a_conclusion() -> None:
+    """They state neither whether a pass is conclusive nor why a check has no result."""
+    assert CheckResult("fpr_target", "", 0.0, 1.0, True, False, "").conclusion == "pass"
+    assert CheckResult("fpr_target", "", None, 1.0, None, None, "").conclusion == "not measured"
+    assert CheckResult("fpr_target", "", 1.0, 0.5, False, True, "").conclusion == "fail (significant)"
+
+
+def test_significance_level_is_one_percent() -> None:
+    assert SIGNIFICANCE_LEVEL == 0.01

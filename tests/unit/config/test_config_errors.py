@@ -19,7 +19,7 @@ BAD: dict[str, tuple[str, str]] = {
     "unknown key": (
         VALID + "surprise: 1\n",
         "surprise: unknown key; expected one of models, datasets, research, schedule, "
-        "watch, baseline, paths, limits, latency, history, evidence, analyses",
+        "watch, baseline, checks, paths, limits, latency, history, evidence, analyses",
     ),
     "research models without a folder": (
         VALID + "research: {decision: {threshold: 0.5}}\n",
@@ -119,6 +119,42 @@ BAD: dict[str, tuple[str, str]] = {
     "duplicate models": (
         VALID.replace(MODEL, f"{MODEL}, {MODEL}"),
         "models[1].name: duplicate name 'production' (also models[0])",
+    ),
+    "two baselines": (
+        VALID.replace(
+            MODEL, MODEL.replace("production}", "baseline}") + ", {name: other, file: other.onnx, role: baseline}"
+        ),
+        "models: expected at most one model with role baseline",
+    ),
+    "unknown check": (
+        VALID + "checks: {detections: 0.9}\n",
+        "checks.detections: unknown key; did you mean detection_floor?",
+    ),
+    "percent instead of a ratio": (
+        VALID + "checks: {fpr_target: 5}\n",
+        "checks.fpr_target: expected at most 1; got 5",
+    ),
+    "factor below 1": (
+        VALID + "checks: {latency_baseline: 0.2}\n",
+        "checks.latency_baseline: expected at least 1; got 0.2",
+    ),
+    "latency limit without a unit": (
+        VALID + "checks: {latency_limit: 5}\n",
+        "checks.latency_limit: expected a duration such as 30s, 15m or 1h30m; got 5",
+    ),
+    "unknown disabled check": (
+        VALID + "checks: {disabled: [latency]}\n",
+        "checks.disabled[0]: expected one of fpr_baseline, fpr_stability, fpr_target, detection_baseline, "
+        "detection_floor, detection_target, latency_baseline, latency_limit, format_consistency, negatives; "
+        "got 'latency'",
+    ),
+    "alerts that are not a boolean": (
+        VALID.replace("path: images}", "path: images, alerts: 1}"),
+        "datasets[0].alerts: expected true or false; got 1",
+    ),
+    "comparison of one model": (
+        VALID + "analyses: {comparison: {before: v3}}\n",
+        "analyses.comparison.after: is missing",
     ),
     "duplicate datasets": (
         VALID.replace("path: images}", "path: images}, {name: reference, path: more}"),
@@ -229,7 +265,7 @@ BAD: dict[str, tuple[str, str]] = {
     "an unknown number key": (
         VALID + "3: x\n",
         "[3]: unknown key; expected one of models, datasets, research, schedule, "
-        "watch, baseline, paths, limits, latency, history, evidence, analyses",
+        "watch, baseline, checks, paths, limits, latency, history, evidence, analyses",
     ),
 }
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from cronsim import CronSim
 
-from starlight_exporter.config import Config, ScheduleConfig, load_config
+from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
+from starlight_exporter.config import ComparisonConfig, Config, ScheduleConfig, load_config
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
@@ -195,9 +196,10 @@ def test_rejects_invalid_cron_weekday(tmp_path: Path, weekday: str) -> None:
 
 def test_shipped_configuration_matches_its_documentation() -> None:
     config = load_config(ROOT / "starlight.yml")
-    production, v3 = config.models
+    production, baseline = config.models
     assert (production.name, production.role) == ("production", "production")
-    assert (v3.name, v3.role) == ("v3", "baseline")
+    assert (baseline.name, baseline.role) == ("baseline", "baseline")
+    assert baseline.decision == production.decision
     assert config.research is not None
     assert config.research.models_dir == ROOT / "models"
     assert {"v4_triplet_loss", "v4_adversarial_hardened", "v4_int8"} <= {m.name for m in discover(config).models}
@@ -213,9 +215,21 @@ def test_shipped_configuration_matches_its_documentation() -> None:
     assert config.paths.data == ROOT / "data"
     assert config.paths.results == ROOT / "results"
     assert config.documents() == ROOT / "results" / "documents"
+    assert config.checks.limits() == DEFAULT_LIMITS
+    assert [dataset.alerts for dataset in config.datasets] == [True]
+    assert config.analyses.comparison == ComparisonConfig(before="v3", after="v4")
     assert (config.analyses.interval, config.analyses.ablate) == (86400.0, ("production",))
     assert config.runbooks() == ROOT / "alerting" / "runbooks"
     assert (config.latency.sample, config.latency.seed) == (1000, 0)
+
+
+def test_checks_are_configured_by_name(tmp_path: Path) -> None:
+    text = VALID + "checks: {fpr_target: 0.001, latency_limit: 20ms, disabled: [negatives], informational: []}\n"
+    limits = load_config(write_config_file(tmp_path, text)).checks.limits()
+    assert limits == CheckLimits(
+        fpr_target=0.001, latency_limit=0.02, disabled=frozenset({"negatives"}), informational=frozenset()
+    )
+    assert load_config(write_config_file(tmp_path, VALID)).checks.limits() == DEFAULT_LIMITS
 
 
 def test_default_cache_folder_is_inside_the_data_folder(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from starlight_exporter.checks.checks import CheckResult
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
@@ -19,11 +19,12 @@ from starlight_exporter.publish.snapshot import Outcome, Pair
 from starlight_exporter.runs.application import Application
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.statistics.intervals import proportion
-from support.snapshots import FINISHED_AT, example_prediction, full_evaluation
+from support.snapshots import FINGERPRINT, FINISHED_AT, example_prediction, full_evaluation
 from support.waiting import wait_until
 from support.web import LocalServer, idle_application
 
 PAIR = ("production", "reference")
+BASELINE_PAIR = ("v3", "reference")
 CONFIG = """
 models: [{name: production, file: model.onnx, role: production}]
 datasets: [{name: reference, path: images}]
@@ -174,10 +175,16 @@ def test_scrape_does_not_wait_for_a_run_that_is_stored(
 @pytest.fixture
 def compared(tmp_path: Path) -> Application:
     (tmp_path / "starlight.yml").write_text(COMPARED)
-    (tmp_path / "baseline.json").write_text(json.dumps({"fpr": 0.1}))
+    (tmp_path / "baseline.json").write_text(recorded(fpr=0.1))
     application = Application(tmp_path / "starlight.yml")
     application.reload()
     return application
+
+
+def recorded(*, fpr: float, fingerprint: str = FINGERPRINT) -> str:
+    """Return a recorded baseline of the images and the rule of `full_evaluation`."""
+    provenance = {"dataset_fingerprint": fingerprint, "decision": "probability > 0.5"}
+    return json.dumps({"fpr": fpr, "provenance": provenance})
 
 
 def clean_images(wrong: int) -> tuple[Prediction, ...]:
@@ -188,9 +195,9 @@ def clean_images(wrong: int) -> tuple[Prediction, ...]:
 
 
 def result_with(model: str, wrong: int, *, run: int) -> RunResult:
-    """Return a result that exceeds the baseline, but not significantly by its interval."""
+    """Return a result with false positives if images are wrong, which alone would not be significant."""
     evaluation = full_evaluation(evaluation_id=f"run-{run}", model=model, finished_at=FINISHED_AT + run)
-    return RunResult(replace(evaluation, clean=proportion(2, 500)), clean_images(wrong), None)
+    return RunResult(replace(evaluation, clean=proportion(2 if wrong else 0, 500)), clean_images(wrong), None)
 
 
 def displayed(application: Application) -> CheckResult:
@@ -217,15 +224,95 @@ def test_stored_checks_equal_the_displayed_ones_with_the_paired_test(
     assert stored(compared, run.evaluation) == run.checks
 
 
-def test_changed_baseline_file_changes_displayed_and_stored_checks(compared: Application, tmp_path: Path) -> None:
-    finish(compared, request_of(compared), result_with("production", 0, run=1))
+def test_changed_recorded_baseline_changes_displayed_and_stored_checks(compared: Application, tmp_path: Path) -> None:
+    finish(compared, request_of(compared), result_with("production", 1, run=1))
     run = compared.state.snapshot.runs[PAIR]
     assert run.evaluation is not None
     assert displayed(compared).passed is False
-    (tmp_path / "baseline.json").write_text(json.dumps({"fpr": 10}))
+    (tmp_path / "baseline.json").write_text(recorded(fpr=10))
     compared.reload()
     assert displayed(compared).passed is True
     assert stored(compared, run.evaluation) == compared.state.snapshot.runs[PAIR].checks
+    (tmp_path / "baseline.json").write_text(recorded(fpr=10, fingerprint="f" * 64))
+    compared.reload()
+    assert displayed(compared).conclusion == "not comparable"
+    (tmp_path / "baseline.json").unlink()
+    compared.reload()
+    assert displayed(compared).unavailable == "no_baseline"
+
+
+def test_baseline_model_takes_precedence_over_the_recorded_baseline(compared: Application) -> None:
+    finish(compared, request_of(compared), result_with("production", 1, run=1))
+    basis = compared.state.snapshot.runs[PAIR].basis
+    assert basis is not None
+    assert basis.baseline is not None
+    assert basis.baseline.is_recorded
+    finish(compared, request_of(compared, BASELINE_PAIR), result_with("v3", 0, run=2))
+    basis = compared.state.snapshot.runs[PAIR].basis
+    assert basis is not None
+    assert basis.baseline is not None
+    assert (basis.baseline.name, basis.baseline.is_recorded) == ("v3", False)
+
+
+def test_baseline_of_other_images_is_not_comparable(compared: Application) -> None:
+    old = result_with("v3", 0, run=1)
+    provenance = replace(old.evaluation.provenance, dataset_fingerprint="f" * 64)
+    old = replace(old, evaluation=replace(old.evaluation, provenance=provenance))
+    finish(compared, request_of(compared, BASELINE_PAIR), old)
+    finish(compared, request_of(compared), result_with("production", 1, run=2))
+    found = displayed(compared)
+    assert (found.conclusion, found.unavailable, found.severity) == ("not comparable", "different_images", None)
+    assert compared.state.snapshot.runs[PAIR].comparisons == ()
+
+
+def test_changed_limits_change_displayed_and_stored_checks(compared: Application, tmp_path: Path) -> None:
+    finish(compared, request_of(compared), result_with("production", 1, run=1))
+    run = compared.state.snapshot.runs[PAIR]
+    assert run.evaluation is not None
+    targets = [one for one in run.checks if one.name == "fpr_target"]
+    assert [one.passed for one in targets] == [False]
+    (tmp_path / "starlight.yml").write_text(COMPARED + "checks: {fpr_target: 0.5, disabled: [negatives]}\n")
+    compared.reload()
+    checks = compared.state.snapshot.runs[PAIR].checks
+    assert [one.passed for one in checks if one.name == "fpr_target"] == [True]
+    assert "negatives" not in {one.name for one in checks}
+    assert stored(compared, run.evaluation) == checks
+
+
+def test_scheduled_evaluation_of_the_baseline_is_skipped_while_its_result_applies(tmp_path: Path) -> None:
+    for name in ("model.onnx", "v3.onnx"):
+        (tmp_path / name).write_bytes(b"a model")
+    (tmp_path / "starlight.yml").write_text(COMPARED)
+    compared = Application(tmp_path / "starlight.yml")
+    compared.reload()
+    handler = compared._runner.handler
+    sha256 = compared.state.snapshot.models["v3"].file_sha256
+    assert sha256 is not None
+    # Without a result, it is evaluated.
+    assert handler.request(BASELINE_PAIR, "schedule") is not None
+    result = result_with("v3", 0, run=1)
+    provenance = replace(result.evaluation.provenance, model_sha256=sha256)
+    finish(
+        compared,
+        request_of(compared, BASELINE_PAIR),
+        replace(result, evaluation=replace(result.evaluation, provenance=provenance)),
+    )
+    finish(compared, request_of(compared), result_with("production", 1, run=2))
+    assert handler.request(BASELINE_PAIR, "schedule") is None
+    assert handler.request(BASELINE_PAIR, "request") is not None
+    assert handler.request(PAIR, "schedule") is not None
+    # A newer result on other images shows that the dataset has changed.
+    newer = result_with("production", 1, run=3)
+    changed = replace(newer.evaluation.provenance, dataset_fingerprint="f" * 64)
+    newer = replace(newer, evaluation=replace(newer.evaluation, provenance=changed))
+    finish(compared, request_of(compared), newer)
+    assert handler.request(BASELINE_PAIR, "schedule") is not None
+
+
+def test_baseline_has_no_evaluation_interval(compared: Application) -> None:
+    runs = compared.state.snapshot.runs
+    assert runs[PAIR].interval_seconds == 3600.0
+    assert runs[BASELINE_PAIR].interval_seconds is None
 
 
 @pytest.fixture

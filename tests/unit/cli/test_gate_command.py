@@ -1,0 +1,239 @@
+"""The gate command: exit codes and reports on real models and images."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from starlight_exporter.checks.baseline_recording import baseline_json
+from starlight_exporter.cli import gate as gate_command
+from starlight_exporter.cli.command import script_parser
+from starlight_exporter.cli.measuring import measure
+from starlight_exporter.errors import ModelError
+from support.images import write_dataset
+from support.models import write_constant_model
+from support.run_cache import RunCache
+from support.snapshots import MACHINE, full_evaluation
+
+ROOT = Path(__file__).resolve().parents[3]
+SCRIPT = ROOT / "scripts" / "regression_tests.py"
+
+
+def gate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
+
+
+def arguments(tmp_path: Path, model: Path, images: Path, *more: str | Path) -> Sequence[str | Path]:
+    """Return the arguments of a gate whose baseline is a model that calls every image clean."""
+    baseline = write_constant_model(tmp_path / "baseline.onnx", logit=-4.0)
+    folder = tmp_path / "reports"
+    sample = () if "--latency-sample" in more else ("--latency-sample", "20")
+    return ("--model", model, "--dataset", images, "--baseline", baseline, "--report-dir", folder, *sample, *more)
+
+
+def report_of(tmp_path: Path) -> dict[str, Any]:
+    """Return the only report."""
+    (report,) = (tmp_path / "reports").glob("regression_*Z.json")
+    content: dict[str, Any] = json.loads(report.read_text())
+    return content
+
+
+def outcomes_of(tmp_path: Path) -> dict[str, str]:
+    """Return test → outcome of the only report."""
+    return {test["name"]: test["outcome"] for test in report_of(tmp_path)["tests"]}
+
+
+def checks_of(tmp_path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return (check, slice) → result of the only report."""
+    return {(one["name"], one["slice"]): one for test in report_of(tmp_path)["tests"] for one in test["checks"]}
+
+
+@pytest.mark.slow
+def test_gate_fails_model_without_detections(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    done = gate(*arguments(tmp_path, model, dataset_root, "--junit", tmp_path / "junit.xml"))
+    assert done.returncode == 1, done.stderr
+    content, outcomes = report_of(tmp_path), outcomes_of(tmp_path)
+    assert outcomes["detection_rates"] == "failed"
+    assert outcomes["negatives_resistance"] == "passed"
+    assert content["exit_code"] == 1
+    assert ET.parse(tmp_path / "junit.xml").getroot().find(".//failure") is not None
+
+
+@pytest.mark.slow
+def test_shipped_model_passes_on_unseen_images(tmp_path: Path, run_cache: RunCache) -> None:
+    images = run_cache.small_synthetic(seed=31, clean=150, stego=150, negatives=25)
+    model = ROOT / "models" / "production" / "model.onnx"
+    # The absolute latency depends on the machine, that of the baseline model is measured in the same run.
+    done = gate("--model", model, "--dataset", images, "--report-dir", tmp_path / "reports", "--skip", "latency_limit")
+    outcomes = outcomes_of(tmp_path)
+    assert done.returncode == (0 if outcomes.pop("inference_speed") == "passed" else 1), done.stderr
+    assert set(outcomes.values()) == {"passed"}
+    checks = checks_of(tmp_path)
+    assert checks["fpr_baseline", ""]["conclusion"] == "pass"
+    assert checks["detection_baseline", "lsb"]["conclusion"] == "pass"
+    assert checks["latency_baseline", "p95"]["conclusion"] != "fail (significant)"
+
+
+@pytest.mark.slow
+def test_latency_is_not_measured_without_timings(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    gate(*arguments(tmp_path, model, dataset_root, "--latency-sample", "0"))
+    assert outcomes_of(tmp_path)["inference_speed"] == "not measured"
+
+
+def negatives_tested(tmp_path: Path) -> dict[str, str]:
+    """Return category → counts of the only report."""
+    found = {slice_: check["detail"] for (name, slice_), check in checks_of(tmp_path).items() if name == "negatives"}
+    return {category: str(detail).partition(";")[0].partition("(")[2] for category, detail in found.items()}
+
+
+@pytest.mark.slow
+def test_adds_negatives_of_another_folder(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
+    images = write_dataset(tmp_path / "images", negatives=10)
+    own = write_dataset(tmp_path / "own", clean=0, stego=0, negatives=6, seed=1) / "negatives"
+    (own / "patterns").rename(own / "scans")
+    done = gate(*arguments(tmp_path, model, images, "--negatives", own))
+    assert done.returncode == 1
+    assert negatives_tested(tmp_path) == {
+        "patterns": "5 of 5",
+        "rgb_no_alpha": "8 of 8",
+        "scans": "3 of 3",
+    }
+
+
+@pytest.mark.slow
+def test_counts_negatives_in_both_folders_once(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
+    images = write_dataset(tmp_path / "images", negatives=6)
+    gate(*arguments(tmp_path, model, images, "--negatives", images / "negatives"))
+    assert negatives_tested(tmp_path) == {"patterns": "3 of 3", "rgb_no_alpha": "3 of 3"}
+
+
+def test_rejects_model_changed_between_the_folders_of_negatives(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "model.onnx", logit=4.0)
+    images = write_dataset(tmp_path / "images")
+    words = map(str, arguments(tmp_path, model, images, "--negatives", images / "clean"))
+    options = script_parser(gate_command, "regression_tests.py", tmp_path).parse_args([*words])
+    first = measure(options)
+    write_constant_model(model, logit=-4.0)
+    with pytest.raises(ModelError, match=r"model\.onnx: expected content"):
+        gate_command.with_negatives(options, first)
+
+
+@pytest.mark.slow
+def test_counts_damaged_image_of_another_folder_of_negatives(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    images = write_dataset(tmp_path / "images", negatives=0)
+    own = write_dataset(tmp_path / "own", clean=0, stego=0, negatives=6) / "negatives"
+    next(file for file in sorted(own.rglob("*.png"))).write_bytes(b"no image")
+    done = gate(*arguments(tmp_path, model, images, "--negatives", own))
+    assert report_of(tmp_path)["not_measured"]["unreadable"] == 1
+    assert "images were not measured: 1 unreadable" in " ".join(re.sub(r"[│┃]", " ", done.stdout).split())
+
+
+@pytest.mark.parametrize("missing", ["--model", "--dataset", "--baseline", "--negatives"])
+@pytest.mark.slow
+def test_missing_path_is_one_line_and_exit_code_2(tmp_path: Path, dataset_root: Path, missing: str) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    done = gate(*arguments(tmp_path, model, dataset_root), missing, tmp_path / "nowhere")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_model_worse_than_the_baseline_model_fails_significantly(tmp_path: Path, dataset_root: Path) -> None:
+    """The baseline calls every image clean; this model calls every image stego."""
+    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
+    assert gate(*arguments(tmp_path, model, dataset_root)).returncode == 1
+    found = checks_of(tmp_path)["fpr_baseline", ""]
+    assert (found["conclusion"], found["severity"]) == ("fail (significant)", "critical")
+    assert "worse than the baseline (p < 0.001)" in found["detail"]
+    assert report_of(tmp_path)["baseline"] == str(tmp_path / "baseline.onnx")
+
+
+def write_configuration(tmp_path: Path, **checks: object) -> Path:
+    """Write the configuration of an exporter whose models call every image clean at the plain threshold."""
+    write_constant_model(tmp_path / "baseline.onnx", logit=-4.0)
+    settings = {
+        "models": [
+            {"name": "production", "file": "production.onnx", "role": "production", "decision": {"threshold": 0.01}},
+            {"name": "baseline", "file": "baseline.onnx", "role": "baseline", "decision": {"threshold": 0.99}},
+        ],
+        "datasets": [{"name": "reference", "path": "nowhere"}],
+        "checks": checks,
+    }
+    file = tmp_path / "starlight.yml"
+    file.write_text(json.dumps(settings))
+    return file
+
+
+@pytest.mark.slow
+def test_config_gives_decision_rule_baseline_and_limits_of_production(tmp_path: Path, dataset_root: Path) -> None:
+    # The logit -4 is a probability of 0.018: stego at 0.01, clean at the default thresholds.
+    model = write_constant_model(tmp_path / "model.onnx", logit=-4.0)
+    config = write_configuration(tmp_path, negatives=0.5, disabled=["detection_baseline"])
+    common = ("--model", model, "--dataset", dataset_root, "--report-dir", tmp_path / "reports")
+    gate(*common, "--config", config, "--latency-sample", "20")
+    report, checks = report_of(tmp_path), checks_of(tmp_path)
+    assert report["provenance"]["decision"] == "probability > 0.01"
+    assert report["baseline"] == str(tmp_path / "baseline.onnx")
+    assert checks["fpr_baseline", ""]["conclusion"] == "fail (significant)"
+    assert {found["limit"] for (name, _), found in checks.items() if name == "negatives"} == {0.5}
+    assert "detection_baseline" not in {name for name, _ in checks}
+
+
+def test_config_without_one_production_model_is_a_usage_error(tmp_path: Path, dataset_root: Path) -> None:
+    config = write_configuration(tmp_path)
+    config.write_text(config.read_text().replace('"role": "production"', '"role": "research"'))
+    model = write_constant_model(tmp_path / "model.onnx", logit=-4.0)
+    done = gate("--model", model, "--dataset", dataset_root, "--config", config)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"regression_tests: {config}: models: expected one model with role production, got 0"
+    ]
+
+
+@pytest.mark.slow
+def test_recorded_baseline_of_other_images_is_not_comparable(tmp_path: Path, dataset_root: Path) -> None:
+    recorded = tmp_path / "baseline.json"
+    recorded.write_text(baseline_json(full_evaluation(), None, command="c", machine=MACHINE))
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    words = [*arguments(tmp_path, model, dataset_root, "--skip", "detection_floor", "--skip", "latency_limit")]
+    words[words.index("--baseline") + 1] = recorded
+    done = gate(*words)
+    assert done.returncode == 2, done.stderr
+    found = checks_of(tmp_path)["fpr_baseline", ""]
+    assert (found["conclusion"], found["unavailable"]) == ("not comparable", "different_images")
+    assert "other images" in found["detail"]
+
+
+@pytest.mark.slow
+def test_inconclusive_pass_exits_with_3_if_a_conclusion_is_required(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    skipped = [word for name in ("detection_floor", "latency_baseline", "latency_limit") for word in ("--skip", name)]
+    assert gate(*arguments(tmp_path, model, dataset_root, *skipped)).returncode == 0
+    (tmp_path / "reports").rename(tmp_path / "first")
+    assert gate(*arguments(tmp_path, model, dataset_root, *skipped, "--require-conclusive")).returncode == 3
+    assert report_of(tmp_path)["exit_code"] == 3
+
+
+@pytest.mark.slow
+def test_baseline_model_that_does_not_load_is_one_line_and_exit_code_2(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    words = [*arguments(tmp_path, model, dataset_root)]
+    (tmp_path / "baseline.onnx").write_bytes(b"no model")
+    done = gate(*words)
+    assert done.returncode == 2
+    assert "baseline.onnx" in done.stderr
+    assert "Traceback" not in done.stderr
