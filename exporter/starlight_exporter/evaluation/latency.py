@@ -1,4 +1,4 @@
-"""Latency run: time single images on one thread, from file bytes to verdict."""
+"""Latency run: time single images on one thread, from file to verdict: read, decode, features, inference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import gc
 import math
 import random
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import cycle, islice
+from time import perf_counter
 from typing import Final
 
 import numpy as np
@@ -17,10 +20,13 @@ from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.results import LATENCY_STAGES, LatencyObservations, LatencyQuantile, LatencySummary
 from starlight_exporter.evaluation.timing import TimedDetector, TimedVerdict
+from starlight_exporter.statistics.latency_ratio import Timings, contention
 from starlight_exporter.statistics.quantiles import quantile_ranks, quantile_sample_needed
 
 QUANTILES: Final[tuple[float, ...]] = (0.5, 0.95, 0.99)
-WARM_UP_IMAGES: Final = 10
+WARM_UP_CALLS: Final = 10
+REPEAT_SECONDS: Final = 120.0
+"""No further repeat of the images is started after this time, so that a few large images do not delay a result."""
 
 # fmt: off
 LATENCY_BUCKETS: Final[tuple[float, ...]] = (
@@ -35,29 +41,61 @@ LATENCY_BUCKETS: Final[tuple[float, ...]] = (
 """Upper bounds of the histogram in seconds: at most 10% apart between 1 and 20 ms, including the limit of 5 ms."""
 
 
+@dataclass(frozen=True, slots=True)
+class PairedTimings:
+    """Timings of a model and of the baseline model in one run.
+
+    `observations` has the first timing of every image that the model could process, None if there is none. `model` and
+    `baseline` have all timings of the images that both models could process, in the same order.
+    """
+
+    observations: LatencyObservations | None
+    model: Timings
+    baseline: Timings
+
+
 def measure_latency(
     detector: TimedDetector, files: Sequence[LabelledFile], *, sample: int, seed: int, progress: Progress
 ) -> LatencyObservations | None:
     """Time min(sample, files) images chosen at random by `seed`; return None if none could be timed.
 
-    `files` are files that the bulk pass measured: their content is not hashed again. The first images run once before
-    without being counted. Garbage collection is disabled during the run, as in `timeit`.
+    `files` are files that the bulk pass measured: their content is not hashed again. They are read once before, and ten
+    calls are not counted. Garbage collection is disabled during the run, as in `timeit`.
     """
-    chosen = random.Random(seed).sample(list(files), min(sample, len(files)))
-    timings: list[TimedVerdict] = []
-    with _no_garbage_collection():
-        for file in chosen[:WARM_UP_IMAGES]:
-            _timed(detector, file)
-        for done, file in enumerate(chosen, start=1):
-            timing = _timed(detector, file)
-            if timing is not None:
-                timings.append(timing)
-            progress(done, len(chosen))
-    if not timings:
-        return None
-    return LatencyObservations(
-        {stage: np.array([getattr(timing, stage) for timing in timings], dtype=np.float64) for stage in LATENCY_STAGES}
+    generator = random.Random(seed)
+    chosen = generator.sample(list(files), min(sample, len(files)))
+    return _observations(_time_in_turn((detector,), chosen, 1, generator, progress).timings[0])
+
+
+def measure_latency_pair(
+    detector: TimedDetector,
+    baseline: TimedDetector,
+    files: Sequence[LabelledFile],
+    *,
+    sample: int,
+    seed: int,
+    progress: Progress,
+) -> PairedTimings:
+    """Time two models alternately on the images that `measure_latency` chooses, at least `sample` times each.
+
+    Each image is processed by both models in random order. The images are repeated in full rounds, unless the repeats
+    take longer than REPEAT_SECONDS. An image that one of the models cannot process is left out of both timings.
+    """
+    generator = random.Random(seed)
+    chosen = generator.sample(list(files), min(sample, len(files)))
+    calls = _time_in_turn((detector, baseline), chosen, repeats_needed(sample, len(chosen)), generator, progress)
+    own, other = calls.timings
+    common = [index for index in range(len(chosen)) if index not in calls.failed]
+    return PairedTimings(
+        observations=_observations(own),
+        model=_timings([own[index] for index in common]),
+        baseline=_timings([other[index] for index in common]),
     )
+
+
+def repeats_needed(sample: int, images: int) -> int:
+    """Return how often each image is timed so that a model has at least `sample` timings: ceil(sample / images)."""
+    return -(-sample // images) if images else 0
 
 
 def summarise(observations: LatencyObservations) -> LatencySummary:
@@ -71,6 +109,7 @@ def summarise(observations: LatencyObservations) -> LatencySummary:
         quantiles=tuple(_quantile(total, q) for q in QUANTILES if images >= quantile_sample_needed(q)),
         stage_means={stage: math.fsum(observations.seconds[stage].tolist()) / images for stage in LATENCY_STAGES},
         throughput=images / math.fsum(total.tolist()),
+        contention=contention(total, observations.cpu),
     )
 
 
@@ -84,12 +123,84 @@ def _quantile(ordered: NDArray[np.float64], quantile: float) -> LatencyQuantile:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """Timings by detector, image and round, and the images that a detector could not process."""
+
+    timings: list[list[list[TimedVerdict]]]
+    failed: set[int]
+
+
+def _time_in_turn(
+    detectors: Sequence[TimedDetector],
+    files: Sequence[LabelledFile],
+    rounds: int,
+    generator: random.Random,
+    progress: Progress,
+) -> _Calls:
+    """Time every detector on every image in every round; the detectors take turns in random order per image."""
+    calls = _Calls([[[] for _ in files] for _ in detectors], set())
+    _read_once(detectors[0], files)
+    total, done = rounds * len(files) * len(detectors), 0
+    with _no_garbage_collection():
+        for file in islice(cycle(files), WARM_UP_CALLS):
+            for detector in detectors:
+                _timed(detector, file)
+        start = perf_counter()
+        for number in range(rounds):
+            if number > 0 and perf_counter() - start > REPEAT_SECONDS:
+                break
+            for index, file in enumerate(files):
+                if index not in calls.failed:
+                    _time_image(detectors, index, file, generator, calls)
+                done += len(detectors)
+                progress(done, total)
+    return calls
+
+
+def _time_image(
+    detectors: Sequence[TimedDetector], index: int, file: LabelledFile, generator: random.Random, calls: _Calls
+) -> None:
+    for which in generator.sample(range(len(detectors)), len(detectors)):
+        timing = _timed(detectors[which], file)
+        if timing is None:
+            calls.failed.add(index)
+        else:
+            calls.timings[which][index].append(timing)
+
+
+def _read_once(detector: TimedDetector, files: Sequence[LabelledFile]) -> None:
+    for file in files:
+        # A file that cannot be read is reported as failed when it is timed.
+        with suppress(ImageError):
+            detector.read(file)
+
+
 def _timed(detector: TimedDetector, file: LabelledFile) -> TimedVerdict | None:
     try:
         return detector.measure(file)
     except ImageError:
-        # The bulk pass measured it, so the file has been deleted since, or exceeded the time limit only now.
+        # The bulk pass measured it, so the file has been deleted since, or exceeded the time limit only now, or it is
+        # the baseline model that fails.
         return None
+
+
+def _observations(timings: Sequence[Sequence[TimedVerdict]]) -> LatencyObservations | None:
+    """Return the first timing of every image that has one."""
+    first = [rounds[0] for rounds in timings if rounds]
+    if not first:
+        return None
+    return LatencyObservations(
+        {stage: np.array([getattr(one, stage) for one in first], dtype=np.float64) for stage in LATENCY_STAGES},
+        np.array([one.cpu for one in first], dtype=np.float64),
+    )
+
+
+def _timings(timings: Sequence[Sequence[TimedVerdict]]) -> Timings:
+    return Timings(
+        wall=np.array([[one.total for one in rounds] for rounds in timings], dtype=np.float64),
+        cpu=np.array([[one.cpu for one in rounds] for rounds in timings], dtype=np.float64),
+    )
 
 
 @contextmanager

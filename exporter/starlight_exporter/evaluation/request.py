@@ -34,14 +34,23 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@dataclass(frozen=True, slots=True)
+class BaselineModel:
+    """File and decision rule of the model whose latency is compared in the same run."""
+
+    path: Path
+    decision: DecisionRule
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """All parameters of a run; picklable. `trigger` is one word, such as `schedule` or `command`.
 
-    A `latency_sample` of 0 skips the latency run. `progress_file` is rewritten at most twice a second with
-    `{"done": images, "total": images}`. Without `cache` every image is decoded. `models_dir` is searched for the
-    training log, manifest and card of a model with the same content if they are not next to the model; `training_log`
-    takes precedence.
+    `latency_sample` is the number of images to time; 0 skips the latency run. With a `baseline`, both models are timed
+    alternately, and images are repeated until there are that many timings per model. `progress_file` is rewritten at
+    most twice a second with `{"done": images, "total": images}`. Without `cache` every image is decoded. `models_dir`
+    is searched for the training log, manifest and card of a model with the same content if they are not next to the
+    model; `training_log` takes precedence.
     """
 
     model: str
@@ -60,3 +69,4 @@ class RunRequest:
     expected_sha256: str | None = None
     progress_file: Path | None = None
     cache: CacheSettings | None = None
+    baseline: BaselineModel | None = None

@@ -18,6 +18,7 @@ from starlight_exporter.models.cards import Origin
 from starlight_exporter.models.roles import Role
 from starlight_exporter.models.training_log import TrainingHealth
 from starlight_exporter.statistics.intervals import Proportion
+from starlight_exporter.statistics.latency_ratio import LatencyRatio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,15 +71,18 @@ class LatencyQuantile:
 
 @dataclass(frozen=True, slots=True)
 class LatencySummary:
-    """Latency of single images, from file bytes to verdict, in an otherwise idle process.
+    """Latency of single images from file to verdict (read, decode, features, inference), one timing per image.
 
-    A quantile is omitted if the sample is too small; `throughput` is in images per second, one at a time.
+    The files were read once before. A quantile is omitted if the sample is too small; `throughput` is in images per
+    second, one at a time. `contention` is the share of wall time that the timed thread did not run, None in results of
+    versions that did not record it.
     """
 
     images: int
     quantiles: tuple[LatencyQuantile, ...]
     stage_means: dict[LatencyStage, float]
     throughput: float
+    contention: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ class Evaluation:
     method. AUC, log loss and calibration error cover clean and stego images, not negatives, whose mixture is arbitrary.
     `shortcuts` has the methods of which the dataset has enough files. `leaked_images` counts files of the training set,
     None if the training set is unknown. `origin` is None without a model card, `execution` in results of versions that
-    did not record it.
+    did not record it. `latency_ratio` is None without a baseline model that was timed in the same run.
     """
 
     id: str
@@ -141,6 +145,7 @@ class Evaluation:
     shortcuts: dict[Method, Shortcut] = field(default_factory=dict)
     leaked_images: int | None = None
     origin: Origin | None = None
+    latency_ratio: LatencyRatio | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rates as a pandas data frame with one row per metric and slice.
@@ -201,9 +206,10 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class LatencyObservations:
-    """Seconds of every stage, each an array of shape (images,) in sample order."""
+    """Seconds of every stage and CPU seconds of the total, each an array of shape (images,) in sample order."""
 
     seconds: dict[LatencyStage, NDArray[np.float64]]
+    cpu: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 from starlight_exporter.dataset.cache import CacheUsage
-from starlight_exporter.dataset.dataset import Dataset
+from starlight_exporter.dataset.dataset import Dataset, LabelledFile
 from starlight_exporter.dataset.facts import FactCollector, FactTable
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.dataset.quality import measure as measure_quality
 from starlight_exporter.dataset.shortcuts import find_shortcuts
+from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.errors import EvaluationError, ModelError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
 from starlight_exporter.evaluation.image_source import ImageSource, open_cache
-from starlight_exporter.evaluation.latency import measure_latency, summarise
+from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed, summarise
 from starlight_exporter.evaluation.progress import Progress, ProgressReporter
-from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.request import BaselineModel, RunRequest
 from starlight_exporter.evaluation.results import (
     Evaluation,
     Execution,
+    LatencyObservations,
     ModelFacts,
     Prediction,
     Provenance,
@@ -34,11 +39,16 @@ from starlight_exporter.evaluation.spec import current_spec
 from starlight_exporter.evaluation.timing import TimedDetector
 from starlight_exporter.models.records import read_records
 from starlight_exporter.models.training_files import leaked_images
+from starlight_exporter.statistics.latency_ratio import LatencyRatio, latency_ratio
+
+_NOT_COMPARED: Final = "latency not compared with the baseline model"
 
 
 def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunResult:
     """Load the model, scan the dataset, predict every image, then time a sample of them.
 
+    If the request has a baseline model, both models are timed alternately; without a usable baseline model, the result
+    has a warning instead of a latency ratio.
     The same model, data and seed give the same results for any number of threads, except for times and the id. Raise
     ModelError or DatasetError if the model or dataset cannot be used, and EvaluationError if the run fails.
     """
@@ -49,16 +59,19 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
     dataset = scan(request.dataset, request.dataset_root)
     measurable = sum(file.problem is None for file in dataset.files)
     reporter = ProgressReporter(
-        progress, request.progress_file, total=len(dataset.files) + min(request.latency_sample, measurable)
+        progress, request.progress_file, total=len(dataset.files) + _latency_calls(request, measurable)
     )
     bulk = _predict(request, detector, dataset, reporter)
     measured = [file for file, entry in zip(dataset.files, bulk.predictions, strict=True) if entry.verdict is not None]
-    latency = measure_latency(
-        TimedDetector(detector, request.decision, dataset.root, request.limits),
+    latency = _latency(
+        request,
+        detector,
+        dataset.root,
         measured,
-        sample=request.latency_sample,
-        seed=request.seed,
-        progress=lambda timed, _: reporter.report(len(dataset.files) + timed),
+        # Fewer images may be measured than expected, and then each is repeated more often.
+        lambda done, calls: reporter.report(
+            len(dataset.files) + _latency_calls(request, measurable) * done // max(1, calls)
+        ),
     )
     records = read_records(
         request.model_path, detector.sha256, training_log=request.training_log, models_dir=request.models_dir
@@ -96,7 +109,8 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         log_loss=counts.log_loss,
         expected_calibration_error=counts.expected_calibration_error,
         operating_points=counts.operating_points,
-        latency=None if latency is None else summarise(latency),
+        latency=None if latency.observations is None else summarise(latency.observations),
+        latency_ratio=latency.ratio,
         quality=measure_quality(dataset),
         shortcuts=find_shortcuts(bulk.facts, seed=request.seed),
         leaked_images=None if records.manifest is None else leaked_images(dataset.files, records.manifest),
@@ -107,18 +121,21 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
     return RunResult(
         evaluation=evaluation,
         predictions=bulk.predictions,
-        latency=latency,
-        warnings=(*records.problems, *reporter.warnings, *_cache_warnings(bulk.execution)),
+        latency=latency.observations,
+        warnings=(*records.problems, *reporter.warnings, *_cache_warnings(bulk.execution), *latency.warnings),
     )
 
 
 def load_detector(request: RunRequest) -> Detector:
     """Load the model of a request. Raise ModelError if it cannot be used with the decision rule."""
     detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256)
-    if request.decision.needs_method and not detector.has_method:
+    return _checked(detector, request.model_path, request.decision)
+
+
+def _checked(detector: Detector, path: Path, decision: DecisionRule) -> Detector:
+    if decision.needs_method and not detector.has_method:
         raise ModelError(
-            f'{request.model_path}: predicts no method, which the decision rule "{request.decision.describe()}" needs',
-            reason="signature",
+            f'{path}: predicts no method, which the decision rule "{decision.describe()}" needs', reason="signature"
         )
     return detector
 
@@ -165,6 +182,58 @@ def _predict(request: RunRequest, detector: Detector, dataset: Dataset, reporter
     seconds = time.perf_counter() - start
     execution = _execution(selected.full_model_reason, cache_use, sum(file.problem is None for file in files))
     return _BulkResult(predictions, facts.table(), execution, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _LatencyResult:
+    observations: LatencyObservations | None
+    ratio: LatencyRatio | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def _latency(
+    request: RunRequest, detector: Detector, root: Path, files: Sequence[LabelledFile], progress: Progress
+) -> _LatencyResult:
+    model = TimedDetector(detector, request.decision, root, request.limits)
+    if request.baseline is None or request.latency_sample == 0:
+        return _LatencyResult(_single_latency(request, model, files, progress))
+    try:
+        other = _load_baseline(request.baseline)
+    except ModelError as error:
+        return _LatencyResult(
+            _single_latency(request, model, files, progress),
+            warnings=(f"{_NOT_COMPARED}: {error}",),
+        )
+    baseline = TimedDetector(other, request.baseline.decision, root, request.limits)
+    pair = measure_latency_pair(
+        model, baseline, files, sample=request.latency_sample, seed=request.seed, progress=progress
+    )
+    if pair.model.wall.size == 0:
+        text = f"{_NOT_COMPARED}: {request.baseline.path}: no image was timed with both models"
+        return _LatencyResult(pair.observations, warnings=(text,))
+    try:
+        ratio = latency_ratio(pair.model, pair.baseline, baseline_sha256=other.sha256, seed=request.seed)
+    except ValueError as error:
+        return _LatencyResult(pair.observations, warnings=(f"{_NOT_COMPARED}: {error}",))
+    return _LatencyResult(pair.observations, ratio)
+
+
+def _single_latency(
+    request: RunRequest, model: TimedDetector, files: Sequence[LabelledFile], progress: Progress
+) -> LatencyObservations | None:
+    return measure_latency(model, files, sample=request.latency_sample, seed=request.seed, progress=progress)
+
+
+def _load_baseline(baseline: BaselineModel) -> Detector:
+    return _checked(Detector.load(baseline.path), baseline.path, baseline.decision)
+
+
+def _latency_calls(request: RunRequest, images: int) -> int:
+    """Return the number of timed calls that are expected for the progress of the run."""
+    chosen = min(request.latency_sample, images)
+    if request.baseline is None:
+        return chosen
+    return 2 * chosen * repeats_needed(request.latency_sample, chosen)
 
 
 def _execution(full_model_reason: str | None, use: CacheUsage | None, images: int) -> Execution:

@@ -1,10 +1,10 @@
-"""Timed detection: one image at a time from file bytes to verdict, with the seconds of every stage."""
+"""Timed detection: one image at a time from file to verdict, with the seconds of every stage."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, thread_time
 
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.decision import DecisionRule
@@ -18,7 +18,10 @@ from starlight_exporter.evaluation.request import RunLimits
 
 @dataclass(frozen=True, slots=True)
 class TimedVerdict:
-    """A verdict and the seconds of every stage; `total` is the time from opening the file to the verdict."""
+    """A verdict and the seconds of every stage; `total` is the time from opening the file to the verdict.
+
+    `cpu` is the CPU time of the calling thread within the total; the model runs in this thread too.
+    """
 
     score: Score
     verdict: bool
@@ -27,6 +30,7 @@ class TimedVerdict:
     features: float
     inference: float
     total: float
+    cpu: float
 
 
 class TimedDetector:
@@ -39,12 +43,18 @@ class TimedDetector:
         self._limits = limits
         self._workspace = ThreadWorkspace(detector.streams)
 
+    def read(self, file: LabelledFile) -> None:
+        """Read a file without timing it, so that it is in the page cache. Raise ImageError if it cannot be read."""
+        self._reader.check_size(file)
+        self._reader.read(file)
+
     def measure(self, file: LabelledFile) -> TimedVerdict:
         """Return the verdict on one file. Raise ImageError if there is none."""
         return self._reader.bounded(file, lambda max_pixels: self._measure(file, max_pixels))
 
     def _measure(self, file: LabelledFile, max_pixels: int) -> TimedVerdict:
         start = perf_counter()
+        cpu_start = thread_time()
         data = self._reader.read(file)
         read = perf_counter()
         decoded = decode(data, max_pixels=max_pixels)
@@ -56,6 +66,7 @@ class TimedDetector:
         ready = perf_counter()
         (score,) = self._detector.predict((streams,))
         verdict = self._decision.verdict(score.probability, score.predicted)
+        cpu_end = thread_time()
         end = perf_counter()
         if end - start > self._limits.image_seconds:
             raise ImageError(f"took {end - start:.1f} s, at most {self._limits.image_seconds:g} s", reason="timeout")
@@ -67,4 +78,5 @@ class TimedDetector:
             features=ready - decoded_at,
             inference=end - ready,
             total=end - start,
+            cpu=cpu_end - cpu_start,
         )
