@@ -235,7 +235,10 @@ class LimitsConfig(StrictModel):
 
 
 class LatencyConfig(StrictModel):
-    """Maximum number of images in the latency sample, and the seed that selects them."""
+    """Images in the latency sample, and the seed that selects them and the order of the models.
+
+    With a baseline model, `sample` is the number of timings per model: images are repeated if there are fewer.
+    """
 
     sample: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = 0

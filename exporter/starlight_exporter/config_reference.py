@@ -88,8 +88,11 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "limits.max_file_bytes": ("256MiB", "a larger image file is not measured"),
     "limits.cache_bytes": ("4GiB", "disk space for decoded images of all datasets; 0 disables the cache"),
     "latency": ("{sample: 1000}", "latency run, separate from the evaluation of all images"),
-    "latency.sample": ("1000", "maximum number of images to time; 0 disables the latency run"),
-    "latency.seed": ("0", "selects the images"),
+    "latency.sample": (
+        "1000",
+        "number of images to time, and of timings per model with a baseline model; 0 disables the latency run",
+    ),
+    "latency.seed": ("0", "selects the images and the order of the models"),
     "history": ("{keep: 4}", "retention of results in `history.jsonl`"),
     "history.max_bytes": ("64MiB", "size at which the file is rotated"),
     "history.keep": ("4", "rotated files to keep"),

@@ -27,7 +27,8 @@ def latency_dashboard() -> DashboardBuilder:
     builder = DashboardBuilder(
         "starlight-latency",
         "Starlight / Latency",
-        "Latency of one image at a time, from file bytes to verdict: distribution, quantiles, stages, throughput.",
+        "Latency of one image at a time, from file to verdict (read, decode, features, inference; files were read once "
+        "before): distribution, quantiles, stages, throughput.",
     )
     builder.add(4, *((5, _quantile(name)) for name in QUANTILE_COLOURS), (5, images_per_second()), (4, _sample()))
     builder.add(9, (14, _latency_distribution()), (10, _against_baseline()))

@@ -110,7 +110,7 @@ def _latency() -> stat.Panel:
     return stat_panel(
         PanelInfo(
             "Latency p95",
-            f"From file bytes to verdict, one image at a time. Red from {DEFAULT_LIMITS.latency_limit * 1000:g} "
+            f"From file to verdict, one image at a time. Red from {DEFAULT_LIMITS.latency_limit * 1000:g} "
             "ms: see the stages on the dashboard Latency.",
             "s",
             1,

@@ -100,6 +100,7 @@ def without_times(result: RunResult) -> tuple[Evaluation, tuple[Prediction, ...]
         duration_seconds=0.0,
         images_per_second=0.0,
         latency=None,
+        latency_ratio=None,
         model_facts=replace(result.evaluation.model_facts, loaded_at=0.0),
     )
     return evaluation, tuple(replace(entry, seconds=None) for entry in result.predictions)

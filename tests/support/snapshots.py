@@ -44,6 +44,8 @@ from starlight_exporter.publish.snapshot import (
     Snapshot,
 )
 from starlight_exporter.statistics.intervals import Interval, Proportion
+from starlight_exporter.statistics.latency_ratio import LatencyRatio
+from starlight_exporter.statistics.resampling import QuantileRatio
 
 MODEL_SHA256 = "3b7c0f1e2d4a" + "5" * 52
 FINGERPRINT = "9a8b7c6d5e4f" + "1" * 52
@@ -193,6 +195,14 @@ def full_evaluation(
             ),
             stage_means={"read": 0.0001, "decode": 0.0007, "features": 0.0004, "inference": 0.001, "total": 0.0022},
             throughput=454.5,
+            contention=0.0043,
+        ),
+        latency_ratio=LatencyRatio(
+            timings=1_000,
+            wall=QuantileRatio(1.0312, 0.9821, 1.0894),
+            cpu=QuantileRatio(1.0287, 0.9856, 1.0752),
+            contention=0.0061,
+            baseline_sha256="b" * 64,
         ),
         quality=DatasetQuality(
             counts=(
@@ -268,7 +278,7 @@ def basis_of(result: Evaluation) -> CheckBasis:
 def latency_histogram(images: int = 400) -> LatencyHistogram:
     """Return a histogram of timings from 0.1 ms to 40 ms, evenly spaced, in every stage."""
     seconds = np.linspace(0.0001, 0.04, images)
-    return LatencyHistogram.empty().add(LatencyObservations(dict.fromkeys(LATENCY_STAGES, seconds)))
+    return LatencyHistogram.empty().add(LatencyObservations(dict.fromkeys(LATENCY_STAGES, seconds), seconds))
 
 
 def empty_snapshot() -> Snapshot:

@@ -1,4 +1,4 @@
-"""Timed detection: one image at a time from file bytes to verdict, with the seconds of every stage."""
+"""Timed detection: one image at a time from file to verdict, with the seconds of every stage."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from starlight_exporter.checks.baseline import Baseline, read_baseline
 from starlight_exporter.config import Config, load_config
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import BaselineError, ConfigError
-from starlight_exporter.evaluation.request import RunLimits, RunRequest, available_cores
+from starlight_exporter.evaluation.request import BaselineModel, RunLimits, RunRequest, available_cores
 from starlight_exporter.publish.snapshot import ConfigReload, Pair
 from starlight_exporter.runs.state import State
 
@@ -104,4 +104,11 @@ def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
         seed=config.latency.seed,
         threads=limits.threads or available_cores(),
         cache=config.cache(),
+        baseline=None if model.role == "baseline" else _baseline_model(config),
     )
+
+
+def _baseline_model(config: Config) -> BaselineModel | None:
+    """Return the first configured model with the role `baseline`, None if there is none."""
+    model = next((one for one in config.models if one.role == "baseline"), None)
+    return None if model is None else BaselineModel(model.file, model.decision.rule())

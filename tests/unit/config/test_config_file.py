@@ -15,7 +15,7 @@ from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
 from starlight_exporter.durations import format_duration
-from starlight_exporter.evaluation.request import RunLimits
+from starlight_exporter.evaluation.request import BaselineModel, RunLimits
 from starlight_exporter.runs.configuration import run_request
 from starlight_exporter.runs.discovery import discover, with_discovered
 from support.config_files import THRESHOLDS, VALID, error_of, write_config_file
@@ -79,6 +79,30 @@ def test_default_image_limits_match_those_of_the_scripts(tmp_path: Path) -> None
     request = run_request(load_config(write_config_file(tmp_path, VALID)), ("production", "reference"), "test")
     assert request is not None
     assert request.limits == RunLimits()
+
+
+def test_latency_is_compared_with_the_first_baseline_model(tmp_path: Path) -> None:
+    text = f"""
+models:
+  - {{name: production, file: model.onnx, role: production}}
+  - {{name: accepted, file: accepted.onnx, role: baseline, decision: {{thresholds: {{{THRESHOLDS}}}}}}}
+  - {{name: older, file: older.onnx, role: baseline}}
+  - {{name: candidate, file: candidate.onnx, role: research}}
+datasets: [{{name: reference, path: images}}]
+"""
+    config = load_config(write_config_file(tmp_path, text))
+    requests = {name: run_request(config, (name, "reference"), "test") for name in ("production", "candidate")}
+    accepted = config.models[1]
+    for request in requests.values():
+        assert request is not None
+        assert request.baseline == BaselineModel(tmp_path / "accepted.onnx", accepted.decision.rule())
+    for name in ("accepted", "older"):
+        request = run_request(config, (name, "reference"), "test")
+        assert request is not None
+        assert request.baseline is None
+    single = run_request(load_config(write_config_file(tmp_path, VALID)), ("production", "reference"), "test")
+    assert single is not None
+    assert single.baseline is None
 
 
 def test_reads_every_section(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from starlight_exporter.evaluation.timing import TimedDetector
 
 def summary_of(milliseconds: list[int]) -> LatencySummary:
     seconds = np.array(milliseconds, dtype=np.float64) / 1000
-    return summarise(LatencyObservations(dict.fromkeys(LATENCY_STAGES, seconds)))
+    return summarise(LatencyObservations(dict.fromkeys(LATENCY_STAGES, seconds), seconds * 0.75))
 
 
 def quantiles(summary: LatencySummary) -> dict[float, float]:
@@ -56,6 +56,7 @@ def test_stage_means_and_throughput() -> None:
     assert summary.images == 4
     assert summary.stage_means == dict.fromkeys(LATENCY_STAGES, 0.0025)
     assert summary.throughput == pytest.approx(400.0)
+    assert summary.contention == pytest.approx(0.25)
     with pytest.raises(ValueError, match="no timings"):
         summary_of([])
 
@@ -88,6 +89,9 @@ def test_times_every_stage_of_a_seeded_sample(detector: TimedDetector, dataset_r
     parts = sum(observed.seconds[stage] for stage in LATENCY_STAGES if stage != "total")
     assert np.allclose(parts, observed.seconds["total"], rtol=0.2, atol=1e-4)
     assert (parts <= observed.seconds["total"] + 1e-9).all()
+    assert observed.cpu.shape == (30,)
+    assert (observed.cpu > 0).all()
+    assert (observed.cpu <= observed.seconds["total"]).all()
 
 
 @pytest.mark.slow

@@ -15,7 +15,8 @@ from starlight_exporter.publish.histogram import LatencyHistogram
 
 
 def observations(*seconds: float) -> LatencyObservations:
-    return LatencyObservations(dict.fromkeys(LATENCY_STAGES, np.array(seconds, dtype=np.float64)))
+    values = np.array(seconds, dtype=np.float64)
+    return LatencyObservations(dict.fromkeys(LATENCY_STAGES, values), values)
 
 
 def test_buckets_are_fine_around_the_limit() -> None:
@@ -50,7 +51,7 @@ def test_add_does_not_change_the_old_histogram() -> None:
 
 
 def test_stages_without_timings_are_kept() -> None:
-    histogram = LatencyHistogram.empty().add(LatencyObservations({"read": np.array([0.001])}))
+    histogram = LatencyHistogram.empty().add(LatencyObservations({"read": np.array([0.001])}, np.array([0.001])))
     assert sum(histogram.stages["read"].counts) == 1
     assert sum(histogram.stages["total"].counts) == 0
 

@@ -64,6 +64,17 @@ def test_reads_evaluation_checks_predictions_and_thumbnails(stored: Path) -> Non
     assert thumbnails == 4
 
 
+def test_latency_without_contention_and_ratio_is_read(stored: Path) -> None:
+    evidence = evidence_of(stored)
+    for entry in evidence.entries():
+        evaluation = evidence.evaluation(entry)
+        assert evaluation.latency is not None
+        assert evaluation.latency.images > 0
+        if stored.name == "0.1.0":
+            assert evaluation.latency.contention is None
+            assert evaluation.latency_ratio is None
+
+
 def test_comparisons_of_stored_predictions_are_unchanged(stored: Path) -> None:
     evidence = evidence_of(stored)
     entries = {entry.id: entry for entry in evidence.entries()}

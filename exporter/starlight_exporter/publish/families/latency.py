@@ -1,4 +1,4 @@
-"""Metrics of latency: the histogram over all latency runs, and the exact quantiles of the last one."""
+"""Metrics of latency: the histogram over all latency runs, and exact quantiles and ratios of the last one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from starlight_exporter.publish.families.family import (
 )
 from starlight_exporter.publish.histogram import StageHistogram
 from starlight_exporter.publish.snapshot import Snapshot
+from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION
 
 GROUP = FamilyGroup("Latency")
 
+_TIMED = "file to verdict: read, decode, features, inference; files were read once before"
+_NO_BASELINE_TIMED = f"{UNTIL_EVALUATED}, or no baseline model was timed in the same run"
 _NO_LATENCY_RUN = f"{UNTIL_EVALUATED}, or no latency run was made"
 _SMALL_SAMPLE = f"{UNTIL_EVALUATED}, or the sample is too small for the"
 _BOUND = "bound of the distribution-free 95% confidence interval of starlight_latency_seconds."
@@ -29,14 +32,14 @@ INFERENCE_DURATION = GROUP.family(
     "inference_duration_seconds",
     "histogram",
     "model stage",
-    "Time per image and stage over all latency runs since the exporter started, one image at a time.",
+    f"Time per image and stage over all latency runs since the exporter started, one image at a time ({_TIMED}).",
     unit="seconds",
     absent="the model is not configured",
 )
 LATENCY = GROUP.of_evaluation(
     "latency_seconds",
     "model dataset quantile",
-    "Exact quantiles of the time from file bytes to verdict in the last latency run, one image at a time.",
+    f"Exact quantiles of the time of one image in the last latency run ({_TIMED}).",
     unit="seconds",
     kind="summary",
     absent=f"{_SMALL_SAMPLE} quantile",
@@ -72,6 +75,30 @@ THROUGHPUT = GROUP.of_evaluation(
     absent=_NO_LATENCY_RUN,
 )
 
+BASELINE_RATIO = GROUP.of_evaluation(
+    "latency_baseline_ratio",
+    "model dataset",
+    "p95 of the model / p95 of the baseline model, timed alternately in one run: wall time, or CPU time if the machine"
+    " was busy.",
+    unit="ratio",
+    absent=_NO_BASELINE_TIMED,
+)
+BASELINE_RATIO_LOWER = GROUP.of_evaluation(
+    "latency_baseline_ratio_lower",
+    "model dataset",
+    "0.5% bootstrap bound of starlight_latency_baseline_ratio, by the same clock.",
+    unit="ratio",
+    absent=_NO_BASELINE_TIMED,
+)
+CONTENTION = GROUP.of_evaluation(
+    "latency_contention_ratio",
+    "model dataset",
+    f"Share of the wall time of the last latency run that the timed thread did not run; above {BUSY_CONTENTION:g} the"
+    " machine was busy.",
+    unit="ratio",
+    absent=f"{_NO_LATENCY_RUN}, or an earlier version stored the result",
+)
+
 
 def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
     """Yield the histograms of the models and the quantiles of the last complete evaluations."""
@@ -94,6 +121,13 @@ def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
         yield from optional(LATENCY_UPPER, labels, quantile.upper)
     yield MetricSample(LATENCY_IMAGES, pair, evaluation.latency.images)
     yield MetricSample(THROUGHPUT, pair, evaluation.latency.throughput)
+    ratio = evaluation.latency_ratio
+    if ratio is None:
+        yield from optional(CONTENTION, pair, evaluation.latency.contention)
+    else:
+        yield MetricSample(BASELINE_RATIO, pair, ratio.value)
+        yield MetricSample(BASELINE_RATIO_LOWER, pair, ratio.lower)
+        yield MetricSample(CONTENTION, pair, ratio.contention)
 
 
 def _histogram_samples(labels: tuple[str, ...], histogram: StageHistogram) -> Iterator[MetricSample]:
