@@ -2,8 +2,8 @@
 
     python -m benchmarks.operating_characteristics false-significance power coverage seeds report
 
-Each part stores its numbers in results.json; `report` writes operating_characteristics.md and its plot. The latency part
-is that of `python -m benchmarks latency_significance`. Simulations use as many processes as there are cores.
+Each part stores its numbers in results.json; `report` writes operating_characteristics.md and its plot. The part
+about latency is that of `python -m benchmarks latency_significance`. Simulations use one process per core.
 """
 
 from __future__ import annotations

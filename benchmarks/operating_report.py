@@ -19,9 +19,10 @@ ALLOWED: Final = 0.015
 _INTRODUCTION: Final = """# Operating characteristics of the checks
 
 How often the checks are wrong, and which changes they find. Generated from [results.json](results.json) by
-`python -m benchmarks.operating_characteristics report`; the other arguments of this command measure. The simulation draws
-the outcomes of two models on the same images and runs the exporter's own checks on the counts
-([simulated_checks.py](simulated_checks.py)): 1,000 evaluations per cell. What the results mean: [docs/checks.md](../docs/checks.md).
+`python -m benchmarks.operating_characteristics report`; the other arguments of this command measure. The simulation
+draws the outcomes of two models on the same images and runs the checks of the exporter on the counts
+([simulated_checks.py](simulated_checks.py)), 1,000 evaluations per cell. What the results mean:
+[docs/checks.md](../docs/checks.md).
 """
 
 
@@ -54,9 +55,9 @@ def _false_significance(rows: list[list[float]]) -> Iterator[str]:
     yield "## 1. Two models of equal quality"
     yield ""
     yield (
-        f"Share of evaluations with a significant failure of any check whose null hypothesis is true, over {len(rows)} cells"
-        f" (false positive rate 0 to 0.5%, detection rate 95 to 100%, correlation of the errors 0, 0.8 and 1): at most"
-        f" {highest:.1%}; allowed {ALLOWED:.1%}."
+        "Share of evaluations with a significant failure of any check whose null hypothesis is true, over"
+        f" {len(rows)} cells (false positive rate 0 to 0.5%, detection rate 95 to 100%, correlation of the errors 0,"
+        f" 0.8 and 1): at most {highest:.1%}; allowed {ALLOWED:.1%}."
     )
     yield ""
     yield "![Highest share of false significance by number of clean images](operating_characteristics.svg)"
@@ -111,8 +112,8 @@ def _latency(runs: dict[str, dict[str, list[dict[str, Any]]]]) -> Iterator[str]:
     yield "## 3. Latency"
     yield ""
     yield (
-        "The shipped model against itself with additional CPU time, 1,000 timings of each model per run: runs whose ratio is"
-        " significantly above 1.2. A critical result needs two such runs in a row."
+        "The shipped model against itself with additional CPU time, 1,000 timings of each model per run: runs whose"
+        " ratio is significantly above 1.2. A critical result needs two such runs in a row."
     )
     yield ""
     yield "| Load | CPU time × | Runs | Significant | Median ratio, wall | Median ratio, CPU | Highest contention |"

@@ -51,6 +51,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "datasets": ("", "labelled datasets"),
     "datasets[].name": ("reference", "label value on metrics and pages"),
     "datasets[].path": ("datasets/reference", "folder with `clean/`, `stego/` and `negatives/`"),
+    "datasets[].alerts": ("true", "whether failed checks on this dataset alert and colour the status page"),
     "research": ("{models_dir: models}", "research models that are found in a folder"),
     "research.models_dir": ("models", "folder; each subfolder with a `card.yml` or `model.onnx` is a research model"),
     "research.decision": ("{threshold: 0.5}", "decision rule of all research models, by default `threshold: 0.5`"),
@@ -72,8 +73,22 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "watch.settle": ("3s", "time that a changed file must stay unmodified before it is used"),
     "baseline": (
         "tests/regression_baselines.json",
-        "recorded baseline; by default, checks against it are not measured",
+        "recorded baseline, used where the model with role `baseline` has no result",
     ),
+    "checks": ("{fpr_target: 0.001}", "limits of the regression checks, see [checks.md](checks.md)"),
+    "checks.fpr_baseline": ("1.1", "false positive rate, as a factor of the baseline"),
+    "checks.fpr_stability": ("0.0002", "increase of the false positive rate over the baseline"),
+    "checks.fpr_target": ("0.0005", "false positive rate"),
+    "checks.detection_baseline": ("0.95", "detection rate of a method, as a factor of the baseline"),
+    "checks.detection_floor": ("0.95", "detection rate of a method"),
+    "checks.detection_target": ("0.99", "detection rate of a method"),
+    "checks.latency_baseline": ("1.2", "p95, as a factor of the baseline model in the same run"),
+    "checks.latency_limit": ("5ms", "p95 from file to verdict"),
+    "checks.format_consistency": ("0.0002", "increase of the false positive rate of an image format over the baseline"),
+    "checks.format_default": ("0.001", "baseline of image formats that the baseline does not contain"),
+    "checks.negatives": ("0.005", "false positive rate of a category of hard negatives"),
+    "checks.disabled": ("[latency_limit]", "checks that do not run"),
+    "checks.informational": ("[detection_target]", "checks that have results but do not alert"),
     "paths": ("{data: data}", "folders"),
     "paths.data": ("data", "history"),
     "paths.results": ("results", "evidence"),
@@ -105,6 +120,12 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "analyses.interval": ("1d", "maximum time between analyses"),
     "analyses.ablate": ("[production]", "roles of the models whose streams are ablated"),
+    "analyses.comparison": (
+        "{before: v3, after: v4}",
+        "models of the comparison report; by default the baseline and the production models",
+    ),
+    "analyses.comparison.before": ("v3", "name of the earlier model"),
+    "analyses.comparison.after": ("v4", "name of the later model"),
 }
 """Key → example (YAML) and meaning."""
 
@@ -181,7 +202,7 @@ def _type(annotation: Any, metadata: tuple[Any, ...]) -> str:
         return f"list of: {_type(get_args(annotation)[0], ())}"
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(annotation))
-    return {float: "number", int: "integer", str: "string"}[annotation]
+    return {bool: "boolean", float: "number", int: "integer", str: "string"}[annotation]
 
 
 def _default(field: FieldInfo, metadata: tuple[Any, ...]) -> str:

@@ -55,8 +55,9 @@ def _paired(ratio: LatencyRatio, previous: LatencyRatio | None, limit: float) ->
     passed = decimal(value.value) <= decimal(limit)
     significant = not passed and exceeds and previous is not None and previous.exceeds(limit)
     detail = (
-        f"p95 is {_times(value.value)} that of the baseline model, timed in one run by {'CPU' if ratio.busy else 'wall'} time"
-        f" ({integer(ratio.timings)} timings each, 99% CI {value.lower:.2f}–{value.upper:.2f};"
+        f"p95 is {_times(value.value)} that of the baseline model, timed in one run by"
+        f" {'CPU' if ratio.busy else 'wall'} time ({integer(ratio.timings)} timings each, 99% CI"
+        f" {value.lower:.2f}–{value.upper:.2f};"
         f" contention {ratio.contention:.0%}{', machine busy' if ratio.busy else ''}); fails if > {_times(limit)}"
     )
     if not passed and not significant:

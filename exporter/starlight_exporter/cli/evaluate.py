@@ -1,6 +1,6 @@
 """Evaluate one model on one dataset; print its metrics and its regressions against a baseline.
 
-Exit code 1: a regression against the baseline.
+Exit code 1: a regression against the baseline; 2: the baseline is not comparable.
 """
 
 from __future__ import annotations
@@ -72,4 +72,10 @@ def run(options: argparse.Namespace) -> int:
     if all(prediction.verdict is None for prediction in result.predictions):
         print(f"{options.name}: no image could be measured", file=sys.stderr)
         return NOT_MEASURED
-    return CHECK_FAILED if regressions else OK
+    if regressions:
+        return CHECK_FAILED
+    obstacle = None if basis.baseline is None else basis.baseline.obstacle
+    if obstacle is not None:
+        print(f"{options.name}: {options.baseline}: not comparable: {obstacle.text}", file=sys.stderr)
+        return NOT_MEASURED
+    return OK

@@ -37,14 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
         "--config",
         type=Path,
         metavar="FILE",
-        help="configuration of the exporter: use the decision rule of its production model, its baseline and its limits",
+        help="configuration of the exporter: use its production decision rule, baseline and limits",
     )
     parser.add_argument(
         "--baseline",
         type=Path,
         metavar="FILE",
-        help="ONNX file of the baseline model, or a recorded baseline (.json); default: models/baseline/model.onnx if it"
-        " exists, otherwise tests/regression_baselines.json",
+        help="ONNX file of the baseline model, or a recorded baseline (.json); default: models/baseline/model.onnx if"
+        " it exists, otherwise tests/regression_baselines.json",
     )
     parser.add_argument(
         "--baseline-decision", type=decision, help="decision rule of the baseline model (default: that of the model)"

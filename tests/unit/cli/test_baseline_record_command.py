@@ -11,6 +11,7 @@ import pytest
 
 from starlight_exporter.checks.baseline import latency_obstacle, obstacle, read_baseline
 from starlight_exporter.checks.baseline_recording import baseline_json, misclassified_files
+from starlight_exporter.checks.basis import basis_against_recorded
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.checks.machine import current_machine
 from starlight_exporter.checks.recorded_parts import RecordedCount, RecordedCounts
@@ -91,11 +92,9 @@ def test_model_does_not_regress_against_its_own_baseline(tmp_path: Path) -> None
     measured = full_evaluation()
     file = tmp_path / "baseline.json"
     file.write_text(baseline_json(measured, None, command="c", machine=MACHINE))
-    against = [
-        c for c in run_checks(measured, read_baseline(file)) if c.name in ("detection_baseline", "latency_baseline")
-    ]
-    assert against
-    assert all(c.passed is not False for c in against)
+    checks = run_checks(measured, basis_against_recorded(measured, None, read_baseline(file)))
+    against = [c for c in checks if c.name in ("fpr_baseline", "fpr_stability", "detection_baseline")]
+    assert {c.conclusion for c in against} == {"pass"}
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_versions_are_equal(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_default_paths_are_relative_to_the_current_directory() -> None:
     options = starlight.build_parser().parse_args(["gate", "--model", "m.onnx", "--dataset", "d"])
-    assert options.baseline == Path("tests/regression_baselines.json")
+    assert options.report_dir == Path("results/regression_reports")
     assert options.models_dir == Path("models")
 
 

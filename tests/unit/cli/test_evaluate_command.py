@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.decision import PLAIN, PRODUCTION
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.evaluation.serialisation import from_json
@@ -49,13 +49,30 @@ def test_writes_metrics_predictions_and_tables(
 
 @pytest.mark.parametrize(("baseline_rates", "code"), [({"lsb": 0.0}, 0), ({"lsb": 100.0, "eoi": 100.0}, 1)])
 def test_exits_with_1_on_a_regression_against_the_baseline(
-    tmp_path: Path, model_path: Path, dataset_root: Path, baseline_rates: dict[str, float], code: int
+    tmp_path: Path,
+    model_path: Path,
+    dataset_root: Path,
+    request_for: Callable[..., RunRequest],
+    baseline_rates: dict[str, float],
+    code: int,
 ) -> None:
     baseline = tmp_path / "baseline.json"
-    baseline.write_text(json.dumps({"detection_rates": baseline_rates}))
+    measured = evaluate(request_for(decision=PRODUCTION, latency_sample=0)).evaluation.provenance
+    provenance = {"dataset_fingerprint": measured.dataset_fingerprint, "decision": measured.decision}
+    baseline.write_text(json.dumps({"detection_rates": baseline_rates, "provenance": provenance}))
     done = monitor("--model", model_path, "--dataset", dataset_root, "--baseline", baseline, "--latency-sample", 0)
     assert done.returncode == code, done.stderr
     assert ("regression: detection_baseline lsb" in done.stdout) is (code == 1)
+
+
+def test_exits_with_2_if_the_baseline_is_not_comparable(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
+    """A file that does not state its images could be of any."""
+    baseline = tmp_path / "baseline.json"
+    baseline.write_text(json.dumps({"detection_rates": {"lsb": 0.0}}))
+    done = monitor("--model", model_path, "--dataset", dataset_root, "--baseline", baseline, "--latency-sample", 0)
+    assert done.returncode == 2
+    expected = f"monitor_performance: {baseline}: not comparable: the recorded baseline has no dataset fingerprint"
+    assert expected in done.stderr
 
 
 def test_reports_usage_errors_in_one_line_and_exits_with_2(

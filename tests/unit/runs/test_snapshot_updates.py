@@ -13,8 +13,9 @@ from starlight_exporter.publish.snapshot import (
     RunState,
     Snapshot,
 )
+from starlight_exporter.runs.assessment import Assessment
 from starlight_exporter.runs.snapshot_updates import with_load_failure, with_result
-from support.snapshots import FINISHED_AT, empty_snapshot, full_evaluation, model_state
+from support.snapshots import FINISHED_AT, basis_of, empty_snapshot, full_evaluation, model_state
 
 MODELS = ("first", "second")
 RUN_SECONDS = 12.5
@@ -22,7 +23,7 @@ RUN_SECONDS = 12.5
 
 def after_result(old: Snapshot, model: str, fingerprint: str, second: int) -> Snapshot:
     evaluation = full_evaluation(model=model, fingerprint=fingerprint, finished_at=FINISHED_AT + second)
-    return with_result(old, evaluation, (), ())
+    return with_result(old, evaluation, Assessment((), basis_of(evaluation), ()))
 
 
 def test_dataset_change_is_dated_by_the_first_result_on_the_new_images() -> None:
