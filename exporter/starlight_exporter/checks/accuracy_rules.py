@@ -8,7 +8,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal
 
-from starlight_exporter.checks.comparison_basis import BaselineInUse
+from starlight_exporter.checks.comparison_basis import CheckBasis
 from starlight_exporter.checks.limits import CheckLimits, CheckName
 from starlight_exporter.checks.results import Unavailable
 from starlight_exporter.detector.contract import METHODS
@@ -26,8 +26,6 @@ _FAILS: Mapping[Operator, Callable[[Fraction, Fraction], bool]] = MappingProxyTy
     }
 )
 
-NO_BASELINE = Unavailable("no_baseline", "no baseline")
-IS_BASELINE = Unavailable("no_baseline", "this model is the baseline")
 NOT_IN_BASELINE = Unavailable("not_in_baseline", "the baseline has no value for this slice")
 
 
@@ -63,13 +61,11 @@ class AccuracyRule:
         return _FAILS[self.operator](Fraction(rate.count, rate.total), self.limit)
 
 
-def accuracy_rules(
-    evaluation: Evaluation, baseline: BaselineInUse | None, limits: CheckLimits
-) -> Iterator[AccuracyRule]:
+def accuracy_rules(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
     """Yield the rule of every accuracy check on every slice of the evaluation or the baseline."""
-    yield from _false_positives(evaluation, baseline, limits)
-    yield from _detections(evaluation, baseline, limits)
-    yield from _formats(evaluation, baseline, limits)
+    yield from _false_positives(evaluation, basis, limits)
+    yield from _detections(evaluation, basis, limits)
+    yield from _formats(evaluation, basis, limits)
     for category, rate in evaluation.negatives.items():
         yield AccuracyRule(
             "negatives",
@@ -87,12 +83,10 @@ def decimal(value: float) -> Fraction:
     return Fraction(repr(float(value)))
 
 
-def _false_positives(
-    evaluation: Evaluation, baseline: BaselineInUse | None, limits: CheckLimits
-) -> Iterator[AccuracyRule]:
-    rate, base = evaluation.clean, None if baseline is None else baseline.clean
+def _false_positives(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
+    rate, base = evaluation.clean, None if basis.baseline is None else basis.baseline.clean
     factor, margin = decimal(limits.fpr_baseline), decimal(limits.fpr_stability)
-    why = _missing(evaluation, baseline, known=base is not None)
+    why = _missing(basis, known=base is not None)
     yield AccuracyRule(
         "fpr_baseline",
         "",
@@ -119,12 +113,12 @@ def _false_positives(
     yield AccuracyRule("fpr_target", "", "clean", rate, ">=", decimal(limits.fpr_target))
 
 
-def _detections(evaluation: Evaluation, baseline: BaselineInUse | None, limits: CheckLimits) -> Iterator[AccuracyRule]:
+def _detections(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
     factor = decimal(limits.detection_baseline)
     for method in METHODS:
         rate, key = evaluation.detections.get(method), f"stego:{method}"
-        base = None if baseline is None else baseline.detections.get(method)
-        why = _missing(evaluation, baseline, known=base is not None)
+        base = None if basis.baseline is None else basis.baseline.detections.get(method)
+        why = _missing(basis, known=base is not None)
         yield AccuracyRule(
             "detection_baseline",
             method,
@@ -141,7 +135,8 @@ def _detections(evaluation: Evaluation, baseline: BaselineInUse | None, limits: 
         yield AccuracyRule("detection_target", method, key, rate, "<=", decimal(limits.detection_target))
 
 
-def _formats(evaluation: Evaluation, baseline: BaselineInUse | None, limits: CheckLimits) -> Iterator[AccuracyRule]:
+def _formats(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
+    baseline = basis.baseline
     comparable = {} if baseline is None or baseline.obstacle is not None else baseline.formats
     margin = decimal(limits.format_consistency)
     for name in dict.fromkeys((*evaluation.clean_by_format, *comparable)):
@@ -158,14 +153,10 @@ def _formats(evaluation: Evaluation, baseline: BaselineInUse | None, limits: Che
         )
 
 
-def without_baseline(evaluation: Evaluation) -> Unavailable:
-    """Return why an evaluation has no baseline."""
-    return IS_BASELINE if evaluation.role == "baseline" else NO_BASELINE
-
-
-def _missing(evaluation: Evaluation, baseline: BaselineInUse | None, *, known: bool) -> Unavailable | None:
+def _missing(basis: CheckBasis, *, known: bool) -> Unavailable | None:
+    baseline = basis.baseline
     if baseline is None:
-        return without_baseline(evaluation)
+        return basis.no_baseline
     if baseline.obstacle is not None:
         return baseline.obstacle
     return None if known else NOT_IN_BASELINE

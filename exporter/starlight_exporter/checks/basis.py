@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
+from typing import Final
 
 from starlight_exporter.checks.accuracy_rules import decimal
 from starlight_exporter.checks.baseline import Baseline, latency_obstacle, obstacle
-from starlight_exporter.checks.comparison_basis import BaselineInUse, CheckBasis
+from starlight_exporter.checks.comparison_basis import NO_BASELINE, BaselineInUse, CheckBasis
 from starlight_exporter.checks.counts import WasWrong, baseline_errors, counts_of_rates, slice_counts
 from starlight_exporter.checks.machine import current_machine
 from starlight_exporter.checks.recorded_parts import RecordedCount
@@ -19,9 +21,18 @@ from starlight_exporter.statistics.intervals import Proportion
 RECORDED = "recorded baseline"
 
 
-def basis_without_baseline(evaluation: Evaluation, predictions: Sequence[Prediction] | None) -> CheckBasis:
-    """Return the basis of an evaluation without a baseline. Without predictions, shared covers are not testable."""
-    return _basis(evaluation, predictions, None, None)
+IS_BASELINE: Final = Unavailable("no_baseline", "this model is the baseline")
+
+
+def basis_without_baseline(
+    evaluation: Evaluation, predictions: Sequence[Prediction] | None, reason: str = NO_BASELINE.text
+) -> CheckBasis:
+    """Return the basis of an evaluation without a baseline, for this reason.
+
+    Without predictions, rates of shared covers are not testable.
+    """
+    why = IS_BASELINE if evaluation.role == "baseline" else Unavailable("no_baseline", reason)
+    return replace(_basis(evaluation, predictions, None, None), no_baseline=why)
 
 
 def basis_against_model(

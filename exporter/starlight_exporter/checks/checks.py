@@ -46,7 +46,7 @@ def run_checks(
 
 def accuracy_checks(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> tuple[CheckResult, ...]:
     """Run the checks of false positives and detections, and adjust their p-values for each other."""
-    rules = [rule for rule in accuracy_rules(evaluation, basis.baseline, limits) if rule.name not in limits.disabled]
+    rules = [rule for rule in accuracy_rules(evaluation, basis, limits) if rule.name not in limits.disabled]
     measured = [_Measured(rule, basis) for rule in rules]
     hypotheses = {
         (one.rule.name, one.rule.slice): hypothesis for one in measured if (hypothesis := one.hypothesis()) is not None

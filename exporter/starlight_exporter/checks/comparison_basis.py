@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Final
 
 from starlight_exporter.checks.counts import SliceCounts
 from starlight_exporter.checks.results import Unavailable
 from starlight_exporter.detector.contract import ImageFormat, Method
 from starlight_exporter.statistics.latency_ratio import LatencyRatio
+
+NO_BASELINE: Final = Unavailable("no_baseline", "no baseline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,11 @@ class BaselineInUse:
 class CheckBasis:
     """All inputs of the checks besides the evaluation itself and the limits.
 
-    `previous_latency` is the latency ratio of the evaluation before this one, of the same two model files.
+    `no_baseline` is why there is no baseline, if there is none. `previous_latency` is the latency ratio of the
+    evaluation before this one, of the same two model files.
     """
 
     counts: Mapping[str, SliceCounts]
     baseline: BaselineInUse | None = None
+    no_baseline: Unavailable = NO_BASELINE
     previous_latency: LatencyRatio | None = None

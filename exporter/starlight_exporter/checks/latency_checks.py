@@ -6,7 +6,7 @@ recorded baseline and the absolute limit depend on the machine, so they never ra
 
 from __future__ import annotations
 
-from starlight_exporter.checks.accuracy_rules import NOT_IN_BASELINE, decimal, without_baseline
+from starlight_exporter.checks.accuracy_rules import NOT_IN_BASELINE, decimal
 from starlight_exporter.checks.comparison_basis import BaselineInUse, CheckBasis
 from starlight_exporter.checks.limits import LATENCY_QUANTILE, CheckLimits, CheckName
 from starlight_exporter.checks.results import CheckResult, Unavailable
@@ -44,7 +44,7 @@ def _against_baseline(evaluation: Evaluation, basis: CheckBasis, limits: CheckLi
         return _paired(evaluation.latency_ratio, basis.previous_latency, limits.latency_baseline)
     baseline, measured = basis.baseline, checked_latency(evaluation)
     if baseline is None:
-        return _unavailable("latency_baseline", without_baseline(evaluation), limits.latency_baseline)
+        return _unavailable("latency_baseline", basis.no_baseline, limits.latency_baseline)
     if measured is None:
         return _unavailable("latency_baseline", NO_TIMINGS, limits.latency_baseline)
     return _recorded(measured, baseline, limits.latency_baseline)

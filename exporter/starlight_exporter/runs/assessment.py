@@ -122,8 +122,17 @@ def _basis(
     elif evaluation.role != "baseline" and snapshot.recorded_baseline is not None:
         basis = basis_against_recorded(evaluation, measured, snapshot.recorded_baseline)
     else:
-        basis = basis_without_baseline(evaluation, measured)
+        basis = basis_without_baseline(evaluation, measured, _why_no_baseline(evaluation, snapshot))
     return replace(basis, previous_latency=_previous_latency(evaluation, evidence))
+
+
+def _why_no_baseline(evaluation: Evaluation, snapshot: Snapshot) -> str:
+    model = snapshot.baseline_model()
+    if model is None:
+        return "no baseline is configured, or its file is not valid"
+    if model.last_load_successful is False:
+        return f"the baseline model {model.name} cannot be loaded ({model.last_failure})"
+    return f"the baseline model {model.name} has no result on {evaluation.dataset} yet"
 
 
 def _stored_predictions(

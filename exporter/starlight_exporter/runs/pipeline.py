@@ -69,10 +69,11 @@ class Pipeline:
                 # Store before publishing, because pages link to the stored evidence.
                 self._storage.store(result, assessment.checks, output.thumbnails)
             self._state.update(lambda s: with_finished_run(s, run, output, assessment, is_current=is_current))
-            if is_current and result is not None and snapshot.models[run.model].role == "baseline":
-                self._assess_again(run.dataset, excluding=run.model)
             if is_current and output.load_failure is not None:
                 self.load_failed(run.model, output.load_failure, run.error)
+            if is_current and snapshot.models[run.model].role == "baseline":
+                # The other models are compared with the new result, or have no baseline because it cannot be loaded.
+                self._assess_again(run.dataset, excluding=run.model)
             self._state.record(run)
             _log_run(run, result)
             return result is not None

@@ -64,7 +64,9 @@ class Restorer:
             evaluation = stored.get(pair)
             if evaluation is not None and self._applies(evaluation, pair):
                 self._pipeline.restore(evaluation)
-                if time.time() - evaluation.finished_at < interval:
+                # The baseline is evaluated again only after a change.
+                is_baseline = self._state.snapshot.models[pair[0]].role == "baseline"
+                if is_baseline or time.time() - evaluation.finished_at < interval:
                     continue
             self._runner.submit(pair, "start")
         for dataset in {pair[1] for pair in stored}:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from starlight_exporter.checks.checks import baseline_regressions
+from starlight_exporter.checks.basis import basis_without_baseline
+from starlight_exporter.checks.checks import baseline_regressions, run_checks
 from starlight_exporter.checks.comparison_basis import BaselineInUse
 from starlight_exporter.checks.limits import CHECK_NAMES, DEFAULT_LIMITS, CheckLimits, CheckName
 from starlight_exporter.checks.results import CheckResult, Unavailable
@@ -116,7 +117,8 @@ def test_baseline_checks_are_not_measured_without_baseline() -> None:
     assert one(checks, "latency_baseline", "p95").unavailable == "no_baseline"
     partial = checked(of_clean(12, 10_000), BaselineInUse("b", detections={"lsb": Fraction("0.9")}))
     assert one(partial, "fpr_baseline").unavailable == "not_in_baseline"
-    own = one(checked(replace(of_clean(12, 10_000), role="baseline"), None), "fpr_baseline")
+    evaluation = replace(of_clean(12, 10_000), role="baseline")
+    own = one(run_checks(evaluation, basis_without_baseline(evaluation, None)), "fpr_baseline")
     assert own.detail == "0.12% (12 of 10,000); this model is the baseline"
 
 

@@ -47,15 +47,15 @@ def test_writes_metrics_predictions_and_tables(
     assert "Failed checks" in done.stdout
 
 
-@pytest.mark.parametrize(("baseline_rates", "code"), [({"lsb": 0.0}, 0), ({"lsb": 100.0, "eoi": 100.0}, 1)])
+@pytest.mark.parametrize("case", [({"lsb": 0.0}, 0), ({"lsb": 100.0, "eoi": 100.0}, 1)])
 def test_exits_with_1_on_a_regression_against_the_baseline(
     tmp_path: Path,
     model_path: Path,
     dataset_root: Path,
     request_for: Callable[..., RunRequest],
-    baseline_rates: dict[str, float],
-    code: int,
+    case: tuple[dict[str, float], int],
 ) -> None:
+    baseline_rates, code = case
     baseline = tmp_path / "baseline.json"
     measured = evaluate(request_for(decision=PRODUCTION, latency_sample=0)).evaluation.provenance
     provenance = {"dataset_fingerprint": measured.dataset_fingerprint, "decision": measured.decision}

@@ -239,6 +239,9 @@ def test_changed_recorded_baseline_changes_displayed_and_stored_checks(compared:
     (tmp_path / "baseline.json").unlink()
     compared.reload()
     assert displayed(compared).unavailable == "no_baseline"
+    assert displayed(compared).detail.endswith("; the baseline model v3 has no result on reference yet")
+    finish(compared, request_of(compared, BASELINE_PAIR), None, outcome="error", load_failure="invalid")
+    assert displayed(compared).detail.endswith("; the baseline model v3 cannot be loaded (invalid)")
 
 
 def test_baseline_model_takes_precedence_over_the_recorded_baseline(compared: Application) -> None:
