@@ -24,6 +24,7 @@ Conclusion = Literal[
     "not measured",
     "not comparable",
 ]
+CONCLUSIONS: Final[tuple[Conclusion, ...]] = get_args(Conclusion)
 
 
 @dataclass(frozen=True, slots=True)
