@@ -203,7 +203,7 @@ def newest_by(evaluations: Iterable[Evaluation], key: Callable[[Evaluation], str
     return list(newest.values())
 
 
-def snapshot_of(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Snapshot:
+def snapshot_of(evaluation: Evaluation, checks: tuple[CheckResult, ...], basis: CheckBasis | None) -> Snapshot:
     """Return the snapshot of an exporter with this evaluation only."""
     provenance, facts = evaluation.provenance, evaluation.model_facts
     model = ModelState(
@@ -222,4 +222,5 @@ def snapshot_of(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Snap
         config=ConfigReload(successful=True, success_at=evaluation.started_at),
     )
     with_names = empty.with_model(model).with_dataset(DatasetState(evaluation.dataset))
-    return with_names.with_run(evaluation.model, evaluation.dataset, RunState(evaluation=evaluation, checks=checks))
+    run = RunState(evaluation=evaluation, checks=checks, basis=basis)
+    return with_names.with_run(evaluation.model, evaluation.dataset, run)
