@@ -42,6 +42,7 @@ class CheckResult:
     `passed` compares the value with the limit; None if the check is `unavailable`. A failure is `significant` if its
     test rejects at 1% after the adjustment of `p_value` for all checks of the evaluation (Holm). `conclusive` is
     whether the whole 95% confidence interval is on the side of the result. `severity` is None unless the check failed.
+    `paired` is whether `p_value` compares the verdicts with those of the baseline; otherwise it tests the limit.
     """
 
     name: CheckName
@@ -55,6 +56,7 @@ class CheckResult:
     conclusive: bool | None = None
     p_value: float | None = None
     unavailable: UnavailableReason | None = None
+    paired: bool = False
 
     @property
     def conclusion(self) -> Conclusion:
