@@ -137,7 +137,10 @@ def test_every_section_has_the_values_of_prometheus(tmp_path: Path) -> None:
         assert metrics["False positive rate, clean bmp"][0] == "not measured"
         assert metrics["False positive rate, clean bmp"][-1] == "⚪ not measured: no images"
         assert metrics["Detection rate, alpha"][:1] == ["100.00%"]
-        assert metrics["Detection rate, eoi"][-1] == "🔴 fail (significant): detection target (p \\< 0.001)"
+        assert metrics["Detection rate, exif"][-1] == (
+            "🔵 fail (significant): detection target (informational, p = 0.004)"
+        )
+        assert metrics["Detection rate, eoi"][-1] == "🟡 fail (not significant): detection floor"
         speeds = {row[0]: row for row in table(text, "Inference performance")[1:]}
         assert speeds["p95"][1:] == ["3.40 ms", "3.30–3.60 ms", "1,000", "3.40 ms", "< 5.00 ms", "🟢 pass"]
         assert speeds["p95 relative to the baseline"][1:] == [

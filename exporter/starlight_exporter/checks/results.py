@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 from starlight_exporter.checks.limits import CheckName
 
 Severity = Literal["info", "warning", "critical"]
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 
 NotMeasuredCause = Literal["no_images", "no_timings", "machine_busy", "no_baseline", "not_in_baseline"]
 NotComparableCause = Literal["different_images", "different_rule", "different_machine"]

@@ -91,7 +91,8 @@ def _status(content: Content) -> list[str]:
 
 def _model_status(one: ModelResult, alerts: Sequence[Episode]) -> str:
     firing = {alert.severity for alert in alerts if _is_firing_for(alert, one)}
-    failed, counts = one.concluded(*FAILED), check_counts(one)
+    failed = [check for check in one.concluded(*FAILED) if check.severity != "info"]
+    counts = check_counts(one)
     states = (
         (one.evaluated_at is None, f"⚪ {NOT_MEASURED}"),
         (one.overdue_since is not None, f"⚪ overdue since {utc(one.overdue_since or 0.0)}"),

@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from starlight_exporter.checks.results import CheckResult, Conclusion
-from starlight_exporter.formatting import NOT_APPLICABLE, integer, p_value, percent, words
+from starlight_exporter.formatting import NOT_APPLICABLE, integer, p_value_equation, percent, words
 from starlight_exporter.markdown.escaping import cell, code
 from starlight_exporter.markdown.values import MetricValue, ModelResult
 from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION
@@ -23,6 +23,7 @@ _SYMBOLS: Final[Mapping[Conclusion, str]] = {
     "not measured": "⚪",
     "not comparable": "⚪",
 }
+_INFORMATIONAL: Final = "🔵"
 FAILED: Final[tuple[Conclusion, ...]] = ("fail (not significant)", "fail (significant)")
 PASSED: Final[tuple[Conclusion, ...]] = ("pass", "pass (inconclusive)")
 UNAVAILABLE: Final[tuple[Conclusion, ...]] = ("not measured", "not comparable")
@@ -167,16 +168,17 @@ def _result(metric: MetricValue) -> str:
         return ""
     text = f"{_SYMBOLS[metric.result]} {metric.result}"
     if metric.result in FAILED:
-        failed = [check for check in metric.checks if check.conclusion == metric.result]
-        return f"{text}: {', '.join(_named(check, slice_shown=False) for check in failed)}"
-    reason = next((check.unavailable for check in metric.checks if check.unavailable is not None), None)
-    return f"{text}: {words(reason)}" if reason is not None and metric.result in UNAVAILABLE else text
+        if all(check.severity == "info" for check in metric.worst):
+            text = f"{_INFORMATIONAL} {metric.result}"
+        return f"{text}: {', '.join(_named(check, slice_shown=False) for check in metric.worst)}"
+    reason = next((check.unavailable for check in metric.worst if check.unavailable is not None), None)
+    return text if reason is None else f"{text}: {words(reason)}"
 
 
 def _named(check: CheckResult, *, slice_shown: bool = True) -> str:
-    """Return the name of a check, with its adjusted p-value if it is significant."""
+    """Return the name of a failed check, whether it is informational, and the p-value if it is significant."""
     name = words(check.name) + (f" {check.slice}" if slice_shown and check.slice else "")
-    if not check.significant or check.p_value is None:
-        return cell(name)
-    p = p_value(check.p_value)
-    return cell(f"{name} (p {'< ' + p[1:] if p.startswith('<') else '= ' + p})")
+    remarks = ["informational"] if check.severity == "info" else []
+    if check.significant and check.p_value is not None:
+        remarks.append(f"{'worse than the baseline, ' if check.paired else ''}{p_value_equation(check.p_value)}")
+    return cell(f"{name} ({', '.join(remarks)})" if remarks else name)

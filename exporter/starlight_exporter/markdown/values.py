@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from starlight_exporter.checks.results import CONCLUSIONS, CheckResult, Conclusion
+from starlight_exporter.checks.results import CONCLUSIONS, SEVERITIES, CheckResult, Conclusion
 from starlight_exporter.formatting import (
     NOT_APPLICABLE,
     images_per_second,
@@ -49,12 +49,16 @@ class MetricValue:
         return self.others if self.target is None else (self.target, *self.others)
 
     @property
+    def worst(self) -> tuple[CheckResult, ...]:
+        """The checks with the worst severity and conclusion; checks without a result only if no other has one."""
+        with_result = [check for check in self.checks if check.passed is not None] or self.checks
+        worst = max(map(_rank, with_result), default=None)
+        return tuple(check for check in with_result if _rank(check) == worst)
+
+    @property
     def result(self) -> Conclusion | None:
-        """The worst conclusion of the checks that have a result; without any, that of the target."""
-        with_result = [check.conclusion for check in self.checks if check.passed is not None]
-        if with_result:
-            return max(with_result, key=CONCLUSIONS.index)
-        return next((check.conclusion for check in self.checks), "not measured" if self.value is None else None)
+        """The worst conclusion of the checks; None for a value that is not checked."""
+        return next((check.conclusion for check in self.worst), "not measured" if self.value is None else None)
 
     @property
     def images_needed(self) -> int | None:
@@ -92,6 +96,11 @@ class MetricValue:
                 return NOT_APPLICABLE
             case "× baseline":
                 return NOT_APPLICABLE if self.lower is None else f"≥ {self.format(self.lower)} (99.5%)"
+
+
+def _rank(check: CheckResult) -> tuple[int, int]:
+    severity = 0 if check.severity is None else 1 + SEVERITIES.index(check.severity)
+    return severity, CONCLUSIONS.index(check.conclusion)
 
 
 @dataclass(frozen=True, slots=True)

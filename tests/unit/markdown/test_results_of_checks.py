@@ -72,6 +72,26 @@ def test_worst_result_of_several_checks_is_shown() -> None:
     assert row(text_of((missing, PASS)), "False positive rate, clean images")[-1] == "🟢 pass"
 
 
+def test_significance_against_the_baseline_is_worded_so() -> None:
+    worse = replace(PASS, name="fpr_baseline", passed=False, significant=True, p_value=0.004, paired=True)
+    cells = row(text_of((worse,)), "False positive rate, clean images")
+    assert cells[-1] == "🔴 fail (significant): FPR baseline (worse than the baseline, p = 0.004)"
+
+
+def test_informational_check_is_not_red_and_not_the_worst() -> None:
+    target = CheckResult("detection_target", "lsb", 0.97, 0.99, False, True, "", "info", True, 1e-4)
+    floor = replace(target, name="detection_floor", passed=True, significant=False, severity=None)
+    text = text_of((target, floor))
+    assert row(text, "Detection rate, lsb")[-1] == (
+        "🔵 fail (significant): detection target (informational, p \\< 0.001)"
+    )
+    assert "| 🟢 healthy: 1 passed, 1 failed (1 significant) |" in text
+    below_floor = replace(floor, passed=False, severity="warning", conclusive=False)
+    assert (
+        row(text_of((target, below_floor)), "Detection rate, lsb")[-1] == "🟡 fail (not significant): detection floor"
+    )
+
+
 def test_value_without_a_check_has_neither_limit_nor_result() -> None:
     text = text_of(())
     assert row(text, "False positive rate, clean images")[-3:] == ["", "", ""]

@@ -9,11 +9,12 @@ import pytest
 
 from starlight_exporter.checks.comparison_basis import CheckBasis
 from starlight_exporter.checks.results import CheckResult, Unavailable, UnavailableReason
+from starlight_exporter.models.roles import Role
 from starlight_exporter.publish.families import data
-from starlight_exporter.publish.families.checks import baseline_samples, check_samples
+from starlight_exporter.publish.families.checks import alert_samples, baseline_samples, check_samples
 from starlight_exporter.publish.families.family import MetricSample
 from starlight_exporter.publish.snapshot import DatasetState, Snapshot
-from support.snapshots import BASELINE, basis_of, full_evaluation, full_snapshot, run_state
+from support.snapshots import BASELINE, basis_of, full_evaluation, full_snapshot, model_state, run_state
 
 PAIR = ("production", "reference")
 LABELS = (*PAIR, "fpr_target", "")
@@ -62,6 +63,31 @@ def test_check_without_a_result_has_its_limit_and_a_reason(reason: UnavailableRe
         "regression_check_unavailable": ((*LABELS, reason), 1),
     }
     assert "check_limit" not in of_check(replace(check, limit=None))
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_p_value_states_what_it_tests(paired: bool) -> None:
+    snapshot = full_snapshot().with_run(*PAIR, run_state(full_evaluation(), checks=(replace(PASS, paired=paired),)))
+    assert named(alert_samples(snapshot))["regression_check_paired"] == (LABELS, int(paired))
+    without = full_snapshot().with_run(*PAIR, run_state(full_evaluation(), checks=(replace(PASS, p_value=None),)))
+    assert "regression_check_paired" not in named(alert_samples(without))
+
+
+@pytest.mark.parametrize(
+    ("role", "alerts", "check", "expected"),
+    [
+        ("production", True, PASS, 1),
+        ("baseline", True, PASS, 0),
+        ("research", True, PASS, 0),
+        ("production", False, PASS, 0),
+        ("production", True, replace(PASS, passed=None, unavailable="no_images"), 0),
+        ("production", True, replace(PASS, name="detection_target"), 0),
+    ],
+)
+def test_check_alerts(role: Role, alerts: bool, check: CheckResult, expected: int) -> None:
+    snapshot = full_snapshot().with_model(model_state(role=role)).with_dataset(DatasetState("reference", alerts=alerts))
+    snapshot = snapshot.with_run(*PAIR, run_state(full_evaluation(), checks=(check,)))
+    assert named(alert_samples(snapshot))["check_alerts"] == ((*PAIR, check.name, ""), expected)
 
 
 def with_basis(basis: CheckBasis | None) -> Snapshot:
