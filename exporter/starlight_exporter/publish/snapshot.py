@@ -53,8 +53,8 @@ class ModelState:
     """One configured model; the properties of its file are None until a file is loaded. Times are UTC seconds.
 
     `sha256` is the hash of the loaded file, `file_sha256` that of the file on disk at the last poll (None if it cannot
-    be read). `last_load_successful` is None before the first attempt; if it is False, `last_failure` is the reason.
-    A reason without an entry in `load_failures` counts as 0.
+    be read). `last_load_successful` is None before the first attempt; if it is False, `last_failure` is the reason and
+    `last_failure_detail` the message of the error. A reason without an entry in `load_failures` counts as 0.
     """
 
     name: str
@@ -68,6 +68,7 @@ class ModelState:
     file_sha256: str | None = None
     last_load_successful: bool | None = None
     last_failure: ModelFailureReason | None = None
+    last_failure_detail: str = ""
     load_failures: Mapping[ModelFailureReason, int] = field(default_factory=dict)
     latency: LatencyHistogram = field(default_factory=LatencyHistogram.empty)
 
