@@ -20,7 +20,7 @@ from starlight_exporter.markdown.document import STALE, UPDATED
 from starlight_exporter.publish.charts import NAMESPACE
 from starlight_exporter.publish.snapshot import RunState, Snapshot
 from starlight_exporter.statistics.intervals import proportion
-from starlight_exporter.statistics.sample_sizes import compare_with_limit
+from starlight_exporter.statistics.sample_sizes import sample_for_conclusion
 from support.backfill import SCRAPE_LABELS, backfill
 from support.servers import Prometheus, free_port
 from support.snapshots import full_evaluation, full_snapshot, run_state
@@ -131,9 +131,9 @@ def test_every_section_has_the_values_of_prometheus(tmp_path: Path) -> None:
             "< 0.05%",
             "🟢 pass (inconclusive)",
         ]
-        more = compare_with_limit(proportion(1, 4000), 0.0005, "below").more_images
-        assert more is not None
-        assert f"{4000 + more:,} (clean images)" in body(text, "Current metrics")
+        sample = sample_for_conclusion(proportion(1, 4000), 0.0005)
+        assert sample is not None
+        assert f"{sample.images:,} (clean images)" in body(text, "Current metrics")
         assert metrics["False positive rate, clean bmp"][0] == "not measured"
         assert metrics["False positive rate, clean bmp"][-1] == "⚪ not measured: no images"
         assert metrics["Detection rate, alpha"][:1] == ["100.00%"]

@@ -16,7 +16,7 @@ from starlight_exporter.formatting import (
     percent_range,
 )
 from starlight_exporter.statistics.intervals import proportion
-from starlight_exporter.statistics.sample_sizes import compare_with_limit
+from starlight_exporter.statistics.sample_sizes import sample_for_conclusion
 
 Unit = Literal["ratio", "seconds", "images per second", "× baseline"]
 RequiredOperator = Literal["<", ">", "≤"]
@@ -69,9 +69,8 @@ class MetricValue:
         target = self.target
         if target is None or target.limit is None or self.count is None or self.total is None:
             return None
-        side: Literal["above", "below"] = "above" if self.required == ">" else "below"
-        comparison = compare_with_limit(proportion(self.count, self.total), target.limit, side)
-        return None if comparison.more_images is None else self.total + comparison.more_images
+        sample = sample_for_conclusion(proportion(self.count, self.total), target.limit)
+        return None if sample is None else sample.images
 
     def format(self, value: float | None) -> str:
         """Format a value of this metric with its unit."""
