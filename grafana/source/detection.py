@@ -5,13 +5,15 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import bargauge, table, timeseries, xychart
 
 from grafana.source import links
+from grafana.source.check_states import limit_in_use
 from grafana.source.curves import xy_chart
 from grafana.source.dashboard_builder import DashboardBuilder
-from grafana.source.limits import DETECTIONS, FALSE_POSITIVES, FORMAT_LIMIT, NEGATIVES, NO_COLOUR, P_VALUE
+from grafana.source.limits import P_VALUE
 from grafana.source.panels import PanelInfo, Query, bar_gauge, line_chart
-from grafana.source.queries import baseline_for, by, select
+from grafana.source.queries import by, select
+from grafana.source.result_columns import limit_column, result_column
 from grafana.source.shared_panels import detection_by_method, detection_over_time
-from grafana.source.style import BAD, FORMAT_COLOURS, reference_line
+from grafana.source.style import FORMAT_COLOURS, WARNING, reference_line
 from grafana.source.tables import (
     FALSE_POSITIVE_RATE_WIDTH,
     FALSE_POSITIVES_WIDTH,
@@ -19,7 +21,6 @@ from grafana.source.tables import (
     matrix_panel,
     table_panel,
 )
-from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.publish.families import accuracy, checks, data
 
 _DETECTION_RATE = f"{by('dataset', select(accuracy.STEGO.count))} / {by('dataset', select(accuracy.STEGO.total))}"
@@ -57,7 +58,7 @@ def _datasets() -> table.Panel:
         PanelInfo(
             "Results by dataset",
             "The same model on each dataset. A difference between rows means that one dataset is more difficult, not "
-            "that the model has changed. Red: click the dataset to open its evaluation.",
+            "that the model has changed. Results: the worst of the checks; click the dataset to open its evaluation.",
             "none",
         ),
         Column("dataset", link=links.EVALUATION),
@@ -66,13 +67,14 @@ def _datasets() -> table.Panel:
             by("dataset", select(clean.ratio), "max"),
             "percentunit",
             2,
-            FALSE_POSITIVES,
             link=links.FALSE_POSITIVES,
         ),
         Column("95% CI low", by("dataset", select(clean.lower), "max"), "percentunit", 2),
         Column("95% CI high", by("dataset", select(clean.upper), "max"), "percentunit", 2),
-        Column("detection rate", _DETECTION_RATE, "percentunit", 1, DETECTIONS),
-        Column("lowest by method", by("dataset", select(accuracy.STEGO.ratio), "min"), "percentunit", 1, DETECTIONS),
+        result_column("dataset", "fpr_.+|format_.+|negatives", title="false positives"),
+        Column("detection rate", _DETECTION_RATE, "percentunit", 1),
+        Column("lowest by method", by("dataset", select(accuracy.STEGO.ratio), "min"), "percentunit", 1),
+        result_column("dataset", "detection_.+", title="detection"),
         Column("ROC AUC", by("dataset", select(accuracy.ROC_AUC), "min"), "none", 4),
         Column("log loss", by("dataset", select(accuracy.LOG_LOSS), "max"), "none", 4),
         Column("calibration error", by("dataset", select(accuracy.CALIBRATION_ERROR), "max"), "none", 4),
@@ -99,13 +101,11 @@ def _detection_bars() -> bargauge.Panel:
     return bar_gauge(
         PanelInfo(
             "Lowest detection rate by method",
-            f"Lowest rate over the selected datasets. Orange up to {DEFAULT_LIMITS.detection_target:.0%}, red up to "
-            f"{DEFAULT_LIMITS.detection_floor:.0%}. The table above contains the counts.",
+            "Lowest rate over the selected datasets. The table above contains counts and results of the checks.",
             "percentunit",
             1,
         ),
         Query(by("method", select(accuracy.STEGO.ratio), "min"), "{{method}}"),
-        thresholds=DETECTIONS,
         maximum=1,
     )
 
@@ -115,8 +115,8 @@ def _formats() -> table.Panel:
     return table_panel(
         PanelInfo(
             "False positive rate by format",
-            f"Clean images classified as stego, with the exact 95% CI. Red from {FORMAT_LIMIT:.2%}, the limit of a "
-            "format without a baseline. The alert uses the baseline if there is one. Click a rate for the images.",
+            "Clean images classified as stego, with the exact 95% CI. The limit in use is the baseline of the format "
+            "plus a margin, or a default without a baseline. Click a rate for the images.",
             "none",
         ),
         Column("format"),
@@ -126,7 +126,6 @@ def _formats() -> table.Panel:
             by(labels, select(clean.ratio), "max"),
             "percentunit",
             2,
-            ((None, NO_COLOUR), (FORMAT_LIMIT, BAD)),
             width=FALSE_POSITIVE_RATE_WIDTH,
             link=links.FALSE_POSITIVES_BY_FORMAT,
         ),
@@ -135,7 +134,15 @@ def _formats() -> table.Panel:
         Column("false positives", by(labels, select(clean.count)), "none", 0, width=FALSE_POSITIVES_WIDTH),
         Column("images", by(labels, select(clean.total)), "none", 0),
         Column("covers", by(labels, select(clean.covers)), "none", 0),
-        Column("baseline", baseline_for(clean.total, checks.BASELINE_FORMAT_FALSE_POSITIVES, labels), "percentunit", 2),
+        Column(
+            "baseline",
+            by(labels, select(checks.BASELINE_FORMAT_FALSE_POSITIVES), "max"),
+            "percentunit",
+            2,
+            no_value="–",
+        ),
+        limit_column(labels, "format_consistency", slices="format"),
+        result_column(labels, "format_consistency", slices="format"),
         sort_by="false positive rate",
     )
 
@@ -144,14 +151,15 @@ def _formats_over_time() -> timeseries.Panel:
     return line_chart(
         PanelInfo(
             "False positive rate by format over time",
-            "Highest rate over the selected datasets. Formats without a baseline fail at the dashed line.",
+            "Highest rate over the selected datasets, and the highest limit in use (dashed). The table contains the "
+            "limit of each format.",
             "percentunit",
             2,
         ),
         Query(by("format", select(accuracy.CLEAN_BY_FORMAT.ratio), "max"), "{{format}}"),
-        Query(f"vector({FORMAT_LIMIT:g})", "limit without a baseline"),
+        Query(limit_in_use("format_consistency"), "highest limit"),
         colours=FORMAT_COLOURS,
-    ).override_by_name("limit without a baseline", reference_line(BAD))
+    ).override_by_name("highest limit", reference_line(WARNING))
 
 
 def _negatives() -> table.Panel:
@@ -159,8 +167,8 @@ def _negatives() -> table.Panel:
     return table_panel(
         PanelInfo(
             "False positive rate by hard-negative category",
-            "Clean images designed to look suspicious and classified as stego, with the exact 95% CI. Red from "
-            f"{DEFAULT_LIMITS.negatives:.1%}: click the rate for the images.",
+            "Clean images designed to look suspicious and classified as stego, with the exact 95% CI and the limit in "
+            "use. Click a rate for the images.",
             "none",
         ),
         Column("category"),
@@ -170,7 +178,6 @@ def _negatives() -> table.Panel:
             by(labels, select(negatives.ratio), "max"),
             "percentunit",
             2,
-            NEGATIVES,
             width=FALSE_POSITIVE_RATE_WIDTH,
             link=links.FALSE_POSITIVES_BY_CATEGORY,
         ),
@@ -179,6 +186,8 @@ def _negatives() -> table.Panel:
         Column("false positives", by(labels, select(negatives.count)), "none", 0, width=FALSE_POSITIVES_WIDTH),
         Column("images", by(labels, select(negatives.total)), "none", 0),
         Column("covers", by(labels, select(negatives.covers)), "none", 0),
+        limit_column(labels, "negatives", slices="category"),
+        result_column(labels, "negatives", slices="category"),
         sort_by="false positive rate",
     )
 
@@ -192,8 +201,8 @@ def _negatives_over_time() -> timeseries.Panel:
             2,
         ),
         Query(by("category", select(accuracy.NEGATIVES.ratio), "max"), "{{category}}"),
-        Query(f"vector({DEFAULT_LIMITS.negatives})", "limit"),
-    ).override_by_name("limit", reference_line(BAD))
+        Query(limit_in_use("negatives"), "limit"),
+    ).override_by_name("limit", reference_line(WARNING))
 
 
 def _source_differences() -> table.Panel:
@@ -244,8 +253,8 @@ def _operating_points() -> table.Panel:
             "none",
         ),
         Column("threshold"),
-        Column("false positive rate", _OPERATING_POINT_FALSE_POSITIVE_RATE, "percentunit", 2, FALSE_POSITIVES),
-        Column("detection rate", _OPERATING_POINT_DETECTION_RATE, "percentunit", 1, DETECTIONS),
+        Column("false positive rate", _OPERATING_POINT_FALSE_POSITIVE_RATE, "percentunit", 2),
+        Column("detection rate", _OPERATING_POINT_DETECTION_RATE, "percentunit", 1),
         sort_by="false positive rate",
     )
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 
+from grafana.source import exporter_resources as resources
 from grafana.source.dashboard_builder import DashboardBuilder
-from grafana.source.limits import ANY_IS_BAD, ANY_IS_WARNING, FREE_SPACE, HIGHLIGHT_ANY, STALE_INTERVALS
+from grafana.source.exporter_resources import JOB
+from grafana.source.limits import ANY_IS_BAD, HIGHLIGHT_ANY, STALE_INTERVALS
 from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
 from grafana.source.queries import by, select
-from grafana.source.style import BAD, BLUE, GOOD, GREY, WARNING, YELLOW, reference_line
+from grafana.source.style import BAD, BLUE, GOOD, GREY, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, table_panel
 from starlight_exporter.publish.families import analyses, exporter, models, runs
 from starlight_exporter.publish.snapshot import OUTCOMES
 
-_JOB = '{job="starlight-exporter"}'
 _UP = {1: ("UP", GOOD), 0: ("DOWN", BAD)}
 _RELOAD = {1: ("successful", GOOD), 0: ("FAILED", BAD)}
 _RUNNING = {0: ("idle", GREY), 1: ("running", BLUE)}
 _LAST_RUN = {0: ("failed", BAD), 1: ("succeeded", GOOD)}
-_STAGED = {0: ("full model", GREY), 1: ("staged", BLUE)}
-_WRITABLE = {0: ("not writable", WARNING), 1: ("writable", GOOD)}
 
 
 def exporter_dashboard() -> DashboardBuilder:
@@ -45,11 +44,15 @@ def exporter_dashboard() -> DashboardBuilder:
     builder.add(8, (8, _duration()), (8, _progress()), (8, _load_failures()))
     builder.add(6, (24, _analyses()))
     builder.row("Decoding and storage")
-    builder.add(8, (24, _bulk()))
-    builder.add(7, (8, _storage()), (8, _stored()), (8, _queue_length()))
+    builder.add(8, (24, resources.bulk()))
+    builder.add(7, (8, resources.storage()), (8, resources.stored()), (8, resources.queue_length()))
     builder.row("Process and scrapes")
-    builder.add(8, (6, _scrape_duration()), (6, _memory()), (6, _cpu()), (6, _samples()))
-    builder.add(4, (11, _build()), (4, _configured()), (4, _damaged()), (5, _uptime()))
+    builder.add(
+        8, (6, resources.scrape_duration()), (6, resources.memory()), (6, resources.cpu()), (6, resources.samples())
+    )
+    builder.add(
+        4, (11, resources.build()), (4, resources.configured()), (4, resources.damaged()), (5, resources.uptime())
+    )
     return builder
 
 
@@ -61,7 +64,7 @@ def _up() -> stat.Panel:
             "again.",
             "none",
         ),
-        Query(f"up{_JOB}", "{{instance}}"),
+        Query(f"up{JOB}", "{{instance}}"),
         states=_UP,
         show_name=False,
     )
@@ -263,173 +266,4 @@ def _analyses() -> table.Panel:
             for outcome in OUTCOMES
         ),
         Column("result", by("analysis", f"{select(analyses.ANALYSIS_TIMESTAMP)} * 1000", "max"), "dateTimeFromNow"),
-    )
-
-
-def _bulk() -> table.Panel:
-    labels = "model dataset"
-    return table_panel(
-        PanelInfo(
-            "Last bulk pass",
-            "Number of images read from the cache or decoded again, and whether the model was executed in stages "
-            "with shared outputs. Not writable: the cache directory is full or read-only. Evaluations are slower, "
-            "results are the same.",
-            "none",
-        ),
-        Column("model", width=MODEL_WIDTH),
-        Column("dataset"),
-        Column("images/s", by(labels, select(runs.EVALUATION_SPEED, model="~.+"), "max"), "none", 0),
-        Column("cached", by(labels, select(runs.EVALUATION_CACHED_IMAGES, model="~.+"), "max"), "none", 0),
-        Column("decoded", by(labels, select(runs.EVALUATION_DECODED_IMAGES, model="~.+"), "max"), "none", 0),
-        Column("cache size", by(labels, select(runs.EVALUATION_CACHE_BYTES, model="~.+"), "max"), "bytes", 0),
-        Column(
-            "cache status",
-            by(labels, select(runs.EVALUATION_CACHE_WRITABLE, model="~.+"), "max"),
-            "none",
-            states=_WRITABLE,
-        ),
-        Column(
-            "execution",
-            by(labels, select(runs.EVALUATION_STAGED, model="~.+"), "max"),
-            "none",
-            states=_STAGED,
-        ),
-    )
-
-
-def _storage() -> timeseries.Panel:
-    panel = line_chart(
-        PanelInfo(
-            "Free disk space",
-            "Free space of the file systems of history and evidence. Alerts fire below the lines (orange: warning, "
-            "red: critical). Delete old results or use a larger disk.",
-            "bytes",
-        ),
-        Query(by("store", select(exporter.STORAGE_FREE), "min"), "{{store}}"),
-        *(
-            Query(f"vector({value:g})", name)
-            for name, value in (("warning limit", FREE_SPACE[2][0]), ("critical limit", FREE_SPACE[1][0]))
-        ),
-    )
-    return panel.override_by_name("warning limit", reference_line(WARNING)).override_by_name(
-        "critical limit", reference_line(BAD)
-    )
-
-
-def _stored() -> timeseries.Panel:
-    return line_chart(
-        PanelInfo(
-            "Storage usage",
-            "Size of history and evidence; the oldest entries are deleted at the configured limits. If a line "
-            "approaches the free space, lower `history` or `evidence` in the configuration.",
-            "bytes",
-        ),
-        Query(by("store", select(exporter.STORAGE_SIZE), "max"), "{{store}}"),
-    )
-
-
-def _queue_length() -> timeseries.Panel:
-    return line_chart(
-        PanelInfo(
-            "Queue length",
-            "Evaluations that wait for the current one. If the queue never returns to 0, evaluations take longer "
-            "than their interval: use fewer models, fewer images or a longer interval.",
-            "none",
-            0,
-        ),
-        Query(f"max({select(exporter.EVALUATIONS_QUEUED)})", "queued"),
-    )
-
-
-def _scrape_duration() -> timeseries.Panel:
-    return line_chart(
-        PanelInfo(
-            "Scrape duration",
-            "Measured by Prometheus. A scrape does not compute anything, so slow scrapes indicate resource "
-            "starvation on the machine.",
-            "s",
-        ),
-        Query(f"scrape_duration_seconds{_JOB}", "{{instance}}"),
-    )
-
-
-def _memory() -> timeseries.Panel:
-    return line_chart(
-        PanelInfo(
-            "Memory",
-            "Resident memory of the exporter process without its workers. Steady growth indicates a memory leak: "
-            "restart the exporter and report it.",
-            "bytes",
-        ),
-        Query(f"process_resident_memory_bytes{_JOB}", "{{instance}}"),
-    )
-
-
-def _cpu() -> timeseries.Panel:
-    return line_chart(
-        PanelInfo(
-            "CPU", "Cores used by the exporter process without its workers. Near 1: too many scrapes.", "none", 3
-        ),
-        Query(f"rate(process_cpu_seconds_total{_JOB}[$__rate_interval])", "{{instance}}"),
-    )
-
-
-def _samples() -> timeseries.Panel:
-    return line_chart(
-        PanelInfo(
-            "Samples per scrape and open files",
-            "Steps result from models and datasets added to the configuration. Steady growth indicates a leak.",
-            "none",
-            0,
-        ),
-        Query(f"scrape_samples_scraped{_JOB}", "samples"),
-        Query(f"process_open_fds{_JOB}", "open files"),
-        colours={"files": YELLOW},
-    )
-
-
-def _build() -> table.Panel:
-    labels = "version revision python onnxruntime"
-    return table_panel(
-        PanelInfo("Build", "Versions of the exporter and its runtime. Include them in bug reports.", "none"),
-        Column("version"),
-        Column("revision"),
-        Column("python"),
-        Column("onnxruntime"),
-        Column("exporters", by(labels, select(exporter.BUILD_INFO)), "none", 0),
-    )
-
-
-def _configured() -> stat.Panel:
-    return stat_panel(
-        PanelInfo("Configuration age", "Time since the last successful reload of the configuration.", "s", 0),
-        Query(f"time() - max({select(exporter.CONFIG_RELOAD_SUCCESS_TIMESTAMP)})", "ago"),
-        show_name=False,
-    )
-
-
-def _damaged() -> stat.Panel:
-    return stat_panel(
-        PanelInfo(
-            "Damaged history records",
-            "Records skipped at the last start. A crash can leave one; more indicate a failing disk.",
-            "none",
-            0,
-        ),
-        Query(f"max({select(exporter.HISTORY_DAMAGED_LINES)})", "lines"),
-        thresholds=ANY_IS_WARNING,
-        show_name=False,
-    )
-
-
-def _uptime() -> stat.Panel:
-    return stat_panel(
-        PanelInfo(
-            "Uptime",
-            "Time since the exporter started. If it is repeatedly short, the exporter is being restarted.",
-            "s",
-            0,
-        ),
-        Query(f"time() - max(process_start_time_seconds{_JOB})", "since start"),
-        show_name=False,
     )

@@ -32,4 +32,3 @@ HEALTH_STATES: Final = {
     2: ("WARNING", WARNING),
     3: ("CRITICAL", BAD),
 }
-CHECK_STATES: Final = {0: ("failed", BAD), 1: ("passed", GOOD)}

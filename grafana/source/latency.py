@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import heatmap, stat, table, timeseries
 
+from grafana.source.check_states import CHECK_STATES, STATE_WIDTH, limit_in_use, worst_state
 from grafana.source.dashboard_builder import DashboardBuilder
-from grafana.source.limits import LATENCY, NEUTRAL, fails_above
+from grafana.source.limits import BUSY
 from grafana.source.panels import PanelInfo, Query, heatmap_panel, line_chart, stat_panel
-from grafana.source.queries import baseline_for, by, select
-from grafana.source.shared_panels import P95, images_per_second, latency_over_time, throughput_over_time
-from grafana.source.style import BAD, QUANTILE_COLOURS, STAGE_COLOURS, YELLOW, reference_line
+from grafana.source.queries import by, select
+from grafana.source.shared_panels import (
+    P95,
+    images_per_second,
+    latency_over_time,
+    throughput_over_time,
+    value_with_result,
+)
+from grafana.source.style import QUANTILE_COLOURS, STAGE_COLOURS, WARNING, YELLOW, reference_line
 from grafana.source.tables import Column, table_panel
-from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.evaluation.results import LATENCY_STAGES
 from starlight_exporter.publish.families import checks, latency
 
@@ -30,27 +36,51 @@ def latency_dashboard() -> DashboardBuilder:
         "Latency of one image at a time, from file to verdict (read, decode, features, inference; files were read once "
         "before): distribution, quantiles, stages, throughput.",
     )
-    builder.add(4, *((5, _quantile(name)) for name in QUANTILE_COLOURS), (5, images_per_second()), (4, _sample()))
-    builder.add(9, (14, _latency_distribution()), (10, _against_baseline()))
+    builder.add(
+        4,
+        *((5 if name == "p95" else 4, _quantile(name)) for name in QUANTILE_COLOURS),
+        (4, _contention()),
+        (4, images_per_second()),
+        (3, _sample()),
+    )
+    builder.add(9, (11, _latency_distribution()), (13, _against_baseline()))
     builder.row("Over time")
-    builder.add(9, (12, latency_over_time()), (12, _p95()))
+    builder.add(9, (8, latency_over_time()), (8, _p95()), (8, _ratio_over_time()))
     builder.add(8, (8, _stages()), (8, throughput_over_time()), (8, _histogram_quantiles()))
     return builder
 
 
 def _quantile(name: str) -> stat.Panel:
     quantile = f"{float(name[1:]) / 100:g}"
-    limited = quantile == P95
-    of_limit = f" Red from {DEFAULT_LIMITS.latency_limit * 1000:g} ms: check for other load, then the stages."
+    value = Query(by("dataset", select(latency.LATENCY, quantile=quantile), "max"), "{{dataset}}")
+    if quantile == P95:
+        return value_with_result(
+            PanelInfo(
+                f"Latency {name}",
+                "Exact quantile of the last latency run, and the worst result of its checks against limit and "
+                "baseline. Orange or red: see the ratio to the baseline, then the stages.",
+                "s",
+                1,
+            ),
+            value,
+            "latency_.+",
+        )
+    return stat_panel(
+        PanelInfo(f"Latency {name}", "Exact quantile of the last latency run. Only p95 has a limit.", "s", 1), value
+    )
+
+
+def _contention() -> stat.Panel:
     return stat_panel(
         PanelInfo(
-            f"Latency {name}",
-            f"Exact quantile of the last latency run.{of_limit if limited else ' Only p95 has a limit.'}",
-            "s",
+            "Contention",
+            "Share of the wall time of the last latency run that the timed thread did not run. Orange: the machine was "
+            "busy, so that the ratio to the baseline is one of CPU time and the absolute limit is not checked.",
+            "percentunit",
             1,
         ),
-        Query(by("dataset", select(latency.LATENCY, quantile=quantile), "max"), "{{dataset}}"),
-        thresholds=LATENCY if limited else NEUTRAL,
+        Query(by("dataset", select(latency.CONTENTION), "max"), "{{dataset}}"),
+        thresholds=BUSY,
     )
 
 
@@ -80,27 +110,35 @@ def _latency_distribution() -> heatmap.Panel:
 
 def _against_baseline() -> table.Panel:
     labels = "quantile dataset"
-    baseline = baseline_for(latency.LATENCY, checks.BASELINE_LATENCY, labels)
+
+    def of_p95(expr: str) -> str:
+        return by(labels, f'label_replace({expr}, "quantile", "{P95}", "", "")', "max")
+
     return table_panel(
         PanelInfo(
             "Latency relative to the baseline",
-            f"Last latency run with 95% CI and baseline. Red above {DEFAULT_LIMITS.latency_baseline:g} × the "
-            "baseline; for p95 an alert fires. The baseline of another machine is not comparable: record one on this "
-            "machine.",
+            "Last latency run with 95% CI. Ratio: p95 divided by that of the baseline model, timed alternately in one "
+            "run, with its one-sided 99.5% bound. A failure is significant only in two consecutive evaluations.",
             "none",
         ),
-        Column("quantile", width=80),
+        Column("quantile", width=72),
         Column("dataset"),
         Column("latency", by(labels, select(latency.LATENCY), "max"), "s", 1),
         Column("95% CI low", by(labels, select(latency.LATENCY_LOWER), "max"), "s", 1),
         Column("95% CI high", by(labels, select(latency.LATENCY_UPPER), "max"), "s", 1),
-        Column("baseline", baseline, "s", 1),
+        Column("baseline", by(labels, select(checks.BASELINE_LATENCY), "max"), "s", 1, no_value="–"),
+        Column("ratio", of_p95(select(latency.BASELINE_RATIO)), "none", 2, no_value="–", width=60),
+        Column("bound", of_p95(select(latency.BASELINE_RATIO_LOWER)), "none", 2, no_value="–", width=65),
         Column(
-            "× baseline",
-            f"{by(labels, select(latency.LATENCY), 'max')} / {baseline}",
+            "limit", of_p95(select(checks.CHECK_LIMIT, check="latency_baseline")), "none", 2, no_value="–", width=60
+        ),
+        Column(
+            "result",
+            of_p95(worst_state("dataset", "latency_baseline")),
             "none",
-            2,
-            fails_above(DEFAULT_LIMITS.latency_baseline),
+            states=CHECK_STATES,
+            no_value="–",
+            width=STATE_WIDTH,
         ),
         sort_by="quantile",
         descending=False,
@@ -108,23 +146,39 @@ def _against_baseline() -> table.Panel:
 
 
 def _p95() -> timeseries.Panel:
-    baseline = by("model", select(checks.BASELINE_LATENCY, quantile=P95), "max")
     panel = line_chart(
         PanelInfo(
             "p95 by dataset",
-            "Exact p95 of each run with 95% CI (grey), baseline limit (yellow) and limit (red). The result is "
-            "statistically significant only if the whole interval is above a line.",
+            "Exact p95 of each run with 95% CI (grey), that of the baseline in its own run (yellow) and the limit in "
+            "use (orange). Runs at different times differ by the load of the machine: see the ratio to the baseline.",
             "s",
         ),
         Query(by("dataset", select(latency.LATENCY, quantile=P95), "max"), "{{dataset}}"),
         Query(by("dataset", select(latency.LATENCY_LOWER, quantile=P95), "max"), "95% CI low, {{dataset}}"),
         Query(by("dataset", select(latency.LATENCY_UPPER, quantile=P95), "max"), "95% CI high, {{dataset}}"),
-        Query(f"{baseline} * {DEFAULT_LIMITS.latency_baseline}", "baseline limit"),
-        Query(f"vector({DEFAULT_LIMITS.latency_limit})", "limit"),
+        Query(by("dataset", select(checks.BASELINE_LATENCY, quantile=P95), "max"), "baseline, {{dataset}}"),
+        Query(limit_in_use("latency_limit"), "limit"),
     )
     panel = panel.override_by_regexp("/^95% CI/", reference_line())
-    panel = panel.override_by_name("baseline limit", reference_line(YELLOW))
-    return panel.override_by_name("limit", reference_line(BAD))
+    panel = panel.override_by_regexp("/^baseline/", reference_line(YELLOW))
+    return panel.override_by_name("limit", reference_line(WARNING))
+
+
+def _ratio_over_time() -> timeseries.Panel:
+    panel = line_chart(
+        PanelInfo(
+            "p95 relative to the baseline",
+            "p95 divided by that of the baseline model in the same run, with its one-sided 99.5% bound (grey) and the "
+            "limit in use (orange). If the bound is above the limit in two consecutive runs, the model is slower.",
+            "none",
+            2,
+        ),
+        Query(by("dataset", select(latency.BASELINE_RATIO), "max"), "{{dataset}}"),
+        Query(by("dataset", select(latency.BASELINE_RATIO_LOWER), "max"), "bound, {{dataset}}"),
+        Query(limit_in_use("latency_baseline"), "limit"),
+    )
+    panel = panel.override_by_regexp("/^bound/", reference_line())
+    return panel.override_by_name("limit", reference_line(WARNING))
 
 
 def _stages() -> timeseries.Panel:

@@ -7,19 +7,13 @@ from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseri
 from grafana.source import links
 from grafana.source.dashboard_builder import DashboardBuilder
 from grafana.source.health import HEALTH, HEALTH_STATES, WORST_FIRING
-from grafana.source.limits import (
-    DETECTIONS,
-    FALSE_POSITIVES,
-    FALSE_POSITIVES_SIGNIFICANT,
-    HIGHLIGHT_ANY,
-    LATENCY,
-    STALE,
-    STALE_INTERVALS,
-)
+from grafana.source.limits import HIGHLIGHT_ANY, STALE, STALE_INTERVALS
 from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
-from grafana.source.queries import baseline_for, by, select
+from grafana.source.queries import by, select
+from grafana.source.result_columns import limit_column, result_column
 from grafana.source.shared_panels import (
     P95,
+    check_results,
     checks_over_time,
     detection_by_method,
     detection_over_time,
@@ -27,14 +21,16 @@ from grafana.source.shared_panels import (
     images_per_second,
     latency_over_time,
     throughput_over_time,
+    value_with_result,
 )
-from grafana.source.style import BAD, BLUE, WARNING, reference_line
+from grafana.source.style import BAD, BLUE, UNKNOWN, WARNING, reference_line
 from grafana.source.tables import FALSE_POSITIVE_RATE_WIDTH, FALSE_POSITIVES_WIDTH, Column, table_panel
-from starlight_exporter.checks.limits import DEFAULT_LIMITS
-from starlight_exporter.publish.families import accuracy, checks, latency, runs
+from starlight_exporter.publish.families import accuracy, checks, data, latency, runs
 
 _AGE = f"time() - {by('dataset', select(runs.EVALUATION_TIMESTAMP), 'min')}"
 _AGE_IN_INTERVALS = f"({_AGE}) / {by('dataset', select(runs.EVALUATION_INTERVAL), 'max')}"
+
+_ALERTS = {0: ("no", UNKNOWN), 1: ("yes", BLUE)}
 
 NO_ALERTS = "no alerts firing"
 
@@ -47,10 +43,11 @@ def overview_dashboard() -> DashboardBuilder:
         "Health of the current model: firing alerts, rates with confidence intervals, latency, provenance, and "
         "history.",
     )
-    builder.add(4, (5, _health()), (5, _false_positives()), (5, _lowest_detection_rate()), (5, _latency()), (4, _age()))
-    # The alerts explain the health state above them.
-    builder.add(7, (12, _alerts()), (12, _false_positive_intervals()))
-    builder.add(8, (12, detection_by_method()), (9, _quantiles()), (3, images_per_second()))
+    builder.add(4, (4, _health()), (6, _false_positives()), (6, _lowest_detection_rate()), (5, _latency()), (3, _age()))
+    # The alerts explain the health state above them, the checks explain the alerts.
+    builder.add(10, (10, _alerts()), (14, check_results()))
+    builder.add(5, (24, _false_positive_intervals()))
+    builder.add(8, (13, detection_by_method()), (8, _quantiles()), (3, images_per_second()))
     builder.add(5, (24, _provenance()))
     builder.row("History")
     builder.add(7, (12, _health_over_time()), (12, checks_over_time()))
@@ -74,27 +71,25 @@ def _health() -> stat.Panel:
 
 
 def _false_positives() -> stat.Panel:
-    return stat_panel(
+    return value_with_result(
         PanelInfo(
             "False positive rate",
-            f"Clean images classified as stego. Orange from the target of {DEFAULT_LIMITS.fpr_target:.2%}: see the table "
-            "below for the confidence interval and the images.",
+            "Clean images classified as stego, and the worst result of its checks against target and baseline. Orange "
+            "or red: see the table below for the confidence interval and the images.",
             "percentunit",
             2,
         ),
         Query(by("dataset", select(accuracy.CLEAN.ratio), "max"), "{{dataset}}"),
-        thresholds=FALSE_POSITIVES,
+        "fpr_.+",
     )
 
 
 def _lowest_detection_rate() -> stat.Panel:
-    return stat_panel(
+    return value_with_result(
         PanelInfo(
             "Lowest detection rate",
-            "The method with the lowest detection rate. Orange up to the target of "
-            f"{DEFAULT_LIMITS.detection_target:.0%}, red up to the floor of {DEFAULT_LIMITS.detection_floor:.0%}: inspect "
-            "the "
-            "missed images in Detection by method.",
+            "The method with the lowest detection rate, and the worst result of all methods. Orange or red: inspect "
+            "the missed images in Detection by method.",
             "percentunit",
             1,
         ),
@@ -102,21 +97,21 @@ def _lowest_detection_rate() -> stat.Panel:
             f"bottomk by (dataset) (1, {by('dataset method', select(accuracy.STEGO.ratio), 'min')})",
             "{{dataset}}: {{method}}",
         ),
-        thresholds=DETECTIONS,
+        "detection_.+",
     )
 
 
 def _latency() -> stat.Panel:
-    return stat_panel(
+    return value_with_result(
         PanelInfo(
             "Latency p95",
-            f"From file to verdict, one image at a time. Red from {DEFAULT_LIMITS.latency_limit * 1000:g} "
-            "ms: see the stages on the dashboard Latency.",
+            "From file to verdict, one image at a time, and the worst result of its checks against limit and baseline. "
+            "Orange or red: see the ratio to the baseline on the dashboard Latency.",
             "s",
             1,
         ),
         Query(by("dataset", select(latency.LATENCY, quantile=P95), "max"), "{{dataset}}"),
-        thresholds=LATENCY,
+        "latency_.+",
     )
 
 
@@ -142,8 +137,8 @@ def _false_positive_intervals() -> table.Panel:
     return table_panel(
         PanelInfo(
             "False positive rate with 95% CI",
-            "Counts and exact 95% CI. Orange: the rate misses the target. Red lower bound: it is also statistically "
-            "significant. Click a rate for the images, a dataset for its evaluation.",
+            "Counts, covers and exact 95% CI, with the baseline on the same images. Result: the worst of the checks "
+            "against target and baseline. Click a rate for the images, a dataset for its evaluation.",
             "none",
         ),
         Column("dataset", link=links.EVALUATION),
@@ -152,22 +147,19 @@ def _false_positive_intervals() -> table.Panel:
             by("dataset", select(clean.ratio), "max"),
             "percentunit",
             2,
-            FALSE_POSITIVES,
             width=FALSE_POSITIVE_RATE_WIDTH,
             link=links.FALSE_POSITIVES,
         ),
-        Column("95% CI low", by("dataset", select(clean.lower), "max"), "percentunit", 3, FALSE_POSITIVES_SIGNIFICANT),
+        Column("95% CI low", by("dataset", select(clean.lower), "max"), "percentunit", 3),
         Column("95% CI high", by("dataset", select(clean.upper), "max"), "percentunit", 2),
         Column("false positives", by("dataset", select(clean.count)), "none", 0, width=FALSE_POSITIVES_WIDTH),
         Column("images", by("dataset", select(clean.total)), "none", 0),
         Column("covers", by("dataset", select(clean.covers)), "none", 0),
-        Column("baseline", baseline_for(clean.total, checks.BASELINE_FALSE_POSITIVES, "dataset"), "percentunit", 2),
         Column(
-            "target",
-            f"0 * {by('dataset', select(clean.total))} + {DEFAULT_LIMITS.fpr_target}",
-            "percentunit",
-            2,
+            "baseline", by("dataset", select(checks.BASELINE_FALSE_POSITIVES), "max"), "percentunit", 2, no_value="–"
         ),
+        limit_column("dataset", "fpr_target", title="target"),
+        result_column("dataset", "fpr_.+"),
     )
 
 
@@ -196,8 +188,8 @@ def _quantiles() -> table.Panel:
     return table_panel(
         PanelInfo(
             "Latency by quantile",
-            "Exact quantiles of the last latency run with 95% CI; alerts compare p95 with its baseline and limit. "
-            "Not measured: the sample is too small for p99 or a bound.",
+            "Exact quantiles of the last latency run with 95% CI, and those of the baseline in its own run; for the "
+            "ratio in one run see the dashboard Latency. Not measured: the sample is too small for p99 or a bound.",
             "none",
         ),
         Column("quantile", width=72),
@@ -205,7 +197,7 @@ def _quantiles() -> table.Panel:
         Column("latency", by(labels, select(latency.LATENCY), "max"), "s", 1),
         Column("95% CI low", by(labels, select(latency.LATENCY_LOWER), "max"), "s", 1),
         Column("95% CI high", by(labels, select(latency.LATENCY_UPPER), "max"), "s", 1),
-        Column("baseline", baseline_for(latency.LATENCY, checks.BASELINE_LATENCY, labels), "s", 1),
+        Column("baseline", by(labels, select(checks.BASELINE_LATENCY), "max"), "s", 1, no_value="–"),
         sort_by="quantile",
         descending=False,
     )
@@ -222,8 +214,8 @@ def _provenance() -> table.Panel:
         PanelInfo(
             "Provenance",
             "Hashes of model file and dataset, and decision rule, of the last successful evaluation. Results on "
-            "different datasets are not comparable. Images not measured are excluded from all rates; for the reasons "
-            "see the dashboard Data.",
+            "different datasets are not comparable. Alerts: whether failed checks on the dataset alert. Images not "
+            "measured are excluded from all rates; for the reasons see the dashboard Data.",
             "none",
         ),
         Column("dataset", width=110, link=links.EVALUATION),
@@ -250,6 +242,17 @@ def _provenance() -> table.Panel:
             0,
             HIGHLIGHT_ANY,
             width=110,
+        ),
+        Column(
+            "alerts",
+            by(
+                labels,
+                f"{info} * on (dataset) group_left () {by('dataset', select(data.DATASET_ALERTS), 'max')}",
+                "max",
+            ),
+            "none",
+            states=_ALERTS,
+            width=75,
         ),
     )
 

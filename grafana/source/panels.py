@@ -147,7 +147,6 @@ def stat_panel(
     thresholds: Steps = NEUTRAL,
     states: Mapping[int, tuple[str, str]] | None = None,
     show_name: bool = True,
-    link: Link | None = None,
     no_value: str = NOT_MEASURED,
 ) -> stat.Panel:
     """Return a stat panel with the current value of each series, coloured by thresholds; `no_value` if there is none.
@@ -170,8 +169,6 @@ def stat_panel(
     )
     if info.unit == "percentunit":
         panel = panel.min(0).max(1)
-    if link is not None:
-        panel = panel.data_links([data_link(link)])
     return with_queries(panel, queries, instant=True)
 
 

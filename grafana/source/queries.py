@@ -8,10 +8,13 @@ from starlight_exporter.publish.families.family import Family
 
 VARIABLES: Final = ("model", "dataset", "method")
 """Dashboard variables; families with such a label are filtered by the variable."""
+ALL_MODELS: Final = "~.+"
+"""Matches every model, for `select`."""
 
 
 def select(family: Family, suffix: str = "", **labels: str) -> str:
-    """Return a selector with the dashboard variables and `labels` as matchers: exact values, or `~pattern`.
+    """Return a selector with the dashboard variables and `labels` as matchers: exact values, `~pattern` or
+    `!~pattern`.
 
     Raises ValueError for a label that the family does not have.
     """
@@ -20,17 +23,16 @@ def select(family: Family, suffix: str = "", **labels: str) -> str:
         raise ValueError(f"{family.name} has no label {', '.join(sorted(unknown))}")
     matchers = [f'{name}=~"${name}"' for name in VARIABLES if name in family.labels and name not in labels]
     for name, value in labels.items():
-        matchers.append(f'{name}=~"{value[1:]}"' if value.startswith("~") else f'{name}="{value}"')
+        operator, pattern = next((one, value[len(one) :]) for one in ("!~", "~", "") if value.startswith(one))
+        matchers.append(f'{name}{operator if operator == "!~" else "=" + operator}"{pattern}"')
     return family.name + suffix + ("{" + ",".join(matchers) + "}" if matchers else "")
+
+
+def select_all_models(family: Family, **labels: str) -> str:
+    """Return a selector of all models, independent of the dashboard variable."""
+    return select(family, model=ALL_MODELS, **labels)
 
 
 def by(labels: str, expression: str, operator: str = "sum") -> str:
     """Return the expression aggregated by these labels only, because tables join rows by label."""
     return f"{operator} by ({', '.join(labels.split())}) ({expression})"
-
-
-def baseline_for(family: Family, baseline: Family, labels: str) -> str:
-    """Return the baseline value for every series of a family, with the labels of the family."""
-    shared = ", ".join(label for label in baseline.labels if label in family.labels)
-    baseline_value = f"max by ({shared}) ({select(baseline)})"
-    return by(labels, f"0 * {select(family)} + on ({shared}) group_left () {baseline_value}")

@@ -5,16 +5,29 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 
 from grafana.source import links
-from grafana.source.health import CHECK_STATES
-from grafana.source.limits import DETECTIONS
+from grafana.source.check_states import (
+    CHECK_STATES,
+    STATE_WIDTH,
+    check_states,
+    limit_in_use,
+    state_overrides,
+    worst_state,
+)
 from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
-from grafana.source.queries import baseline_for, by, select
-from grafana.source.style import BAD, METHOD_COLOURS, QUANTILE_COLOURS, YELLOW, reference_line
+from grafana.source.queries import by, select
+from grafana.source.result_columns import result_column
+from grafana.source.style import METHOD_COLOURS, QUANTILE_COLOURS, WARNING, YELLOW, reference_line
 from grafana.source.tables import DETECTION_RATE_WIDTH, Column, table_panel
-from starlight_exporter.checks.limits import CHECK_NAMES, DEFAULT_LIMITS, LATENCY_QUANTILE
+from starlight_exporter.checks.limits import LATENCY_QUANTILE
 from starlight_exporter.publish.families import accuracy, checks, latency, runs
 
 P95 = f"{LATENCY_QUANTILE:g}"
+
+
+def value_with_result(info: PanelInfo, value: Query, checks_pattern: str) -> stat.Panel:
+    """Return a stat panel with a value and the worst result of its checks, by dataset; only the result has a colour."""
+    result = Query(worst_state("dataset", checks_pattern), "result, {{dataset}}")
+    return stat_panel(info, value, result).override_by_regexp("/^result/", state_overrides())
 
 
 def false_positives_over_time() -> timeseries.Panel:
@@ -22,7 +35,7 @@ def false_positives_over_time() -> timeseries.Panel:
     panel = line_chart(
         PanelInfo(
             "False positive rate over time",
-            f"With exact 95% CI (grey), baseline (yellow) and target of {DEFAULT_LIMITS.fpr_target:.2%} (red). Above the "
+            "With exact 95% CI (grey), baseline on the same images (yellow) and target in use (orange). Above the "
             "target: open the images from the table above. A purple line marks a model change.",
             "percentunit",
             2,
@@ -30,12 +43,12 @@ def false_positives_over_time() -> timeseries.Panel:
         Query(by("dataset", select(accuracy.CLEAN.ratio), "max"), "{{dataset}}"),
         Query(by("dataset", select(accuracy.CLEAN.lower), "max"), "95% CI low, {{dataset}}"),
         Query(by("dataset", select(accuracy.CLEAN.upper), "max"), "95% CI high, {{dataset}}"),
-        Query(by("model", select(checks.BASELINE_FALSE_POSITIVES), "max"), "baseline"),
-        Query(f"vector({DEFAULT_LIMITS.fpr_target})", "target"),
+        Query(by("dataset", select(checks.BASELINE_FALSE_POSITIVES), "max"), "baseline, {{dataset}}"),
+        Query(limit_in_use("fpr_target"), "target"),
     )
     panel = panel.override_by_regexp("/^95% CI/", reference_line())
-    panel = panel.override_by_name("baseline", reference_line(YELLOW))
-    return panel.override_by_name("target", reference_line(BAD))
+    panel = panel.override_by_regexp("/^baseline/", reference_line(YELLOW))
+    return panel.override_by_name("target", reference_line(WARNING))
 
 
 def detection_over_time() -> timeseries.Panel:
@@ -43,20 +56,20 @@ def detection_over_time() -> timeseries.Panel:
     panel = line_chart(
         PanelInfo(
             "Detection rate over time",
-            "Lowest rate of each method over the selected datasets. At or below the floor of "
-            f"{DEFAULT_LIMITS.detection_floor:.0%} (red) an alert fires: inspect the missed images.",
+            "Lowest rate of each method over the selected datasets, with target (grey) and floor (orange) in use. At "
+            "or below the floor an alert fires: inspect the missed images.",
             "percentunit",
             1,
         ),
         Query(by("method", select(accuracy.STEGO.ratio), "min"), "{{method}}"),
-        Query(f"vector({DEFAULT_LIMITS.detection_floor})", "floor"),
-        Query(f"vector({DEFAULT_LIMITS.detection_target})", "target"),
+        Query(limit_in_use("detection_floor"), "floor"),
+        Query(limit_in_use("detection_target"), "target"),
         minimum=None,
         maximum=1,
         soft_minimum=0.9,
         colours=METHOD_COLOURS,
     )
-    return panel.override_by_name("floor", reference_line(BAD)).override_by_name("target", reference_line())
+    return panel.override_by_name("floor", reference_line(WARNING)).override_by_name("target", reference_line())
 
 
 def latency_over_time() -> timeseries.Panel:
@@ -64,38 +77,54 @@ def latency_over_time() -> timeseries.Panel:
     panel = line_chart(
         PanelInfo(
             "Latency over time",
-            f"p50, p95 and p99 of each latency run. The limit of {DEFAULT_LIMITS.latency_limit * 1000:g} ms "
-            "(red) "
-            "and the baseline (yellow) apply to p95. If p95 exceeds them, check for other load on the machine, then "
-            "the model.",
+            "p50, p95 and p99 of each latency run, with the p95 limit in use (orange) and the p95 of the baseline "
+            "(yellow). If p95 rises, check the contention on the dashboard Latency, then the ratio to the baseline.",
             "s",
         ),
         *(
             Query(f"max({select(latency.LATENCY, quantile=f'{float(name[1:]) / 100:g}')})", name)
             for name in QUANTILE_COLOURS
         ),
-        Query(by("model", select(checks.BASELINE_LATENCY, quantile=P95), "max"), "p95 baseline"),
-        Query(f"vector({DEFAULT_LIMITS.latency_limit})", "p95 limit"),
+        Query(f"max({select(checks.BASELINE_LATENCY, quantile=P95)})", "p95 baseline"),
+        Query(limit_in_use("latency_limit"), "p95 limit"),
         colours=QUANTILE_COLOURS,
     )
     panel = panel.override_by_name("p95 baseline", reference_line(YELLOW))
-    return panel.override_by_name("p95 limit", reference_line(BAD))
+    return panel.override_by_name("p95 limit", reference_line(WARNING))
 
 
 def checks_over_time() -> statetimeline.Panel:
     """Return a state timeline with one band per regression check."""
     return state_timeline(
         PanelInfo(
-            "Regression checks",
-            "Based on measured values, over all slices and datasets: one failed slice is sufficient. Gaps were not "
-            "measured. Failed: see the dashboards Detection or Latency for the slice, and the alert for details.",
+            "Regression checks over time",
+            "Worst result of each check over all slices and datasets. Inconclusive: the value passes, but its 95% CI "
+            "includes the limit. Only a significant failure is red: see the table Checks for the slice.",
             "none",
         ),
-        *(
-            Query(f"min({select(checks.REGRESSION_CHECK_PASSED, check=check)})", check.replace("_", " "))
-            for check in CHECK_NAMES
-        ),
+        Query(worst_state("check", ".+"), "{{check}}"),
         states=CHECK_STATES,
+    )
+
+
+def check_results() -> table.Panel:
+    """Return a table of all checks with result, limit in use, adjusted p-value, and why there is no result."""
+    labels = "check slice dataset"
+    return table_panel(
+        PanelInfo(
+            "Checks",
+            "Result of every check, the worst first, as in pages, reports and alerts. The limit in use contains the "
+            "value of the baseline if it depends on it. p: adjusted for all checks. Reason: why there is no result.",
+            "none",
+        ),
+        Column("check", width=140),
+        Column("slice"),
+        Column("dataset"),
+        Column("result", by(f"{labels} reason", check_states(), "max"), "none", states=CHECK_STATES, width=STATE_WIDTH),
+        Column("limit", by(labels, select(checks.CHECK_LIMIT), "max"), "none", 4, no_value="–", width=75),
+        Column("p", by(labels, select(checks.REGRESSION_CHECK_P_VALUE), "min"), "none", 3, no_value="–", width=65),
+        Column("reason", width=120),
+        sort_by="result",
     )
 
 
@@ -105,8 +134,7 @@ def images_per_second() -> stat.Panel:
         PanelInfo(
             "Images per second",
             "Throughput for one image at a time, in the last latency run. There is no alert for it: if it falls, "
-            "latency has "
-            "increased.",
+            "latency has increased.",
             "none",
             0,
         ),
@@ -130,38 +158,31 @@ def throughput_over_time() -> timeseries.Panel:
 
 
 def detection_by_method() -> table.Panel:
-    """Return a table of detection rates with 95% CI, counts and baseline, by method and dataset."""
-    stego = accuracy.STEGO
+    """Return a table of detection rates with 95% CI, counts, baseline and result, by method and dataset."""
+    stego, labels = accuracy.STEGO, "method dataset"
     return table_panel(
         PanelInfo(
             "Detection by method",
-            "Stego images detected, regardless of the predicted method. Orange up to "
-            f"{DEFAULT_LIMITS.detection_target:.0%}, red up to {DEFAULT_LIMITS.detection_floor:.0%}; an alert also fires "
-            f"below {DEFAULT_LIMITS.detection_baseline:g} × the baseline. Click a rate for the missed images.",
+            "Stego images detected, regardless of the predicted method. Result: the worst of the checks against "
+            "target, floor and baseline. Click a rate for the missed images.",
             "none",
         ),
-        Column("method"),
+        Column("method", width=75),
         Column("dataset"),
         Column(
             "detection rate",
-            by("method dataset", select(stego.ratio), "min"),
+            by(labels, select(stego.ratio), "min"),
             "percentunit",
             1,
-            DETECTIONS,
             width=DETECTION_RATE_WIDTH,
             link=links.MISSED_BY_METHOD,
         ),
-        Column("95% CI low", by("method dataset", select(stego.lower), "min"), "percentunit", 1),
-        Column("95% CI high", by("method dataset", select(stego.upper), "min"), "percentunit", 1),
-        Column("images", by("method dataset", select(stego.total)), "none", 0),
-        Column("covers", by("method dataset", select(stego.covers)), "none", 0),
-        Column("baseline", baseline_for(stego.total, checks.BASELINE_DETECTIONS, "method dataset"), "percentunit", 1),
-        Column(
-            "target",
-            f"0 * {by('method dataset', select(stego.total))} + {DEFAULT_LIMITS.detection_target}",
-            "percentunit",
-            0,
-        ),
+        Column("95% CI low", by(labels, select(stego.lower), "min"), "percentunit", 1),
+        Column("95% CI high", by(labels, select(stego.upper), "min"), "percentunit", 1),
+        Column("images", by(labels, select(stego.total)), "none", 0),
+        Column("covers", by(labels, select(stego.covers)), "none", 0),
+        Column("baseline", by(labels, select(checks.BASELINE_DETECTIONS), "max"), "percentunit", 1, no_value="–"),
+        result_column(labels, "detection_.+", slices="method", slice="~$method"),
         sort_by="detection rate",
         descending=False,
     )

@@ -20,7 +20,7 @@ from starlight_exporter.markdown.document import STALE, UPDATED
 from starlight_exporter.publish.charts import NAMESPACE
 from starlight_exporter.publish.snapshot import RunState, Snapshot
 from starlight_exporter.statistics.intervals import proportion
-from starlight_exporter.statistics.sample_sizes import compare_with_limit
+from starlight_exporter.statistics.sample_sizes import sample_for_conclusion
 from support.backfill import SCRAPE_LABELS, backfill
 from support.servers import Prometheus, free_port
 from support.snapshots import full_evaluation, full_snapshot, run_state
@@ -125,17 +125,32 @@ def test_every_section_has_the_values_of_prometheus(tmp_path: Path) -> None:
         value = prometheus.value('starlight_false_positive_ratio{model="production"}', at=NOW - 5)
         assert value == 1 / 4000
         assert metrics["False positive rate, clean images"][0] == "0.025%"
-        assert metrics["False positive rate, clean images"][2:4] == ["1 of 4,000", "< 0.05%"]
-        more = compare_with_limit(proportion(1, 4000), 0.0005, "below").more_images
-        assert more is not None
-        expected = f"pass, inconclusive: {4000 + more:,} images are needed"
-        assert expected in metrics["False positive rate, clean images"][4]
+        assert metrics["False positive rate, clean images"][2:] == [
+            "1 of 4,000",
+            "0.32%",
+            "< 0.05%",
+            "🟢 pass (inconclusive)",
+        ]
+        sample = sample_for_conclusion(proportion(1, 4000), 0.0005)
+        assert sample is not None
+        assert f"{sample.images:,} (clean images)" in body(text, "Current metrics")
         assert metrics["False positive rate, clean bmp"][0] == "not measured"
+        assert metrics["False positive rate, clean bmp"][-1] == "⚪ not measured: no images"
         assert metrics["Detection rate, alpha"][:1] == ["100.00%"]
-        assert "fail" in metrics["Detection rate, eoi"][4]
+        assert metrics["Detection rate, exif"][-1] == (
+            "🔵 fail (significant): detection target (informational, p = 0.004)"
+        )
+        assert metrics["Detection rate, eoi"][-1] == "🟡 fail (not significant): detection floor"
         speeds = {row[0]: row for row in table(text, "Inference performance")[1:]}
-        assert speeds["p95"][1:3] == ["3.40 ms", "3.30–3.60 ms"]
-        assert "pass" in speeds["p95"][5]
+        assert speeds["p95"][1:] == ["3.40 ms", "3.30–3.60 ms", "1,000", "3.40 ms", "< 5.00 ms", "🟢 pass"]
+        assert speeds["p95 relative to the baseline"][1:] == [
+            "1.03 ×",
+            "≥ 0.98 × (99.5%)",
+            "",
+            "",
+            "≤ 1.20 ×",
+            "🟢 pass",
+        ]
         assert "2.322 of 2.322 bits" in text
         others = table(text, "Baseline and research models")[1]
         assert others[0] == "`v3`"

@@ -62,4 +62,5 @@ def plain(expr: str, **variables: str) -> str:
         **dict.fromkeys(("model", "dataset", "method"), ".+"),
         **variables,
     }
-    return re.sub(r"\$\{?(\w+)\}?", lambda match: values[match[1]], expr)
+    # A dollar before a digit is a group of label_replace.
+    return re.sub(r"\$\{?([a-zA-Z_]\w*)\}?", lambda match: values[match[1]], expr)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import promql_parser
 import yaml
 
+from starlight_exporter.checks.alerts import ALERT_NAMES
 from starlight_exporter.checks.limits import CheckName
 from starlight_exporter.publish.families import FAMILIES
 
@@ -32,17 +33,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "scrape_duration_seconds": frozenset(),
 }
 
-ALERT_OF: Mapping[CheckName, str] = {
-    "fpr_baseline": "StarlightFalsePositivesAboveBaseline",
-    "fpr_stability": "StarlightFalsePositivesUnstable",
-    "fpr_target": "StarlightFalsePositiveTargetMissed",
-    "detection_baseline": "StarlightDetectionBelowBaseline",
-    "detection_floor": "StarlightDetectionBelowFloor",
-    "latency_baseline": "StarlightLatencyAboveBaseline",
-    "latency_limit": "StarlightLatencyAboveLimit",
-    "format_consistency": "StarlightFormatInconsistent",
-    "negatives": "StarlightHardNegativeFalsePositives",
-}
+ALERT_OF: Mapping[CheckName, str] = ALERT_NAMES
 """The alert of each regression check; the detection target has none."""
 
 SLICE_LABEL: Mapping[str, str] = {"detection": "method", "format": "format", "negatives": "category"}

@@ -54,7 +54,7 @@ def basis_against_model(
         latency_seconds={}
         if baseline.latency is None
         else {entry.quantile: entry.seconds for entry in baseline.latency.quantiles},
-        obstacle=Unavailable("different_images", f"not comparable with the baseline: {other_images}")
+        obstacle=Unavailable("different_images", f"the baseline was evaluated on {other_images}")
         if other_images
         else None,
         same_verdicts=not differences(baseline.provenance, evaluation.provenance, "model", "images", "rule"),

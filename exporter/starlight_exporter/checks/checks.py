@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from starlight_exporter.checks.accuracy_rules import AccuracyRule, accuracy_rules
 from starlight_exporter.checks.comparison_basis import CheckBasis
-from starlight_exporter.checks.counts import SliceCounts
+from starlight_exporter.checks.counts import PairedCounts, SliceCounts
 from starlight_exporter.checks.latency_checks import latency_checks
 from starlight_exporter.checks.limits import BASELINE_CHECKS, CHECK_NAMES, DEFAULT_LIMITS, CheckLimits
 from starlight_exporter.checks.results import CheckResult, Severity, Unavailable
@@ -67,6 +67,11 @@ class _Measured:
         return self.basis.counts.get(self.rule.counts_key)
 
     @property
+    def pairs(self) -> PairedCounts | None:
+        """The pairs that a test against the baseline uses; None if there are none, or the check has no such test."""
+        return self.counts.paired if self.rule.against_baseline and self.counts is not None else None
+
+    @property
     def unavailable(self) -> Unavailable | None:
         if self.rule.rate is None or not self.rule.rate.total:
             return NO_IMAGES
@@ -77,8 +82,8 @@ class _Measured:
         rule, counts = self.rule, self.counts
         if self.unavailable is not None or counts is None:
             return None
-        if rule.against_baseline and counts.paired is not None:
-            return not_worse_than_baseline(rule.counts_key, counts.paired)
+        if self.pairs is not None:
+            return not_worse_than_baseline(rule.counts_key, self.pairs)
         return error_rate_at_limit(rule.counts_key, counts, float(rule.error_limit))
 
     def result(self, p: float | None) -> CheckResult:
@@ -110,6 +115,7 @@ class _Measured:
             severity=severity,
             conclusive=self._conclusive() if passed else significant,
             p_value=p,
+            paired=p is not None and self.pairs is not None,
         )
 
     def _conclusive(self) -> bool:
@@ -123,21 +129,16 @@ class _Measured:
         return below_with_confidence(counts, float(rule.error_limit))
 
     def _pairs(self) -> str:
-        counts = self.counts
-        if not self.rule.against_baseline or counts is None or counts.paired is None:
+        if self.pairs is None:
             return ""
-        return (
-            f"; {integer(counts.paired.broken)} broken and {integer(counts.paired.fixed)} fixed"
-            " compared with the baseline"
-        )
+        return f"; {integer(self.pairs.broken)} broken and {integer(self.pairs.fixed)} fixed compared with the baseline"
 
     def _significance(self, p: float | None, *, significant: bool) -> str:
         if p is None:
             return "; not significant: the effective sample size is unknown"
         if not significant:
             return f"; not significant ({p_value_equation(p)})"
-        counts = self.counts
-        if self.rule.against_baseline and counts is not None and counts.paired is not None:
+        if self.pairs is not None:
             return f"; worse than the baseline ({p_value_equation(p)})"
         return f"; significant ({p_value_equation(p)})"
 

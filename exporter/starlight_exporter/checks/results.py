@@ -8,6 +8,7 @@ from typing import Final, Literal, get_args
 from starlight_exporter.checks.limits import CheckName
 
 Severity = Literal["info", "warning", "critical"]
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 
 NotMeasuredCause = Literal["no_images", "no_timings", "machine_busy", "no_baseline", "not_in_baseline"]
 NotComparableCause = Literal["different_images", "different_rule", "different_machine"]
@@ -24,6 +25,7 @@ Conclusion = Literal[
     "not measured",
     "not comparable",
 ]
+CONCLUSIONS: Final[tuple[Conclusion, ...]] = get_args(Conclusion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class CheckResult:
     `passed` compares the value with the limit; None if the check is `unavailable`. A failure is `significant` if its
     test rejects at 1% after the adjustment of `p_value` for all checks of the evaluation (Holm). `conclusive` is
     whether the whole 95% confidence interval is on the side of the result. `severity` is None unless the check failed.
+    `paired` is whether `p_value` compares the verdicts with those of the baseline; otherwise it tests the limit.
     """
 
     name: CheckName
@@ -54,6 +57,7 @@ class CheckResult:
     conclusive: bool | None = None
     p_value: float | None = None
     unavailable: UnavailableReason | None = None
+    paired: bool = False
 
     @property
     def conclusion(self) -> Conclusion:

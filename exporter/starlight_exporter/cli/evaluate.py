@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
     if options.predictions is not None:
         write_text(options.predictions, predictions_csv(result.predictions))
     if options.dashboard is not None:
-        content = evaluation_content(result.evaluation, checks)
+        content = evaluation_content(result.evaluation, checks, basis)
         document = render_document(content, stem=options.dashboard.stem, now=result.evaluation.finished_at)
         write_document(options.dashboard, document)
     for warning in result.warnings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from starlight_exporter.checks.comparison_basis import CheckBasis
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import MonitoringError
 from starlight_exporter.evaluation.results import Evaluation
@@ -33,15 +34,29 @@ QUERIED_FAMILIES: tuple[Family, ...] = (
     runs.EVALUATION_INTERVAL,
     runs.EVALUATION_SPEED,
     runs.EVALUATION_TIMESTAMP,
+    checks.CHECK_LIMIT,
     checks.REGRESSION_CHECK_PASSED,
+    checks.REGRESSION_CHECK_CONCLUSIVE,
+    checks.REGRESSION_CHECK_SIGNIFICANT,
+    checks.REGRESSION_CHECK_P_VALUE,
+    checks.REGRESSION_CHECK_UNAVAILABLE,
+    checks.REGRESSION_CHECK_PAIRED,
+    checks.CHECK_ALERTS,
+    checks.BASELINE_FALSE_POSITIVES,
+    checks.BASELINE_FORMAT_FALSE_POSITIVES,
+    checks.BASELINE_DETECTIONS,
+    checks.BASELINE_LATENCY,
     accuracy.IMAGES_NOT_MEASURED,
-    *(family for one in _PROPORTIONS for family in (one.total, one.count, one.ratio, one.lower, one.upper)),
+    *(family for one in _PROPORTIONS for family in (one.total, one.covers, one.count, one.ratio, one.lower, one.upper)),
     latency.LATENCY,
     latency.LATENCY_LOWER,
     latency.LATENCY_UPPER,
     latency.LATENCY_IMAGES,
     latency.THROUGHPUT,
-    checks.BASELINE_FORMAT_FALSE_POSITIVES,
+    latency.BASELINE_RATIO,
+    latency.BASELINE_RATIO_LOWER,
+    latency.CONTENTION,
+    data.DATASET_ALERTS,
     data.DATASET_INFO,
     data.DATASET_IMAGES,
     data.DATASET_METHOD_SHARE,
@@ -106,9 +121,11 @@ def query_content(prometheus_url: str, alertmanager_url: str | None, *, now: flo
     )
 
 
-def evaluation_content(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Content:
-    """Return the content for a single evaluation without Prometheus."""
-    samples = samples_of(snapshot_of(evaluation, checks))
+def evaluation_content(
+    evaluation: Evaluation, checks: tuple[CheckResult, ...], basis: CheckBasis | None = None
+) -> Content:
+    """Return the content for a single evaluation without Prometheus; `basis` has the values of the baseline."""
+    samples = samples_of(snapshot_of(evaluation, checks, basis))
     return Content(
         source="a single evaluation",
         dashboard=build_dashboard(samples, now=evaluation.finished_at, role=evaluation.role),

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlencode
 
-from starlight_exporter.formatting import NOT_APPLICABLE, NOT_MEASURED, integer, percent, utc, words
+from starlight_exporter.formatting import NOT_MEASURED, integer, percent, utc, words
 from starlight_exporter.markdown.alerts import Episode
 from starlight_exporter.markdown.content import BaseUrls, Content
 from starlight_exporter.markdown.escaping import cell, code
+from starlight_exporter.markdown.metric_tables import (
+    FAILED,
+    PASSED,
+    accuracy_table,
+    check_counts,
+    check_sentences,
+    latency_table,
+    linked,
+    page_url,
+    rate_text,
+    table,
+)
 from starlight_exporter.markdown.trend_charts import detections_chart, false_positives_chart, latency_chart
 from starlight_exporter.markdown.trends import Trends
-from starlight_exporter.markdown.values import Dashboard, DatasetSummary, MetricValue, ModelResult
+from starlight_exporter.markdown.values import Dashboard, DatasetSummary, ModelResult
 from starlight_exporter.publish.charts import svg_file
 
 UPDATED = "**Last update:** "
 STALE = "> **Stale since "
 
-_SYMBOLS = {
-    "pass": "🟢 pass",
-    "pass, inconclusive": "🟢 pass, inconclusive",
-    "fail, not significant": "🟡 fail, not significant",
-    "fail": "🔴 fail",
-    "no target": "",
-    "not measured": f"⚪ {NOT_MEASURED}",
-}
-_METRIC_COLUMNS = ("metric", "value", "95% CI", "images", "target", "status")
 _CHARTS = (
     ("false_positives", "False positive rate", false_positives_chart),
     ("detections", "Detection rate by method", detections_chart),
@@ -54,8 +56,8 @@ def render_document(content: Content, *, stem: str, now: float) -> Document:
         f"Generated from {content.source}; do not edit. Rates have exact 95% confidence intervals (Clopper-Pearson), "
         "latencies have intervals of order statistics.",
         *_section("Status", [*_status(content), *(f"\n{warning}" for warning in content.warnings)]),
-        *_section("Current metrics", _per_model(dashboard.production, lambda one: _accuracy(one, urls))),
-        *_section("Inference performance", _per_model(dashboard.production, lambda one: _metrics(one.latency))),
+        *_section("Current metrics", _per_model(dashboard.production, lambda one: accuracy_table(one, urls.exporter))),
+        *_section("Inference performance", _per_model(dashboard.production, latency_table)),
         *_section("Dataset quality", _datasets(dashboard.datasets)),
         *_section("Baseline and research models", _others(dashboard)),
         *_section("Alerts of the last 24 hours", _alerts(content.alerts, urls)),
@@ -68,13 +70,6 @@ def _section(title: str, body: Iterable[str]) -> list[str]:
     return ["", f"## {title}", "", *body]
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(cells)} |"
-
-    return [line(header), line(["---"] * len(header)), *(line(row) for row in rows)]
-
-
 def _status(content: Content) -> list[str]:
     production = content.dashboard.production
     if not production:
@@ -82,7 +77,7 @@ def _status(content: Content) -> list[str]:
     header = ("model", "file", "SHA-256", "dataset", "evaluated", "status")
     rows = [
         (
-            _linked(code(one.model), _page_url(content.urls, one, "")),
+            linked(code(one.model), page_url(content.urls.exporter, one, "")),
             code(one.file),
             code(one.sha256) if one.sha256 else NOT_MEASURED,
             f"{code(one.dataset)} {code(one.fingerprint)}" if one.fingerprint else code(one.dataset),
@@ -91,20 +86,22 @@ def _status(content: Content) -> list[str]:
         )
         for one in production
     ]
-    return [*_table(header, rows), *(line for one in production for line in _details(one))]
+    return [*table(header, rows), *(line for one in production for line in _details(one))]
 
 
 def _model_status(one: ModelResult, alerts: Sequence[Episode]) -> str:
     firing = {alert.severity for alert in alerts if _is_firing_for(alert, one)}
-    checks = len(one.failed) + one.passed
+    failed = [check for check in one.concluded(*FAILED) if check.severity != "info"]
+    counts = check_counts(one)
     states = (
         (one.evaluated_at is None, f"⚪ {NOT_MEASURED}"),
         (one.overdue_since is not None, f"⚪ overdue since {utc(one.overdue_since or 0.0)}"),
         ("critical" in firing, "🔴 critical: an alert is firing"),
         ("warning" in firing, "🟡 warning: an alert is firing"),
-        (bool(one.failed), f"🟡 {len(one.failed)} of {checks} checks failed"),
-        (not checks, f"⚪ checks {NOT_MEASURED}"),
-        (True, f"🟢 healthy: {checks} checks passed"),
+        (not one.alerts, f"⚪ checks on this dataset do not alert: {counts}"),
+        (bool(failed), f"🟡 {counts}"),
+        (not one.concluded(*PASSED), f"⚪ checks {NOT_MEASURED}"),
+        (True, f"🟢 healthy: {counts}"),
     )
     return next(text for holds, text in states if holds)
 
@@ -125,9 +122,7 @@ def _details(one: ModelResult) -> list[str]:
             f"- {code(one.model)}: the model file on disk, {code(one.newer_on_disk)}, is not evaluated yet; all values "
             f"below are those of {code(one.sha256)}."
         )
-    if one.failed:
-        failed = ", ".join(f"{name} {of}".strip() for name, of in one.failed)
-        lines.append(f"- {code(one.model)} on {code(one.dataset)}: failed checks: {cell(failed)}.")
+    lines += check_sentences(one)
     if one.not_measured:
         reasons = ", ".join(f"{integer(count)} {words(reason)}" for reason, count in one.not_measured.items())
         lines.append(
@@ -147,53 +142,6 @@ def _per_model(entries: Sequence[ModelResult], body: Callable[[ModelResult], lis
     for one in entries:
         lines += [*([""] if lines else []), f"### {code(one.model)} on {code(one.dataset)}", "", *body(one)]
     return lines
-
-
-def _accuracy(one: ModelResult, urls: BaseUrls) -> list[str]:
-    groups = (
-        ("False positive rate", (one.false_positives, *one.formats, *one.negatives), "clean"),
-        ("Detection rate", one.detections, "stego"),
-    )
-    rows = [
-        _row(metric, f"{title}, {cell(metric.name)}", _page_url(urls, one, "/misclassified", _filters(metric, kind)))
-        for title, metrics, kind in groups
-        for metric in metrics
-    ]
-    return _table(_METRIC_COLUMNS, rows)
-
-
-def _filters(metric: MetricValue, kind: str) -> dict[str, str]:
-    first, _, rest = metric.name.partition(" ")
-    if kind == "stego":
-        return {"class": "stego", "method": metric.name}
-    if first == "negative":
-        return {"class": "negative", "category": rest}
-    return {"class": "clean"} if rest == "images" else {"class": "clean", "format": rest}
-
-
-def _metrics(metrics: Iterable[MetricValue]) -> list[str]:
-    return _table(_METRIC_COLUMNS, [_row(metric, cell(metric.name), None) for metric in metrics])
-
-
-def _row(metric: MetricValue, name: str, url: str | None) -> tuple[str, ...]:
-    images = "" if metric.total is None else integer(metric.total)
-    if metric.count is not None and metric.total is not None:
-        images = f"{integer(metric.count)} of {integer(metric.total)}"
-    status, target = _SYMBOLS[metric.status], ""
-    if metric.target is not None:
-        target = f"{'<' if metric.required == 'below' else '>'} {metric.format(metric.target)}"
-    if metric.images_needed is not None:
-        status += f": {integer(metric.images_needed)} images are needed"
-    # Without misclassified images there is nothing to link to.
-    misclassified = metric.count != (0 if metric.required == "below" else metric.total)
-    return (
-        _linked(name, url if misclassified and metric.value is not None else None),
-        metric.format(metric.value),
-        metric.format_interval(),
-        images,
-        target,
-        status,
-    )
 
 
 def _datasets(datasets: Sequence[DatasetSummary]) -> list[str]:
@@ -218,7 +166,7 @@ def _datasets(datasets: Sequence[DatasetSummary]) -> list[str]:
         for one in datasets
         if (counts := ", ".join(f"{cell(name)} {integer(count)}" for name, count in one.formats.items()))
     ]
-    return [*_table(header, rows), "", *formats]
+    return [*table(header, rows), "", *formats]
 
 
 def _entropy(one: DatasetSummary) -> str:
@@ -231,29 +179,24 @@ def _others(dashboard: Dashboard) -> list[str]:
     if not dashboard.others:
         return [f"{NOT_MEASURED.capitalize()}: no baseline or research model is configured."]
     header = ("model", "role", "SHA-256", "dataset", "false positive rate", "lowest detection rate", "p95", "checks")
-    return _table(header, [_other(one) for one in dashboard.others])
+    return table(header, [_other(one) for one in dashboard.others])
 
 
 def _other(one: ModelResult) -> tuple[str, ...]:
     measured = [metric for metric in one.detections if metric.value is not None]
     lowest = min(measured, key=lambda metric: metric.value or 0.0, default=None)
     p95 = next(metric for metric in one.latency if metric.name == "p95")
-    checks = f"{one.passed} passed, {len(one.failed)} failed" if one.passed or one.failed else NOT_MEASURED
+    checks = check_counts(one) if one.concluded(*PASSED, *FAILED) else NOT_MEASURED
     return (
         code(one.model),
         cell(one.role),
         code(one.sha256) if one.sha256 else NOT_MEASURED,
         code(one.dataset),
-        _with_interval(one.false_positives),
-        NOT_MEASURED if lowest is None else f"{cell(lowest.name)} {_with_interval(lowest)}",
+        rate_text(one.false_positives),
+        NOT_MEASURED if lowest is None else f"{cell(lowest.name)} {rate_text(lowest)}",
         p95.format(p95.value),
         checks,
     )
-
-
-def _with_interval(metric: MetricValue) -> str:
-    interval, text = metric.format_interval(), metric.format(metric.value)
-    return text if interval == NOT_APPLICABLE else f"{text} (95% CI {interval})"
 
 
 def _alerts(alerts: Sequence[Episode] | None, urls: BaseUrls) -> list[str]:
@@ -264,7 +207,7 @@ def _alerts(alerts: Sequence[Episode] | None, urls: BaseUrls) -> list[str]:
     header = ("alert", "severity", "labels", "start", "end", "state")
     rows = [
         (
-            _linked(cell(one.name), f"{urls.runbooks}/{one.name}.md" if urls.runbooks else None),
+            linked(cell(one.name), f"{urls.runbooks}/{one.name}.md" if urls.runbooks else None),
             cell(one.severity),
             cell(one.subject()),
             utc(one.started),
@@ -273,7 +216,7 @@ def _alerts(alerts: Sequence[Episode] | None, urls: BaseUrls) -> list[str]:
         )
         for one in alerts
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def _trends(trends: Sequence[Trends], stem: str) -> tuple[dict[str, str], list[str]]:
@@ -298,14 +241,3 @@ def _trends(trends: Sequence[Trends], stem: str) -> tuple[dict[str, str], list[s
 
 def _file_name(name: str) -> str:
     return "".join(char if char.isascii() and (char.isalnum() or char in "-_") else "-" for char in name) + ".svg"
-
-
-def _page_url(urls: BaseUrls, one: ModelResult, below: str, filters: Mapping[str, str] | None = None) -> str | None:
-    if urls.exporter is None:
-        return None
-    query = urlencode({"model": one.model, "dataset": one.dataset, **(filters or {})})
-    return f"{urls.exporter}/evaluations/latest{below}?{query}"
-
-
-def _linked(text: str, url: str | None) -> str:
-    return text if url is None else f"[{text}]({url})"

@@ -9,7 +9,7 @@ from statistics import median
 
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.markdown.prometheus import Prometheus, Series
-from starlight_exporter.publish.families import accuracy, latency, runs
+from starlight_exporter.publish.families import accuracy, checks, latency, runs
 from starlight_exporter.publish.families.family import Family, number_label
 
 HOUR, DAY = 3_600.0, 86_400.0
@@ -46,7 +46,7 @@ class Trends:
     """Trends of one model on one dataset from `start` to `end` (UTC seconds); empty where never measured.
 
     `labels` are those of its series in Prometheus (instance, model, dataset). Between points more than `longest_gap`
-    seconds apart nothing was measured.
+    seconds apart nothing was measured. `limits` are the newest limits in use, by check and slice.
     """
 
     labels: Mapping[str, str]
@@ -57,6 +57,7 @@ class Trends:
     detections: Mapping[str, Trend]
     latency: Mapping[str, Trend]
     changes: tuple[ModelChange, ...]
+    limits: Mapping[tuple[str, str], float]
 
 
 def query_trends(
@@ -99,6 +100,7 @@ def query_trends(
             f"p{q * 100:g}": Trend(quantiles[number_label(q)]) for q in _QUANTILES if number_label(q) in quantiles
         },
         changes=query.model_changes(),
+        limits=query.limits(),
     )
 
 
@@ -129,6 +131,12 @@ class _Query:
     def by_label(self, family: Family, label: str) -> dict[str, Points]:
         """Return the points of each series of a family, by the value of a label."""
         return {series.labels[label]: series.points for series in self._range(family)}
+
+    def limits(self) -> dict[tuple[str, str], float]:
+        """Return the last limit of each check and slice before the end."""
+        newest = f"last_over_time({self.of(checks.CHECK_LIMIT)}[{self.end - self.start:.0f}s])"
+        found = self._prometheus.instant(newest, at=self.end)
+        return {(sample.label("check"), sample.label("slice")): sample.value for _, sample in found}
 
     def model_changes(self) -> tuple[ModelChange, ...]:
         """Return the changes of the evaluated model file, oldest first; the first file is not a change."""

@@ -1,4 +1,4 @@
-"""Values of the document: metrics with interval, target and status; results of models; summaries of datasets."""
+"""Values of the document: metrics with interval, limit, baseline and result; results of models; datasets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from starlight_exporter.checks.results import CONCLUSIONS, SEVERITIES, CheckResult, Conclusion
 from starlight_exporter.formatting import (
     NOT_APPLICABLE,
     images_per_second,
@@ -15,20 +16,18 @@ from starlight_exporter.formatting import (
     percent_range,
 )
 from starlight_exporter.statistics.intervals import proportion
-from starlight_exporter.statistics.sample_sizes import RequiredSide, compare_with_limit
+from starlight_exporter.statistics.sample_sizes import sample_for_conclusion
 
-Unit = Literal["ratio", "seconds", "images per second"]
-TargetStatus = Literal["pass", "pass, inconclusive", "fail", "fail, not significant", "no target", "not measured"]
-
-_INCONCLUSIVE: frozenset[TargetStatus] = frozenset({"pass, inconclusive", "fail, not significant"})
+Unit = Literal["ratio", "seconds", "images per second", "× baseline"]
+RequiredOperator = Literal["<", ">", "≤"]
 
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:
-    """One metric with its 95% interval and its target.
+    """One metric with its 95% interval, its value of the baseline, and the results of its checks.
 
-    The value has to be below (`required` is below) or above the target. `value` and bounds are None if not measured;
-    `count` of `total` images is None unless it is a ratio.
+    `value` and bounds are None if not measured; `count` of `total` images from `covers` covers is None unless it is a
+    ratio. The value has to be `required` the limit of `target`; `others` are further checks of the same value.
     """
 
     name: str
@@ -38,31 +37,40 @@ class MetricValue:
     upper: float | None = None
     count: int | None = None
     total: int | None = None
-    target: float | None = None
-    required: RequiredSide = "below"
-    passed: bool | None = None
+    covers: int | None = None
+    baseline: float | None = None
+    target: CheckResult | None = None
+    required: RequiredOperator = "<"
+    others: tuple[CheckResult, ...] = ()
 
     @property
-    def status(self) -> TargetStatus:
-        """Return pass or fail by the exporter's check (without one, by the value), with its certainty."""
-        if self.value is None:
-            return "not measured"
-        if self.target is None:
-            return "no target"
-        passed = self.passed if self.passed is not None else self._within(self.value)
-        # A fail is significant if the whole interval is outside the target.
-        bound = self.upper if passed is (self.required == "below") else self.lower
-        if passed:
-            return "pass" if bound is not None and self._within(bound) else "pass, inconclusive"
-        return "fail" if bound is not None and not self._within(bound) else "fail, not significant"
+    def checks(self) -> tuple[CheckResult, ...]:
+        """All checks of this value."""
+        return self.others if self.target is None else (self.target, *self.others)
+
+    @property
+    def worst(self) -> tuple[CheckResult, ...]:
+        """The checks with the worst severity and conclusion; checks without a result only if no other has one."""
+        with_result = [check for check in self.checks if check.passed is not None] or self.checks
+        worst = max(map(_rank, with_result), default=None)
+        return tuple(check for check in with_result if _rank(check) == worst)
+
+    @property
+    def result(self) -> Conclusion | None:
+        """The worst conclusion of the checks; None for a value that is not checked."""
+        return next((check.conclusion for check in self.worst), "not measured" if self.value is None else None)
 
     @property
     def images_needed(self) -> int | None:
-        """Return the approximate sample size for a conclusion if the rate stays the same; None if not applicable."""
-        if self.status not in _INCONCLUSIVE or self.target is None or self.count is None or self.total is None:
+        """Return the approximate number of images with own covers that decide an inconclusive target; None if unknown.
+
+        The true rate is assumed to be the measured one.
+        """
+        target = self.target
+        if target is None or target.limit is None or self.count is None or self.total is None:
             return None
-        comparison = compare_with_limit(proportion(self.count, self.total), self.target, self.required)
-        return None if comparison.more_images is None else self.total + comparison.more_images
+        sample = sample_for_conclusion(proportion(self.count, self.total), target.limit)
+        return None if sample is None else sample.images
 
     def format(self, value: float | None) -> str:
         """Format a value of this metric with its unit."""
@@ -73,9 +81,11 @@ class MetricValue:
                 return milliseconds(value)
             case "images per second":
                 return images_per_second(value)
+            case "× baseline":
+                return NOT_APPLICABLE if value is None else f"{value:.2f} ×"
 
     def format_interval(self) -> str:
-        """Format the 95% interval; only latencies have intervals with one bound, and throughput has none."""
+        """Format the 95% interval; latencies can have one bound, ratios of latencies have a one-sided 99.5% bound."""
         match self.unit:
             case "ratio":
                 return percent_range(self.lower, self.upper)
@@ -83,10 +93,13 @@ class MetricValue:
                 return milliseconds_range(self.lower, self.upper)
             case "images per second":
                 return NOT_APPLICABLE
+            case "× baseline":
+                return NOT_APPLICABLE if self.lower is None else f"≥ {self.format(self.lower)} (99.5%)"
 
-    def _within(self, value: float) -> bool:
-        assert self.target is not None
-        return value < self.target if self.required == "below" else value > self.target
+
+def _rank(check: CheckResult) -> tuple[int, int]:
+    severity = 0 if check.severity is None else 1 + SEVERITIES.index(check.severity)
+    return severity, CONCLUSIONS.index(check.conclusion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +108,8 @@ class ModelResult:
 
     `labels` are those of its series in Prometheus (instance, model, dataset). `sha256` and `fingerprint` belong to the
     values; `newer_on_disk` is the hash of a model file that is not evaluated yet. `evaluated_at` is None before the
-    first complete evaluation; `overdue_since` is the time at which the next one was due. `failed` are the failed
-    checks with their slices.
+    first complete evaluation; `overdue_since` is the time at which the next one was due. `alerts` is whether failed
+    checks on the dataset raise alerts. `contention` is the share of wall time that the timed thread did not run.
     """
 
     labels: Mapping[str, str]
@@ -108,13 +121,14 @@ class ModelResult:
     fingerprint: str
     evaluated_at: float | None
     overdue_since: float | None
-    failed: tuple[tuple[str, str], ...]
-    passed: int
+    alerts: bool
+    checks: tuple[CheckResult, ...]
     false_positives: MetricValue
     formats: tuple[MetricValue, ...]
     negatives: tuple[MetricValue, ...]
     detections: tuple[MetricValue, ...]
     latency: tuple[MetricValue, ...]
+    contention: float | None
     not_measured: Mapping[str, int]
 
     @property
@@ -126,6 +140,15 @@ class ModelResult:
     def dataset(self) -> str:
         """Return the name of the configured dataset."""
         return self.labels["dataset"]
+
+    @property
+    def accuracy(self) -> tuple[MetricValue, ...]:
+        """All rates."""
+        return (self.false_positives, *self.formats, *self.negatives, *self.detections)
+
+    def concluded(self, *conclusions: Conclusion) -> tuple[CheckResult, ...]:
+        """Return the checks with one of these conclusions."""
+        return tuple(check for check in self.checks if check.conclusion in conclusions)
 
 
 @dataclass(frozen=True, slots=True)

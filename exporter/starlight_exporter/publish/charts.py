@@ -141,14 +141,13 @@ def svg_file(chart: Chart) -> str:
     return _serialise(root)
 
 
-def sparkline(values: Sequence[float], *, width: int = 96, height: int = 24) -> str:
-    """Return the SVG `points` of a small line that starts at zero; empty for fewer than two values."""
+def sparkline(values: Sequence[float], *, low: float, high: float, width: int = 96, height: int = 24) -> str:
+    """Return the SVG `points` of a small line on the scale from `low` to `high`; empty for fewer than two values."""
     if len(values) < 2:
         return ""
-    top = max(values) or 1.0
     step = (width - 6) / (len(values) - 1)
     return " ".join(
-        f"{round(3 + index * step, 1)},{round(height - 3 - value / top * (height - 6), 1)}"
+        f"{round(3 + index * step, 1)},{round(height - 3 - (value - low) / (high - low) * (height - 6), 1)}"
         for index, value in enumerate(values)
     )
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from rich.markup import escape
 from rich.table import Table
 
-from starlight_exporter.checks.results import CheckResult, Severity
+from starlight_exporter.checks.results import CONCLUSIONS, CheckResult, Severity
 from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
 from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.formatting import (
@@ -84,30 +84,30 @@ def metrics_table(evaluation: Evaluation) -> Table:
 
 
 def failed_checks_table(checks: Sequence[CheckResult]) -> Table:
-    """Return the failed checks for a terminal, with the number of checks by result."""
-    results = Counter(check.passed for check in checks)
-    counts = f"{results[True]} passed, {results[False]} failed, {results[None]} {NOT_MEASURED}"
+    """Return the failed checks for a terminal, with the number of checks by conclusion."""
+    conclusions = Counter(check.conclusion for check in checks)
+    counts = ", ".join(f"{conclusions[one]} {one}" for one in CONCLUSIONS if conclusions[one])
     table = Table(title="Failed checks", caption=counts)
-    for column in ("check", "slice", "severity", "detail"):
+    for column in ("check", "slice", "result", "severity", "detail"):
         table.add_column(column)
     for check in checks:
         if check.passed is False:
-            style = _STYLES[check.severity or "warning"]
-            table.add_row(check.name, escape(check.slice), f"[{style}]{check.severity}[/{style}]", escape(check.detail))
+            severity = check.severity or "warning"
+            style = _STYLES[severity]
+            table.add_row(
+                check.name,
+                escape(check.slice),
+                check.conclusion,
+                f"[{style}]{severity}[/{style}]",
+                escape(check.detail),
+            )
     return table
-
-
-def check_result_text(check: CheckResult) -> str:
-    """Return `passed`, `failed` with the severity, or `not measured`."""
-    if check.passed is None:
-        return NOT_MEASURED
-    return "passed" if check.passed else f"failed ({check.severity})"
 
 
 def metrics_json(evaluation: Evaluation, checks: Sequence[CheckResult]) -> str:
     """Return the evaluation as history stores it, with the checks as `regression_checks`."""
     content = json.loads(to_json(evaluation))
-    content["regression_checks"] = [asdict(check) for check in checks]
+    content["regression_checks"] = [{**asdict(check), "conclusion": check.conclusion} for check in checks]
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -64,7 +64,7 @@ def write_checks(folder: Path, checks: Sequence[CheckResult]) -> None:
 
 def read_entry(folder: Path) -> Entry:
     """Return the entry of a stored evaluation. Raises StorageError."""
-    evaluation = read_evaluation(folder)
+    evaluation, checks = read_evaluation(folder), read_checks(folder)
     return Entry(
         id=folder.name,
         model=evaluation.model,
@@ -73,7 +73,8 @@ def read_entry(folder: Path) -> Entry:
         finished_at=evaluation.finished_at,
         clean=evaluation.clean,
         stego=evaluation.stego,
-        failed_checks=sum(check.passed is False and check.severity != "info" for check in read_checks(folder)),
+        failed_checks=sum(check.passed is False and check.severity != "info" for check in checks),
+        significant_checks=sum(check.severity == "critical" for check in checks),
     )
 
 

@@ -17,7 +17,7 @@ _AGE = attrgetter("finished_at", "id")
 class Entry:
     """A stored evaluation in lists and trends; `finished_at` is UTC seconds.
 
-    `failed_checks` counts the failed checks of severity warning or critical when it was stored.
+    `failed_checks` counts the failed checks of severity warning or critical, `significant_checks` the critical ones.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Entry:
     clean: Proportion
     stego: Proportion
     failed_checks: int
+    significant_checks: int
 
 
 def newest_first(entries: Iterable[Entry]) -> list[Entry]:

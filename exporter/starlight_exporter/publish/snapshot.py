@@ -53,8 +53,8 @@ class ModelState:
     """One configured model; the properties of its file are None until a file is loaded. Times are UTC seconds.
 
     `sha256` is the hash of the loaded file, `file_sha256` that of the file on disk at the last poll (None if it cannot
-    be read). `last_load_successful` is None before the first attempt; if it is False, `last_failure` is the reason.
-    A reason without an entry in `load_failures` counts as 0.
+    be read). `last_load_successful` is None before the first attempt; if it is False, `last_failure` is the reason and
+    `last_failure_detail` the message of the error. A reason without an entry in `load_failures` counts as 0.
     """
 
     name: str
@@ -68,6 +68,7 @@ class ModelState:
     file_sha256: str | None = None
     last_load_successful: bool | None = None
     last_failure: ModelFailureReason | None = None
+    last_failure_detail: str = ""
     load_failures: Mapping[ModelFailureReason, int] = field(default_factory=dict)
     latency: LatencyHistogram = field(default_factory=LatencyHistogram.empty)
 
@@ -203,7 +204,7 @@ def newest_by(evaluations: Iterable[Evaluation], key: Callable[[Evaluation], str
     return list(newest.values())
 
 
-def snapshot_of(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Snapshot:
+def snapshot_of(evaluation: Evaluation, checks: tuple[CheckResult, ...], basis: CheckBasis | None) -> Snapshot:
     """Return the snapshot of an exporter with this evaluation only."""
     provenance, facts = evaluation.provenance, evaluation.model_facts
     model = ModelState(
@@ -222,4 +223,5 @@ def snapshot_of(evaluation: Evaluation, checks: tuple[CheckResult, ...]) -> Snap
         config=ConfigReload(successful=True, success_at=evaluation.started_at),
     )
     with_names = empty.with_model(model).with_dataset(DatasetState(evaluation.dataset))
-    return with_names.with_run(evaluation.model, evaluation.dataset, RunState(evaluation=evaluation, checks=checks))
+    run = RunState(evaluation=evaluation, checks=checks, basis=basis)
+    return with_names.with_run(evaluation.model, evaluation.dataset, run)

@@ -127,7 +127,7 @@ class Pipeline:
     def load_failed(self, model: str, reason: ModelFailureReason, detail: str) -> None:
         """Count and log a model that cannot be loaded."""
         _log.error("model not loaded", model=model, reason=reason, detail=detail)
-        self._state.update(lambda s: with_load_failure(s, model, reason))
+        self._state.update(lambda s: with_load_failure(s, model, reason, detail))
 
     def _assess_again(self, dataset: str, *, excluding: str | None = None) -> None:
         """Compare and check the displayed results on a dataset again, except that of one model."""

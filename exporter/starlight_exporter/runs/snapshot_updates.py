@@ -132,10 +132,11 @@ def with_assessment(old: Snapshot, evaluation: Evaluation, assessment: Assessmen
     return old.with_run(*pair, run)
 
 
-def with_load_failure(old: Snapshot, name: str, reason: ModelFailureReason) -> Snapshot:
+def with_load_failure(old: Snapshot, name: str, reason: ModelFailureReason, detail: str) -> Snapshot:
     """Return the snapshot with one more failure to load a model; its last results remain.
 
-    The reason `changed` is only counted: the file was replaced while it was loaded, and the new one is loaded next.
+    `detail` is the message of the error. The reason `changed` is only counted: the file was replaced while it was
+    loaded, and the new one is loaded next.
     """
     model = old.models.get(name)
     if model is None:
@@ -143,7 +144,10 @@ def with_load_failure(old: Snapshot, name: str, reason: ModelFailureReason) -> S
     failures = {**model.load_failures, reason: model.load_failures.get(reason, 0) + 1}
     model = replace(model, load_failures=failures)
     if reason != "changed":
-        model = replace(model, last_load_successful=False, last_failure=reason)
+        # The page shows the file of the model, and needs no absolute path of this machine.
+        before, named, after = detail.partition(f"{model.file}: ")
+        text = after if named else before
+        model = replace(model, last_load_successful=False, last_failure=reason, last_failure_detail=text)
     return old.with_model(model)
 
 

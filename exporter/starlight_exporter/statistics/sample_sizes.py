@@ -1,21 +1,14 @@
-"""Compare a rate with a limit, compute the sample size needed for a conclusion, and derive precision at a prevalence.
-
-For display only: the checks that raise alerts compare point values (package `checks`).
-"""
+"""Sample size needed for a conclusion about a limit, and precision at a prevalence."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from scipy import special
 
 from starlight_exporter.statistics.intervals import TAIL, Proportion, clopper_pearson
-
-RequiredSide = Literal["below", "above"]
-LimitResult = Literal["pass", "fail", "inconclusive", "not measured"]
 
 POWER = 0.8
 """Probability with which a sample of the reported size gives a conclusion, if the observed rate is the true one."""
@@ -24,15 +17,11 @@ LARGEST_SAMPLE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class LimitComparison:
-    """Result of comparing a rate with a limit.
+class SampleSize:
+    """Number of images, and of covers if images share covers."""
 
-    `more_images` is the approximate number of additional images for a conclusion if the result is inconclusive; None if
-    it is conclusive, or if more than LARGEST_SAMPLE images would be needed.
-    """
-
-    result: LimitResult
-    more_images: int | None = None
+    images: int
+    covers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +33,25 @@ class Precision:
     upper: float
 
 
-def compare_with_limit(rate: Proportion, limit: float, required: RequiredSide) -> LimitComparison:
-    """Return pass or fail if the whole 95% interval is on one side of the limit, otherwise inconclusive.
+def sample_for_conclusion(rate: Proportion, limit: float) -> SampleSize | None:
+    """Return the approximate sample whose 95% interval excludes the limit with 80% power.
 
-    The limit itself counts as a fail. `more_images` gives a conclusion with 80% power, see `_conclusive_sample_size`.
+    The assumed true rate is (count + 0.5) / (total + 1). Without a single event (or a single non-event), it is the
+    sample that is conclusive if none occurs. If images share covers, it has as many images per cover as now. None if
+    the interval excludes the limit already or is unknown, or if more than LARGEST_SAMPLE images would be needed.
     """
     if rate.ratio is None or rate.lower is None or rate.upper is None:
-        return LimitComparison("not measured")
-    if required == "below":
-        passed, failed = rate.upper < limit, rate.lower >= limit
-    else:
-        passed, failed = rate.lower > limit, rate.upper <= limit
-    if passed or failed:
-        return LimitComparison("pass" if passed else "fail")
-    needed = _conclusive_sample_size(rate, limit)
-    return LimitComparison("inconclusive", None if needed is None else needed - rate.total)
+        return None
+    if rate.upper < limit or rate.lower > limit:
+        return None
+    size = _effective_size(rate)
+    needed = _effective_sample(rate, size, limit)
+    if needed is None:
+        return None
+    images = _ceil(needed * rate.total / size)
+    if images > LARGEST_SAMPLE:
+        return None
+    return SampleSize(images, None if rate.covers is None else _ceil(needed * rate.covers / size))
 
 
 def precision(clean: Proportion, stego: Proportion, prevalence: float) -> Precision | None:
@@ -100,24 +93,43 @@ def images_needed_to_confirm(target: float, *, failures: int = 0) -> int:
     return _bisect(confirms, too_few, enough)
 
 
-def _conclusive_sample_size(rate: Proportion, limit: float) -> int | None:
-    """Return the smallest larger sample whose interval excludes the limit with probability POWER, if there is one.
+def _ceil(number: float) -> int:
+    """Round up, except for the rounding error of the effective size."""
+    return math.ceil(round(number, 3))
 
-    The assumed true rate is (count + 0.5) / (total + 1). Without a single event (or a single non-event), it is the
-    sample that is conclusive if none occurs.
-    """
+
+def _effective_size(rate: Proportion) -> float:
+    """Return the number of independent images for which the interval of the rate is the Clopper-Pearson interval."""
+    if rate.covers is None or rate.ratio is None:
+        return rate.total
+
+    def excess(size: float) -> float:
+        assert rate.ratio is not None
+        lower, upper = clopper_pearson(rate.ratio * size, size)
+        return (rate.lower or 0.0) - lower if rate.count == rate.total else upper - (rate.upper or 0.0)
+
+    low, high = 0.0, float(rate.total)
+    for _ in range(60):
+        middle = (low + high) / 2
+        # The interval becomes narrower with the size.
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return high
+
+
+def _effective_sample(rate: Proportion, size: float, limit: float) -> int | None:
+    """Return the smallest larger sample of independent images that gives a conclusion, if there is one."""
     if rate.count == 0:
         return images_needed_to_confirm(limit)
     if rate.count == rate.total:
         return images_needed_to_confirm(1 - limit)
-    assumed = (rate.count + 0.5) / (rate.total + 1)
+    assumed = (rate.count / rate.total * size + 0.5) / (size + 1)
     if assumed == limit:
         return None
 
     def has_power(images: int) -> bool:
         return _probability_of_conclusion(assumed, limit, images) >= POWER
 
-    too_few, enough = rate.total, max(2 * rate.total, 2)
+    too_few, enough = int(size), max(2 * int(size), 2)
     while not has_power(enough):
         too_few, enough = enough, enough * 2
         if enough > LARGEST_SAMPLE:

@@ -32,9 +32,7 @@ SCRAPE_LABELS = {"job", "instance"}
 EXCLUDED = {
     "starlight_dataset_shortcut_ratio_lower": "the panel shows the limits of Youden's J",
     "starlight_dataset_shortcut_ratio_upper": "the panel shows the limits of Youden's J",
-    "starlight_latency_baseline_ratio": "shown on the evaluation page",
-    "starlight_latency_baseline_ratio_lower": "shown on the evaluation page",
-    "starlight_latency_contention_ratio": "shown on the evaluation page",
+    "starlight_regression_check_paired": "states what a p-value tests, for the texts of alerts and documents",
     "starlight_model_file_info": "differs from the file in use for seconds; an alert fires if it continues to differ",
 }
 """Families without a dashboard panel, with the reason."""

@@ -14,10 +14,13 @@ ORDER = (
     "alerts",
     "trends",
     "trend_charts",
+    "check_samples",
     "values",
+    "metrics",
     "dashboard",
     "content",
     "escaping",
+    "metric_tables",
     "document",
     "writer",
 )

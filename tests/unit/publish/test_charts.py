@@ -141,7 +141,8 @@ def test_file_contains_its_style_and_a_page_does_not() -> None:
     assert "style" not in inline_svg(chart)
 
 
-def test_sparkline_starts_at_zero() -> None:
-    assert sparkline([0.1]) == ""
-    assert sparkline([0.0, 0.0]) == "3.0,21.0 93.0,21.0"
-    assert sparkline([0.0, 0.5, 1.0]) == "3.0,21.0 48.0,12.0 93.0,3.0"
+def test_sparkline_is_on_the_given_scale() -> None:
+    assert sparkline([0.1], low=0.0, high=1.0) == ""
+    assert sparkline([0.0, 0.0], low=0.0, high=1.0) == "3.0,21.0 93.0,21.0"
+    assert sparkline([0.0, 0.5, 1.0], low=0.0, high=1.0) == "3.0,21.0 48.0,12.0 93.0,3.0"
+    assert sparkline([0.9, 1.0], low=0.8, high=1.0) == "3.0,12.0 93.0,3.0"

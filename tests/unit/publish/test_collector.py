@@ -80,7 +80,7 @@ def test_samples_equal_the_values_of_the_evaluation() -> None:
     assert value(series, "evaluation_timestamp_seconds", **PAIR) == FINISHED_AT
     assert value(series, "training_loss", model="production", split="validation") == 0.12
     assert value(series, "training_epochs", model="production") == 2
-    assert value(series, "baseline_format_false_positive_ratio", model="production", format="png") == 0.005
+    assert value(series, "baseline_format_false_positive_ratio", **PAIR, format="png") == 0.005
     assert (
         value(series, "dataset_images", dataset="reference", format="unknown", method="none", **{"class": "clean"}) == 3
     )
@@ -125,7 +125,12 @@ def test_only_counters_and_states_before_the_first_evaluation() -> None:
     series = scrape(full_snapshot())
     field = {"model": "production", "dataset": "field"}
     of_field = {name for name, labels in series if ("dataset", "field") in labels}
-    assert of_field == {"evaluations_total", "evaluation_in_progress", "evaluation_interval_seconds"}
+    assert of_field == {
+        "dataset_alerts",
+        "evaluations_total",
+        "evaluation_in_progress",
+        "evaluation_interval_seconds",
+    }
     assert {value(series, "evaluations_total", **field, outcome=outcome) for outcome in OUTCOMES} == {0}
     assert value(series, "evaluations_total", **PAIR, outcome="success") == 2
 

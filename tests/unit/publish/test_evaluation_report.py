@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from starlight_exporter.checks.basis import basis_without_baseline
 from starlight_exporter.checks.checks import run_checks
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.cli.variants import transposed
 from starlight_exporter.evaluation.serialisation import from_json
@@ -18,7 +20,7 @@ from starlight_exporter.models.cards import Origin
 from starlight_exporter.publish.evaluation_report import failed_checks_table, metrics_json, metrics_table, report_rows
 from starlight_exporter.statistics.intervals import proportion
 from support.results import empty_evaluation, p95_latency
-from support.snapshots import BASELINE, full_evaluation
+from support.snapshots import basis_of, full_evaluation
 
 
 def shown(table: Table) -> str:
@@ -73,22 +75,52 @@ def test_names_are_escaped_in_progress_and_tables(capsys: pytest.CaptureFixture[
         assert name in text
 
 
-def test_failed_checks_are_listed_and_others_counted() -> None:
-    checks = run_checks(full_evaluation(), BASELINE)
-    text = shown(failed_checks_table(checks))
-    failed = [entry for entry in checks if entry.passed is False]
-    assert failed
-    for entry in failed:
-        assert entry.detail in text
-    passed = sum(entry.passed is True for entry in checks)
-    assert f"{passed} passed, {len(failed)} failed, {len(checks) - passed - len(failed)} not measured" in text
+def test_failed_checks_are_listed_with_result_and_severity() -> None:
+    result = replace(full_evaluation(), clean=proportion(40, 1_000), latency=None, latency_ratio=None)
+    checks = run_checks(result, basis_without_baseline(result, None))
+    rows = [
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in shown(failed_checks_table(checks)).splitlines()
+    ]
+    failed = [row[:4] for row in rows if len(row) == 5 and row[0]]
+    assert ["fpr_target", "", "fail (significant)", "critical"] in failed
+    assert ["detection_floor", "eoi", "fail (not significant)", "warning"] in failed
+    assert ["detection_target", "exif", "fail (significant)", "info"] in failed
+    assert len(failed) == sum(check.passed is False for check in checks)
+
+
+def test_checks_are_counted_by_conclusion() -> None:
+    detail = "5.00% (1 of 20)"
+    a_check = CheckResult("fpr_target", "", 0.05, 0.01, True, False, detail)
+    not_measured = replace(a_check, passed=None, significant=None)
+    text = shown(
+        failed_checks_table(
+            [
+                *[replace(a_check, conclusive=True)] * 7,
+                *[replace(a_check, conclusive=False)] * 6,
+                *[replace(a_check, passed=False)] * 5,
+                *[replace(a_check, passed=False, significant=True)] * 4,
+                *[replace(not_measured, unavailable="no_images")] * 3,
+                *[replace(not_measured, unavailable="different_rule")] * 2,
+            ]
+        )
+    )
+    assert " ".join(text.split()).endswith(
+        "7 pass, 6 pass (inconclusive), 5 fail (not significant), 4 fail (significant), 3 not measured,"
+        " 2 not comparable"
+    )
+    assert text.count(detail) == 9
+
+
+def test_stored_checks_of_earlier_releases_have_a_result() -> None:
+    stored = CheckResult("fpr_target", "", 0.05, 0.01, True, None, "")
+    assert shown(failed_checks_table([stored])).strip().endswith("1 pass")
 
 
 def test_metrics_json_contains_evaluation_and_checks() -> None:
-    checks = run_checks(full_evaluation(), BASELINE)
+    checks = run_checks(full_evaluation(), basis_of(full_evaluation()))
     text = metrics_json(full_evaluation(), checks)
     assert from_json(text) == full_evaluation()
     content = json.loads(text)
-    assert len(content["regression_checks"]) == len(checks)
+    assert [one["conclusion"] for one in content["regression_checks"]] == [check.conclusion for check in checks]
     assert content["regression_checks"][0]["name"] == "fpr_baseline"
     assert content["clean"]["count"] == 3

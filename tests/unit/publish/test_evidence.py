@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from starlight_exporter.checks.basis import basis_without_baseline
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
@@ -83,7 +84,8 @@ def test_keeps_failed_checks_and_changes_longer_than_routine_evaluations(tmp_pat
     for number in range(1, 11):
         new = replace(numbered(number).provenance, model_sha256="c" * 64 if number >= 5 else "b" * 64)
         result = replace(numbered(number), provenance=new)
-        checks = run_checks(replace(result, clean=proportion(90, 100)), None) if number == 2 else ()
+        worse = replace(result, clean=proportion(90, 100))
+        checks = run_checks(worse, basis_without_baseline(worse, None)) if number == 2 else ()
         evidence.store(result, PREDICTIONS, checks=checks)
     # 4 and 5 are before and after the new model, 2 failed, 10 is the newest, 9 the newest routine evaluation.
     assert ids(evidence.entries()) == ["run-0010", "run-0009", "run-0005", "run-0004", "run-0002"]

@@ -43,15 +43,26 @@ def test_dataset_change_is_dated_by_the_first_result_on_the_new_images() -> None
 def test_load_failure_is_the_state_of_the_model(reason: ModelFailureReason) -> None:
     model = after_failure(reason, loaded=True)
     assert (model.last_load_successful, model.last_failure, model.load_failures) == (False, reason, {reason: 1})
+    assert model.last_failure_detail == "input exif_stream is unknown"
+
+
+def test_message_that_does_not_name_the_file_is_kept() -> None:
+    assert (
+        after_failure("unreadable", loaded=True, detail="not readable: a: b").last_failure_detail
+        == "not readable: a: b"
+    )
 
 
 @pytest.mark.parametrize("loaded", [True, False, None])
 def test_file_replaced_while_loading_is_only_counted(loaded: bool | None) -> None:
     model = after_failure("changed", loaded=loaded)
     assert (model.last_load_successful, model.load_failures) == (loaded, {"changed": 1})
+    assert model.last_failure_detail == ""
 
 
-def after_failure(reason: ModelFailureReason, *, loaded: bool | None) -> ModelState:
+def after_failure(
+    reason: ModelFailureReason, *, loaded: bool | None, detail: str = "/home/model.onnx: input exif_stream is unknown"
+) -> ModelState:
     model = ModelState("production", "production", "model.onnx", "probability > 0.5", last_load_successful=loaded)
     snapshot = Snapshot(BuildInfo("0", "", "3", "1"), ConfigReload(True, 0.0), models={model.name: model})
-    return with_load_failure(snapshot, model.name, reason).models[model.name]
+    return with_load_failure(snapshot, model.name, reason, detail).models[model.name]

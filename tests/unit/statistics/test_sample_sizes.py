@@ -1,4 +1,4 @@
-"""Comparison with a limit, sample sizes and precision, against scipy.stats."""
+"""Sample sizes and precision, against scipy.stats."""
 
 from __future__ import annotations
 
@@ -10,64 +10,82 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from starlight_exporter.statistics.clustered import ClusterCounts, clustered_proportion, effective_sample_size
 from starlight_exporter.statistics.intervals import proportion
 from starlight_exporter.statistics.sample_sizes import (
-    LimitComparison,
-    LimitResult,
-    RequiredSide,
-    compare_with_limit,
+    SampleSize,
     images_needed_to_confirm,
     precision,
+    sample_for_conclusion,
 )
 
 
 @pytest.mark.parametrize(
-    ("count", "total", "limit", "required", "expected"),
+    ("count", "total", "limit", "inconclusive"),
     [
-        (0, 10_000, 0.0005, "below", "pass"),
-        (0, 1_000, 0.0005, "below", "inconclusive"),
-        (30, 10_000, 0.0005, "below", "fail"),
-        (1, 1_000, 0.0005, "below", "inconclusive"),
-        (400, 400, 0.99, "above", "pass"),
-        (100, 100, 0.99, "above", "inconclusive"),
-        (300, 400, 0.95, "above", "fail"),
-        (0, 0, 0.95, "above", "not measured"),
+        (0, 10_000, 0.0005, False),
+        (0, 1_000, 0.0005, True),
+        (30, 10_000, 0.0005, False),
+        (1, 1_000, 0.0005, True),
+        (400, 400, 0.99, False),
+        (100, 100, 0.99, True),
+        (300, 400, 0.95, False),
+        (0, 0, 0.95, False),
     ],
 )
-def test_result_is_conclusive_only_if_the_interval_excludes_the_limit(
-    count: int, total: int, limit: float, required: RequiredSide, expected: LimitResult
+def test_sample_is_larger_unless_the_interval_excludes_the_limit(
+    count: int, total: int, limit: float, inconclusive: bool
 ) -> None:
-    assert compare_with_limit(proportion(count, total), limit, required).result == expected
+    sample = sample_for_conclusion(proportion(count, total), limit)
+    assert (sample is not None and sample.images > total) == inconclusive
 
 
 def test_without_failures_the_sample_size_is_the_one_that_confirms_the_limit() -> None:
-    comparison = compare_with_limit(proportion(0, 1_000), 0.0005, "below")
-    assert comparison.more_images == images_needed_to_confirm(0.0005) - 1_000
-    comparison = compare_with_limit(proportion(160, 160), 0.99, "above")
-    assert comparison.more_images == 368 - 160
+    assert sample_for_conclusion(proportion(0, 1_000), 0.0005) == SampleSize(images_needed_to_confirm(0.0005))
+    assert sample_for_conclusion(proportion(160, 160), 0.99) == SampleSize(368)
 
 
 @pytest.mark.parametrize(
-    ("count", "total", "limit", "required"),
-    [(2, 1_000, 0.001, "below"), (1, 1_000, 0.005, "below"), (150, 160, 0.95, "above"), (12, 1_000, 0.01, "below")],
+    ("count", "total", "limit"), [(2, 1_000, 0.001), (1, 1_000, 0.005), (150, 160, 0.95), (12, 1_000, 0.01)]
 )
-def test_sample_size_gives_a_conclusion_with_80_percent_power(
-    count: int, total: int, limit: float, required: RequiredSide
-) -> None:
-    more = compare_with_limit(proportion(count, total), limit, required).more_images
-    assert more is not None
-    images, rate = total + more, (count + 0.5) / (total + 1)
+def test_sample_size_gives_a_conclusion_with_80_percent_power(count: int, total: int, limit: float) -> None:
+    sample = sample_for_conclusion(proportion(count, total), limit)
+    assert sample is not None
+    assert 0.8 <= probability_of_conclusion(sample.images, (count + 0.5) / (total + 1), limit) < 0.87
+
+
+@pytest.mark.parametrize(("events", "limit"), [(0, 0.0005), (6, 0.99)])
+def test_without_failures_the_sample_size_counts_covers(events: int, limit: float) -> None:
+    # 300 covers of 6 files each are worth 300 images: no file differs from the others of its cover.
+    rate = clustered_proportion(ClusterCounts.of([6] * 300, [events] * 300))
+    covers = images_needed_to_confirm(min(limit, 1 - limit))
+    assert sample_for_conclusion(rate, limit) == SampleSize(6 * covers, covers)
+
+
+def test_sample_size_of_shared_covers_has_the_power_of_the_effective_sample() -> None:
+    counts = ClusterCounts.of([6] * 300, [6] * 9 + [2] * 3 + [0] * 288)
+    size = effective_sample_size(counts)
+    assert size is not None
+    assert size < 600
+    sample = sample_for_conclusion(clustered_proportion(counts), 0.05)
+    assert sample is not None
+    assert sample.covers is not None
+    assert sample.images == pytest.approx(6 * sample.covers, abs=6)
+    effective = math.floor(sample.covers * size / 300)
+    assert 0.8 <= probability_of_conclusion(effective, (60 / 1_800 * size + 0.5) / (size + 1), 0.05) < 0.87
+
+
+def probability_of_conclusion(images: int, rate: float, limit: float) -> float:
+    """Return the probability of the counts whose interval excludes the limit, by an independent implementation."""
     counts = np.arange(images + 1)
-    # By an independent implementation: the probability of the counts whose interval excludes the limit.
     lower = stats.beta.ppf(0.025, counts, images - counts + 1)
     upper = stats.beta.ppf(0.975, counts + 1, images - counts)
     conclusive = (lower > limit) if rate > limit else (upper < limit)
-    power = stats.binom.pmf(counts, images, rate)[conclusive].sum()
-    assert 0.8 <= power < 0.87
+    return float(stats.binom.pmf(counts, images, rate)[conclusive].sum())
 
 
 def test_rate_close_to_its_limit_has_no_practical_sample_size() -> None:
-    assert compare_with_limit(proportion(50, 100_000), 0.0005, "below") == LimitComparison("inconclusive", None)
+    assert sample_for_conclusion(proportion(50, 100_000), 0.0005) is None
 
 
 def test_images_needed_without_failures_follow_the_closed_form() -> None:

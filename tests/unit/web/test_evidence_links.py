@@ -19,7 +19,15 @@ from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.markdown.content import BaseUrls, evaluation_content
 from starlight_exporter.markdown.document import render_document
 from starlight_exporter.publish.snapshot import DatasetState
-from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, full_snapshot, model_state, run_state
+from support.snapshots import (
+    FINISHED_AT,
+    basis_of,
+    example_prediction,
+    full_evaluation,
+    full_snapshot,
+    model_state,
+    run_state,
+)
 from support.web import LocalServer, idle_application
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -62,7 +70,9 @@ def dashboard_links() -> Iterator[tuple[str, str]]:
 
 def markdown_links() -> Iterator[tuple[str, str]]:
     """Yield (text, URL) of every link to the exporter in the markdown dashboard."""
-    content = replace(evaluation_content(RESULT, run_checks(RESULT, None)), urls=BaseUrls(BASE, f"{BASE}/runbooks"))
+    content = replace(
+        evaluation_content(RESULT, run_checks(RESULT, basis_of(RESULT))), urls=BaseUrls(BASE, f"{BASE}/runbooks")
+    )
     text = render_document(content, stem="dashboard", now=FINISHED_AT).text
     yield from re.findall(rf"\[([^\]]+)\]\(({re.escape(BASE)}[^)]*)\)", text)
 

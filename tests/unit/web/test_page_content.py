@@ -49,7 +49,9 @@ def html(site: httpx.Client, address: str) -> str:
 
 def test_status_cell_has_trend_and_age(site: httpx.Client) -> None:
     text = html(site, "/")
-    assert 'aria-label="false positive rates of the last 2 evaluations"' in text
+    rates = "0.075% to 0.075%, lowest 0.075%, highest 0.075%"
+    assert f'aria-label="false positive rate of the last 2 evaluations: {rates}"' in text
+    assert 'aria-label="detection rate of the last 2 evaluations: 98.50% to 98.50%, lowest' in text
     assert f'<a href="/evaluations/{NOW}/comparison">no significant change</a>' in text
     assert f'<a href="/evaluations/{NOW}">evaluated 3 h ago</a>' in text
     (cell,) = (one for one in site.get("/status.json").json()["cells"] if one["evaluation"] == NOW)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -21,9 +22,18 @@ from starlight_exporter.evaluation.results import Evaluation, FileFacts, Predict
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.web.authentication import Users
 from support.images import image_bytes
-from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, full_snapshot, model_state, run_state
+from support.snapshots import (
+    FINISHED_AT,
+    basis_of,
+    example_prediction,
+    full_evaluation,
+    full_snapshot,
+    model_state,
+    run_state,
+)
 from support.web import LocalServer, idle_application
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 MARKUP = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 BEFORE, NOW = "run-before", "run-now"
 FACTS = FileFacts(7_000, 64, 48, "RGB", 310, 1_600, "msb-first", 258)
@@ -52,7 +62,7 @@ def predictions(*, broken: bool) -> list[Prediction]:
 
 
 def stored(evidence: Evidence, result: Evaluation, *, broken: bool) -> None:
-    evidence.store(result, predictions(broken=broken), checks=run_checks(result, None))
+    evidence.store(result, predictions(broken=broken), checks=run_checks(result, basis_of(result)))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +70,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     folder = tmp_path_factory.mktemp("site")
     (folder / "images" / "clean").mkdir(parents=True)
     (folder / "images" / "clean" / "000.png").write_bytes(image_bytes(1))
+    shutil.copytree(REPOSITORY / "alerting" / "runbooks", folder / "runbooks")
     now = full_evaluation(evaluation_id=NOW)
     before = full_evaluation(evaluation_id=BEFORE, finished_at=FINISHED_AT - 900, model_sha256="a" * 64)
     snapshot = full_snapshot().with_model(model_state()).with_run("production", "reference", run_state(now))
@@ -281,7 +292,7 @@ def test_evaluations_of_different_images_are_not_comparable(tmp_path: Path) -> N
     assert "different images" in answer.text
 
 
-def test_rate_has_interval_counts_and_sample_size_for_a_conclusion(site: httpx.Client) -> None:
+def test_rate_has_interval_counts_and_the_conclusion_of_its_check(site: httpx.Client) -> None:
     rows = {row["slice"]: row for row in site.get(f"/evaluations/{NOW}.json").json()["slices"]["false_positives"]}
     assert rows["all clean images"]["rate"] == {
         "count": 3,
@@ -291,10 +302,9 @@ def test_rate_has_interval_counts_and_sample_size_for_a_conclusion(site: httpx.C
         "upper": 0.011125,
         "covers": None,
     }
-    assert rows["all clean images"]["result"] == "inconclusive"
-    needed = rows["all clean images"]["more_images_needed"]
+    assert (rows["all clean images"]["check"], rows["all clean images"]["limit"]) == ("fpr_target", 0.0005)
+    assert rows["all clean images"]["result"] == "fail (not significant)"
     text, _ = read(site, f"/evaluations/{NOW}")
-    assert f"{4000 + needed:,} images are needed" in text
     assert "0.075%" in text
     assert "3 of 4,000" in text
 

@@ -51,7 +51,7 @@ SECTIONS: Final[Mapping[str, Callable[[Snapshot], Iterator[MetricSample]]]] = Ma
         "data": data.samples,
         "training": training.samples,
         "baseline": checks.baseline_samples,
-        "checks": checks.check_samples,
+        "checks": checks.samples,
         "comparisons": comparisons.samples,
         "analyses": analyses.samples,
     }

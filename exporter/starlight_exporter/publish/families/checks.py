@@ -94,6 +94,22 @@ REGRESSION_CHECK_UNAVAILABLE = GROUP.family(
     " measured.",
     absent="the check has a result",
 )
+REGRESSION_CHECK_PAIRED = GROUP.family(
+    "regression_check_paired",
+    "gauge",
+    _CHECK,
+    "Whether the p-value compares the verdicts with those of the baseline on the same files (1), or tests the limit"
+    " (0).",
+    absent="the check has no p-value",
+)
+CHECK_ALERTS = GROUP.family(
+    "check_alerts",
+    "gauge",
+    _CHECK,
+    "Whether a value past the limit raises an alert (1) or not (0): only on a production model and a dataset with"
+    " `alerts`, and only if the check is not informational and has a result.",
+    absent="until the first complete evaluation, or the check is disabled",
+)
 
 
 def baseline_samples(snapshot: Snapshot) -> Iterator[MetricSample]:
@@ -126,6 +142,24 @@ def check_samples(snapshot: Snapshot) -> Iterator[MetricSample]:
             yield MetricSample(REGRESSION_CHECK_CONCLUSIVE, labels, int(check.conclusive is not False))
             yield MetricSample(REGRESSION_CHECK_SIGNIFICANT, labels, int(check.significant is True))
             yield from optional(REGRESSION_CHECK_P_VALUE, labels, check.p_value)
+
+
+def alert_samples(snapshot: Snapshot) -> Iterator[MetricSample]:
+    """Yield whether each check alerts, and what its p-value tests."""
+    for (model, dataset), run in snapshot.runs.items():
+        alerts = snapshot.models[model].role == "production" and snapshot.datasets[dataset].alerts
+        for check in run.checks:
+            labels = (model, dataset, check.name, check.slice)
+            can_alert = check.passed is not None and check.name not in snapshot.limits.informational
+            yield MetricSample(CHECK_ALERTS, labels, int(alerts and can_alert))
+            if check.p_value is not None:
+                yield MetricSample(REGRESSION_CHECK_PAIRED, labels, int(check.paired))
+
+
+def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
+    """Yield every sample of the checks."""
+    yield from check_samples(snapshot)
+    yield from alert_samples(snapshot)
 
 
 def _number(value: Fraction | None) -> float | None:

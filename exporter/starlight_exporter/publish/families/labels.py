@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from starlight_exporter.analysis.comparison import FLIP_DIRECTIONS
+from starlight_exporter.checks.results import UNAVAILABLE_REASONS
 from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.dataset.facts import FACTS
 from starlight_exporter.detector.contract import FORMATS, METHODS, STREAMS
@@ -45,12 +46,13 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "python": "version",
         "quantile": "0.5, 0.95, 0.99",
         "rate": "false_positive, or the method of a detection rate",
-        "reason": f"images: {', '.join(NOT_MEASURED_REASONS)}; model files: {', '.join(MODEL_FAILURE_REASONS)}",
+        "reason": f"images: {', '.join(NOT_MEASURED_REASONS)}; model files: {', '.join(MODEL_FAILURE_REASONS)}; checks:"
+        f" {', '.join(UNAVAILABLE_REASONS)}",
         "revision": "source revision",
         "role": ", ".join(ROLES),
         "section": "part of the metrics that is collected separately",
         "sha256": "first 12 digits of the model file's SHA-256",
-        "slice": "method, format or category that the check applies to; empty for all images",
+        "slice": "method, format, category or latency quantile (p95) that the check applies to; empty for all images",
         "split": "train, validation",
         "stage": ", ".join(LATENCY_STAGES),
         "store": ", ".join(STORES),

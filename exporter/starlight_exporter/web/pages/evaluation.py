@@ -1,12 +1,16 @@
-"""One evaluation: rates by slice, checks, precision, confusion matrix, operating points, latency, provenance."""
+"""One evaluation: rates by slice, checks, baseline, precision, confusion matrix, operating points, provenance."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from pathlib import Path
+from typing import Final
 
 from markupsafe import Markup
 
-from starlight_exporter.checks.results import CheckResult
+from starlight_exporter.checks.latency_checks import contention
+from starlight_exporter.checks.results import CheckResult, Conclusion
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.errors import QueryError
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
@@ -16,13 +20,25 @@ from starlight_exporter.formatting import axis_percent, images_per_second, perce
 from starlight_exporter.publish.charts import Chart, Line, Panel, inline_svg, linear_scale
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.retention import Entry
+from starlight_exporter.publish.snapshot import Snapshot
+from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION, LatencyRatio
 from starlight_exporter.statistics.sample_sizes import Precision, precision
 from starlight_exporter.web.pages import links, slices
+from starlight_exporter.web.pages.baseline_in_use import baseline_reference
+from starlight_exporter.web.pages.check_groups import check_content, check_row
+from starlight_exporter.web.pages.inconclusive import inconclusive_text, sample_for_check
 from starlight_exporter.web.pages.page import CHART_WIDTH, Page, Table
-from starlight_exporter.web.pages.status import check_link
 
 DEFAULT_PREVALENCE = 0.0001
 EXAMPLE_IMAGES = 1_000_000
+_ORDER: Final[dict[Conclusion, int]] = {
+    "fail (significant)": 0,
+    "fail (not significant)": 1,
+    "not comparable": 2,
+    "not measured": 3,
+    "pass (inconclusive)": 4,
+    "pass": 5,
+}
 LATENCY_STAGES = ("read", "decode", "features", "inference")
 
 
@@ -39,13 +55,19 @@ def parse_prevalence(text: str | None) -> float:
     return value
 
 
-def evaluation_page(evidence: Evidence, entry: Entry, checks: tuple[CheckResult, ...], prevalence: float) -> Page:
+def evaluation_page(
+    evidence: Evidence, entry: Entry, snapshot: Snapshot, prevalence: float, *, baseline_file: Path | None
+) -> Page:
     """Return all results of one evaluation; `prevalence` is the assumed share of stego images at deployment."""
-    evaluation = evidence.evaluation(entry)
-    found = slices.groups(evaluation, checks)
+    evaluation, checks = evidence.evaluation(entry), evidence.checks(entry)
+    dataset = snapshot.datasets.get(entry.dataset)
+    alerts = dataset is None or dataset.alerts
+    found = slices.groups(evaluation, checks, alerts=alerts)
+    baseline = baseline_reference(evaluation, snapshot, baseline_file)
     at_prevalence = precision(evaluation.clean, evaluation.stego, prevalence)
     others = [other for other in evidence.entries(dataset=entry.dataset) if other.id != entry.id]
     provenance = _provenance(evaluation)
+    conclusions = Counter(check.conclusion for check in checks)
     return Page(
         template="evaluation.html",
         path=links.evaluation(entry.id),
@@ -53,7 +75,17 @@ def evaluation_page(evidence: Evidence, entry: Entry, checks: tuple[CheckResult,
         values={
             "e": evaluation,
             "groups": found,
-            "checks": [(one, check_link(entry.id, one)) for one in _by_outcome(checks)],
+            "checks": [
+                (check_row(entry.id, one, alerts=alerts), sample_for_check(evaluation, one))
+                for one in sorted(checks, key=lambda one: _ORDER[one.conclusion])
+            ],
+            "conclusions": [(name, count) for name in _ORDER if (count := conclusions[name])],
+            "open_checks": any(check.passed is False for check in checks),
+            "alerts": alerts,
+            "inconclusive": inconclusive_text(evaluation, checks),
+            "baseline": baseline,
+            "contention": contention(evaluation),
+            "busy_contention": BUSY_CONTENTION,
             "prevalence": prevalence,
             "deployment": _deployment(evaluation, at_prevalence, prevalence),
             "columns": (*METHODS, "clean"),
@@ -66,7 +98,8 @@ def evaluation_page(evidence: Evidence, entry: Entry, checks: tuple[CheckResult,
         content={
             "evaluation": json.loads(to_json(evaluation)),
             "slices": slices.content(found),
-            "checks": checks,
+            "checks": [check_content(check) for check in checks],
+            "baseline": {"reason": baseline} if isinstance(baseline, str) else baseline,
             "base_rate": {"prevalence": prevalence, "precision": at_prevalence},
         },
         tables={
@@ -75,15 +108,10 @@ def evaluation_page(evidence: Evidence, entry: Entry, checks: tuple[CheckResult,
             "confusion": _confusion(evaluation),
             "operating-points": _operating_points(evaluation),
             "latency": _latency(evaluation.latency),
+            "latency-ratio": _latency_ratio(evaluation.latency_ratio),
             "provenance": Table(("name", "value"), provenance),
         },
     )
-
-
-def _by_outcome(checks: tuple[CheckResult, ...]) -> list[CheckResult]:
-    """Return the failed checks first, by severity, the others in their order."""
-    order = {"critical": 0, "warning": 1, "info": 2, None: 3}
-    return sorted(checks, key=lambda one: order[one.severity])
 
 
 def _deployment(evaluation: Evaluation, at_prevalence: Precision | None, prevalence: float) -> dict[str, object] | None:
@@ -168,8 +196,37 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
 
 def _checks(checks: tuple[CheckResult, ...]) -> Table:
     return Table(
-        ("check", "slice", "value", "limit", "passed", "significant", "severity", "detail"),
-        [(c.name, c.slice, c.value, c.limit, c.passed, c.significant, c.severity, c.detail) for c in checks],
+        (
+            "check",
+            "slice",
+            "conclusion",
+            "value",
+            "limit",
+            "adjusted_p_value",
+            "passed",
+            "conclusive",
+            "significant",
+            "severity",
+            "unavailable",
+            "detail",
+        ),
+        [
+            (
+                c.name,
+                c.slice,
+                c.conclusion,
+                c.value,
+                c.limit,
+                c.p_value,
+                c.passed,
+                c.conclusive,
+                c.significant,
+                c.severity,
+                c.unavailable,
+                c.detail,
+            )
+            for c in checks
+        ],
     )
 
 
@@ -204,3 +261,16 @@ def _latency(latency: LatencySummary | None) -> Table:
     ]
     rows += [(f"mean of {stage}", value, None, None, latency.images) for stage, value in latency.stage_means.items()]
     return Table(("metric", "seconds", "lower", "upper", "images"), rows)
+
+
+def _latency_ratio(ratio: LatencyRatio | None) -> Table:
+    columns = ("clock", "in_use", "ratio", "lower", "upper", "timings", "contention")
+    if ratio is None:
+        return Table(columns, [])
+    return Table(
+        columns,
+        [
+            (clock, clock == ratio.clock, value.value, value.lower, value.upper, ratio.timings, ratio.contention)
+            for clock, value in (("wall", ratio.wall), ("cpu", ratio.cpu))
+        ],
+    )

@@ -6,12 +6,14 @@ from dataclasses import asdict
 
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.retention import Entry
+from starlight_exporter.publish.snapshot import Snapshot
+from starlight_exporter.web.pages.check_groups import Level
 from starlight_exporter.web.pages.page import Page, Table
 
 SHOWN = 200
 
 
-def evaluations_page(evidence: Evidence, model: str | None, dataset: str | None) -> Page:
+def evaluations_page(evidence: Evidence, snapshot: Snapshot, model: str | None, dataset: str | None) -> Page:
     """Return the stored evaluations, newest first, optionally of one model or dataset."""
     entries = evidence.entries(model, dataset)
     query = {name: value for name, value in (("model", model), ("dataset", dataset)) if value is not None}
@@ -19,7 +21,13 @@ def evaluations_page(evidence: Evidence, model: str | None, dataset: str | None)
         template="evaluations.html",
         path="/evaluations",
         query=query,
-        values={"entries": entries[:SHOWN], "count": len(entries), "model": model, "dataset": dataset},
+        values={
+            "entries": entries[:SHOWN],
+            "count": len(entries),
+            "model": model,
+            "dataset": dataset,
+            "levels": {entry.id: _level(entry, snapshot) for entry in entries[:SHOWN]},
+        },
         content={"evaluations": [_content(entry) for entry in entries]},
         tables={
             "evaluations": Table(
@@ -33,6 +41,7 @@ def evaluations_page(evidence: Evidence, model: str | None, dataset: str | None)
                     "detections",
                     "stego_images",
                     "failed_checks",
+                    "significant_checks",
                     "model_sha256",
                     "dataset_fingerprint",
                     "decision",
@@ -48,6 +57,7 @@ def evaluations_page(evidence: Evidence, model: str | None, dataset: str | None)
                         e.stego.count,
                         e.stego.total,
                         e.failed_checks,
+                        e.significant_checks,
                         e.spec.model_sha256,
                         e.spec.dataset_fingerprint,
                         e.spec.decision,
@@ -57,6 +67,13 @@ def evaluations_page(evidence: Evidence, model: str | None, dataset: str | None)
             )
         },
     )
+
+
+def _level(entry: Entry, snapshot: Snapshot) -> Level:
+    state = snapshot.datasets.get(entry.dataset)
+    if state is not None and not state.alerts:
+        return "quiet"
+    return "bad" if entry.significant_checks else "warn" if entry.failed_checks else "good"
 
 
 def _content(entry: Entry) -> dict[str, object]:

@@ -46,7 +46,8 @@ class EvaluationRoutes:
         evidence = self._application.evidence
         entry = requested_evaluation(evidence, request)
         prevalence = parse_prevalence(request.query_params.get("prevalence"))
-        page = evaluation_page(evidence, entry, evidence.checks(entry), prevalence)
+        snapshot, baseline = self._application.state.snapshot, self._application.config.baseline
+        page = evaluation_page(evidence, entry, snapshot, prevalence, baseline_file=baseline)
         return respond(request, page)
 
     def misclassified(self, request: Request) -> Response:

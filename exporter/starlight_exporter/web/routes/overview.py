@@ -35,8 +35,10 @@ class OverviewRoutes:
 
     def evaluations(self, request: Request) -> Response:
         """Return the stored evaluations, of one `model` or `dataset` if given."""
-        query = request.query_params
-        page = evaluations_page(self._application.evidence, query.get("model") or None, query.get("dataset") or None)
+        query, snapshot = request.query_params, self._application.state.snapshot
+        page = evaluations_page(
+            self._application.evidence, snapshot, query.get("model") or None, query.get("dataset") or None
+        )
         return respond(request, page)
 
     def training(self, request: Request) -> Response:
