@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print old → new, ask, replace both files."""
-    from starlight_exporter.checks.baseline_recording import baseline_json, misclassified_files
+    from starlight_exporter.checks.baseline_recording import baseline_json, latency_warning, misclassified_files
     from starlight_exporter.checks.machine import current_machine
     from starlight_exporter.config import load_config
     from starlight_exporter.runs.baseline_acceptance import plan_acceptance, replace_baseline, require_writable
@@ -49,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
     for path in (plan.baseline.file, plan.recorded):
         require_writable(path)
     result = evaluate_both(plan)
+    if warning := latency_warning(result.evaluation):
+        print(f"{options.name}: {warning}; the recorded latencies will be too high", file=sys.stderr)
     if not options.yes and not confirmed():
         print("not accepted")
         return NOT_MEASURED

@@ -161,8 +161,8 @@ def _only_model(config: Config, role: Role, file: Path) -> ModelConfig:
 def _request(plan: Acceptance, model: ModelConfig) -> RunRequest:
     request = run_request(plan.config, (model.name, plan.dataset.name), "command")
     assert request is not None
-    # The cache belongs to the exporter, which may run as another user.
-    return replace(request, cache=None)
+    # The cache belongs to the exporter, which may run as another user. Only latencies of the model itself are recorded.
+    return replace(request, cache=None, baseline=None)
 
 
 def _content(path: Path) -> bytes | None:
