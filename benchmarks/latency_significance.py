@@ -6,6 +6,7 @@ without other load alternate with runs during which two processes use as much CP
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -66,7 +67,9 @@ def _ratio(model: Path, root: Path, factor: float, *, seed: int) -> LatencyRatio
 
 @contextmanager
 def _busy(processes: int) -> Iterator[None]:
-    started = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    # They also end if this process is killed.
+    script = f"import os\nwhile os.getppid() == {os.getpid()}: pass"
+    started = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(processes)]
     try:
         yield
     finally:

@@ -10,8 +10,9 @@ from starlight_exporter.checks.baseline_reading import QUANTILE_KEYS, THROUGHPUT
 from starlight_exporter.checks.machine import Machine
 from starlight_exporter.detector.contract import FORMATS
 from starlight_exporter.evaluation.results import Evaluation, Prediction
-from starlight_exporter.formatting import iso
+from starlight_exporter.formatting import iso, percent
 from starlight_exporter.statistics.intervals import Proportion
+from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION
 
 
 def baseline_json(
@@ -64,6 +65,14 @@ def misclassified_files(predictions: Sequence[Prediction]) -> frozenset[str]:
         for entry in predictions
         if entry.verdict is not None and entry.verdict != (entry.file_class == "stego")
     )
+
+
+def latency_warning(evaluation: Evaluation) -> str:
+    """Return why the latencies should be recorded again: the machine was busy. Empty if it was not."""
+    contention = None if evaluation.latency is None else evaluation.latency.contention
+    if contention is None or contention <= BUSY_CONTENTION:
+        return ""
+    return f"the machine was busy: the timed thread did not run for {percent(contention)} of the time"
 
 
 def _to_percent(rate: Proportion) -> float | None:

@@ -33,6 +33,16 @@ def add_run_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument("--seed", type=integer(0), default=0, help="selects the images to time (default: 0)")
 
 
+def add_config(parser: argparse.ArgumentParser, root: Path) -> None:
+    """Add the configuration file of the exporter."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=root / "starlight.yml",
+        help="configuration of the exporter (default: starlight.yml)",
+    )
+
+
 def add_models_dir(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the folder that is searched for the card of a model without a card, log or manifest next to it."""
     parser.add_argument(

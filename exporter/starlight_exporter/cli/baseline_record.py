@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate, write the baseline, print a table."""
-    from starlight_exporter.checks.baseline_recording import baseline_json, misclassified_files
+    from starlight_exporter.checks.baseline_recording import baseline_json, latency_warning, misclassified_files
     from starlight_exporter.checks.machine import current_machine
     from starlight_exporter.cli.console import Console
     from starlight_exporter.cli.measuring import measure
@@ -41,5 +41,7 @@ def run(options: argparse.Namespace) -> int:
     )
     write_text(options.output, text)
     Console().print(evaluation_report.metrics_table(evaluation))
+    if warning := latency_warning(evaluation):
+        print(f"{options.name}: {warning}; record the latencies again when it is idle", file=sys.stderr)
     print(f"written: {options.output}")
     return OK

@@ -12,7 +12,9 @@ import starlight_exporter
 from starlight_exporter.cli import (
     ablate,
     assets_export,
+    baseline_accept,
     baseline_record,
+    baseline_show,
     compare,
     dashboard,
     dataset_hash,
@@ -33,13 +35,15 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "dataset make": dataset_make,
     "dataset hash": dataset_hash,
     "baseline record": baseline_record,
+    "baseline show": baseline_show,
+    "baseline accept": baseline_accept,
     "history export": history_export,
     "dashboard": dashboard,
     "assets export": assets_export,
 }
 GROUPS: Final[Mapping[str, str]] = {
     "dataset": "generate or hash datasets",
-    "baseline": "record the baseline of the regression checks",
+    "baseline": "show, record or accept the baseline of the regression checks",
     "history": "export stored results",
     "assets": "export rules, dashboards, runbooks and templates",
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.checks.baseline import latency_obstacle, obstacle, read_baseline
-from starlight_exporter.checks.baseline_recording import baseline_json, misclassified_files
+from starlight_exporter.checks.baseline_recording import baseline_json, latency_warning, misclassified_files
 from starlight_exporter.checks.basis import basis_against_recorded
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.checks.machine import current_machine
@@ -77,6 +77,21 @@ def test_misclassified_files_are_those_with_a_wrong_verdict() -> None:
         for verdict in (True, False, None)
     ]
     assert misclassified_files(predictions) == {"clean True", "stego False", "negative True"}
+
+
+@pytest.mark.parametrize(
+    ("contention", "warning"),
+    [
+        (None, ""),
+        (0.05, ""),
+        (0.3512, "the machine was busy: the timed thread did not run for 35.12% of the time"),
+    ],
+)
+def test_latencies_of_a_busy_machine_are_reported(contention: float | None, warning: str) -> None:
+    measured = full_evaluation()
+    assert measured.latency is not None
+    assert latency_warning(replace(measured, latency=replace(measured.latency, contention=contention))) == warning
+    assert latency_warning(replace(measured, latency=None)) == ""
 
 
 def test_file_with_names_that_are_not_utf_8_is_readable(tmp_path: Path) -> None:
