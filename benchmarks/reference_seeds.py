@@ -15,7 +15,9 @@ from starlight_exporter.evaluation.request import BaselineModel, RunRequest
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.synthesis.build import synthesise
 
-IMAGES: Final = {"clean": 1000, "stego": 800, "negatives": 200}
+CLEAN: Final = 1000
+STEGO: Final = 800
+NEGATIVES: Final = 200
 MODEL: Final = Path("models", "production", "model.onnx")
 
 
@@ -25,7 +27,7 @@ def measure(root: Path, *, seeds: int) -> list[dict[str, Any]]:
     for seed in range(seeds):
         with tempfile.TemporaryDirectory(prefix="starlight-seeds-") as folder:
             images = Path(folder, "reference")
-            synthesise(images, seed=seed, **IMAGES)
+            synthesise(images, seed=seed, clean=CLEAN, stego=STEGO, negatives=NEGATIVES)
             request = RunRequest(
                 model="production",
                 role="production",

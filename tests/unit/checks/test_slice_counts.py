@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 
 from starlight_exporter.checks.counts import SliceCounts, baseline_errors, counts_of_rates, slice_counts
+from starlight_exporter.detector.contract import ImageFormat
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from starlight_exporter.statistics.clustered import ClusterCounts, effective_sample_size
 from support.results import empty_evaluation, make_prediction
 
 
-def clean(number: int, *, wrong: bool, cover: str | None = None, image_format: str = "png") -> Prediction:
+def clean(number: int, *, wrong: bool, cover: str | None = None, image_format: ImageFormat = "png") -> Prediction:
     prediction = make_prediction(f"clean/{number:04}.png", "clean", 0.9 if wrong else 0.1)
     return replace(prediction, sha256=f"{number:064x}", image_format=image_format, facts=FileFacts(cover=cover))
 
