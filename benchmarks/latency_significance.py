@@ -52,7 +52,7 @@ def measure(name: str, model: Path, root: Path, *, runs: int) -> None:
         for factor_text, entries in factors.items():
             significant = sum(entry["significant"] for entry in entries)
             print(f"{load}, x{factor_text}: {significant} of {len(entries)} significant")
-    results.record(f"latency_significance {name} {root.name}", {"runs": found})
+    results.record(f"latency_significance {name} {root.name}", {"runs": found}, results.OPERATING_FILE)
 
 
 def _ratio(model: Path, root: Path, factor: float, *, seed: int) -> LatencyRatio:

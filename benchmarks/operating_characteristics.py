@@ -2,8 +2,8 @@
 
     python -m benchmarks.operating_characteristics false-significance power coverage seeds report
 
-Each part stores its numbers in results.json; `report` writes operating_characteristics.md and its plot. The part
-about latency is that of `python -m benchmarks latency_significance`. Simulations use one process per core.
+Each part stores its numbers in operating_characteristics.json; `report` writes the page and plot of the same name. The
+part about latency is that of `python -m benchmarks latency_significance`. Simulations use one process per core.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _in_processes(function: Callable[[Any], float], arguments: Sequence[Any]) ->
 
 
 def _record(part: str, rows: list[Any]) -> None:
-    results.record(f"operating_characteristics {part}", {"rows": rows})
+    results.record(part, {"rows": rows}, results.OPERATING_FILE)
 
 
 PARTS: Final[dict[str, Callable[[], None]]] = {

@@ -1,4 +1,4 @@
-"""Page and plot of the operating characteristics, from results.json."""
+"""Page and plot of the operating characteristics, from operating_characteristics.json."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ ALLOWED: Final = 0.015
 
 _INTRODUCTION: Final = """# Operating characteristics of the checks
 
-How often the checks are wrong, and which changes they find. Generated from [results.json](results.json) by
+How often the checks are wrong, and which changes they find. Generated from
+[operating_characteristics.json](operating_characteristics.json) by
 `python -m benchmarks.operating_characteristics report`; the other arguments of this command measure. The simulation
 draws the outcomes of two models on the same images and runs the checks of the exporter on the counts
 ([simulated_checks.py](simulated_checks.py)), 1,000 evaluations per cell. What the results mean:
@@ -28,11 +29,9 @@ draws the outcomes of two models on the same images and runs the checks of the e
 
 def write() -> None:
     """Write page and plot of the parts that were measured."""
-    stored = results.load()
+    stored = results.load(results.OPERATING_FILE)
     rows = {
-        part: stored[f"operating_characteristics {part}"]["rows"]
-        for part in ("false_significance", "power", "coverage", "seeds")
-        if f"operating_characteristics {part}" in stored
+        part: stored[part]["rows"] for part in ("false_significance", "power", "coverage", "seeds") if part in stored
     }
     latency = next((value["runs"] for key, value in stored.items() if key.startswith("latency_significance")), None)
     lines = [_INTRODUCTION]

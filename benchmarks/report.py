@@ -35,24 +35,16 @@ has five stego files. CPU time is the total of all threads, so its ratios do not
 
 The speed of the virtual machine varies by up to 50% between hours: only compare values within a table. The dataset
 sizes were measured while tests were running, everything else without other load.
+
+How often the regression checks are wrong: [operating characteristics](operating_characteristics.md).
 """
-
-_SIGNIFICANCE: Final = """
-## Significance of a slower model
-
-`python -m benchmarks latency_significance --images 1000 --runs 40` times a model alternately with itself, with
-additional CPU time as a share of the CPU time from file to verdict, 1,000 times each. A run is significant if the
-0.5% bootstrap bounds of the p95 ratios of wall and CPU time are above 1.2; if the contention is above 0.05, only CPU
-time counts. Required: never significant at ×1 and ×1.1, significant in at least 90% of the runs at ×1.3."""
 
 
 def write() -> None:
     """Rewrite README.md and rates.svg."""
     content = results.load()
     parts = [_HEAD, *_machine(content), *_rates(content), *_sizes(content), *_single(content), *_running(content)]
-    (HERE / "README.md").write_text(
-        "\n".join((*parts, *_comparison(content), *_latency_significance(content))) + "\n", encoding="utf-8"
-    )
+    (HERE / "README.md").write_text("\n".join((*parts, *_comparison(content))) + "\n", encoding="utf-8")
     (HERE / "rates.svg").write_text(_plot(content), encoding="utf-8")
 
 
@@ -172,18 +164,6 @@ def _comparison(content: Mapping[str, Any]) -> Iterator[str]:
     yield "## Comparison of stored predictions\n"
     for name, section in _sections(content, "comparison"):
         yield f"{name}: {section['images']:,} images, {text(section['seconds'], '.2f')} s, reading included."
-
-
-def _latency_significance(content: Mapping[str, Any]) -> Iterator[str]:
-    yield _SIGNIFICANCE
-    for name, section in _sections(content, "latency_significance"):
-        yield f"\n### {name}\n\n| Load | CPU time | Significant | p95 ratio, wall | p95 ratio, CPU | Contention |"
-        yield "|---|---|---|---|---|---|"
-        for load, factors in section["runs"].items():
-            for factor, runs in factors.items():
-                spreads = (text([run[key] for run in runs], ".3f") for key in ("wall", "cpu", "contention"))
-                significant = sum(run["significant"] for run in runs)
-                yield f"| {load} | ×{factor} | {significant} of {len(runs)} | {' | '.join(spreads)} |"
 
 
 def _plot(content: Mapping[str, Any]) -> str:

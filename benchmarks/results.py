@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FILE: Final = Path(__file__).resolve().parent / "results.json"
+OPERATING_FILE: Final = FILE.with_name("operating_characteristics.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,16 @@ def text(values: Sequence[float], form: str = ".0f") -> str:
     return f"{found.median:{form}} ({found.low:{form}}–{found.high:{form}})"
 
 
-def load() -> dict[str, Any]:
+def load(file: Path = FILE) -> dict[str, Any]:
     """Return all stored results."""
-    return dict(json.loads(FILE.read_text())) if FILE.exists() else {}
+    return dict(json.loads(file.read_text())) if file.exists() else {}
 
 
-def record(section: str, values: Mapping[str, Any]) -> None:
+def record(section: str, values: Mapping[str, Any], file: Path = FILE) -> None:
     """Replace one section, with the machine and its load."""
-    content = load()
+    content = load(file)
     content[section] = {**values, "machine": machine()}
-    FILE.write_text(json.dumps(content, indent=1) + "\n")
+    file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def machine() -> dict[str, Any]:
