@@ -156,6 +156,8 @@ def test_shipped_baseline_is_complete_and_has_provenance() -> None:
     assert provenance.command is not None
     assert "/tmp" not in provenance.command
     assert provenance.spec() is not None
+    assert baseline.machine is not None
+    assert baseline.misclassified is not None
 
 
 @pytest.mark.slow
