@@ -21,7 +21,7 @@ Render = Callable[..., str]
 
 @pytest.fixture
 def mixed() -> Notification:
-    """Two firing critical alerts and a resolved one of one model and dataset."""
+    """Four firing critical alerts and a resolved one of one model and dataset; three are about the same method."""
     content: Notification = json.loads(FIRING_AND_RESOLVED.read_text())
     return content
 

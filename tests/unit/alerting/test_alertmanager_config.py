@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from support.alertmanager import ALERTING
+from support.rules import SLICE_LABEL
 from support.servers import run_tool
 
 DEFAULT = ALERTING / "alertmanager.yml"
@@ -69,7 +70,7 @@ def test_examples_exist() -> None:
 def test_amtool_accepts_configuration(path: Path) -> None:
     code, output = run_tool(["amtool", "check-config", str(path)])
     assert code == 0, output
-    for found in ("4 inhibit rules", "4 receivers", "1 templates"):
+    for found in ("5 inhibit rules", "4 receivers", "1 templates"):
         assert f" - {found}" in output
 
 
@@ -177,6 +178,17 @@ def test_default_sends_to_notification_log_only() -> None:
     for receiver in receivers:
         assert set(receiver) == {"name", "webhook_configs"}
         assert [entry["url"] for entry in receiver["webhook_configs"]] == ["http://127.0.0.1:9876/notifications"]
+
+
+def test_critical_inhibits_warnings_about_the_same_problem_only() -> None:
+    """Two alerts of one cause and slice have different names; a missing cause must not match a missing cause."""
+    (rule,) = (
+        one for one in load(DEFAULT)["inhibit_rules"] if "cause" in one["equal"] and "alertname" not in one["equal"]
+    )
+    assert rule["source_matchers"] == ['severity="critical"', 'cause=~".+"']
+    assert rule["target_matchers"] == ['severity="warning"', 'cause=~".+"']
+    slices = set(SLICE_LABEL.values())
+    assert set(rule["equal"]) == {"cause", "job", "instance", "model", "dataset", *slices}
 
 
 def test_inhibition_compares_all_labels_of_the_rules() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -21,6 +22,22 @@ Make = Callable[..., Notification]
 Render = Callable[..., str]
 
 EVIDENCE = "http://127.0.0.1:9877/evaluations/latest/misclassified?model=production&dataset=reference"
+LATEST = "http://127.0.0.1:9877/evaluations/latest?model=production&dataset=reference"
+DASHBOARD = "http://127.0.0.1:3000/d/starlight-{}?var-model=production&var-dataset=reference"
+RUNBOOKS = "http://127.0.0.1:9877/runbooks"
+SILENCE = (
+    "http://127.0.0.1:9093/#/silences/new?filter=%7Bdataset%3D%22reference%22%2Cinstance%3D%22127.0.0.1%3A9877%22%2C"
+    "job%3D%22starlight-exporter%22%2Cmodel%3D%22production%22%2Cseverity%3D%22critical%22%7D"
+)
+BELOW_BASELINE, BELOW_FLOOR, FALSE_POSITIVES, SUITE, RESOLVED = range(5)
+"""Alerts of `mixed`: the first two are of the same method."""
+
+FAILED_CHECKS = "production on reference fails 2 of 18 checks: detection_baseline (lsb), detection_floor (lsb)."
+SLOWER = (
+    "production on reference: p95 latency is 1.31 × that of the baseline model in the same run (99% CI from 1.25;"
+    " 4.10 ms, 1,000 images)."
+)
+MODEL_FILE = "Model file 0123456789ab replaced fedcba987654, loaded at 2026-11-24 03:32:10 UTC."
 QUERY = "http://127.0.0.1:9090/graph?g0.expr=starlight_detection_ratio+%3C%3D+0.95&g0.tab=1"
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 PHONE_WIDTH = 390
@@ -58,27 +75,69 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_subject_has_severity_alert_and_model(render: Render, make_notification: Make) -> None:
-    assert render("starlight.subject", make_notification(0)) == (
-        "[CRITICAL] Detection Below Floor (lsb): production on reference"
+def test_subject_has_severity_problem_and_model(render: Render, make_notification: Make) -> None:
+    assert render("starlight.subject", make_notification(BELOW_FLOOR)) == (
+        "[CRITICAL] Detection Rate (lsb): production on reference"
     )
 
 
-def test_subject_of_group_has_first_alert_and_count(render: Render, mixed: Notification) -> None:
-    assert render("starlight.subject", mixed) == (
-        "[CRITICAL] Detection Below Floor (lsb) and 1 more: production on reference"
-    )
+def test_subject_of_group_has_first_problem_and_number_of_others(render: Render, mixed: Notification) -> None:
+    """Three of the four firing alerts are about the detection rate of lsb."""
+    assert render("starlight.subject", mixed) == ("[CRITICAL] Detection Rate (lsb) and 1 more: production on reference")
 
 
 def test_subject_of_resolved_group(render: Render, make_notification: Make) -> None:
-    assert (
-        render("starlight.subject", make_notification(2)) == "[RESOLVED] Latency Above Limit: production on reference"
+    assert render("starlight.subject", make_notification(RESOLVED)) == "[RESOLVED] Latency: production on reference"
+
+
+def test_alerts_without_cause_are_counted_one_by_one(render: Render, make_notification: Make) -> None:
+    notification = make_notification(BELOW_BASELINE, BELOW_FLOOR, FALSE_POSITIVES, SUITE, labels={"cause": None})
+    assert render("starlight.subject", notification) == (
+        "[CRITICAL] Detection Below Baseline (lsb) and 3 more: production on reference"
     )
+
+
+@pytest.mark.parametrize(
+    ("order", "subject"),
+    [
+        ((BELOW_BASELINE, BELOW_FLOOR, SUITE), "Detection Rate (lsb)"),
+        ((SUITE, BELOW_FLOOR, BELOW_BASELINE), "Detection Rate (lsb)"),
+        ((FALSE_POSITIVES, BELOW_FLOOR, SUITE, BELOW_BASELINE), "False Positives and 1 more"),
+        ((SUITE,), "Regression Suite Failing"),
+    ],
+)
+@pytest.mark.parametrize("template", ["starlight.mail.text", "starlight.slack.text"])
+def test_one_problem_is_one_entry_with_a_line_per_alert(
+    render: Render, make_notification: Make, template: str, order: tuple[int, ...], subject: str
+) -> None:
+    notification = make_notification(*order)
+    assert render("starlight.subject", notification) == f"[CRITICAL] {subject}: production on reference"
+    text = render(template, notification)
+    entries = text.count("Since 24 Nov")
+    assert entries == (2 if "more" in subject else 1)
+    assert text.count("165 of 400 lsb images detected") == min(1, len(order) - 1)
+    for index in order:
+        name = notification["alerts"][order.index(index)]["labels"]["alertname"]
+        words = re.sub(r"(?<!^)(?=[A-Z])", " ", name.removeprefix("Starlight"))
+        assert text.count(words) == 1, words
+
+
+def test_alerts_of_two_methods_or_exporters_are_different_problems(render: Render, make_notification: Make) -> None:
+    for changes in (
+        {"labels": {"method": "exif"}, "annotations": {"evidence_url": f"{EVIDENCE}&method=exif"}},
+        {"labels": {"instance": "other:9877"}, "annotations": {}},
+    ):
+        notification = make_notification(BELOW_BASELINE, BELOW_FLOOR)
+        for part, values in changes.items():
+            notification["alerts"][1][part] |= values
+        assert " and 1 more" in render("starlight.subject", notification)
+        assert render("starlight.mail.text", notification).count("Since 24 Nov") == 2
 
 
 @pytest.mark.parametrize(
     ("labels", "subject"),
     [
+        ({"cause": "a <!channel>_b"}, "[CRITICAL] A !Channel B (lsb): production on reference"),
         ({"severity": "warning"}, "[WARNING] Detection Below Floor (lsb): production on reference"),
         ({"severity": "info", "method": None}, "[INFO] Detection Below Floor: production on reference"),
         ({"severity": None}, "[ALERT] Detection Below Floor (lsb): production on reference"),
@@ -104,7 +163,7 @@ def test_subject_of_resolved_group(render: Render, make_notification: Make) -> N
 def test_subject_with_missing_or_malicious_labels(
     render: Render, make_notification: Make, labels: dict[str, str | None], subject: str | None
 ) -> None:
-    rendered = render("starlight.subject", make_notification(0, labels=labels))
+    rendered = render("starlight.subject", make_notification(BELOW_FLOOR, labels={"cause": None} | labels))
     if subject is None:
         # One header line without Slack markup.
         assert not set(rendered) & set("<>&\r\n")
@@ -116,94 +175,166 @@ def test_subject_with_missing_or_malicious_labels(
 def test_text_mail(render: Render, mixed: Notification) -> None:
     assert render("starlight.mail.text", mixed) == (
         f"""\
-CRITICAL: production on reference (2 firing, 1 resolved)
+CRITICAL: production on reference (4 firing, 1 resolved)
 
-Detection Below Floor (lsb)
+Detection Rate (lsb)
 Since 24 Nov 2026, 03:33 UTC
-Detection rate of one embedding method is 95% or lower (statistically significant).
-production on reference: 165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%). The check fails at 95% or \
-less.
+production on reference: 165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%).
+- Detection Below Baseline: The check fails below 94.05%; the baseline has 99%. Worse than the baseline (p < 0.001).
+- Detection Below Floor: The check fails at 95% or less. Significant (p < 0.001).
+- Regression Suite Failing: {FAILED_CHECKS}
+{MODEL_FILE}
 Evidence: {EVIDENCE}&method=lsb
-Runbook: http://127.0.0.1:9877/runbooks/StarlightDetectionBelowFloor.md
+Dashboard: {DASHBOARD.format("detection")}
+Runbook: {RUNBOOKS}/StarlightDetectionBelowBaseline.md
+Runbook: {RUNBOOKS}/StarlightDetectionBelowFloor.md
+Runbook: {RUNBOOKS}/StarlightRegressionSuiteFailing.md
 Query: {QUERY}
 
-False Positives Above Baseline
+False Positives
 Since 24 Nov 2026, 03:33 UTC
-False positive rate exceeds the baseline limit (statistically significant).
-production on reference: 42 of 5,000 clean images classified as stego, 0.84% (95% CI 0.61–1.13%). The check fails \
-above 1.1 × the baseline of 0.02%.
-Evidence: {EVIDENCE}
-Runbook: http://127.0.0.1:9877/runbooks/StarlightFalsePositivesAboveBaseline.md
+production on reference: 42 of 5,000 clean images (800 covers) classified as stego, 0.84% (95% CI 0.61–1.13%).
+- False Positives Above Baseline: The check fails above 0.022%; the baseline has 0.02%. Worse than the baseline \
+(p < 0.001).
+{MODEL_FILE}
+Evidence: {EVIDENCE}&class=clean
+Dashboard: {DASHBOARD.format("detection")}
+Runbook: {RUNBOOKS}/StarlightFalsePositivesAboveBaseline.md
 Query: {QUERY}
 
 No longer firing:
 
-Latency Above Limit
+Latency
 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)
-Last value: production on reference: p95 latency is 6.10 ms (95% CI 5.80–6.40 ms, 1,000 images). The check fails at \
-5 ms or more.
-Evidence: {EVIDENCE}
-Runbook: http://127.0.0.1:9877/runbooks/StarlightLatencyAboveLimit.md
+Last value: {SLOWER}
+- Latency Above Baseline: The check fails above 1.2 ×. Significant in two consecutive evaluations.
+Evidence: {LATEST}#latency
+Dashboard: {DASHBOARD.format("latency")}
+Runbook: {RUNBOOKS}/StarlightLatencyAboveBaseline.md
 Query: {QUERY}
 
 -- 
+Silence: {SILENCE}
 Alertmanager: http://127.0.0.1:9093
 """  # noqa: W291 (the signature separator ends with a space)
     )
 
 
-def test_text_mail_of_resolved_group(render: Render, make_notification: Make) -> None:
-    text = render("starlight.mail.text", make_notification(2))
-    assert text.startswith(
-        "RESOLVED: production on reference (1 resolved)\n\nLatency Above Limit\n24 Nov 2026, 03:33 to"
+def test_text_mail_of_alert_without_cause_has_summary_and_description(render: Render, make_notification: Make) -> None:
+    """Also the regression suite, if no alert of one of its checks is in the same notification."""
+    assert render("starlight.mail.text", make_notification(SUITE)).startswith(
+        f"""\
+CRITICAL: production on reference (1 firing)
+
+Regression Suite Failing
+Since 24 Nov 2026, 03:33 UTC
+Production model fails the regression suite (statistically significant).
+production on reference fails 2 of 18 checks: detection_baseline (lsb), detection_floor (lsb).
+{MODEL_FILE}
+Evidence: {LATEST}
+"""
     )
+
+
+def test_silence_link_selects_the_common_labels(render: Render, make_notification: Make) -> None:
+    name = 'a "model" + b & c'
+    text = render("starlight.mail.text", make_notification(BELOW_BASELINE, BELOW_FLOOR, labels={"model": name}))
+    link = re.findall(r"^Silence: (\S+)$", text, re.MULTILINE)[0]
+    page, _, selected = link.partition("?filter=")
+    assert page == "http://127.0.0.1:9093/#/silences/new"
+    # Alertmanager's page does not decode "+".
+    assert "+" not in selected
+    filters = unquote(selected)
+    for matcher in ('severity="critical"', 'method="lsb"', 'cause="detection_rate"', 'model="a \\"model\\" + b & c"'):
+        assert matcher in filters
+    assert "alertname" not in filters
+    assert "Silence" not in render("starlight.mail.text", make_notification(RESOLVED))
+
+
+def test_text_mail_of_resolved_group(render: Render, make_notification: Make) -> None:
+    text = render("starlight.mail.text", make_notification(RESOLVED))
+    assert text.startswith("RESOLVED: production on reference (1 resolved)\n\nLatency\n24 Nov 2026, 03:33 to")
     assert "No longer firing" not in text
     assert "firing" not in text
 
 
 def test_end_on_another_day_includes_date(render: Render, make_notification: Make) -> None:
-    notification = make_notification(2)
+    notification = make_notification(RESOLVED)
     notification["alerts"][0]["endsAt"] = "2026-11-25T00:10:00Z"
     assert "24 Nov 2026, 03:33 to 25 Nov 2026, 00:10 UTC (20h36m50s)" in render("starlight.mail.text", notification)
 
 
 @pytest.mark.parametrize("template", ["starlight.mail.text", "starlight.slack.text"])
 def test_missing_annotations_are_omitted(render: Render, make_notification: Make, template: str) -> None:
-    nothing = dict.fromkeys(("summary", "description", "evidence_url", "runbook_url"))
-    notification = make_notification(0, annotations=nothing)
-    notification["alerts"][0]["generatorURL"] = ""
-    text = render(template, notification)
-    assert "Detection Below Floor (lsb)" in text
-    for absent in ("Evidence", "Runbook", "Query", "<no value>", "%!"):
-        assert absent not in text
+    names = ("summary", "description", "evidence_url", "runbook_url", "dashboard_url", "model_file")
+    for labels, name in (({}, "Detection Rate (lsb)"), ({"cause": None}, "Detection Below Floor (lsb)")):
+        notification = make_notification(BELOW_FLOOR, labels=labels, annotations=dict.fromkeys(names))
+        notification["alerts"][0]["generatorURL"] = ""
+        text = render(template, notification)
+        assert name in text
+        for absent in ("Evidence", "Runbook", "Query", "Dashboard", "Model file", "<no value>", "%!"):
+            assert absent not in text
+
+
+@pytest.mark.parametrize("template", ["starlight.mail.text", "starlight.mail.html", "starlight.slack.text"])
+def test_dashboard_link_is_omitted_without_a_base_url(render: Render, make_notification: Make, template: str) -> None:
+    """`dashboard_base` is removed from prometheus.yml where there is no Grafana."""
+    path = "/starlight-detection?var-model=production&var-dataset=reference"
+    notification = make_notification(BELOW_FLOOR, annotations={"dashboard_url": path})
+    text = render(template, notification, html=template.endswith("html"))
+    assert "Dashboard" not in text
+    assert "starlight-detection" not in text
 
 
 def test_html_mail_has_content_and_links(render: Render, mixed: Notification) -> None:
     page = Page(render("starlight.mail.html", mixed, html=True))
+    below_baseline, below_floor, false_positives, latency, suite = (
+        f"{RUNBOOKS}/Starlight{name}.md"
+        for name in (
+            "DetectionBelowBaseline",
+            "DetectionBelowFloor",
+            "FalsePositivesAboveBaseline",
+            "LatencyAboveBaseline",
+            "RegressionSuiteFailing",
+        )
+    )
     assert page.links == [
+        ("Detection Below Baseline", below_baseline),
+        ("Detection Below Floor", below_floor),
+        ("Regression Suite Failing", suite),
         ("Evidence", f"{EVIDENCE}&method=lsb"),
-        ("Runbook", "http://127.0.0.1:9877/runbooks/StarlightDetectionBelowFloor.md"),
+        ("Dashboard", DASHBOARD.format("detection")),
+        ("Runbook", below_baseline),
         ("Query", QUERY),
-        ("Evidence", EVIDENCE),
-        ("Runbook", "http://127.0.0.1:9877/runbooks/StarlightFalsePositivesAboveBaseline.md"),
+        ("False Positives Above Baseline", false_positives),
+        ("Evidence", f"{EVIDENCE}&class=clean"),
+        ("Dashboard", DASHBOARD.format("detection")),
+        ("Runbook", false_positives),
         ("Query", QUERY),
-        ("Evidence", EVIDENCE),
-        ("Runbook", "http://127.0.0.1:9877/runbooks/StarlightLatencyAboveLimit.md"),
+        ("Latency Above Baseline", latency),
+        ("Evidence", f"{LATEST}#latency"),
+        ("Dashboard", DASHBOARD.format("latency")),
+        ("Runbook", latency),
         ("Query", QUERY),
         ("Alertmanager", "http://127.0.0.1:9093"),
+        ("Silence these alerts", SILENCE),
     ]
     for text in (
-        "CRITICAL · 2 firing, 1 resolved",
+        "CRITICAL · 4 firing, 1 resolved",
         "production on reference",
-        "Detection Below Floor (lsb)",
+        "Detection Rate (lsb)",
         "Since 24 Nov 2026, 03:33 UTC",
         "165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%).",
-        "42 of 5,000 clean images classified as stego",
+        "Detection Below Floor: The check fails at 95% or less. Significant (p < 0.001).",
+        "42 of 5,000 clean images (800 covers) classified as stego",
+        MODEL_FILE,
         "No longer firing",
         "Resolved. 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)",
-        "Last value: production on reference: p95 latency is 6.10 ms",
+        "Last value: production on reference: p95 latency is 1.31 ×",
     ):
         assert text in page.text
+    # Once in the preview of the mail program, once in the entry.
+    assert page.text.count("165 of 400 lsb images") == 2
 
 
 def test_mail_preview_is_first_alert(render: Render, mixed: Notification) -> None:
@@ -224,23 +355,33 @@ def test_html_mail_has_no_external_resources_or_scripts(render: Render, mixed: N
 
 def test_html_mail_escapes_labels_and_annotations(render: Render, make_notification: Make) -> None:
     attack = "<img src=x onerror=alert(1)>\"&'</style></td>"
-    notification = make_notification(
-        0,
-        labels={"model": attack, "method": attack, "alertname": attack},
-        annotations={"description": attack, "summary": attack, "evidence_url": "javascript:alert(1)"},
-    )
-    page = Page(render("starlight.mail.html", notification, html=True))
-    assert "img" not in {tag for tag, _ in page.tags}
-    assert attack in page.text
-    assert ("Evidence", "javascript:alert(1)") not in page.links
-    # Other URL schemes are displayed as text without a link.
-    assert "Evidence: javascript:alert(1)" in page.text
-    assert {link for link, _ in page.links} == {"Runbook", "Query", "Alertmanager"}
+    annotations = dict.fromkeys(("description", "summary", "model_file"), attack)
+    urls = dict.fromkeys(("evidence_url", "dashboard_url"), "javascript:alert(1)")
+    for cause in (None, attack):
+        notification = make_notification(
+            BELOW_FLOOR,
+            labels={"model": attack, "method": attack, "alertname": attack, "cause": cause},
+            annotations=annotations | urls,
+        )
+        page = Page(render("starlight.mail.html", notification, html=True))
+        assert "img" not in {tag for tag, _ in page.tags}
+        assert attack in page.text
+        assert not any(link.startswith("javascript:") for _, link in page.links)
+        # Other URL schemes are displayed as text without a link.
+        assert "Evidence: javascript:alert(1)" in page.text
+        names = {link for link, _ in page.links} - {"Runbook", "Query", "Alertmanager", "Silence these alerts"}
+        # With a cause, the name of the alert links to its runbook.
+        assert len(names) == (cause is not None)
 
 
 @pytest.mark.parametrize(
     ("index", "severity", "colour"),
-    [(0, "critical", "#b3261e"), (0, "warning", "#8f5200"), (0, "info", "#1f5fa8"), (2, "critical", "#1e6b3a")],
+    [
+        (BELOW_FLOOR, "critical", "#b3261e"),
+        (BELOW_FLOOR, "warning", "#8f5200"),
+        (BELOW_FLOOR, "info", "#1f5fa8"),
+        (RESOLVED, "critical", "#1e6b3a"),
+    ],
 )
 def test_state_colour_in_mail_and_slack(
     render: Render, make_notification: Make, index: int, severity: str, colour: str
@@ -262,47 +403,61 @@ def test_state_colours_have_sufficient_contrast(colour: str) -> None:
 
 
 def test_slack_message(render: Render, make_notification: Make) -> None:
-    assert render("starlight.slack.text", make_notification(0, 2)) == (
+    escaped = html_module.escape
+    assert render("starlight.slack.text", make_notification(BELOW_BASELINE, BELOW_FLOOR, SUITE, RESOLVED)) == (
         f"""\
-*Detection Below Floor (lsb)*
+*Detection Rate (lsb)*
 Since 24 Nov 2026, 03:33 UTC
-Detection rate of one embedding method is 95% or lower (statistically significant).
-production on reference: 165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%). The check fails at 95% or \
-less.
-<{html_module.escape(EVIDENCE)}&amp;method=lsb|Evidence>   \
-<http://127.0.0.1:9877/runbooks/StarlightDetectionBelowFloor.md|Runbook>   <{html_module.escape(QUERY)}|Query>
+production on reference: 165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%).
+• Detection Below Baseline: The check fails below 94.05%; the baseline has 99%. Worse than the baseline (p &lt; 0.001).
+• Detection Below Floor: The check fails at 95% or less. Significant (p &lt; 0.001).
+• Regression Suite Failing: {FAILED_CHECKS}
+{MODEL_FILE}
+<{escaped(EVIDENCE)}&amp;method=lsb|Evidence>   <{escaped(DASHBOARD.format("detection"))}|Dashboard>   \
+<{RUNBOOKS}/StarlightDetectionBelowBaseline.md|Runbook>   <{escaped(QUERY)}|Query>
 
 No longer firing:
 
-*Latency Above Limit*
+*Latency*
 Resolved. 24 Nov 2026, 03:33 to 03:45 UTC (12m3s)
-Last value: production on reference: p95 latency is 6.10 ms (95% CI 5.80–6.40 ms, 1,000 images). The check fails at \
-5 ms or more.
-<{html_module.escape(EVIDENCE)}|Evidence>   \
-<http://127.0.0.1:9877/runbooks/StarlightLatencyAboveLimit.md|Runbook>   <{html_module.escape(QUERY)}|Query>
+Last value: {SLOWER}
+• Latency Above Baseline: The check fails above 1.2 ×. Significant in two consecutive evaluations.
+<{escaped(LATEST)}#latency|Evidence>   <{escaped(DASHBOARD.format("latency"))}|Dashboard>   \
+<{RUNBOOKS}/StarlightLatencyAboveBaseline.md|Runbook>   <{escaped(QUERY)}|Query>
 
+<{SILENCE}|Silence these alerts>
 """
     )
 
 
 def test_slack_message_escapes_mentions(render: Render, make_notification: Make) -> None:
     call = "<!channel> & <http://example.org|click>"
-    notification = make_notification(
-        0,
-        labels={"model": call, "method": call, "alertname": call},
-        annotations={"description": call, "summary": call, "runbook_url": "http://example.org/|<!here>"},
-    )
-    text = render("starlight.slack.text", notification) + render("starlight.slack.title", notification)
-    assert "<!" not in text
-    assert "&lt;!channel&gt; &amp; &lt;http://example.org|click&gt;" in text
-    # Only the links to evidence and query remain as markup.
-    assert re.findall(r"<[^>]*\|(\w+)>", text) == ["Evidence", "Query"]
+    texts = dict.fromkeys(("description", "summary", "model_file"), call)
+    urls = dict.fromkeys(("runbook_url", "dashboard_url"), "http://example.org/|<!here>")
+    for cause in (None, call):
+        notification = make_notification(
+            BELOW_FLOOR,
+            labels={"model": call, "method": call, "alertname": call, "cause": cause},
+            annotations=texts | urls,
+        )
+        text = render("starlight.slack.text", notification) + render("starlight.slack.title", notification)
+        assert "<!" not in text
+        assert text.count("&lt;!channel&gt; &amp; &lt;http://example.org|click&gt;") == 3
+        # Only the links to evidence, query and silence remain as markup.
+        assert re.findall(r"<[^>]*\|([\w ]+)>", text) == ["Evidence", "Query", "Silence these alerts"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["production", "a_model_name_without_a_line_break_" * 3])
 def test_html_mail_fits_phone_width(render: Render, make_notification: Make, tmp_path: Path, model: str) -> None:
-    notification = make_notification(0, 1, 2, labels={"model": model}, annotations={"description": f"{model} is bad"})
+    notification = make_notification(
+        *range(5),
+        labels={"model": model},
+        annotations={
+            "description": f"{model} is bad. The check fails above {model}.",
+            "model_file": f"Model file {model}.",
+        },
+    )
     mail = html_module.escape(render("starlight.mail.html", notification, html=True))
     page = tmp_path / "phone.html"
     # A browser window cannot be as narrow as a phone, but a frame can.

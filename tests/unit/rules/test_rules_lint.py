@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from starlight_exporter.checks import limits
+from starlight_exporter.checks.limits import CheckName
+from starlight_exporter.checks.suite import SUITE
 from starlight_exporter.publish.families import FAMILIES
-from starlight_exporter.statistics.intervals import CONFIDENCE
+from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION
 from support.rules import (
+    ALERT_OF,
     ALERTS,
     RECORDS,
+    ROOT,
     RULE_LIST,
     RULES,
     Rule,
     known_metrics,
+    nodes,
     numbers,
     promtool,
     selectors,
@@ -24,50 +30,46 @@ from support.rules import (
 from support.rules import functions as functions_of
 
 ROUNDING = 1e-12
-PAIRED_TEST_LEVEL = limits.PAIRED_TEST_LEVEL
+
+CHECK_OF: dict[str, CheckName] = {alert: check for check, alert in ALERT_OF.items()}
+DASHBOARDS = sorted((ROOT / "grafana" / "dashboards").glob("*.json"))
+COMPARING = {">", ">=", "<", "<="}
 
 QUALITY_FILES = {"false_positives.yml", "slices.yml", "detection.yml", "latency.yml"}
 
 # Functions used by the rules, all supported by Prometheus 2.42.
 ALLOWED_FUNCTIONS = {
     "absent",
-    "ceil",
     "histogram_quantile",
     "increase",
     "label_replace",
     "last_over_time",
-    "ln",
     "max_over_time",
-    "scalar",
     "time",
-    "vector",
 }
 
-# Alert → numbers in its expressions. 0.025 and 1 are part of the sample size formula.
-NUMBERS: dict[str, set[float]] = {
-    "StarlightFalsePositivesAboveBaseline": {limits.FPR_BASELINE_FACTOR, ROUNDING, PAIRED_TEST_LEVEL},
-    "StarlightFalsePositivesUnstable": {limits.FPR_STABILITY_MARGIN, ROUNDING, PAIRED_TEST_LEVEL},
-    "StarlightFalsePositiveTargetMissed": {limits.FPR_TARGET, round((1 - CONFIDENCE) / 2, 12), 1},
-    "StarlightFormatInconsistent": {limits.FORMAT_MARGIN, limits.FORMAT_DEFAULT_BASELINE, ROUNDING, 0},
-    "StarlightHardNegativeFalsePositives": {limits.NEGATIVES_LIMIT},
-    "StarlightDetectionBelowBaseline": {limits.DETECTION_BASELINE_FACTOR, ROUNDING, PAIRED_TEST_LEVEL},
-    "StarlightDetectionBelowFloor": {limits.DETECTION_FLOOR},
-    "StarlightLatencyAboveBaseline": {limits.LATENCY_BASELINE_FACTOR, ROUNDING},
-    "StarlightLatencyAboveLimit": {limits.LATENCY_LIMIT_SECONDS},
+COMPARISONS: dict[CheckName, tuple[str, str]] = {
+    "fpr_baseline": (">", "above"),
+    "fpr_stability": (">=", "or more"),
+    "fpr_target": (">=", "or more"),
+    "detection_baseline": ("<", "below"),
+    "detection_floor": ("<=", "or less"),
+    "latency_baseline": (">", "above"),
+    "latency_limit": (">=", "or more"),
+    "format_consistency": (">=", "or more"),
+    "negatives": (">=", "or more"),
+}
+"""Check → operator in its rules, and the words for it in their descriptions."""
+
+EVIDENCE_OF_CAUSE = {
+    "false_positives": "class=clean",
+    "detection_rate": "class=stego&method={{ $labels.method | urlquery }}",
+    "format_false_positives": "class=clean&format={{ $labels.format | urlquery }}",
+    "hard_negatives": "class=negative&category={{ $labels.category | urlquery }}",
+    "latency": "#latency",
 }
 
-# Alert → limit as written in its description.
-LIMIT_TEXTS: dict[str, str] = {
-    "StarlightFalsePositivesAboveBaseline": f"above {limits.FPR_BASELINE_FACTOR:g} × the baseline",
-    "StarlightFalsePositivesUnstable": f"at {limits.FPR_STABILITY_MARGIN * 100:g} pp or more above the baseline",
-    "StarlightFalsePositiveTargetMissed": f"target is below {limits.FPR_TARGET * 100:g}%",
-    "StarlightFormatInconsistent": f"at {limits.FORMAT_MARGIN * 100:g} pp or more above",
-    "StarlightHardNegativeFalsePositives": f"fails at {limits.NEGATIVES_LIMIT * 100:g}% or more",
-    "StarlightDetectionBelowBaseline": f"below {limits.DETECTION_BASELINE_FACTOR:g} × the baseline",
-    "StarlightDetectionBelowFloor": f"fails at {limits.DETECTION_FLOOR * 100:g}% or less",
-    "StarlightLatencyAboveBaseline": f"above {limits.LATENCY_BASELINE_FACTOR:g} × the baseline",
-    "StarlightLatencyAboveLimit": f"at {limits.LATENCY_LIMIT_SECONDS * 1000:g} ms or more",
-}
+ANNOTATIONS = {"summary", "description", "runbook_url", "evidence_url", "model_file", "dashboard_url"}
 
 
 def _name(rule: Rule) -> str:
@@ -75,6 +77,7 @@ def _name(rule: Rule) -> str:
 
 
 each_alert = pytest.mark.parametrize("rule", ALERTS, ids=_name)
+each_quality_alert = pytest.mark.parametrize("rule", [one for one in ALERTS if one.file in QUALITY_FILES], ids=_name)
 each_rule = pytest.mark.parametrize("rule", RULE_LIST, ids=_name)
 
 
@@ -83,15 +86,15 @@ def test_promtool_accepts_every_rule() -> None:
     result = promtool("check", "rules", "--lint-fatal", *sorted(RULES.glob("*.yml")))
     assert result.returncode == 0, result.stdout + result.stderr
     found = [int(count) for count in re.findall(r"SUCCESS: (\d+) rules found", result.stdout)]
-    assert sum(found) == len(RULE_LIST) == 74
-    assert (len(ALERTS), len({rule.alert for rule in ALERTS}), len(RECORDS)) == (54, 32, 20)
+    assert sum(found) == len(RULE_LIST) == 73
+    assert (len(ALERTS), len({rule.alert for rule in ALERTS}), len(RECORDS)) == (53, 32, 20)
 
 
 @each_alert
 def test_alert_has_name_and_annotations(rule: Rule) -> None:
     assert re.fullmatch(r"Starlight([A-Z][a-z]+)+", rule.alert)
     assert rule.severity in {"critical", "warning", "info"}
-    assert set(rule.labels) <= {"severity", "class"}
+    assert set(rule.labels) <= {"severity", "class", "cause"}
     summary, description = rule.annotations["summary"], rule.annotations["description"]
     assert re.fullmatch(r"[A-Z][^{}\n]+\.", summary), "one fixed sentence with a full stop"
     assert "{{" in description
@@ -100,7 +103,7 @@ def test_alert_has_name_and_annotations(rule: Rule) -> None:
     assert rule.annotations.get("evidence_url", "{{ $externalLabels.exporter_url }}/").startswith(
         "{{ $externalLabels.exporter_url }}/"
     )
-    assert set(rule.annotations) <= {"summary", "description", "runbook_url", "evidence_url"}
+    assert set(rule.annotations) <= ANNOTATIONS
 
 
 def test_severities_have_different_summaries() -> None:
@@ -136,28 +139,80 @@ def test_gauges_are_read_over_a_range(rule: Rule) -> None:
         assert {selector.range_seconds for selector in selectors(rule.expr)} == {300.0}
 
 
-@each_alert
-def test_quality_alerts_select_production_models_without_for(rule: Rule) -> None:
-    if rule.file not in QUALITY_FILES:
-        return
-    assert 'and on (job, instance, model)\nlast_over_time(starlight_model_info{role="production"}[5m])\n' in re.sub(
-        r"\n +", "\n", rule.expr
-    )
-    assert rule.wait == ("20m" if rule.file == "latency.yml" and rule.severity == "critical" else "")
+@each_quality_alert
+def test_quality_alert_compares_with_the_limit_of_its_check(rule: Rule) -> None:
+    """The exporter decides which limit applies, whether the check alerts, and what is significant."""
+    check = CHECK_OF[rule.alert]
+    operator, words = COMPARISONS[check]
+    assert set(re.findall(r'check="([^"]+)"', rule.expr)) == {check}
+    assert re.search(rf"\n +{operator} on \(job, instance, model, dataset[^)]*\)\n", rule.expr)
+    assert [str(one.op) for one in nodes(rule.expr) if str(getattr(one, "op", "")) in COMPARING].count(operator) == 1
+    assert numbers(rule.expr) == {1} | ({ROUNDING} if check == "latency_baseline" else set())
+    metrics = {one.metric for one in selectors(rule.expr)}
+    assert {"starlight_check_limit", "starlight_check_alerts"} <= metrics
+    assert ("starlight_regression_check_significant" in metrics) == (rule.severity == "critical")
+    assert not any("comparison" in metric or metric.endswith(("_lower", "_upper")) for metric in metrics)
+    description = rule.annotations["description"]
+    assert re.findall(r'check=\\"([^"\\]+)', description) == [check]
+    # Notifications split it here.
+    assert description.count("The check fails ") == 1
+    assert words in description.partition("The check fails ")[2]
+    assert "starlight_check_limit" in description.partition("The check fails ")[2]
 
 
-def test_every_quality_alert_has_a_limit() -> None:
-    assert {rule.alert for rule in ALERTS if rule.file in QUALITY_FILES} == set(NUMBERS) == set(LIMIT_TEXTS)
+@each_quality_alert
+def test_quality_alert_needs_no_wait(rule: Rule) -> None:
+    assert rule.wait == ""
 
 
-@pytest.mark.parametrize("alert", NUMBERS)
-def test_limits_equal_those_of_the_checks(alert: str) -> None:
-    of_alert = [rule for rule in ALERTS if rule.alert == alert]
-    assert set().union(*(numbers(rule.expr) for rule in of_alert)) == NUMBERS[alert]
-    for rule in of_alert:
-        # Each severity contains the limit itself.
-        assert len(numbers(rule.expr) - {ROUNDING, PAIRED_TEST_LEVEL, 0, 1}) >= 1
-        assert LIMIT_TEXTS[alert] in rule.annotations["description"]
+@each_quality_alert
+def test_alerts_of_one_cause_have_the_same_evidence(rule: Rule) -> None:
+    """Notifications show them as one entry."""
+    cause = rule.labels["cause"]
+    assert re.split(r"[&](?=class=)|(?=#)", rule.annotations["evidence_url"])[1] == EVIDENCE_OF_CAUSE[cause]
+    assert {one.labels.get("cause") for one in ALERTS if one.alert == rule.alert} == {cause}
+    assert {"model_file", "dashboard_url"} <= set(rule.annotations)
+
+
+def test_only_quality_alerts_have_a_cause() -> None:
+    assert {rule.alert for rule in ALERTS if "cause" in rule.labels} == set(ALERT_OF.values())
+
+
+def test_every_check_with_an_alert_has_a_warning_and_where_it_can_be_significant_a_critical_rule() -> None:
+    assert {rule.alert for rule in ALERTS if rule.file in QUALITY_FILES} == set(CHECK_OF)
+    severities = {alert: [rule.severity for rule in ALERTS if rule.alert == alert] for alert in CHECK_OF}
+    assert severities.pop("StarlightLatencyAboveLimit") == ["warning"]
+    assert set(map(tuple, severities.values())) == {("warning", "critical")}
+
+
+def test_accuracy_alerts_state_p_value_and_covers() -> None:
+    for rule in ALERTS:
+        if rule.file in QUALITY_FILES - {"latency.yml"}:
+            metrics = {
+                one.metric for text in template_queries(rule.annotations["description"]) for one in selectors(text)
+            }
+            assert {"starlight_regression_check_p_value", "starlight_regression_check_paired"} <= metrics
+            assert any(metric.endswith("_covers") for metric in metrics)
+            assert "Worse than the baseline" in rule.annotations["description"]
+
+
+def test_dashboard_links_name_existing_dashboards_and_variables() -> None:
+    for rule in ALERTS:
+        if link := rule.annotations.get("dashboard_url"):
+            base, uid, model, dataset = re.split(r"/|\?var-model=|&var-dataset=", link)
+            assert base == "{{ $externalLabels.dashboard_base }}"
+            (file,) = (one for one in DASHBOARDS if json.loads(one.read_text(encoding="utf-8"))["uid"] == uid)
+            variables = json.loads(file.read_text(encoding="utf-8"))["templating"]["list"]
+            assert {"model", "dataset"} <= {one["name"] for one in variables}
+            assert (model, dataset) == ("{{ $labels.model | urlquery }}", "{{ $labels.dataset | urlquery }}")
+
+
+def test_data_alerts_respect_the_datasets_setting() -> None:
+    for rule in ALERTS:
+        if rule.file == "data.yml" or rule.alert == "StarlightBaselineMissing":
+            assert "and on (job, instance, dataset)\n(last_over_time(starlight_dataset_alerts[5m]) == 1)" in re.sub(
+                r"\n +", "\n", rule.expr
+            )
 
 
 def test_latency_alerts_use_the_quantile_of_the_checks() -> None:
@@ -165,13 +220,16 @@ def test_latency_alerts_use_the_quantile_of_the_checks() -> None:
         if rule.file == "latency.yml":
             assert re.findall(r'quantile="([^"]+)"', rule.expr), rule.expr
             assert set(re.findall(r'quantile="([^"]+)"', rule.expr)) == {f"{limits.LATENCY_QUANTILE:g}"}
+            assert f"contention_ratio%s[5m]) > {BUSY_CONTENTION:g}" in rule.annotations["description"] or (
+                rule.alert == "StarlightLatencyAboveLimit"
+            )
 
 
-def test_suite_alert_selects_existing_checks() -> None:
-    (rule,) = (rule for rule in ALERTS if rule.alert == "StarlightRegressionSuiteFailing")
-    (selected,) = set(re.findall(r'check=~\\?"([^"\\]+)', rule.expr + rule.annotations["description"]))
-    assert set(selected.split("|")) <= set(limits.CHECK_NAMES)
-    assert "target" not in selected
+def test_suite_alert_selects_the_checks_of_the_suite() -> None:
+    for rule in (rule for rule in ALERTS if rule.alert == "StarlightRegressionSuiteFailing"):
+        for text in (rule.expr, rule.annotations["description"]):
+            (selected,) = set(re.findall(r'check=~\\?"([^"\\]+)', text))
+            assert selected.split("|") == [check for checks in SUITE.values() for check in checks]
 
 
 @pytest.mark.parametrize("rule", RECORDS, ids=_name)

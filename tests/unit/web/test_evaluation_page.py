@@ -118,7 +118,7 @@ def test_baseline_model_is_named_with_its_evaluation(application: Application) -
         "same_verdicts": False,
     }
     assert f'Baseline: <a href="/evaluations/{BASELINE.evaluation.id}">baseline</a>. Rates are comparable.' in page.html
-    assert EvaluationPage(application, BASELINE).json["baseline"] == {"reason": "This model is the baseline."}
+    assert EvaluationPage(application, BASELINE).json["baseline"] == {"reason": "this model is the baseline"}
 
 
 def test_incomparable_baseline_states_the_reason(application: Application) -> None:
@@ -174,7 +174,7 @@ def test_earlier_evaluation_does_not_claim_a_baseline(application: Application) 
     show(application, evaluated("production", "production", finished_at=FINISHED_AT + 60), BASELINE)
     page = EvaluationPage(application, PRODUCTION)
     assert list(page.json["baseline"]) == ["reason"]
-    assert "not the current evaluation" in page.json["baseline"]["reason"]
+    assert "known for the current evaluation only" in page.json["baseline"]["reason"]
 
 
 @pytest.mark.parametrize(

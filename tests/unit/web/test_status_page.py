@@ -16,7 +16,9 @@ import pytest
 from starlight_exporter.checks.alerts import ALERT_NAMES
 from starlight_exporter.checks.limits import CHECK_NAMES
 from starlight_exporter.detector.contract import Method
+from starlight_exporter.publish.snapshot import Outcome
 from starlight_exporter.runs.application import Application
+from starlight_exporter.runs.finished_run import FinishedRun
 from starlight_exporter.web.pages.check_groups import FAILURE_TEXTS
 from support.snapshots import FINISHED_AT, empty_snapshot
 from support.status import evaluated, show, show_unloadable
@@ -140,7 +142,10 @@ def test_significant_failures_are_red_and_listed_first(application: Application)
     assert [one["slice"] for one in site.csv["alerts"]] == [one["slice"] for one in site.json["alerts"]]
     # One line for all slices of a check.
     line = "detection below baseline: palette 36.25% (p < 0.001) , exif 90.62% (p < 0.001) ; limit 95.00%"
-    assert site.text.count(line) == 1
+    assert site.text.count(f"{line}; worse than the baseline") == 1
+    assert site.text.count("detection below floor: palette 36.25% (p < 0.001) ; limit 95.00%; significant") == 1
+    warning = r"false positive target missed: 0\.20% \(p = [01]\.\d{3}\) ; limit 0\.05%; not significant"
+    assert len(re.findall(warning, site.text)) == 1
 
 
 def test_failures_that_are_not_significant_are_not_red(application: Application) -> None:
@@ -238,9 +243,16 @@ def test_failed_run_is_not_red(application: Application) -> None:
     show(application, HEALTHY, BASELINE)
     run = replace(application.state.snapshot.runs["production", "reference"], last_run_successful=False)
     application.state.update(lambda snapshot: snapshot.with_run("production", "reference", run))
+    ended: list[tuple[Outcome, str]] = [("error", "old"), ("error", "no such folder <a>"), ("cancelled", "")]
+    for number, (outcome, error) in enumerate(ended):
+        application.state.record(
+            FinishedRun("", "production", "reference", "schedule", outcome, number, number + 0.5, error)
+        )
     site = Site(application)
     assert site.cell("production")["state"] == "all checks pass; the last run failed"
-    assert site.json["summary"]["text"].endswith("; its last run failed.")
+    assert site.cell("production")["run_error"] == "no such folder <a>"
+    assert "The last run failed: no such folder &lt;a&gt;" in site.html
+    assert site.json["summary"]["text"].endswith("; its last run failed: no such folder <a>.")
     assert "bad" not in site.classes
 
 

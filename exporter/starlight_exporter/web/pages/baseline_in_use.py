@@ -32,12 +32,12 @@ def baseline_reference(evaluation: Evaluation, snapshot: Snapshot, file: Path | 
     """
     run = snapshot.runs.get((evaluation.model, evaluation.dataset))
     if run is None or run.basis is None or run.evaluation is None or run.evaluation.id != evaluation.id:
-        return "This is not the current evaluation: the baseline of its checks is not stored, see their details."
+        return "known for the current evaluation only; details of the checks state what they were compared with"
     used = run.basis.baseline
     if used is None:
         if evaluation.role == "baseline":
-            return "This model is the baseline."
-        return "None: no baseline model has a result on this dataset, and no baseline is recorded."
+            return "this model is the baseline"
+        return "none: no baseline model has a result on this dataset, and no baseline is recorded"
     other = None if used.is_recorded else snapshot.runs.get((used.name, evaluation.dataset))
     return BaselineReference(
         name=used.name,

@@ -48,7 +48,7 @@ class CheckRow:
 
 @dataclass(frozen=True, slots=True)
 class CheckGroup:
-    """Results of one check with one conclusion on different slices, displayed on one line."""
+    """Results of one check with one test and one conclusion on different slices, displayed on one line."""
 
     text: str
     level: Level
@@ -56,7 +56,7 @@ class CheckGroup:
 
     @property
     def first(self) -> CheckResult:
-        """The first result; all have the same name and conclusion."""
+        """The first result; all have the same name, test and conclusion."""
         return self.rows[0].check
 
     @property
@@ -101,13 +101,15 @@ def check_row(evaluation_id: str, check: CheckResult, *, alerts: bool) -> CheckR
 
 
 def group_checks(evaluation_id: str, checks: Iterable[CheckResult], *, alerts: bool) -> tuple[CheckGroup, ...]:
-    """Group results by check and conclusion, significant failures first, otherwise in their order."""
-    grouped: dict[tuple[CheckName, Conclusion], list[CheckRow]] = {}
+    """Group results by check, test and conclusion, significant failures first, otherwise in their order."""
+    grouped: dict[tuple[CheckName, Conclusion, bool], list[CheckRow]] = {}
     for check in checks:
-        grouped.setdefault((check.name, check.conclusion), []).append(check_row(evaluation_id, check, alerts=alerts))
+        grouped.setdefault((check.name, check.conclusion, check.paired), []).append(
+            check_row(evaluation_id, check, alerts=alerts)
+        )
     found = [
         CheckGroup(FAILURE_TEXTS[name] if rows[0].check.passed is False else words(name), rows[0].level, tuple(rows))
-        for (name, _), rows in grouped.items()
+        for (name, *_), rows in grouped.items()
     ]
     return tuple(sorted(found, key=lambda group: group.first.conclusion != "fail (significant)"))
 

@@ -207,6 +207,7 @@ def _checks(checks: tuple[CheckResult, ...]) -> Table:
             "conclusive",
             "significant",
             "severity",
+            "paired",
             "unavailable",
             "detail",
         ),
@@ -222,6 +223,7 @@ def _checks(checks: tuple[CheckResult, ...]) -> Table:
                 c.conclusive,
                 c.significant,
                 c.severity,
+                c.paired,
                 c.unavailable,
                 c.detail,
             )

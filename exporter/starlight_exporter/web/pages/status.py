@@ -31,7 +31,7 @@ _CONCLUSION_COLUMNS: Final[dict[Conclusion, str]] = {
 
 def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun], not_ready: str) -> Page:
     """Return the status of each model on each dataset."""
-    cells = matrix_cells(snapshot, evidence)
+    cells = matrix_cells(snapshot, evidence, runs)
     summary, alerting = status_summary(cells.values()), alerting_checks(cells.values())
     return Page(
         template="status.html",
@@ -90,6 +90,7 @@ def _content(cell: MatrixCell) -> dict[str, object]:
         "level": cell.level,
         "state": cell.state,
         "load_error": cell.load_error or None,
+        "run_error": cell.run_error or None,
         "in_progress": cell.run.in_progress,
         "evaluation": None if evaluation is None else evaluation.id,
         "finished_at": None if evaluation is None else evaluation.finished_at,

@@ -13,6 +13,7 @@ from starlight_exporter.formatting import NOT_MEASURED, age, integer, words
 from starlight_exporter.models.roles import Role
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.snapshot import ModelState, Pair, RunState, Snapshot
+from starlight_exporter.runs.finished_run import FinishedRun
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.web.pages.check_groups import CheckGroup, Level, group_checks, unavailable_reasons
 from starlight_exporter.web.pages.inconclusive import inconclusive_text
@@ -29,7 +30,8 @@ class MatrixCell:
     `alerts` is whether failed checks on the dataset alert, otherwise its cells have no colour. `failed`,
     `informational` and `passed` are groups of checks, `unavailable` the reasons of those without a result,
     `inconclusive` a sentence about all inconclusive passes. `load_error` is why the model file cannot be loaded,
-    `lowest` the method with the lowest detection rate; the trend is None if the evidence is not stored.
+    `run_error` why the last run failed, `lowest` the method with the lowest detection rate. The trend is None if the
+    evidence is not stored.
     """
 
     model: ModelState
@@ -40,6 +42,7 @@ class MatrixCell:
     level: Level
     state: str
     load_error: str
+    run_error: str
     failed: tuple[CheckGroup, ...]
     informational: tuple[CheckGroup, ...]
     passed: tuple[CheckGroup, ...]
@@ -52,12 +55,13 @@ class MatrixCell:
     trend: CellTrend | None
 
 
-def matrix_cells(snapshot: Snapshot, evidence: Evidence) -> dict[Pair, MatrixCell]:
+def matrix_cells(snapshot: Snapshot, evidence: Evidence, runs: Sequence[FinishedRun]) -> dict[Pair, MatrixCell]:
     """Return all cells by model and dataset: production, baseline, research; within a role the most severe first.
 
     Models with the same severity are sorted by their number of failed checks.
     """
-    cells = {pair: _cell(snapshot, pair, run, evidence) for pair, run in snapshot.runs.items()}
+    errors = _last_errors(runs)
+    cells = {pair: _cell(snapshot, pair, run, evidence, errors.get(pair, "")) for pair, run in snapshot.runs.items()}
     models = list(snapshot.models)
 
     def order(cell: MatrixCell) -> tuple[int, int, int, int]:
@@ -69,7 +73,7 @@ def matrix_cells(snapshot: Snapshot, evidence: Evidence) -> dict[Pair, MatrixCel
     return dict(sorted(cells.items(), key=lambda item: order(item[1])))
 
 
-def _cell(snapshot: Snapshot, pair: Pair, run: RunState, evidence: Evidence) -> MatrixCell:
+def _cell(snapshot: Snapshot, pair: Pair, run: RunState, evidence: Evidence, error: str) -> MatrixCell:
     model, alerts, evaluation = snapshot.models[pair[0]], snapshot.datasets[pair[1]].alerts, run.evaluation
     checks = () if evaluation is None else run.checks
     load_error = _load_error(model)
@@ -88,6 +92,7 @@ def _cell(snapshot: Snapshot, pair: Pair, run: RunState, evidence: Evidence) -> 
         level=level if alerts else "quiet",
         state=state,
         load_error=load_error,
+        run_error=error if run.last_run_successful is False else "",
         failed=groups(failed_checks(checks)),
         informational=groups([check for check in checks if check.severity == "info"]),
         passed=groups([check for check in checks if check.passed]),
@@ -99,6 +104,15 @@ def _cell(snapshot: Snapshot, pair: Pair, run: RunState, evidence: Evidence) -> 
         age="" if evaluation is None else age(time.time() - evaluation.finished_at),
         trend=None if evaluation is None else cell_trend(evidence, evaluation),
     )
+
+
+def _last_errors(runs: Sequence[FinishedRun]) -> dict[Pair, str]:
+    """Return the error of the newest run of each model and dataset that was not cancelled."""
+    newest: dict[Pair, str] = {}
+    for run in runs:
+        if run.outcome != "cancelled":
+            newest.setdefault(run.pair, run.error)
+    return newest
 
 
 def failed_checks(checks: Sequence[CheckResult]) -> list[CheckResult]:

@@ -83,7 +83,7 @@ def _clause(cell: MatrixCell) -> str:
     if cell.load_error:
         clause += f"; its new file does not load: {cell.load_error}"
     elif cell.run.last_run_successful is False:
-        clause += "; its last run failed"
+        clause += f"; its last run failed: {cell.run_error}" if cell.run_error else "; its last run failed"
     return clause
 
 
