@@ -87,7 +87,8 @@ def test_model_that_cannot_be_loaded_keeps_the_old_result(exporter: Exporter, tm
     assert exporter.value("detections", model="production", method="lsb") == NONE_DETECTED
     assert exporter.value("model_last_load_successful", model="production") == 0.0
     assert exporter.value("evaluations_total", model="production", outcome="error") == 1.0
-    assert "The model file cannot be loaded" in httpx.get(exporter.url).text
+    page = httpx.get(exporter.url).text
+    assert "The new model file does not load: not a loadable ONNX model" in page, page
     model.write_bytes(good)
     exporter.wait_for_value(1.0, "model_last_load_successful", model="production")
 

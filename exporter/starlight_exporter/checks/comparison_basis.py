@@ -45,5 +45,5 @@ class CheckBasis:
 
     counts: Mapping[str, SliceCounts]
     baseline: BaselineInUse | None = None
-    no_baseline: Unavailable = NO_BASELINE
     previous_latency: LatencyRatio | None = None
+    no_baseline: Unavailable = NO_BASELINE
