@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
-
 from grafana.source.queries import by, select
-from grafana.source.style import BAD, BLUE, GOOD, UNKNOWN, WARNING, null_mapping, state_mappings
+from grafana.source.style import BAD, BLUE, GOOD, UNKNOWN, WARNING
 from starlight_exporter.checks.results import NOT_COMPARABLE_REASONS
 from starlight_exporter.formatting import NOT_MEASURED
-from starlight_exporter.publish.families import checks
+from starlight_exporter.publish.families import checks, models
 from starlight_exporter.publish.families.family import Family
 
 NOT_MEASURED_STATE, NOT_COMPARABLE_STATE, PASS_STATE, INCONCLUSIVE_STATE = range(4)
@@ -27,7 +25,7 @@ CHECK_STATES: Final = {
 }
 """Text and colour of each state, the worst last; the worst of several checks is their maximum."""
 
-STATE_WIDTH: Final = 150
+STATE_WIDTH: Final = 145
 """Width of a column of states; fits the longest text."""
 
 _REASONS: Final = "|".join(sorted(NOT_COMPARABLE_REASONS))
@@ -42,10 +40,11 @@ def check_states(checks_pattern: str = ".+", **labels: str) -> str:
     def of(family: Family, **more: str) -> str:
         return select(family, check=f"~{checks_pattern}", **labels, **more)
 
-    passed, alerts = of(checks.REGRESSION_CHECK_PASSED), of(checks.CHECK_ALERTS)
-    # Other checks of an informational one's model and dataset alert.
-    informational = f"({alerts} == 0 and on (model, dataset) {select(checks.CHECK_ALERTS, **labels)} == 1)"
+    passed = of(checks.REGRESSION_CHECK_PASSED)
     failed = f"({passed} == 0)"
+    # Of production, only informational checks and those on a dataset without alerts do not alert.
+    production = f'{models.MODEL_INFO.name}{{role="production"}}'
+    informational = f"({of(checks.CHECK_ALERTS)} == 0 and on (model) {production})"
     return (
         f"({INCONCLUSIVE_STATE} - {of(checks.REGRESSION_CHECK_CONCLUSIVE)} and {passed} == 1"
         f" or {failed} + {INFORMATIONAL_STATE} and {informational}"
@@ -66,9 +65,3 @@ def worst_state(by_labels: str, checks_pattern: str, *, slices: str = "", **labe
 def limit_in_use(check: str, **labels: str) -> str:
     """Return an expression for the limit of a check: the highest of all selected datasets and slices."""
     return f"max({select(checks.CHECK_LIMIT, check=check, **labels)})"
-
-
-def state_overrides() -> list[DynamicConfigValue]:
-    """Return field overrides that display a state as text in its colour."""
-    mappings = [*state_mappings(CHECK_STATES), null_mapping(NOT_MEASURED)]
-    return [DynamicConfigValue(id_val="unit", value="none"), DynamicConfigValue(id_val="mappings", value=mappings)]

@@ -15,8 +15,10 @@ from grafana.source.result_columns import limit_column, result_column
 from grafana.source.shared_panels import detection_by_method, detection_over_time
 from grafana.source.style import FORMAT_COLOURS, WARNING, reference_line
 from grafana.source.tables import (
+    DETECTION_RATE_WIDTH,
     FALSE_POSITIVE_RATE_WIDTH,
     FALSE_POSITIVES_WIDTH,
+    SCORE_WIDTH,
     Column,
     matrix_panel,
     table_panel,
@@ -40,11 +42,12 @@ def detection_dashboard() -> DashboardBuilder:
     builder.row("Datasets")
     builder.add(5, (24, _datasets()))
     builder.row("Methods")
-    builder.add(9, (13, detection_by_method()), (11, detection_over_time()))
-    builder.add(8, (13, _confusion()), (11, _detection_bars()))
+    builder.add(9, (15, detection_by_method()), (9, detection_over_time()))
+    builder.add(8, (15, _confusion()), (9, _detection_bars()))
     builder.row("Formats and hard negatives")
-    builder.add(9, (14, _formats()), (10, _formats_over_time()))
-    builder.add(8, (14, _negatives()), (10, _negatives_over_time()))
+    builder.add(8, (24, _formats()))
+    builder.add(8, (24, _negatives()))
+    builder.add(8, (12, _formats_over_time()), (12, _negatives_over_time()))
     builder.add(8, (24, _source_differences()))
     builder.row("Operating points and calibration")
     builder.add(12, (12, _operating_curve()), (12, _operating_points()))
@@ -67,17 +70,22 @@ def _datasets() -> table.Panel:
             by("dataset", select(clean.ratio), "max"),
             "percentunit",
             2,
+            width=FALSE_POSITIVE_RATE_WIDTH,
             link=links.FALSE_POSITIVES,
         ),
         Column("95% CI low", by("dataset", select(clean.lower), "max"), "percentunit", 2),
         Column("95% CI high", by("dataset", select(clean.upper), "max"), "percentunit", 2),
-        result_column("dataset", "fpr_.+|format_.+|negatives", title="false positives"),
-        Column("detection rate", _DETECTION_RATE, "percentunit", 1),
-        Column("lowest by method", by("dataset", select(accuracy.STEGO.ratio), "min"), "percentunit", 1),
-        result_column("dataset", "detection_.+", title="detection"),
+        result_column("dataset", "fpr_.+|format_.+|negatives", title="FPR checks"),
+        Column("detection rate", _DETECTION_RATE, "percentunit", 1, width=DETECTION_RATE_WIDTH),
+        Column(
+            "lowest by method", by("dataset", select(accuracy.STEGO.ratio), "min"), "percentunit", 1, width=SCORE_WIDTH
+        ),
+        result_column("dataset", "detection_.+", title="detection checks"),
         Column("ROC AUC", by("dataset", select(accuracy.ROC_AUC), "min"), "none", 4),
         Column("log loss", by("dataset", select(accuracy.LOG_LOSS), "max"), "none", 4),
-        Column("calibration error", by("dataset", select(accuracy.CALIBRATION_ERROR), "max"), "none", 4),
+        Column(
+            "calibration error", by("dataset", select(accuracy.CALIBRATION_ERROR), "max"), "none", 4, width=SCORE_WIDTH
+        ),
     )
 
 
@@ -221,7 +229,7 @@ def _source_differences() -> table.Panel:
         Column("difference", by(labels, select(data.SOURCE_GAP), "max"), "percentunit", 2),
         Column("95% CI low", by(labels, select(data.SOURCE_GAP_LOWER), "max"), "percentunit", 2),
         Column("95% CI high", by(labels, select(data.SOURCE_GAP_UPPER), "max"), "percentunit", 2),
-        Column("p-value", by(labels, select(data.SOURCE_GAP_P_VALUE), "min"), "none", 4, P_VALUE),
+        Column("p-value", by(labels, select(data.SOURCE_GAP_P_VALUE), "min"), "none", 4, P_VALUE, smallest=0.0001),
         sort_by="p-value",
         descending=False,
     )

@@ -43,7 +43,7 @@ def latency_dashboard() -> DashboardBuilder:
         (4, images_per_second()),
         (3, _sample()),
     )
-    builder.add(9, (11, _latency_distribution()), (13, _against_baseline()))
+    builder.add(9, (9, _latency_distribution()), (15, _against_baseline()))
     builder.row("Over time")
     builder.add(9, (8, latency_over_time()), (8, _p95()), (8, _ratio_over_time()))
     builder.add(8, (8, _stages()), (8, throughput_over_time()), (8, _histogram_quantiles()))
@@ -121,17 +121,14 @@ def _against_baseline() -> table.Panel:
             "run, with its one-sided 99.5% bound. A failure is significant only in two consecutive evaluations.",
             "none",
         ),
-        Column("quantile", width=72),
-        Column("dataset"),
+        Column("quantile", width=66),
+        Column("dataset", width=80),
         Column("latency", by(labels, select(latency.LATENCY), "max"), "s", 1),
         Column("95% CI low", by(labels, select(latency.LATENCY_LOWER), "max"), "s", 1),
-        Column("95% CI high", by(labels, select(latency.LATENCY_UPPER), "max"), "s", 1),
+        Column("95% CI high", by(labels, select(latency.LATENCY_UPPER), "max"), "s", 1, width=98),
         Column("baseline", by(labels, select(checks.BASELINE_LATENCY), "max"), "s", 1, no_value="–"),
         Column("ratio", of_p95(select(latency.BASELINE_RATIO)), "none", 2, no_value="–", width=60),
         Column("bound", of_p95(select(latency.BASELINE_RATIO_LOWER)), "none", 2, no_value="–", width=65),
-        Column(
-            "limit", of_p95(select(checks.CHECK_LIMIT, check="latency_baseline")), "none", 2, no_value="–", width=60
-        ),
         Column(
             "result",
             of_p95(worst_state("dataset", "latency_baseline")),

@@ -15,7 +15,14 @@ from grafana.source.queries import ALL_MODELS, by, select_all_models
 from grafana.source.result_columns import result_column
 from grafana.source.shared_panels import P95
 from grafana.source.style import BAD, GOOD, WARNING, reference_line
-from grafana.source.tables import FALSE_POSITIVE_RATE_WIDTH, MODEL_WIDTH, Column, table_panel
+from grafana.source.tables import (
+    DETECTION_RATE_WIDTH,
+    FALSE_POSITIVE_RATE_WIDTH,
+    MODEL_WIDTH,
+    SCORE_WIDTH,
+    Column,
+    table_panel,
+)
 from grafana.source.training import accuracy_curves, loss_curves, training_table
 from starlight_exporter.checks.limits import CheckName
 from starlight_exporter.models.roles import ROLES
@@ -61,26 +68,39 @@ def _comparison() -> table.Panel:
             "production alerts. See Paired comparison for the statistical significance of differences.",
             "none",
         ),
-        Column("model", width=MODEL_WIDTH),
-        Column("dataset", width=95),
+        Column("model"),
+        Column("dataset", width=85),
         Column(
             "false positive rate",
             by(labels, select_all_models(accuracy.CLEAN.ratio), "max"),
             "percentunit",
             2,
+            width=FALSE_POSITIVE_RATE_WIDTH,
         ),
-        Column("95% CI high", by(labels, select_all_models(accuracy.CLEAN.upper), "max"), "percentunit", 2),
-        Column("detection rate", detection_rate, "percentunit", 1),
-        Column("lowest by method", by(labels, select_all_models(accuracy.STEGO.ratio), "min"), "percentunit", 1),
-        Column("ROC AUC", by(labels, select_all_models(accuracy.ROC_AUC), "min"), "none", 4),
-        Column("calibration error", by(labels, select_all_models(accuracy.CALIBRATION_ERROR), "max"), "none", 4),
-        Column("p95", by(labels, select_all_models(latency.LATENCY, quantile=P95), "max"), "s", 1),
+        Column("95% CI high", by(labels, select_all_models(accuracy.CLEAN.upper), "max"), "percentunit", 2, width=90),
+        Column("detection rate", detection_rate, "percentunit", 1, width=DETECTION_RATE_WIDTH),
+        Column(
+            "lowest by method",
+            by(labels, select_all_models(accuracy.STEGO.ratio), "min"),
+            "percentunit",
+            1,
+            width=SCORE_WIDTH,
+        ),
+        Column("ROC AUC", by(labels, select_all_models(accuracy.ROC_AUC), "min"), "none", 4, width=75),
+        Column(
+            "calibration error",
+            by(labels, select_all_models(accuracy.CALIBRATION_ERROR), "max"),
+            "none",
+            4,
+            width=SCORE_WIDTH,
+        ),
+        Column("p95", by(labels, select_all_models(latency.LATENCY, quantile=P95), "max"), "s", 1, width=65),
         result_column(labels, ".+", title="checks", model=ALL_MODELS),
-        Column("images/s", by(labels, select_all_models(latency.THROUGHPUT), "max"), "none", 0),
         Column(
             "evaluated",
             by(labels, f"{select_all_models(runs.EVALUATION_TIMESTAMP)} * 1000", "max"),
             "dateTimeFromNow",
+            width=136,
         ),
         sort_by="dataset",
         descending=False,
@@ -190,6 +210,7 @@ def _flips() -> table.Panel:
             4,
             P_VALUE,
             no_value="no flips",
+            smallest=0.0001,
         ),
         sort_by="broken",
     )
@@ -237,10 +258,14 @@ def _stream_ablation() -> table.Panel:
             width=FALSE_POSITIVE_RATE_WIDTH,
         ),
         Column("clean images", by(labels, select_all_models(analyses.ABLATION_CLEAN)), "none", 0),
-        Column("p-value (clean)", p_value("clean"), "none", 4, P_VALUE, no_value="no flips", width=116),
+        Column(
+            "p-value (clean)", p_value("clean"), "none", 4, P_VALUE, no_value="no flips", smallest=0.0001, width=116
+        ),
         Column("detection rate", by(labels, select_all_models(analyses.ABLATION_DETECTIONS), "min"), "percentunit", 1),
         Column("stego images", by(labels, select_all_models(analyses.ABLATION_STEGO)), "none", 0),
-        Column("p-value (stego)", p_value("stego"), "none", 4, P_VALUE, no_value="no flips", width=116),
+        Column(
+            "p-value (stego)", p_value("stego"), "none", 4, P_VALUE, no_value="no flips", smallest=0.0001, width=116
+        ),
         Column(
             "images changed",
             by(labels, select_all_models(analyses.ABLATION_CHANGED), "max"),

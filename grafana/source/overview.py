@@ -43,11 +43,11 @@ def overview_dashboard() -> DashboardBuilder:
         "Health of the current model: firing alerts, rates with confidence intervals, latency, provenance, and "
         "history.",
     )
-    builder.add(4, (4, _health()), (6, _false_positives()), (6, _lowest_detection_rate()), (5, _latency()), (3, _age()))
+    builder.add(4, (4, _health()), (6, _false_positives()), (6, _lowest_detection_rate()), (4, _latency()), (4, _age()))
     # The alerts explain the health state above them, the checks explain the alerts.
-    builder.add(10, (10, _alerts()), (14, check_results()))
-    builder.add(5, (24, _false_positive_intervals()))
-    builder.add(8, (13, detection_by_method()), (8, _quantiles()), (3, images_per_second()))
+    builder.add(10, (11, _alerts()), (13, check_results()))
+    builder.add(5, (20, _false_positive_intervals()), (4, images_per_second()))
+    builder.add(8, (15, detection_by_method()), (9, _quantiles()))
     builder.add(5, (24, _provenance()))
     builder.row("History")
     builder.add(7, (12, _health_over_time()), (12, checks_over_time()))
@@ -192,12 +192,12 @@ def _quantiles() -> table.Panel:
             "ratio in one run see the dashboard Latency. Not measured: the sample is too small for p99 or a bound.",
             "none",
         ),
-        Column("quantile", width=72),
-        Column("dataset", width=90),
-        Column("latency", by(labels, select(latency.LATENCY), "max"), "s", 1),
-        Column("95% CI low", by(labels, select(latency.LATENCY_LOWER), "max"), "s", 1),
-        Column("95% CI high", by(labels, select(latency.LATENCY_UPPER), "max"), "s", 1),
-        Column("baseline", by(labels, select(checks.BASELINE_LATENCY), "max"), "s", 1, no_value="–"),
+        Column("quantile", width=66),
+        Column("dataset"),
+        Column("latency", by(labels, select(latency.LATENCY), "max"), "s", 1, width=70),
+        Column("95% CI low", by(labels, select(latency.LATENCY_LOWER), "max"), "s", 1, width=90),
+        Column("95% CI high", by(labels, select(latency.LATENCY_UPPER), "max"), "s", 1, width=98),
+        Column("baseline", by(labels, select(checks.BASELINE_LATENCY), "max"), "s", 1, no_value="–", width=76),
         sort_by="quantile",
         descending=False,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from string import ascii_uppercase
+
 from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseries
 
 from grafana.source import links
@@ -10,13 +12,12 @@ from grafana.source.check_states import (
     STATE_WIDTH,
     check_states,
     limit_in_use,
-    state_overrides,
     worst_state,
 )
 from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
 from grafana.source.queries import by, select
 from grafana.source.result_columns import result_column
-from grafana.source.style import METHOD_COLOURS, QUANTILE_COLOURS, WARNING, YELLOW, reference_line
+from grafana.source.style import METHOD_COLOURS, QUANTILE_COLOURS, WARNING, YELLOW, fixed_colour, reference_line
 from grafana.source.tables import DETECTION_RATE_WIDTH, Column, table_panel
 from starlight_exporter.checks.limits import LATENCY_QUANTILE
 from starlight_exporter.publish.families import accuracy, checks, latency, runs
@@ -25,9 +26,17 @@ P95 = f"{LATENCY_QUANTILE:g}"
 
 
 def value_with_result(info: PanelInfo, value: Query, checks_pattern: str) -> stat.Panel:
-    """Return a stat panel with a value and the worst result of its checks, by dataset; only the result has a colour."""
-    result = Query(worst_state("dataset", checks_pattern), "result, {{dataset}}")
-    return stat_panel(info, value, result).override_by_regexp("/^result/", state_overrides())
+    """Return a stat panel with a value by dataset; name and colour are those of the worst result of its checks."""
+    worst = worst_state("dataset", checks_pattern)
+    # One query per result, because Grafana colours a value only by itself or by its query.
+    by_state = [
+        Query(f"({value.expr}) and on (dataset) ({worst} == {state})", f"{value.legend}: {text}")
+        for state, (text, _) in CHECK_STATES.items()
+    ]
+    panel = stat_panel(info, *by_state, Query(f"({value.expr}) unless on (dataset) {worst}", value.legend))
+    for letter, (_, colour) in zip(ascii_uppercase, CHECK_STATES.values(), strict=False):
+        panel = panel.override_by_query(letter, [fixed_colour(colour)])
+    return panel
 
 
 def false_positives_over_time() -> timeseries.Panel:
@@ -98,8 +107,8 @@ def checks_over_time() -> statetimeline.Panel:
     return state_timeline(
         PanelInfo(
             "Regression checks over time",
-            "Worst result of each check over all slices and datasets. Inconclusive: the value passes, but its 95% CI "
-            "includes the limit. Only a significant failure is red: see the table Checks for the slice.",
+            "Worst result of each check over all slices and datasets; for the slice see the table Checks. "
+            "Inconclusive: the value passes, but its 95% CI includes the limit. Informational: no alert is configured.",
             "none",
         ),
         Query(worst_state("check", ".+"), "{{check}}"),
@@ -121,9 +130,17 @@ def check_results() -> table.Panel:
         Column("slice"),
         Column("dataset"),
         Column("result", by(f"{labels} reason", check_states(), "max"), "none", states=CHECK_STATES, width=STATE_WIDTH),
-        Column("limit", by(labels, select(checks.CHECK_LIMIT), "max"), "none", 4, no_value="–", width=75),
-        Column("p", by(labels, select(checks.REGRESSION_CHECK_P_VALUE), "min"), "none", 3, no_value="–", width=65),
-        Column("reason", width=120),
+        Column("limit", by(labels, select(checks.CHECK_LIMIT), "max"), "none", 4, no_value="–", width=66),
+        Column(
+            "p",
+            by(labels, select(checks.REGRESSION_CHECK_P_VALUE), "min"),
+            "none",
+            3,
+            no_value="–",
+            smallest=0.001,
+            width=62,
+        ),
+        Column("reason", width=116),
         sort_by="result",
     )
 
@@ -167,8 +184,8 @@ def detection_by_method() -> table.Panel:
             "target, floor and baseline. Click a rate for the missed images.",
             "none",
         ),
-        Column("method", width=75),
-        Column("dataset"),
+        Column("method", width=68),
+        Column("dataset", width=80),
         Column(
             "detection rate",
             by(labels, select(stego.ratio), "min"),
@@ -179,8 +196,8 @@ def detection_by_method() -> table.Panel:
         ),
         Column("95% CI low", by(labels, select(stego.lower), "min"), "percentunit", 1),
         Column("95% CI high", by(labels, select(stego.upper), "min"), "percentunit", 1),
-        Column("images", by(labels, select(stego.total)), "none", 0),
-        Column("covers", by(labels, select(stego.covers)), "none", 0),
+        Column("images", by(labels, select(stego.total)), "none", 0, width=60),
+        Column("covers", by(labels, select(stego.covers)), "none", 0, width=60),
         Column("baseline", by(labels, select(checks.BASELINE_DETECTIONS), "max"), "percentunit", 1, no_value="–"),
         result_column(labels, "detection_.+", slices="method", slice="~$method"),
         sort_by="detection rate",

@@ -5,12 +5,18 @@ Colour is never the only indication of a state: every coloured cell also contain
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from grafana_foundation_sdk.builders.dashboard import DashboardSpecialValueMapOptions, ThresholdsConfig
+from grafana_foundation_sdk.builders.dashboard import (
+    DashboardRangeMapOptions,
+    DashboardSpecialValueMapOptions,
+    ThresholdsConfig,
+)
 from grafana_foundation_sdk.models.dashboard import (
     DynamicConfigValue,
+    RangeMap,
     SpecialValueMap,
     SpecialValueMatch,
     Threshold,
@@ -82,6 +88,17 @@ def null_mapping(text: str, colour: str = UNKNOWN) -> ValueMapping:
         .result(ValueMappingResult(text=text, color=colour, index=99))
     )
     return SpecialValueMap(options=options.build())
+
+
+def small_value_mapping(limit: float) -> ValueMapping:
+    """Return a mapping for values from 0 to below a limit, which would otherwise be displayed as 0."""
+    options = (
+        DashboardRangeMapOptions()
+        .from_val(0)
+        .to(math.nextafter(limit, 0))
+        .result(ValueMappingResult(text=f"<{limit:g}", index=98))
+    )
+    return RangeMap(options=options.build())
 
 
 def fixed_colour(colour: str) -> DynamicConfigValue:

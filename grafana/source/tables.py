@@ -20,7 +20,7 @@ from grafana_foundation_sdk.models.dashboard import (
 
 from grafana.source.limits import NEUTRAL
 from grafana.source.panels import Link, PanelInfo, data_link, with_info, with_table_queries
-from grafana.source.style import UNKNOWN, Steps, null_mapping, state_mappings, steps
+from grafana.source.style import UNKNOWN, Steps, null_mapping, small_value_mapping, state_mappings, steps
 from starlight_exporter.formatting import NOT_MEASURED
 
 FILLED: Final = {"type": "color-background", "mode": "basic"}
@@ -28,6 +28,7 @@ FILLED: Final = {"type": "color-background", "mode": "basic"}
 FALSE_POSITIVE_RATE_WIDTH: Final = 134
 FALSE_POSITIVES_WIDTH: Final = 118
 DETECTION_RATE_WIDTH: Final = 108
+SCORE_WIDTH: Final = 128
 MODEL_WIDTH: Final = 180
 """Width of a column of model names; fits the longest shipped name."""
 COLOURED_TEXT: Final = {"type": "color-text"}
@@ -37,7 +38,8 @@ COLOURED_TEXT: Final = {"type": "color-text"}
 class Column:
     """A label column (`label`, by default the title) or, with `expr`, a value column.
 
-    `thresholds` colour the cell background. `no_value` is displayed for rows without a value.
+    `thresholds` colour the cell background. `no_value` is displayed for rows without a value, `<smallest` for values
+    below `smallest`.
     """
 
     title: str
@@ -48,6 +50,7 @@ class Column:
     states: Mapping[int, tuple[str, str]] | None = None
     text_colours: Mapping[str, str] | None = None
     no_value: str = NOT_MEASURED
+    smallest: float | None = None
     width: int | None = None
     link: Link | None = None
     label: str = ""
@@ -87,7 +90,10 @@ class Column:
             return [ValueMap(options={text: ValueMappingResult(color=c, index=place) for place, (text, c) in colours})]
         # The colour applies to the cell background; optional values have none.
         colour = UNKNOWN if self.no_value == NOT_MEASURED else "transparent"
-        return [*(state_mappings(self.states) if self.states is not None else []), null_mapping(self.no_value, colour)]
+        mappings = [] if self.states is None else state_mappings(self.states)
+        if self.smallest is not None:
+            mappings.append(small_value_mapping(self.smallest))
+        return [*mappings, null_mapping(self.no_value, colour)]
 
 
 def table_panel(info: PanelInfo, *columns: Column, sort_by: str = "", descending: bool = True) -> table.Panel:

@@ -14,10 +14,10 @@ Checks = Mapping[tuple[CheckName, str], CheckResult]
 """Results by check and slice. They have neither value nor detail, which no metric contains."""
 
 
-def checks_of(samples: Samples, labels: Mapping[str, str], *, alerting: bool) -> Checks:
+def checks_of(samples: Samples, labels: Mapping[str, str], *, production: bool) -> Checks:
     """Return every check with a result, or with a reason why it has none, in the order of CHECK_NAMES.
 
-    `alerting` is whether checks of this model and dataset can alert: a check that does not is then informational.
+    A failure of a `production` model that does not alert has the severity info.
     """
 
     def by_slice(family: Family) -> dict[tuple[str, str], Sample]:
@@ -34,7 +34,7 @@ def checks_of(samples: Samples, labels: Mapping[str, str], *, alerting: bool) ->
         for key in sorted({*passed, *unavailable}):
             if key[0] != name:
                 continue
-            informational = alerting and _truth(alerts.get(key)) is False
+            informational = production and _truth(alerts.get(key)) is False
             results[name, key[1]] = CheckResult(
                 name=name,
                 slice=key[1],

@@ -43,8 +43,7 @@ def build_dashboard(samples: Samples, *, now: float, role: str = "production") -
 
 
 def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: float) -> ModelResult:
-    alerts = samples.value(data.DATASET_ALERTS, _of_dataset(labels)) != 0
-    results = checks_of(samples, labels, alerting=alerts and info.label("role") == "production")
+    results = checks_of(samples, labels, production=info.label("role") == "production")
     evaluated = samples.value(runs.EVALUATION_TIMESTAMP, labels)
     interval = samples.value(runs.EVALUATION_INTERVAL, labels)
     due = None if evaluated is None or interval is None else evaluated + OVERDUE_INTERVALS * interval
@@ -62,7 +61,7 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
         fingerprint=provenance[0].label("dataset_fingerprint") if provenance else "",
         evaluated_at=evaluated,
         overdue_since=due if due is not None and due < now else None,
-        alerts=alerts,
+        alerts=samples.value(data.DATASET_ALERTS, _of_dataset(labels)) != 0,
         checks=tuple(results.values()),
         false_positives=false_positive_rate(samples, labels, results),
         formats=format_rates(samples, labels, results),

@@ -13,7 +13,9 @@ import yaml
 from grafana.source.check_states import CHECK_STATES, check_states, worst_state
 from grafana.source.style import BAD, GOOD
 from starlight_exporter.checks.results import CONCLUSIONS, CheckResult
-from starlight_exporter.publish.families.checks import samples
+from starlight_exporter.models.roles import Role
+from starlight_exporter.publish.exposition import label_text
+from starlight_exporter.publish.families import checks, models
 from starlight_exporter.publish.families.family import MetricSample
 from starlight_exporter.publish.snapshot import DatasetState, Snapshot
 from support.dashboards import NAMES, load, panels, plain
@@ -30,8 +32,8 @@ CHECKS = (
     replace(FAIL, name="fpr_stability"),
     replace(SIGNIFICANT, name="detection_floor", slice="lsb"),
     replace(PASS, name="detection_floor", slice="eoi"),
-    replace(FAIL, name="detection_target", slice="lsb", severity="info"),
-    replace(SIGNIFICANT, name="detection_target", slice="eoi", severity="info"),
+    replace(FAIL, name="detection_target", slice="lsb"),
+    replace(SIGNIFICANT, name="detection_target", slice="eoi"),
     replace(NOT_MEASURED, name="negatives", slice="patterns"),
     replace(NOT_MEASURED, name="detection_baseline", slice="lsb", unavailable="different_rule"),
     replace(NOT_MEASURED, name="latency_baseline", slice="p95", unavailable="different_machine"),
@@ -39,37 +41,40 @@ CHECKS = (
 )
 
 
-def snapshot(*, alerts: bool = True) -> Snapshot:
+def snapshot(*, role: Role = "production", alerts: bool = True) -> Snapshot:
     result = full_evaluation()
-    with_states = full_snapshot().with_model(model_state()).with_dataset(DatasetState("reference", alerts=alerts))
-    return with_states.with_run(result.model, result.dataset, run_state(result, checks=CHECKS))
+    states = full_snapshot().with_model(model_state(role=role)).with_dataset(DatasetState("reference", alerts=alerts))
+    return states.with_run(result.model, result.dataset, run_state(result, checks=CHECKS))
+
+
+def state_of(check: CheckResult, role: Role, *, alerts: bool) -> str:
+    informational = role == "production" and (check.name == "detection_target" or not alerts)
+    return "fail (informational)" if check.passed is False and informational else check.conclusion
 
 
 def series(found: Iterable[MetricSample]) -> list[dict[str, str]]:
     return [
         {
             "series": _name(sample.family.name, dict(zip(sample.family.labels, sample.labels, strict=True))),
-            "values": f"{sample.value}x5",
+            "values": f"{float(sample.value)}x5",
         }
         for sample in found
     ]
 
 
 def _name(metric: str, labels: Mapping[str, str]) -> str:
-    matchers = (f'{name}="{value}"' for name, value in labels.items() if value)
-    return f"{metric}{{{','.join(matchers)}}}"
+    return f"{metric}{label_text({name: value for name, value in labels.items() if value})}"
 
 
-def state_of(check: CheckResult, *, alerts: bool) -> str:
-    return "fail (informational)" if check.severity == "info" and alerts else check.conclusion
-
-
-def assert_result(tmp_path: Path, expression: str, expected: Mapping[str, int], *, alerts: bool = True) -> None:
+def assert_result(
+    tmp_path: Path, expression: str, expected: Mapping[str, int], scraped: Snapshot | None = None
+) -> None:
     """Compare the result of an expression in promtool with the expected values by labels."""
+    scraped = scraped or snapshot()
     samples_expected = [{"labels": labels, "value": value} for labels, value in expected.items()]
     test = {
         "interval": "15s",
-        "input_series": series(samples(snapshot(alerts=alerts))),
+        "input_series": series((*checks.samples(scraped), *models.samples(scraped))),
         "promql_expr_test": [{"expr": plain(expression), "eval_time": "30s", "exp_samples": samples_expected}],
     }
     file = tmp_path / "tests.yml"
@@ -82,19 +87,21 @@ CODES = {text: code for code, (text, _) in CHECK_STATES.items()}
 
 
 @pytest.mark.parametrize("newest", [False, True])
-@pytest.mark.parametrize("alerts", [True, False])
-def test_state_is_the_conclusion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alerts: bool, newest: bool) -> None:
+@pytest.mark.parametrize(("role", "alerts"), [("production", True), ("production", False), ("research", True)])
+def test_state_is_the_conclusion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, role: Role, alerts: bool, newest: bool
+) -> None:
     if newest:
         put_prometheus_3_first(monkeypatch)
     assert {check.conclusion for check in CHECKS} == set(CONCLUSIONS)
     expected = {
         _name("", {"check": check.name, "slice": check.slice, "reason": check.unavailable or ""}): CODES[
-            state_of(check, alerts=alerts)
+            state_of(check, role, alerts=alerts)
         ]
         for check in CHECKS
     }
     expression = f"max by (check, slice, reason) ({check_states()})"
-    assert_result(tmp_path, expression, expected, alerts=alerts)
+    assert_result(tmp_path, expression, expected, snapshot(role=role, alerts=alerts))
 
 
 @pytest.mark.parametrize(

@@ -198,3 +198,4 @@ def test_dataset_without_alerts_has_no_colour() -> None:
     dashboard = build_dashboard(samples_of(silent), now=FINISHED_AT)
     text = rendered(replace(evaluation_content(RESULT, ()), dashboard=dashboard))
     assert "| ⚪ checks on this dataset do not alert: 0 passed, 1 failed (1 significant) |" in text
+    assert "🔴" not in text
