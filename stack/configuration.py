@@ -21,6 +21,12 @@ def write_prometheus(root: Path, run: Path, ports: Ports) -> Path:
     return _write(run / "prometheus.yml", text)
 
 
+def remove_dashboard_links(prometheus: Path) -> None:
+    """Remove the base URL of the Grafana dashboards, so that notifications have no links to them."""
+    lines = prometheus.read_text(encoding="utf-8").splitlines(keepends=True)
+    write_text(prometheus, "".join(line for line in lines if not line.startswith("    dashboard_base:")))
+
+
 def write_alertmanager(root: Path, run: Path, ports: Ports) -> Path:
     """Write the shipped alertmanager.yml with the addresses of this run and an absolute template path."""
     text = move_addresses((root / "alerting" / "alertmanager.yml").read_text(), ports)

@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from stack import configuration
+from stack import configuration, grafana
 from stack.arguments import ROOT
 from stack.errors import StackError
 from stack.ports import LOOPBACK, Ports
@@ -78,11 +78,14 @@ def _exporter(address: str, config: Path) -> Service:
 
 
 def _prometheus(address: str, data: Path, ports: Ports) -> Service:
+    config = configuration.write_prometheus(ROOT, data / "run", ports)
+    if grafana.program() is None:
+        configuration.remove_dashboard_links(config)
     return Service(
         name="prometheus",
         command=(
             _program("prometheus"),
-            f"--config.file={configuration.write_prometheus(ROOT, data / 'run', ports)}",
+            f"--config.file={config}",
             f"--storage.tsdb.path={data / 'prometheus'}",
             f"--storage.tsdb.retention.time={RETENTION}",
             f"--web.listen-address={address}",

@@ -107,6 +107,7 @@ def test_setup_replaces_loopback_by_service_names(tmp_path: Path) -> None:
     assert prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
     # Links are opened in the reader's browser.
     assert prometheus["global"]["external_labels"]["exporter_url"] == "http://127.0.0.1:9877"
+    assert prometheus["global"]["external_labels"]["dashboard_base"] == "http://127.0.0.1:3000/d"
     alertmanager = (tmp_path / "alertmanager" / "alertmanager.yml").read_text()
     assert "url: http://notifications:9876/notifications" in alertmanager
     assert sorted(path.name for path in (tmp_path / "prometheus" / "rules").iterdir()) == sorted(

@@ -38,6 +38,16 @@ def test_prometheus_configuration_uses_the_shipped_rules(tmp_path: Path) -> None
     assert jobs["starlight-exporter"] == [f"{LOOPBACK}:{MOVED.exporter}"]
 
 
+def test_dashboard_links_are_removed_without_grafana(tmp_path: Path) -> None:
+    file = configuration.write_prometheus(ROOT, tmp_path, MOVED)
+    before = yaml.safe_load(file.read_text())
+    labels = before["global"]["external_labels"]
+    assert labels["dashboard_base"] == f"http://{LOOPBACK}:{MOVED.grafana}/d"
+    configuration.remove_dashboard_links(file)
+    del labels["dashboard_base"]
+    assert yaml.safe_load(file.read_text()) == before
+
+
 def test_alertmanager_configuration_uses_the_shipped_templates(tmp_path: Path) -> None:
     settings = yaml.safe_load(configuration.write_alertmanager(ROOT, tmp_path, MOVED).read_text())
     assert settings["templates"] == [f"{ROOT}/alerting/templates/*.tmpl"]
