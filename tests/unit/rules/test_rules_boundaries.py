@@ -267,7 +267,7 @@ def _basis(measured: Evaluation, row: Row, number: int) -> CheckBasis:
         for key, one in counts_of_rates(measured).items()
     }
     has_baseline = timed.recorded is not None or number % 10 != 9
-    return CheckBasis(counts, baseline if has_baseline else None, timed.previous)
+    return CheckBasis(counts, baseline if has_baseline else None, previous_latency=timed.previous)
 
 
 def _snapshot(cases: Sequence[Case], limits: CheckLimits) -> Snapshot:
