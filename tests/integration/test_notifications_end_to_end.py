@@ -1,6 +1,6 @@
 """From a deployed model to the mail: exporter, Prometheus and Alertmanager with the shipped rules and templates.
 
-The dataset contains only images that the shipped model classifies correctly, so that every alert is caused by the test.
+The dataset contains only images that the accepted model classifies correctly: every alert is caused by the test.
 """
 
 from __future__ import annotations
@@ -9,45 +9,39 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import httpx
 import pytest
 import yaml
 
 from starlight_exporter.analysis.comparison import misclassified
-from starlight_exporter.checks.baseline import read_baseline
-from starlight_exporter.checks.checks import CheckResult, run_checks
+from starlight_exporter.checks.basis import basis_against_model
+from starlight_exporter.checks.checks import run_checks
+from starlight_exporter.checks.results import CheckResult
+from starlight_exporter.checks.suite import SUITE
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.evaluation.run import evaluate
 from support.accelerated_stack import AcceleratedStack, AlertKey, plain_text
 from support.models import write_shifted_model
-from support.rules import ALERT_OF, ROOT
+from support.rules import ALERT_OF, ALERTS, ROOT
 from support.run_cache import RunCache
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-V3, V4 = (ROOT / "models" / name / "model.onnx" for name in ("v3", "v4"))
+V3, ACCEPTED = (ROOT / "models" / name / "model.onnx" for name in ("v3", "baseline"))
+
+CAUSE_OF = {rule.alert: rule.labels.get("cause") for rule in ALERTS}
 
 TIMEOUT = 60.0
 """Seconds to wait for a notification on a busy machine."""
 
 SETTLING_ROUNDS = 6
 """Rule evaluations after which all notifications except `info` have been sent."""
-
-
-class Reference(NamedTuple):
-    """Images that the shipped model classifies correctly, and a baseline recorded on them."""
-
-    images: Path
-    baseline: Path
 
 
 def measured(model: Path, images: Path) -> RunResult:
@@ -68,46 +62,34 @@ def measured(model: Path, images: Path) -> RunResult:
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Reference:
-    folder = tmp_path_factory.mktemp("reference")
-    images = folder / "images"
+def original(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Path:
+    """A folder of images that the accepted model classifies correctly."""
+    images = tmp_path_factory.mktemp("reference") / "images"
     shutil.copytree(run_cache.synthetic(seed=303, clean=120, stego=60, negatives=25), images)
-    for wrong in misclassified(measured(V4, images).predictions):
+    for wrong in misclassified(measured(ACCEPTED, images).predictions):
         file = images / wrong.path
         file.unlink()
         file.with_name(f"{file.name}.json").unlink(missing_ok=True)
-    baseline = folder / "baseline.json"
-    recorded = subprocess.run(
-        [
-            *(sys.executable, ROOT / "scripts" / "record_baseline.py", "--model", V4, "--dataset", images),
-            *("--latency-sample", "0", "--output", baseline),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert recorded.returncode == 0, recorded.stderr
-    return Reference(images, baseline)
+    return images
 
 
 @pytest.fixture
-def reference(original: Reference, tmp_path: Path) -> Reference:
+def images(original: Path, tmp_path: Path) -> Path:
     """A copy that a test can modify."""
-    return Reference(shutil.copytree(original.images, tmp_path / "images"), original.baseline)
+    return Path(shutil.copytree(original, tmp_path / "images"))
 
 
 @pytest.fixture
-def stack(reference: Reference, tmp_path: Path) -> Iterator[AcceleratedStack]:
-    """The running stack after the first evaluation of the shipped model, without alerts."""
+def stack(images: Path, tmp_path: Path) -> Iterator[AcceleratedStack]:
+    """The running stack after the first evaluations of production and baseline, which are the same model."""
     model = tmp_path / "production" / "model.onnx"
     model.parent.mkdir()
-    shutil.copy(V4, model)
+    shutil.copy(ACCEPTED, model)
     shipped = yaml.safe_load((ROOT / "starlight.yml").read_text())
-    (production,) = (entry for entry in shipped["models"] if entry["role"] == "production")
+    files = {"production": model, "baseline": ACCEPTED}
     settings = {
-        "models": [production | {"file": str(model)}],
-        "datasets": [{"name": "images", "path": str(reference.images)}],
-        "baseline": str(reference.baseline),
+        "models": [entry | {"file": str(files[entry["role"]])} for entry in shipped["models"]],
+        "datasets": [{"name": "images", "path": str(images)}],
         "schedule": {"interval": "60s"},
         "watch": {"interval": "200ms", "settle": "400ms"},
         "paths": {"data": "data", "results": "results"},
@@ -115,7 +97,7 @@ def stack(reference: Reference, tmp_path: Path) -> Iterator[AcceleratedStack]:
         "latency": {"sample": 0},
     }
     with AcceleratedStack(tmp_path, settings) as running:
-        running.prometheus.wait_for_value("starlight_false_positive_ratio", timeout=TIMEOUT)
+        running.prometheus.wait_for_value('starlight_check_alerts{check="fpr_baseline"} == 1', timeout=TIMEOUT)
         yield running
 
 
@@ -143,14 +125,32 @@ def wait_for_settling(stack: AcceleratedStack) -> None:
     wait_until(lambda: (stack.prometheus.value(rounds) or 0) >= target, "rule evaluations", timeout=TIMEOUT)
 
 
-def expected_alerts(checks: tuple[CheckResult, ...]) -> set[AlertKey]:
-    """Return the alerts for failed checks, each at its highest severity."""
-    failed = [one for one in checks if one.severity is not None and one.name in ALERT_OF]
-    return {AlertKey(ALERT_OF[one.name], str(one.severity), one.slice) for one in failed}
+def checks_against_accepted(model: Path, images: Path) -> tuple[Evaluation, tuple[CheckResult, ...]]:
+    """Evaluate and check a model against the accepted one."""
+    result, baseline = measured(model, images), measured(ACCEPTED, images)
+    basis = basis_against_model(result.evaluation, result.predictions, baseline.evaluation, baseline.predictions)
+    return result.evaluation, run_checks(result.evaluation, basis)
+
+
+def alerts_of(checks: tuple[CheckResult, ...]) -> set[AlertKey]:
+    """Return the alerts for failed checks and the suite, each at its highest severity."""
+    failed = [one for one in checks if one.severity in ("warning", "critical") and one.name in ALERT_OF]
+    suite = {one.severity for one in failed if any(one.name in names for names in SUITE.values())}
+    highest = "critical" if "critical" in suite else "warning"
+    return {
+        *(AlertKey(ALERT_OF[one.name], str(one.severity), one.slice) for one in failed),
+        *([AlertKey("StarlightRegressionSuiteFailing", highest)] if suite else ()),
+    }
+
+
+def sent(alerts: set[AlertKey]) -> set[AlertKey]:
+    """Return the alerts that are sent: warnings about the problem of a critical alert are inhibited."""
+    critical = {(CAUSE_OF[key.name], key.slice) for key in alerts if key.severity == "critical"}
+    return {key for key in alerts if key.severity == "critical" or (CAUSE_OF[key.name], key.slice) not in critical}
 
 
 def more_false_positives(folder: Path) -> Path:
-    return write_shifted_model(folder / "worse.onnx", V4, logit=16.0)
+    return write_shifted_model(folder / "worse.onnx", ACCEPTED, logit=16.0)
 
 
 def fewer_detections(_folder: Path) -> Path:
@@ -161,23 +161,22 @@ def fewer_detections(_folder: Path) -> Path:
     ("worse", "main", "release"),
     [
         (more_false_positives, AlertKey("StarlightFalsePositivesAboveBaseline", "critical"), "installed"),
-        (fewer_detections, AlertKey("StarlightDetectionBelowFloor", "critical", "palette"), "3"),
+        (fewer_detections, AlertKey("StarlightDetectionBelowBaseline", "critical", "palette"), "3"),
     ],
     indirect=["release"],
 )
 @pytest.mark.usefixtures("release")
 def test_alerts_fire_for_worse_model_and_clear_after_rollback(
-    stack: AcceleratedStack, reference: Reference, tmp_path: Path, worse: Callable[[Path], Path], main: AlertKey
+    stack: AcceleratedStack, images: Path, tmp_path: Path, worse: Callable[[Path], Path], main: AlertKey
 ) -> None:
     model = worse(tmp_path)
-    evaluation = measured(model, reference.images).evaluation
-    expected = expected_alerts(run_checks(evaluation, read_baseline(reference.baseline)))
-    expected.add(AlertKey("StarlightRegressionSuiteFailing", "warning"))
+    evaluation, checks = checks_against_accepted(model, images)
+    expected = sent(alerts_of(checks))
     assert main in expected, "the model is not bad enough for this test"
 
     # A healthy model raises no alerts, even after another evaluation.
     httpx.post(f"{stack.exporter.url}/api/v1/evaluations").raise_for_status()
-    stack.exporter.wait_for_value(2, "evaluations_total", outcome="success")
+    stack.exporter.wait_for_value(2, "evaluations_total", model="production", outcome="success")
     wait_for_settling(stack)
     assert stack.fired() == set()
     assert (stack.firing(), stack.mails.messages) == (set(), [])
@@ -188,12 +187,12 @@ def test_alerts_fire_for_worse_model_and_clear_after_rollback(
     for key in expected:
         assert stack.mails_for(key), key
 
-    deploy(stack, V4)
+    deploy(stack, ACCEPTED)
     wait_until(lambda: stack.resolved() >= expected or None, "resolved notifications", timeout=TIMEOUT)
     assert stack.firing_now() == set()
     assert stack.firing() == expected
     # Inhibited warnings resolve together with the critical alert and may be listed with it.
-    assert stack.resolved() <= expected | {key._replace(severity="warning") for key in expected}
+    assert stack.resolved() <= expected | {key._replace(severity="warning") for key in alerts_of(checks)}
     # Mail may arrive after the notification in the log.
     wait_until(
         lambda: any(mail["subject"].startswith("[RESOLVED]") for mail in stack.mails_for(main)) or None,
@@ -206,22 +205,33 @@ def assert_mail_content(stack: AcceleratedStack, main: AlertKey, evaluation: Eva
     """Check subject, body and links of the mail about one alert."""
     mail = stack.mails_for(main)[0]
     text = plain_text(mail)
-    firing = int(re.findall(r"\((\d+) firing\)", text)[0])
-    more = f" and {firing - 1} more" if firing > 1 else ""
+    # One entry for each problem, however many alerts there are about it.
+    entries = text.count("\nSince ")
+    more = f" and {entries - 1} more" if entries > 1 else ""
     assert re.fullmatch(rf"\[CRITICAL\] [A-Z][\w ]+( \(\w+\))?{more}: production on images", mail["subject"])
     if main.slice:
         rate = evaluation.detections["palette"]
-        assert f"production on images: {rate.count:,} of {rate.total:,} palette images detected" in text
+        counts = f"production on images: {rate.count:,} of {rate.total:,} palette images detected"
     else:
         rate = evaluation.clean
-        assert f"production on images: {rate.count:,} of {rate.total:,} clean images classified as stego" in text
+        counts = f"production on images: {rate.count:,} of {rate.total:,} clean images classified as stego"
+    assert text.count(counts) == 1
+    assert text.count("- Regression Suite Failing: production on images fails ") == 1
     (alert, *_) = (
         alert
         for notification in stack.log.notifications()
         for alert in notification["alerts"]
         if AlertKey.of(alert["labels"]) == main
     )
-    assert alert["annotations"]["description"] in text
+    description = alert["annotations"]["description"]
+    assert description.startswith(counts)
+    # Significant by the paired test against the baseline model.
+    assert description.endswith("Worse than the baseline (p < 0.001).")
+    assert description.partition(" The check fails ")[2] in text
+    sha256 = evaluation.provenance.model_sha256[:12]
+    assert f"Model file {sha256}, loaded at 20" in text
+    silence = re.findall(r"^Silence: (\S+)$", text, re.MULTILINE)[0]
+    assert "production" in silence.partition("/#/silences/new?filter=")[2]
     # Both links work, and the evidence page has as many files as the text states.
     evidence = httpx.get(alert["annotations"]["evidence_url"], follow_redirects=True).raise_for_status()
     wrong = rate.total - rate.count if main.slice else rate.count
@@ -262,7 +272,7 @@ def test_corrupt_model_file_alerts_and_keeps_last_results(stack: AcceleratedStac
     not_loadable = {AlertKey("StarlightModelNotLoadable", "critical")}
     ratio = stack.prometheus.value("starlight_false_positive_ratio")
     broken = tmp_path / "broken.onnx"
-    broken.write_bytes(V4.read_bytes()[: V4.stat().st_size // 2])
+    broken.write_bytes(ACCEPTED.read_bytes()[: ACCEPTED.stat().st_size // 2])
     deploy(stack, broken)
     assert_settles_at(stack, AcceleratedStack.firing, not_loadable)
     (mail, *_) = stack.mails_for(*not_loadable)
@@ -273,7 +283,7 @@ def test_corrupt_model_file_alerts_and_keeps_last_results(stack: AcceleratedStac
     )
     assert stack.prometheus.value("starlight_false_positive_ratio") == ratio
 
-    deploy(stack, V4)
+    deploy(stack, ACCEPTED)
     assert_settles_at(stack, AcceleratedStack.resolved, not_loadable)
     assert stack.firing_now() == set()
     # Prometheus fires both severities; Alertmanager inhibits the warning.
@@ -281,10 +291,10 @@ def test_corrupt_model_file_alerts_and_keeps_last_results(stack: AcceleratedStac
     stack.mails.wait_for("[RESOLVED] Model Not Loadable: production")
 
 
-def test_unreadable_images_alert_and_are_excluded_from_rates(stack: AcceleratedStack, reference: Reference) -> None:
+def test_unreadable_images_alert_and_are_excluded_from_rates(stack: AcceleratedStack, images: Path) -> None:
     not_measured = AlertKey("StarlightImagesNotMeasured", "critical", "unreadable")
     changed = AlertKey("StarlightDatasetChanged", "info")
-    originals = {file: file.read_bytes() for file in sorted((reference.images / "clean").glob("*.png"))[:20]}
+    originals = {file: file.read_bytes() for file in sorted((images / "clean").glob("*.png"))[:20]}
     for file in originals:
         file.write_bytes(b"no image")
     assert_settles_at(stack, AcceleratedStack.firing, {not_measured, changed})
