@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from starlight_exporter.checks.baseline import Baseline
-from starlight_exporter.checks.basis import basis_against_recorded
+from starlight_exporter.checks.basis import basis_against_recorded, basis_without_baseline
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.checks.recorded_parts import RecordedProvenance
 from starlight_exporter.runs.application import Application
@@ -119,6 +119,17 @@ def test_baseline_model_is_named_with_its_evaluation(application: Application) -
     }
     assert f'Baseline: <a href="/evaluations/{BASELINE.evaluation.id}">baseline</a>. Rates are comparable.' in page.html
     assert EvaluationPage(application, BASELINE).json["baseline"] == {"reason": "this model is the baseline"}
+
+
+def test_missing_baseline_states_the_reason(tmp_path: Path) -> None:
+    application = idle_application(tmp_path, empty_snapshot())
+    show(application, PRODUCTION)
+    basis = basis_without_baseline(PRODUCTION.evaluation, PRODUCTION.predictions, "baseline does not load <yet>")
+    run = replace(application.state.snapshot.runs["production", "reference"], basis=basis)
+    application.state.update(lambda snapshot: snapshot.with_run("production", "reference", run))
+    page = EvaluationPage(application, PRODUCTION)
+    assert page.json["baseline"] == {"reason": "baseline does not load <yet>"}
+    assert "Baseline: baseline does not load &lt;yet&gt;." in page.html
 
 
 def test_incomparable_baseline_states_the_reason(application: Application) -> None:

@@ -35,9 +35,7 @@ def baseline_reference(evaluation: Evaluation, snapshot: Snapshot, file: Path | 
         return "known for the current evaluation only; details of the checks state what they were compared with"
     used = run.basis.baseline
     if used is None:
-        if evaluation.role == "baseline":
-            return "this model is the baseline"
-        return "none: no baseline model has a result on this dataset, and no baseline is recorded"
+        return run.basis.no_baseline.text
     other = None if used.is_recorded else snapshot.runs.get((used.name, evaluation.dataset))
     return BaselineReference(
         name=used.name,
