@@ -253,6 +253,10 @@ def test_failed_run_is_not_red(application: Application) -> None:
     assert site.cell("production")["run_error"] == "no such folder <a>"
     assert "The last run failed: no such folder &lt;a&gt;" in site.html
     assert site.json["summary"]["text"].endswith("; its last run failed: no such folder <a>.")
+    run = replace(run, evaluation=None, checks=(), basis=None)
+    application.state.update(lambda snapshot: snapshot.with_run("production", "reference", run))
+    text = "production is not measured on reference; its last run failed: no such folder <a>."
+    assert Site(application).json["summary"] == {"level": "warn", "text": text}
     assert "bad" not in site.classes
 
 
@@ -268,6 +272,41 @@ def test_summary_without_alerting_results(
 ) -> None:
     prepare(application)
     assert Site(application).json["summary"]["text"] == text
+
+
+def test_summary_has_one_clause_per_dataset_with_alerts(application: Application) -> None:
+    show(application, HEALTHY, BASELINE)
+    field = evaluated("baseline", "baseline", dataset="field")
+    show(application, evaluated("production", "production", dataset="field", missed={"lsb": 60}), field)
+    summary = Site(application).json["summary"]
+    assert summary["level"] == "bad"
+    assert summary["text"].startswith("production passes all checks on reference; ")
+    assert summary["text"].endswith(
+        "; production fails significantly on field: detection below baseline (lsb), detection below floor (lsb)."
+    )
+
+
+def test_list_of_evaluations_is_red_for_significant_failures_only(application: Application) -> None:
+    show(application, evaluated("warned", false_positives=2), BASELINE)
+    show(application, FAILING, BASELINE)
+    field = evaluated("production", "production", dataset="field", missed=60)
+    show(application, field, evaluated("baseline", "baseline", dataset="field"), alerts=False)
+    with LocalServer(application) as served:
+        text = httpx.get(f"{served.url}/evaluations", headers={"Accept": "text/html"}).text
+        rows = httpx.get(f"{served.url}/evaluations.json").json()["evaluations"]
+    shown = re.findall(r'data-label="checks"><span class="(\w+)"><span.*?</span> ([^<]*)</span>', text)
+    assert dict(shown) == {
+        "bad": "8 failed, 3 significantly",
+        "quiet": "10 failed, 10 significantly",
+        "warn": "4 failed, none significantly",
+        "good": "none failed",
+    }
+    assert {(row["model"], row["dataset"]): row["significant_checks"] for row in rows} == {
+        ("production", "reference"): 3,
+        ("production", "field"): 10,
+        ("warned", "reference"): 0,
+        ("baseline", "reference"): 0,
+    }
 
 
 def test_every_check_has_a_text_and_every_alert_a_runbook() -> None:

@@ -63,9 +63,11 @@ def _clause(cell: MatrixCell) -> str:
     name, dataset = cell.model.name, cell.dataset
     significant = [group for group in cell.failed if group.first.conclusion == "fail (significant)"]
     rest = [group for group in cell.failed if group not in significant]
+    if cell.evaluation is None and cell.load_error:
+        return f"{name} does not load: {cell.load_error}"
     if cell.evaluation is None:
-        return f"{name} does not load: {cell.load_error}" if cell.load_error else f"{name} is not measured on {dataset}"
-    if significant:
+        clause = f"{name} is not measured on {dataset}"
+    elif significant:
         clause = f"{name} fails significantly on {dataset}: {_texts(significant)}"
         if rest:
             count = sum(len(group.rows) for group in rest)
