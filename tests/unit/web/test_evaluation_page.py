@@ -205,7 +205,7 @@ def test_latency_states_what_is_timed_and_its_ratio(
     page = EvaluationPage(application, result)
     assert TIMED in page.text
     assert expected in page.text
-    assert ("Machine busy: contention 37.00%" in page.text) == (ratio is BUSY)
+    assert ("Machine busy. Contention 37.00%" in page.text) == (ratio is BUSY)
     assert ("the absolute limit is not checked" in page.text) == (ratio is BUSY)
     rows = [(row["clock"], row["in_use"], row["ratio"]) for row in page.rows("latency-ratio")]
     if ratio is None:

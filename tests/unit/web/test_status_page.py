@@ -161,6 +161,16 @@ def test_failures_that_are_not_significant_are_not_red(application: Application)
     assert {one["severity"] for one in site.json["alerts"]} == {"warning"}
 
 
+def test_informational_failure_does_not_count(application: Application) -> None:
+    show(application, evaluated("production", "production", missed={"lsb": 2}), BASELINE)
+    site = Site(application)
+    assert site.json["summary"]["level"] == "good"
+    assert site.json["summary"]["text"].startswith("production passes all checks on reference; 9 of 21 checks are")
+    assert site.cell("production")["state"] == "all checks pass"
+    assert site.cell("production")["failed_checks"] == []
+    assert "detection target missed (informational): lsb 98.75%" in site.text
+
+
 def test_bad_research_model_has_one_line_per_check_and_does_not_alert(application: Application) -> None:
     show(application, HEALTHY, BASELINE)
     show(application, evaluated("worse", false_positives=400, missed=120, wrong_negatives=100), BASELINE)

@@ -13,7 +13,7 @@ from starlight_exporter.statistics.sample_sizes import SampleSize, sample_for_co
 
 def inconclusive_text(evaluation: Evaluation, checks: Sequence[CheckResult]) -> str:
     """Return `2 of 21 checks are inconclusive with 2,000 images (…)`; empty if every result is conclusive."""
-    measured = [check for check in checks if check.passed is not None]
+    measured = [check for check in checks if check.passed is not None and check.severity != "info"]
     inconclusive = [check for check in measured if check.conclusion == "pass (inconclusive)"]
     if not inconclusive:
         return ""
