@@ -29,10 +29,12 @@ SILENCE = (
     "http://127.0.0.1:9093/#/silences/new?filter=%7Bdataset%3D%22reference%22%2Cinstance%3D%22127.0.0.1%3A9877%22%2C"
     "job%3D%22starlight-exporter%22%2Cmodel%3D%22production%22%2Cseverity%3D%22critical%22%7D"
 )
-BELOW_BASELINE, BELOW_FLOOR, FALSE_POSITIVES, SUITE, RESOLVED = range(5)
-"""Alerts of `mixed`: the first two are of the same method."""
+SUITE, FALSE_POSITIVES, BELOW_BASELINE, BELOW_FLOOR, RESOLVED = range(5)
+"""Alerts of `mixed`, in the order of Alertmanager; two are about the same method."""
 
-FAILED_CHECKS = "production on reference fails 2 of 18 checks: detection_baseline (lsb), detection_floor (lsb)."
+FAILED_CHECKS = (
+    "production on reference fails 3 of 18 checks: detection_baseline (lsb), detection_floor (lsb), fpr_baseline."
+)
 SLOWER = (
     "production on reference: p95 latency is 1.31 × that of the baseline model in the same run (99% CI from 1.25;"
     " 4.10 ms, 1,000 images)."
@@ -82,8 +84,8 @@ def test_subject_has_severity_problem_and_model(render: Render, make_notificatio
 
 
 def test_subject_of_group_has_first_problem_and_number_of_others(render: Render, mixed: Notification) -> None:
-    """Three of the four firing alerts are about the detection rate of lsb."""
-    assert render("starlight.subject", mixed) == ("[CRITICAL] Detection Rate (lsb) and 1 more: production on reference")
+    """Two of the four firing alerts are about the detection rate of lsb, and one is about all problems."""
+    assert render("starlight.subject", mixed) == "[CRITICAL] False Positives and 1 more: production on reference"
 
 
 def test_subject_of_resolved_group(render: Render, make_notification: Make) -> None:
@@ -177,29 +179,29 @@ def test_text_mail(render: Render, mixed: Notification) -> None:
         f"""\
 CRITICAL: production on reference (4 firing, 1 resolved)
 
-Detection Rate (lsb)
-Since 24 Nov 2026, 03:33 UTC
-production on reference: 165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%).
-- Detection Below Baseline: The check fails below 94.05%; the baseline has 99%. Worse than the baseline (p < 0.001).
-- Detection Below Floor: The check fails at 95% or less. Significant (p < 0.001).
-- Regression Suite Failing: {FAILED_CHECKS}
-{MODEL_FILE}
-Evidence: {EVIDENCE}&method=lsb
-Dashboard: {DASHBOARD.format("detection")}
-Runbook: {RUNBOOKS}/StarlightDetectionBelowBaseline.md
-Runbook: {RUNBOOKS}/StarlightDetectionBelowFloor.md
-Runbook: {RUNBOOKS}/StarlightRegressionSuiteFailing.md
-Query: {QUERY}
-
 False Positives
 Since 24 Nov 2026, 03:33 UTC
 production on reference: 42 of 5,000 clean images (800 covers) classified as stego, 0.84% (95% CI 0.61–1.13%).
 - False Positives Above Baseline: The check fails above 0.022%; the baseline has 0.02%. Worse than the baseline \
 (p < 0.001).
+- Regression Suite Failing: {FAILED_CHECKS}
 {MODEL_FILE}
 Evidence: {EVIDENCE}&class=clean
 Dashboard: {DASHBOARD.format("detection")}
 Runbook: {RUNBOOKS}/StarlightFalsePositivesAboveBaseline.md
+Runbook: {RUNBOOKS}/StarlightRegressionSuiteFailing.md
+Query: {QUERY}
+
+Detection Rate (lsb)
+Since 24 Nov 2026, 03:33 UTC
+production on reference: 165 of 400 lsb images detected, 41.25% (95% CI 36.38–46.25%).
+- Detection Below Baseline: The check fails below 94.05%; the baseline has 99%. Worse than the baseline (p < 0.001).
+- Detection Below Floor: The check fails at 95% or less. Significant (p < 0.001).
+{MODEL_FILE}
+Evidence: {EVIDENCE}&method=lsb
+Dashboard: {DASHBOARD.format("detection")}
+Runbook: {RUNBOOKS}/StarlightDetectionBelowBaseline.md
+Runbook: {RUNBOOKS}/StarlightDetectionBelowFloor.md
 Query: {QUERY}
 
 No longer firing:
@@ -229,7 +231,7 @@ CRITICAL: production on reference (1 firing)
 Regression Suite Failing
 Since 24 Nov 2026, 03:33 UTC
 Production model fails the regression suite (statistically significant).
-production on reference fails 2 of 18 checks: detection_baseline (lsb), detection_floor (lsb).
+{FAILED_CHECKS}
 {MODEL_FILE}
 Evidence: {LATEST}
 """
@@ -299,17 +301,17 @@ def test_html_mail_has_content_and_links(render: Render, mixed: Notification) ->
         )
     )
     assert page.links == [
-        ("Detection Below Baseline", below_baseline),
-        ("Detection Below Floor", below_floor),
-        ("Regression Suite Failing", suite),
-        ("Evidence", f"{EVIDENCE}&method=lsb"),
-        ("Dashboard", DASHBOARD.format("detection")),
-        ("Runbook", below_baseline),
-        ("Query", QUERY),
         ("False Positives Above Baseline", false_positives),
+        ("Regression Suite Failing", suite),
         ("Evidence", f"{EVIDENCE}&class=clean"),
         ("Dashboard", DASHBOARD.format("detection")),
         ("Runbook", false_positives),
+        ("Query", QUERY),
+        ("Detection Below Baseline", below_baseline),
+        ("Detection Below Floor", below_floor),
+        ("Evidence", f"{EVIDENCE}&method=lsb"),
+        ("Dashboard", DASHBOARD.format("detection")),
+        ("Runbook", below_baseline),
         ("Query", QUERY),
         ("Latency Above Baseline", latency),
         ("Evidence", f"{LATEST}#latency"),
@@ -334,13 +336,15 @@ def test_html_mail_has_content_and_links(render: Render, mixed: Notification) ->
     ):
         assert text in page.text
     # Once in the preview of the mail program, once in the entry.
-    assert page.text.count("165 of 400 lsb images") == 2
+    assert page.text.count("42 of 5,000 clean images") == 2
+    assert page.text.count("165 of 400 lsb images") == 1
 
 
 def test_mail_preview_is_first_alert(render: Render, mixed: Notification) -> None:
     body = render("starlight.mail.html", mixed, html=True).partition("<body")[2].partition(">")[2]
     shown = " ".join(re.sub(r"<[^>]+>", " ", body).split())
-    assert shown.startswith("production on reference: 165 of 400 lsb images detected")
+    # Not of the regression suite, which is the first alert.
+    assert shown.startswith("production on reference: 42 of 5,000 clean images")
 
 
 def test_html_mail_has_no_external_resources_or_scripts(render: Render, mixed: Notification) -> None:
@@ -404,7 +408,7 @@ def test_state_colours_have_sufficient_contrast(colour: str) -> None:
 
 def test_slack_message(render: Render, make_notification: Make) -> None:
     escaped = html_module.escape
-    assert render("starlight.slack.text", make_notification(BELOW_BASELINE, BELOW_FLOOR, SUITE, RESOLVED)) == (
+    assert render("starlight.slack.text", make_notification(SUITE, BELOW_BASELINE, BELOW_FLOOR, RESOLVED)) == (
         f"""\
 *Detection Rate (lsb)*
 Since 24 Nov 2026, 03:33 UTC
