@@ -125,14 +125,22 @@ class AcceleratedStack:
         return self._logged("resolved")
 
     def mails_for(self, alert: AlertKey) -> list[EmailMessage]:
-        """Return the mails that contain this alert."""
+        """Return the mails that contain this alert, as an entry or as a line of an entry for its slice."""
         words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", alert.name.removeprefix("Starlight"))
-        heading = words + (f" ({alert.slice})" if alert.slice else "")
+        ending = f" ({alert.slice})" if alert.slice else ""
+
+        def contains(entry: str) -> bool:
+            heading, *lines = entry.splitlines()
+            return heading == words + ending or (
+                heading.endswith(ending) and any(line.startswith(f"- {words}: ") for line in lines)
+            )
+
         state = alert.severity.upper()
         return [
             mail
             for mail in tuple(self.mails.messages)
-            if mail["subject"].startswith((f"[{state}]", "[RESOLVED]")) and heading in plain_text(mail).splitlines()
+            if mail["subject"].startswith((f"[{state}]", "[RESOLVED]"))
+            and any(contains(entry) for entry in plain_text(mail).split("\n\n"))
         ]
 
     def fired(self) -> set[AlertKey]:
@@ -182,7 +190,7 @@ def plain_text(mail: EmailMessage) -> str:
     """Return the plain-text body of a mail."""
     body = mail.get_body(("plain",))
     assert body is not None
-    return str(body.get_content())
+    return "\n".join(str(body.get_content()).splitlines())
 
 
 def _write(file: Path, text: str) -> Path:
