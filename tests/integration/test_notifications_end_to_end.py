@@ -37,6 +37,10 @@ V3, ACCEPTED = (ROOT / "models" / name / "model.onnx" for name in ("v3", "baseli
 
 CAUSE_OF = {rule.alert: rule.labels.get("cause") for rule in ALERTS}
 
+PRODUCTION_RATE, PRODUCTION_IMAGES = (
+    f'starlight_{name}{{model="production"}}' for name in ("false_positive_ratio", "clean_images")
+)
+
 TIMEOUT = 60.0
 """Seconds to wait for a notification on a busy machine."""
 
@@ -270,7 +274,7 @@ def test_killed_exporter_alerts_and_inhibits_stale_alerts(stack: AcceleratedStac
 
 def test_corrupt_model_file_alerts_and_keeps_last_results(stack: AcceleratedStack, tmp_path: Path) -> None:
     not_loadable = {AlertKey("StarlightModelNotLoadable", "critical")}
-    ratio = stack.prometheus.value("starlight_false_positive_ratio")
+    ratio = stack.prometheus.value(PRODUCTION_RATE)
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(ACCEPTED.read_bytes()[: ACCEPTED.stat().st_size // 2])
     deploy(stack, broken)
@@ -281,7 +285,7 @@ def test_corrupt_model_file_alerts_and_keeps_last_results(stack: AcceleratedStac
         "The model file of production cannot be loaded (invalid). "
         "The reported metrics are those of the last file that was loaded." in plain_text(mail)
     )
-    assert stack.prometheus.value("starlight_false_positive_ratio") == ratio
+    assert stack.prometheus.value(PRODUCTION_RATE) == ratio
 
     deploy(stack, ACCEPTED)
     assert_settles_at(stack, AcceleratedStack.resolved, not_loadable)
@@ -304,13 +308,13 @@ def test_unreadable_images_alert_and_are_excluded_from_rates(stack: AcceleratedS
     assert f"production on images: 20 of {total:,.0f} images were not measured (reason: unreadable)." in plain_text(
         mail
     )
-    assert stack.prometheus.value("starlight_false_positive_ratio") == 0.0
-    clean = stack.prometheus.value("starlight_clean_images")
+    assert stack.prometheus.value(PRODUCTION_RATE) == 0.0
+    clean = stack.prometheus.value(PRODUCTION_IMAGES)
 
     for file, content in originals.items():
         file.write_bytes(content)
     # The alert about the changed dataset fires for an hour.
     assert_settles_at(stack, AcceleratedStack.resolved, {not_measured})
     assert stack.firing_now() == {changed}
-    assert stack.prometheus.value("starlight_clean_images") == (clean or 0) + 20
+    assert stack.prometheus.value(PRODUCTION_IMAGES) == (clean or 0) + 20
     stack.mails.wait_for("[RESOLVED] Images Not Measured (unreadable): production on images")
