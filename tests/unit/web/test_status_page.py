@@ -14,7 +14,11 @@ import httpx
 import pytest
 
 from starlight_exporter.checks.alerts import ALERT_NAMES
+from starlight_exporter.checks.baseline import Baseline
+from starlight_exporter.checks.basis import basis_against_recorded
+from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.checks.limits import CHECK_NAMES
+from starlight_exporter.checks.recorded_parts import RecordedProvenance
 from starlight_exporter.detector.contract import Method
 from starlight_exporter.publish.snapshot import Outcome
 from starlight_exporter.runs.application import Application
@@ -247,6 +251,25 @@ def test_incomparable_checks_state_the_reason(application: Application) -> None:
         " and eeeeeeeeeeee)"
     ]
     assert (cell["level"], cell["state"]) == ("good", "all measured checks pass")
+
+
+def test_recorded_baseline_of_another_rule_states_both_rules(application: Application) -> None:
+    production = evaluated("production", "production", latency_ratio=None)
+    show(application, production, BASELINE)
+    result = production.evaluation
+    provenance = RecordedProvenance(
+        dataset_fingerprint=result.provenance.dataset_fingerprint, decision="probability > 0.7"
+    )
+    basis = basis_against_recorded(
+        result, production.predictions, Baseline(false_positive_ratio=0.0, provenance=provenance)
+    )
+    run = replace(application.state.snapshot.runs["production", "reference"], checks=run_checks(result, basis))
+    application.state.update(lambda snapshot: snapshot.with_run("production", "reference", run))
+    reasons = Site(application).cell("production")["unavailable"]
+    assert reasons == [
+        "not comparable (8 checks): the baseline was recorded with another decision rule (probability > 0.7; not"
+        " probability > 0.5)"
+    ]
 
 
 def test_failed_run_is_not_red(application: Application) -> None:

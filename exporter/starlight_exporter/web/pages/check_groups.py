@@ -31,7 +31,7 @@ FAILURE_TEXTS: Final[Mapping[CheckName, str]] = MappingProxyType(
     }
 )
 
-_MEASURED = re.compile(r"[<>\d][^;]*; ")
+_MEASURED = re.compile(r"^[<>\d][^;]*; ")
 """The measured value at the start of the detail of an unavailable check."""
 
 
