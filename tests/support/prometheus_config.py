@@ -1,4 +1,4 @@
-"""Prometheus configuration with the shipped rules and short intervals for a test exporter, and a baseline."""
+"""Prometheus configuration with the shipped rules and short intervals for a test exporter."""
 
 from __future__ import annotations
 
@@ -7,17 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from starlight_exporter.detector.contract import FORMATS, METHODS
-
 ROOT = Path(__file__).resolve().parents[2]
 EVALUATION_TIMEOUT = 240.0
-
-BASELINE = {
-    "fpr": 0.1,
-    "detection_rates": dict.fromkeys(METHODS, 97.0),
-    "performance": {"p50_ms": 2.0, "p95_ms": 4.0, "p99_ms": 5.0},
-    "fpr_by_format": dict.fromkeys(FORMATS, 0.1),
-}
 
 
 def write_prometheus_config(folder: Path, exporter_port: int) -> Path:

@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from support.exporter import Exporter
-from support.prometheus_config import BASELINE, EVALUATION_TIMEOUT, write_prometheus_config
+from support.prometheus_config import EVALUATION_TIMEOUT, write_prometheus_config
 from support.run_cache import RunCache
 from support.servers import Prometheus, put_prometheus_3_first
 
 ROOT = Path(__file__).resolve().parents[3]
 MODELS = tuple(sorted((ROOT / "models").glob("*/model.onnx")))
-ROLES = {"production": "production", "v3": "baseline"}
+ROLES = {"production": "production", "baseline": "baseline"}
 
 
 @pytest.fixture(scope="session")
@@ -87,8 +87,6 @@ def write_exporter_config(folder: Path) -> Path:
                 "decision": {"thresholds": {"alpha": 0.7, "palette": 0.98, "lsb": 0.95, "exif": 0.5, "eoi": 0.65}},
             }
         )
-    baseline = folder / "baseline.json"
-    baseline.write_text(json.dumps(BASELINE))
     config = folder / "starlight.yml"
     config.write_text(
         yaml.safe_dump(
@@ -96,7 +94,6 @@ def write_exporter_config(folder: Path) -> Path:
                 "models": models,
                 "datasets": [{"name": "reference", "path": "images"}],
                 "schedule": {"interval": "1h"},
-                "baseline": str(baseline),
                 "analyses": {"ablate": ["production"]},
             }
         )
