@@ -126,8 +126,8 @@ def check_results() -> table.Panel:
             "value of the baseline if it depends on it. p: adjusted for all checks. Reason: why there is no result.",
             "none",
         ),
-        Column("check", width=140),
-        Column("slice"),
+        Column("check", width=136),
+        Column("slice", width=88),
         Column("dataset"),
         Column("result", by(f"{labels} reason", check_states(), "max"), "none", states=CHECK_STATES, width=STATE_WIDTH),
         Column("limit", by(labels, select(checks.CHECK_LIMIT), "max"), "none", 4, no_value="–", width=66),
@@ -140,7 +140,7 @@ def check_results() -> table.Panel:
             smallest=0.001,
             width=62,
         ),
-        Column("reason", width=116),
+        Column("reason", width=118),
         sort_by="result",
     )
 
