@@ -75,6 +75,15 @@ def test_latency_without_contention_and_ratio_is_read(stored: Path) -> None:
             assert evaluation.latency_ratio is None
 
 
+def test_stored_checks_have_a_conclusion(stored: Path) -> None:
+    evidence = evidence_of(stored)
+    checks = [check for entry in evidence.entries() for check in evidence.checks(entry)]
+    assert {check.conclusion for check in checks} >= {"pass", "fail (significant)"}
+    if stored.name == "0.1.0":
+        # Checks of 0.1.0 state neither whether they are conclusive nor why they have no result.
+        assert {(check.conclusive, check.p_value, check.unavailable) for check in checks} == {(None, None, None)}
+
+
 def test_comparisons_of_stored_predictions_are_unchanged(stored: Path) -> None:
     evidence = evidence_of(stored)
     entries = {entry.id: entry for entry in evidence.entries()}
