@@ -81,7 +81,8 @@ def _clause(cell: MatrixCell) -> str:
         checks = f"all {passed} measured checks" if cell.unavailable else "all checks"
         clause = f"{name} passes {checks} on {dataset}"
         if cell.inconclusive:
-            clause += f"; {cell.inconclusive}"
+            # The sample sizes are in the cell.
+            clause += f"; {cell.inconclusive.partition(' (')[0]}"
     if cell.load_error:
         clause += f"; its new file does not load: {cell.load_error}"
     elif cell.run.last_run_successful is False:
