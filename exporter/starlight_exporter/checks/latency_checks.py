@@ -62,7 +62,7 @@ def _paired(ratio: LatencyRatio, previous: LatencyRatio | None, limit: float) ->
     )
     if not passed and not significant:
         detail += "; not significant: " + (
-            "significant in two consecutive evaluations only"
+            "requires two consecutive evaluations"
             if exceeds
             else "the interval includes the limit"
             if ratio.enough
@@ -123,7 +123,7 @@ def _against_limit(evaluation: Evaluation, limits: CheckLimits) -> CheckResult:
         limit,
         passed,
         False,
-        detail if passed else f"{detail}; never significant, because the limit does not know the machine",
+        detail if passed else f"{detail}; never significant, because the limit does not depend on the machine",
         severity=None if passed else "warning",
         conclusive=passed and measured.upper is not None and measured.upper < limit,
     )

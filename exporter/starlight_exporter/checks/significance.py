@@ -59,7 +59,10 @@ def below_with_confidence(counts: SliceCounts, limit: float) -> bool:
 
 
 def within_with_confidence(paired: PairedCounts, factor: float, margin: float) -> bool:
-    """Return whether the upper limit of (error rate − factor × baseline's error rate) is below the margin."""
+    """Return whether the 97.5% upper limit of (error rate − factor × baseline's error rate) is below the margin.
+
+    False if the effective number of covers is unknown. Source of the limit: `paired_upper_limit`.
+    """
     share = paired.effective_share
     if share == 0.0:
         return False

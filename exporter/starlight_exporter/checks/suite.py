@@ -1,7 +1,7 @@
 """Regression suite: the gate before a deployment, five tests over the results of the checks.
 
-What has no result is not a pass: an empty slice, a missing or not comparable baseline, too few timings, an image
-without a verdict.
+A required check without a result is not a pass: an empty slice, a missing or not comparable baseline, too few timings.
+Neither is an image without a verdict.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def missing_images(evaluation: Evaluation) -> str:
 
 def _test(name: TestName, required: Sequence[CheckName], results: Sequence[CheckResult]) -> SuiteTest:
     found = tuple(result for result in results if result.name in required)
-    # An informational check informs only.
+    # A failed informational check does not fail the test.
     if any(result.passed is False and result.severity != "info" for result in found):
         return SuiteTest(name, "failed", found)
     if {result.name for result in found} != set(required) or any(result.passed is None for result in found):

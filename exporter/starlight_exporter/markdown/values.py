@@ -62,9 +62,9 @@ class MetricValue:
 
     @property
     def images_needed(self) -> int | None:
-        """Return the approximate number of images with own covers that decide an inconclusive target; None if unknown.
+        """Return the approximate number of images needed to decide an inconclusive target; None if unknown.
 
-        The true rate is assumed to be the measured one.
+        Assumes that the true rate is the measured one, and one cover per image.
         """
         target = self.target
         if target is None or target.limit is None or self.count is None or self.total is None:

@@ -79,11 +79,11 @@ def _comparisons(
                     )
                 )
             except ComparisonError as error:
-                _log.debug("not compared", evaluation=evaluation.id, against=against, reason=str(error))
+                _log.debug("evaluations not comparable", evaluation=evaluation.id, against=against, reason=str(error))
             except StorageError as error:
-                _log.warning("not compared", evaluation=evaluation.id, against=against, reason=str(error))
+                _log.warning("evaluations not compared", evaluation=evaluation.id, against=against, reason=str(error))
     except StorageError as error:
-        _log.warning("not compared", evaluation=evaluation.id, reason=str(error))
+        _log.warning("evaluations not compared", evaluation=evaluation.id, reason=str(error))
     return tuple(comparisons)
 
 
@@ -142,7 +142,7 @@ def _stored_predictions(
         entry = evidence.find(baseline.id)
         return None if entry is None else read(entry)
     except StorageError as error:
-        _log.warning("verdicts of the baseline not readable", evaluation=baseline.id, reason=str(error))
+        _log.warning("predictions of the baseline not readable", evaluation=baseline.id, reason=str(error))
         return None
 
 
@@ -160,7 +160,7 @@ def _previous_latency(evaluation: Evaluation, evidence: Evidence) -> LatencyRati
             previous = evidence.evaluation(entry).latency_ratio
             return previous if previous is not None and previous.baseline_sha256 == ratio.baseline_sha256 else None
     except StorageError as error:
-        _log.warning("previous latency not readable", evaluation=evaluation.id, reason=str(error))
+        _log.warning("latency of the previous evaluation not readable", evaluation=evaluation.id, reason=str(error))
     return None
 
 
@@ -170,5 +170,5 @@ def stored_checks(evaluation: Evaluation, evidence: Evidence) -> Sequence[CheckR
         entry = evidence.find(evaluation.id)
         return () if entry is None else evidence.checks(entry)
     except StorageError as error:
-        _log.warning("checks not readable", evaluation=evaluation.id, reason=str(error))
+        _log.warning("stored checks not readable", evaluation=evaluation.id, reason=str(error))
         return ()

@@ -1,4 +1,4 @@
-"""Payloads: random UTF-8 texts of many kinds and any length."""
+"""Generate payloads, the texts hidden in stego images: random UTF-8 of several kinds and any length."""
 
 from __future__ import annotations
 

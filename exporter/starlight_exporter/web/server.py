@@ -61,7 +61,7 @@ def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: 
             # Logged and exposed as a metric; the previous configuration stays active.
             continue
         except Exception:  # noqa: BLE001  # boundary of the signal: an unexpected error must not stop the exporter
-            _log.exception("unexpected error during reload, configuration partly applied")
+            _log.exception("unexpected error during reload, configuration partially applied")
     if number == _SERVER_STOPPED:
         _log.error("stopping: the HTTP server has stopped")
     else:

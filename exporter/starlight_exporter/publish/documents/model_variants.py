@@ -124,7 +124,7 @@ def headings() -> tuple[str, ...]:
 
 
 def document(variants: Sequence[Variant]) -> str:
-    """Return the text of the document."""
+    """Return the comparison of all models, with their provenance, as markdown."""
     measured = [variant.evaluation for variant in variants if variant.evaluation is not None]
     titles = "\n".join(f"- **{variant.name}**: {variant.title}" for variant in variants if variant.title)
     name = measured[0].dataset if measured else NOT_MEASURED

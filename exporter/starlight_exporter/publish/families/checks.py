@@ -66,7 +66,7 @@ REGRESSION_CHECK_CONCLUSIVE = GROUP.family(
     "regression_check_conclusive",
     "gauge",
     _CHECK,
-    "Whether the result is certain (1): a pass whose whole 95% confidence interval is within the limit, or a"
+    "Whether the result is conclusive (1): a pass whose whole 95% confidence interval is within the limit, or a"
     " significant failure.",
     absent=_NO_RESULT,
 )

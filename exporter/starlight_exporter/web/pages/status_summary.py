@@ -29,7 +29,7 @@ class AlertingChecks:
 
     @property
     def runbook(self) -> str:
-        """URL of the runbook."""
+        """Path of the page with the runbook of the alert."""
         return f"/runbooks/{self.alert}.md"
 
 
