@@ -25,8 +25,8 @@ INTERRUPTED: Final = 130
 CLOSED_PIPE: Final = 141
 
 EPILOG: Final = """exit codes:
-  0 success, 1 a check failed, 2 usage error or not measured,
-  70 internal error, 130 interrupted, 141 output pipe closed"""
+  0 success, 1 a check failed, 2 usage error, not measured or not comparable,
+  3 inconclusive (gate), 70 internal error, 130 interrupted, 141 output pipe closed"""
 
 
 class Command(Protocol):

@@ -20,7 +20,8 @@ All commands have the same exit codes:
 |---|---|
 | 0 | success |
 | 1 | a check failed: a regression, or a service of the stack has exited |
-| 2 | usage or configuration error, or not measured |
+| 2 | usage or configuration error, or not measured or not comparable |
+| 3 | a required check passes inconclusively (`starlight gate --require-conclusive`) |
 | 70 | internal error |
 | 130 | interrupted |
 | 141 | the output pipe was closed |
