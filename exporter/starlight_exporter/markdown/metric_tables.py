@@ -96,7 +96,7 @@ def inconclusive_targets(metrics: Iterable[MetricValue]) -> list[str]:
     return [
         "",
         f"Inconclusive: {len(inconclusive)} of {len(known)} passed targets; their 95% CI includes the target. Images"
-        f" with own covers needed for a conclusion (80% power at the measured rate): {needed}.",
+        f" needed for a conclusion (one per cover, 80% power at the measured rate): {needed}.",
     ]
 
 

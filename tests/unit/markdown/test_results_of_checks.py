@@ -162,8 +162,8 @@ def test_inconclusive_targets_are_in_one_sentence() -> None:
     text = text_of(run_checks(result, basis), result=result, basis=basis)
     (sentence,) = (line for line in text.splitlines() if line.startswith("Inconclusive: "))
     assert sentence == (
-        "Inconclusive: 3 of 3 passed targets; their 95% CI includes the target. Images with own covers needed for a"
-        " conclusion (80% power at the measured rate): 368 (lsb, eoi); 7,376 (clean images)."
+        "Inconclusive: 3 of 3 passed targets; their 95% CI includes the target. Images needed for a conclusion (one per"
+        " cover, 80% power at the measured rate): 368 (lsb, eoi); 7,376 (clean images)."
     )
     assert text.count("7,376") == 1
     assert "Inconclusive" not in text_of((PASS,))

@@ -134,12 +134,12 @@ def test_conclusion_follows_from_significant_slices() -> None:
     assert overall_conclusion([better, insignificant]) == "better"
     assert overall_conclusion([worse, insignificant]) == "worse"
     assert overall_conclusion([better, worse]) == "mixed"
-    assert overall_conclusion([insignificant, slice_of("eoi", 0, 0)]) == "inconclusive"
+    assert overall_conclusion([insignificant, slice_of("eoi", 0, 0)]) == "not significant"
     assert conclusion([better, insignificant], "v3", "v4").startswith(
         "v4 is better than v3: significant improvement on lsb (reference)"
     )
-    assert "Inconclusive: no difference" in conclusion([insignificant], "v3", "v4")
-    assert "Inconclusive: significant improvement" in conclusion([better, worse], "v3", "v4")
+    assert conclusion([insignificant], "v3", "v4") == "No difference on these images is statistically significant."
+    assert "Mixed: significant improvement" in conclusion([better, worse], "v3", "v4")
 
 
 def test_small_difference_is_not_rounded_to_zero() -> None:

@@ -95,12 +95,9 @@ def conclusion(tests: Sequence[SliceTest], old: str, new: str) -> str:
         case "worse":
             return f"{new} is worse than {old}: significant regression on {_listed(worse)}, no significant improvement."
         case "mixed":
-            return (
-                f"Inconclusive: significant improvement on {_listed(better)}, significant regression on"
-                f" {_listed(worse)}."
-            )
-        case "inconclusive":
-            return "Inconclusive: no difference on these images is statistically significant."
+            return f"Mixed: significant improvement on {_listed(better)}, significant regression on {_listed(worse)}."
+        case "not significant":
+            return "No difference on these images is statistically significant."
 
 
 def _test_rows(tests: Sequence[SliceTest]) -> Iterator[tuple[str, ...]]:

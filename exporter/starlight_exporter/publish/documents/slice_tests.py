@@ -11,7 +11,7 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.changes import Conclusion, slice_conclusion
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
 
-OverallConclusion = Literal["better", "worse", "mixed", "inconclusive"]
+OverallConclusion = Literal["better", "worse", "mixed", "not significant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +68,4 @@ def overall_conclusion(tests: Sequence[SliceTest]) -> OverallConclusion:
         return "mixed"
     if "better" in significant:
         return "better"
-    return "worse" if significant else "inconclusive"
+    return "worse" if significant else "not significant"
