@@ -77,7 +77,8 @@ def index_markdown(found: Sequence[Record]) -> str:
         "",
         "Each folder contains `model.onnx`, its card (`card.yml`, and `README.md` generated from it) and its "
         "`training_log.jsonl`. `training_files.sha256` is the manifest of the files that the models were trained on. "
-        "`production/model.onnx` is the current model, a copy of `v4`. This page is generated from the cards.",
+        "`production/model.onnx` is the deployed model and `baseline/model.onnx` the accepted one; both are "
+        "copies of `v4`. This page is generated from the cards.",
         "",
         "| Model | Description | Bytes | False positives | " + " | ".join(METHODS) + " |",
         "|---|---|---:|---:|" + "---:|" * len(METHODS),
