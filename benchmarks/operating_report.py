@@ -21,7 +21,7 @@ _INTRODUCTION: Final = """# Operating characteristics of the checks
 How often the checks are wrong, and which changes they find. Generated from
 [operating_characteristics.json](operating_characteristics.json) by
 `python -m benchmarks.operating_characteristics report`; the other arguments of this command measure. The simulation
-draws the outcomes of two models on the same images and runs the checks of the exporter on the counts
+generates the outcomes of two models on the same images and runs the checks of the exporter on the counts
 ([simulated_checks.py](simulated_checks.py)), 1,000 evaluations per cell. What the results mean:
 [docs/checks.md](../docs/checks.md).
 """

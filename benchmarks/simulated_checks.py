@@ -1,7 +1,7 @@
 """Simulated evaluations: correctness of two models on the same images, and the checks that follow from the counts.
 
-The simulation draws the four outcomes of each slice (both right, broken, fixed, both wrong) and runs the checks of the
-exporter on them; nothing of their statistics is repeated here.
+The simulation generates the four outcomes of each slice (both right, broken, fixed, both wrong) and runs the checks of
+the exporter on them; nothing of their statistics is repeated here.
 """
 
 from __future__ import annotations
