@@ -46,7 +46,9 @@ def write_exporter(config: Path, run: Path, *, dataset: Path | None, model: Path
     if dataset is not None:
         settings["datasets"] = [{"name": _dataset_name(dataset), "path": str(dataset.resolve())}]
     else:
-        settings["datasets"] = [{"name": known.name, "path": str(known.path)} for known in checked.datasets]
+        settings["datasets"] = [
+            {"name": known.name, "path": str(known.path), "alerts": known.alerts} for known in checked.datasets
+        ]
     if checked.research is not None:
         settings["research"]["models_dir"] = str(checked.research.models_dir)
     if checked.baseline is not None:

@@ -139,7 +139,7 @@ def test_requires_equal_decision_rules(
     [
         (["baseline"], "expected exactly one model with role production, found 0"),
         (["production"], "expected exactly one model with role baseline, found 0"),
-        (["production", "baseline", "baseline"], "one model with role baseline, found 2: model-1, model-2"),
+        (["production", "baseline", "baseline"], "models: expected at most one model with role baseline"),
         (["production", "production", "baseline"], "one model with role production, found 2: model-0, model-1"),
     ],
 )

@@ -68,6 +68,16 @@ def test_replaces_dataset_and_production_model(tmp_path: Path) -> None:
     assert config.research.models_dir == ROOT / "models"
 
 
+def test_dataset_without_alerts_stays_without(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yml"
+    file.write_text(
+        "models: [{name: production, file: m.onnx, role: production}]\n"
+        "datasets: [{name: quiet, path: images, alerts: false}, {name: loud, path: others}]\n"
+    )
+    written = configuration.write_exporter(file, tmp_path / "run", dataset=None, model=None)
+    assert [(one.name, one.alerts) for one in load_config(written).datasets] == [("quiet", False), ("loud", True)]
+
+
 def test_written_configuration_equals_the_given_one(tmp_path: Path) -> None:
     file = tmp_path / "etc" / "mine.yml"
     (tmp_path / "images").mkdir()
