@@ -236,6 +236,14 @@ def test_significance_at_a_constant_is_an_exact_binomial_test(count: int, signif
     assert ("; significant (p < 0.001)" in found.detail) is significant
 
 
+def test_limit_above_one_does_not_change_other_p_values() -> None:
+    """The limit of the format is 1.0002, which no rate exceeds."""
+    evaluation = replace(of_format("bmp", 5, 10), negatives={"patterns": proportion(10, 10)})
+    found = checked(evaluation, None, limits=replace(DEFAULT_LIMITS, format_default=1.0))
+    assert one(found, "format_consistency", "bmp").p_value == 1.0
+    assert one(found, "negatives", "patterns").conclusion == "fail (significant)"
+
+
 def test_negatives_are_paired_with_the_baseline() -> None:
     """A category on which the baseline fails as well is a known weakness, not a regression."""
     evaluation = empty_evaluation(negatives={"patterns": proportion(60, 1000)})
