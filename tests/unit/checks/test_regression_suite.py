@@ -45,6 +45,10 @@ def test_exit_code_is_2_if_a_test_has_no_slice(check: str) -> None:
     assert exit_code(COMPLETE, run_suite([one for one in PASSED if one.name != check])) == 2
 
 
+def test_exit_code_is_2_if_every_check_is_skipped() -> None:
+    assert exit_code(COMPLETE, run_suite(PASSED, frozenset(CHECK_NAMES))) == 2
+
+
 @pytest.mark.parametrize("check", sorted(set(CHECK_NAMES) - set(REQUIRED)))
 def test_checks_outside_the_suite_do_not_change_the_exit_code(check: str) -> None:
     assert exit_code(COMPLETE, run_suite(with_outcome(check, passed=False))) == 0
