@@ -79,6 +79,36 @@ def test_junit_separates_failures_from_errors() -> None:
     assert found["fpr_stability"] == ("0", "0")
 
 
+def test_junit_agrees_with_the_exit_code_on_informational_checks() -> None:
+    checks = tuple(replace(c, passed=False, severity="info") if c.name == "fpr_stability" else c for c in PASSED)
+    tests = run_suite(checks)
+    assert exit_code(COMPLETE, tests) == 0
+    root = ET.fromstring(junit_xml(COMPLETE, tests))
+    assert root.find(".//failure") is None
+    assert len(root.findall(".//skipped")) == 1
+
+
+def test_junit_test_cases_have_different_names() -> None:
+    root = ET.fromstring(junit_xml(COMPLETE, run_suite(PASSED)))
+    cases = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+    assert len(set(cases)) == len(cases)
+
+
+def test_junit_is_well_formed_with_every_category_name() -> None:
+    names = ("a\x0bb", "\x01", "quotes \"'", "line\nbreak", "<tag>&", "\uffff", "\U0001f600")
+    checks = (*PASSED, *(CheckResult("negatives", name, 0.0, 1.0, True, False, "fine") for name in names))
+    root = ET.fromstring(junit_xml(COMPLETE, run_suite(checks)))
+    found = [case.get("name") for case in root.findall("./testsuite[@name='negatives_resistance']/testcase")]
+    assert found == [
+        "negatives x",
+        "negatives a\\x0bb",
+        "negatives \\x01",
+        *(f"negatives {n}" for n in names[2:5]),
+        "negatives \\uffff",
+        "negatives \U0001f600",
+    ]
+
+
 @pytest.mark.parametrize("check", REQUIRED)
 def test_skipped_check_is_not_required(check: CheckName) -> None:
     for passed in (False, None):
