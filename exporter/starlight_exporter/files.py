@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -51,8 +53,18 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def require_regular(path: Path) -> None:
+    """Raise OSError unless `path` is a file: opening a pipe would wait for a writer, and a device may have no end."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content as 64 hexadecimal digits. Raises OSError."""
+    require_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -10,9 +11,9 @@ from typing import Final
 from starlight_exporter.checks.accuracy_rules import decimal
 from starlight_exporter.checks.baseline import Baseline, latency_obstacle, obstacle
 from starlight_exporter.checks.comparison_basis import NO_BASELINE, BaselineInUse, CheckBasis
-from starlight_exporter.checks.counts import WasWrong, baseline_errors, counts_of_rates, slice_counts
+from starlight_exporter.checks.counts import WasWrong, baseline_errors, counts_of_rates, slice_counts, slice_keys
 from starlight_exporter.checks.machine import current_machine
-from starlight_exporter.checks.recorded_parts import RecordedCount
+from starlight_exporter.checks.recorded_parts import RecordedCount, RecordedCounts
 from starlight_exporter.checks.results import Unavailable
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.spec import EvaluationSpec, differences
@@ -71,7 +72,24 @@ def basis_against_recorded(
     misclassified = recorded.misclassified
     if in_use.obstacle is not None or misclassified is None:
         return _basis(evaluation, predictions, in_use, None)
-    return _basis(evaluation, predictions, in_use, lambda prediction: prediction.sha256 in misclassified)
+    return _basis(evaluation, predictions, in_use, _recorded_errors(predictions or (), recorded.counts, misclassified))
+
+
+def _recorded_errors(
+    predictions: Sequence[Prediction], counts: RecordedCounts, misclassified: frozenset[str]
+) -> WasWrong:
+    """Return a lookup of the recorded errors, in slices of which as many files were recorded as are measured now.
+
+    A file that is not listed was correct or not measured; in an extended slice, nothing distinguishes the two.
+    """
+    recorded = {
+        "clean": counts.clean,
+        **{f"stego:{method}": one for method, one in counts.detections.items()},
+        **{f"negative:{category}": one for category, one in counts.negatives.items()},
+    }
+    measured = Counter(next(slice_keys(one)) for one in predictions if one.verdict is not None)
+    complete = {key for key, one in recorded.items() if one is not None and one.total == measured[key]}
+    return lambda one: one.sha256 in misclassified if next(slice_keys(one)) in complete else None
 
 
 def recorded_in_use(recorded: Baseline, spec: EvaluationSpec) -> BaselineInUse:

@@ -2,6 +2,7 @@
 
 A check passes or fails by its value. Whether a failure is significant is decided by an exact test: against the
 baseline on the pairs of verdicts, against a constant on the counts, at the effective sample size of shared covers.
+Against a baseline without stored verdicts, nothing is significant.
 The p-values are adjusted for all accuracy checks of the evaluation (Holm). A failure has severity *warning*, a
 significant one *critical*, that of an informational check *info*.
 
@@ -78,12 +79,17 @@ class _Measured:
         return self.rule.unavailable
 
     def hypothesis(self) -> Hypothesis | None:
-        """Return the hypothesis that the check tests; None if it has no result or no sample size."""
+        """Return the hypothesis that the check tests; None if it has no result, no pairs or no sample size.
+
+        The rate of a baseline is an estimate, not a constant: without pairs, a limit that depends on it is not tested.
+        """
         rule, counts = self.rule, self.counts
         if self.unavailable is not None or counts is None:
             return None
         if self.pairs is not None:
             return not_worse_than_baseline(rule.counts_key, self.pairs)
+        if rule.margin is not None:
+            return None
         return error_rate_at_limit(rule.counts_key, counts, float(rule.error_limit))
 
     def result(self, p: float | None) -> CheckResult:
@@ -124,8 +130,9 @@ class _Measured:
             return True
         if counts is None:
             return False
-        if rule.margin is not None and counts.paired is not None:
-            return within_with_confidence(counts.paired, rule.factor, float(rule.margin))
+        if rule.margin is not None:
+            pairs = counts.paired
+            return pairs is not None and within_with_confidence(pairs, rule.factor, float(rule.margin))
         return below_with_confidence(counts, float(rule.error_limit))
 
     def _pairs(self) -> str:
@@ -134,6 +141,8 @@ class _Measured:
         return f"; {integer(self.pairs.broken)} broken and {integer(self.pairs.fixed)} fixed compared with the baseline"
 
     def _significance(self, p: float | None, *, significant: bool) -> str:
+        if p is None and self.rule.margin is not None:
+            return "; not significant: the verdicts of the baseline are not available"
         if p is None:
             return "; not significant: the effective sample size is unknown"
         if not significant:

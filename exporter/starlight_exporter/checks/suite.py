@@ -51,14 +51,14 @@ def run_suite(results: Sequence[CheckResult], skipped: frozenset[CheckName] = fr
 
 
 def exit_code(evaluation: Evaluation, tests: Sequence[SuiteTest], *, require_conclusive: bool = False) -> int:
-    """Return 1 if a test failed, else 2 if a check or an image has no result, else 3 or 0.
+    """Return 1 if a test failed, else 2 if a check or an image has no result, or if no test is required, else 3 or 0.
 
     3 is for a pass that is inconclusive, if `require_conclusive`.
     """
     outcomes = {test.outcome for test in tests}
     if "failed" in outcomes:
         return FAIL
-    if "not measured" in outcomes or missing_images(evaluation):
+    if not tests or "not measured" in outcomes or missing_images(evaluation):
         return NO_RESULT
     inconclusive = any(check.conclusion == "pass (inconclusive)" for test in tests for check in test.checks)
     return INCONCLUSIVE if require_conclusive and inconclusive else PASS

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from starlight_exporter.errors import ModelError
-from starlight_exporter.files import file_sha256
+from starlight_exporter.files import file_sha256, require_regular
 
 
 def read_model(path: Path) -> bytes:
     """Return the content of a model file. Raise ModelError `missing` or `unreadable`."""
     try:
+        require_regular(path)
         return path.read_bytes()
     except OSError as error:
         raise file_error(path, error) from error

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Final
 
 from starlight_exporter.checks.suite import SuiteTest, missing_images
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import iso
+
+_NOT_XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot contain. They may occur in the names of categories and datasets."""
 
 
 def report_json(evaluation: Evaluation, tests: Sequence[SuiteTest], baseline: str, code: int) -> str:
@@ -37,7 +42,10 @@ def report_name(evaluation: Evaluation) -> str:
 
 
 def junit_xml(evaluation: Evaluation, tests: Sequence[SuiteTest]) -> str:
-    """Return a JUnit report: a failed check is a failure, a check that was not measured is an error."""
+    """Return a JUnit report: a failed check is a failure, a check without a result is an error.
+
+    A failed informational check is skipped, because it does not fail its test.
+    """
     root = ET.Element("testsuites", name="starlight regression")
     for test in tests:
         cases = test.checks or (None,)
@@ -48,12 +56,15 @@ def junit_xml(evaluation: Evaluation, tests: Sequence[SuiteTest]) -> str:
                 suite,
                 "testcase",
                 classname=f"{evaluation.model}.{evaluation.dataset}.{test.name}",
-                name=(check.slice if check is not None else "") or "all",
+                name="all" if check is None else f"{check.name} {check.slice}".rstrip(),
             )
             if check is None or check.passed is None:
                 errors += 1
                 text = check.detail if check is not None else "the dataset has no slice of this test"
-                ET.SubElement(case, "error", type="not measured", message=text)
+                reason = "not measured" if check is None else check.conclusion
+                ET.SubElement(case, "error", type=reason, message=text)
+            elif not check.passed and check.severity == "info":
+                ET.SubElement(case, "skipped", message=f"informational: {check.detail}")
             elif not check.passed:
                 failures += 1
                 ET.SubElement(case, "failure", type=check.severity or "warning", message=check.detail)
@@ -64,4 +75,5 @@ def junit_xml(evaluation: Evaluation, tests: Sequence[SuiteTest]) -> str:
         case = ET.SubElement(suite, "testcase", classname=f"{evaluation.model}.{evaluation.dataset}.images", name="all")
         ET.SubElement(case, "error", type="not measured", message=missing)
     ET.indent(root)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+    text = _NOT_XML.sub(lambda found: ascii(found[0])[1:-1], ET.tostring(root, encoding="unicode"))
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'

@@ -52,8 +52,26 @@ def assess(
     comparisons: tuple[Comparison, ...] = ()
     if predictions is not None:
         comparisons = _comparisons(evaluation, predictions, snapshot, evidence, read)
-    basis = _basis(evaluation, predictions, snapshot, evidence, read)
-    return Assessment(comparisons, basis, run_checks(evaluation, basis, snapshot.limits))
+    checked = _as_configured(evaluation, snapshot)
+    basis = _basis(checked, predictions, snapshot, evidence, read)
+    return Assessment(comparisons, basis, run_checks(checked, basis, snapshot.limits))
+
+
+def _as_configured(evaluation: Evaluation, snapshot: Snapshot) -> Evaluation:
+    """Return a result with the model's current role, and without a latency ratio to an earlier baseline.
+
+    Another model may have become the baseline, and its file may have changed, since the evaluation.
+    """
+    baseline = snapshot.baseline_model()
+    role = snapshot.models[evaluation.model].role
+    ratio = evaluation.latency_ratio
+    if ratio is not None and (
+        baseline is None
+        or baseline.name == evaluation.model
+        or ratio.baseline_sha256 not in (baseline.sha256, baseline.file_sha256)
+    ):
+        ratio = None
+    return replace(evaluation, role=role, latency_ratio=ratio)
 
 
 def _comparisons(

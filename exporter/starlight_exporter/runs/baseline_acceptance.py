@@ -126,8 +126,9 @@ def require_writable(path: Path) -> None:
 def replace_baseline(plan: Acceptance, text: str) -> tuple[Path, ...]:
     """Replace the recorded baseline by `text`, and the baseline model if needed; return the written files.
 
-    Raise StorageError if that fails; then both are unchanged. The model is replaced last. If the process is killed in
-    between, the old model remains the baseline, and `baseline show` reports that the recorded file is of another model.
+    Raise StorageError if that fails; then both are unchanged. The model is replaced last; after an interrupt that comes
+    later, both are new. If the process is killed in between, the old model remains the baseline, and `baseline show`
+    reports that the recorded file is of another model.
     """
     model, recorded = plan.baseline.file, plan.recorded
     if not plan.replaces_model:
@@ -142,7 +143,8 @@ def replace_baseline(plan: Acceptance, text: str) -> tuple[Path, ...]:
             sync(copy)
             write_text(recorded, text)
     except BaseException as error:
-        if _content(recorded) != previous:
+        # An interrupt after the model was renamed comes too late: the new recorded file belongs to it.
+        if _content(recorded) != previous and _content(model) != plan.content:
             _restore(recorded, previous)
         if isinstance(error, OSError):
             raise StorageError(f"{model}: cannot be written: {error.strerror or error}") from error

@@ -98,5 +98,8 @@ def binomial_p_value_low(count: float, total: float, limit: float) -> float:
 
 
 def binomial_p_value_high(count: float, total: float, limit: float) -> float:
-    """Return P(X >= count) for X ~ Bin(total, limit); fractional counts by the regularised incomplete beta function."""
-    return 1.0 if count <= 0 else float(special.betainc(count, total - count + 1, limit))
+    """Return P(X >= count) for X ~ Bin(total, limit); fractional counts by the regularised incomplete beta function.
+
+    A limit above 1, such as a baseline + margin, counts as 1.
+    """
+    return 1.0 if count <= 0 else float(special.betainc(count, total - count + 1, min(limit, 1.0)))

@@ -33,8 +33,9 @@ def quantile_ratio(
 
     The quantile of n timings is the order statistic of rank ceil(quantile·n). Each of 2,000 resamples takes whole
     images with replacement, the same for both arrays: timings of one image stay together, and differences between
-    images cancel. Raise ValueError for unequal shapes, no timing, or seconds that are not positive. Source: paired
-    percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, sections 8.3 and 13.3).
+    images cancel. Of a single image, calls are resampled. Raise ValueError for unequal shapes, no timing, or seconds
+    that are not positive. Source: paired percentile bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap,
+    1993, sections 8.3 and 13.3).
     """
     if numerator.ndim != 2 or numerator.shape != denominator.shape or numerator.size == 0:
         raise ValueError(
@@ -42,6 +43,9 @@ def quantile_ratio(
         )
     if not (np.all(numerator > 0) and np.all(denominator > 0)):
         raise ValueError("expected positive seconds, the clock is too coarse")
+    if len(numerator) == 1:
+        # Every resample would be the same image, and the bounds equal to the ratio.
+        numerator, denominator = numerator.T, denominator.T
     images, size = len(numerator), numerator.size
     place = quantile_rank(quantile, size) - 1
     rng = np.random.default_rng(seed)

@@ -97,9 +97,12 @@ def test_boundaries_do_not_depend_on_binary_rounding() -> None:
 
 
 def test_reports_limit_counts_and_interval() -> None:
-    found = one(checked(of_clean(12, 10_000)), "fpr_baseline")
+    found = one(checked(of_clean(12, 10_000), paired={"clean": pairs(10_000, broken=3, fixed=1)}), "fpr_baseline")
     assert (found.value, found.limit) == (0.0012, 0.0011)
-    assert found.detail == ("0.12% (12 of 10,000; 95% CI 0.06–0.21%); fails if > 0.11%; not significant (p = 0.841)")
+    assert found.detail == (
+        "0.12% (12 of 10,000; 95% CI 0.06–0.21%); fails if > 0.11%; 3 broken and 1 fixed compared with"
+        " the baseline; not significant (p = 0.312)"
+    )
     found = one(checked(empty_evaluation(latency=p95_latency(0.0041))), "latency_baseline", "p95")
     assert found.value == pytest.approx(0.0041 / 0.003)
     assert found.detail == (
@@ -182,6 +185,29 @@ def test_one_false_positive_more_than_the_baseline_is_never_significant(images: 
     assert {found.conclusion for found in failed} == {"fail (not significant)"}
 
 
+def test_failure_without_the_verdicts_of_the_baseline_is_not_significant() -> None:
+    """0 false positives in the baseline do not mean that its true rate is exactly 0."""
+    baseline = replace(BASELINE, clean=Fraction(0), formats={"png": Fraction(0)}, detections={"lsb": Fraction(1)})
+    evaluation = replace(
+        of_detections(90, 100),
+        clean=proportion(10, 50_000),
+        clean_by_format={"png": proportion(10, 50_000)},
+    )
+    limits = replace(DEFAULT_LIMITS, format_consistency=0.0001, fpr_stability=0.0001)
+    checks = checked(evaluation, baseline, limits=limits)
+    for name, of in (
+        ("fpr_baseline", ""),
+        ("fpr_stability", ""),
+        ("detection_baseline", "lsb"),
+        ("format_consistency", "png"),
+    ):
+        found = one(checks, name, of)
+        assert (found.conclusion, found.severity, found.p_value) == ("fail (not significant)", "warning", None)
+        assert found.detail.endswith("; not significant: the verdicts of the baseline are not available")
+    passing = one(checked(of_clean(1, 50_000), baseline), "fpr_stability")
+    assert passing.conclusion == "pass (inconclusive)"
+
+
 def test_thirty_false_positives_more_than_the_baseline_are_significant() -> None:
     baseline = BaselineInUse("b", clean=Fraction(0))
     checks = checked(of_clean(30, 5_000), baseline, {"clean": pairs(5_000, broken=30)})
@@ -234,6 +260,14 @@ def test_significance_at_a_constant_is_an_exact_binomial_test(count: int, signif
     assert found.significant is significant
     assert found.severity == ("critical" if significant else "warning")
     assert ("; significant (p < 0.001)" in found.detail) is significant
+
+
+def test_limit_above_one_does_not_change_other_p_values() -> None:
+    """The limit of the format is 1.0002, which no rate exceeds."""
+    evaluation = replace(of_format("bmp", 5, 10), negatives={"patterns": proportion(10, 10)})
+    found = checked(evaluation, None, limits=replace(DEFAULT_LIMITS, format_default=1.0))
+    assert one(found, "format_consistency", "bmp").p_value == 1.0
+    assert one(found, "negatives", "patterns").conclusion == "fail (significant)"
 
 
 def test_negatives_are_paired_with_the_baseline() -> None:

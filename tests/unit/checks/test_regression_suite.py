@@ -45,6 +45,10 @@ def test_exit_code_is_2_if_a_test_has_no_slice(check: str) -> None:
     assert exit_code(COMPLETE, run_suite([one for one in PASSED if one.name != check])) == 2
 
 
+def test_exit_code_is_2_if_every_check_is_skipped() -> None:
+    assert exit_code(COMPLETE, run_suite(PASSED, frozenset(CHECK_NAMES))) == 2
+
+
 @pytest.mark.parametrize("check", sorted(set(CHECK_NAMES) - set(REQUIRED)))
 def test_checks_outside_the_suite_do_not_change_the_exit_code(check: str) -> None:
     assert exit_code(COMPLETE, run_suite(with_outcome(check, passed=False))) == 0
@@ -73,6 +77,36 @@ def test_junit_separates_failures_from_errors() -> None:
     assert found["inference_speed"] == ("1", "0")
     assert found["negatives_resistance"] == ("0", "1")
     assert found["fpr_stability"] == ("0", "0")
+
+
+def test_junit_agrees_with_the_exit_code_on_informational_checks() -> None:
+    checks = tuple(replace(c, passed=False, severity="info") if c.name == "fpr_stability" else c for c in PASSED)
+    tests = run_suite(checks)
+    assert exit_code(COMPLETE, tests) == 0
+    root = ET.fromstring(junit_xml(COMPLETE, tests))
+    assert root.find(".//failure") is None
+    assert len(root.findall(".//skipped")) == 1
+
+
+def test_junit_test_cases_have_different_names() -> None:
+    root = ET.fromstring(junit_xml(COMPLETE, run_suite(PASSED)))
+    cases = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
+    assert len(set(cases)) == len(cases)
+
+
+def test_junit_is_well_formed_with_every_category_name() -> None:
+    names = ("a\x0bb", "\x01", "quotes \"'", "line\nbreak", "<tag>&", "\uffff", "\U0001f600")
+    checks = (*PASSED, *(CheckResult("negatives", name, 0.0, 1.0, True, False, "fine") for name in names))
+    root = ET.fromstring(junit_xml(COMPLETE, run_suite(checks)))
+    found = [case.get("name") for case in root.findall("./testsuite[@name='negatives_resistance']/testcase")]
+    assert found == [
+        "negatives x",
+        "negatives a\\x0bb",
+        "negatives \\x01",
+        *(f"negatives {n}" for n in names[2:5]),
+        "negatives \\uffff",
+        "negatives \U0001f600",
+    ]
 
 
 @pytest.mark.parametrize("check", REQUIRED)

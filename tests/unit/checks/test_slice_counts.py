@@ -6,7 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from starlight_exporter.checks.counts import SliceCounts, baseline_errors, counts_of_rates, slice_counts
+from starlight_exporter.checks.baseline import Baseline
+from starlight_exporter.checks.basis import basis_against_recorded
+from starlight_exporter.checks.counts import PairedCounts, SliceCounts, baseline_errors, counts_of_rates, slice_counts
+from starlight_exporter.checks.recorded_parts import RecordedCount, RecordedCounts, RecordedProvenance
 from starlight_exporter.detector.contract import ImageFormat
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.results import FileFacts, Prediction
@@ -104,3 +107,23 @@ def test_counts_without_predictions_agree_with_those_of_predictions() -> None:
         clean=rates.clean, clean_by_format=rates.clean_by_format, detections=rates.detections, stego=rates.stego
     )
     assert counts_of_rates(evaluation) == slice_counts(predictions, None)
+
+
+def test_recorded_errors_are_not_paired_in_an_extended_slice() -> None:
+    """The gate adds negatives that were not recorded; the recorded baseline was not correct on them."""
+    recorded = [
+        replace(make_prediction(f"n/{n}.png", "negative", 0.9, category="x"), sha256=f"{n:064x}") for n in (1, 2)
+    ]
+    added = replace(make_prediction("more/3.png", "negative", 0.9, category="x"), sha256=f"{3:064x}")
+    predictions = [clean(4, wrong=True), *recorded]
+    provenance = empty_evaluation().provenance
+    baseline = Baseline(
+        counts=RecordedCounts(clean=RecordedCount(1, 1), negatives={"x": RecordedCount(2, 2)}),
+        provenance=RecordedProvenance(dataset_fingerprint=provenance.dataset_fingerprint, decision=provenance.decision),
+        misclassified=frozenset(one.sha256 for one in predictions),
+    )
+    same = basis_against_recorded(empty_evaluation(), predictions, baseline).counts
+    assert same["negative:x"].paired == PairedCounts(2, broken=0, fixed=0, both_wrong=2, p_value=1.0)
+    extended = basis_against_recorded(empty_evaluation(), [*predictions, added], baseline).counts
+    assert extended["negative:x"].paired is None
+    assert extended["clean"].paired == PairedCounts(1, broken=0, fixed=0, both_wrong=1, p_value=1.0)

@@ -314,6 +314,24 @@ def test_model_is_unchanged_if_the_recorded_file_cannot_be_written(setup: Baseli
     assert [path.name for path in setup.baseline.parent.iterdir()] == ["model.onnx"]
 
 
+def test_interrupt_after_both_files_were_replaced_keeps_both(
+    setup: BaselineSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_acceptance(load_config(setup.config), setup.config)
+    rename = Path.replace
+
+    def rename_and_interrupt(source: Path, target: Path) -> Path:
+        renamed = rename(source, target)
+        if target == setup.baseline:
+            raise KeyboardInterrupt
+        return renamed
+
+    monkeypatch.setattr(Path, "replace", rename_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        replace_baseline(plan, "the new file")
+    assert (setup.baseline.read_bytes(), setup.recorded.read_text()) == (V4.read_bytes(), "the new file")
+
+
 @pytest.mark.slow
 def test_interruption_between_both_files_is_reported_and_repaired(
     setup: BaselineSetup, capsys: pytest.CaptureFixture[str]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from starlight_exporter.detector.external_data import external_data_file
 from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.model_file import model_sha256, read_model
 from starlight_exporter.errors import ModelError
+from starlight_exporter.files import file_sha256_or_none
 from support.models import write_random_model
 
 
@@ -93,3 +97,17 @@ def test_rejects_missing_files_and_folders(tmp_path: Path) -> None:
         with pytest.raises(ModelError, match=str(path)) as error:
             Detector.load(path)
         assert error.value.reason == reason
+
+
+def test_rejects_a_pipe_instead_of_waiting_for_a_writer(tmp_path: Path) -> None:
+    pipe = tmp_path / "model.onnx"
+    os.mkfifo(pipe)
+    # Ends a reader that waits, so that the test fails.
+    writer = threading.Timer(5.0, lambda: os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)))
+    writer.start()
+    for read in (read_model, model_sha256):
+        with pytest.raises(ModelError, match=r"model\.onnx: cannot be read: not a regular file") as error:
+            read(pipe)
+        assert error.value.reason == "unreadable"
+    assert file_sha256_or_none(pipe) is None
+    writer.cancel()

@@ -257,6 +257,48 @@ def test_baseline_model_takes_precedence_over_the_recorded_baseline(compared: Ap
     assert (basis.baseline.name, basis.baseline.is_recorded) == ("v3", False)
 
 
+def check_of(application: Application, pair: Pair, name: str) -> CheckResult:
+    return next(one for one in application.state.snapshot.runs[pair].checks if one.name == name)
+
+
+def test_role_baseline_moved_to_another_model_changes_the_checks_of_both(compared: Application, tmp_path: Path) -> None:
+    finish(compared, request_of(compared), result_with("production", 0, run=1))
+    baseline = result_with("v3", 1, run=2)
+    baseline = replace(baseline, evaluation=replace(baseline.evaluation, role="baseline"))
+    finish(compared, request_of(compared, BASELINE_PAIR), baseline)
+    swapped = COMPARED.replace("role: production", "role: x").replace("role: baseline", "role: production")
+    (tmp_path / "starlight.yml").write_text(swapped.replace("role: x", "role: baseline"))
+    compared.reload()
+    found = check_of(compared, PAIR, "fpr_baseline")
+    assert (found.unavailable, found.detail) == ("no_baseline", "0.00% (0 of 500); this model is the baseline")
+    assert check_of(compared, BASELINE_PAIR, "fpr_baseline").passed is False
+    (tmp_path / "starlight.yml").write_text(COMPARED.replace("role: baseline", "role: research"))
+    compared.reload()
+    # Both are compared with the recorded baseline.
+    assert check_of(compared, PAIR, "fpr_baseline").limit == pytest.approx(0.0011)
+    assert check_of(compared, BASELINE_PAIR, "fpr_baseline").limit == pytest.approx(0.0011)
+
+
+def test_latency_ratio_to_an_earlier_baseline_is_not_used(compared: Application, tmp_path: Path) -> None:
+    result, baseline = result_with("production", 0, run=1), result_with("v3", 0, run=2)
+    ratio = result.evaluation.latency_ratio
+    assert ratio is not None
+    sha256 = baseline.evaluation.provenance.model_sha256
+    timed = replace(result.evaluation, latency_ratio=replace(ratio, baseline_sha256=sha256))
+    finish(compared, request_of(compared), replace(result, evaluation=timed))
+    finish(compared, request_of(compared, BASELINE_PAIR), baseline)
+    assert check_of(compared, PAIR, "latency_baseline").value == ratio.value
+    provenance = replace(baseline.evaluation.provenance, model_sha256="9" * 64)
+    other = replace(result_with("v3", 0, run=3).evaluation, provenance=provenance)
+    finish(compared, request_of(compared, BASELINE_PAIR), replace(baseline, evaluation=other))
+    found = check_of(compared, PAIR, "latency_baseline")
+    assert (found.unavailable, found.detail) == ("no_timings", "the baseline model was not timed in the same run")
+    (tmp_path / "starlight.yml").write_text(COMPARED.replace("role: baseline", "role: research"))
+    (tmp_path / "baseline.json").unlink()
+    compared.reload()
+    assert check_of(compared, PAIR, "latency_baseline").unavailable == "no_baseline"
+
+
 def test_baseline_of_other_images_is_not_comparable(compared: Application) -> None:
     old = result_with("v3", 0, run=1)
     provenance = replace(old.evaluation.provenance, dataset_fingerprint="f" * 64)

@@ -65,6 +65,14 @@ def test_constant_factor_is_exact_because_images_are_paired() -> None:
     assert [found.value, found.lower, found.upper] == pytest.approx([1.3, 1.3, 1.3])
 
 
+def test_single_image_has_bounds_of_its_calls() -> None:
+    rng = np.random.default_rng(3)
+    one, other = rng.gamma(4.0, 1e-3, (2, 1, 1000))
+    found = quantile_ratio(one, other, 0.95, 0)
+    assert found.lower < 1.0 < found.upper
+    assert found == quantile_ratio(one.T, other.T, 0.95, 0)
+
+
 def test_timings_of_one_image_stay_together() -> None:
     """Ten equal repeats of an image carry no more information than one."""
     one, other = timings(60, 1, seed=4)

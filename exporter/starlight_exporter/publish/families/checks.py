@@ -84,7 +84,8 @@ REGRESSION_CHECK_P_VALUE = GROUP.family(
     _CHECK,
     "One-sided p-value of the exact test of an accuracy check, adjusted for all checks of the evaluation (Holm).",
     unit="ratio",
-    absent=f"{_NO_RESULT}, the effective sample size is unknown, or the check is one of latency",
+    absent=f"{_NO_RESULT}, the effective sample size or the baseline's verdicts are unknown, or the check is one of"
+    " latency",
 )
 REGRESSION_CHECK_UNAVAILABLE = GROUP.family(
     "regression_check_unavailable",
