@@ -94,6 +94,8 @@ def write_exporter_config(folder: Path) -> Path:
                 "models": models,
                 "datasets": [{"name": "reference", "path": "images"}],
                 "schedule": {"interval": "1h"},
+                # As many timings as images: more would take minutes for all models.
+                "latency": {"sample": 125},
                 "analyses": {"ablate": ["production"]},
             }
         )

@@ -83,6 +83,7 @@ def configure(file: Path, *, interval: str) -> None:
                 "datasets": [{"name": "reference", "path": "images"}],
                 "schedule": {"interval": interval},
                 "watch": {"interval": "200ms", "settle": "400ms"},
+                "latency": {"sample": 325},
                 "analyses": {"ablate": ["production"]},
             }
         )
