@@ -68,7 +68,8 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument(
         "--require-conclusive", action="store_true", help="exit with 3 if a required check passes inconclusively"
     )
-    parser.set_defaults(root=root)
+    # The default depends on --config.
+    parser.set_defaults(root=root, decision=None)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from starlight_exporter.checks.baseline import Baseline, read_baseline
 from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
 from starlight_exporter.config import Config, load_config
-from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.evaluation.request import BaselineModel
 
@@ -29,11 +29,13 @@ class GateSettings:
 
 
 def gate_settings(options: argparse.Namespace) -> GateSettings:
-    """Return the settings. Raise ConfigError or BaselineError for a file that cannot be used."""
+    """Return the settings; flags take precedence over the configuration.
+
+    Raise ConfigError or BaselineError for a file that cannot be used.
+    """
     config = None if options.config is None else load_config(options.config)
-    rule, limits = options.decision, DEFAULT_LIMITS
-    if config is not None:
-        rule, limits = _production_rule(config, options.config), config.checks.limits()
+    limits = DEFAULT_LIMITS if config is None else config.checks.limits()
+    rule = options.decision or (PRODUCTION if config is None else _production_rule(config, options.config))
     file, baseline_rule = _baseline(options, config, rule)
     if file is None:
         return GateSettings(rule, limits, None, None, "")
@@ -59,7 +61,7 @@ def _baseline(
     if config is not None:
         for model in config.models:
             if model.role == "baseline":
-                return model.file, model.decision.rule()
+                return model.file, options.baseline_decision or model.decision.rule()
         return config.baseline, rule
     model_file = options.root / BASELINE_MODEL
     return (model_file if model_file.is_file() else options.root / RECORDED_BASELINE), chosen

@@ -16,8 +16,11 @@ import pytest
 from starlight_exporter.checks.baseline_recording import baseline_json
 from starlight_exporter.cli import gate as gate_command
 from starlight_exporter.cli.command import script_parser
+from starlight_exporter.cli.gate_settings import gate_settings
 from starlight_exporter.cli.measuring import measure
+from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import ModelError
+from starlight_exporter.evaluation.request import BaselineModel
 from support.images import write_dataset
 from support.models import write_constant_model
 from support.run_cache import RunCache
@@ -122,7 +125,7 @@ def test_counts_negatives_in_both_folders_once(tmp_path: Path) -> None:
 def test_rejects_model_changed_between_the_folders_of_negatives(tmp_path: Path) -> None:
     model = write_constant_model(tmp_path / "model.onnx", logit=4.0)
     images = write_dataset(tmp_path / "images")
-    words = map(str, arguments(tmp_path, model, images, "--negatives", images / "clean"))
+    words = map(str, arguments(tmp_path, model, images, "--negatives", images / "clean", "--decision", "plain"))
     options = script_parser(gate_command, "regression_tests.py", tmp_path).parse_args([*words])
     first = measure(options)
     write_constant_model(model, logit=-4.0)
@@ -191,6 +194,17 @@ def test_config_gives_decision_rule_baseline_and_limits_of_production(tmp_path: 
     assert checks["fpr_baseline", ""]["conclusion"] == "fail (significant)"
     assert {found["limit"] for (name, _), found in checks.items() if name == "negatives"} == {0.5}
     assert "detection_baseline" not in {name for name, _ in checks}
+
+
+def test_flags_take_precedence_over_the_configuration(tmp_path: Path, dataset_root: Path) -> None:
+    config = write_configuration(tmp_path)
+    parser = script_parser(gate_command, "regression_tests.py", tmp_path)
+    words = ["--model", "m.onnx", "--dataset", str(dataset_root), "--config", str(config)]
+    found = gate_settings(parser.parse_args([*words, "--decision", "0.2", "--baseline-decision", "0.3"]))
+    assert found.decision == DecisionRule.single(0.2)
+    assert found.baseline_model == BaselineModel(tmp_path / "baseline.onnx", DecisionRule.single(0.3))
+    without = gate_settings(parser.parse_args([*words[:4], "--baseline", "b.onnx"]))
+    assert without.decision == PRODUCTION
 
 
 def test_config_without_one_production_model_is_a_usage_error(tmp_path: Path, dataset_root: Path) -> None:
