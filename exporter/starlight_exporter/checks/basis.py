@@ -80,8 +80,11 @@ def _recorded_errors(
 ) -> WasWrong:
     """Return a lookup of the recorded errors, in slices of which as many files were recorded as are measured now.
 
-    A file that is not listed was correct or not measured; in an extended slice, nothing distinguishes the two.
+    A file that is not listed was correct or not measured; in an extended slice, nothing distinguishes the two. Of equal
+    files with different labels, one is wrong, and the list does not state which.
     """
+    contents = {(one.sha256, one.file_class == "stego") for one in predictions}
+    ambiguous = {sha256 for sha256, is_stego in contents if is_stego and (sha256, False) in contents}
     recorded = {
         "clean": counts.clean,
         **{f"stego:{method}": one for method, one in counts.detections.items()},
@@ -89,7 +92,13 @@ def _recorded_errors(
     }
     measured = Counter(next(slice_keys(one)) for one in predictions if one.verdict is not None)
     complete = {key for key, one in recorded.items() if one is not None and one.total == measured[key]}
-    return lambda one: one.sha256 in misclassified if next(slice_keys(one)) in complete else None
+
+    def was_wrong(prediction: Prediction) -> bool | None:
+        if next(slice_keys(prediction)) not in complete or prediction.sha256 in ambiguous:
+            return None
+        return prediction.sha256 in misclassified
+
+    return was_wrong
 
 
 def recorded_in_use(recorded: Baseline, spec: EvaluationSpec) -> BaselineInUse:

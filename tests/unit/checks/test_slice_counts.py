@@ -127,3 +127,19 @@ def test_recorded_errors_are_not_paired_in_an_extended_slice() -> None:
     extended = basis_against_recorded(empty_evaluation(), [*predictions, added], baseline).counts
     assert extended["negative:x"].paired is None
     assert extended["clean"].paired == PairedCounts(1, broken=0, fixed=0, both_wrong=1, p_value=1.0)
+
+
+def test_equal_files_with_different_labels_are_not_paired_with_a_recorded_baseline() -> None:
+    """The same model has the same verdict on both, so that nothing is broken or fixed."""
+    copy = replace(make_prediction("stego/1.png", "stego", 0.1, method="lsb"), sha256=f"{1:064x}")
+    other = replace(make_prediction("stego/2.png", "stego", 0.9, method="lsb"), sha256=f"{2:064x}")
+    predictions = [clean(1, wrong=False), clean(3, wrong=False), copy, other]
+    provenance = empty_evaluation().provenance
+    baseline = Baseline(
+        counts=RecordedCounts(clean=RecordedCount(0, 2), detections={"lsb": RecordedCount(1, 2)}),
+        provenance=RecordedProvenance(dataset_fingerprint=provenance.dataset_fingerprint, decision=provenance.decision),
+        misclassified=frozenset({copy.sha256}),
+    )
+    counts = basis_against_recorded(empty_evaluation(), predictions, baseline).counts
+    for key in ("clean", "stego:lsb"):
+        assert counts[key].paired == PairedCounts(1, broken=0, fixed=0, both_wrong=0, p_value=1.0)
