@@ -85,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
     result = measured(options, settings)
     evaluation = result.evaluation
     checks = run_checks(evaluation, basis(options, settings, result), settings.limits)
-    skipped = frozenset(options.skip) | settings.limits.disabled
+    skipped = frozenset(options.skip) | settings.limits.disabled | settings.limits.informational
     tests = run_suite(checks, skipped)
     code = exit_code(evaluation, tests, require_conclusive=options.require_conclusive)
     written = options.report_dir / report_name(evaluation)

@@ -50,7 +50,7 @@ class Application:
             analyses=analyses,
             watcher=watcher,
         )
-        self._runner.handler = Evaluations(self._config, files, pipeline, analyses)
+        self._runner.handler = Evaluations(self._config, files, pipeline, self._runner, analyses)
         restorer = Restorer(
             config=self._config,
             state=self.state,

@@ -9,15 +9,19 @@ from starlight_exporter.runs.configuration import ActiveConfiguration, run_reque
 from starlight_exporter.runs.file_changes import FileChanges
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.pipeline import Pipeline
+from starlight_exporter.runs.runner import Runner
 
 
 class Evaluations:
     """Handler of the runner: see `runner.RunHandler`."""
 
-    def __init__(self, config: ActiveConfiguration, files: FileChanges, pipeline: Pipeline, analyses: Analyses) -> None:
+    def __init__(
+        self, config: ActiveConfiguration, files: FileChanges, pipeline: Pipeline, runner: Runner, analyses: Analyses
+    ) -> None:
         self._config = config
         self._files = files
         self._pipeline = pipeline
+        self._runner = runner
         self._analyses = analyses
 
     def request(self, pair: Pair, trigger: str) -> RunRequest | None:
@@ -38,8 +42,10 @@ class Evaluations:
         self._pipeline.progressed(pair, ratio)
 
     def finished(self, run: FinishedRun, output: RunOutput) -> None:
-        """Process a finished run and queue the analyses of its result."""
+        """Process a finished run, and queue the analyses of its result and the runs that it makes necessary."""
         if self._pipeline.finish(run, output):
             self._analyses.after_evaluation(run.pair)
+            for pair in self._pipeline.timed_with_another_baseline(run.pair):
+                self._runner.submit(pair, "baseline")
         else:
             self._analyses.after_model_change()

@@ -124,6 +124,23 @@ class Pipeline:
             and model.file_sha256 == spec.model_sha256
         )
 
+    def timed_with_another_baseline(self, baseline: Pair) -> list[Pair]:
+        """Return the production models whose latency was compared with another file of this baseline; empty if none."""
+        snapshot = self._state.snapshot
+        model, run = snapshot.models.get(baseline[0]), snapshot.runs.get(baseline)
+        if model is None or model.role != "baseline" or run is None or run.evaluation is None:
+            return []
+        sha256 = run.evaluation.provenance.model_sha256
+        return [
+            pair
+            for pair, other in snapshot.runs.items()
+            if pair[1] == baseline[1]
+            and snapshot.models[pair[0]].role == "production"
+            and other.evaluation is not None
+            and other.evaluation.latency_ratio is not None
+            and other.evaluation.latency_ratio.baseline_sha256 != sha256
+        ]
+
     def load_failed(self, model: str, reason: ModelFailureReason, detail: str) -> None:
         """Count and log a model that cannot be loaded."""
         _log.error("model not loaded", model=model, reason=reason, detail=detail)

@@ -76,10 +76,10 @@ class Reports:
 
     def _regression_reports(self, results: _Results) -> Iterator[tuple[Path, str]]:
         config = self._config.current
-        folder, disabled = config.paths.results / "regression_reports", config.checks.limits().disabled
+        folder, limits = config.paths.results / "regression_reports", config.checks.limits()
         for _, run, evaluation in results.of_role("production"):
             used = None if run.basis is None else run.basis.baseline
-            tests = run_suite(run.checks, disabled)
+            tests = run_suite(run.checks, limits.disabled | limits.informational)
             code = exit_code(evaluation, tests)
             yield folder / report_name(evaluation), report_json(evaluation, tests, used.name if used else "", code)
 

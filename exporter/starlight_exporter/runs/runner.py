@@ -105,9 +105,12 @@ class Runner:
         self._thread.start()
 
     def submit(self, pair: Pair, trigger: str) -> None:
-        """Queue an evaluation; a pair that is queued already keeps its trigger."""
+        """Queue an evaluation; a pair that is queued already keeps its trigger, unless that is the schedule."""
         with self._wake:
-            self._queue.setdefault(pair, QueuedRun(pair, trigger))
+            queued = self._queue.get(pair)
+            # A scheduled run may be skipped, one that was requested may not.
+            if queued is None or queued.trigger == "schedule":
+                self._queue[pair] = QueuedRun(pair, trigger)
             self._wake.notify()
 
     def submit_job(self, job: BackgroundJob | InThreadTask) -> None:

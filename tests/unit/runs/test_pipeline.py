@@ -19,12 +19,15 @@ from starlight_exporter.publish.snapshot import Outcome, Pair
 from starlight_exporter.runs.application import Application
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.statistics.intervals import proportion
+from starlight_exporter.statistics.latency_ratio import LatencyRatio
+from starlight_exporter.statistics.resampling import QuantileRatio
 from support.snapshots import FINGERPRINT, FINISHED_AT, example_prediction, full_evaluation
 from support.waiting import wait_until
 from support.web import LocalServer, idle_application
 
 PAIR = ("production", "reference")
 BASELINE_PAIR = ("v3", "reference")
+EQUAL_LATENCY = LatencyRatio(1000, QuantileRatio(1.0, 0.9, 1.1), QuantileRatio(1.0, 0.9, 1.1), 0.0, "")
 CONFIG = """
 models: [{name: production, file: model.onnx, role: production}]
 datasets: [{name: reference, path: images}]
@@ -352,6 +355,21 @@ def test_scheduled_evaluation_of_the_baseline_is_skipped_while_its_result_applie
     newer = replace(newer, evaluation=replace(newer.evaluation, provenance=changed))
     finish(compared, request_of(compared), newer)
     assert handler.request(BASELINE_PAIR, "schedule") is not None
+
+
+def test_changed_baseline_file_queues_the_models_that_were_timed_with_another(compared: Application) -> None:
+    """Otherwise, the latency relative to the baseline would not be measured until the next scheduled evaluation."""
+    queued = compared._runner.queued
+    finish(compared, request_of(compared, BASELINE_PAIR), result_with("v3", 0, run=1))
+    sha256 = full_evaluation().provenance.model_sha256
+    for number, timed_with in ((2, sha256), (4, "f" * 64)):
+        production = result_with("production", 1, run=number)
+        ratio = replace(EQUAL_LATENCY, baseline_sha256=timed_with)
+        production = replace(production, evaluation=replace(production.evaluation, latency_ratio=ratio))
+        finish(compared, request_of(compared), production)
+        finish(compared, request_of(compared, BASELINE_PAIR), result_with("v3", 0, run=number + 1))
+        assert queued() == (timed_with != sha256)
+    assert compared._runner._queue[PAIR].trigger == "baseline"
 
 
 def test_baseline_has_no_evaluation_interval(compared: Application) -> None:

@@ -267,6 +267,20 @@ def test_queued_pair_keeps_its_first_trigger(handler: RecordingHandler, start: S
     assert handler.runs[1].trigger == "model"
 
 
+def test_other_trigger_replaces_that_of_the_schedule(handler: RecordingHandler, start: StartRunner) -> None:
+    """A scheduled run may be skipped, so a request must not become one."""
+    handler.gate.clear()
+    runner = start()
+    runner.submit(("odd", "first"), "schedule")
+    wait_until(lambda: not runner.queued())
+    runner.submit(PRODUCTION, "schedule")
+    runner.submit(PRODUCTION, "request")
+    runner.submit(PRODUCTION, "model")
+    handler.gate.set()
+    handler.wait(lambda: len(handler.runs) == 2)
+    assert handler.runs[1].trigger == "request"
+
+
 def test_finished_pair_can_be_queued_again(handler: RecordingHandler, start: StartRunner) -> None:
     runner = start()
     runner.submit(PRODUCTION, "start")
