@@ -138,7 +138,7 @@ def test_every_section_has_the_values_of_prometheus(tmp_path: Path) -> None:
         assert metrics["False positive rate, clean bmp"][-1] == "⚪ not measured: no images"
         assert metrics["Detection rate, alpha"][:1] == ["100.00%"]
         assert metrics["Detection rate, exif"][-1] == (
-            "🔵 fail (significant): detection target (informational, p = 0.004)"
+            "🔵 fail (significant): detection target (informational, p = 0.002)"
         )
         assert metrics["Detection rate, eoi"][-1] == "🟡 fail (not significant): detection floor"
         speeds = {row[0]: row for row in table(text, "Inference performance")[1:]}

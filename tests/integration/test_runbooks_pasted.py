@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import promql_parser
@@ -19,12 +19,16 @@ import pytest
 
 from stack.configuration import write_alertmanager, write_prometheus
 from stack.ports import Ports
+from starlight_exporter.checks.checks import run_checks
+from starlight_exporter.checks.counts import counts_of_rates
+from starlight_exporter.publish.snapshot import Snapshot
 from support.accelerated_stack import accelerate, accelerated_rules
 from support.alertmanager import Alertmanager
+from support.checks import pairs
 from support.rules import ROOT, RUNBOOKS, nodes
 from support.run_cache import RunCache
 from support.servers import Prometheus, free_port
-from support.snapshots import full_snapshot
+from support.snapshots import basis_of, full_snapshot
 from support.web import LocalServer, idle_application
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -61,6 +65,20 @@ class Workspace:
         )
 
 
+def snapshot_with_pairs() -> Snapshot:
+    """Return the full snapshot, with the pairs of verdicts that the tests against the baseline need."""
+    snapshot = full_snapshot()
+    run = snapshot.runs["production", "reference"]
+    assert run.evaluation is not None
+    counts = {
+        key: replace(one, paired=pairs(one.files, broken=one.errors))
+        for key, one in counts_of_rates(run.evaluation).items()
+    }
+    basis = replace(basis_of(run.evaluation), counts=counts)
+    checked = replace(run, basis=basis, checks=run_checks(run.evaluation, basis))
+    return snapshot.with_run("production", "reference", checked)
+
+
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Iterator[Workspace]:
     folder = tmp_path_factory.mktemp("runbooks")
@@ -75,7 +93,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> 
 
     application_folder = tmp_path_factory.mktemp("exporter")
     servers = tmp_path_factory.mktemp("servers")
-    with LocalServer(idle_application(application_folder, full_snapshot()), lifecycle=True) as site:
+    with LocalServer(idle_application(application_folder, snapshot_with_pairs()), lifecycle=True) as site:
         ports = Ports(exporter=site.port, prometheus=free_port(), alertmanager=free_port(), notifications=free_port())
         config = write_prometheus(ROOT, servers / "run", ports)
         rules = accelerated_rules(servers / "rules")
