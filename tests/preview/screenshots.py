@@ -41,7 +41,7 @@ from support.servers import Prometheus
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 1600
 HOUR = 3600
-REPETITIONS = 5
+REPETITIONS = 3
 """Recorded evaluations of all models per phase, in addition to the one after the change."""
 
 
