@@ -14,13 +14,13 @@ import numpy as np
 
 from starlight_exporter.checks.checks import accuracy_checks
 from starlight_exporter.checks.comparison_basis import BaselineInUse, CheckBasis
-from starlight_exporter.checks.counts import PairedCounts, SliceCounts
+from starlight_exporter.checks.counts import SliceCounts
 from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.statistics.intervals import Proportion, proportion
-from starlight_exporter.statistics.paired import mcnemar_one_sided_p_value
+from support.checks import pairs
 from support.results import empty_evaluation
 
 FORMAT_SHARES: Final = dict(zip(FORMATS, (0.16, 0.34, 0.15, 0.23, 0.12), strict=True))
@@ -147,7 +147,5 @@ def _baseline_rate(one: Outcomes) -> Fraction:
 
 
 def _counts(one: Outcomes) -> SliceCounts:
-    paired = PairedCounts(
-        one.files, one.broken, one.fixed, one.both_wrong, mcnemar_one_sided_p_value(one.broken, one.fixed)
-    )
+    paired = pairs(one.files, broken=one.broken, fixed=one.fixed, both_wrong=one.both_wrong)
     return SliceCounts(one.files, _errors(one), one.files, float(one.files), paired)

@@ -9,7 +9,8 @@ from types import FrameType
 
 from stack.arguments import parse_arguments, process_only_flags
 from stack.errors import StackError
-from starlight_exporter.cli.command import CHECK_FAILED, OK, exit_code
+from starlight_exporter.cli.command import exit_code
+from starlight_exporter.exit_codes import CHECK_FAILED, OK
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -14,7 +14,8 @@ from stack.errors import StackError
 from stack.ports import LOOPBACK, SHIPPED
 from stack.reference_dataset import make_reference_dataset
 from starlight_exporter.asset_files import assets_folder
-from starlight_exporter.cli.command import CHECK_FAILED, OK, exit_code
+from starlight_exporter.cli.command import exit_code
+from starlight_exporter.exit_codes import CHECK_FAILED, OK
 from starlight_exporter.files import replacing
 
 PASSWORD_FILE = "grafana_admin_password"

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from stack.ports import LOOPBACK, SHIPPED
-from starlight_exporter.cli.command import OK
+from starlight_exporter.exit_codes import OK
 from starlight_exporter.listen_address import format_address, parse_listen_address
 
 

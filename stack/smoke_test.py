@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from stack.ports import LOOPBACK, SHIPPED
-from starlight_exporter.cli.command import CHECK_FAILED, NOT_MEASURED, OK
+from starlight_exporter.exit_codes import CHECK_FAILED, NOT_MEASURED, OK
 
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARDS = ROOT / "grafana" / "dashboards"

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from starlight_exporter.cli.arguments import integer
-from starlight_exporter.cli.command import OK
 from starlight_exporter.errors import ConfigError
+from starlight_exporter.exit_codes import OK
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths

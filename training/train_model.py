@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from starlight_exporter.cli.arguments import integer
-from starlight_exporter.cli.command import OK
 from starlight_exporter.errors import ConfigError
+from starlight_exporter.exit_codes import OK
 from training.variants import VARIANTS
 
 

@@ -131,6 +131,8 @@ def _files() -> table.Panel:
         Column("modified", joined(models.MODEL_MODIFIED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=136),
         Column("loaded", joined(models.MODEL_LOADED_TIMESTAMP, " * 1000"), "dateTimeFromNow", width=136),
         Column("last load", joined(models.MODEL_LAST_LOAD_SUCCESSFUL), "none", states=_LOADED, width=85),
+        sort_by="model",
+        descending=False,
     )
 
 

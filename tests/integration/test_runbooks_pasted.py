@@ -109,7 +109,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> 
             prometheus.wait_for_value("dataset_class:starlight_dataset_images:sum{class='clean'}")
             prometheus.wait_for_value("count(alertmanager_config_last_reload_successful)")
             prometheus.wait_for_value("delta(dataset_class:starlight_dataset_images:sum{class='clean'}[1h])")
-            prometheus.wait_for_value("count(model_stage:starlight_inference_duration_seconds:p95_1d)")
+            # The rules of different windows are evaluated at different times.
+            for window in ("1h", "1d"):
+                prometheus.wait_for_value(
+                    f'model_stage:starlight_inference_duration_seconds:p95_{window}{{model="production",stage="total"}}'
+                )
             prometheus.wait_for_value("count(prometheus_config_last_reload_successful)")
             yield Workspace(folder, ports)
 

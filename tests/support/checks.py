@@ -7,6 +7,8 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+from scipy import special
+
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.checks.comparison_basis import BaselineInUse, CheckBasis
 from starlight_exporter.checks.counts import PairedCounts, counts_of_rates
@@ -14,7 +16,6 @@ from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.statistics.paired import mcnemar_one_sided_p_value
 
 BASELINE = BaselineInUse(
     name="baseline",
@@ -27,8 +28,9 @@ BASELINE = BaselineInUse(
 
 
 def pairs(files: int, *, broken: int, fixed: int = 0, both_wrong: int = 0) -> PairedCounts:
-    """Return pairs of verdicts on files that are their own covers."""
-    return PairedCounts(files, broken, fixed, both_wrong, mcnemar_one_sided_p_value(broken, fixed))
+    """Return pairs of verdicts on files that are their own covers, with the exact one-sided McNemar test."""
+    p_value = 1.0 if broken == 0 else float(special.betainc(broken, fixed + 1, 0.5))
+    return PairedCounts(files, broken, fixed, both_wrong, p_value)
 
 
 def basis_for(

@@ -14,6 +14,7 @@ from typing import Final, Literal
 from starlight_exporter.checks.limits import CheckName
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.exit_codes import CHECK_FAILED, INCONCLUSIVE, NOT_MEASURED, OK
 
 TestName = Literal["fpr_stability", "detection_rates", "inference_speed", "format_consistency", "negatives_resistance"]
 TestOutcome = Literal["passed", "failed", "not measured"]
@@ -28,11 +29,6 @@ SUITE: Final[Mapping[TestName, tuple[CheckName, ...]]] = MappingProxyType(
     }
 )
 """Maps each test to the checks that it consists of."""
-
-PASS: Final = 0
-FAIL: Final = 1
-NO_RESULT: Final = 2
-INCONCLUSIVE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +53,11 @@ def exit_code(evaluation: Evaluation, tests: Sequence[SuiteTest], *, require_con
     """
     outcomes = {test.outcome for test in tests}
     if "failed" in outcomes:
-        return FAIL
+        return CHECK_FAILED
     if not tests or "not measured" in outcomes or missing_images(evaluation):
-        return NO_RESULT
+        return NOT_MEASURED
     inconclusive = any(check.conclusion == "pass (inconclusive)" for test in tests for check in test.checks)
-    return INCONCLUSIVE if require_conclusive and inconclusive else PASS
+    return INCONCLUSIVE if require_conclusive and inconclusive else OK
 
 
 def missing_images(evaluation: Evaluation) -> str:

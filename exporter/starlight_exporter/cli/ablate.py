@@ -7,8 +7,8 @@ from pathlib import Path
 
 from starlight_exporter.analysis.modes import ABLATION_MODES
 from starlight_exporter.cli.arguments import DATASET_HELP, DECISION_HELP, add_threads, decision, integer
-from starlight_exporter.cli.command import OK
 from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.exit_codes import OK
 from starlight_exporter.models.names import model_name
 
 OUTPUT = Path("results", "ablation.json")

@@ -9,8 +9,8 @@ import argparse
 from pathlib import Path
 
 from starlight_exporter.asset_files import assets_folder, exported_files
-from starlight_exporter.cli.command import OK
 from starlight_exporter.errors import StorageError
+from starlight_exporter.exit_codes import OK
 from starlight_exporter.files import write_text
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlight_exporter.cli.arguments import add_config
-from starlight_exporter.cli.command import NOT_MEASURED, OK
 from starlight_exporter.errors import DatasetError, EvaluationError, ModelError
+from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
 if TYPE_CHECKING:
     from starlight_exporter.config import DecisionConfig

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from starlight_exporter.cli.arguments import add_run_arguments
-from starlight_exporter.cli.command import NOT_MEASURED, OK
+from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
 OUTPUT = Path("tests", "regression_baselines.json")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlight_exporter.cli.arguments import DATASET_HELP, add_config
-from starlight_exporter.cli.command import NOT_MEASURED, OK
 from starlight_exporter.errors import BaselineError, ModelError
+from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
 if TYPE_CHECKING:
     from starlight_exporter.checks.baseline import Baseline

@@ -16,13 +16,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from starlight_exporter.errors import StarlightError
-
-OK: Final = 0
-CHECK_FAILED: Final = 1
-NOT_MEASURED: Final = 2
-INTERNAL_ERROR: Final = 70
-INTERRUPTED: Final = 130
-CLOSED_PIPE: Final = 141
+from starlight_exporter.exit_codes import CLOSED_PIPE, INTERNAL_ERROR, INTERRUPTED, NOT_MEASURED, OK
 
 EPILOG: Final = """exit codes:
   0 success, 1 a check failed, 2 usage error, not measured or not comparable,

@@ -17,9 +17,9 @@ from starlight_exporter.cli.arguments import (
     decision,
     integer,
 )
-from starlight_exporter.cli.command import OK
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import ComparisonError
+from starlight_exporter.exit_codes import OK
 from starlight_exporter.models.names import model_name
 
 DOCUMENT = Path("docs", "grok", "baseline_comparison.md")

@@ -12,8 +12,8 @@ import signal
 import threading
 from pathlib import Path
 
-from starlight_exporter.cli.command import OK
 from starlight_exporter.durations import parse_duration
+from starlight_exporter.exit_codes import OK
 
 OUTPUT = Path("docs", "grok", "performance_dashboard.md")
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from starlight_exporter.cli.arguments import add_run_arguments
-from starlight_exporter.cli.command import CHECK_FAILED, NOT_MEASURED, OK
+from starlight_exporter.exit_codes import CHECK_FAILED, NOT_MEASURED, OK
 
 DASHBOARD = Path("docs", "grok", "performance_dashboard.md")
 

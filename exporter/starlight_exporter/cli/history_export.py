@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from starlight_exporter.cli.command import OK
 from starlight_exporter.errors import ConfigError
+from starlight_exporter.exit_codes import OK
 from starlight_exporter.files import replacing
 
 DEFAULT_CONFIG = Path("starlight.yml")

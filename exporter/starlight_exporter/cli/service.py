@@ -10,7 +10,8 @@ from typing import Final
 
 import starlight_exporter
 from starlight_exporter.cli import history_export
-from starlight_exporter.cli.command import EPILOG, OK, exit_code
+from starlight_exporter.cli.command import EPILOG, exit_code
+from starlight_exporter.exit_codes import OK
 from starlight_exporter.listen_address import DEFAULT_LISTEN_ADDRESS, listen, parse_listen_address
 from starlight_exporter.logs import LOG_FORMATS, LOG_LEVELS, configure_logging
 

@@ -21,9 +21,9 @@ from starlight_exporter.cli.arguments import (
     decision,
     integer,
 )
-from starlight_exporter.cli.command import OK
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.errors import DatasetError, ModelError
+from starlight_exporter.exit_codes import OK
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -92,11 +92,6 @@ def clustered_proportion(counts: ClusterCounts) -> Proportion:
     return Proportion(count, total, count / total, lower, upper, len(counts.files))
 
 
-def binomial_p_value_low(count: float, total: float, limit: float) -> float:
-    """Return P(X <= count) for X ~ Bin(total, limit); fractional counts by the regularised incomplete beta function."""
-    return 1.0 if count >= total else float(special.betainc(total - count, count + 1, 1 - limit))
-
-
 def binomial_p_value_high(count: float, total: float, limit: float) -> float:
     """Return P(X >= count) for X ~ Bin(total, limit); fractional counts by the regularised incomplete beta function.
 

@@ -34,11 +34,6 @@ def sign_flip_p_value(differences: ArrayLike) -> float:
     return float(min(1.0, np.sum(distribution[reach + int(d.sum()) :])))
 
 
-def mcnemar_one_sided_p_value(broken: int, fixed: int) -> float:
-    """Return P(Bin(broken + fixed, ½) >= broken): exact test of "more broken than fixed"; 1 if nothing flipped."""
-    return 1.0 if broken == 0 else float(special.betainc(broken, fixed + 1, 0.5))
-
-
 def paired_upper_limit(*, broken: float, fixed: float, both_wrong: float, files: float, factor: float) -> float:
     """Return the 97.5% upper limit of (broken − factor·fixed − (factor − 1)·both_wrong) / files.
 
