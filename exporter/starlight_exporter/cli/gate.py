@@ -160,18 +160,17 @@ def with_negatives(options: argparse.Namespace, first: RunResult) -> RunResult:
 def tests_table(evaluation: Evaluation, tests: tuple[SuiteTest, ...]) -> Table:
     """Return the suite's results as a terminal table."""
     from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from starlight_exporter.checks.suite import missing_images
 
-    table = Table("test", "slice", "result", "detail")
+    table = Table(Column("test", no_wrap=True), "slice", "result", "detail")
     for test in tests:
         table.add_section()
         style = STYLES[test.outcome]
         table.add_row(f"[bold]{test.name}[/bold]", "", f"[{style}]{test.outcome}[/{style}]", "")
         for one in test.checks:
-            slice_ = escape(" ".join(filter(None, (one.name, one.slice))))
-            table.add_row("", slice_, escape(one.conclusion), escape(one.detail))
+            table.add_row(f"  {one.name}", escape(one.slice), escape(one.conclusion), escape(one.detail))
     if missing := missing_images(evaluation):
         table.add_section()
         table.add_row("[bold]images[/bold]", "", f"[{STYLES['not measured']}]not measured[/]", missing)
