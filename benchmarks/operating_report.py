@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks import results
+from starlight_exporter.files import write_text
 from starlight_exporter.publish.charts import Chart, Limit, Line, Panel, linear_scale, svg_file
 
 HERE: Final = Path(__file__).resolve().parent
@@ -37,7 +38,7 @@ def write() -> None:
     lines = [_INTRODUCTION]
     if "false_significance" in rows:
         lines += _false_significance(rows["false_significance"])
-        PLOT.write_text(svg_file(_plot(rows["false_significance"])), encoding="utf-8")
+        write_text(PLOT, svg_file(_plot(rows["false_significance"])))
     if "power" in rows:
         lines += _power(rows["power"])
     if latency is not None:
@@ -46,7 +47,7 @@ def write() -> None:
         lines += _coverage(rows["coverage"])
     if "seeds" in rows:
         lines += _seeds(rows["seeds"])
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(PAGE, "\n".join(lines) + "\n")
 
 
 def _false_significance(rows: list[list[float]]) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmarks import results
 from benchmarks.results import text
+from starlight_exporter.files import write_text
 
 HERE: Final = Path(__file__).resolve().parent
 _BARE: Final = "session only"
@@ -44,8 +45,8 @@ def write() -> None:
     """Rewrite README.md and rates.svg."""
     content = results.load()
     parts = [_HEAD, *_machine(content), *_rates(content), *_sizes(content), *_single(content), *_running(content)]
-    (HERE / "README.md").write_text("\n".join((*parts, *_comparison(content))) + "\n", encoding="utf-8")
-    (HERE / "rates.svg").write_text(_plot(content), encoding="utf-8")
+    write_text(HERE / "README.md", "\n".join((*parts, *_comparison(content))) + "\n")
+    write_text(HERE / "rates.svg", _plot(content))
 
 
 def _machine(content: Mapping[str, Any]) -> Iterator[str]:

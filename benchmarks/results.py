@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from starlight_exporter.files import write_text
+
 FILE: Final = Path(__file__).resolve().parent / "results.json"
 OPERATING_FILE: Final = FILE.with_name("operating_characteristics.json")
 
@@ -48,7 +50,7 @@ def record(section: str, values: Mapping[str, Any], file: Path = FILE) -> None:
     """Replace one section, with the machine and its load."""
     content = load(file)
     content[section] = {**values, "machine": machine()}
-    file.write_text(json.dumps(content, indent=1) + "\n")
+    write_text(file, json.dumps(content, indent=1) + "\n")
 
 
 def machine() -> dict[str, Any]:

@@ -10,6 +10,7 @@ import yaml
 
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.detector.model import Detector
+from starlight_exporter.files import write_text
 from starlight_exporter.formatting import integer, percent, percent_range
 from starlight_exporter.models.cards import CARD, read_card
 
@@ -21,8 +22,8 @@ README = "README.md"
 def write_card(folder: Path, card: Record) -> None:
     """Write `card.yml` and `README.md`."""
     text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=120)
-    (folder / CARD).write_text(text, encoding="utf-8")
-    (folder / README).write_text(card_markdown(card), encoding="utf-8")
+    write_text(folder / CARD, text)
+    write_text(folder / README, card_markdown(card))
 
 
 def card_markdown(card: Record) -> str:
@@ -67,7 +68,7 @@ def quantised_card(card: Record, detector: Detector, images: int) -> Record:
 def write_index(models: Path) -> None:
     """Write `README.md` of the models folder."""
     found = [read_card(path.parent) for path in sorted(models.glob(f"*/{CARD}"))]
-    (models / README).write_text(index_markdown(found), encoding="utf-8")
+    write_text(models / README, index_markdown(found))
 
 
 def index_markdown(found: Sequence[Record]) -> str:

@@ -14,6 +14,7 @@ from starlight_exporter.dataset import layout
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.errors import ModelError, StorageError
+from starlight_exporter.files import write_text
 from starlight_exporter.models.cards import CARD, read_card
 from starlight_exporter.models.training_files import MANIFEST_NAME, manifest_text
 from training import card as cards
@@ -113,7 +114,7 @@ def write_manifest(folder: Path, text: str) -> str | None:
     if shared.exists() and shared.read_text(encoding="ascii") == text:
         own.unlink(missing_ok=True)
         return f"../{MANIFEST_NAME}"
-    own.write_text(text, encoding="ascii")
+    write_text(own, text)
     return None
 
 

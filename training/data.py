@@ -31,7 +31,7 @@ from starlight_exporter.detector.contract import (
 from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ImageError
-from starlight_exporter.files import replacing
+from starlight_exporter.files import open_output
 from training import byte_classes, byte_reader, front_end, variants
 from training.front_end import FrontEnd, planes_of
 from training.variants import VARIANTS, Variant
@@ -98,7 +98,6 @@ def load_examples(
         progress(len(dataset.files), len(dataset.files))
         return _read(kept)
     examples = _load(dataset, workers or os.cpu_count() or 1, progress)
-    cache.mkdir(parents=True, exist_ok=True)
     _write(kept, examples)
     return examples
 
@@ -107,7 +106,7 @@ _ARRAY = "array."
 
 
 def _write(path: Path, examples: Examples) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with open_output(path) as file:
         np.savez(
             file,
             stego=examples.stego,

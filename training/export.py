@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from starlight_exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALUE
 from starlight_exporter.errors import ModelError
-from starlight_exporter.files import replacing
+from starlight_exporter.files import write_bytes
 from training.network import ReferenceNetwork
 from training.session import max_difference, run_file
 from training.variants import MAX_MODEL_BYTES, OUTPUTS, Variant
@@ -60,15 +61,17 @@ def export(network: ReferenceNetwork, path: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    with replacing(path) as temporary:
-        program.save(str(temporary), external_data=False)
-        _name_batch_axis(temporary)
-        size = temporary.stat().st_size
+    with tempfile.TemporaryDirectory(prefix="starlight-export-") as folder:
+        draft = Path(folder) / path.name
+        program.save(str(draft), external_data=False)
+        _name_batch_axis(draft)
+        size = draft.stat().st_size
         if size > MAX_MODEL_BYTES:
             raise ModelError(f"{path}: {size} bytes, at most {MAX_MODEL_BYTES}", reason="invalid")
-        difference = largest_difference(network, temporary)
+        difference = largest_difference(network, draft)
         if difference > TOLERANCE:
             raise ModelError(f"{path}: outputs differ from the network's by {difference:.2g}", reason="invalid")
+        write_bytes(path, draft.read_bytes())
 
 
 def largest_difference(network: ReferenceNetwork, path: Path) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.files import write_text
 from training.data import Examples, batches
 from training.network import PRIOR_CORRECTION, ReferenceNetwork
 from training.objectives import detection_loss, hardest_negatives, initial_hard_negatives, objective_of
@@ -158,7 +159,7 @@ def validation_metrics(network: ReferenceNetwork, validation: Examples, recipe: 
 
 def write_log(path: Path, records: tuple[EpochRecord, ...]) -> None:
     """Write the training log: one JSON object per epoch and line."""
-    path.write_text("".join(json.dumps(asdict(record)) + "\n" for record in records), encoding="utf-8")
+    write_text(path, "".join(json.dumps(asdict(record)) + "\n" for record in records))
 
 
 def _average(averaged: ReferenceNetwork, network: ReferenceNetwork, keep: float) -> None:

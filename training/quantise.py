@@ -6,6 +6,7 @@ Dynamic quantisation would compute scales per batch, so the result of an image w
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import DatasetError, ImageError, ModelError
-from starlight_exporter.files import replacing
+from starlight_exporter.files import write_bytes
 from training.variants import MAX_MODEL_BYTES
 
 QUANTISED = ("MatMul",)
@@ -56,12 +57,12 @@ def quantise(source: Path, target: Path, calibration: Path, *, images: int) -> i
     if not nodes:
         raise ModelError(f"{source}: has no learned layer to quantise", reason="invalid")
     reader = _Reader(calibration, detector, images)
-    target.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger().setLevel(logging.ERROR)
-    with replacing(target) as temporary:
+    with tempfile.TemporaryDirectory(prefix="starlight-quantise-") as folder:
+        draft = Path(folder) / target.name
         quantize_static(
             str(source),
-            str(temporary),
+            str(draft),
             reader,
             quant_format=QuantFormat.QDQ,
             nodes_to_quantize=nodes,
@@ -72,9 +73,10 @@ def quantise(source: Path, target: Path, calibration: Path, *, images: int) -> i
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
-        size = temporary.stat().st_size
+        size = draft.stat().st_size
         if size > MAX_MODEL_BYTES:
             raise ModelError(f"{target}: {size} bytes, at most {MAX_MODEL_BYTES}", reason="invalid")
+        write_bytes(target, draft.read_bytes())
     return reader.count
 
 

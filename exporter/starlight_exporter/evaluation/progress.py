@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from starlight_exporter.files import replacing
+from starlight_exporter.errors import StorageError
+from starlight_exporter.files import write_text
 
 Progress = Callable[[int, int], None]
 """Called with the number of images done and the total."""
@@ -47,8 +48,7 @@ class ProgressReporter:
 
     def _write(self, path: Path, done: int) -> None:
         try:
-            with replacing(path) as temporary:
-                temporary.write_text(json.dumps({"done": done, "total": self._total}), encoding="utf-8")
-        except OSError as error:
-            self.warnings = (f"{path}: progress cannot be written: {error.strerror or error}",)
+            write_text(path, json.dumps({"done": done, "total": self._total}))
+        except StorageError as error:
+            self.warnings = (f"progress: {error}",)
             self._path = None

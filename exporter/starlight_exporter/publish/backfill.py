@@ -5,16 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from typing import TextIO
+from typing import TYPE_CHECKING
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.exposition import label_text, number_text, openmetrics_header
 from starlight_exporter.publish.families import FAMILIES, evaluation_samples
 
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
+
 
 def export_openmetrics(
-    evaluations: Iterable[Evaluation], out: TextIO, *, extra_labels: Mapping[str, str] | None = None
+    evaluations: Iterable[Evaluation], out: SupportsWrite[str], *, extra_labels: Mapping[str, str] | None = None
 ) -> int:
     """Write the samples of each evaluation with the time at which it ended, and return their number.
 
@@ -37,7 +40,7 @@ def export_openmetrics(
         raise StorageError(f"history export: the temporary database cannot be used: {error}") from error
 
 
-def _write(database: sqlite3.Connection, out: TextIO) -> int:
+def _write(database: sqlite3.Connection, out: SupportsWrite[str]) -> int:
     written = 0
     current: int | None = None
     for place, labels, at, value in database.execute(

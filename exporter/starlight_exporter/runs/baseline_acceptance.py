@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -15,7 +16,7 @@ from starlight_exporter.detector.model_file import model_sha256, read_model
 from starlight_exporter.errors import BaselineError, ConfigError, DatasetError, ModelError, StorageError
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.spec import current_spec
-from starlight_exporter.files import replacing, sync, write_text
+from starlight_exporter.files import replacing, write_bytes, write_text
 from starlight_exporter.models.roles import Role
 from starlight_exporter.runs.configuration import run_request
 
@@ -137,10 +138,12 @@ def replace_baseline(plan: Acceptance, text: str) -> tuple[Path, ...]:
     previous = _content(recorded)
     try:
         model.parent.mkdir(parents=True, exist_ok=True)
+        # A link is replaced itself: its target may be the production model, or belong to another release.
         with replacing(model) as copy:
-            copy.write_bytes(plan.content)
+            copy.write(plan.content)
+            copy.flush()
             # The second sync, just before the file is renamed, then has nothing left to write.
-            sync(copy)
+            os.fsync(copy.fileno())
             write_text(recorded, text)
     except BaseException as error:
         # An interrupt after the model was renamed comes too late: the new recorded file belongs to it.
@@ -179,8 +182,6 @@ def _restore(path: Path, content: bytes | None) -> None:
         if content is None:
             path.unlink()
         else:
-            with replacing(path) as temporary:
-                temporary.write_bytes(content)
-    except OSError as error:
-        text = f"{path}: cannot be restored, and does not match the baseline model: {error.strerror or error}"
-        raise StorageError(text) from error
+            write_bytes(path, content)
+    except (OSError, StorageError) as error:
+        raise StorageError(f"{path}: cannot be restored, and does not match the baseline model: {error}") from error

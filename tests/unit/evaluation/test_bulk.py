@@ -78,10 +78,12 @@ def test_reports_progress_to_callback_and_file(request_for: Requests, tmp_path: 
 
 
 def test_unwritable_progress_file_adds_a_warning(request_for: Requests, tmp_path: Path) -> None:
-    result = evaluate(request_for(progress_file=tmp_path / "gone" / "progress.json"))
+    (tmp_path / "file").touch()
+    result = evaluate(request_for(progress_file=tmp_path / "file" / "progress.json"))
     assert result.evaluation.clean.total == 40
     assert len(result.warnings) == 1
-    assert "progress cannot be written" in result.warnings[0]
+    assert result.warnings[0].startswith("progress: ")
+    assert "cannot be written" in result.warnings[0]
 
 
 def test_exception_of_the_callback_ends_the_run(request_for: Requests) -> None:
