@@ -35,8 +35,8 @@ WORKDIR /opt/starlight
 COPY scripts scripts
 COPY stack stack
 # A named volume takes the owner of the folder that it is mounted on.
-RUN mkdir -p /starlight/config /starlight/data /starlight/datasets /starlight/documents /starlight/models \
-             /starlight/results /starlight/secrets \
+RUN mkdir -p /starlight/config /starlight/data /starlight/datasets /starlight/documents /starlight/generated \
+             /starlight/models /starlight/results /starlight/secrets \
  && chown -R 10001:10001 /starlight
 USER 10001:10001
 WORKDIR /starlight
@@ -44,6 +44,6 @@ EXPOSE 9877
 VOLUME ["/starlight/data", "/starlight/results"]
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=6 \
-  CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9877/-/healthy', timeout=4)"]
-# All interfaces of the container; docker-compose.yml publishes the port only on loopback.
-CMD ["starlight-exporter", "--config.file=/starlight/starlight.yml", "--web.listen-address=0.0.0.0:9877", "--web.enable-lifecycle"]
+  CMD ["python3", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:9877/-/healthy', timeout=4)"]
+# Reads config/starlight.yml. All interfaces of the container; docker-compose.yml publishes the port only on loopback.
+CMD ["starlight-exporter", "--web.listen-address=0.0.0.0:9877"]

@@ -1,4 +1,4 @@
-"""Configuration file: schema, defaults and validation. `starlight.yml` is an example with every section.
+"""Configuration file: schema, defaults and validation. `config/starlight.yml` is an example.
 
 Relative paths are resolved against the folder of the configuration file. All problems are raised as ConfigError, which
 names the file, the key and the expected value.

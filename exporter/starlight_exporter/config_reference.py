@@ -16,9 +16,9 @@ from starlight_exporter.durations import format_duration
 
 _INTRO: Final = """# Configuration
 
-Generated from `config.py`; a test fails when the two differ. [starlight.yml](../starlight.yml) is an example.
-`starlight-exporter --config.file=starlight.yml --config.check` validates a file. Unknown keys, duplicate keys and
-values out of bounds are errors that name the file, the key and what is expected.
+Generated from `config.py`; a test fails when the two differ. [config/starlight.yml](../config/starlight.yml) is an
+example, and read by default. `starlight-exporter --config.file=FILE --config.check` validates a file. Unknown keys,
+duplicate keys and values out of bounds are errors that name the file, the key and what is expected.
 
 Relative paths are relative to the folder of the configuration file. A duration is written as in Prometheus (`30s`,
 `1h30m`); a size is a number of bytes, or has the unit `KiB`, `MiB` or `GiB`. SIGHUP and `POST /-/reload` load the file
@@ -31,7 +31,7 @@ again; an invalid file leaves the active configuration unchanged.
 MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "models": ("", "models to evaluate, each on every dataset"),
     "models[].name": ("production", "label value on metrics and pages"),
-    "models[].file": ("models/production/model.onnx", "ONNX file; replaced files are detected by their contents"),
+    "models[].file": ("../models/production/model.onnx", "ONNX file; replaced files are detected by their contents"),
     "models[].role": (
         "production",
         "`production`: alerts; `baseline`: compared with; `research`: measured only",
@@ -47,13 +47,19 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "models[].decision.thresholds.lsb": ("0.95", "threshold for images with this predicted method"),
     "models[].decision.thresholds.exif": ("0.5", "threshold for images with this predicted method"),
     "models[].decision.thresholds.eoi": ("0.65", "threshold for images with this predicted method"),
-    "models[].training_log": ("models/v4/training_log.jsonl", "losses per epoch; by default the log next to the model"),
+    "models[].training_log": (
+        "../models/v4/training_log.jsonl",
+        "losses per epoch; by default the log next to the model",
+    ),
     "datasets": ("", "labelled datasets"),
     "datasets[].name": ("reference", "label value on metrics and pages"),
-    "datasets[].path": ("datasets/reference", "folder with `clean/`, `stego/` and `negatives/`"),
+    "datasets[].path": ("../datasets/reference", "folder with `clean/`, `stego/` and `negatives/`"),
     "datasets[].alerts": ("true", "whether failed checks on this dataset alert and colour the status page"),
-    "research": ("{models_dir: models}", "research models that are found in a folder"),
-    "research.models_dir": ("models", "folder; each subfolder with a `card.yml` or `model.onnx` is a research model"),
+    "research": ("{models_dir: ../models}", "research models that are found in a folder"),
+    "research.models_dir": (
+        "../models",
+        "folder; each subfolder with a `card.yml` or `model.onnx` is a research model",
+    ),
     "research.decision": ("{threshold: 0.5}", "decision rule of all research models, by default `threshold: 0.5`"),
     "research.decision.threshold": ("0.5", "as for `models`"),
     "research.decision.thresholds": (
@@ -72,7 +78,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "watch.interval": ("2s", "time between file checks"),
     "watch.settle": ("3s", "time that a changed file must stay unmodified before it is used"),
     "baseline": (
-        "tests/regression_baselines.json",
+        "../tests/regression_baselines.json",
         "recorded baseline, used where the model with role `baseline` has no result",
     ),
     "checks": ("{fpr_target: 0.001}", "limits of the regression checks, see [checks.md](checks.md)"),
@@ -89,12 +95,12 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "checks.negatives": ("0.005", "false positive rate of a category of hard negatives"),
     "checks.disabled": ("[latency_limit]", "checks that do not run"),
     "checks.informational": ("[detection_target]", "checks that have results but do not alert"),
-    "paths": ("{data: data}", "folders"),
-    "paths.data": ("data", "history"),
-    "paths.results": ("results", "evidence"),
-    "paths.cache": ("data/cache", "decoded images; by default `cache` in `paths.data`"),
-    "paths.documents": ("results/documents", "reports of the analyses; by default `documents` in `paths.results`"),
-    "paths.runbooks": ("alerting/runbooks", "runbooks to serve; by default those of this version"),
+    "paths": ("{data: ../data}", "folders"),
+    "paths.data": ("../data", "history"),
+    "paths.results": ("../results", "evidence"),
+    "paths.cache": ("../data/cache", "decoded images; by default `cache` in `paths.data`"),
+    "paths.documents": ("../results/documents", "reports of the analyses; by default `documents` in `paths.results`"),
+    "paths.runbooks": ("../alerting/runbooks", "runbooks to serve; by default those of this version"),
     "limits": ("{threads: 2}", "limits for one evaluation"),
     "limits.threads": ("2", "threads; by default one per available core"),
     "limits.evaluation_timeout": ("1h", "an evaluation that takes longer is terminated"),

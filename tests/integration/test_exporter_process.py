@@ -247,7 +247,7 @@ def test_invalid_configuration_is_a_one_line_error_with_exit_code_2(
 
 
 def test_shipped_configuration_is_valid() -> None:
-    code, text = run(Path(__file__).resolve().parents[2] / "starlight.yml", "--config.check")
+    code, text = run(Path(__file__).resolve().parents[2] / "config" / "starlight.yml", "--config.check")
     assert (code, "ok" in text) == (0, True), text
 
 

@@ -89,7 +89,7 @@ def stack(images: Path, tmp_path: Path) -> Iterator[AcceleratedStack]:
     model = tmp_path / "production" / "model.onnx"
     model.parent.mkdir()
     shutil.copy(ACCEPTED, model)
-    shipped = yaml.safe_load((ROOT / "starlight.yml").read_text())
+    shipped = yaml.safe_load((ROOT / "config" / "starlight.yml").read_text())
     files = {"production": model, "baseline": ACCEPTED}
     settings = {
         "models": [entry | {"file": str(files[entry["role"]])} for entry in shipped["models"]],

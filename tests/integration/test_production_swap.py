@@ -38,7 +38,7 @@ def stack(tmp_path: Path, images: Path) -> dict[str, Any]:
     model = tmp_path / "production" / "model.onnx"
     model.parent.mkdir()
     shutil.copy(ROOT / "models" / "production" / "model.onnx", model)
-    settings = yaml.safe_load((ROOT / "starlight.yml").read_text())
+    settings = yaml.safe_load((ROOT / "config" / "starlight.yml").read_text())
     settings["models"] = [entry for entry in settings["models"] if entry["role"] == "production"]
     settings["models"][0]["file"] = str(model)
     settings["datasets"] = [{"name": "images", "path": str(images)}]

@@ -101,7 +101,7 @@ def write_screenshots(folder: Path, dataset: Path, out: Path) -> None:
 def write_config(folder: Path, models: Path, dataset: Path) -> Path:
     """Write the shipped configuration with the models and data in `folder`."""
     production = models / "production" / "model.onnx"
-    config = write_exporter(ROOT / "starlight.yml", folder / "run", dataset=dataset, model=production)
+    config = write_exporter(ROOT / "config" / "starlight.yml", folder / "run", dataset=dataset, model=production)
     settings = yaml.safe_load(config.read_text())
     settings["research"]["models_dir"] = str(models)
     settings["paths"] = {name: str(folder / name) for name in ("data", "results", "documents")}

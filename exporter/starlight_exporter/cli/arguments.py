@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain, count
 from pathlib import Path
 
+from starlight_exporter.config_location import CONFIG_FILE
 from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
 from starlight_exporter.errors import ConfigError, DatasetError
 from starlight_exporter.models.roles import ROLES
@@ -34,13 +35,9 @@ def add_run_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 
 
 def add_config(parser: argparse.ArgumentParser, root: Path) -> None:
-    """Add the configuration file of the exporter."""
-    parser.add_argument(
-        "--config",
-        type=Path,
-        default=root / "starlight.yml",
-        help="configuration of the exporter (default: starlight.yml)",
-    )
+    """Add the configuration file of the exporter, for `locate_config`."""
+    parser.add_argument("--config", type=Path, help=f"configuration of the exporter (default: {CONFIG_FILE})")
+    parser.set_defaults(config_root=root)
 
 
 def add_models_dir(parser: argparse.ArgumentParser, root: Path) -> None:

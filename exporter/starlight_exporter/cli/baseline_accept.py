@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlight_exporter.cli.arguments import add_config
+from starlight_exporter.config_location import locate_config
 from starlight_exporter.errors import DatasetError, EvaluationError, ModelError
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
@@ -36,10 +37,11 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.config import load_config
     from starlight_exporter.runs.baseline_acceptance import plan_acceptance, replace_baseline, require_writable
 
-    plan = plan_acceptance(load_config(options.config), options.config)
+    file = locate_config(options.config, options.config_root)
+    plan = plan_acceptance(load_config(file), file)
     print_plan(plan)
     if not plan.same_rule:
-        print(rule_instructions(plan, options.config), file=sys.stderr)
+        print(rule_instructions(plan, file), file=sys.stderr)
         return NOT_MEASURED
     if plan.same_model and not print_reasons(plan):
         return OK

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlight_exporter.cli.arguments import DATASET_HELP, add_config
+from starlight_exporter.config_location import locate_config
 from starlight_exporter.errors import BaselineError, ModelError
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the models of role baseline, the recorded file and what it is comparable with."""
     from starlight_exporter.config import load_config
 
-    config = load_config(options.config)
+    config = load_config(locate_config(options.config, options.config_root))
     hashes: list[str] = []
     code = OK
     baselines = [model for model in config.models if model.role == "baseline"]

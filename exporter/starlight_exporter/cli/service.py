@@ -11,6 +11,7 @@ from typing import Final
 import starlight_exporter
 from starlight_exporter.cli import history_export
 from starlight_exporter.cli.command import EPILOG, exit_code
+from starlight_exporter.config_location import locate_config
 from starlight_exporter.exit_codes import OK
 from starlight_exporter.listen_address import DEFAULT_LISTEN_ADDRESS, listen, parse_listen_address
 from starlight_exporter.logs import LOG_FORMATS, LOG_LEVELS, configure_logging
@@ -43,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--web.config.file", dest="web_config", type=Path, help="TLS and basic authentication")
     parser.add_argument("--log.format", dest="log_format", choices=LOG_FORMATS, default="logfmt", help="default logfmt")
     parser.add_argument("--log.level", dest="log_level", choices=LOG_LEVELS, default="info", help="default info")
-    history_export.add_config(parser, history_export.DEFAULT_CONFIG)
+    history_export.add_config(parser)
     commands = parser.add_subparsers(dest="command")
     history = commands.add_parser("history", help="stored results").add_subparsers(required=True)
     export = history.add_parser("export", help="for backfilling Prometheus", description=history_export.__doc__)
@@ -57,6 +58,7 @@ def _run(options: argparse.Namespace) -> int:
     configure_logging(options.log_format, options.log_level)
     if options.command == "history":
         return history_export.run(options)
+    options.config_file = locate_config(options.config_file, Path())
     return _check(options) if options.config_check else _serve(options)
 
 

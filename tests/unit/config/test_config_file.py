@@ -217,7 +217,7 @@ def test_rejects_invalid_cron_weekday(tmp_path: Path, weekday: str) -> None:
 
 
 def test_shipped_configuration_matches_its_documentation() -> None:
-    config = load_config(ROOT / "starlight.yml")
+    config = load_config(ROOT / "config" / "starlight.yml")
     production, baseline = config.models
     assert (production.name, production.role) == ("production", "production")
     assert (baseline.name, baseline.role) == ("baseline", "baseline")
