@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from starlight_exporter.http_client_config import Endpoint
 from starlight_exporter.markdown.content import query_content
 from starlight_exporter.markdown.document import STALE, UPDATED
 from starlight_exporter.publish.charts import NAMESPACE
@@ -240,7 +241,7 @@ def test_old_values_are_not_shown_as_current(tmp_path: Path) -> None:
 def test_gap_in_the_data_is_a_gap_in_the_chart(tmp_path: Path) -> None:
     data = (*scrapes(NOW - 12 * HOUR, NOW - 8 * HOUR), *scrapes(NOW - 4 * HOUR, NOW - 5), scrape(NOW - 5))
     with prometheus_with(tmp_path, data) as prometheus:
-        content = query_content(prometheus.url, None, now=NOW)
+        content = query_content(Endpoint(prometheus.url), None, now=NOW)
         assert write_dashboard(prometheus.url, tmp_path / "performance_dashboard.md").returncode == 0
     (trends,) = content.trends
     times = [at for at, _ in trends.false_positives.value]
@@ -271,7 +272,7 @@ def test_instances_are_separate_entries(tmp_path: Path) -> None:
     backfill(tmp_path / "tsdb", [scrape(NOW - 5)])
     backfill(tmp_path / "tsdb", [], more=more)
     with Prometheus(config, tmp_path / "tsdb", log=tmp_path / "log") as prometheus:
-        dashboard = query_content(prometheus.url, None, now=NOW).dashboard
+        dashboard = query_content(Endpoint(prometheus.url), None, now=NOW).dashboard
     assert [(one.labels["instance"], one.evaluated_at) for one in dashboard.production] == [
         ("exporter:9877", NOW - 5),
         ("other:9877", None),

@@ -15,6 +15,7 @@ import httpx
 import pytest
 import yaml
 
+from starlight_exporter.http_client_config import Endpoint
 from starlight_exporter.markdown.alerts import Episode, with_silences
 from support.alertmanager import Alertmanager, alert
 from support.exporter import Exporter, write_config
@@ -114,4 +115,7 @@ def test_only_silenced_alerts_are_marked_as_silenced(tmp_path: Path) -> None:
             for state in ("firing", "resolved")
         ]
         expected = ["firing, silenced", "resolved", "firing", "resolved"]
-        wait_until(lambda: [one.state for one in with_silences(episodes, alertmanager.url)] == expected, str(expected))
+        wait_until(
+            lambda: [one.state for one in with_silences(episodes, Endpoint(alertmanager.url))] == expected,
+            str(expected),
+        )

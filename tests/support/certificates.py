@@ -28,11 +28,14 @@ class Authority:
         file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
         return file
 
-    def issue(self, folder: Path, name: str, *, password: bytes | None = None) -> tuple[Path, Path]:
-        """Write a certificate for 127.0.0.1 and its key, and return both paths."""
+    def issue(
+        self, folder: Path, name: str, *, password: bytes | None = None, host: str | None = None
+    ) -> tuple[Path, Path]:
+        """Write a certificate for a host name, or 127.0.0.1, and its key, and return both paths."""
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+        address = x509.SubjectAlternativeName([loopback if host is None else x509.DNSName(host)])
         builder = self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key)
         builder = builder.add_extension(address, critical=False).add_extension(
             x509.ExtendedKeyUsage(usages), critical=False

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from starlight_exporter.markdown.prometheus import Prometheus, Series, get_json, parsing
+from starlight_exporter.http_client import shown_url
+from starlight_exporter.http_client_config import Endpoint
+from starlight_exporter.markdown.prometheus import Prometheus, Series, parsing
 
 DAY_SECONDS = 86_400.0
 STEP_SECONDS = 60.0
@@ -50,11 +52,11 @@ def recent_episodes(prometheus: Prometheus, *, now: float) -> tuple[Episode, ...
     return tuple(sorted(episodes, key=lambda one: (-one.started, one.name, one.subject())))
 
 
-def with_silences(episodes: Iterable[Episode], alertmanager: str) -> tuple[Episode, ...]:
+def with_silences(episodes: Iterable[Episode], alertmanager: Endpoint) -> tuple[Episode, ...]:
     """Return the episodes with the silenced and inhibited ones marked. MonitoringError without Alertmanager."""
     suppressed: dict[frozenset[tuple[str, str]], str] = {}
-    with parsing(alertmanager, "Alertmanager", "its alerts"):
-        for alert in get_json(f"{alertmanager.rstrip('/')}/api/v2/alerts", "Alertmanager"):
+    with parsing(shown_url(alertmanager.url), "Alertmanager", "its alerts"):
+        for alert in alertmanager.client().get_json(f"{alertmanager.url.rstrip('/')}/api/v2/alerts", "Alertmanager"):
             status = alert["status"]
             reason = "silenced" if status["silencedBy"] else "inhibited" if status["inhibitedBy"] else ""
             suppressed[frozenset(alert["labels"].items())] = reason

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from starlight_exporter.checks.comparison_basis import CheckBasis
 from starlight_exporter.checks.results import CheckResult
-from starlight_exporter.errors import MonitoringError
+from starlight_exporter.errors import ConfigError, MonitoringError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import utc
+from starlight_exporter.http_client_config import Endpoint
 from starlight_exporter.markdown.alerts import Episode, recent_episodes, with_silences
 from starlight_exporter.markdown.dashboard import build_dashboard
 from starlight_exporter.markdown.prometheus import Prometheus
@@ -87,17 +88,17 @@ class Content:
     warnings: tuple[str, ...]
 
 
-def query_content(prometheus_url: str, alertmanager_url: str | None, *, now: float) -> Content:
+def query_content(server: Endpoint, alertmanager: Endpoint | None, *, now: float) -> Content:
     """Query Prometheus and Alertmanager. MonitoringError without Prometheus; a warning without Alertmanager."""
-    prometheus = Prometheus(prometheus_url)
+    prometheus = Prometheus(server.url, server.client())
     names = "|".join(family.name for family in QUERIED_FAMILIES)
     dashboard = build_dashboard(Samples(prometheus.instant(f'{{__name__=~"{names}"}}', at=now)), now=now)
     alerts = recent_episodes(prometheus, now=now)
     warnings = []
-    if alertmanager_url is not None:
+    if alertmanager is not None:
         try:
-            alerts = with_silences(alerts, alertmanager_url)
-        except MonitoringError:
+            alerts = with_silences(alerts, alertmanager)
+        except (MonitoringError, ConfigError):
             warnings.append("Alertmanager is unavailable: silenced and inhibited alerts are not marked.")
     shown: list[tuple[Mapping[str, str], float | None]] = [
         (entry.labels, None if entry.overdue_since is not None else entry.evaluated_at)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import math
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -16,9 +12,8 @@ from typing import Any
 import yaml
 
 from starlight_exporter.errors import MonitoringError
+from starlight_exporter.http_client import HttpClient, shown_url
 from starlight_exporter.markdown.samples import Sample
-
-TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +27,9 @@ class Series:
 class Prometheus:
     """One Prometheus server. Every method raises MonitoringError if it is unavailable or its response is invalid."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, client: HttpClient) -> None:
         self.url = url.rstrip("/")
+        self._client = client
 
     def instant(self, expression: str, *, at: float) -> list[tuple[str, Sample]]:
         """Return the metric name (may be empty) and sample of each series, without NaN and infinite values."""
@@ -61,17 +57,17 @@ class Prometheus:
     def external_labels(self) -> dict[str, str]:
         """Return `external_labels` of the configuration, which hold the base URLs of the exporter and the runbooks."""
         with self._parsing("its configuration"):
-            data = get_json(f"{self.url}/api/v1/status/config", "Prometheus")["data"]
+            data = self._client.get_json(f"{self.url}/api/v1/status/config", "Prometheus")["data"]
             settings = yaml.safe_load(data["yaml"]).get("global") or {}
             return {str(name): str(value) for name, value in (settings.get("external_labels") or {}).items()}
 
     def _result(self, endpoint: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
         url = f"{self.url}/api/v1/{endpoint}?{urllib.parse.urlencode(parameters)}"
-        result: list[dict[str, Any]] = get_json(url, "Prometheus")["data"]["result"]
+        result: list[dict[str, Any]] = self._client.get_json(url, "Prometheus")["data"]["result"]
         return result
 
     def _parsing(self, expected: str) -> AbstractContextManager[None]:
-        return parsing(self.url, "Prometheus", expected)
+        return parsing(shown_url(self.url), "Prometheus", expected)
 
 
 @contextmanager
@@ -81,29 +77,3 @@ def parsing(url: str, server: str, expected: str) -> Iterator[None]:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise MonitoringError(f"{url}: the response of {server} is not {expected}") from error
-
-
-def get_json(url: str, server: str) -> Any:
-    """Return the parsed JSON response of a GET; MonitoringError in one line, with the reason that the server gives."""
-    shown = url.partition("?")[0]
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:
-            return json.load(response)
-    except urllib.error.HTTPError as error:
-        raise MonitoringError(f"{shown}: {server} responded with {error.code}: {_reason(error)}") from error
-    except (OSError, ValueError, http.client.HTTPException) as error:
-        # An incomplete response raises HTTPException, which is not an OSError.
-        reason = _short(getattr(error, "reason", error))
-        raise MonitoringError(f"{shown}: {server} is unavailable: {reason}") from error
-
-
-def _reason(error: urllib.error.HTTPError) -> str:
-    try:
-        text = str(json.load(error)["error"])
-    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
-        text = error.reason
-    return _short(text)
-
-
-def _short(text: object) -> str:
-    return " ".join(str(text).split())[:200]

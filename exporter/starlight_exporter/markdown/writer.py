@@ -8,31 +8,35 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from starlight_exporter.errors import MonitoringError, StarlightError, StorageError
-from starlight_exporter.files import write_text
+from starlight_exporter.errors import ConfigError, MonitoringError, StarlightError, StorageError
+from starlight_exporter.files import is_stream, write_text
 from starlight_exporter.formatting import utc
+from starlight_exporter.http_client import shown_url
+from starlight_exporter.http_client_config import Endpoint
 from starlight_exporter.markdown.content import query_content
 from starlight_exporter.markdown.document import STALE, UPDATED, Document, render_document
 
 
 @dataclass(frozen=True, slots=True)
 class DashboardWriter:
-    """The markdown dashboard at `output`, written from the servers at two URLs."""
+    """The markdown dashboard at `output`, written from two servers."""
 
-    prometheus: str
-    alertmanager: str | None
+    prometheus: Endpoint
+    alertmanager: Endpoint | None
     output: Path
 
     def update(self) -> bool:
         """Write the document if it changed, and return whether it did.
 
-        MonitoringError if Prometheus is unavailable or its response is invalid; the document is then marked as stale.
+        MonitoringError if Prometheus is unavailable or its response is invalid, ConfigError if the configuration of a
+        client is; the document is then marked as stale.
         """
         now = time.time()
         try:
             content = query_content(self.prometheus, self.alertmanager, now=now)
-        except MonitoringError:
-            mark_stale(self.output, since=now, reason=f"Prometheus ({self.prometheus}) is unavailable.")
+        except (MonitoringError, ConfigError):
+            reason = f"Prometheus ({shown_url(self.prometheus.url)}) is unavailable."
+            mark_stale(self.output, since=now, reason=reason)
             raise
         return write_document(self.output, render_document(content, stem=self.output.stem, now=now))
 
@@ -56,8 +60,12 @@ class DashboardWriter:
 def write_document(path: Path, document: Document) -> bool:
     """Write the files that differ from those on disk, ignoring the time of the update; return whether any did.
 
-    Charts are written first, so that the document never links to a missing one. StorageError names the file.
+    Charts are written first, so that the document never links to a missing one. A pipe or device receives the document
+    without charts. StorageError names the file.
     """
+    if is_stream(path):
+        write_text(path, document.text)
+        return True
     changed = [(file, svg) for name, svg in document.charts.items() if _read(file := path.with_name(name)) != svg]
     for file, svg in changed:
         write_text(file, svg)
@@ -71,9 +79,9 @@ def write_document(path: Path, document: Document) -> bool:
 def mark_stale(path: Path, *, since: float, reason: str) -> bool:
     """Insert a warning with the time at the top of the document, and return whether the document exists.
 
-    A document that is already marked keeps its first time.
+    A document that is already marked keeps its first time. A pipe or device has no document.
     """
-    before = _read(path)
+    before = None if is_stream(path) else _read(path)
     if before is None:
         return False
     lines = before.splitlines()

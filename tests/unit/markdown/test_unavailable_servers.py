@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.errors import MonitoringError
+from starlight_exporter.http_client import HttpClient
+from starlight_exporter.http_client_config import Endpoint
 from starlight_exporter.markdown.alerts import with_silences
 from starlight_exporter.markdown.document import STALE
 from starlight_exporter.markdown.prometheus import Prometheus
@@ -66,9 +68,9 @@ def test_incomplete_response_is_an_error(response: bytes) -> None:
         with pytest.raises(
             MonitoringError, match=f"{url}/api/v1/query: Prometheus (is unavailable|responded with 503)"
         ):
-            Prometheus(url).instant("up", at=0.0)
+            Prometheus(url, HttpClient()).instant("up", at=0.0)
         with pytest.raises(MonitoringError, match=f"{url}/api/v2/alerts: Alertmanager"):
-            with_silences((), url)
+            with_silences((), Endpoint(url))
 
 
 @pytest.mark.parametrize(
@@ -78,8 +80,8 @@ def test_incomplete_response_is_an_error(response: bytes) -> None:
 def test_invalid_query_result_is_an_error(content: object) -> None:
     with serving({}, answer(content)) as url:
         for ask in (
-            lambda: Prometheus(url).instant("up", at=0.0),
-            lambda: Prometheus(url).range("up", start=0.0, end=60.0, step=60.0),
+            lambda: Prometheus(url, HttpClient()).instant("up", at=0.0),
+            lambda: Prometheus(url, HttpClient()).range("up", start=0.0, end=60.0, step=60.0),
         ):
             with pytest.raises(MonitoringError, match=f"{url}: the response of Prometheus is not a query result"):
                 ask()
@@ -95,7 +97,7 @@ def test_invalid_configuration_is_an_error(content: object) -> None:
         serving({"/api/v1/status/config": answer(content)}) as url,
         pytest.raises(MonitoringError, match=f"{url}: the response of Prometheus is not its configuration"),
     ):
-        Prometheus(url).external_labels()
+        Prometheus(url, HttpClient()).external_labels()
 
 
 @pytest.mark.parametrize("content", [7, {"data": []}, [{}], [{"status": {"silencedBy": []}}], ["alert"]])
@@ -104,7 +106,7 @@ def test_invalid_list_of_alerts_is_an_error(content: object) -> None:
         serving({}, answer(content)) as url,
         pytest.raises(MonitoringError, match=f"{url}: the response of Alertmanager is not its alerts"),
     ):
-        with_silences((), url)
+        with_silences((), Endpoint(url))
 
 
 def test_document_is_marked_stale_after_error(tmp_path: Path) -> None:
@@ -112,7 +114,7 @@ def test_document_is_marked_stale_after_error(tmp_path: Path) -> None:
     output.write_text(DOCUMENT)
     invalid = answer({"data": {"yaml": "a: [b"}})
     with serving({"/api/v1/status/config": invalid}) as url, pytest.raises(MonitoringError):
-        DashboardWriter(url, None, output).update()
+        DashboardWriter(Endpoint(url), None, output).update()
     assert STALE in output.read_text()
 
 
