@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pydantic import TypeAdapter
 
-from stack import notification_log, smoke_test
+from stack import notification_log, pin_images, smoke_test
 from stack.arguments import build_parser
 from starlight_exporter.cli.command import script_parser
 from starlight_exporter.cli.main import COMMANDS
@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCS = ROOT / "docs"
 OTHER = {
     "notification_log.py": notification_log,
+    "pin_images.py": pin_images,
     "quantise_reference_model.py": quantise_model,
     "smoke_compose.py": smoke_test,
     "train_reference_model.py": train_model,
