@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
             console.print(f"starting processes instead of containers because of {', '.join(flags)}", highlight=False)
             command = None
         if command is not None:
-            compose.run(command, console, check=arguments.check)
+            compose.run(command, arguments.ports, console, check=arguments.check)
         else:
             native.run(arguments, console, before_stop=_ignore_stop_signals)
     except StackError as error:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from stack import results
 from stack.errors import StackError
-from stack.ports import LOOPBACK, SHIPPED
+from stack.loaded import require_receivers, require_rules
+from stack.ports import LOOPBACK, Ports
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST_RESULT_SECONDS = 900.0
@@ -26,18 +29,22 @@ def command() -> tuple[str, ...] | None:
     return ("docker-compose",) if shutil.which("docker-compose") is not None else None
 
 
-def run(compose: Sequence[str], console: Console, *, check: bool) -> None:
+def run(compose: Sequence[str], ports: Ports, console: Console, *, check: bool) -> None:
     """Build and start all services, print the first results, then follow the logs until Ctrl-C (with `check`: return).
 
     Stops the services in any case and keeps their volumes. Raises StackError if compose fails, or if Prometheus has no
     result after fifteen minutes.
     """
+    # Compose reads the same variables; the environment takes precedence over its .env file.
+    call = partial(_run_compose, compose, os.environ | ports.environment())
     try:
-        _compose(compose, "up", "--build", "--detach")
-        for name, port in SHIPPED.by_service().items():
+        call("up", "--build", "--detach")
+        for name, port in ports.by_service().items():
             console.print(f"{name:14} http://{LOOPBACK}:{port}", highlight=False)
-        prometheus = f"http://{LOOPBACK}:{SHIPPED.prometheus}"
-        status_page = f"http://{LOOPBACK}:{SHIPPED.exporter}/"
+        prometheus = f"http://{LOOPBACK}:{ports.prometheus}"
+        require_rules(prometheus, ROOT / "prometheus" / "rules")
+        require_receivers(f"http://{LOOPBACK}:{ports.alertmanager}", ROOT / "alerting" / "alertmanager.yml")
+        status_page = f"http://{LOOPBACK}:{ports.exporter}/"
         results.wait_for_first(prometheus, status_page, console, seconds=FIRST_RESULT_SECONDS, check=lambda: None)
         results.show(prometheus, Console())
         console.print("Grafana: user admin, password:", highlight=False)
@@ -46,13 +53,13 @@ def run(compose: Sequence[str], console: Console, *, check: bool) -> None:
         )
         if not check:
             console.print("running; Ctrl-C stops everything")
-            _compose(compose, "logs", "--follow", "--tail", "0")
+            call("logs", "--follow", "--tail", "0")
     finally:
-        _compose(compose, "stop")
+        call("stop")
 
 
-def _compose(compose: Sequence[str], *arguments: str) -> None:
-    done = subprocess.run([*compose, *arguments], check=False, cwd=ROOT)
+def _run_compose(compose: Sequence[str], environment: Mapping[str, str], *arguments: str) -> None:
+    done = subprocess.run([*compose, *arguments], check=False, cwd=ROOT, env=environment)
     if done.returncode != 0:
         raise StackError(f"{' '.join(compose)} {arguments[0]} failed; see above")
 

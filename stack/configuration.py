@@ -1,37 +1,57 @@
 """Configuration files of one run: the shipped ones with other addresses, models and datasets.
 
-They are written to `data/run/` with absolute paths; the shipped files are not modified.
+They are written to `data/run/`; the shipped files are not modified.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from stack.ports import LOOPBACK, SHIPPED, Ports
+from stack.errors import StackError
+from stack.ports import Ports, move_addresses
 from starlight_exporter.config import load_config
 from starlight_exporter.files import write_text
 
 
 def write_prometheus(root: Path, run: Path, ports: Ports) -> Path:
-    """Write the shipped prometheus.yml with the addresses of this run and an absolute rule path."""
-    text = move_addresses((root / "prometheus" / "prometheus.yml").read_text(), ports)
-    text = text.replace("  - rules/*.yml", f"  - {root}/prometheus/rules/*.yml")
-    return _write(run / "prometheus.yml", text)
+    """Write the shipped prometheus.yml with the addresses of this run and the shipped rule files.
+
+    The rule files are listed one by one, relative to the file: Prometheus takes `[`, `*` and `?` in an absolute path
+    for a pattern, and then loads nothing.
+    """
+    settings = move_addresses(read_settings(root / "prometheus" / "prometheus.yml"), ports.addresses())
+    settings["rule_files"] = _linked(run / "rules", root / "prometheus" / "rules", "*.yml")
+    return write_settings(run / "prometheus.yml", "prometheus.yml", settings)
 
 
 def remove_dashboard_links(prometheus: Path) -> None:
     """Remove the base URL of the Grafana dashboards, so that notifications have no links to them."""
-    lines = prometheus.read_text(encoding="utf-8").splitlines(keepends=True)
-    write_text(prometheus, "".join(line for line in lines if not line.startswith("    dashboard_base:")))
+    settings = read_settings(prometheus)
+    del settings["global"]["external_labels"]["dashboard_base"]
+    write_settings(prometheus, "prometheus.yml", settings)
 
 
 def write_alertmanager(root: Path, run: Path, ports: Ports) -> Path:
-    """Write the shipped alertmanager.yml with the addresses of this run and an absolute template path."""
-    text = move_addresses((root / "alerting" / "alertmanager.yml").read_text(), ports)
-    text = text.replace("  - templates/*.tmpl", f"  - {root}/alerting/templates/*.tmpl")
-    return _write(run / "alertmanager.yml", text)
+    """Write the shipped alertmanager.yml with the addresses of this run and the shipped templates, as the rules."""
+    settings = move_addresses(read_settings(root / "alerting" / "alertmanager.yml"), ports.addresses())
+    settings["templates"] = _linked(run / "templates", root / "alerting" / "templates", "*.tmpl")
+    return write_settings(run / "alertmanager.yml", "alertmanager.yml", settings)
+
+
+def write_dashboards(dashboards: Path, target: Path, ports: Ports) -> Path:
+    """Copy the Grafana dashboards with the addresses of this run; return the folder. Removes other dashboards."""
+    files = sorted(dashboards.glob("*.json"))
+    for file in files:
+        moved = move_addresses(json.loads(file.read_text(encoding="utf-8")), ports.addresses())
+        write_text(target / file.name, json.dumps(moved, indent=1, ensure_ascii=False) + "\n")
+    for left in {*target.glob("*.json")} - {target / file.name for file in files}:
+        left.unlink()
+    return target
 
 
 def write_exporter(config: Path, run: Path, *, dataset: Path | None, model: Path | None) -> Path:
@@ -54,22 +74,10 @@ def write_exporter(config: Path, run: Path, *, dataset: Path | None, model: Path
     if checked.baseline is not None:
         settings["baseline"] = str(checked.baseline)
     settings["paths"] = {name: str(path) for name, path in checked.paths if path is not None}
-    header = f"# Written by stack from {config.name}; changed at every start.\n"
-    written = _write(run / "starlight.yml", header + yaml.safe_dump(settings, sort_keys=False))
+    written = write_settings(run / "starlight.yml", config.name, settings)
     # With another dataset the configuration can become invalid: the exporter's files may be inside its folder.
     load_config(written)
     return written
-
-
-def move_addresses(text: str, ports: Ports) -> str:
-    """Replace every shipped loopback address in a text by the address of this run."""
-    shipped = SHIPPED.by_service()
-    for name, port in ports.by_service().items():
-        text = text.replace(f"{LOOPBACK}:{shipped[name]}", f"{LOOPBACK}:<{name}>{port}")
-    # In two steps, because the new port of one service may be the shipped port of another.
-    for name in shipped:
-        text = text.replace(f"<{name}>", "")
-    return text
 
 
 def _dataset_name(folder: Path) -> str:
@@ -78,6 +86,25 @@ def _dataset_name(folder: Path) -> str:
     return name or "dataset"
 
 
-def _write(file: Path, text: str) -> Path:
-    write_text(file, text)
+def _linked(link: Path, folder: Path, pattern: str) -> list[str]:
+    """Link to a folder, and return its files as patterns that match only themselves, relative to the link's folder."""
+    try:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+    except OSError as error:
+        raise StackError(f"{link}: cannot be written: {error.strerror or error}") from error
+    names = sorted(file.name for file in folder.glob(pattern))
+    return [f"{link.name}/" + re.sub(r"([*?[\\])", r"\\\1", name) for name in names]
+
+
+def read_settings(file: Path) -> Any:
+    """Return the content of a YAML file of this repository."""
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def write_settings(file: Path, source: str, settings: object) -> Path:
+    """Write settings as YAML; `source` is the name of the shipped file."""
+    header = f"# Written by stack from {source}; changed at every start.\n"
+    write_text(file, header + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
     return file

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from stack.configuration import write_dashboards
 from stack.containers import PASSWORD_FILE, make_password
 from stack.ports import LOOPBACK, Ports
 from stack.processes import Service
@@ -23,6 +24,7 @@ def service(root: Path, data: Path, ports: Ports) -> Service | None:
     if found is None:
         return None
     make_password(data / "secrets", mode=0o600)
+    dashboards = write_dashboards(root / "grafana" / "dashboards", data / "run" / "dashboards", ports)
     # The folder of a tarball, or where packages install it.
     parent = Path(found).resolve().parents[1]
     home = next((folder for folder in (parent, *_HOMES) if (folder / "public").is_dir()), parent)
@@ -43,10 +45,10 @@ def service(root: Path, data: Path, ports: Ports) -> Service | None:
         "GF_SECURITY_DISABLE_GRAVATAR": "true",
         "GF_PLUGINS_PLUGIN_ADMIN_ENABLED": "false",
         "GF_PLUGINS_PREINSTALL_AUTO_UPDATE": "false",
-        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(root / "grafana" / "dashboards" / "overview.json"),
+        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(dashboards / "overview.json"),
         "STARLIGHT_PROMETHEUS_URL": f"http://{LOOPBACK}:{ports.prometheus}",
         "STARLIGHT_ALERTMANAGER_URL": f"http://{LOOPBACK}:{ports.alertmanager}",
-        "STARLIGHT_DASHBOARDS": str(root / "grafana" / "dashboards"),
+        "STARLIGHT_DASHBOARDS": str(dashboards),
     }
     return Service(
         name="grafana",

@@ -12,6 +12,7 @@ from rich.console import Console
 from stack import grafana, results
 from stack.arguments import ROOT
 from stack.errors import StackError
+from stack.loaded import require_receivers, require_rules
 from stack.ports import LOOPBACK, Ports, require_free
 from stack.processes import Supervisor
 from stack.reference_dataset import make_reference_dataset
@@ -28,7 +29,7 @@ def run(arguments: argparse.Namespace, console: Console, *, before_stop: Callabl
     Calls `before_stop` and stops the services in any case. Raises StackError and ConfigError.
     """
     _install_programs()
-    ports = Ports(**{name: getattr(arguments, f"{name}_port") for name in Ports().by_service()})
+    ports: Ports = arguments.ports
     supervisor = Supervisor(arguments.data / "logs")
     try:
         _start(arguments, ports, supervisor, console)
@@ -57,6 +58,8 @@ def _start(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, 
         supervisor.start(service)
         console.print(f"{service.name:19} {service.location}", highlight=False)
     prometheus = f"http://{LOOPBACK}:{ports.prometheus}"
+    require_rules(prometheus, ROOT / "prometheus" / "rules")
+    require_receivers(f"http://{LOOPBACK}:{ports.alertmanager}", arguments.data / "run" / "alertmanager.yml")
     status_page = f"http://{LOOPBACK}:{ports.exporter}/"
     results.wait_for_first(prometheus, status_page, console, seconds=FIRST_RESULT_SECONDS, check=supervisor.check)
     results.show(prometheus, Console())

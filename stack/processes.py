@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from stack.errors import StackError
+from starlight_exporter.http_client import HttpClient
 
 STOP_SECONDS = 15.0
 
@@ -19,13 +19,14 @@ STOP_SECONDS = 15.0
 class Service:
     """One process: its command, the URL that answers once it is ready, and the page or file that people open.
 
-    Without a `ready_url` it is ready as soon as it runs.
+    Without a `ready_url` it is ready as soon as it runs. `folder` is its working directory, by default the current one.
     """
 
     name: str
     command: tuple[str, ...]
     ready_url: str | None
     location: str
+    folder: Path | None = None
 
 
 class Supervisor:
@@ -49,7 +50,12 @@ class Supervisor:
             with log_file.open("wb") as log:
                 # In its own session, so that Ctrl-C reaches only the supervisor, which stops services in order.
                 process = subprocess.Popen(
-                    service.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                    service.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=service.folder,
+                    start_new_session=True,
                 )
         except OSError as error:
             raise StackError(f"{service.name}: cannot run {service.command[0]}: {error.strerror}") from error
@@ -88,10 +94,10 @@ class Supervisor:
 def answers(url: str) -> bool:
     """Return whether a GET request returns 2xx within two seconds."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as response:
-            return 200 <= int(response.status) < 300
-    except (urllib.error.URLError, OSError):
+        HttpClient().get(url, timeout=2)
+    except (OSError, HTTPException):
         return False
+    return True
 
 
 def last_line(file: Path) -> str:

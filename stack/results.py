@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.errors import StackError
+from starlight_exporter.errors import MonitoringError
 from starlight_exporter.formatting import NOT_MEASURED, integer, milliseconds, percent, percent_range
+from starlight_exporter.http_client import HttpClient
 
 PRODUCTION = ' * on (model) group_left () (starlight_model_info{role="production"} > 0)'
 
@@ -31,9 +30,8 @@ def query(prometheus: str, expression: str) -> list[Sample]:
     """Run an instant query; return no samples if Prometheus is unreachable or not ready."""
     url = f"{prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            answer = json.load(response)
-    except (urllib.error.URLError, OSError, json.JSONDecodeError):
+        answer = HttpClient().get_json(url, "Prometheus", timeout=5)
+    except MonitoringError:
         return []
     return [Sample(labels=row["metric"], value=float(row["value"][1])) for row in answer["data"]["result"]]
 

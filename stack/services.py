@@ -15,6 +15,8 @@ from stack.processes import Service
 
 RETENTION = "1y"
 """Of Prometheus; docker-compose.yml uses the same."""
+CORS_ORIGIN = "none"
+"""Pattern of the origins whose pages may read Prometheus' API; matches no origin. docker-compose.yml uses the same."""
 DASHBOARD_INTERVAL = "30s"
 """Between updates of the markdown dashboard; docker-compose.yml uses the same."""
 
@@ -44,17 +46,20 @@ def _notifications(address: str, data: Path) -> Service:
 
 
 def _alertmanager(address: str, data: Path, ports: Ports) -> Service:
+    config = configuration.write_alertmanager(ROOT, data / "run", ports)
     return Service(
         name="alertmanager",
         command=(
             _program("prometheus-alertmanager"),
-            f"--config.file={configuration.write_alertmanager(ROOT, data / 'run', ports)}",
+            # Relative to the working directory, so that no pattern character of a path is in the paths of templates.
+            f"--config.file={config.name}",
             f"--storage.path={data / 'alertmanager'}",
             f"--web.listen-address={address}",
             "--cluster.listen-address=",
         ),
         ready_url=f"http://{address}/-/ready",
         location=f"http://{address}",
+        folder=config.parent,
     )
 
 
@@ -85,14 +90,16 @@ def _prometheus(address: str, data: Path, ports: Ports) -> Service:
         name="prometheus",
         command=(
             _program("prometheus"),
-            f"--config.file={config}",
+            # Relative, as for Alertmanager: the paths of rules.
+            f"--config.file={config.name}",
             f"--storage.tsdb.path={data / 'prometheus'}",
             f"--storage.tsdb.retention.time={RETENTION}",
             f"--web.listen-address={address}",
-            "--web.enable-lifecycle",
+            f"--web.cors.origin={CORS_ORIGIN}",
         ),
         ready_url=f"http://{address}/-/ready",
         location=f"http://{address}",
+        folder=config.parent,
     )
 
 
@@ -116,4 +123,5 @@ def _program(name: str) -> str:
     path = shutil.which(name)
     if path is None:
         raise StackError(f"{name} is not installed; on Debian: apt-get install --no-install-recommends {name}")
-    return path
+    # A relative entry of PATH must not depend on the working directory of the service.
+    return str(Path(path).absolute())

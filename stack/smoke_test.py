@@ -6,20 +6,20 @@ Exit code 1: something is missing, reported one per line; 2: no Docker engine or
 from __future__ import annotations
 
 import argparse
-import base64
 import json
+import os
 import re
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any
 
-from stack.ports import LOOPBACK, SHIPPED
+from stack.ports import LOOPBACK, SHIPPED, Ports, read_variables, variable
+from starlight_exporter.errors import MonitoringError
 from starlight_exporter.exit_codes import CHECK_FAILED, NOT_MEASURED, OK
+from starlight_exporter.http_client import HttpClient, basic_authorization, shown_url
 
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARDS = ROOT / "grafana" / "dashboards"
@@ -29,7 +29,11 @@ HEALTHY = ("notifications", "exporter", "alertmanager", "prometheus", "grafana")
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths
     """Add the flags."""
-    parser.add_argument("--grafana", default=f"http://{LOOPBACK}:{SHIPPED.grafana}", help="default: %(default)s")
+    parser.add_argument(
+        "--grafana",
+        metavar="URL",
+        help=f"default: port {variable('grafana')} of {LOOPBACK}, otherwise {SHIPPED.grafana}",
+    )
     parser.add_argument("--seconds", type=float, default=300.0, help="maximum wait for health (default: 300)")
 
 
@@ -41,7 +45,13 @@ def run(options: argparse.Namespace) -> int:
     if command is None:
         print(f"{options.name}: no Docker engine answers, or compose is not installed", file=sys.stderr)
         return NOT_MEASURED
-    missing = [*unhealthy(command, options.seconds), *unprovisioned(options.grafana, password(command))]
+    try:
+        ports = Ports.of({}, read_variables(ROOT / ".env", os.environ))
+    except ValueError as error:
+        print(f"{options.name}: {error}", file=sys.stderr)
+        return NOT_MEASURED
+    grafana = options.grafana or f"http://{LOOPBACK}:{ports.grafana}"
+    missing = [*unhealthy(command, options.seconds), *unprovisioned(grafana, password(command))]
     for line in missing:
         print(f"{options.name}: {line}", file=sys.stderr)
     if missing:
@@ -69,8 +79,10 @@ def unprovisioned(grafana: str, secret: str) -> list[str]:
         query = urllib.parse.urlencode({"query": panel_query(*PANEL)})
         proxy = f"{grafana}/api/datasources/proxy/uid/prometheus/api/v1/query?{query}"
         answered = _get(proxy, secret)["data"]["result"]
-    except (urllib.error.URLError, OSError, ValueError, KeyError) as error:
-        return [f"{grafana}: {error}"]
+    except MonitoringError as error:
+        return [str(error)]
+    except (LookupError, TypeError) as error:
+        return [f"{shown_url(grafana)}: the response of Grafana is not as expected: {error}"]
     lacking = [f"dashboard {uid} is not provisioned" for uid in sorted(expected - found)]
     return lacking if answered else [*lacking, f"panel {PANEL[1]!r}: no result from Prometheus through Grafana"]
 
@@ -99,7 +111,5 @@ def _health(command: tuple[str, ...], service: str) -> str:
 
 
 def _get(url: str, secret: str) -> Any:
-    token = base64.b64encode(f"admin:{secret}".encode()).decode()
-    request = urllib.request.Request(url, headers={"Authorization": f"Basic {token}"})
-    with urllib.request.urlopen(request, timeout=15) as response:
-        return json.load(response)
+    client = HttpClient(lambda: basic_authorization("admin", secret))
+    return client.get_json(url, "Grafana", timeout=15)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import shutil
 import signal
@@ -13,8 +14,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+import yaml
 
 from stack.ports import LOOPBACK, Ports
 from stack.processes import answers
@@ -35,8 +38,11 @@ WITH_CONTROLLING_TERMINAL = (
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A copy of the stack with a `scripts/setup` that installs nothing, and a PATH without Grafana."""
-    place = tmp_path / "tree"
+    """A copy of the stack with a `scripts/setup` that installs nothing, and a PATH without Grafana.
+
+    The name of its folder has a meaning in YAML and in patterns of file names.
+    """
+    place = tmp_path / """a [b] #1: {c} *?, & 'd' "ö" %s \\""" / "tree"
     shutil.copytree(ROOT / "stack", place / "stack")
     (place / "scripts").mkdir()
     (place / "scripts" / "setup").write_text("#!/bin/sh\n")
@@ -44,7 +50,7 @@ def tree(tmp_path: Path) -> Path:
     (place / "scripts" / "notification_log.py").symlink_to(ROOT / "scripts" / "notification_log.py")
     for name in ("alerting", "exporter", "prometheus"):
         (place / name).symlink_to(ROOT / name)
-    programs = place / "bin"
+    programs = tmp_path / "bin"
     programs.mkdir()
     for name in ("prometheus", "prometheus-alertmanager"):
         (programs / name).symlink_to(program(name))
@@ -65,8 +71,19 @@ def command(tree: Path, ports: Ports) -> list[str]:
     ]
 
 
+def programs(tree: Path) -> Path:
+    # PATH is separated by colons.
+    return tree.parents[1] / "bin"
+
+
 def environment(tree: Path) -> dict[str, str]:
-    return os.environ | {"PATH": str(tree / "bin"), "TERM": "xterm", "PYTHONPATH": f"{tree}:{tree / 'exporter'}"}
+    # The stack itself is found in the working directory. Nothing on loopback is requested through the proxy.
+    return os.environ | {
+        "PATH": str(programs(tree)),
+        "TERM": "xterm",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'exporter'}",
+        **dict.fromkeys(("http_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9"),
+    }
 
 
 @pytest.fixture
@@ -111,6 +128,8 @@ def test_closed_terminal_stops_all_services(tree: Path, ports: Ports, closing: l
         services = supervisor.children()
         closing += supervisor.children(recursive=True)
         assert len(services) == SERVICES
+        require_no_lifecycle_api(f"http://{LOOPBACK}:{ports.prometheus}")
+        require_links(f"http://{LOOPBACK}:{ports.prometheus}", ports)
     finally:
         os.close(master)
     process.wait(60)
@@ -141,6 +160,43 @@ def test_ignores_sighup_under_nohup(tree: Path, ports: Ports, closing: list[psut
     assert process.wait(60) == 0
 
 
+def require_no_lifecycle_api(prometheus: str) -> None:
+    """Assert that a web page can neither end Prometheus nor read its API."""
+    with httpx.Client(trust_env=False) as client:
+        for path in ("quit", "reload"):
+            assert client.post(f"{prometheus}/-/{path}").status_code == 403
+        foreign = client.get(f"{prometheus}/api/v1/status/config", headers={"Origin": "http://attacker.example"})
+        assert foreign.status_code == 200
+        assert "access-control-allow-origin" not in foreign.headers
+
+
+def require_links(prometheus: str, ports: Ports) -> None:
+    """Assert that links in alerts lead to the ports of this stack."""
+    with httpx.Client(trust_env=False) as client:
+        text = client.get(f"{prometheus}/api/v1/status/config").json()["data"]["yaml"]
+    labels = yaml.safe_load(text)["global"]["external_labels"]
+    assert labels["exporter_url"] == f"http://{LOOPBACK}:{ports.exporter}"
+    assert labels["runbook_base"] == f"http://{LOOPBACK}:{ports.exporter}/runbooks"
+
+
+def test_start_fails_if_prometheus_loads_fewer_rules(tree: Path, ports: Ports) -> None:
+    stack = tree / "stack" / "services.py"
+    # Without the relative path, Prometheus takes the folder's name for a pattern.
+    text = stack.read_text().replace("--config.file={config.name}", "--config.file={config}")
+    assert text.count("--config.file={config}") == 3
+    stack.write_text(text)
+    (tree / "stack" / "loaded.py").write_text(
+        (tree / "stack" / "loaded.py").read_text().replace("LOAD_SECONDS = 30.0", "LOAD_SECONDS = 1.0")
+    )
+    done = subprocess.run(
+        command(tree, ports), cwd=tree, env=environment(tree), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert re.search(
+        r"up: Prometheus has loaded 0 rules in 0 groups; the files contain \d\d+ rules in \d+ groups", done.stderr
+    )
+
+
 def ignores(pid: int, number: signal.Signals) -> bool:
     """Whether a process ignores a signal, from the mask in /proc."""
     status = Path(f"/proc/{pid}/status").read_text()
@@ -149,7 +205,7 @@ def ignores(pid: int, number: signal.Signals) -> bool:
 
 
 def test_reports_a_grafana_port_in_use_before_starting_services(tree: Path, ports: Ports) -> None:
-    grafana = tree / "bin" / "grafana"
+    grafana = programs(tree) / "grafana"
     grafana.write_text("#!/bin/sh\nexit 1\n")
     grafana.chmod(0o755)
     with socket.socket() as other:

@@ -34,7 +34,7 @@ from support.web import LocalServer, idle_application
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 PAGES = sorted(RUNBOOKS.glob("*.md"))
-LINKED = ("alerting", "exporter", "prometheus", "scripts", "stack", "tests", "starlight.yml", "pyproject.toml")
+LINKED = ("alerting", "exporter", "prometheus", "scripts", "stack", "tests", "config", "pyproject.toml")
 
 SERVICE, LARGE_DATASET = "--web.enable-lifecycle", "--clean 10000"
 """Commands of which only the options are checked: one runs until it is stopped, one generates 11,000 images."""
@@ -97,9 +97,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> 
         ports = Ports(exporter=site.port, prometheus=free_port(), alertmanager=free_port(), notifications=free_port())
         config = write_prometheus(ROOT, servers / "run", ports)
         rules = accelerated_rules(servers / "rules")
-        text = accelerate(config.read_text(), r"_interval: |_timeout: ").replace(
-            f"{ROOT}/prometheus/rules/", f"{rules}/"
-        )
+        text = accelerate(config.read_text(), r"_interval: |_timeout: ").replace("- rules/", f"- {rules}/")
         config.write_text(re.sub(r"scrape_timeout: .+", "scrape_timeout: 1s", text))
         alertmanager = write_alertmanager(ROOT, servers / "run", ports)
         with (

@@ -169,7 +169,7 @@ class AcceleratedStack:
         rules = accelerated_rules(self.folder / "rules")
         # The divided timeout would be too short on a busy machine.
         text = re.sub(r"scrape_timeout: .+", "scrape_timeout: 1s", text)
-        return _write(file, text.replace(f"{ROOT}/prometheus/rules/", f"{rules}/"))
+        return _write(file, text.replace("- rules/", f"- {rules}/"))
 
     def _alertmanager_config(self) -> Path:
         file = write_alertmanager(ROOT, self.folder / "run", self.ports)

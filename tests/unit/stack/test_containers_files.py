@@ -11,8 +11,8 @@ import yaml
 
 from stack import grafana
 from stack.containers import PASSWORD_FILE, make_password, write_configurations
-from stack.ports import SHIPPED
-from stack.services import DASHBOARD_INTERVAL, RETENTION
+from stack.ports import SHIPPED, Ports, variable
+from stack.services import CORS_ORIGIN, DASHBOARD_INTERVAL, RETENTION
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -24,7 +24,8 @@ each_service = pytest.mark.parametrize("name", SERVICES)
 
 @each_service
 def test_images_have_exact_versions(name: str) -> None:
-    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+", SERVICES[name]["image"])
+    # With digests after scripts/pin_images.py.
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?", SERVICES[name]["image"])
 
 
 @each_service
@@ -60,7 +61,8 @@ def test_every_named_volume_is_declared(name: str) -> None:
     for volume in SERVICES[name].get("volumes", ()):
         source = volume.split(":")[0]
         if source.startswith("./"):
-            assert (ROOT / source).exists(), source
+            # A mount of a single file keeps its old contents when the file is replaced.
+            assert (ROOT / source).is_dir(), source
             assert volume.endswith(":ro"), "nothing in a container writes to the checkout"
         else:
             assert source in COMPOSE["volumes"]
@@ -77,6 +79,84 @@ def test_file_contains_no_secret() -> None:
 def test_intervals_equal_those_of_the_processes() -> None:
     assert f"--storage.tsdb.retention.time={RETENTION}" in SERVICES["prometheus"]["command"]
     assert f"--watch={DASHBOARD_INTERVAL}" in SERVICES["markdown-dashboard"]["command"]
+    assert f"--web.cors.origin={CORS_ORIGIN}" in SERVICES["prometheus"]["command"]
+
+
+EDGES = {
+    "alertmanager-internet": {"alertmanager"},
+    "alertmanager-notifications": {"alertmanager", "notifications"},
+    "grafana-alertmanager": {"grafana", "alertmanager"},
+    "grafana-prometheus": {"grafana", "prometheus"},
+    "markdown-alertmanager": {"markdown-dashboard", "alertmanager"},
+    "markdown-prometheus": {"markdown-dashboard", "prometheus"},
+    "prometheus-alertmanager": {"prometheus", "alertmanager"},
+    "prometheus-exporter": {"prometheus", "exporter"},
+}
+"""Who may reach whom."""
+
+
+def test_each_network_connects_one_pair_of_services() -> None:
+    members: dict[str, set[str]] = {network: set() for network in COMPOSE["networks"]}
+    for name, service in SERVICES.items():
+        if name == "setup":
+            assert service["network_mode"] == "none"
+        for network in service.get("networks", ()):
+            members[network].add(name)
+    assert members == EDGES
+
+
+def test_only_alertmanager_has_a_way_out() -> None:
+    masquerading = "com.docker.network.bridge.enable_ip_masquerade"
+    for name, network in COMPOSE["networks"].items():
+        if name == "alertmanager-internet":
+            # The gateway is on the first network by name that is not isolated.
+            assert network is None
+            assert sorted(SERVICES["alertmanager"]["networks"])[0] == name
+        else:
+            assert network == {"driver_opts": {masquerading: "false"}}
+
+
+@each_service
+def test_resources_are_limited(name: str) -> None:
+    service = SERVICES[name]
+    assert service["pids_limit"] <= 200
+    (tmpfs,) = service["tmpfs"]
+    assert re.fullmatch(r"/tmp:size=\d+m,noexec,nosuid,nodev", tmpfs)
+
+
+def test_memory_of_the_exporter_holds_its_worker_and_files() -> None:
+    limit, files = (SERVICES["exporter"][key] for key in ("mem_limit", "tmpfs"))
+    assert limit == "3g"
+    worker, service = 1.5 * 1024, 512
+    assert worker + service + int(re.findall(r"\d+", files[0])[0]) <= 3 * 1024
+
+
+def test_setup_knows_all_published_ports() -> None:
+    environment = SERVICES["setup"]["environment"]
+    assert environment == {
+        variable(name): f"${{{variable(name)}:-{port}}}" for name, port in SHIPPED.by_service().items()
+    }
+
+
+def test_no_service_has_a_lifecycle_api_that_nothing_needs() -> None:
+    # The runbooks reload the exporter and request evaluations.
+    with_lifecycle = [
+        name for name, service in SERVICES.items() if "--web.enable-lifecycle" in service.get("command", ())
+    ]
+    assert with_lifecycle == ["exporter"]
+    assert "lifecycle" not in DOCKERFILE
+
+
+@each_service
+def test_health_check_ignores_proxies(name: str) -> None:
+    test = SERVICES[name].get("healthcheck", {}).get("test", ())
+    if "python3" in test:
+        assert "ProxyHandler({})" in test[-1]
+    elif "wget" in test:
+        assert test[test.index("-Y") + 1] == "off"
+    else:
+        assert name in ("setup", "markdown-dashboard", "exporter")
+    assert "ProxyHandler({})" in DOCKERFILE
 
 
 def test_image_runs_as_an_unprivileged_user() -> None:
@@ -96,7 +176,7 @@ def test_image_runs_as_an_unprivileged_user() -> None:
 
 
 def test_setup_replaces_loopback_by_service_names(tmp_path: Path) -> None:
-    write_configurations(tmp_path)
+    write_configurations(tmp_path, Ports(exporter=19877, grafana=13000, prometheus=9877))
     prometheus = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text())
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in prometheus["scrape_configs"]}
     assert targets == {
@@ -106,15 +186,20 @@ def test_setup_replaces_loopback_by_service_names(tmp_path: Path) -> None:
     }
     assert prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
     # Links are opened in the reader's browser.
-    assert prometheus["global"]["external_labels"]["exporter_url"] == "http://127.0.0.1:9877"
-    assert prometheus["global"]["external_labels"]["dashboard_base"] == "http://127.0.0.1:3000/d"
+    assert prometheus["global"]["external_labels"]["exporter_url"] == "http://127.0.0.1:19877"
+    assert prometheus["global"]["external_labels"]["dashboard_base"] == "http://127.0.0.1:13000/d"
     alertmanager = (tmp_path / "alertmanager" / "alertmanager.yml").read_text()
     assert "url: http://notifications:9876/notifications" in alertmanager
     assert sorted(path.name for path in (tmp_path / "prometheus" / "rules").iterdir()) == sorted(
         path.name for path in (ROOT / "prometheus" / "rules").iterdir()
     )
-    # A second start overwrites them.
-    write_configurations(tmp_path)
+    assert "http://127.0.0.1:19877" in (tmp_path / "grafana" / "dashboards" / "overview.json").read_text()
+    # A second start overwrites them, and removes rules that are no longer shipped.
+    (tmp_path / "prometheus" / "rules" / "removed.yml").touch()
+    write_configurations(tmp_path, SHIPPED)
+    assert not (tmp_path / "prometheus" / "rules" / "removed.yml").exists()
+    written = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text())
+    assert written["global"]["external_labels"]["exporter_url"] == "http://127.0.0.1:9877"
 
 
 def test_password_is_generated_once_and_unique(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import yaml
 
 from stack import configuration, native
 from stack.errors import StackError
-from stack.ports import LOOPBACK, SHIPPED, Ports, require_free
+from stack.ports import LOOPBACK, SHIPPED, Ports, move_addresses, require_free
 from starlight_exporter.config import load_config
 from starlight_exporter.errors import ConfigError
 
@@ -20,20 +21,21 @@ MOVED = Ports(exporter=19877, prometheus=19090, alertmanager=19093, notification
 
 def test_moves_every_shipped_address() -> None:
     for file in (ROOT / "prometheus" / "prometheus.yml", ROOT / "alerting" / "alertmanager.yml"):
-        moved = configuration.move_addresses(file.read_text(), MOVED)
+        moved = move_addresses(file.read_text(), MOVED.addresses())
         for port in SHIPPED.by_service().values():
             assert f"{LOOPBACK}:{port}" not in moved.replace(f"{LOOPBACK}:1{port}", ""), file
 
 
 def test_swaps_ports_of_two_services() -> None:
     text = f"{LOOPBACK}:{SHIPPED.exporter} {LOOPBACK}:{SHIPPED.prometheus}"
-    swapped = configuration.move_addresses(text, Ports(exporter=SHIPPED.prometheus, prometheus=SHIPPED.exporter))
+    swapped = move_addresses(text, Ports(exporter=SHIPPED.prometheus, prometheus=SHIPPED.exporter).addresses())
     assert swapped == f"{LOOPBACK}:{SHIPPED.prometheus} {LOOPBACK}:{SHIPPED.exporter}"
 
 
 def test_prometheus_configuration_uses_the_shipped_rules(tmp_path: Path) -> None:
     settings = yaml.safe_load(configuration.write_prometheus(ROOT, tmp_path, MOVED).read_text())
-    assert settings["rule_files"] == [f"{ROOT}/prometheus/rules/*.yml"]
+    shipped = sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
+    assert [(tmp_path / name).resolve() for name in settings["rule_files"]] == shipped
     jobs = {job["job_name"]: job["static_configs"][0]["targets"] for job in settings["scrape_configs"]}
     assert jobs["starlight-exporter"] == [f"{LOOPBACK}:{MOVED.exporter}"]
 
@@ -50,7 +52,29 @@ def test_dashboard_links_are_removed_without_grafana(tmp_path: Path) -> None:
 
 def test_alertmanager_configuration_uses_the_shipped_templates(tmp_path: Path) -> None:
     settings = yaml.safe_load(configuration.write_alertmanager(ROOT, tmp_path, MOVED).read_text())
-    assert settings["templates"] == [f"{ROOT}/alerting/templates/*.tmpl"]
+    shipped = sorted((ROOT / "alerting" / "templates").glob("*.tmpl"))
+    assert [(tmp_path / name).resolve() for name in settings["templates"]] == shipped
+    # A second start replaces the link.
+    configuration.write_alertmanager(ROOT, tmp_path, MOVED)
+
+
+def test_pattern_characters_of_file_names_are_escaped(tmp_path: Path) -> None:
+    (tmp_path / "prometheus" / "rules").mkdir(parents=True)
+    shutil.copy(ROOT / "prometheus" / "prometheus.yml", tmp_path / "prometheus")
+    (tmp_path / "prometheus" / "rules" / "a[1]?.yml").touch()
+    file = configuration.write_prometheus(tmp_path, tmp_path / "run", MOVED)
+    assert yaml.safe_load(file.read_text())["rule_files"] == [r"rules/a\[1]\?.yml"]
+
+
+def test_dashboards_have_the_addresses_of_the_run(tmp_path: Path) -> None:
+    (tmp_path / "old.json").touch()
+    configuration.write_dashboards(ROOT / "grafana" / "dashboards", tmp_path, MOVED)
+    names = [file.name for file in sorted((ROOT / "grafana" / "dashboards").glob("*.json"))]
+    assert sorted(file.name for file in tmp_path.iterdir()) == names
+    for name in names:
+        text = (tmp_path / name).read_text()
+        assert f"{LOOPBACK}:{MOVED.exporter}" in text
+        assert f"{LOOPBACK}:{SHIPPED.exporter}" not in text
 
 
 def test_replaces_dataset_and_production_model(tmp_path: Path) -> None:
@@ -58,7 +82,8 @@ def test_replaces_dataset_and_production_model(tmp_path: Path) -> None:
     images.mkdir()
     model = tmp_path / "mine.onnx"
     model.touch()
-    file = configuration.write_exporter(ROOT / "starlight.yml", tmp_path / "run", dataset=images, model=model)
+    shipped = ROOT / "config" / "starlight.yml"
+    file = configuration.write_exporter(shipped, tmp_path / "run", dataset=images, model=model)
     config = load_config(file)
     assert [(entry.name, Path(entry.path)) for entry in config.datasets] == [("my-photos", images)]
     production = [entry for entry in config.models if entry.role == "production"]

@@ -59,7 +59,15 @@ def test_defaults_need_no_processes() -> None:
 
 def test_reports_flags_that_need_processes(tmp_path: Path) -> None:
     words = ["--model", sys.executable, "--dataset", str(tmp_path), "--prometheus-port", "19090"]
-    assert process_only_flags(parse_arguments(words)) == ["--dataset", "--model", "--prometheus-port"]
+    assert process_only_flags(parse_arguments(words)) == ["--dataset", "--model"]
+
+
+def test_file_at_the_former_location_needs_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stack.arguments.ROOT", tmp_path)
+    (tmp_path / "starlight.yml").touch()
+    arguments = parse_arguments([])
+    assert arguments.config == tmp_path / "starlight.yml"
+    assert process_only_flags(arguments) == ["--config"]
 
 
 def test_smoke_test_runs_the_query_of_a_panel() -> None:
