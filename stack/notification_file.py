@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import os
+import stat
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from starlight_exporter.errors import StorageError
+
+MAX_BYTES: Final = 16 * 1024 * 1024
+KEPT_FILES: Final = 4
 
 
 class NotificationFile:
     """Append lines to a file atomically and durably. Thread-safe.
 
-    The file is opened for each line, so it may be rotated at any time.
+    A file that would exceed `max_bytes` is renamed to `FILE.1`, an older one to `FILE.2`, and so on; `kept` of them are
+    kept. The file is opened for each line, so it may also be moved at any time.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, kept: int = KEPT_FILES) -> None:
         self.path = path
+        self._max_bytes = max_bytes
+        self._kept = kept
         self._lock = threading.Lock()
 
     def check(self) -> None:
@@ -41,6 +49,7 @@ class NotificationFile:
 
     def _append(self, data: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._rotate(len(data))
         descriptor = self._open()
         try:
             size = os.fstat(descriptor).st_size
@@ -58,6 +67,19 @@ class NotificationFile:
                 raise
         finally:
             os.close(descriptor)
+
+    def _rotate(self, added: int) -> None:
+        """Rename the files if the current one has no space for `added` bytes."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(found.st_mode) or not found.st_size or found.st_size + added <= self._max_bytes:
+            return
+        files = [self.path, *(self.path.with_name(f"{self.path.name}.{number + 1}") for number in range(self._kept))]
+        for older, newer in zip(reversed(files), reversed(files[:-1]), strict=False):
+            if newer.exists():
+                newer.replace(older)
 
     def _storage_error(self, error: OSError) -> StorageError:
         return StorageError(f"{self.path}: cannot write: {error.strerror or error}")

@@ -1,4 +1,4 @@
-"""Receive Alertmanager's webhook notifications: print each alert and store it in a JSON-lines file.
+"""Receive Alertmanager's webhook notifications: store them in a JSON-lines file, and print each alert on a terminal.
 
 Needs no account with any service. Runs until SIGTERM or Ctrl-C.
 """

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from stack.notification_file import NotificationFile
-from stack.webhook import Notification, printable, readable, record
+from stack.webhook import Notification, printable, readable, record, summary
 from starlight_exporter.errors import StorageError
 from starlight_exporter.listen_address import format_address, listen
 
@@ -30,13 +30,15 @@ _SHOWN_ERRORS = 3
 def notification_app(
     file: NotificationFile,
     *,
+    describe: Callable[[Notification, datetime], Iterable[str]],
     report: Callable[[str], None],
     complain: Callable[[str], None],
     max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Starlette:
     """Return the receiver: `POST /notifications` and `GET /-/healthy`.
 
-    `report` receives a line per stored alert, `complain` one line per rejected request.
+    `report` receives the lines that `describe` returns for a stored notification, `complain` one line per rejected
+    request.
     """
 
     def refuse(status: int, reason: str) -> Response:
@@ -65,7 +67,7 @@ def notification_app(
         except StorageError as error:
             # Alertmanager retries after a 5xx.
             return refuse(503, str(error))
-        for line in readable(notification, received_at=received_at):
+        for line in describe(notification, received_at):
             report(line)
         return PlainTextResponse("OK\n")
 
@@ -96,7 +98,13 @@ def serve(host: str, port: int, output: Path) -> None:
     file = NotificationFile(output)
     file.check()
     listener = listen(host, port)
-    app = notification_app(file, report=_print, complain=lambda line: _print(line, error=True))
+    # A log that is kept would hold a second copy of each alert.
+    lines = readable if sys.stdout.isatty() else summary
+
+    def describe(notification: Notification, received_at: datetime) -> Iterable[str]:
+        return lines(notification, received_at=received_at)
+
+    app = notification_app(file, describe=describe, report=_print, complain=lambda line: _print(line, error=True))
     server = uvicorn.Server(
         uvicorn.Config(
             app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=2

@@ -63,15 +63,16 @@ def _instant(moment: datetime) -> str:
 
 
 def record(notification: Notification, *, received_at: datetime) -> str:
-    """Return the notification as one line of JSON; times are UTC, `ends_at` is null while an alert fires."""
+    """Return the notification as one line of JSON; times are UTC, `ends_at` is null while an alert fires.
+
+    Without the common labels and annotations, which every alert repeats.
+    """
     line = {
         "received_at": _instant(received_at),
         "status": notification.status,
         "receiver": notification.receiver,
         "group_key": notification.group_key,
         "group_labels": notification.group_labels,
-        "common_labels": notification.common_labels,
-        "common_annotations": notification.common_annotations,
         "external_url": notification.external_url,
         "truncated_alerts": notification.truncated_alerts,
         "alerts": [
@@ -94,6 +95,13 @@ def record(notification: Notification, *, received_at: datetime) -> str:
 def readable(notification: Notification, *, received_at: datetime) -> tuple[str, ...]:
     """Return one terminal line per alert: time, status, severity, name, labels, description, start."""
     return tuple(_readable_alert(alert, received_at) for alert in notification.alerts)
+
+
+def summary(notification: Notification, *, received_at: datetime) -> tuple[str, ...]:
+    """Return one line with the number of alerts, for a log: the alerts themselves are in the file."""
+    statuses = [alert.status for alert in notification.alerts]
+    counts = ", ".join(f"{statuses.count(status)} {status}" for status in ("firing", "resolved") if status in statuses)
+    return (printable(f"{received_at:%H:%M:%S} stored: {counts} (receiver {notification.receiver})"),)
 
 
 def _readable_alert(alert: Alert, received_at: datetime) -> str:

@@ -28,8 +28,8 @@ def test_record_has_all_fields_with_utc_times() -> None:
     assert (kept["status"], kept["receiver"], kept["truncated_alerts"]) == ("firing", "critical", 0)
     assert kept["group_key"] == PAYLOAD["groupKey"]
     assert kept["group_labels"] == PAYLOAD["groupLabels"]
-    assert kept["common_labels"] == PAYLOAD["commonLabels"]
-    assert kept["common_annotations"] == {}
+    # The common labels and annotations are those of every alert.
+    assert "common" not in line
     assert kept["external_url"] == "http://127.0.0.1:9093"
     firing, resolved = kept["alerts"]
     assert firing == {
@@ -151,3 +151,26 @@ def test_check_rejects_invalid_path(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "file" / "below.jsonl"):
         with pytest.raises(StorageError, match=r"cannot write"):
             NotificationFile(path).check()
+
+
+def test_file_is_rotated_by_size(tmp_path: Path) -> None:
+    file = NotificationFile(tmp_path / "n.jsonl", max_bytes=30, kept=2)
+    for number in range(9):
+        file.append(f"record {number}\n")
+    contents = {path.name: path.read_text().split("\n")[:-1] for path in tmp_path.iterdir()}
+    assert contents == {
+        "n.jsonl": ["record 6", "record 7", "record 8"],
+        "n.jsonl.1": ["record 3", "record 4", "record 5"],
+        "n.jsonl.2": ["record 0", "record 1", "record 2"],
+    }
+    file.append("record 9\n")
+    assert (tmp_path / "n.jsonl.2").read_text().startswith("record 3\n")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_record_larger_than_the_file_is_stored(tmp_path: Path) -> None:
+    file = NotificationFile(tmp_path / "n.jsonl", max_bytes=10, kept=1)
+    for _ in range(3):
+        file.append("a record of 30 characters ....\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["n.jsonl", "n.jsonl.1"]
+    assert (tmp_path / "n.jsonl").read_text() == "a record of 30 characters ....\n"
