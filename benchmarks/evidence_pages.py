@@ -62,7 +62,7 @@ def _measure(folder: Path, images: int, runs: int) -> None:
         size = sum(file.stat().st_size for file in stored.iterdir())
         print(f"stored {images} predictions in {time.perf_counter() - start:.2f} s, {size / 2**20:.1f} MiB")
     print(f"\n| Page over {images} predictions | Median ms | Range | CPU ms |\n|---|---:|---:|---:|")
-    with LocalServer(application) as server, httpx.Client(base_url=server.url, timeout=60.0) as client:
+    with LocalServer(application) as server, httpx.Client(base_url=server.url, timeout=60.0, trust_env=False) as client:
         for name, path in PAGES:
             times, busy = [], []
             for _ in range(runs):

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
+from urllib.parse import urlencode
 
-import httpx
+from starlight_exporter.errors import MonitoringError
+from starlight_exporter.http_client import HttpClient
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION: Final = 'starlight_evaluation_info{model="production"}'
@@ -49,9 +51,9 @@ class NativeStack:
     def query(self, expression: str) -> list[dict[str, Any]]:
         """Return the result of an instant query, or nothing if Prometheus does not respond yet."""
         try:
-            answer = httpx.get(f"{self._prometheus}/api/v1/query", params={"query": expression}, timeout=5)
-            return list(answer.json()["data"]["result"])
-        except (httpx.TransportError, ValueError, KeyError):
+            url = f"{self._prometheus}/api/v1/query?{urlencode({'query': expression})}"
+            return list(HttpClient().get_json(url, "Prometheus", timeout=5)["data"]["result"])
+        except (MonitoringError, KeyError):
             return []
 
     def hashes(self) -> set[str]:

@@ -90,7 +90,7 @@ class Scrapes:
         return {**found, "max": float(values.max()), "scrapes": float(values.size)}
 
     def _ask(self) -> None:
-        with httpx.Client(timeout=30.0) as client:
+        with httpx.Client(timeout=30.0, trust_env=False) as client:
             while not self._stop.wait(0.1):
                 start = time.perf_counter()
                 client.get(f"{self._url}/metrics", headers=PROMETHEUS_HEADERS).raise_for_status()

@@ -12,6 +12,7 @@ from typing import Final, Self
 from pydantic import field_validator, model_validator
 
 from starlight_exporter.errors import ConfigError
+from starlight_exporter.file_access import read_content
 from starlight_exporter.http_client import HttpClient, basic_authorization
 from starlight_exporter.strict_yaml import StrictModel, load_strict
 
@@ -121,16 +122,11 @@ def _token(file: Path, key: str) -> str:
 
 def _secret(file: Path, key: str) -> str:
     try:
-        with file.open("rb") as opened:
-            content = opened.read(MAX_SECRET_BYTES + 1)
-        text = content.decode().strip()
+        return read_content(file, max_bytes=MAX_SECRET_BYTES).data.decode().strip()
     except OSError as error:
         raise ConfigError(f"{key}: {file}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{key}: {file}: not UTF-8 text") from error
-    if len(content) > MAX_SECRET_BYTES:
-        raise ConfigError(f"{key}: {file}: larger than {MAX_SECRET_BYTES} bytes")
-    return text
 
 
 class _Context(ssl.SSLContext):
