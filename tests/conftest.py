@@ -40,12 +40,7 @@ def release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Return a file system of 400 KiB. Skip the test if this process may not mount one."""
-    from support.servers import run_tool
+    from support.small_disk import small_disk as mounted
 
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    code, output = run_tool(["mount", "-t", "tmpfs", "-o", "size=400k", "none", str(disk)])
-    if code != 0:
-        pytest.skip(f"no file system of a limited size: {output}")
-    yield disk
-    assert run_tool(["umount", str(disk)])[0] == 0
+    with mounted(tmp_path / "disk", "400k") as disk:
+        yield disk

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,23 +55,27 @@ def write_config_of_shipped_models(folder: Path, images: Path, **sections: Any) 
     )
 
 
+def exporter_command(config: Path, port: int, *flags: str) -> list[str]:
+    """Return the command that starts the exporter on a loopback port."""
+    address = f"--web.listen-address=127.0.0.1:{port}"
+    return [sys.executable, "-m", "starlight_exporter", f"--config.file={config}", address, *flags]
+
+
 class Exporter(Server):
     """The exporter on a free loopback port. Healthy on return, without results yet."""
 
     def __init__(
-        self, config: Path, *, flags: Sequence[str] = ("--web.enable-lifecycle",), port: int | None = None
+        self,
+        config: Path,
+        *,
+        flags: Sequence[str] = ("--web.enable-lifecycle",),
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         port = port or free_port()
-        command = [
-            sys.executable,
-            "-m",
-            "starlight_exporter",
-            f"--config.file={config}",
-            f"--web.listen-address=127.0.0.1:{port}",
-            *flags,
-        ]
+        command = exporter_command(config, port, *flags)
         log = config.parent / "exporter.log"
-        super().__init__(command, port=port, ready_path="/-/healthy", log=log)
+        super().__init__(command, port=port, ready_path="/-/healthy", log=log, environment=environment)
         self.wait_ready()
 
     def metrics(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -103,6 +107,12 @@ class Exporter(Server):
     def wait_for_value(self, expected: float, name: str, **labels: str) -> None:
         """Wait until a sample has this value."""
         self.wait_until(lambda: self.value(name, **labels) == expected, f"{name} {labels} = {expected}")
+
+    def total(self, name: str, **labels: str) -> float:
+        """Return the sum of all samples with this name and these labels."""
+        return sum(
+            v for (n, have), v in self.metrics().items() if n == f"starlight_{name}" and labels.items() <= set(have)
+        )
 
     def worker(self) -> psutil.Process | None:
         """Return the worker process of the active run, or None."""

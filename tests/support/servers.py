@@ -47,13 +47,27 @@ def put_prometheus_3_first(monkeypatch: pytest.MonkeyPatch) -> None:
 class Server:
     """A child process that is ready when `ready_path` returns 200. Its output goes to a log file."""
 
-    def __init__(self, command: Sequence[str], *, port: int, ready_path: str, log: Path) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        port: int,
+        ready_path: str,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.log = log
         self._ready_path = ready_path
         with log.open("wb") as output:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+            self.process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=None if environment is None else {**os.environ, **environment},
+            )
 
     def wait_ready(self, timeout: float = TIMEOUT) -> Self:
         """Wait until the server is ready. Raise AssertionError with the end of its log on exit or timeout."""
