@@ -15,7 +15,9 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
+from stack.loaded import require_receivers, require_rules
 from support.servers import free_port
 from support.waiting import wait_until
 
@@ -52,13 +54,23 @@ def require_engine() -> None:
 class Compose:
     """The compose project with Debian's Prometheus and Alertmanager, on free ports."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        """`folder` gets copies of the mounted directories, which tests may change."""
+        self.folder = folder
+        for name in ("config", "models"):
+            shutil.copytree(ROOT / name, folder / name)
+        (folder / "tests").mkdir()
+        shutil.copy(ROOT / "tests" / "regression_baselines.json", folder / "tests")
+        mounts = [f"{folder / name}:/starlight/{name}:ro" for name in ("config", "models", "tests")]
+        override = {"services": {"exporter": {"volumes": mounts}}}
+        (folder / "override.yml").write_text(yaml.safe_dump(override))
         self.ports = {name: free_port() for name in ("NOTIFICATIONS", "EXPORTER", "ALERTMANAGER", "PROMETHEUS")}
         self._environment = os.environ | {f"STARLIGHT_{name}_PORT": str(port) for name, port in self.ports.items()}
         self._command = [
             *compose_command(),
             *("--project-name", PROJECT, "--project-directory", str(ROOT)),
             *("-f", str(ROOT / "docker-compose.yml"), "-f", str(ROOT / "tests" / "containers" / "debian.yml")),
+            *("-f", str(folder / "override.yml")),
         ]
 
     def run(self, *arguments: str, seconds: float = 900.0) -> str:
@@ -87,9 +99,9 @@ class Compose:
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Compose]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     require_engine()
-    compose = Compose()
+    compose = Compose(tmp_path_factory.mktemp("checkout"))
     compose.run("build")
     try:
         compose.run("up", "--detach")
@@ -142,6 +154,86 @@ def test_prometheus_scrapes_the_exporter(stack: Compose) -> None:
     wait_for(lambda: stack.query('up{job="starlight-exporter"} == 1'), "the exporter's first scrape")
     wait_for(lambda: stack.query('starlight_false_positive_ratio{model="production"}'), "the first result")
     assert not stack.query('up{job!="starlight-exporter"} == 0')
+
+
+def test_links_have_the_published_ports(stack: Compose) -> None:
+    configuration = httpx.get(f"{stack.url('PROMETHEUS')}/api/v1/status/config").json()["data"]["yaml"]
+    labels = yaml.safe_load(configuration)["global"]["external_labels"]
+    assert labels["exporter_url"] == stack.url("EXPORTER")
+
+
+def test_prometheus_has_no_lifecycle_api_and_loads_all_rules(stack: Compose) -> None:
+    assert httpx.post(f"{stack.url('PROMETHEUS')}/-/quit").status_code == 403
+    require_rules(stack.url("PROMETHEUS"), ROOT / "prometheus" / "rules")
+    require_receivers(stack.url("ALERTMANAGER"), ROOT / "alerting" / "alertmanager.yml")
+
+
+REACH = """
+import socket, sys
+for address in sys.argv[1:]:
+    host, port = address.split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+        print(address)
+    except OSError:
+        pass
+"""
+
+
+def test_exporter_reaches_only_prometheus(stack: Compose) -> None:
+    ports = {"prometheus": 9090, "alertmanager": 9093, "notifications": 9876, "exporter": 9877}
+    addresses = {
+        name: [f"{one['IPAddress']}:{port}" for one in stack.inspect(name)["NetworkSettings"]["Networks"].values()]
+        for name, port in ports.items()
+    }
+
+    def reached(service: str) -> set[str]:
+        tried = [address for found in addresses.values() for address in found]
+        container = stack.inspect(service)["Id"]
+        connected = docker("exec", container, "python3", "-c", REACH, *tried).split()
+        return {name for name, found in addresses.items() if set(found) & set(connected)}
+
+    assert reached("exporter") == {"exporter", "prometheus"}
+    assert reached("notifications") == {"notifications", "alertmanager"}
+    assert reached("prometheus") == {"prometheus", "exporter", "alertmanager"}
+    assert reached("markdown-dashboard") == {"prometheus", "alertmanager"}
+
+
+def test_exporter_has_no_way_out_and_no_names(stack: Compose) -> None:
+    exporter = stack.inspect("exporter")
+    networks = json.loads(docker("network", "inspect", *exporter["NetworkSettings"]["Networks"]))
+    options = [network["Options"]["com.docker.network.bridge.enable_ip_masquerade"] for network in networks]
+    assert options == ["false"]
+    resolve = "import socket; socket.getaddrinfo('example.com', 80)"
+    done = subprocess.run(
+        ["docker", "exec", exporter["Id"], "python3", "-c", resolve], capture_output=True, text=True, check=False
+    )
+    assert "gaierror" in done.stderr
+
+
+def test_resources_are_limited(stack: Compose) -> None:
+    for service in ("notifications", "exporter", "alertmanager", "prometheus", "markdown-dashboard"):
+        container = stack.inspect(service)
+        assert container["HostConfig"]["PidsLimit"] == 200, service
+        mounted = docker("exec", container["Id"], "cat", "/proc/mounts")
+        (tmp,) = (line for line in mounted.splitlines() if line.split()[1] == "/tmp")
+        assert {"noexec", "nosuid", "nodev"} <= set(tmp.split()[3].split(",")), service
+        assert "size=" in tmp, service
+
+
+def test_replaced_configuration_and_baseline_are_read(stack: Compose) -> None:
+    exporter = stack.inspect("exporter")["Id"]
+    config = stack.folder / "config" / "starlight.yml"
+    text = config.read_text().replace("interval: 15m", "interval: 7m")
+    # As an editor does: another file with the same name.
+    for file, content in ((config, text), (stack.folder / "tests" / "regression_baselines.json", "{}")):
+        new = file.with_suffix(".new")
+        new.write_text(content)
+        new.replace(file)
+    assert docker("exec", exporter, "cat", "/starlight/config/starlight.yml") == text
+    assert docker("exec", exporter, "cat", "/starlight/tests/regression_baselines.json") == "{}"
+    assert httpx.post(f"{stack.url('EXPORTER')}/-/reload", timeout=30.0).status_code == 200
+    wait_for(lambda: stack.query("starlight_evaluation_interval_seconds == 420"), "the new interval")
 
 
 def test_markdown_dashboard_is_written(stack: Compose) -> None:
