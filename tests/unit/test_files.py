@@ -188,8 +188,13 @@ def test_closed_pipe_raises_broken_pipe_error(tmp_path: Path) -> None:
         write_to_nobody()
 
 
+def replace_text(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can create device nodes")
-@pytest.mark.parametrize("write", [write_text, lambda path, _text: replacing(path).__enter__()])
+@pytest.mark.parametrize("write", [write_text, replace_text])
 def test_device_node_is_never_replaced(tmp_path: Path, write: Callable[[Path, str], object]) -> None:
     node = tmp_path / "null"
     try:
