@@ -77,3 +77,7 @@ def make_password(folder: Path, *, mode: int) -> None:
         with open_output(file, mode=0o600) as output:
             os.fchmod(output.fileno(), mode)
             output.write(secrets.token_urlsafe(18).encode())
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +229,16 @@ def test_native_grafana_password_is_private(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PATH", str(program.parent))
     assert grafana.service(ROOT, tmp_path / "data", SHIPPED) is not None
     assert (tmp_path / "data" / "secrets" / PASSWORD_FILE).stat().st_mode & 0o777 == 0o600
+
+
+def test_setup_runs_as_a_module_and_reports_an_invalid_port(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "stack.containers", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=os.environ | {"STARLIGHT_EXPORTER_PORT": "none"},
+    )
+    assert done.returncode == 1
+    assert done.stderr == "setup: STARLIGHT_EXPORTER_PORT: expected a port from 1 to 65535, got 'none'\n"
