@@ -36,7 +36,7 @@ class PeakMemory:
     def _watch(self) -> None:
         while not self._stop.wait(_EVERY):
             try:
-                children = [child for child in self._root.children() if "spawn_main" in " ".join(child.cmdline())]
+                children = [child for child in self._root.children() if "worker_main" in " ".join(child.cmdline())]
             except psutil.Error:
                 continue
             for role, process in (("main", self._root), *(("worker", child) for child in children)):

@@ -12,8 +12,13 @@ AblationStudy, and `read_history` the evaluations that a service has stored. `Ev
 `pandas`. Every error is a StarlightError. Other modules are internal and may change between versions.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
+
+# Read when onnxruntime is imported: it would store a device id and an event database in the user's cache directory, and
+# look up a host for them whenever a session is created. Its function to disable telemetry does not prevent this.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
     from starlight_exporter.analysis.comparison import Comparison, PairedSlice

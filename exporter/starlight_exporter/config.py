@@ -23,7 +23,7 @@ from starlight_exporter.dataset.cache_settings import DEFAULT_CACHE_BYTES, Cache
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
 from starlight_exporter.durations import format_duration, parse_duration
-from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_MAX_FILE_BYTES
+from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_MAX_FILE_BYTES, DEFAULT_WORKER_MEMORY
 from starlight_exporter.models.roles import Role
 from starlight_exporter.strict_yaml import StrictModel, load_strict, shown
 
@@ -223,6 +223,8 @@ class PathsConfig(StrictModel):
 class LimitsConfig(StrictModel):
     """Limits for one evaluation; `threads` defaults to the number of available cores.
 
+    A worker process that uses more than `worker_memory` is ended, and a file that takes longer than `image_timeout` is
+    not measured. Models that exceed these limits are quarantined.
     `cache_bytes` limits the disk space of decoded images for all datasets; 0 disables the cache.
     """
 
@@ -231,6 +233,7 @@ class LimitsConfig(StrictModel):
     image_timeout: Annotated[Duration, _between("100ms", "1h")] = DEFAULT_IMAGE_SECONDS
     max_image_pixels: Annotated[int, Field(ge=1, le=2**31)] = DEFAULT_MAX_PIXELS
     max_file_bytes: Annotated[Size, Field(ge=1, le=2**40)] = DEFAULT_MAX_FILE_BYTES
+    worker_memory: Annotated[Size, Field(ge=256 * 1024**2, le=2**44)] = DEFAULT_WORKER_MEMORY
     cache_bytes: Annotated[Size, Field(ge=0, le=2**50)] = DEFAULT_CACHE_BYTES
 
 

@@ -107,6 +107,10 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "limits.image_timeout": ("30s", "an image that takes longer is not measured"),
     "limits.max_image_pixels": ("16777216", "an image with more pixels is not measured"),
     "limits.max_file_bytes": ("256MiB", "a larger image file is not measured"),
+    "limits.worker_memory": (
+        "1536MiB",
+        "a worker process that uses more memory is ended, and the file that caused it is not measured",
+    ),
     "limits.cache_bytes": ("4GiB", "disk space for decoded images of all datasets; 0 disables the cache"),
     "latency": ("{sample: 1000}", "latency run, separate from the evaluation of all images"),
     "latency.sample": (

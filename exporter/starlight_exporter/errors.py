@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-NotMeasuredReason = Literal["unreadable", "too_large", "timeout", "model_error", "unlabelled"]
+NotMeasuredReason = Literal["unreadable", "too_large", "timeout", "model_error", "unlabelled", "crashed"]
 NOT_MEASURED_REASONS: Final[tuple[NotMeasuredReason, ...]] = get_args(NotMeasuredReason)
 
-ModelFailureReason = Literal["missing", "unreadable", "invalid", "signature", "changed"]
+ModelFailureReason = Literal["missing", "unreadable", "invalid", "signature", "changed", "limits"]
 MODEL_FAILURE_REASONS: Final[tuple[ModelFailureReason, ...]] = get_args(ModelFailureReason)
 
 
@@ -39,7 +39,8 @@ class ModelError(StarlightError):
     """A model file cannot be used; the text names the file, `reason` is one of MODEL_FAILURE_REASONS.
 
     missing: no such file; unreadable: permissions or a read error; invalid: not a loadable ONNX graph, or weights in
-    other files; signature: inputs or outputs that do not match the contract; changed: replaced while it was loaded.
+    other files; signature: inputs or outputs that do not match the contract; changed: replaced while it was loaded;
+    limits: exceeded time or memory, or ended the worker process.
     """
 
     def __init__(self, message: str, *, reason: ModelFailureReason) -> None:

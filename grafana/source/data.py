@@ -281,7 +281,7 @@ def _reasons() -> timeseries.Panel:
         PanelInfo(
             "Images not measured by reason",
             "unreadable: damaged files. too_large: above the size limit. timeout: too slow. model_error: the model "
-            "failed. unlabelled: stego file without a method. Each reason raises an alert.",
+            "failed. unlabelled: stego file without a method. crashed: ended the worker. Each reason raises an alert.",
             "none",
             0,
         ),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -123,10 +124,24 @@ def test_files_that_cannot_be_measured_are_excluded_from_rates(exporter: Exporte
     assert exporter.value("clean_images", model="production") == 10.0
 
 
-def test_killed_worker_is_counted_and_the_next_run_succeeds(tmp_path: Path) -> None:
+def test_killed_worker_is_replaced(tmp_path: Path) -> None:
+    with Exporter(write_config(tmp_path, latency={"sample": 0})) as exporter:
+        exporter.wait_until(exporter.worker, "a worker process").kill()
+        exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
+        assert exporter.value("evaluations_total", model="production", outcome="crashed") == 0.0
+
+
+def test_worker_that_is_killed_twice_is_counted_and_the_next_run_succeeds(tmp_path: Path) -> None:
     config = write_config(tmp_path, latency={"sample": 0})
     with Exporter(config) as exporter:
-        exporter.wait_until(exporter.worker, "a worker process").kill()
+        first = exporter.wait_until(exporter.worker, "a worker process")
+        first.kill()
+
+        def second() -> psutil.Process | None:
+            found = exporter.worker()
+            return None if found is None or found.pid == first.pid else found
+
+        exporter.wait_until(second, "another worker process").kill()
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="crashed")
         assert exporter.value("detections", model="production", method="lsb") is None
         assert httpx.get(f"{exporter.url}/-/ready").status_code == 503

@@ -117,6 +117,6 @@ class Exporter(Server):
     def worker(self) -> psutil.Process | None:
         """Return the worker process of the active run, or None."""
         for child in psutil.Process(self.process.pid).children():
-            if "spawn_main" in " ".join(child.cmdline()):
+            if "worker_main" in " ".join(child.cmdline()):
                 return child
         return None

@@ -40,6 +40,7 @@ from starlight_exporter.publish.snapshot import (
     ConfigReload,
     DatasetState,
     ModelState,
+    Quarantine,
     RunState,
     Snapshot,
 )
@@ -332,6 +333,11 @@ def full_snapshot() -> Snapshot:
         storage_free_bytes={"history": 2**34},
         storage_size_bytes={"history": 81_920, "evidence": 2**22},
         queued=2,
+        monotonic_now=1_000.0,
+        clock_steps=1,
+        storage_pending=3,
+        worker_memory_bytes=3 * 2**29,
+        worker_network_isolated=True,
         history_damaged_lines=0,
     )
     snapshot = snapshot.with_dataset(DatasetState("reference", changed_at=FINISHED_AT - 700))
@@ -340,9 +346,13 @@ def full_snapshot() -> Snapshot:
     missing = ModelState(
         "v3", "baseline", 'models/v3/"new"\\model.onnx', "probability > 0.5", load_failures={"missing": 3}
     )
+    missing = replace(missing, quarantine=Quarantine("time", "took more than 2m to load", FINISHED_AT, None))
     snapshot = snapshot.with_model(missing)
     snapshot = snapshot.with_run(
         "production", "reference", run_state(full_evaluation(), in_progress=True, progress=0.25, remaining_seconds=42.0)
+    )
+    snapshot = snapshot.with_run(
+        "production", "reference", replace(snapshot.runs["production", "reference"], evaluated_monotonic=700.0)
     )
     snapshot = snapshot.with_run("production", "field", RunState(interval_seconds=300.0))
     return snapshot.with_run("v3", "reference", RunState(outcomes={"error": 1}))

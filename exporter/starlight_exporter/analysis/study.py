@@ -35,11 +35,19 @@ def study(
     dataset = scan(request.dataset, request.dataset_root)
     cache = open_cache(request.cache, dataset.files)
     limits = request.limits
-    selected = select_scorer(detector, request.decision, dataset.root, dataset.files, limits=limits, seed=request.seed)
+    selected = select_scorer(
+        detector,
+        request.decision,
+        dataset.root,
+        dataset.files,
+        limits=limits,
+        seed=request.seed,
+        faults=request.faults,
+    )
     try:
         result = ablate(
             selected.scorer,
-            ImageSource(dataset.root, limits, cache),
+            ImageSource(dataset.root, limits, cache, faults=request.faults),
             request.decision,
             dataset.files,
             mode=mode,

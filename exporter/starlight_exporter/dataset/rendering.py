@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.layout import open_header, prepare_decoder
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
@@ -78,13 +79,14 @@ def thumbnail(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
     return _png(np.asarray(small))
 
 
-def write_thumbnails(root: Path, paths: Sequence[str], folder: Path) -> None:
+def write_thumbnails(root: Path, paths: Sequence[str], folder: Path, activity: Activity = NO_ACTIVITY) -> None:
     """Write a thumbnail of each file that can be decoded. Failures are ignored, because thumbnails are optional."""
     if paths:
         folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
         try:
-            png = thumbnail((root / path).read_bytes())
+            with activity.during("thumbnail", path):
+                png = thumbnail((root / path).read_bytes())
         except (OSError, ImageError):
             continue
         (folder / thumbnail_name(path)).write_bytes(png)

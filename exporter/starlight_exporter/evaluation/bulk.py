@@ -12,19 +12,20 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from time import perf_counter
 from typing import Final
 
+from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.dataset.facts import FactCollector
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Score
-from starlight_exporter.detector.staged import HEAD_BATCH, Scorer
+from starlight_exporter.detector.staged import Scorer
 from starlight_exporter.errors import EvaluationError, ImageError, StarlightError
 from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.predictions import measured, not_measured
 from starlight_exporter.evaluation.progress import Progress
+from starlight_exporter.evaluation.request import BATCH
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 
-CHUNK: Final = HEAD_BATCH
 _PROGRESS_SECONDS: Final = 0.1
 
 
@@ -42,12 +43,14 @@ class BatchPredictor:
         *,
         image_seconds: float,
         facts: FactCollector | None = None,
+        activity: Activity = NO_ACTIVITY,
     ) -> None:
         self._source = source
         self._scorer = scorer
         self._decision = decision
         self._image_seconds = image_seconds
         self._facts = FactCollector() if facts is None else facts
+        self._activity = activity
 
     def predict(self, files: Sequence[LabelledFile]) -> list[Prediction]:
         """Return one prediction per file, in order.
@@ -65,7 +68,9 @@ class BatchPredictor:
                 decoded.append((index, image, seconds))
                 self._facts.add(file, image)
         start = perf_counter()
-        scores = self._scores([image for _, image, _ in decoded], [files[index] for index, _, _ in decoded])
+        scores: list[Score | ImageError] = []
+        if decoded:
+            scores = self._scores([image for _, image, _ in decoded], [files[index] for index, _, _ in decoded])
         share = (perf_counter() - start) / max(1, len(decoded))
         for (index, image, seconds), score in zip(decoded, scores, strict=True):
             results[index] = self._prediction(files[index], image, score, seconds + share)
@@ -85,7 +90,8 @@ class BatchPredictor:
 
     def _scores(self, images: Sequence[CompactImage], files: Sequence[LabelledFile]) -> list[Score | ImageError]:
         try:
-            return self._scorer.score(images)
+            with self._activity.during("score", *(file.path for file in files)):
+                return self._scorer.score(images)
         except StarlightError:
             raise
         except Exception as error:
@@ -104,13 +110,18 @@ class BatchPredictor:
 
 
 def predict_all(
-    predictor: BatchPredictor, files: Sequence[LabelledFile], *, threads: int, progress: Progress
+    predictor: BatchPredictor,
+    files: Sequence[LabelledFile],
+    *,
+    threads: int,
+    batch: int = BATCH,
+    progress: Progress,
 ) -> tuple[Prediction, ...]:
     """Return one prediction per file, in order; only `seconds` depends on the number of threads.
 
     Raise EvaluationError, which names the files, for any failure that is not an ImageError: it is a bug.
     """
-    work = _SharedWork(predictor, files)
+    work = _SharedWork(predictor, files, batch)
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="evaluate") as pool:
         try:
             pending = {pool.submit(work.run) for _ in range(threads)}
@@ -127,11 +138,12 @@ def predict_all(
 class _SharedWork:
     """State shared by the threads: the next chunk, and the results."""
 
-    def __init__(self, predictor: BatchPredictor, files: Sequence[LabelledFile]) -> None:
+    def __init__(self, predictor: BatchPredictor, files: Sequence[LabelledFile], batch: int) -> None:
         self._predictor = predictor
         self._files = files
         self._results: list[Prediction | None] = [None] * len(files)
-        self._next: Iterator[int] = iter(range(0, len(files), CHUNK))
+        self._batch = batch
+        self._next: Iterator[int] = iter(range(0, len(files), batch))
         self._lock = threading.Lock()
         self._stopped = False
         self.done = 0
@@ -147,7 +159,7 @@ class _SharedWork:
                 start = next(self._next, None)
             if start is None:
                 return
-            predictions = self._predictor.predict(self._files[start : start + CHUNK])
+            predictions = self._predictor.predict(self._files[start : start + self._batch])
             with self._lock:
                 self._results[start : start + len(predictions)] = predictions
                 self.done += len(predictions)

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
-from typing import Final, TypeVar
+from typing import Final
 
+from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.cache import StreamCache
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.dataset.layout import open_header
 from starlight_exporter.detector.compact import CompactImage, compact
-from starlight_exporter.detector.decoding import decode
+from starlight_exporter.detector.decoding import DECODER_ERRORS, decode
 from starlight_exporter.errors import ImageError
-from starlight_exporter.evaluation.request import RunLimits
+from starlight_exporter.evaluation.byte_budget import ByteBudget
+from starlight_exporter.evaluation.request import FileFault, RunLimits
 
-LARGE_PIXELS: Final = 4 * 1024 * 1024
-LARGE_FILE_BYTES: Final = 8 * 1024 * 1024
-
-_Result = TypeVar("_Result")
+_DECODER_COPIES: Final = 3
+"""Estimated bytes per pixel and channel: decoder, image, planes."""
 
 
 def open_cache(settings: CacheSettings | None, files: Iterable[LabelledFile]) -> StreamCache | None:
@@ -33,15 +33,11 @@ def open_cache(settings: CacheSettings | None, files: Iterable[LabelledFile]) ->
 
 
 class FileReader:
-    """Read files of one dataset within limits; thread-safe.
-
-    Large images are processed one at a time, whatever the number of threads, which bounds the memory of the process.
-    """
+    """Read files of one dataset within limits; thread-safe."""
 
     def __init__(self, root: Path, limits: RunLimits) -> None:
         self._root = root
         self._limits = limits
-        self._large = threading.Lock()
 
     def check_size(self, file: LabelledFile) -> None:
         """Raise ImageError `too_large` if the file exceeds the limit in bytes."""
@@ -50,21 +46,14 @@ class FileReader:
                 f"{file.size_bytes} bytes, at most {self._limits.max_file_bytes} are read", reason="too_large"
             )
 
-    def bounded(self, file: LabelledFile, work: Callable[[int], _Result]) -> _Result:
-        """Call `work` with the number of pixels that it may decode, and return its result.
-
-        Raise ImageError `too_large` if the file exceeds a limit.
-        """
-        self.check_size(file)
-        if file.size_bytes <= LARGE_FILE_BYTES:
-            concurrent_pixels = min(LARGE_PIXELS, self._limits.max_pixels)
-            try:
-                return work(concurrent_pixels)
-            except ImageError as error:
-                if error.reason != "too_large" or concurrent_pixels == self._limits.max_pixels:
-                    raise
-        with self._large:
-            return work(self._limits.max_pixels)
+    def estimated_bytes(self, file: LabelledFile) -> int:
+        """Return the estimated memory to read and decode a file; 0 if its header cannot be read."""
+        try:
+            with open_header(self._root / file.path) as image:
+                pixels = min(image.width * image.height, self._limits.max_pixels)
+                return file.size_bytes + _DECODER_COPIES * pixels * len(image.getbands())
+        except DECODER_ERRORS:
+            return 0
 
     def read(self, file: LabelledFile) -> bytes:
         """Return the content of a file. Raise ImageError `unreadable` if its size has changed since the scan."""
@@ -82,25 +71,40 @@ class FileReader:
 class ImageSource:
     """Decoded images of one dataset, from the cache if possible; thread-safe.
 
-    Every image has the content that the scan hashed, even if the file has changed since.
+    Every image has the content that the scan hashed, even if the file has changed since. The files of `faults` are not
+    opened.
     """
 
-    def __init__(self, root: Path, limits: RunLimits, cache: StreamCache | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        limits: RunLimits,
+        cache: StreamCache | None = None,
+        *,
+        faults: Iterable[FileFault] = (),
+        activity: Activity = NO_ACTIVITY,
+    ) -> None:
         self._reader = FileReader(root, limits)
         self._limits = limits
         self._cache = cache
+        self._faults = {fault.path: fault for fault in faults}
+        self._activity = activity
+        self._budget = ByteBudget(limits.decode_bytes)
 
     def image(self, file: LabelledFile) -> CompactImage:
         """Return the decoded image of a file. Raise ImageError if it cannot be used."""
         return self.timed(file)[0]
 
     def timed(self, file: LabelledFile) -> tuple[CompactImage, float]:
-        """Return the decoded image and the seconds spent on it, without waiting for other large images."""
+        """Return the decoded image and the seconds spent on it, without waiting for other images."""
         self._reader.check_size(file)
+        fault = self._faults.get(file.path)
+        if fault is not None:
+            raise ImageError(fault.detail.removeprefix(f"{file.path}: "), reason=fault.reason)
         start = perf_counter()
         image = None if self._cache is None else self._cache.get(file.sha256)
         if image is None:
-            return self._reader.bounded(file, lambda max_pixels: self._decoded(file, max_pixels))
+            return self._decoded(file)
         if image.width * image.height > self._limits.max_pixels:
             raise ImageError(
                 f"{image.width}×{image.height} pixels, more than the limit of {self._limits.max_pixels}",
@@ -108,15 +112,18 @@ class ImageSource:
             )
         return image, perf_counter() - start
 
-    def _decoded(self, file: LabelledFile, max_pixels: int) -> tuple[CompactImage, float]:
-        start = perf_counter()
-        data = self._reader.read(file)
-        if hashlib.sha256(data).hexdigest() != file.sha256:
-            raise ImageError("changed since the dataset was scanned", reason="unreadable")
-        decoded = decode(data, max_pixels=max_pixels)
-        del data
-        image = compact(decoded)
-        seconds = perf_counter() - start
+    def _decoded(self, file: LabelledFile) -> tuple[CompactImage, float]:
+        with self._activity.during("decode", file.path):
+            estimate = self._reader.estimated_bytes(file)
+        with self._budget.admitted(estimate), self._activity.during("decode", file.path):
+            start = perf_counter()
+            data = self._reader.read(file)
+            if hashlib.sha256(data).hexdigest() != file.sha256:
+                raise ImageError("changed since the dataset was scanned", reason="unreadable")
+            decoded = decode(data, max_pixels=self._limits.max_pixels)
+            del data
+            image = compact(decoded)
+            seconds = perf_counter() - start
         # An image that exceeds the time limit must do so in the next run as well.
         if self._cache is not None and seconds <= self._limits.image_seconds:
             self._cache.put(file.sha256, image)

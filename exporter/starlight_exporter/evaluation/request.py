@@ -10,23 +10,38 @@ from typing import Final
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.errors import NotMeasuredReason
 from starlight_exporter.models.roles import Role
 
 DEFAULT_IMAGE_SECONDS: Final = 30.0
 DEFAULT_MAX_FILE_BYTES: Final = 256 * 1024 * 1024
+DEFAULT_WORKER_MEMORY: Final = 3 * 1024**3 // 2
+BATCH: Final = 16
+"""Files that a thread decodes before it scores them together."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunLimits:
     """Limits per image. A larger file or image is `too_large` and a slower one `timeout`: neither is measured.
 
-    The time is checked after each image, because a decoder in a thread cannot be interrupted. A process that hangs has
-    to be terminated from outside.
+    The time is checked after each image, because a decoder in a thread cannot be interrupted. The service ends a worker
+    process that exceeds it by more (`runs.supervision`). Images are decoded concurrently as long as the estimated
+    memory of all of them is at most `decode_bytes`.
     """
 
     image_seconds: float = DEFAULT_IMAGE_SECONDS
     max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
     max_pixels: int = DEFAULT_MAX_PIXELS
+    decode_bytes: int = DEFAULT_WORKER_MEMORY // 2
+
+
+@dataclass(frozen=True, slots=True)
+class FileFault:
+    """A file that is not read or scored because it exceeded its time limit or ended a worker process in this run."""
+
+    path: str
+    reason: NotMeasuredReason
+    detail: str
 
 
 def available_cores() -> int:
@@ -48,9 +63,11 @@ class RunRequest:
 
     `latency_sample` is the number of images to time; 0 skips the latency run. With a `baseline`, both models are timed
     alternately, and images are repeated until there are that many timings per model. `progress_file` is rewritten at
-    most twice a second with `{"done": images, "total": images}`. Without `cache` every image is decoded. `models_dir`
+    most twice a second with `{"done": images, "total": images}` and the dataset's `fingerprint`. Without `cache` every
+    image is decoded. `models_dir`
     is searched for the training log, manifest and card of a model with the same content if they are not next to the
-    model; `training_log` takes precedence.
+    model; `training_log` takes precedence. The files of `faults` are not measured. A thread decodes `batch` files, then
+    scores them together.
     """
 
     model: str
@@ -67,6 +84,8 @@ class RunRequest:
     seed: int = 0
     threads: int = field(default_factory=available_cores)
     expected_sha256: str | None = None
+    batch: int = BATCH
+    faults: tuple[FileFault, ...] = ()
     progress_file: Path | None = None
     cache: CacheSettings | None = None
     baseline: BaselineModel | None = None

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.cache import CacheUsage
 from starlight_exporter.dataset.dataset import Dataset, LabelledFile
 from starlight_exporter.dataset.facts import FactCollector, FactTable
@@ -44,7 +45,7 @@ from starlight_exporter.statistics.latency_ratio import LatencyRatio, latency_ra
 _NOT_COMPARED: Final = "latency not compared with the baseline model"
 
 
-def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunResult:
+def evaluate(request: RunRequest, *, progress: Progress | None = None, activity: Activity = NO_ACTIVITY) -> RunResult:
     """Load the model, scan the dataset, predict every image, then time a sample of them.
 
     If the request has a baseline model, both models are timed alternately; without a usable baseline model, the result
@@ -55,13 +56,18 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
     started, clock = time.time(), time.perf_counter()
     if request.threads < 1 or request.latency_sample < 0 or request.seed < 0:
         raise EvaluationError(f"{_title(request)}: expected at least 1 thread and no negative latency sample or seed")
-    detector = load_detector(request)
-    dataset = scan(request.dataset, request.dataset_root)
+    with activity.during("load"):
+        detector = load_detector(request)
+    dataset = scan_dataset(request, activity)
     measurable = sum(file.problem is None for file in dataset.files)
     reporter = ProgressReporter(
-        progress, request.progress_file, total=len(dataset.files) + _latency_calls(request, measurable)
+        progress,
+        request.progress_file,
+        total=len(dataset.files) + _latency_calls(request, measurable),
+        fingerprint=dataset.fingerprint,
     )
-    bulk = _predict(request, detector, dataset, reporter)
+    reporter.report(0)
+    bulk = _predict(request, detector, dataset, reporter, activity)
     measured = [file for file, entry in zip(dataset.files, bulk.predictions, strict=True) if entry.verdict is not None]
     latency = _latency(
         request,
@@ -69,9 +75,10 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
         dataset.root,
         measured,
         # Fewer images may be measured than expected, and then each is repeated more often.
-        lambda done, calls: reporter.report(
+        progress=lambda done, calls: reporter.report(
             len(dataset.files) + _latency_calls(request, measurable) * done // max(1, calls)
         ),
+        activity=activity,
     )
     records = read_records(
         request.model_path, detector.sha256, training_log=request.training_log, models_dir=request.models_dir
@@ -126,6 +133,12 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None) -> RunRes
     )
 
 
+def scan_dataset(request: RunRequest, activity: Activity) -> Dataset:
+    """Scan the dataset of a request, without opening the files that its faults exclude. Raise DatasetError."""
+    del activity
+    return scan(request.dataset, request.dataset_root)
+
+
 def load_detector(request: RunRequest) -> Detector:
     """Load the model of a request. Raise ModelError if it cannot be used with the decision rule."""
     detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256)
@@ -158,21 +171,37 @@ class _BulkResult:
     seconds: float
 
 
-def _predict(request: RunRequest, detector: Detector, dataset: Dataset, reporter: ProgressReporter) -> _BulkResult:
+def _predict(
+    request: RunRequest, detector: Detector, dataset: Dataset, reporter: ProgressReporter, activity: Activity
+) -> _BulkResult:
     start = time.perf_counter()
     limits, files, facts = request.limits, dataset.files, FactCollector()
     cache = open_cache(request.cache, files)
-    selected = select_scorer(detector, request.decision, dataset.root, files, limits=limits, seed=request.seed)
+    selected = select_scorer(
+        detector,
+        request.decision,
+        dataset.root,
+        files,
+        limits=limits,
+        seed=request.seed,
+        faults=request.faults,
+        activity=activity,
+    )
     predictor = BatchPredictor(
-        ImageSource(dataset.root, limits, cache),
+        ImageSource(dataset.root, limits, cache, faults=request.faults, activity=activity),
         selected.scorer,
         request.decision,
         image_seconds=limits.image_seconds,
         facts=facts,
+        activity=activity,
     )
     try:
         predictions = predict_all(
-            predictor, files, threads=request.threads, progress=lambda done, _: reporter.report(done)
+            predictor,
+            files,
+            threads=request.threads,
+            batch=request.batch,
+            progress=lambda done, _: reporter.report(done),
         )
     except EvaluationError as error:
         raise EvaluationError(f"{_title(request)}: {error}") from error
@@ -192,19 +221,26 @@ class _LatencyResult:
 
 
 def _latency(
-    request: RunRequest, detector: Detector, root: Path, files: Sequence[LabelledFile], progress: Progress
+    request: RunRequest,
+    detector: Detector,
+    root: Path,
+    files: Sequence[LabelledFile],
+    *,
+    progress: Progress,
+    activity: Activity,
 ) -> _LatencyResult:
-    model = TimedDetector(detector, request.decision, root, request.limits)
+    model = TimedDetector(detector, request.decision, root, request.limits, activity)
     if request.baseline is None or request.latency_sample == 0:
         return _LatencyResult(_single_latency(request, model, files, progress))
     try:
+        # A baseline that exceeds a limit here is excluded by its own evaluation.
         other = _load_baseline(request.baseline)
     except ModelError as error:
         return _LatencyResult(
             _single_latency(request, model, files, progress),
             warnings=(f"{_NOT_COMPARED}: {error}",),
         )
-    baseline = TimedDetector(other, request.baseline.decision, root, request.limits)
+    baseline = TimedDetector(other, request.baseline.decision, root, request.limits, activity)
     pair = measure_latency_pair(
         model, baseline, files, sample=request.latency_sample, seed=request.seed, progress=progress
     )

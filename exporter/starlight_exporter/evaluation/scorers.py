@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.compact import CompactImage, compact_image
 from starlight_exporter.detector.contract import CROP, META_BYTES, PALETTE_BYTES
@@ -19,7 +20,7 @@ from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.staged import FullModel, Scorer, stage
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.image_source import ImageSource
-from starlight_exporter.evaluation.request import RunLimits
+from starlight_exporter.evaluation.request import FileFault, RunLimits
 
 SAMPLE_IMAGES: Final = 12
 """Files of the dataset on which the staged model is compared with the full model, in addition to synthetic images."""
@@ -42,11 +43,13 @@ def select_scorer(
     *,
     limits: RunLimits,
     seed: int,
+    faults: Sequence[FileFault] = (),
+    activity: Activity = NO_ACTIVITY,
 ) -> SelectedScorer:
     """Return the staged model if it agrees with the full model on a sample of the dataset, else the full model."""
     small = [file for file in files if file.problem is None and file.size_bytes <= _LARGEST_SAMPLE_BYTES]
     chosen = random.Random(seed).sample(small, min(SAMPLE_IMAGES, len(small)))
-    source = ImageSource(root, limits)
+    source = ImageSource(root, limits, faults=faults, activity=activity)
     samples = list(synthetic_images())
     for file in chosen:
         try:
@@ -54,7 +57,8 @@ def select_scorer(
         except ImageError:
             # The bulk pass reports it.
             continue
-    staged = stage(detector, samples, decision)
+    with activity.during("score", *(file.path for file in chosen)):
+        staged = stage(detector, samples, decision)
     if isinstance(staged, NoCut):
         return SelectedScorer(FullModel(detector), staged.reason)
     return SelectedScorer(staged, None)

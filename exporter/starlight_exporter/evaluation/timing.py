@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, thread_time
 
+from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.decoding import decode
@@ -36,21 +37,32 @@ class TimedVerdict:
 class TimedDetector:
     """Run the full model on files of one dataset as production does, without cache and without shared outputs."""
 
-    def __init__(self, detector: Detector, decision: DecisionRule, root: Path, limits: RunLimits) -> None:
+    def __init__(
+        self,
+        detector: Detector,
+        decision: DecisionRule,
+        root: Path,
+        limits: RunLimits,
+        activity: Activity = NO_ACTIVITY,
+    ) -> None:
         self._detector = detector
         self._decision = decision
         self._reader = FileReader(root, limits)
         self._limits = limits
+        self._activity = activity
         self._workspace = ThreadWorkspace(detector.streams)
 
     def read(self, file: LabelledFile) -> None:
         """Read a file without timing it, so that it is in the page cache. Raise ImageError if it cannot be read."""
-        self._reader.check_size(file)
-        self._reader.read(file)
+        with self._activity.during("time", file.path):
+            self._reader.check_size(file)
+            self._reader.read(file)
 
     def measure(self, file: LabelledFile) -> TimedVerdict:
         """Return the verdict on one file. Raise ImageError if there is none."""
-        return self._reader.bounded(file, lambda max_pixels: self._measure(file, max_pixels))
+        with self._activity.during("time", file.path):
+            self._reader.check_size(file)
+            return self._measure(file, self._limits.max_pixels)
 
     def _measure(self, file: LabelledFile, max_pixels: int) -> TimedVerdict:
         start = perf_counter()

@@ -7,8 +7,9 @@ import shutil
 import sqlite3
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
@@ -45,11 +46,11 @@ class Evidence:
         predictions: Sequence[Prediction],
         *,
         checks: Sequence[CheckResult] = (),
-        thumbnails: Path | None = None,
+        thumbnails: Mapping[str, bytes] = MappingProxyType({}),
     ) -> Path:
         """Store an evaluation and return its folder. Old evaluations are evicted, also if the disk is full.
 
-        Raises StorageError if it cannot be written; nothing of it is stored then.
+        `thumbnails` are PNG files by name. Raises StorageError if it cannot be written; nothing of it is stored then.
         """
         if not evidence_files.FOLDER_NAME.fullmatch(evaluation.id):
             raise StorageError(f"{self._root}: {evaluation.id!r} is not a valid folder name")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +33,7 @@ def write_folder(
     evaluation: Evaluation,
     predictions: Sequence[Prediction],
     checks: Sequence[CheckResult],
-    thumbnails: Path | None,
+    thumbnails: Mapping[str, bytes],
 ) -> Path:
     """Write the folder of an evaluation atomically and return it. Raises OSError, ValueError and sqlite3.Error."""
     folder = root / evaluation.id
@@ -47,8 +47,10 @@ def write_folder(
         write_store(partial / PREDICTIONS_FILE, predictions)
         for written in (*sorted(partial.iterdir()), partial):
             sync(written)
-        if thumbnails is not None:
-            shutil.copytree(thumbnails, partial / THUMBNAILS)
+        if thumbnails:
+            (partial / THUMBNAILS).mkdir()
+            for name, png in thumbnails.items():
+                (partial / THUMBNAILS / name).write_bytes(png)
         partial.rename(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)

@@ -14,6 +14,7 @@ from starlight_exporter.checks.comparison_basis import CheckBasis
 from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import ModelFailureReason
+from starlight_exporter.evaluation.request import FileFault
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.models.roles import Role
 from starlight_exporter.publish.histogram import LatencyHistogram
@@ -25,6 +26,9 @@ OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 Store = Literal["history", "evidence"]
 STORES: Final[tuple[Store, ...]] = get_args(Store)
+
+QuarantineReason = Literal["time", "memory", "crashed"]
+QUARANTINE_REASONS: Final[tuple[QuarantineReason, ...]] = get_args(QuarantineReason)
 
 Pair = tuple[str, str]
 """Model name and dataset name."""
@@ -49,12 +53,23 @@ class ConfigReload:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Which limit a model exceeded, the message, when (UTC seconds), and the hash of its file if it is known."""
+
+    reason: QuarantineReason
+    detail: str
+    since: float
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelState:
     """One configured model; the properties of its file are None until a file is loaded. Times are UTC seconds.
 
     `sha256` is the hash of the loaded file, `file_sha256` that of the file on disk at the last poll (None if it cannot
     be read). `last_load_successful` is None before the first attempt; if it is False, `last_failure` is the reason and
     `last_failure_detail` the message of the error. A reason without an entry in `load_failures` counts as 0.
+    `quarantine` is set while the file that exceeded its limits is in place.
     """
 
     name: str
@@ -70,6 +85,7 @@ class ModelState:
     last_failure: ModelFailureReason | None = None
     last_failure_detail: str = ""
     load_failures: Mapping[ModelFailureReason, int] = field(default_factory=dict)
+    quarantine: Quarantine | None = None
     latency: LatencyHistogram = field(default_factory=LatencyHistogram.empty)
 
 
@@ -77,12 +93,14 @@ class ModelState:
 class DatasetState:
     """One configured dataset; `changed_at` (UTC seconds) is the time of the last detected change of its content.
 
+    `fingerprint` is that of the last scan at start or after a file changed; None without such a scan, or if it failed.
     Only results on a dataset with `alerts` raise alerts.
     """
 
     name: str
     changed_at: float | None = None
     alerts: bool = True
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +128,8 @@ class RunState:
     An outcome without an entry counts as 0. `last_run_successful` ignores cancelled runs and runs without a loadable
     model, and is None before the first other run. `progress` (0 to 1) and `remaining_seconds` are None while no run is
     in progress. `checks`, their `basis` and `comparisons` belong to `evaluation`; `basis` is None while only stored
-    checks are known. `ablation` has the same model file, images and rule.
+    checks are known. `ablation` has the same model file, images and rule. `evaluated_monotonic` is the end of
+    `evaluation` on the monotonic clock of this process, and `faults` are the files that the run excluded.
     """
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
@@ -124,13 +143,16 @@ class RunState:
     basis: CheckBasis | None = None
     comparisons: tuple[Comparison, ...] = ()
     ablation: AblationStudy | None = None
+    evaluated_monotonic: float | None = None
+    faults: tuple[FileFault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a scrape exposes. The series of a model end when it is removed from the snapshot.
 
-    `limits` are those of the checks; `recorded_baseline` is used where no baseline model has a result.
+    `limits` are those of the checks; `recorded_baseline` is used where no baseline model has a result. `monotonic_now`
+    is the time of the scrape.
     `models` and `datasets` are by name, `runs` by (model, dataset); raises ValueError if one of them is unknown. The
     mappings are copied and read-only, so that a scrape can read a snapshot without a lock.
     """
@@ -146,6 +168,11 @@ class Snapshot:
     storage_free_bytes: Mapping[Store, int] = field(default_factory=dict)
     storage_size_bytes: Mapping[Store, int] = field(default_factory=dict)
     queued: int = 0
+    monotonic_now: float | None = None
+    clock_steps: int = 0
+    storage_pending: int = 0
+    worker_memory_bytes: int | None = None
+    worker_network_isolated: bool | None = None
     history_damaged_lines: int | None = None
     analyses: Mapping[Analysis, AnalysisState] = field(default_factory=dict)
 

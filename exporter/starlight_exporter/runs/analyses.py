@@ -11,8 +11,8 @@ from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.snapshot import Pair, Snapshot
 from starlight_exporter.runs import worker
+from starlight_exporter.runs.attempt import Attempt
 from starlight_exporter.runs.configuration import ActiveConfiguration, run_request
-from starlight_exporter.runs.process import Attempt
 from starlight_exporter.runs.reports import Reports
 from starlight_exporter.runs.runner import BackgroundJob, InThreadTask, Runner
 from starlight_exporter.runs.state import State
@@ -63,13 +63,16 @@ class Analyses:
         is_current = run.ablation is not None and not again
         request = run_request(config, pair, "ablation")
         # While the model file is being written, the ablation follows the next result.
-        if is_current or request is None or self._watcher.is_unsettled(f"model {pair[0]}"):
+        quarantined = snapshot.models[pair[0]].quarantine is not None
+        if is_current or quarantined or request is None or self._watcher.is_unsettled(f"model {pair[0]}"):
             return
         self._runner.submit_job(
             BackgroundJob(
                 name=f"ablation of {pair[0]} on {pair[1]}",
                 function=worker.ablate,
-                arguments=(replace(request, expected_sha256=run.evaluation.provenance.model_sha256),),
+                arguments=(
+                    replace(request, expected_sha256=run.evaluation.provenance.model_sha256, faults=run.faults),
+                ),
                 done=lambda attempt: self._ablated(pair, attempt),
             )
         )

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Final
 
 import starlight_exporter
 from starlight_exporter.config import Config
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.snapshot import BuildInfo, ConfigReload, Pair, Snapshot
 from starlight_exporter.runs.analyses import Analyses
+from starlight_exporter.runs.clock import ClockMonitor
 from starlight_exporter.runs.configuration import ActiveConfiguration
+from starlight_exporter.runs.dataset_changes import DatasetChanges
 from starlight_exporter.runs.evaluations import Evaluations
 from starlight_exporter.runs.file_changes import FileChanges
 from starlight_exporter.runs.lifecycle import Lifecycle, ScheduledWork
 from starlight_exporter.runs.pipeline import Pipeline
+from starlight_exporter.runs.process import WorkerProcess
 from starlight_exporter.runs.reports import Reports
 from starlight_exporter.runs.restore import Restorer
-from starlight_exporter.runs.runner import Runner
+from starlight_exporter.runs.runner import PRIORITY, Runner
+from starlight_exporter.runs.snapshot_updates import without_quarantine
 from starlight_exporter.runs.state import State
 from starlight_exporter.runs.storage import Storage
 from starlight_exporter.runs.watcher import Watcher
-
-_PRIORITY: Final = {"production": 0, "baseline": 1, "research": 2}
 
 
 class Application:
@@ -37,11 +39,16 @@ class Application:
         self.state = State(_first_snapshot())
         self._config = ActiveConfiguration(config_file, self.state)
         self._storage = Storage(self.state, self._config.loaded)
-        self._runner = Runner(priority=self._priority, timeout=lambda: self._config.current.limits.evaluation_timeout)
+        self._runner = Runner(
+            priority=self._priority,
+            timeout=lambda: self._config.current.limits.evaluation_timeout,
+            make_process=self.make_process,
+        )
         watcher = Watcher(settle=self._config.loaded.watch.settle)
         pipeline = Pipeline(self.state, self._storage, self._config)
         reports = Reports(self.state, self._storage, self._config)
         analyses = Analyses(self._config, self.state, self._runner, watcher, reports)
+        datasets = DatasetChanges(self._config, self.state, self._runner)
         files = FileChanges(
             config=self._config,
             state=self.state,
@@ -49,6 +56,7 @@ class Application:
             runner=self._runner,
             analyses=analyses,
             watcher=watcher,
+            dataset_changed=datasets.changed,
         )
         self._runner.handler = Evaluations(self._config, files, pipeline, self._runner, analyses)
         restorer = Restorer(
@@ -58,6 +66,7 @@ class Application:
             pipeline=pipeline,
             runner=self._runner,
             analyses=analyses,
+            fingerprint=datasets.fingerprint,
         )
         self._lifecycle = Lifecycle(
             config=self._config,
@@ -65,7 +74,7 @@ class Application:
             storage=self._storage,
             runner=self._runner,
             restorer=restorer,
-            work=ScheduledWork(self._evaluate_all, analyses.run_all),
+            work=ScheduledWork(self._evaluate_all, analyses.run_all, ClockMonitor(self.state).check),
         )
 
     @property
@@ -79,8 +88,12 @@ class Application:
         return self._storage.evidence
 
     def scraped(self) -> Snapshot:
-        """Return the snapshot with the number of evaluations that are queued now."""
-        return replace(self.state.snapshot, queued=self._runner.queued())
+        """Return the snapshot with the number of evaluations that are queued now, and the time of the scrape."""
+        return replace(
+            self.state.snapshot,
+            queued=self._runner.queued(),
+            monotonic_now=time.monotonic(),
+        )
 
     def start(self) -> None:
         """Activate the configuration, restore results, and start to watch files and to evaluate."""
@@ -94,8 +107,15 @@ class Application:
         """Cancel the current run and stop."""
         self._lifecycle.stop()
 
+    def make_process(self) -> WorkerProcess:
+        """Return a worker process with the configured memory limit."""
+        memory_bytes = self._config.current.limits.worker_memory
+        return WorkerProcess(memory_bytes=memory_bytes, report_isolation=self._report_isolation)
+
     def evaluate(self, model: str | None, dataset: str | None, trigger: str) -> list[Pair]:
-        """Queue all pairs of a model and a dataset (None: of all) and return them."""
+        """Queue all pairs of a model and a dataset (None: of all) and return them. A request ends a quarantine."""
+        if trigger == "request":
+            self.state.update(lambda s: without_quarantine(s, model))
         pairs = [p for p in self.state.snapshot.runs if model in (None, p[0]) and dataset in (None, p[1])]
         for pair in pairs:
             self._runner.submit(pair, trigger)
@@ -113,12 +133,16 @@ class Application:
             return "no production model is configured"
         return f"no result yet: {', '.join(missing)}" if missing else ""
 
+    def _report_isolation(self, isolated: bool) -> None:
+        if self.state.snapshot.worker_network_isolated != isolated:
+            self.state.update(lambda s: replace(s, worker_network_isolated=isolated))
+
     def _evaluate_all(self) -> None:
         self.evaluate(None, None, "schedule")
 
     def _priority(self, pair: Pair) -> int:
         model = self.state.snapshot.models.get(pair[0])
-        return _PRIORITY[model.role] if model is not None else len(_PRIORITY)
+        return PRIORITY[model.role] if model is not None else len(PRIORITY)
 
 
 def _first_snapshot() -> Snapshot:

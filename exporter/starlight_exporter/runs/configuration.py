@@ -99,6 +99,7 @@ def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
             image_seconds=limits.image_timeout,
             max_file_bytes=limits.max_file_bytes,
             max_pixels=limits.max_image_pixels,
+            decode_bytes=limits.worker_memory // 2,
         ),
         latency_sample=config.latency.sample,
         seed=config.latency.seed,

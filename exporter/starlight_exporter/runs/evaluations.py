@@ -25,11 +25,16 @@ class Evaluations:
         self._analyses = analyses
 
     def request(self, pair: Pair, trigger: str) -> RunRequest | None:
-        """Return the request for a pair; None if it was removed, or postponed until its model file is complete.
+        """Return the request for a pair; None if it was removed, is quarantined, or its model file is still written.
 
         A scheduled evaluation of the baseline is skipped while its last result still applies.
         """
         if trigger == "schedule" and self._pipeline.baseline_applies(pair):
+            return None
+        if self._pipeline.is_quarantined(pair):
+            return None
+        if trigger in ("model", "dataset") and self._pipeline.is_up_to_date(pair):
+            # The evaluation that was running when the change was detected had read the new files already.
             return None
         return None if self._files.postpone(pair, trigger) else run_request(self._config.current, pair, trigger)
 
@@ -45,7 +50,10 @@ class Evaluations:
         """Process a finished run, and queue the analyses of its result and the runs that it makes necessary."""
         if self._pipeline.finish(run, output):
             self._analyses.after_evaluation(run.pair)
+            if output.result is not None and self._files.is_outdated(output.result.evaluation):
+                # The file was replaced and restored while it was loaded.
+                self._runner.submit(run.pair, "model")
             for pair in self._pipeline.timed_with_another_baseline(run.pair):
                 self._runner.submit(pair, "baseline")
-        else:
+        elif run.outcome != "cancelled":
             self._analyses.after_model_change()

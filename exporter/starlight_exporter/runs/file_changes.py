@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 import structlog
 
 from starlight_exporter.config import Config
-from starlight_exporter.files import file_sha256_or_none
-from starlight_exporter.publish.snapshot import Pair
+from starlight_exporter.detector.model_file import model_sha256
+from starlight_exporter.errors import ModelError
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.publish.snapshot import Pair, Snapshot
 from starlight_exporter.runs.analyses import Analyses
 from starlight_exporter.runs.configuration import ActiveConfiguration, configured_evaluation
 from starlight_exporter.runs.discovery import discover, with_discovered
 from starlight_exporter.runs.pipeline import Pipeline
 from starlight_exporter.runs.runner import Runner
-from starlight_exporter.runs.snapshot_updates import with_configuration, with_recorded_baseline
+from starlight_exporter.runs.snapshot_updates import with_configuration, with_recorded_baseline, without_quarantine
 from starlight_exporter.runs.state import State
 from starlight_exporter.runs.watcher import Watcher
 
@@ -35,6 +39,7 @@ class FileChanges:
         runner: Runner,
         analyses: Analyses,
         watcher: Watcher,
+        dataset_changed: Callable[[str], None],
     ) -> None:
         self._config = config
         self._state = state
@@ -42,13 +47,24 @@ class FileChanges:
         self._runner = runner
         self._analyses = analyses
         self._watcher = watcher
-        self._lock = threading.Lock()
+        self._dataset_changed = dataset_changed
+        # A reload waits while cards and new models are read; the runner and scrapes never do.
+        self._activating = threading.Lock()
+        self._postponing = threading.Lock()
         self._postponed: dict[Pair, str] = {}
 
     def activate(self) -> None:
         """Activate the loaded configuration: discover research models, update the snapshot, watch the files."""
-        with self._lock:
+        with self._activating:
             self._activate(self._with_research(self._config.loaded))
+
+    def end_quarantines(self) -> None:
+        """End all quarantines, and queue the models that were not evaluated because of them."""
+        quarantined = {model.name for model in self._state.snapshot.models.values() if model.quarantine is not None}
+        self._state.update(lambda s: without_quarantine(s, None))
+        for pair in self._state.snapshot.runs:
+            if pair[0] in quarantined:
+                self._runner.submit(pair, "reload")
 
     def evaluate_changed(self, before: Config, trigger: str) -> None:
         """Queue the pairs that differ from an earlier configuration, and cancel a run that no longer applies."""
@@ -63,16 +79,30 @@ class FileChanges:
 
     def poll(self) -> None:
         """Check all files and react to the changes that have settled."""
-        with self._lock:
-            self._watcher.poll(self._changed)
+        for key in self._watcher.poll():
+            try:
+                self._changed(key)
+            except Exception:  # noqa: BLE001  # one change must not hide the others: each is reported once
+                _log.exception("unexpected error after a change", key=key)
 
     def postpone(self, pair: Pair, trigger: str) -> bool:
         """Return whether the model file of a pair is still being written. The run is queued once it is complete."""
-        with self._lock:
-            if not self._watcher.is_unsettled(f"model {pair[0]}"):
-                return False
+        if not self._watcher.is_unsettled(f"model {pair[0]}"):
+            return False
+        with self._postponing:
             self._postponed[pair] = trigger
-            return True
+        return True
+
+    def is_outdated(self, evaluation: Evaluation) -> bool:
+        """Return whether a result is of another model file than the one that is in place now."""
+        model = self._state.snapshot.models.get(evaluation.model)
+        if model is None or model.file_sha256 == evaluation.provenance.model_sha256:
+            return False
+        try:
+            return self._update_hash(evaluation.model) not in (None, evaluation.provenance.model_sha256)
+        except ModelError:
+            # The watcher reports it.
+            return False
 
     def _changed(self, key: str) -> None:
         kind, _, name = key.partition(" ")
@@ -82,7 +112,8 @@ class FileChanges:
             case "dataset":
                 self._dataset_changed(name)
             case "research":
-                self._research_changed()
+                with self._activating:
+                    self._research_changed()
             case _:
                 self._baseline_changed()
 
@@ -101,7 +132,9 @@ class FileChanges:
         for name, model in self._state.snapshot.models.items():
             # A later change of a known file is reported by the watcher.
             if model.file_sha256 is None:
-                self._update_hash(name)
+                # The evaluation that follows reports the reason.
+                with suppress(ModelError):
+                    self._update_hash(name)
 
     def _with_research(self, config: Config) -> Config:
         if config.research is not None:
@@ -125,29 +158,29 @@ class FileChanges:
         self._watcher.keep_only({*models, *datasets, *baseline, *research})
 
     def _model_changed(self, name: str) -> None:
-        before = self._state.snapshot.models[name].file_sha256
-        now = self._update_hash(name)
-        postponed = {pair: self._postponed.pop(pair) for pair in list(self._postponed) if pair[0] == name}
-        if now is None:
-            file = self._state.snapshot.models[name].file
-            self._pipeline.load_failed(name, "missing", f"{file}: no such file or not readable")
+        model = self._state.snapshot.models.get(name)
+        if model is None:
+            return
+        before = model.file_sha256
+        try:
+            now = self._update_hash(name)
+        except ModelError as error:
+            self._take_postponed(name)
+            self._pipeline.load_failed(name, error.reason, str(error))
             self._analyses.after_model_change()
             return
-        for pair, trigger in postponed.items():
+        for pair, trigger in self._take_postponed(name).items():
             self._runner.submit(pair, trigger)
-        if now != before:
+        if now is not None and now != before:
             _log.info("model changed", model=name, sha256=now[:12])
-            self._runner.cancel(lambda pair: pair[0] == name)
+            self._runner.cancel_outdated(lambda pair: pair[0] == name)
         for pair, run in self._state.snapshot.runs.items():
             if pair[0] == name and (run.evaluation is None or run.evaluation.provenance.model_sha256 != now):
                 self._runner.submit(pair, "model")
 
-    def _dataset_changed(self, name: str) -> None:
-        _log.info("dataset changed", dataset=name)
-        self._runner.cancel(lambda pair: pair[1] == name)
-        for pair in self._state.snapshot.runs:
-            if pair[1] == name:
-                self._runner.submit(pair, "dataset")
+    def _take_postponed(self, name: str) -> dict[Pair, str]:
+        with self._postponing:
+            return {pair: self._postponed.pop(pair) for pair in list(self._postponed) if pair[0] == name}
 
     def _research_changed(self) -> None:
         before, config = self._config.current, self._with_research(self._config.loaded)
@@ -170,12 +203,26 @@ class FileChanges:
         _log.info("baseline reloaded", valid=baseline is not None)
 
     def _update_hash(self, name: str) -> str | None:
-        """Hash the model file and publish the hash. A file whose result is displayed already counts as loaded."""
-        model = self._state.snapshot.models[name]
+        """Hash the model file and publish the hash; None if the model was removed. Raises ModelError.
+
+        A file whose result is displayed already counts as loaded.
+        """
         entry = self._config.current.model(name)
-        sha256 = None if entry is None else file_sha256_or_none(entry.file)
-        loaded = True if sha256 is not None and sha256 == model.sha256 else model.last_load_successful
-        self._state.update(
-            lambda s: s.with_model(replace(s.models[name], file_sha256=sha256, last_load_successful=loaded))
-        )
+        if entry is None:
+            return None
+        try:
+            sha256 = model_sha256(entry.file)
+        except ModelError:
+            self._state.update(partial(_with_file, name=name, sha256=None))
+            raise
+        self._state.update(partial(_with_file, name=name, sha256=sha256))
         return sha256
+
+
+def _with_file(old: Snapshot, *, name: str, sha256: str | None) -> Snapshot:
+    model = old.models.get(name)
+    if model is None:
+        return old
+    loaded = True if sha256 is not None and sha256 == model.sha256 else model.last_load_successful
+    quarantine = None if model.quarantine is None or model.quarantine.sha256 != sha256 else model.quarantine
+    return old.with_model(replace(model, file_sha256=sha256, last_load_successful=loaded, quarantine=quarantine))

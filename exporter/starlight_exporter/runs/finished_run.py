@@ -8,7 +8,7 @@ from pathlib import Path
 from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
-from starlight_exporter.publish.snapshot import Outcome, Pair
+from starlight_exporter.publish.snapshot import Outcome, Pair, QuarantineReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,14 @@ class FinishedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunOutput:
-    """Request and output of a run: a result, or the reason why the model could not be loaded, or neither.
+    """Request and output of a run: a result, or the reason why the model could not be used, or neither.
 
+    `exceeded` is the limit that the model exceeded; then `load_failure` is `limits`.
     `thumbnails` is a folder that is deleted once the run has been processed.
     """
 
     request: RunRequest
     result: RunResult | None = None
     load_failure: ModelFailureReason | None = None
+    exceeded: QuarantineReason | None = None
     thumbnails: Path | None = None

@@ -10,11 +10,13 @@ from typing import Final
 import structlog
 
 from starlight_exporter.config import Config
+from starlight_exporter.runs.clock import CHECK_SECONDS
 from starlight_exporter.runs.configuration import ActiveConfiguration
 from starlight_exporter.runs.file_changes import FileChanges
 from starlight_exporter.runs.restore import Restorer
 from starlight_exporter.runs.runner import Runner
 from starlight_exporter.runs.scheduler import Scheduler
+from starlight_exporter.runs.scratch import remove_abandoned_folders
 from starlight_exporter.runs.storage import Storage
 
 _log = structlog.get_logger(__name__)
@@ -24,10 +26,11 @@ STORAGE_CHECK_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class ScheduledWork:
-    """Jobs whose times are configured: evaluation of all pairs, and all analyses."""
+    """Periodic jobs: evaluation of all pairs and all analyses at configured times, and checks of the system clock."""
 
     evaluate: Callable[[], None]
     analyze: Callable[[], None]
+    check_clock: Callable[[], None]
 
 
 class Lifecycle:
@@ -54,12 +57,14 @@ class Lifecycle:
 
     def start(self) -> None:
         """Activate the configuration, restore results, and start to watch files and to evaluate."""
+        remove_abandoned_folders()
         self._storage.open()
         self._files.activate()
         self._config.report_success()
         self._schedule(None)
         self._storage.update_metrics()
-        self._scheduler.run_every("storage", STORAGE_CHECK_SECONDS, self._storage.update_metrics)
+        self._scheduler.run_every("storage", STORAGE_CHECK_SECONDS, self._storage.check)
+        self._scheduler.run_every("clock", CHECK_SECONDS, self._work.check_clock)
         self._scheduler.start()
         self._runner.start()
         self._restorer.start()
@@ -69,6 +74,7 @@ class Lifecycle:
         with self._reloading:
             before = self._config.current
             self._config.reload()
+            self._files.end_quarantines()
             self._files.activate()
             self._config.report_success()
             self._schedule(before)

@@ -12,7 +12,7 @@ import structlog
 from starlight_exporter.errors import ModelFailureReason, StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.evaluation.spec import differences
-from starlight_exporter.publish.snapshot import Pair, Snapshot
+from starlight_exporter.publish.snapshot import Pair, QuarantineReason, Snapshot
 from starlight_exporter.runs.assessment import Assessment, ReadPredictions, assess, stored_checks
 from starlight_exporter.runs.configuration import ActiveConfiguration
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
@@ -21,6 +21,7 @@ from starlight_exporter.runs.snapshot_updates import (
     with_assessment,
     with_finished_run,
     with_load_failure,
+    with_quarantine,
     with_run_changed,
     with_stored_result,
 )
@@ -71,6 +72,8 @@ class Pipeline:
             self._state.update(lambda s: with_finished_run(s, run, output, assessment, is_current=is_current))
             if is_current and output.load_failure is not None:
                 self.load_failed(run.model, output.load_failure, run.error)
+            if is_current and output.exceeded is not None:
+                self._quarantine(run.model, output.exceeded, run.error)
             if is_current and snapshot.models[run.model].role == "baseline":
                 # The other models are compared with the new result, or have no baseline because it cannot be loaded.
                 self._assess_again(run.dataset, excluding=run.model)
@@ -141,10 +144,31 @@ class Pipeline:
             and other.evaluation.latency_ratio.baseline_sha256 != sha256
         ]
 
+    def is_up_to_date(self, pair: Pair) -> bool:
+        """Return whether the displayed result of a pair is of the model file and the images as last read."""
+        snapshot = self._state.snapshot
+        run, model, dataset = snapshot.runs.get(pair), snapshot.models.get(pair[0]), snapshot.datasets.get(pair[1])
+        if run is None or run.evaluation is None or model is None or dataset is None:
+            return False
+        spec = run.evaluation.provenance
+        return spec.model_sha256 == model.file_sha256 and dataset.fingerprint == spec.dataset_fingerprint
+
+    def is_quarantined(self, pair: Pair) -> bool:
+        """Return whether a research model is not evaluated, because it exceeded its limits.
+
+        A production model and its baseline are evaluated again at the next opportunity: monitoring must not stop.
+        """
+        model = self._state.snapshot.models.get(pair[0])
+        return model is not None and model.role == "research" and model.quarantine is not None
+
     def load_failed(self, model: str, reason: ModelFailureReason, detail: str) -> None:
         """Count and log a model that cannot be loaded."""
         _log.error("model not loaded", model=model, reason=reason, detail=detail)
         self._state.update(lambda s: with_load_failure(s, model, reason, detail))
+
+    def _quarantine(self, model: str, reason: QuarantineReason, detail: str) -> None:
+        _log.error("model exceeded its limits", model=model, reason=reason, detail=detail)
+        self._state.update(lambda s: with_quarantine(s, model, reason, detail))
 
     def _assess_again(self, dataset: str, *, excluding: str | None = None) -> None:
         """Compare and check the displayed results on a dataset again, except that of one model."""

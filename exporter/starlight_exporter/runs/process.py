@@ -1,164 +1,171 @@
-"""Worker process: executes functions in a spawned process that only its owner ends."""
+"""Worker process: executes functions in another process, within a memory limit, that only its owner ends."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
 import signal
-import threading
+import subprocess
+import sys
 import time
-import traceback
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.connection import Connection, Pipe
 from typing import Any, Final
 
-import structlog
+from starlight_exporter.evaluation.request import DEFAULT_WORKER_MEMORY
+from starlight_exporter.formatting import size
+from starlight_exporter.process_isolation import GROUP_SIGNALS
+from starlight_exporter.runs.memory import anonymous_bytes
+from starlight_exporter.runs.worker_server import Answer
 
-from starlight_exporter.errors import StarlightError
-from starlight_exporter.publish.snapshot import Outcome
-
-_log = structlog.get_logger(__name__)
-
-NICENESS: Final = 5
-"""Scrapes take precedence over evaluations."""
-POLL_SECONDS: Final = 0.3
-CANCELLED: Final = "cancelled: the model, dataset or configuration changed, or the exporter stopped"
+POLL_SECONDS: Final = 0.1
+"""Interval at which the memory of a busy process is checked."""
+MAX_ANSWER_BYTES: Final = 1024**3
 
 
 class WorkerCrashedError(Exception):
-    """The worker process ended before it returned a result."""
+    """The worker process ended before it returned a result; the text names the signal, exit code or limit."""
+
+
+class WorkerMemoryError(WorkerCrashedError):
+    """The worker process was ended because it exceeded its memory limit."""
+
+
+class WorkerAnswerError(Exception):
+    """The result of the call cannot be read."""
 
 
 class WorkerProcess:
     """Executes one function at a time in a process that starts with the first call. Not thread-safe.
 
-    A process that has been idle for `idle_seconds` ends, and the next call starts another. It ends with its parent.
+    A process that has been idle for `idle_seconds` ends, and the next call starts another. It ends with its parent,
+    and during a call when it uses more than `memory_bytes` of anonymous memory. `report_isolation` is called with every
+    answer: whether the process has a network namespace of its own.
     """
 
-    def __init__(self, *, idle_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        memory_bytes: int = DEFAULT_WORKER_MEMORY,
+        idle_seconds: float | None = None,
+        report_isolation: Callable[[bool], None] = lambda _isolated: None,
+    ) -> None:
+        self.memory_bytes = memory_bytes
         self._idle_seconds = idle_seconds
-        self._process: SpawnProcess | None = None
+        self._report_isolation = report_isolation
+        self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
+        self._end: Callable[[], object] | None = None
+        self._exceeded = False
 
     def submit(self, function: Callable[..., object], *arguments: object) -> None:
         """Start a call. Raises WorkerCrashedError if the process has just ended, OSError if none can be started."""
-        if self._connection is None or self._process is None or not self._process.is_alive():
+        if self._process is None or self._process.poll() is not None:
             self.kill()
-            # A forked process would inherit locks that other threads hold.
-            context = multiprocessing.get_context("spawn")
-            self._connection, remote = context.Pipe()
-            self._process = context.Process(target=_serve, args=(remote, self._idle_seconds), daemon=True)
-            try:
-                self._process.start()
-            finally:
-                remote.close()
+            self._start()
+        assert self._connection is not None
         try:
             self._connection.send((function, arguments))
-        except BrokenPipeError as error:
-            self.kill()
-            raise WorkerCrashedError from error
+        except ConnectionError as error:
+            raise self._crashed() from error
 
     def wait(self, seconds: float) -> bool:
         """Wait for the end of the call; return whether `receive` returns at once."""
         assert self._connection is not None
-        return self._connection.poll(seconds)
+        deadline = time.monotonic() + seconds
+        while not self._connection.poll(max(0.0, min(POLL_SECONDS, deadline - time.monotonic()))):
+            self._enforce_memory_limit()
+            if time.monotonic() >= deadline:
+                return False
+        return True
 
     def receive(self) -> object:
-        """Return the result of the call or raise its exception; WorkerCrashedError if the process ended."""
+        """Return the result of the call or raise its exception.
+
+        Raises WorkerCrashedError if the process ended, WorkerAnswerError if the result is too large or not readable.
+        """
         assert self._connection is not None
         try:
-            result, error = self._connection.recv()
-        except (EOFError, OSError) as ended:
-            self.kill()
-            raise WorkerCrashedError from ended
-        if error is not None:
-            raise error
-        return result
+            data = self._connection.recv_bytes(MAX_ANSWER_BYTES)
+        except (EOFError, OSError) as error:
+            if str(error) == "bad message length":
+                self.kill()
+                raise WorkerAnswerError(f"the result is larger than {size(MAX_ANSWER_BYTES)}") from error
+            raise self._crashed() from error
+        try:
+            answer = pickle.loads(data)
+        except Exception as error:
+            # Unpickling calls constructors of any class.
+            raise WorkerAnswerError(f"the result cannot be read: {type(error).__name__}: {error}") from error
+        if not isinstance(answer, Answer):
+            raise WorkerAnswerError("the result cannot be read: not an answer of a worker process")
+        self._report_isolation(answer.network_isolated)
+        if answer.error is not None:
+            raise answer.error
+        return answer.result
 
     def kill(self) -> None:
         """End the process, if there is one."""
-        if self._process is not None and self._process.pid is not None:
+        if self._end is not None:
+            self._end()
+        self._process = self._connection = self._end = None
+
+    def _start(self) -> None:
+        self._exceeded = False
+        connection, remote = Pipe()
+        reader, liveness = os.pipe()
+        process = None
+        # Blocked until the worker ignores them: a signal to the process group must not end it while it starts.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+        try:
+            process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "starlight_exporter.runs.worker_main"),
+                    *(str(remote.fileno()), str(reader), str(self.memory_bytes), str(self._idle_seconds or 0)),
+                ],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(remote.fileno(), reader),
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            remote.close()
+            os.close(reader)
+            if process is None:
+                connection.close()
+                os.close(liveness)
+        self._process, self._connection = process, connection
+        # Also when this object is no longer used, and at the end of the interpreter.
+        self._end = weakref.finalize(self, _end, process, connection, liveness)
+
+    def _enforce_memory_limit(self) -> None:
+        """End the process if it exceeds its memory limit."""
+        if self._process is not None and anonymous_bytes(self._process.pid) > self.memory_bytes:
+            self._exceeded = True
             self._process.kill()
-            self._process.join(5)
-        if self._connection is not None:
-            self._connection.close()
-        self._process = self._connection = None
+
+    def _crashed(self) -> WorkerCrashedError:
+        """Return the error of a process that has ended, and clean up."""
+        code = None
+        if self._process is not None:
+            # It may have closed the connection without ending.
+            with suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(1)
+        exceeded = self._exceeded
+        self.kill()
+        if exceeded:
+            return WorkerMemoryError(f"worker exceeded its memory limit of {size(self.memory_bytes)}")
+        if code is None:
+            return WorkerCrashedError("worker ended unexpectedly")
+        if code < 0:
+            return WorkerCrashedError(f"worker ended by signal {-code} ({signal.strsignal(-code)})")
+        return WorkerCrashedError(f"worker ended with exit code {code}")
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Outcome of a call in a worker process, with its result or the error that it ended with."""
-
-    outcome: Outcome
-    result: object = None
-    error: Exception | None = None
-
-    @property
-    def reason(self) -> str:
-        """The error on one line; empty without one."""
-        return "" if self.error is None else " ".join(str(self.error).split()) or type(self.error).__name__
-
-
-def attempt(
-    process: WorkerProcess,
-    function: Callable[..., object],
-    arguments: tuple[object, ...],
-    *,
-    timeout: float,
-    cancelled: Callable[[], bool],
-) -> Attempt:
-    """Call a function in a worker process, end the process, and return the outcome; raise no error of the call.
-
-    `cancelled` is called about three times per second.
-    """
-    deadline = time.monotonic() + timeout
-    try:
-        process.submit(function, *arguments)
-        while not process.wait(POLL_SECONDS):
-            if cancelled():
-                return Attempt("cancelled", error=RuntimeError(CANCELLED))
-            if time.monotonic() > deadline:
-                return Attempt("timeout", error=TimeoutError(f"timed out after {timeout:g} s"))
-        return Attempt("success", process.receive())
-    except WorkerCrashedError:
-        return Attempt("crashed", error=RuntimeError("worker process ended unexpectedly"))
-    except Exception as error:  # noqa: BLE001  # process boundary: every error of the call becomes an outcome
-        if not isinstance(error, StarlightError | OSError):
-            _log.exception("unexpected error in worker process", function=getattr(function, "__name__", str(function)))
-        return Attempt("error", error=error)
-    finally:
-        process.kill()
-
-
-def _serve(connection: Connection[Any, Any], idle_seconds: float | None) -> None:
-    # Ctrl-C reaches the whole process group; the owner decides what ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
-    with suppress(EOFError, OSError):
-        while connection.poll(idle_seconds):
-            function, arguments = connection.recv()
-            answer = _call(function, arguments)
-            try:
-                connection.send(answer)
-            except (pickle.PicklingError, TypeError, AttributeError) as error:
-                connection.send((None, RuntimeError(f"result cannot be sent to another process: {error}")))
-
-
-def _call(function: Callable[..., object], arguments: tuple[object, ...]) -> tuple[object, Exception | None]:
-    try:
-        return function(*arguments), None
-    except Exception as error:  # noqa: BLE001  # process boundary: raised again in the owner's process
-        error.add_note(traceback.format_exc())
-        return None, error
-
-
-def _exit_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _end(process: subprocess.Popen[bytes], connection: Connection[Any, Any], liveness: int) -> None:
+    process.kill()
+    process.wait()
+    connection.close()
+    os.close(liveness)

@@ -1,17 +1,28 @@
-"""Progress of a run: the completed share that its worker reports, and the time left."""
+"""Progress of a run: the completed share and the scanned images that its worker reports, and the time left."""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 
-def read_progress(file: Path) -> float | None:
-    """Return the completed share of a run as last written by its worker, 0 to 1; None if there is none."""
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """Completed share of a run, 0 to 1, and the fingerprint of the dataset that it scanned (None if unknown)."""
+
+    ratio: float
+    fingerprint: str | None
+
+
+def read_progress(file: Path) -> RunProgress | None:
+    """Return the progress of a run as last written by its worker; None if there is none."""
     with suppress(OSError, ValueError, TypeError, KeyError, ZeroDivisionError):
-        state = json.loads(file.read_text())
-        return min(1.0, float(state["done"]) / float(state["total"]))
+        state = json.loads(file.read_text(encoding="utf-8"))
+        fingerprint = state.get("fingerprint")
+        ratio = min(1.0, float(state["done"]) / float(state["total"]))
+        return RunProgress(ratio, fingerprint if isinstance(fingerprint, str) else None)
     return None
 
 

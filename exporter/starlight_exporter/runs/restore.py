@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import structlog
 
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import current_spec, differences
 from starlight_exporter.publish.snapshot import Pair
-from starlight_exporter.runs import worker
 from starlight_exporter.runs.analyses import Analyses
 from starlight_exporter.runs.configuration import ActiveConfiguration
 from starlight_exporter.runs.pipeline import Pipeline
@@ -22,8 +21,6 @@ from starlight_exporter.runs.state import State
 from starlight_exporter.runs.storage import Storage
 
 _log = structlog.get_logger(__name__)
-
-SCAN_SECONDS: Final = 600.0
 
 
 class Restorer:
@@ -38,13 +35,16 @@ class Restorer:
         pipeline: Pipeline,
         runner: Runner,
         analyses: Analyses,
+        fingerprint: Callable[[str], str | None],
     ) -> None:
+        """Connect the parts; `fingerprint` scans a dataset and returns None if that fails."""
         self._config = config
         self._state = state
         self._storage = storage
         self._pipeline = pipeline
         self._runner = runner
         self._analyses = analyses
+        self._scan = fingerprint
         self._fingerprints: dict[Path, str | None] = {}
         self._thread = threading.Thread(target=self._restore, name="restore", daemon=True)
 
@@ -66,7 +66,9 @@ class Restorer:
                 self._pipeline.restore(evaluation)
                 # The baseline is evaluated again only after a change.
                 is_baseline = self._state.snapshot.models[pair[0]].role == "baseline"
-                if is_baseline or time.time() - evaluation.finished_at < interval:
+                age = time.time() - evaluation.finished_at
+                # The age of a result from the future is unknown: the clock was set back.
+                if age >= 0 and (is_baseline or age < interval):
                     continue
             self._runner.submit(pair, "start")
         for dataset in {pair[1] for pair in stored}:
@@ -91,10 +93,7 @@ class Restorer:
         return not differences(evaluation.provenance, current)
 
     def _fingerprint(self, name: str, root: Path) -> str | None:
-        """Scan a dataset once, in a worker process; None if that fails, as the evaluation that follows will report."""
+        """Scan a dataset once; None if that fails, as the evaluation that follows will report."""
         if root not in self._fingerprints:
-            scan = self._runner.call(worker.fingerprint, name, root, timeout=SCAN_SECONDS)
-            self._fingerprints[root] = scan.result if isinstance(scan.result, str) else None
-            if scan.outcome not in ("success", "cancelled"):
-                _log.warning("dataset not scanned", dataset=name, outcome=scan.outcome, reason=scan.reason)
+            self._fingerprints[root] = self._scan(name)
         return self._fingerprints[root]

@@ -5,28 +5,34 @@ Each call has a fresh process: a crash costs one run, and the memory of a model 
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from starlight_exporter.errors import ModelError
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
+from starlight_exporter.models.roles import Role
 from starlight_exporter.publish.snapshot import Pair
-from starlight_exporter.runs import worker
+from starlight_exporter.runs.attempt import Attempt, attempt, cancelled_attempt
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
-from starlight_exporter.runs.process import Attempt, WorkerProcess, attempt
+from starlight_exporter.runs.process import WorkerProcess
 from starlight_exporter.runs.progress import read_progress
-from starlight_exporter.runs.worker import Work
+from starlight_exporter.runs.scratch import scratch_folder
+from starlight_exporter.runs.supervision import ModelLimitError, Supervisor
 
 _log = structlog.get_logger(__name__)
+
+PRIORITY: Final[dict[Role, int]] = {"production": 0, "baseline": 1, "research": 2}
+"""Order of evaluation by role, lowest first."""
+MAX_CANCELLATIONS: Final = 3
+PREEMPTED: Final = "cancelled: an evaluation of the production model or its baseline comes first; queued again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,10 @@ class RunHandler(Protocol):
 
 
 class Runner:
-    """Executes queued evaluations in the order of `priority`, lowest first, and background jobs between them.
+    """Executes queued evaluations in the order of `priority` (see PRIORITY), and background jobs between them.
 
-    Each pair is in the queue at most once, and so is each name of a job.
+    Each pair is in the queue at most once, and so is each name of a job. A production model that is queued, and a
+    baseline that has to be evaluated, interrupts a research model, which is queued again.
     """
 
     def __init__(
@@ -96,7 +103,10 @@ class Runner:
         self._queue: dict[Pair, QueuedRun] = {}
         self._jobs: dict[str, BackgroundJob | InThreadTask] = {}
         self._current: Pair | None = None
+        self._scanned: str | None = None
+        self._cancellations: dict[Pair, int] = {}
         self._cancel = False
+        self._preempted = False
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="runner", daemon=True)
 
@@ -128,15 +138,41 @@ class Runner:
         """Return pairs in the order in which they would be evaluated."""
         return sorted(pairs, key=self._priority)
 
+    def scanned(self, pair: Pair) -> str | None:
+        """Return the fingerprint of the images of the running evaluation of a pair; None if it is not known yet."""
+        with self._wake:
+            return self._scanned if self._current == pair else None
+
     def cancel(self, affected: Callable[[Pair], bool]) -> None:
-        """Cancel the running evaluation if it is affected by a change: its result would be outdated."""
+        """Cancel the running evaluation if it is affected by a change of the configuration."""
         with self._wake:
             if self._current is not None and affected(self._current):
                 self._cancel = True
 
-    def call(self, function: Callable[..., object], *arguments: object, timeout: float) -> Attempt:
-        """Call a function in a worker process now, in the caller's thread, next to a running evaluation."""
-        return attempt(self._make_process(), function, arguments, timeout=timeout, cancelled=lambda: self._stopping)
+    def cancel_outdated(self, affected: Callable[[Pair], bool]) -> None:
+        """Cancel the running evaluation if its model or images have changed.
+
+        The evaluation that follows MAX_CANCELLATIONS cancelled ones of the same pair is completed: files that change
+        all the time must not prevent every result.
+        """
+        with self._wake:
+            pair = self._current
+            if pair is not None and affected(pair) and not self._cancel:
+                self._cancellations[pair] = self._cancellations.get(pair, 0) + 1
+                self._cancel = self._cancellations[pair] <= MAX_CANCELLATIONS
+
+    def fingerprint(self, request: RunRequest, *, timeout: float) -> Attempt:
+        """Scan the dataset of a request in a worker process, in the caller's thread, next to a running evaluation."""
+        try:
+            with scratch_folder() as scratch:
+                return Supervisor(
+                    self._make_process,
+                    scratch,
+                    timeout=timeout,
+                    interrupt=lambda: cancelled_attempt() if self._stopping else None,
+                ).fingerprint(request)
+        except OSError as error:
+            return Attempt("error", error=error)
 
     def stop(self, seconds: float = 10.0) -> None:
         """Empty the queue, cancel what is running and wait for its end."""
@@ -172,31 +208,26 @@ class Runner:
                 return None
             if self._queue:
                 self._current = min(self._queue, key=self._priority)
-                self._cancel = False
+                self._cancel = self._preempted = False
+                self._scanned = None
                 return self._queue.pop(self._current)
             return self._jobs.pop(next(iter(self._jobs)))
 
     def _evaluate(self, queued: QueuedRun) -> None:
-        """Execute one evaluation in a worker process and hand over its outcome, whatever it is."""
+        """Execute one evaluation in worker processes and hand over its outcome, whatever it is."""
         request = self.handler.request(queued.pair, queued.trigger)
         if request is None:
             return
         self.handler.started(queued.pair)
-        started_at = time.time()
-        scratch = thumbnails = None
-        try:
-            scratch = Path(tempfile.mkdtemp(prefix="starlight-run-"))
-            progress_file, thumbnails = scratch / "progress.json", scratch / "thumbnails"
-            ended = attempt(
-                self._make_process(),
-                worker.evaluate,
-                (Work(replace(request, progress_file=progress_file), thumbnails),),
-                timeout=self._timeout(),
-                cancelled=lambda: self._poll(queued.pair, progress_file),
-            )
-        except OSError as error:
-            ended = Attempt("error", error=error)
-        try:
+        started_at, started = time.time(), time.monotonic()
+        with ExitStack() as stack:
+            thumbnails = None
+            try:
+                scratch = stack.enter_context(scratch_folder())
+                thumbnails = scratch / "thumbnails"
+                ended = self._supervised(queued.pair, request, scratch, thumbnails)
+            except OSError as error:
+                ended = Attempt("error", error=error)
             result = ended.result if isinstance(ended.result, RunResult) else None
             self.handler.finished(
                 FinishedRun(
@@ -206,26 +237,52 @@ class Runner:
                     trigger=request.trigger,
                     outcome=ended.outcome,
                     started_at=started_at,
-                    ended_at=time.time(),
+                    ended_at=started_at + (time.monotonic() - started),
                     error=ended.reason,
                 ),
                 RunOutput(
                     request=request,
                     result=result,
                     load_failure=ended.error.reason if isinstance(ended.error, ModelError) else None,
+                    exceeded=ended.error.limit if isinstance(ended.error, ModelLimitError) else None,
                     thumbnails=thumbnails if thumbnails is not None and thumbnails.is_dir() else None,
                 ),
             )
-        finally:
-            if scratch is not None:
-                shutil.rmtree(scratch, ignore_errors=True)
+        with self._wake:
+            if ended.outcome != "cancelled":
+                self._cancellations.pop(queued.pair, None)
+            if self._preempted and ended.outcome == "cancelled" and not self._cancel and not self._stopping:
+                self._queue.setdefault(queued.pair, queued)
 
-    def _poll(self, pair: Pair, progress_file: Path) -> bool:
-        """Report the progress of the running evaluation; return whether it is cancelled."""
-        ratio = read_progress(progress_file)
-        if ratio is not None:
-            self.handler.progressed(pair, ratio)
-        return self._cancel or self._stopping
+    def _supervised(self, pair: Pair, request: RunRequest, scratch: Path, thumbnails: Path) -> Attempt:
+        progress_file = scratch / "progress.json"
+        supervisor = Supervisor(
+            self._make_process, scratch, timeout=self._timeout(), interrupt=lambda: self._poll(pair, progress_file)
+        )
+        return supervisor.evaluate(replace(request, progress_file=progress_file), thumbnails)
+
+    def _poll(self, pair: Pair, progress_file: Path) -> Attempt | None:
+        """Report the progress of the running evaluation; return its outcome if it is cancelled, otherwise None."""
+        progress = read_progress(progress_file)
+        if progress is not None:
+            self.handler.progressed(pair, progress.ratio)
+        with self._wake:
+            self._scanned = None if progress is None else progress.fingerprint
+            if self._cancel or self._stopping:
+                return cancelled_attempt()
+            self._preempted = self._is_preempted(pair)
+            return cancelled_attempt(PREEMPTED) if self._preempted else None
+
+    def _is_preempted(self, current: Pair) -> bool:
+        """Return whether a queued evaluation has to start now. A scheduled one of the baseline may not be needed."""
+        if self._priority(current) < PRIORITY["research"]:
+            return False
+        priorities = [
+            self._priority(queued.pair)
+            for queued in self._queue.values()
+            if queued.trigger != "schedule" or self._priority(queued.pair) == PRIORITY["production"]
+        ]
+        return min(priorities, default=PRIORITY["research"]) < PRIORITY["research"]
 
     def _run_job(self, job: BackgroundJob) -> None:
         ended = attempt(
@@ -233,7 +290,7 @@ class Runner:
             job.function,
             job.arguments,
             timeout=self._timeout(),
-            cancelled=lambda: bool(self._queue) or self._stopping,
+            interrupt=lambda: cancelled_attempt() if self._queue or self._stopping else None,
         )
         with self._wake:
             if self._stopping:

@@ -83,10 +83,13 @@ class Scheduler:
         for job in self._jobs.values():
             job.start()
 
-    def stop(self) -> None:
-        """Stop all jobs; wait for those that are running."""
+    def stop(self, seconds: float = 10.0) -> None:
+        """Stop all jobs; wait for those that are running, but not for one that is blocked by the file system."""
+        deadline = time.monotonic() + seconds
         for job in self._jobs.values():
             job.stop()
+        for job in self._jobs.values():
+            job.join(max(0.0, deadline - time.monotonic()))
 
     def run_every(self, name: str, seconds: float, action: Callable[[], None]) -> None:
         """Add or replace a job that runs every `seconds`, for the first time after that interval."""
@@ -127,8 +130,10 @@ class _Job:
         with self._changed:
             self._stopping = True
             self._changed.notify()
+
+    def join(self, seconds: float) -> None:
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while (action := self._wait()) is not None:

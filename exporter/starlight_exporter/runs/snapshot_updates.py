@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,18 @@ from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config, DatasetConfig, ModelConfig
 from starlight_exporter.errors import ModelFailureReason
+from starlight_exporter.evaluation.request import FileFault
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
-from starlight_exporter.publish.snapshot import DatasetState, ModelState, Pair, RunState, Snapshot
+from starlight_exporter.publish.snapshot import (
+    DatasetState,
+    ModelState,
+    Pair,
+    Quarantine,
+    QuarantineReason,
+    RunState,
+    Snapshot,
+)
 from starlight_exporter.runs.assessment import Assessment
 from starlight_exporter.runs.configuration import configured_evaluation
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
@@ -40,6 +50,7 @@ def with_configuration(
     return replace(
         old,
         limits=config.checks.limits(),
+        worker_memory_bytes=config.limits.worker_memory,
         recorded_baseline=baseline,
         models={entry.name: _model_state(entry, old, folder) for entry in config.models},
         datasets={entry.name: _dataset_state(entry, old) for entry in config.datasets},
@@ -80,6 +91,12 @@ def with_finished_run(
     if not is_current or output.result is None or assessment is None:
         return new
     new = with_result(new, output.result.evaluation, assessment)
+    faults = tuple(
+        FileFault(one.path, one.not_measured, one.detail)
+        for one in output.result.predictions
+        if one.not_measured in ("timeout", "crashed")
+    )
+    new = with_run_changed(new, run.pair, faults=faults)
     if output.result.latency is None:
         return new
     model = new.models[run.model]
@@ -108,6 +125,7 @@ def _displayed(old: Snapshot, evaluation: Evaluation) -> Snapshot:
         modified_at=facts.modified_at,
         loaded_at=facts.loaded_at,
         last_load_successful=True,
+        quarantine=None,
     )
     run = old.runs[pair]
     dataset = old.datasets[evaluation.dataset]
@@ -121,7 +139,9 @@ def _displayed(old: Snapshot, evaluation: Evaluation) -> Snapshot:
     ablation = run.ablation
     if ablation is not None and differences(ablation.provenance, evaluation.provenance, "model", "images", "rule"):
         ablation = None
-    run = replace(run, evaluation=evaluation, ablation=ablation)
+    # A result from the future has no age: the clock was set back since.
+    age = max(0.0, time.time() - evaluation.finished_at)
+    run = replace(run, evaluation=evaluation, ablation=ablation, evaluated_monotonic=time.monotonic() - age)
     return old.with_model(model).with_dataset(dataset).with_run(*pair, run)
 
 
@@ -130,6 +150,23 @@ def with_assessment(old: Snapshot, evaluation: Evaluation, assessment: Assessmen
     pair = (evaluation.model, evaluation.dataset)
     run = replace(old.runs[pair], comparisons=assessment.comparisons, basis=assessment.basis, checks=assessment.checks)
     return old.with_run(*pair, run)
+
+
+def with_quarantine(old: Snapshot, name: str, reason: QuarantineReason, detail: str) -> Snapshot:
+    """Return the snapshot with a model in quarantine until its file changes."""
+    model = old.models.get(name)
+    if model is None:
+        return old
+    quarantine = Quarantine(reason, _without_path(model, detail), time.time(), model.file_sha256)
+    return old.with_model(replace(model, quarantine=quarantine))
+
+
+def without_quarantine(old: Snapshot, name: str | None) -> Snapshot:
+    """Return the snapshot with no quarantine of a model (None: of all models)."""
+    for model in old.models.values():
+        if model.quarantine is not None and name in (None, model.name):
+            old = old.with_model(replace(model, quarantine=None))
+    return old
 
 
 def with_load_failure(old: Snapshot, name: str, reason: ModelFailureReason, detail: str) -> Snapshot:
@@ -144,11 +181,15 @@ def with_load_failure(old: Snapshot, name: str, reason: ModelFailureReason, deta
     failures = {**model.load_failures, reason: model.load_failures.get(reason, 0) + 1}
     model = replace(model, load_failures=failures)
     if reason != "changed":
-        # The page shows the file of the model, and needs no absolute path of this machine.
-        before, named, after = detail.partition(f"{model.file}: ")
-        text = after if named else before
+        text = _without_path(model, detail)
         model = replace(model, last_load_successful=False, last_failure=reason, last_failure_detail=text)
     return old.with_model(model)
+
+
+def _without_path(model: ModelState, detail: str) -> str:
+    """Return a message without the path: the page shows the file, and needs no absolute path of this machine."""
+    before, named, after = detail.partition(f"{model.file}: ")
+    return after if named else before
 
 
 def _dataset_state(entry: DatasetConfig, old: Snapshot) -> DatasetState:

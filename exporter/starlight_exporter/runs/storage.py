@@ -22,6 +22,7 @@ from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import Pair, Store
+from starlight_exporter.runs.pending_results import PendingResult, PendingResults
 from starlight_exporter.runs.state import State
 
 _log = structlog.get_logger(__name__)
@@ -37,6 +38,7 @@ class Storage:
         self._state = state
         self._config = config
         self._storing = threading.Lock()
+        self._pending = PendingResults()
         self.history = _history(config)
         self.evidence = _evidence(config)
 
@@ -49,6 +51,7 @@ class Storage:
 
     def close(self) -> None:
         """Close the history."""
+        self.retry()
         with self._storing:
             self.history.close()
 
@@ -65,21 +68,31 @@ class Storage:
         self.update_metrics()
 
     def store(self, result: RunResult, checks: Sequence[CheckResult], thumbnails: Path | None) -> None:
-        """Store a result with its predictions, checks and thumbnails."""
+        """Store a result with its predictions, checks and thumbnails; keep it in memory if that fails."""
         with self._storing:
-            try:
-                self._append(result.evaluation)
-            except StorageError as error:
-                self._failed("history", error)
-            try:
-                self.evidence.store(result.evaluation, result.predictions, checks=checks, thumbnails=thumbnails)
-            except StorageError as error:
-                self._failed("evidence", error)
+            self._pending.add(result, checks, thumbnails)
+            for store, error in self._pending.write(self._write).items():
+                self._failed(store, error)
+            for dropped in self._pending.drop_oldest():
+                _log.error("result dropped, because too many could not be stored", evaluation=dropped.id)
+            self._update_pending()
+
+    def retry(self) -> None:
+        """Store the results that could not be stored before."""
+        with self._storing:
+            waiting = len(self._pending)
+            if waiting:
+                self._pending.write(self._write)
+                self._update_pending()
+                stored = waiting - len(self._pending)
+                if stored:
+                    _log.info("results stored that had to wait", results=stored, waiting=len(self._pending))
 
     def replace_checks(self, evaluation_id: str, checks: Sequence[CheckResult]) -> None:
         """Replace the stored checks of a result after its baseline changed."""
         with self._storing:
             try:
+                self._pending.replace_checks(evaluation_id, checks)
                 self.evidence.replace_checks(evaluation_id, checks)
             except StorageError as error:
                 self._failed("evidence", error)
@@ -102,6 +115,11 @@ class Storage:
         self._state.update(lambda s: replace(s, history_damaged_lines=latest.damaged_lines))
         return dict(latest.evaluations)
 
+    def check(self) -> None:
+        """Store what had to wait, and publish free and used disk space."""
+        self.retry()
+        self.update_metrics()
+
     def update_metrics(self) -> None:
         """Publish free and used disk space."""
         folders: dict[Store, Path] = {"history": self._config.paths.data, "evidence": self._config.paths.results}
@@ -112,6 +130,20 @@ class Storage:
             "evidence": bytes_below(self._config.paths.results / "evaluations"),
         }
         self._state.update(lambda s: replace(s, storage_free_bytes=free, storage_size_bytes=sizes))
+
+    def _update_pending(self) -> None:
+        pending = len(self._pending)
+        if self._state.snapshot.storage_pending != pending:
+            self._state.update(lambda s: replace(s, storage_pending=pending))
+
+    def _write(self, store: Store, result: PendingResult) -> None:
+        """Write a result to one store. Raises StorageError."""
+        if store == "history":
+            self._append(result.evaluation)
+        elif self.find(result.evaluation.id) is None:
+            self.evidence.store(
+                result.evaluation, result.predictions, checks=result.checks, thumbnails=result.thumbnails
+            )
 
     def _append(self, evaluation: Evaluation) -> None:
         """Append to the history. If the disk is full, remove old evidence on the same disk first."""

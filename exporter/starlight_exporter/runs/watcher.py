@@ -23,6 +23,8 @@ Signature = tuple[object, ...] | None
 
 MAX_BUSY_RATIO: Final = 0.05
 """Share of the time for the scan of one dataset: the next scan of a large one is delayed accordingly."""
+MAX_SETTLE_FACTOR: Final = 10
+"""A file that does not settle is reported after this multiple of the settle time."""
 
 
 @dataclass(slots=True)
@@ -31,20 +33,24 @@ class _Watched:
     sign: Callable[[Path], Signature]
     signature: Signature
     since: float
+    unsettled_since: float
     reported: bool = True
     next_check: float = 0.0
     failing: bool = False
 
 
 class Watcher:
-    """Reports every settled change of a watched file or folder once. Thread-safe."""
+    """Reports every settled change of a watched file or folder once. Thread-safe.
+
+    A file that changes all the time is reported after MAX_SETTLE_FACTOR times the settle time. No lock is held while
+    the file system is read.
+    """
 
     def __init__(self, *, settle: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.settle = settle
         self._clock = clock
         self._watched: dict[str, _Watched] = {}
-        # Reports may change what is watched.
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
 
     def watch_file(self, key: str, path: Path) -> None:
         """Watch the target of a path, through symlinks; it need not exist yet."""
@@ -52,11 +58,13 @@ class Watcher:
 
     def watch_new_file(self, key: str, path: Path) -> None:
         """Watch a new file that may still be written. Report it as changed once its size and mtime are stable."""
+        now = self._clock()
+        watched = _Watched(path, file_signature, file_signature(path), now, now, reported=False)
         with self._lock:
-            self._watched[key] = _Watched(path, file_signature, file_signature(path), self._clock(), reported=False)
+            self._watched[key] = watched
 
     def watch_tree(self, key: str, root: Path) -> None:
-        """Watch all files below a folder."""
+        """Watch the files of a dataset folder."""
         self._watch(key, root, tree_signature)
 
     def watch_models(self, key: str, root: Path) -> None:
@@ -69,51 +77,66 @@ class Watcher:
             self._watched = {key: watched for key, watched in self._watched.items() if key in keys}
 
     def is_unsettled(self, key: str) -> bool:
-        """Check a file now; return whether it has a change that `poll` has not reported yet."""
+        """Check a file now; return whether it has a change that `poll` has not reported yet, and will report soon."""
         with self._lock:
             watched = self._watched.get(key)
-            if watched is None:
-                return False
-            self._check(watched)
-            return not watched.reported
-
-    def poll(self, changed: Callable[[str], None]) -> None:
-        """Check everything once, and call `changed` with the key of each settled change."""
-        with self._lock:
-            for key, watched in list(self._watched.items()):
-                if self._clock() < watched.next_check and watched.reported:
-                    continue
-                try:
-                    self._check_and_report(key, watched, changed)
-                    watched.failing = False
-                except OSError as error:
-                    # A file that cannot be read must not stop the check of the others.
-                    if not watched.failing:
-                        _log.error("file check failed", key=key, path=str(watched.path), reason=str(error))
-                    watched.failing = True
-
-    def _check_and_report(self, key: str, watched: _Watched, changed: Callable[[str], None]) -> None:
+        if watched is None:
+            return False
         now = self._check(watched)
-        # An earlier report may have removed this key.
-        if key in self._watched and not watched.reported and now - watched.since >= self.settle:
-            watched.reported = True
-            changed(key)
+        with self._lock:
+            return not watched.reported and not self._has_waited(watched, now)
+
+    def poll(self) -> list[str]:
+        """Check everything once, and return the key of each settled change."""
+        with self._lock:
+            due = [
+                (key, watched)
+                for key, watched in self._watched.items()
+                if self._clock() >= watched.next_check or not watched.reported
+            ]
+        changed = []
+        for key, watched in due:
+            try:
+                now = self._check(watched)
+                watched.failing = False
+            except OSError as error:
+                # A file that cannot be read must not stop the check of the others.
+                if not watched.failing:
+                    _log.error("file check failed", key=key, path=str(watched.path), reason=str(error))
+                watched.failing = True
+                continue
+            with self._lock:
+                settled = now - watched.since >= self.settle or self._has_waited(watched, now)
+                if self._watched.get(key) is watched and not watched.reported and settled:
+                    watched.reported = True
+                    changed.append(key)
+        return changed
 
     def _watch(self, key: str, path: Path, sign: Callable[[Path], Signature]) -> None:
         with self._lock:
             known = self._watched.get(key)
             # Keep the state of a known path: it may have a change that has not settled yet.
-            if known is None or (known.path, known.sign) != (path, sign):
-                self._watched[key] = _Watched(path, sign, sign(path), self._clock())
+            if known is not None and (known.path, known.sign) == (path, sign):
+                return
+        now = self._clock()
+        watched = _Watched(path, sign, sign(path), now, now)
+        with self._lock:
+            self._watched[key] = watched
 
     def _check(self, watched: _Watched) -> float:
         before = self._clock()
         signature = watched.sign(watched.path)
         after = self._clock()
-        watched.next_check = after + (after - before) / MAX_BUSY_RATIO
-        if signature != watched.signature:
-            watched.signature, watched.since, watched.reported = signature, after, False
+        with self._lock:
+            watched.next_check = after + (after - before) / MAX_BUSY_RATIO
+            if signature != watched.signature:
+                if watched.reported:
+                    watched.unsettled_since = after
+                watched.signature, watched.since, watched.reported = signature, after, False
         return after
+
+    def _has_waited(self, watched: _Watched, now: float) -> bool:
+        return now - watched.unsettled_since >= self.settle * MAX_SETTLE_FACTOR
 
 
 def file_signature(path: Path) -> Signature:

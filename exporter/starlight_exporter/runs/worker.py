@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from starlight_exporter.activity import Activity
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.evaluation.request import RunRequest
@@ -19,10 +20,11 @@ THUMBNAILS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A run, and the folder for the thumbnails of misclassified images."""
+    """A run, the folder for the thumbnails of misclassified images, and the file for the activity of the worker."""
 
     request: RunRequest
     thumbnails: Path
+    activity_file: Path | None = None
 
 
 def evaluate(work: Work) -> RunResult:
@@ -31,14 +33,22 @@ def evaluate(work: Work) -> RunResult:
     from starlight_exporter.dataset.rendering import write_thumbnails
     from starlight_exporter.evaluation.run import evaluate as run
 
-    result = run(work.request)
+    activity = Activity(work.activity_file)
+    result = run(work.request, activity=activity)
     paths = _mixed_slices(misclassified(result.predictions))
     try:
-        write_thumbnails(work.request.dataset_root, paths[:THUMBNAILS], work.thumbnails)
+        write_thumbnails(work.request.dataset_root, paths[:THUMBNAILS], work.thumbnails, activity)
     except OSError as error:
         # The result is valid without thumbnails.
         return replace(result, warnings=(*result.warnings, f"no thumbnails: {error.strerror or error}"))
     return result
+
+
+def probe(request: RunRequest, path: str, activity_file: Path) -> None:
+    """Decode and score one file. Raises ModelError if the model cannot be loaded; an error of the image is ignored."""
+    from starlight_exporter.evaluation.probe import probe as decode_and_score
+
+    decode_and_score(request, path, Activity(activity_file))
 
 
 def ablate(request: RunRequest) -> AblationStudy:
@@ -72,8 +82,8 @@ def thumbnail(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: in
     return rendering.thumbnail(rendering.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels)
 
 
-def fingerprint(name: str, root: Path) -> str:
-    """Scan a dataset and return its fingerprint. Raises DatasetError."""
-    from starlight_exporter.dataset.layout import scan
+def fingerprint(work: Work) -> str:
+    """Scan the dataset of a run and return its fingerprint. Raises DatasetError."""
+    from starlight_exporter.evaluation.run import scan_dataset
 
-    return scan(name, root).fingerprint
+    return scan_dataset(work.request, Activity(work.activity_file)).fingerprint

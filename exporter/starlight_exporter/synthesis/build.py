@@ -8,15 +8,14 @@ import os
 import shutil
 import signal
 import tempfile
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from starlight_exporter.dataset import layout
 from starlight_exporter.errors import DatasetError
+from starlight_exporter.process_isolation import end_with_parent
 from starlight_exporter.synthesis.cover_sources import CoverFiles, ProceduralCovers, find_covers
 from starlight_exporter.synthesis.dataset_files import Job, Recipe, jobs, write_file
 from starlight_exporter.synthesis.negatives import CATEGORIES
@@ -166,13 +165,8 @@ def _start_worker() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
-
-
-def _exit_with(parent: BaseProcess) -> None:
-    """Exit when the parent ends. A killed parent cannot stop its workers."""
-    parent.join()
-    os._exit(1)
+        # A killed parent cannot stop its workers.
+        end_with_parent(parent.sentinel)
 
 
 def _write_chunk(recipe: Recipe, chunk: tuple[Job, ...], staging: Path) -> int:

@@ -13,7 +13,8 @@ from typing import Final, TypeVar, cast
 import structlog
 
 from starlight_exporter.errors import ImageError, StarlightError
-from starlight_exporter.runs.process import WorkerCrashedError, WorkerProcess
+from starlight_exporter.evaluation.request import DEFAULT_WORKER_MEMORY
+from starlight_exporter.runs.process import WorkerCrashedError, WorkerMemoryError, WorkerProcess
 
 CALL_SECONDS: Final = 20.0
 IDLE_SECONDS: Final = 120.0
@@ -29,7 +30,14 @@ _Result = TypeVar("_Result")
 class ImageWorker:
     """Call functions in a process that starts with the first call and exits when it has been idle for a while."""
 
-    def __init__(self, *, call_seconds: float = CALL_SECONDS, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        memory_bytes: Callable[[], int] = lambda: DEFAULT_WORKER_MEMORY,
+        call_seconds: float = CALL_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._memory_bytes = memory_bytes
         self._call_seconds = call_seconds
         self._turn = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
@@ -38,8 +46,8 @@ class ImageWorker:
     def call(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Return the function's result; a StarlightError that it raises is raised here.
 
-        ImageError `timeout` if it takes too long or too many calls wait, `unreadable` if the process crashes or the
-        function fails unexpectedly.
+        ImageError `timeout` if it takes too long or too many calls wait, `crashed` if the process ends, `unreadable` if
+        the function fails unexpectedly.
         """
         if not self._waiting.acquire(blocking=False):
             raise ImageError("too many image requests", reason="timeout")
@@ -50,13 +58,18 @@ class ImageWorker:
             self._waiting.release()
 
     def _call(self, function: Callable[..., object], arguments: tuple[object, ...]) -> object:
+        self._process.memory_bytes = self._memory_bytes()
+        crash = ""
         # A second attempt, because an idle process may just have exited: not the file's fault.
         for _ in range(2):
             try:
                 self._process.submit(function, *arguments)
                 if self._process.wait(self._call_seconds):
                     return self._process.receive()
-            except WorkerCrashedError:
+            except WorkerMemoryError as error:
+                raise ImageError(str(error), reason="crashed") from error
+            except WorkerCrashedError as error:
+                crash = str(error)
                 continue
             except StarlightError:
                 raise
@@ -65,4 +78,4 @@ class ImageWorker:
                 raise ImageError(f"unexpected {type(error).__name__}", reason="unreadable") from error
             self._process.kill()
             raise ImageError(f"timed out after {self._call_seconds:g} s", reason="timeout")
-        raise ImageError("the decoder crashed", reason="unreadable")
+        raise ImageError(f"the decoder crashed: {crash}", reason="crashed")

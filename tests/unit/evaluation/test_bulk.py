@@ -73,7 +73,8 @@ def test_reports_progress_to_callback_and_file(request_for: Requests, tmp_path: 
     assert {total for _, total in seen} == {102}
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1] == (102, 102)
-    assert json.loads(path.read_text()) == {"done": 102, "total": 102}
+    fingerprint = result.evaluation.provenance.dataset_fingerprint
+    assert json.loads(path.read_text()) == {"done": 102, "total": 102, "fingerprint": fingerprint}
     assert list(tmp_path.iterdir()) == [path]
 
 

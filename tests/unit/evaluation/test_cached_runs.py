@@ -86,13 +86,9 @@ def test_smaller_limit_applies_to_cached_images(request_for: Requests, cache: Ca
     assert small.evaluation.not_measured["too_large"] == 1
 
 
-def test_cached_image_above_the_limit_is_counted_once(
-    request_for: Requests, cache: CacheSettings, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cached_image_above_the_limit_is_counted_once(request_for: Requests, cache: CacheSettings, root: Path) -> None:
     (root / "clean" / "wide.png").write_bytes(image_bytes(1, size=(100, 101)))
     evaluate(request_for(cache=cache, dataset_root=root))
-    # Large enough to be decoded in a second attempt, with the lock for large images.
-    monkeypatch.setattr(image_source, "LARGE_PIXELS", 5_000)
     again = evaluate(request_for(cache=cache, dataset_root=root, limits=RunLimits(max_pixels=10_000)))
     assert (execution(again).cached_images, execution(again).decoded_images) == (93, 0)
 

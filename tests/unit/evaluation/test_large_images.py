@@ -1,18 +1,20 @@
-"""Large images: processed one at a time, with the same results."""
+"""Large images: the estimated memory of concurrent decodes is bounded, and results do not depend on it."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decoding import DecodedImage, decode
-from starlight_exporter.evaluation import image_source
-from starlight_exporter.evaluation.image_source import LARGE_FILE_BYTES, ImageSource
+from starlight_exporter.evaluation.byte_budget import ByteBudget
+from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
 from starlight_exporter.evaluation.run import evaluate
 from support.images import image_bytes
@@ -21,14 +23,42 @@ from support.results import without_times
 Requests = Callable[..., RunRequest]
 
 
-def test_waiting_for_another_large_image_is_not_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_source, "LARGE_PIXELS", 0)
+def test_budget_admits_what_fits() -> None:
+    budget = ByteBudget(10)
+    inside: list[int] = []
+    most: list[int] = []
+    lock = threading.Lock()
+
+    def work(size: int) -> None:
+        with budget.admitted(size):
+            with lock:
+                inside.append(size)
+                most.append(sum(inside))
+            time.sleep(0.005)
+            with lock:
+                inside.remove(size)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [4, 4, 4, 1, 9, 3, 10, 2] * 4))
+    assert 4 < max(most) <= 10
+
+
+def test_budget_admits_work_that_is_larger_alone() -> None:
+    budget = ByteBudget(10)
+    with ThreadPoolExecutor(1) as pool, budget.admitted(1):
+        waiting = pool.submit(lambda: budget.admitted(25).__enter__())
+        time.sleep(0.2)
+        assert not waiting.done()
+    waiting.result(60)
+
+
+def test_waiting_for_other_images_is_not_timed(tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "a.png").write_bytes(image_bytes(1))
     (file,) = scan("large", tmp_path).files
-    source = ImageSource(tmp_path, RunLimits())
+    source = ImageSource(tmp_path, RunLimits(decode_bytes=10_000))
     with ThreadPoolExecutor(1) as pool:
-        with source._reader._large:
+        with source._budget.admitted(10_000):
             waiting = pool.submit(source.timed, file)
             time.sleep(1.0)
             assert not waiting.done()
@@ -36,20 +66,18 @@ def test_waiting_for_another_large_image_is_not_timed(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.slow
-def test_large_images_are_processed_one_at_a_time(
+def test_images_that_exceed_the_budget_are_decoded_one_at_a_time(
     request_for: Requests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "clean").mkdir()
     for index in range(6):
         (tmp_path / "clean" / f"{index}.png").write_bytes(image_bytes(index, size=(100 + 30 * (index % 2), 100)))
-    small = evaluate(request_for(dataset_root=tmp_path, threads=3))
-    monkeypatch.setattr("starlight_exporter.evaluation.image_source.LARGE_PIXELS", 10_000)
+    request = request_for(dataset_root=tmp_path, threads=3, batch=1)
+    expected = evaluate(request)
     inside: list[int] = []
     most: list[int] = []
 
     def watched(data: bytes, *, max_pixels: int) -> DecodedImage:
-        if max_pixels == 10_000:
-            return decode(data, max_pixels=max_pixels)
         inside.append(1)
         most.append(len(inside))
         time.sleep(0.02)
@@ -58,16 +86,8 @@ def test_large_images_are_processed_one_at_a_time(
         return decoded
 
     monkeypatch.setattr("starlight_exporter.evaluation.image_source.decode", watched)
-    large = evaluate(request_for(dataset_root=tmp_path, threads=3))
-    # Three images are large: decoded once to compare the staged with the full model, and once for the verdicts.
-    assert most == [1] * 6
-    assert without_times(large) == without_times(small)
-
-
-def test_large_file_has_the_same_result(request_for: Requests, tmp_path: Path) -> None:
-    (tmp_path / "clean").mkdir()
-    path = tmp_path / "clean" / "padded.bmp"
-    path.write_bytes(image_bytes(1, "bmp") + bytes(LARGE_FILE_BYTES))
-    (tmp_path / "clean" / "plain.bmp").write_bytes(image_bytes(1, "bmp"))
-    padded, plain = evaluate(request_for(dataset_root=tmp_path)).predictions
-    assert padded.probability == plain.probability is not None
+    bounded = evaluate(replace(request, limits=replace(request.limits, decode_bytes=1000)))
+    assert max(most) == 1
+    assert without_times(bounded) == without_times(expected)
+    evaluate(request)
+    assert max(most) > 1

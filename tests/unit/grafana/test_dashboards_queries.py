@@ -33,6 +33,12 @@ EXCLUDED = {
     "starlight_dataset_shortcut_ratio_lower": "the panel shows the limits of Youden's J",
     "starlight_dataset_shortcut_ratio_upper": "the panel shows the limits of Youden's J",
     "starlight_regression_check_paired": "states what a p-value tests, for the texts of alerts and documents",
+    "starlight_evaluation_age_seconds": "for alerts; panels show the time of the evaluation, which survives a restart",
+    "starlight_model_quarantined": "an alert and the status page have the reason",
+    "starlight_worker_memory_limit_bytes": "the status page shows the configured value",
+    "starlight_worker_network_isolated": "does not change while the exporter runs; on the status page",
+    "starlight_storage_pending_results": "an alert fires while results wait; on the status page",
+    "starlight_clock_steps_total": "explains gaps in time series; the log has each step, the status page the number",
     "starlight_model_file_info": "differs from the file in use for seconds; an alert fires if it continues to differ",
 }
 """Families without a dashboard panel, with the reason."""

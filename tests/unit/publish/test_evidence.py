@@ -150,10 +150,8 @@ def test_never_evicts_newest_of_a_model_and_dataset(tmp_path: Path) -> None:
 
 
 def test_thumbnails_are_stored(tmp_path: Path) -> None:
-    (tmp_path / "rendered").mkdir()
-    (tmp_path / "rendered" / "a.png").write_bytes(b"image")
     evidence = Evidence(tmp_path)
-    evidence.store(numbered(1), PREDICTIONS, thumbnails=tmp_path / "rendered")
+    evidence.store(numbered(1), PREDICTIONS, thumbnails={"a.png": b"image"})
     (entry,) = evidence.entries()
     assert evidence.thumbnail(entry, "b.png") is None
     found = evidence.thumbnail(entry, "a.png")

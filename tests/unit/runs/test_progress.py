@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from starlight_exporter.runs.progress import TimeLeft, read_progress
+from starlight_exporter.runs.progress import RunProgress, TimeLeft, read_progress
 
 
 def test_time_left_of_a_steady_run_is_exact() -> None:
@@ -40,4 +40,6 @@ def test_unreadable_progress_is_none(tmp_path: Path, text: str) -> None:
 def test_progress_is_the_completed_share(tmp_path: Path) -> None:
     file = tmp_path / "progress.json"
     file.write_text('{"done": 30, "total": 40}')
-    assert read_progress(file) == 0.75
+    assert read_progress(file) == RunProgress(0.75, None)
+    file.write_text('{"done": 30, "total": 40, "fingerprint": "00ff"}')
+    assert read_progress(file) == RunProgress(0.75, "00ff")

@@ -14,16 +14,20 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
+from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import DecisionRule
-from starlight_exporter.errors import DatasetError, ModelError, ModelFailureReason
+from starlight_exporter.errors import DatasetError, ImageError, ModelError, ModelFailureReason
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
+from starlight_exporter.process_isolation import NICENESS
 from starlight_exporter.publish.snapshot import Pair
 from starlight_exporter.runs import worker
+from starlight_exporter.runs.attempt import CANCELLED, Attempt, attempt
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
-from starlight_exporter.runs.process import CANCELLED, NICENESS, Attempt, WorkerProcess
-from starlight_exporter.runs.runner import BackgroundJob, InThreadTask, Runner
+from starlight_exporter.runs.process import WorkerProcess
+from starlight_exporter.runs.runner import PREEMPTED, BackgroundJob, InThreadTask, Runner
 from starlight_exporter.runs.worker import Work
+from support.images import write_dataset
 from support.snapshots import example_prediction, full_evaluation
 from support.waiting import wait_until
 
@@ -31,6 +35,7 @@ pytestmark = pytest.mark.slow
 
 PRODUCTION, BASELINE, RESEARCH = ("production", "a"), ("v3", "a"), ("odd", "a")
 PRIORITY = {"production": 0, "v3": 1, "odd": 2}
+NO_IMAGE = (Path("/nowhere/at/all"), "a.png", "0" * 64, 1024, 1024)
 WAIT = 60.0
 
 
@@ -74,6 +79,24 @@ def fail_unexpectedly(_work: Work) -> RunResult:
 
 def fail_on_slow_disk(_work: Work) -> RunResult:
     raise TimeoutError("the disk does not respond")
+
+
+class UnreadableError(Exception):
+    """Can be pickled, but not created again."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def fail_with_unreadable_error() -> None:
+    raise UnreadableError("a", "bug")
+
+
+class UnreadableResult:
+    """Can be created in the worker, but not in the service."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return divmod, (1, 0)
 
 
 def take_long_at_first(mark: Path) -> str:
@@ -203,7 +226,7 @@ def worker_processes() -> list[int]:
     running = []
     for child in psutil.Process().children():
         try:
-            is_worker = "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE
+            is_worker = "worker_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             continue
         if is_worker and child.pid not in _existing:
@@ -326,12 +349,12 @@ def test_successful_run_has_result_and_thumbnails(handler: RecordingHandler, sta
 
 
 def test_crashed_run_is_reported_and_the_next_run_works(handler: RecordingHandler, start: StartRunner) -> None:
-    runner = start(workers(crash, succeed))
+    runner = start(workers(crash, crash, succeed))
     runner.submit(PRODUCTION, "start")
     runner.submit(BASELINE, "start")
     handler.wait(lambda: len(handler.runs) == 2)
     crashed, successful = handler.runs
-    assert (crashed.outcome, crashed.error) == ("crashed", "worker process ended unexpectedly")
+    assert (crashed.outcome, crashed.error) == ("crashed", "worker ended by signal 9 (Killed)")
     assert handler.outputs[0].result is None
     assert successful.outcome == "success"
 
@@ -363,6 +386,55 @@ def test_run_is_terminated_after_timeout(handler: RecordingHandler, start: Start
     run = handler.first()
     assert (run.outcome, run.error) == ("timeout", "timed out after 1 s")
     wait_until(lambda: not worker_processes())
+
+
+def test_worker_that_ended_once_without_a_file_in_progress_is_replaced(
+    handler: RecordingHandler, start: StartRunner
+) -> None:
+    start(workers(crash, succeed)).submit(PRODUCTION, "start")
+    assert handler.first().outcome == "success"
+
+
+@pytest.mark.parametrize(("pair", "trigger"), [(PRODUCTION, "schedule"), (BASELINE, "model")])
+def test_production_preempts_research_which_is_queued_again(
+    handler: RecordingHandler, start: StartRunner, pair: Pair, trigger: str
+) -> None:
+    runner = start(workers(take_long, succeed))
+    runner.submit(RESEARCH, "schedule")
+    handler.wait(lambda: bool(handler.progress))
+    queued = time.monotonic()
+    runner.submit(pair, trigger)
+    handler.wait(lambda: pair in handler.begun)
+    assert time.monotonic() - queued < 2.0
+    handler.wait(lambda: len(handler.runs) == 3)
+    assert [(run.pair, run.outcome) for run in handler.runs] == [
+        (RESEARCH, "cancelled"),
+        (pair, "success"),
+        (RESEARCH, "success"),
+    ]
+    assert handler.runs[0].error == PREEMPTED
+    assert handler.runs[2].trigger == "schedule"
+
+
+def test_research_and_a_scheduled_baseline_wait_for_research(handler: RecordingHandler, start: StartRunner) -> None:
+    runner = start(workers(take_long))
+    runner.submit(RESEARCH, "schedule")
+    handler.wait(lambda: bool(handler.progress))
+    runner.submit(("odd", "b"), "model")
+    runner.submit(BASELINE, "schedule")
+    polls = len(handler.progress)
+    handler.wait(lambda: len(handler.progress) > polls + 3)
+    assert handler.runs == []
+
+
+def test_production_does_not_preempt_production(handler: RecordingHandler, start: StartRunner) -> None:
+    runner = start(workers(take_long))
+    runner.submit(PRODUCTION, "schedule")
+    handler.wait(lambda: bool(handler.progress))
+    runner.submit(("production", "b"), "model")
+    polls = len(handler.progress)
+    handler.wait(lambda: len(handler.progress) > polls + 3)
+    assert handler.runs == []
 
 
 def test_cancels_only_a_run_that_is_affected(handler: RecordingHandler, start: StartRunner) -> None:
@@ -441,30 +513,53 @@ def test_result_that_arrives_after_a_poll_is_a_success(handler: RecordingHandler
 # Calls
 
 
-def test_call_returns_the_outcome_of_a_worker_process(start: StartRunner) -> None:
-    runner = start(WorkerProcess)
-    assert runner.call(os.getpid, timeout=WAIT).result not in (None, os.getpid())
-    assert runner.call(os.nice, 0, timeout=WAIT) == Attempt("success", NICENESS + os.nice(0))
-    failed = runner.call(worker.fingerprint, "a", Path("/nowhere/at/all"), timeout=WAIT)
+def never() -> None:
+    """Do not interrupt the call."""
+
+
+def test_attempt_returns_the_outcome_of_a_worker_process() -> None:
+    assert attempt(WorkerProcess(), os.getpid, (), timeout=WAIT, interrupt=never).result not in (None, os.getpid())
+    assert attempt(WorkerProcess(), os.nice, (0,), timeout=WAIT, interrupt=never) == Attempt(
+        "success", NICENESS + os.nice(0)
+    )
+    failed = attempt(WorkerProcess(), worker.thumbnail, NO_IMAGE, timeout=WAIT, interrupt=never)
     assert failed.outcome == "error"
-    assert isinstance(failed.error, DatasetError)
+    assert isinstance(failed.error, ImageError)
+    assert "No such file" in failed.reason
+
+
+def test_attempt_is_terminated_after_timeout() -> None:
+    assert attempt(WorkerProcess(), signal.pause, (), timeout=0.1, interrupt=never).outcome == "timeout"
+    assert not worker_processes()
+
+
+def scan_request(root: Path) -> RunRequest:
+    handler = RecordingHandler()
+    request = handler.request(PRODUCTION, "dataset")
+    assert request is not None
+    return replace(request, dataset_root=root)
+
+
+def test_fingerprint_is_that_of_the_dataset(start: StartRunner, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "images")
+    found = start(WorkerProcess).fingerprint(scan_request(tmp_path / "images"), timeout=WAIT)
+    assert found == Attempt("success", scan("a", tmp_path / "images").fingerprint)
+    failed = start(WorkerProcess).fingerprint(scan_request(tmp_path / "nowhere"), timeout=WAIT)
+    assert failed.outcome == "error"
     assert "no such dataset folder" in failed.reason
 
 
-def test_stop_cancels_a_call(start: StartRunner) -> None:
+def test_stop_cancels_a_scan(start: StartRunner, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "images")
     runner = start(WorkerProcess)
     outcomes: list[Attempt] = []
-    thread = threading.Thread(target=lambda: outcomes.append(runner.call(signal.pause, timeout=600)))
+    request = scan_request(tmp_path / "images")
+    thread = threading.Thread(target=lambda: outcomes.append(runner.fingerprint(request, timeout=600)))
     thread.start()
     wait_until(worker_processes_exist)
     runner.stop()
     thread.join(WAIT)
-    assert [attempt.outcome for attempt in outcomes] == ["cancelled"]
-    assert not worker_processes()
-
-
-def test_call_is_terminated_after_timeout(start: StartRunner) -> None:
-    assert start(WorkerProcess).call(signal.pause, timeout=0.1).outcome == "timeout"
+    assert outcomes[0].outcome in ("cancelled", "success")
     assert not worker_processes()
 
 
@@ -495,10 +590,10 @@ def test_background_job_runs_in_a_worker_process(start: StartRunner) -> None:
 
 def test_failed_background_job_has_a_reason(start: StartRunner) -> None:
     runner = start(WorkerProcess)
-    failing, attempts = job(worker.fingerprint, "a", Path("/nowhere/at/all"))
+    failing, attempts = job(worker.thumbnail, *NO_IMAGE)
     runner.submit_job(failing)
     assert only(attempts).outcome == "error"
-    assert "no such dataset folder" in attempts[0].reason
+    assert "No such file" in attempts[0].reason
     crashing, attempts = job(os._exit, 3)
     runner.submit_job(crashing)
     assert only(attempts).outcome == "crashed"
@@ -521,6 +616,28 @@ def test_result_that_cannot_be_sent_is_an_error(start: StartRunner) -> None:
     start(WorkerProcess).submit_job(queued)
     assert only(attempts).outcome == "error"
     assert "result cannot be sent" in attempts[0].reason
+
+
+def test_error_that_cannot_be_created_again_is_an_error(start: StartRunner) -> None:
+    queued, attempts = job(fail_with_unreadable_error)
+    start(WorkerProcess).submit_job(queued)
+    assert only(attempts).outcome == "error"
+    assert "UnreadableError: a bug" in attempts[0].reason
+
+
+def test_result_that_cannot_be_read_is_an_error(start: StartRunner) -> None:
+    queued, attempts = job(UnreadableResult)
+    start(WorkerProcess).submit_job(queued)
+    assert only(attempts).outcome == "error"
+    assert "cannot be read: ZeroDivisionError" in attempts[0].reason
+
+
+def test_result_that_is_too_large_is_an_error(start: StartRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("starlight_exporter.runs.process.MAX_ANSWER_BYTES", 1024 * 1024)
+    queued, attempts = job(bytes, 2 * 1024 * 1024)
+    start(WorkerProcess).submit_job(queued)
+    assert only(attempts).outcome == "error"
+    assert attempts[0].reason == "the result is larger than 1.0 MiB"
 
 
 def test_unavailable_process_ends_a_background_job(start: StartRunner) -> None:

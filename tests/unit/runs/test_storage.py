@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from starlight_exporter.config import Config, load_config
 from starlight_exporter.evaluation.results import Evaluation, RunResult
@@ -63,6 +67,60 @@ def test_full_history_disk_removes_old_evidence_on_the_same_disk(tmp_path: Path,
     assert [one.id for one in storage.history.evaluations()][-1] == "run-4"
     assert "run-1" not in ids(storage)
     assert state.snapshot.storage_failures == {}
+
+
+def test_results_are_stored_in_order_when_the_disk_is_back(tmp_path: Path, small_disk: Path) -> None:
+    state = State(empty_snapshot())
+    storage = Storage(state, configured(tmp_path, data=small_disk, results=small_disk / "results"))
+    fill(small_disk)
+    thumbnails = tmp_path / "thumbnails"
+    thumbnails.mkdir()
+    (thumbnails / "a.png").write_bytes(b"image")
+    many = tuple(example_prediction(f"clean/{number:05}.png") for number in range(100))
+    for number in (1, 2, 3):
+        storage.store(RunResult(numbered(number), many, None), (), thumbnails)
+    (thumbnails / "a.png").unlink()
+    assert state.snapshot.storage_pending == 3
+    waiting = state.snapshot.storage_failures
+    storage.check()
+    assert state.snapshot.storage_pending == 3
+    # A result that waits is counted once.
+    assert state.snapshot.storage_failures == waiting
+    (small_disk / "filler").unlink()
+    storage.check()
+    assert state.snapshot.storage_pending == 0
+    assert [one.id for one in storage.history.evaluations()] == ["run-1", "run-2", "run-3"]
+    assert ids(storage) == ["run-3", "run-2", "run-1"]
+    newest = storage.evidence.entries()[0]
+    found = storage.evidence.thumbnail(newest, "a.png")
+    assert found is not None
+    assert found.read_bytes() == b"image"
+    storage.close()
+
+
+def test_bounded_number_of_results_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("starlight_exporter.runs.pending_results.MAX_RESULTS", 3)
+    state = State(empty_snapshot())
+    data = tmp_path / "data"
+    data.write_text("not a folder")
+    storage = Storage(state, configured(tmp_path, data=data, results=tmp_path / "results"))
+    store(storage, range(1, 6))
+    assert state.snapshot.storage_pending == 3
+    data.unlink()
+    storage.check()
+    assert [one.id for one in storage.history.evaluations()] == ["run-3", "run-4", "run-5"]
+    storage.close()
+
+
+def test_result_that_can_never_be_stored_does_not_delay_others(tmp_path: Path) -> None:
+    state = State(empty_snapshot())
+    storage = Storage(state, configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results"))
+    damaged = replace(numbered(1), duration_seconds=math.inf)
+    storage.store(RunResult(damaged, (), None), (), None)
+    store(storage, range(2, 3))
+    assert state.snapshot.storage_pending == 0
+    assert [one.id for one in storage.history.evaluations()] == ["run-2"]
+    storage.close()
 
 
 def test_disk_usage_ignores_files_that_are_removed_meanwhile(tmp_path: Path) -> None:

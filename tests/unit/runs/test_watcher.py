@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from starlight_exporter.runs.watcher import Watcher, file_signature, tree_signature
 from support.unreadable_folder import make_unreadable_folder
+from support.waiting import wait_until
 
 SETTLE = 3.0
 KEY = "model production"
@@ -29,15 +30,12 @@ class Scene:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.reported: list[str] = []
         self.watcher = Watcher(settle=SETTLE, clock=self.clock)
 
     def after(self, seconds: float) -> list[str]:
         """Return the changes that a poll after this number of seconds reports."""
         self.clock.now += seconds
-        self.reported.clear()
-        self.watcher.poll(self.reported.append)
-        return list(self.reported)
+        return self.watcher.poll()
 
 
 @pytest.fixture
@@ -194,24 +192,6 @@ def test_keep_only_stops_watching_other_keys(scene: Scene, model: Path, tmp_path
     assert [scene.after(1), scene.after(4)] == [[], ["dataset"]]
 
 
-def test_failed_handler_affects_only_its_report(tmp_path: Path) -> None:
-    clock, reported = Clock(), []
-
-    def changed(key: str) -> None:
-        reported.append(key)
-        if key == "a":
-            raise RuntimeError("a bug")
-
-    watcher = Watcher(settle=0.0, clock=clock)
-    for key in ("a", "b"):
-        watcher.watch_file(key, tmp_path / key)
-        (tmp_path / key).touch()
-    with pytest.raises(RuntimeError):
-        watcher.poll(changed)
-    watcher.poll(changed)
-    assert reported == ["a", "b"]
-
-
 # Trees
 
 
@@ -309,7 +289,6 @@ def test_folder_without_permission_is_reported(scene: Scene, tmp_path: Path) -> 
 def test_slow_check_is_repeated_less_often(tmp_path: Path) -> None:
     clock = Clock()
     checks: list[float] = []
-    reported: list[str] = []
 
     class SlowPath(type(tmp_path)):  # type: ignore[misc]
         def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
@@ -322,7 +301,7 @@ def test_slow_check_is_repeated_less_often(tmp_path: Path) -> None:
     watcher.watch_file(KEY, SlowPath(tmp_path / "file"))
     for _ in range(100):
         clock.now += 1
-        watcher.poll(reported.append)
+        watcher.poll()
     assert len(checks) == pytest.approx(100 / 10.5, abs=2)
 
 
@@ -349,24 +328,6 @@ def test_unreadable_folder_does_not_hide_others(tmp_path: Path, scene: Scene) ->
     assert [*scene.after(1.0), *scene.after(SETTLE)] == ["research"]
 
 
-def test_disk_error_in_a_handler_does_not_stop_other_reports(tmp_path: Path) -> None:
-    clock, reported = Clock(), []
-
-    def changed(key: str) -> None:
-        reported.append(key)
-        (tmp_path / "nowhere" / key).touch()
-
-    watcher = Watcher(settle=0.0, clock=clock)
-    for key in ("a", "b"):
-        watcher.watch_file(key, tmp_path / key)
-        (tmp_path / key).touch()
-    with capture_logs() as logs:
-        watcher.poll(changed)
-        watcher.poll(changed)
-    assert reported == ["a", "b"]
-    assert [log["key"] for log in logs] == ["a", "b"]
-
-
 def test_watches_models_without_a_card_but_not_their_content(tmp_path: Path, scene: Scene) -> None:
     scene.watcher.watch_models("research", tmp_path)
     (tmp_path / "try").mkdir()
@@ -391,20 +352,46 @@ def test_new_file_is_reported_once_it_has_settled(tmp_path: Path, scene: Scene) 
     assert not scene.watcher.is_unsettled("arrived")
 
 
-def test_key_removed_by_an_earlier_report_is_not_reported(tmp_path: Path) -> None:
-    clock = Clock()
-    reported: list[str] = []
+def test_file_that_never_settles_is_reported_in_the_end(scene: Scene, model: Path) -> None:
+    reported = []
+    for second in range(63):
+        model.write_bytes(bytes(second))
+        reported += scene.after(1.0)
+    assert reported == [KEY, KEY]
 
-    def changed(key: str) -> None:
-        reported.append(key)
-        watcher.keep_only({key})
 
-    watcher = Watcher(settle=SETTLE, clock=clock)
-    for name in ("first", "second"):
-        (tmp_path / name).write_bytes(b"old")
-        watcher.watch_file(name, tmp_path / name)
-        (tmp_path / name).write_bytes(b"changed")
-    watcher.poll(changed)
-    clock.now += SETTLE
-    watcher.poll(changed)
-    assert reported == ["first"]
+def test_evaluation_does_not_wait_for_a_file_that_never_settles(scene: Scene, model: Path) -> None:
+    for second in range(29):
+        model.write_bytes(bytes(second))
+        scene.clock.now += 1.0
+        assert scene.watcher.is_unsettled(KEY)
+    model.write_bytes(bytes(30))
+    scene.clock.now += 2.0
+    assert not scene.watcher.is_unsettled(KEY)
+
+
+def test_slow_check_delays_no_other_thread(tmp_path: Path) -> None:
+    """No lock is held while the file system is read."""
+    entered, leave = threading.Event(), threading.Event()
+
+    class HangingPath(type(tmp_path)):  # type: ignore[misc]
+        def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+            if threading.current_thread().name == "watch":
+                entered.set()
+                leave.wait(60.0)
+            status: os.stat_result = super().stat(follow_symlinks=follow_symlinks)
+            return status
+
+    watcher = Watcher(settle=0.1)
+    watcher.watch_file("slow", HangingPath(tmp_path / "slow"))
+    watcher.watch_file("other", tmp_path / "other")
+    thread = threading.Thread(target=watcher.poll, name="watch")
+    thread.start()
+    try:
+        assert entered.wait(60.0)
+        (tmp_path / "other").touch()
+        assert watcher.is_unsettled("other")
+        wait_until(lambda: watcher.poll() == ["other"])
+    finally:
+        leave.set()
+        thread.join(60.0)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 def image_workers() -> set[psutil.Process]:
     """Return the image worker processes."""
-    return {child for child in psutil.Process().children() if "spawn_main" in command(child)}
+    return {child for child in psutil.Process().children() if "worker_main" in command(child)}
 
 
 def command(process: psutil.Process) -> str:

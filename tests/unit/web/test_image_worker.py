@@ -39,7 +39,7 @@ def worker() -> Iterator[ImageWorker]:
     found = ImageWorker(call_seconds=20.0)
     yield found
     for child in psutil.Process().children():
-        if "spawn_main" in " ".join(child.cmdline()):
+        if "worker_main" in " ".join(child.cmdline()):
             child.kill()
             child.wait(10)
 

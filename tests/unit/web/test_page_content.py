@@ -85,5 +85,5 @@ def test_image_has_palette_meta_bytes_and_verdicts_of_all_models(site: httpx.Cli
 @pytest.mark.slow
 def test_images_are_decoded_in_a_worker_process(site: httpx.Client) -> None:
     assert site.get(f"/evaluations/{NOW}/images/0/thumbnail.png").content.startswith(b"\x89PNG")
-    workers = [child for child in psutil.Process(os.getpid()).children() if "spawn_main" in " ".join(child.cmdline())]
+    workers = [child for child in psutil.Process(os.getpid()).children() if "worker_main" in " ".join(child.cmdline())]
     assert workers

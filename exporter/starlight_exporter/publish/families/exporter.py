@@ -69,6 +69,37 @@ EVALUATIONS_QUEUED = GROUP.family(
     "Evaluation runs waiting for the active run to finish.",
     absent=NEVER,
 )
+STORAGE_PENDING = GROUP.family(
+    "storage_pending_results",
+    "gauge",
+    "",
+    "Results that could not be written and are kept in memory until they can be; the oldest are dropped when there are"
+    " too many.",
+    absent=NEVER,
+)
+WORKER_MEMORY_LIMIT = GROUP.family(
+    "worker_memory_limit_bytes",
+    "gauge",
+    "",
+    "Configured memory limit of a worker process (limits.worker_memory).",
+    unit="bytes",
+    absent=NEVER,
+)
+WORKER_NETWORK_ISOLATED = GROUP.family(
+    "worker_network_isolated",
+    "gauge",
+    "",
+    "Whether worker processes run in a network namespace without interfaces (1) or share the network of the exporter"
+    " (0: the system does not allow a process to create one).",
+    absent="until the first call in a worker process has ended",
+)
+CLOCK_STEPS = GROUP.family(
+    "clock_steps_total",
+    "counter",
+    "",
+    "Steps of the system clock by more than 5 s since the exporter started.",
+    absent=NEVER,
+)
 HISTORY_DAMAGED_LINES = GROUP.family(
     "history_damaged_lines",
     "gauge",
@@ -89,4 +120,8 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
         yield from optional(STORAGE_FREE, (store,), snapshot.storage_free_bytes.get(store))
         yield from optional(STORAGE_SIZE, (store,), snapshot.storage_size_bytes.get(store))
     yield MetricSample(EVALUATIONS_QUEUED, (), snapshot.queued)
+    yield MetricSample(STORAGE_PENDING, (), snapshot.storage_pending)
+    yield from optional(WORKER_MEMORY_LIMIT, (), snapshot.worker_memory_bytes)
+    yield from optional(WORKER_NETWORK_ISOLATED, (), snapshot.worker_network_isolated)
+    yield MetricSample(CLOCK_STEPS, (), snapshot.clock_steps)
     yield from optional(HISTORY_DAMAGED_LINES, (), snapshot.history_damaged_lines)

@@ -66,6 +66,15 @@ MODEL_LOAD_FAILURES = GROUP.family(
     "Failed attempts to load the model file; the results of the last loaded file stay exposed.",
     absent="the model is not configured",
 )
+MODEL_QUARANTINED = GROUP.family(
+    "model_quarantined",
+    "gauge",
+    "model reason",
+    "The model file exceeded its limits (`time`, `memory`, or `crashed`: it ended the worker process while it was"
+    " loaded); always 1. A research model is not evaluated until its file changes, the configuration is reloaded or an"
+    " evaluation is requested; other roles are evaluated again at their next scheduled time.",
+    absent="the model has not exceeded its limits",
+)
 
 
 def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
@@ -76,6 +85,8 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
         yield MetricSample(MODEL_INFO, (model.name, model.role, sha256, model.file, model.decision), 1)
         if model.file_sha256 is not None:
             yield MetricSample(MODEL_FILE_INFO, (model.name, short_hash(model.file_sha256)), 1)
+        if model.quarantine is not None:
+            yield MetricSample(MODEL_QUARANTINED, (model.name, model.quarantine.reason), 1)
         yield from optional(MODEL_LAST_LOAD_SUCCESSFUL, labels, model.last_load_successful)
         yield from optional(MODEL_MODIFIED_TIMESTAMP, labels, model.modified_at)
         yield from optional(MODEL_LOADED_TIMESTAMP, labels, model.loaded_at)

@@ -69,6 +69,14 @@ EVALUATION_TIMESTAMP = GROUP.of_evaluation(
     "Time at which the last complete evaluation ended; after a restart, that of the restored evaluation.",
     unit="UTC seconds",
 )
+EVALUATION_AGE = GROUP.family(
+    "evaluation_age_seconds",
+    "gauge",
+    "model dataset",
+    "Time since the last complete evaluation ended, on the monotonic clock: a step of the system clock does not change"
+    " it.",
+    unit="seconds",
+)
 EVALUATION_DURATION = GROUP.of_evaluation(
     "evaluation_duration_seconds",
     "model dataset",
@@ -136,6 +144,8 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
             yield from optional(EVALUATION_PROGRESS, pair, run.progress)
             yield from optional(EVALUATION_REMAINING, pair, run.remaining_seconds)
         yield from optional(EVALUATION_INTERVAL, pair, run.interval_seconds)
+        if snapshot.monotonic_now is not None and run.evaluated_monotonic is not None:
+            yield MetricSample(EVALUATION_AGE, pair, snapshot.monotonic_now - run.evaluated_monotonic)
         if run.evaluation is not None:
             yield from evaluation_samples(run.evaluation)
 

@@ -34,7 +34,7 @@ class ImageRoutes:
 
     def __init__(self, application: Application) -> None:
         self._application = application
-        self._worker = ImageWorker()
+        self._worker = ImageWorker(memory_bytes=lambda: application.config.limits.worker_memory)
         # Threads that wait for the worker process must not be those of pages and scrapes.
         self._limiter = anyio.CapacityLimiter(THREADS)
         self._rendered: LRUCache[tuple[str, int], RenderedStreams] = LRUCache(_CACHED_IMAGES)

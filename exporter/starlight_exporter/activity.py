@@ -1,0 +1,105 @@
+"""Activity of a worker process: which files its threads are working on, since when, in a file that its owner reads.
+
+The file survives the process. After a crash it names the files that may have caused it; while the process runs it shows
+which file exceeds its time limit, even if C code holds the GIL.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+Phase = Literal["load", "scan", "decode", "score", "time", "thumbnail"]
+PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
+
+_SLOTS: Final = 320
+"""More than the largest number of threads. The file is sparse."""
+_SLOT_BYTES: Final = 72 * 1024
+"""Space for 16 of the longest paths."""
+_HEADER: Final = struct.Struct("<IBxxxdI")
+"""Counter (odd while the slot is written), phase + 1 (0: unused), start, bytes of the paths."""
+_SEPARATOR: Final = "\0"
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """What one thread is doing: its phase, the monotonic time at which it started, and the files (none for `load`)."""
+
+    phase: Phase
+    since: float
+    files: tuple[str, ...]
+
+
+class Activity:
+    """Writes the activity of this process; thread-safe. Without a path nothing is written."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Create the file. Raises OSError."""
+        self._lock = threading.Lock()
+        # Taken from the end: a process with few threads uses few slots.
+        self._free = list(reversed(range(_SLOTS)))
+        self._map: mmap.mmap | None = None
+        if path is not None:
+            with path.open("wb+") as file:
+                file.truncate(_SLOTS * _SLOT_BYTES)
+                self._map = mmap.mmap(file.fileno(), 0)
+
+    @contextmanager
+    def during(self, phase: Phase, *files: str) -> Iterator[None]:
+        """Record that the calling thread is working on these files."""
+        if self._map is None:
+            yield
+            return
+        with self._lock:
+            slot = self._free.pop()
+        try:
+            self._write(slot, PHASES.index(phase) + 1, files)
+            yield
+        finally:
+            self._write(slot, 0, ())
+            with self._lock:
+                self._free.append(slot)
+
+    def _write(self, slot: int, phase: int, files: tuple[str, ...]) -> None:
+        assert self._map is not None
+        start = slot * _SLOT_BYTES
+        text = _SEPARATOR.join(files).encode()[: _SLOT_BYTES - _HEADER.size]
+        counter = _HEADER.unpack_from(self._map, start)[0]
+        _HEADER.pack_into(self._map, start, (counter + 1) & 0xFFFFFFFF, 0, 0.0, 0)
+        self._map[start + _HEADER.size : start + _HEADER.size + len(text)] = text
+        _HEADER.pack_into(self._map, start, (counter + 2) & 0xFFFFFFFF, phase, time.monotonic(), len(text))
+
+
+NO_ACTIVITY: Final = Activity()
+
+
+def read_activity(path: Path) -> list[InFlight]:
+    """Return what the threads of a process are doing, or were doing when it ended; empty if there is no file."""
+    found: list[InFlight] = []
+    try:
+        with path.open("rb", buffering=0) as file:
+            for slot in range(_SLOTS):
+                file.seek(slot * _SLOT_BYTES)
+                header = file.read(_HEADER.size)
+                if len(header) < _HEADER.size:
+                    break
+                counter, phase, since, length = _HEADER.unpack(header)
+                if counter == 0:
+                    # Slots are used in order.
+                    break
+                text = file.read(length)
+                file.seek(slot * _SLOT_BYTES)
+                # A slot that changed in the meantime belongs to a thread that makes progress.
+                if counter % 2 == 0 and phase and file.read(_HEADER.size) == header:
+                    files = tuple(text.decode("utf-8", "replace").split(_SEPARATOR)) if text else ()
+                    found.append(InFlight(PHASES[phase - 1], since, files))
+    except OSError:
+        return []
+    return found

@@ -1,0 +1,97 @@
+"""Reactions to changed datasets: scan the files again, and evaluate only if labels or contents differ."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import structlog
+
+from starlight_exporter.publish.snapshot import Snapshot
+from starlight_exporter.runs.configuration import ActiveConfiguration, run_request
+from starlight_exporter.runs.runner import Runner
+from starlight_exporter.runs.state import State
+
+_log = structlog.get_logger(__name__)
+
+SCAN_SECONDS: Final = 3600.0
+
+
+class DatasetChanges:
+    """Scans datasets in worker processes, one at a time, next to a running evaluation.
+
+    The thread for it starts with the first change, and ends with the process.
+    """
+
+    def __init__(self, config: ActiveConfiguration, state: State, runner: Runner) -> None:
+        self._config = config
+        self._state = state
+        self._runner = runner
+        self._changed: set[str] = set()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def changed(self, name: str) -> None:
+        """Scan a dataset, because a file of it has changed, and queue the evaluations that are necessary then."""
+        with self._wake:
+            self._changed.add(name)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._loop, name="dataset scans", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def fingerprint(self, name: str) -> str | None:
+        """Scan a dataset now; None if that fails, as the evaluation that follows will report."""
+        pair = next((one for one in self._state.snapshot.runs if one[1] == name), None)
+        request = None if pair is None else run_request(self._config.current, pair, "dataset")
+        if request is None:
+            return None
+        scan = self._runner.fingerprint(request, timeout=SCAN_SECONDS)
+        if scan.outcome not in ("success", "cancelled"):
+            _log.warning("dataset not scanned", dataset=name, outcome=scan.outcome, reason=scan.reason)
+        found = scan.result if isinstance(scan.result, str) else None
+        self._state.update(_with_fingerprint(name, found))
+        return found
+
+    def _loop(self) -> None:
+        while True:
+            name = self._next()
+            try:
+                self._evaluate(name, self.fingerprint(name))
+            except Exception:  # noqa: BLE001  # thread boundary: an unexpected error must not stop later scans
+                _log.exception("unexpected error in the scan of a dataset", dataset=name)
+
+    def _next(self) -> str:
+        with self._wake:
+            self._wake.wait_for(lambda: self._changed)
+            return self._changed.pop()
+
+    def _evaluate(self, name: str, fingerprint: str | None) -> None:
+        """Queue the pairs whose result is of other images, and cancel the running evaluation if its images are."""
+        queued = False
+        for pair, run in self._state.snapshot.runs.items():
+            if pair[1] != name:
+                continue
+            scanned = self._runner.scanned(pair)
+            if scanned is not None and scanned == fingerprint:
+                # The running evaluation reads the files as they are now.
+                continue
+            shown = None if run.evaluation is None else run.evaluation.provenance.dataset_fingerprint
+            if scanned is not None and fingerprint is not None:
+                self._runner.cancel_outdated(lambda current, pair=pair: current == pair)  # type: ignore[misc]
+            elif fingerprint is not None and shown == fingerprint:
+                continue
+            queued = True
+            self._runner.submit(pair, "dataset")
+        if queued:
+            _log.info("dataset changed", dataset=name, fingerprint="" if fingerprint is None else fingerprint[:12])
+
+
+def _with_fingerprint(name: str, fingerprint: str | None) -> Callable[[Snapshot], Snapshot]:
+    def change(old: Snapshot) -> Snapshot:
+        dataset = old.datasets.get(name)
+        return old if dataset is None else old.with_dataset(replace(dataset, fingerprint=fingerprint))
+
+    return change

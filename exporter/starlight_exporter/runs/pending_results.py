@@ -1,0 +1,104 @@
+"""Results that could not be stored, kept in memory until the disk is available again."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from starlight_exporter.checks.results import CheckResult
+from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
+from starlight_exporter.publish.snapshot import STORES, Store
+
+MAX_RESULTS: Final = 100
+MAX_BYTES: Final = 64 * 1024 * 1024
+_PREDICTION_BYTES: Final = 1024
+"""Estimated memory of one prediction."""
+
+
+@dataclass(slots=True)
+class PendingResult:
+    """A result, and the stores that do not have it yet."""
+
+    evaluation: Evaluation
+    predictions: tuple[Prediction, ...]
+    checks: Sequence[CheckResult]
+    thumbnails: Mapping[str, bytes]
+    missing: set[Store] = field(default_factory=lambda: set(STORES))
+
+    @property
+    def size(self) -> int:
+        """The estimated memory in bytes."""
+        return len(self.predictions) * _PREDICTION_BYTES + sum(map(len, self.thumbnails.values()))
+
+
+WriteResult = Callable[[Store, PendingResult], None]
+"""Writes a result to a store. Raises StorageError."""
+
+
+class PendingResults:
+    """Results in the order in which they were measured; each store receives them in this order. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._results: deque[PendingResult] = deque()
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def add(self, result: RunResult, checks: Sequence[CheckResult], thumbnails: Path | None) -> None:
+        """Add a result. `thumbnails` is a folder that is deleted soon."""
+        images = {} if thumbnails is None else _read_all(thumbnails)
+        self._results.append(PendingResult(result.evaluation, result.predictions, checks, images))
+
+    def replace_checks(self, evaluation_id: str, checks: Sequence[CheckResult]) -> None:
+        """Replace the checks of a result that is not stored yet."""
+        for pending in self._results:
+            if pending.evaluation.id == evaluation_id:
+                pending.checks = checks
+
+    def write(self, write: WriteResult) -> dict[Store, StorageError]:
+        """Write all results to the stores that miss them; return the first failure of each store.
+
+        A result that can never be stored, such as one with a number that is not finite, does not have to wait.
+        """
+        failures: dict[Store, StorageError] = {}
+        for pending in self._results:
+            for store in STORES:
+                if store in pending.missing and store not in failures:
+                    try:
+                        write(store, pending)
+                    except StorageError as error:
+                        failures[store] = error
+                        if _is_outage(error):
+                            continue
+                    pending.missing.discard(store)
+        self._results = deque(pending for pending in self._results if pending.missing)
+        return failures
+
+    def drop_oldest(self) -> list[Evaluation]:
+        """Drop the oldest results while there are too many or they are too large; return them."""
+        dropped = []
+        while len(self._results) > MAX_RESULTS or (
+            len(self._results) > 1 and sum(pending.size for pending in self._results) > MAX_BYTES
+        ):
+            dropped.append(self._results.popleft().evaluation)
+        return dropped
+
+
+def _is_outage(error: StorageError) -> bool:
+    """Return whether the same write may succeed later."""
+    return isinstance(error.__cause__, OSError | sqlite3.Error)
+
+
+def _read_all(folder: Path) -> dict[str, bytes]:
+    images = {}
+    # Thumbnails are optional.
+    with suppress(OSError):
+        for path in folder.iterdir():
+            images[path.name] = path.read_bytes()
+    return images

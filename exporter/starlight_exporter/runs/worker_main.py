@@ -1,0 +1,27 @@
+"""Entry point of worker processes: `python -m starlight_exporter.runs.worker_main CONNECTION LIVENESS MEMORY IDLE`.
+
+Restricts itself before it imports anything that starts threads.
+"""
+
+from __future__ import annotations
+
+import sys
+from multiprocessing.connection import Connection
+
+from starlight_exporter.process_isolation import end_with_parent, ignore_group_signals, leave_network, limit_resources
+from starlight_exporter.runs.worker_server import serve
+
+
+def main() -> None:
+    """Serve calls until the connection closes, or no call arrives for IDLE seconds (0: wait indefinitely)."""
+    connection, liveness, memory_bytes, idle_seconds = sys.argv[1:]
+    # The parent may end at any time.
+    end_with_parent(int(liveness))
+    ignore_group_signals()
+    isolated = leave_network()
+    limit_resources(int(memory_bytes))
+    serve(Connection(int(connection)), float(idle_seconds) or None, network_isolated=isolated)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Supervision: files and models that exceed limits cost themselves only, with real models and worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from starlight_exporter.activity import Activity, read_activity
+from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.evaluation.request import RunLimits, RunRequest
+from starlight_exporter.evaluation.results import RunResult
+from starlight_exporter.runs.attempt import Attempt
+from starlight_exporter.runs.process import WorkerProcess
+from starlight_exporter.runs.supervision import ModelLimitError, Supervisor
+from support.demanding_models import write_endless_model, write_large_model
+from support.images import image_bytes
+from support.models import write_constant_model
+
+pytestmark = pytest.mark.slow
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Return a dataset of twelve images, two of them with an alpha plane."""
+    clean = tmp_path / "images" / "clean"
+    clean.mkdir(parents=True)
+    for index in range(12):
+        mode = "RGBA" if index in (4, 9) else "RGB"
+        (clean / f"{index:02}.png").write_bytes(image_bytes(index, mode=mode))
+    return tmp_path / "images"
+
+
+def request_for(model: Path, images: Path, *, image_seconds: float = 30.0) -> RunRequest:
+    return RunRequest(
+        model="odd",
+        role="research",
+        model_path=model,
+        decision=DecisionRule.single(0.5),
+        dataset="a",
+        dataset_root=images,
+        trigger="schedule",
+        limits=RunLimits(image_seconds=image_seconds),
+        latency_sample=4,
+        threads=2,
+        cache=CacheSettings(images.parent / "cache", 64 * MIB),
+    )
+
+
+def supervise(
+    request: RunRequest,
+    *,
+    memory_bytes: int = 1536 * MIB,
+    make_process: Callable[[], WorkerProcess] | None = None,
+) -> Attempt:
+    scratch = request.dataset_root.parent / "scratch"
+    scratch.mkdir()
+    supervisor = Supervisor(
+        make_process or (lambda: WorkerProcess(memory_bytes=memory_bytes)),
+        scratch,
+        timeout=240.0,
+        interrupt=lambda: None,
+    )
+    return supervisor.evaluate(request, scratch / "thumbnails")
+
+
+def not_measured(attempt: Attempt) -> dict[str, tuple[str | None, str]]:
+    assert isinstance(attempt.result, RunResult), attempt
+    return {one.path: (one.not_measured, one.detail) for one in attempt.result.predictions if one.verdict is None}
+
+
+def test_image_that_exceeds_the_memory_limit_is_excluded(tmp_path: Path, images: Path) -> None:
+    model = write_large_model(tmp_path / "model.onnx", megabytes=600, always=False)
+    found = not_measured(supervise(request_for(model, images), memory_bytes=500 * MIB))
+    assert found.keys() == {"clean/04.png", "clean/09.png"}
+    assert {reason for reason, _ in found.values()} == {"crashed"}
+    assert found["clean/04.png"][1] == (
+        "clean/04.png: ended the worker at the attempt to score it: worker exceeded its memory limit of 500.0 MiB"
+    )
+
+
+def test_image_on_which_the_model_does_not_end_is_excluded(tmp_path: Path, images: Path) -> None:
+    model = write_endless_model(tmp_path / "model.onnx", always=False)
+    found = not_measured(supervise(request_for(model, images, image_seconds=1.0)))
+    assert found.keys() == {"clean/04.png", "clean/09.png"}
+    assert found["clean/09.png"] == ("timeout", "clean/09.png: took more than 1s to score")
+
+
+def test_model_that_does_not_end_on_five_images_exceeds_its_limits(tmp_path: Path, images: Path) -> None:
+    for index in range(5, 9):
+        (images / "clean" / f"{index:02}.png").write_bytes(image_bytes(index, mode="RGBA"))
+    model = write_endless_model(tmp_path / "model.onnx", always=False)
+    ended = supervise(request_for(model, images, image_seconds=0.5))
+    assert isinstance(ended.error, ModelLimitError)
+    assert (ended.outcome, ended.error.limit, ended.error.reason) == ("timeout", "time", "limits")
+    assert "5 images exceeded its limits" in ended.reason
+
+
+def test_model_that_does_not_end_while_it_is_loaded_exceeds_its_limits(tmp_path: Path, images: Path) -> None:
+    model = write_endless_model(tmp_path / "model.onnx", always=True)
+    ended = supervise(request_for(model, images, image_seconds=1.0))
+    assert isinstance(ended.error, ModelLimitError)
+    assert (ended.outcome, ended.error.limit) == ("timeout", "time")
+    assert ended.reason == f"{model}: took more than 4s to load while it was loaded"
+
+
+def test_model_that_exceeds_the_memory_limit_while_it_is_loaded(tmp_path: Path, images: Path) -> None:
+    model = write_large_model(tmp_path / "model.onnx", megabytes=600, always=True)
+    ended = supervise(request_for(model, images), memory_bytes=500 * MIB)
+    assert isinstance(ended.error, ModelLimitError)
+    assert (ended.outcome, ended.error.limit) == ("crashed", "memory")
+
+
+def test_worker_that_is_killed_once_does_not_exclude_a_file(tmp_path: Path, images: Path) -> None:
+    """Such as by the kernel, when another program uses all memory."""
+    model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
+    killed: list[int] = []
+
+    class KilledOnce(WorkerProcess):
+        def wait(self, seconds: float) -> bool:
+            activity = images.parent / "scratch" / "activity"
+            if not killed and any(one.phase in ("decode", "score", "time") for one in read_activity(activity)):
+                assert self._process is not None
+                killed.append(self._process.pid)
+                os.kill(self._process.pid, signal.SIGKILL)
+            return super().wait(min(seconds, 0.001))
+
+    ended = supervise(replace(request_for(model, images), latency_sample=400), make_process=KilledOnce)
+    assert killed
+    assert not_measured(ended) == {}
+
+
+def test_activity_shows_what_threads_are_doing(tmp_path: Path) -> None:
+    activity = Activity(tmp_path / "activity")
+    entered, leave = threading.Barrier(3), threading.Event()
+
+    def work(name: str) -> None:
+        with activity.during("decode", f"clean/{name}", f"clean/é {name}"):
+            entered.wait(60)
+            leave.wait(60)
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    began = time.monotonic()
+    entered.wait(60)
+    found = read_activity(tmp_path / "activity")
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert {one.files for one in found} == {("clean/a", "clean/é a"), ("clean/b", "clean/é b")}
+    assert {one.phase for one in found} == {"decode"}
+    assert all(began - 60 < one.since < began + 60 for one in found)
+    assert read_activity(tmp_path / "activity") == []
+    assert read_activity(tmp_path / "nowhere") == []
