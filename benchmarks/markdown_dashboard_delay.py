@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.native_stack import NativeStack, machine, swap, swap_options, wait
-from starlight_exporter.files import file_sha256
+from starlight_exporter.detector.model_file import model_sha256
 
 QUIET_SECONDS = 37.0
 """Pause between swaps. Not a multiple of any interval of the stack, so that the phases differ."""
@@ -79,7 +79,7 @@ def shown(document: Path, sha256: str) -> bool:
 
 def short_hash(file: Path) -> str:
     """Return the first 12 digits of the SHA-256, as used in metrics and documents."""
-    return file_sha256(file)[:12]
+    return model_sha256(file)[:12]
 
 
 if __name__ == "__main__":

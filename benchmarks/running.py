@@ -17,7 +17,7 @@ import yaml
 from benchmarks import results
 from benchmarks.memory import PeakMemory
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS
-from starlight_exporter.files import file_sha256
+from starlight_exporter.detector.model_file import model_sha256
 from support.exporter import Exporter
 from support.servers import Prometheus
 
@@ -107,7 +107,7 @@ def _replace(model: Path, production: Path, number: int) -> None:
 
 
 def _wait_for(prometheus: Prometheus, production: Path) -> None:
-    sha256 = file_sha256(production)[:12]
+    sha256 = model_sha256(production)[:12]
     query = f'starlight_false_positive_ratio * on(model, dataset) starlight_evaluation_info{{model_sha256="{sha256}"}}'
     prometheus.wait_for_value(query, timeout=_TIMEOUT)
 

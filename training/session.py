@@ -14,7 +14,7 @@ from starlight_exporter.detector.model import open_session
 
 def run_file(path: Path, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
     """Return all outputs by name, from a session opened as in the exporter."""
-    session = open_session(str(path))
+    session = open_session(path.read_bytes())
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 

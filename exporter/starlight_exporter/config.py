@@ -20,10 +20,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from starlight_exporter.asset_files import runbooks_folder
 from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits, CheckName
 from starlight_exporter.dataset.cache_settings import DEFAULT_CACHE_BYTES, CacheSettings
-from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
+from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
 from starlight_exporter.durations import format_duration, parse_duration
-from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_MAX_FILE_BYTES, DEFAULT_WORKER_MEMORY
+from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_WORKER_MEMORY
 from starlight_exporter.models.roles import Role
 from starlight_exporter.strict_yaml import StrictModel, load_strict, shown
 

@@ -20,10 +20,10 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-NotMeasuredReason = Literal["unreadable", "too_large", "timeout", "model_error", "unlabelled", "crashed"]
+NotMeasuredReason = Literal["unreadable", "too_large", "timeout", "model_error", "unlabelled", "unsupported", "crashed"]
 NOT_MEASURED_REASONS: Final[tuple[NotMeasuredReason, ...]] = get_args(NotMeasuredReason)
 
-ModelFailureReason = Literal["missing", "unreadable", "invalid", "signature", "changed", "limits"]
+ModelFailureReason = Literal["missing", "unreadable", "invalid", "signature", "changed", "nondeterministic", "limits"]
 MODEL_FAILURE_REASONS: Final[tuple[ModelFailureReason, ...]] = get_args(ModelFailureReason)
 
 
@@ -38,9 +38,10 @@ class ConfigError(StarlightError):
 class ModelError(StarlightError):
     """A model file cannot be used; the text names the file, `reason` is one of MODEL_FAILURE_REASONS.
 
-    missing: no such file; unreadable: permissions or a read error; invalid: not a loadable ONNX graph, or weights in
-    other files; signature: inputs or outputs that do not match the contract; changed: replaced while it was loaded;
-    limits: exceeded time or memory, or ended the worker process.
+    missing: no such file; unreadable: not a regular file, permissions or a read error; invalid: not a loadable ONNX
+    graph, or weights in other files; signature: inputs or outputs that do not match the contract; changed: not the
+    content that the run requires; nondeterministic: two runs on the same input differ; limits: more time or memory
+    than allowed, or it ended the worker process.
     """
 
     def __init__(self, message: str, *, reason: ModelFailureReason) -> None:
@@ -57,7 +58,12 @@ class DatasetError(StarlightError):
 
 
 class ImageError(StarlightError):
-    """One image cannot be measured; `reason` is one of NOT_MEASURED_REASONS."""
+    """One image cannot be measured; `reason` is one of NOT_MEASURED_REASONS.
+
+    unreadable: missing, damaged or not an image; too_large: above a limit; timeout: too slow; model_error: the model
+    failed; unlabelled: missing or contradictory labels; unsupported: a format or pixel type that is not measured;
+    crashed: it ended the worker process.
+    """
 
     def __init__(self, message: str, *, reason: NotMeasuredReason) -> None:
         super().__init__(message)

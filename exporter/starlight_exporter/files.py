@@ -1,9 +1,8 @@
-"""Output files, written atomically, and the SHA-256 of files."""
+"""Output files, written atomically."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 import sys
@@ -193,27 +192,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def require_regular(path: Path) -> None:
-    """Raise OSError unless `path` is a file: opening a pipe would wait for a writer, and a device may have no end."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's content as 64 hexadecimal digits. Raises OSError."""
-    require_regular(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_sha256_or_none(path: Path) -> str | None:
-    """Return the SHA-256 of a file's content, or None if it cannot be read."""
-    try:
-        return file_sha256(path)
-    except OSError:
-        return None

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from starlight_exporter.errors import ConfigError
+from starlight_exporter.file_access import read_content
 
 MAX_FILE_BYTES = 1024 * 1024
 MAX_MERGED_KEYS = 1000
@@ -54,18 +55,15 @@ def load_strict(
         raise ConfigError(f"{path}: {_summary(error, schema, secret)}") from error
 
 
-def read_yaml(path: Path, *, quote: bool = True) -> object:
+def read_yaml(path: Path, *, quote: bool = True, max_bytes: int = MAX_FILE_BYTES, root: Path | None = None) -> object:
     """Return the parsed document. Raises ConfigError if it cannot be read, is not YAML or has duplicate keys.
 
-    Without `quote` error messages contain the position only, not the text.
+    Without `quote` error messages contain the position only, not the text. `root` is that of `file_access`.
     """
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
+        raw = read_content(path, max_bytes=max_bytes, root=root).data
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which is the maximum for a configuration file")
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     try:
         return yaml.load(raw.decode("utf-8"), Loader=_UniqueKeyLoader)
     except UnicodeDecodeError as error:

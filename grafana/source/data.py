@@ -280,8 +280,9 @@ def _reasons() -> timeseries.Panel:
     return line_chart(
         PanelInfo(
             "Images not measured by reason",
-            "unreadable: damaged files. too_large: above the size limit. timeout: too slow. model_error: the model "
-            "failed. unlabelled: stego file without a method. crashed: ended the worker. Each reason raises an alert.",
+            "unreadable: damaged files. too_large: above a limit. timeout: too slow. model_error: the model failed. "
+            "unlabelled: no method, or contradictory ones. unsupported: another format. crashed: ended the worker. "
+            "Each reason raises an alert.",
             "none",
             0,
         ),

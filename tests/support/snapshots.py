@@ -19,6 +19,7 @@ from starlight_exporter.checks.machine import Machine
 from starlight_exporter.dataset.dataset import DatasetQuality, SliceCount
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import METHODS, ImageFormat
+from starlight_exporter.errors import NOT_MEASURED_REASONS
 from starlight_exporter.evaluation.results import (
     LATENCY_STAGES,
     Evaluation,
@@ -170,7 +171,7 @@ def full_evaluation(
         origin=Origin("v4", "all eight streams", own_card=False),
         images=clean_images + 1_000 + 257,
         images_per_second=423.5,
-        not_measured={"unreadable": 2, "too_large": 1, "timeout": 0, "model_error": 4, "unlabelled": 0},
+        not_measured=dict.fromkeys(NOT_MEASURED_REASONS, 0) | {"unreadable": 2, "too_large": 1, "model_error": 4},
         clean=proportion(false_positives, clean_images),
         clean_by_format=by_format,
         negatives={"patterns": proportion(1, 250), "special_cases": EMPTY},
@@ -220,6 +221,7 @@ def full_evaluation(
             duplicate_images=2,
             duplicate_groups=(("clean/a.png", "clean/b.png", "stego/c.png"),),
             clean_equals_stego=(("clean/a.png", "clean/b.png", "stego/c.png"),),
+            ignored_files=3,
         ),
         training=TrainingHealth(
             epochs=(TrainingEpoch(1, 0.9, 0.95, 0.6, 0.58), TrainingEpoch(2, 0.1, 0.12, 0.99, 0.985)),

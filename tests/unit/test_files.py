@@ -1,9 +1,8 @@
-"""Outputs are written to what their path is; regular files atomically. File hashes."""
+"""Outputs are written to what their path is; regular files atomically."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import signal
 import stat
@@ -18,8 +17,6 @@ import pytest
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.files import (
-    file_sha256,
-    file_sha256_or_none,
     is_stream,
     open_output,
     replacing,
@@ -241,13 +238,3 @@ def test_folder_of_another_user_is_an_error(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(StorageError, match=r"report\.json: cannot be written: Permission denied"):
         write_text(tmp_path / "report.json", "text")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_sha256_of_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"content" * 100_000)
-    expected = hashlib.sha256(b"content" * 100_000).hexdigest()
-    assert file_sha256(path) == file_sha256_or_none(path) == expected
-    assert file_sha256_or_none(tmp_path / "missing") is None
-    with pytest.raises(FileNotFoundError):
-        file_sha256(tmp_path / "missing")

@@ -32,7 +32,7 @@ def study(
     """
     started = time.time()
     detector = load_detector(request)
-    dataset = scan(request.dataset, request.dataset_root)
+    dataset = scan(request.dataset, request.dataset_root, max_file_bytes=request.limits.max_file_bytes)
     cache = open_cache(request.cache, dataset.files)
     limits = request.limits
     selected = select_scorer(

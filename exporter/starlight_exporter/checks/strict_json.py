@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -12,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from starlight_exporter.errors import BaselineError
-from starlight_exporter.formatting import integer, size
+from starlight_exporter.file_access import read_content
+from starlight_exporter.formatting import integer
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 MAX_COUNT: Final = 10**12
@@ -154,17 +154,11 @@ def shown(value: object) -> str:
 
 def _read(path: Path) -> str:
     try:
-        # Opening a pipe would wait for a writer.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise BaselineError(f"{path}: cannot be read: not a regular file")
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = read_content(path, max_bytes=MAX_FILE_BYTES).data
     except FileNotFoundError as error:
         raise BaselineError(f"{path}: no such baseline file") from error
     except OSError as error:
         raise BaselineError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise BaselineError(f"{path}: cannot be read: larger than {size(MAX_FILE_BYTES)}")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

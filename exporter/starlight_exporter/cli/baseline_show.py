@@ -128,7 +128,8 @@ def comparable_rows(
         rows.append(("model", f"mismatch: recorded from {shown}, which is not the baseline model; see baseline accept"))
     elif baseline_hashes:
         rows.append(("model", "recorded from the baseline model"))
-    fingerprint = None if dataset is None else scan(dataset.resolve().name, dataset).fingerprint
+    limit = config.limits.max_file_bytes
+    fingerprint = None if dataset is None else scan(dataset.name, dataset, max_file_bytes=limit).fingerprint
     compared = [model for model in config.models if model.role == "production"] or config.models
     rows += [(f"rates of {model.name}", _rates_result(model, recorded, fingerprint)) for model in compared]
     found = latency_obstacle(recorded, current_machine())

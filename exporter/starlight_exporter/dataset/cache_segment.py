@@ -19,8 +19,8 @@ from starlight_exporter.detector.arrays import ByteArray
 from starlight_exporter.detector.compact import DIGEST_BYTES, CompactImage
 from starlight_exporter.detector.contract import CROP, FORMATS, STREAMS, ImageFormat
 
-LAYOUT: Final = 4
-"""Increment when the records or the stored parts of an image change."""
+LAYOUT: Final = 5
+"""Increment when the records, the stored parts of an image or the results of decoding change."""
 PLANES_SUFFIX: Final = ".planes"
 INDEX_SUFFIX: Final = ".index"
 LARGEST_IMAGE_BYTES: Final = 4 * CROP * CROP

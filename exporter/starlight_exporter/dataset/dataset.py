@@ -46,12 +46,16 @@ class LabelledFile:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All files of a dataset, sorted by path. `fingerprint` (SHA-256) covers every path, label and content."""
+    """All files of a dataset, sorted by path. `fingerprint` (SHA-256) covers every path, label and content.
+
+    `ignored_files` are the files and folders below the class folders that are ignored by their names.
+    """
 
     name: str
     root: Path
     files: tuple[LabelledFile, ...]
     fingerprint: str
+    ignored_files: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ class DatasetQuality:
     `method_shares` has every contract method (empty without labelled stego files). `entropy_bits` is the Shannon
     entropy of these shares (None without stego files), at most `entropy_max_bits` = log2(number of contract methods).
     `duplicate_groups` are paths with equal content, `clean_equals_stego` the groups with files of both classes.
-    `duplicate_images` is the number of files beyond the first of each group.
+    `duplicate_images` is the number of files beyond the first of each group. `ignored_files` is the number of files and
+    folders that are ignored by their names, None in results of versions that did not count them.
     """
 
     counts: tuple[SliceCount, ...]
@@ -81,3 +86,4 @@ class DatasetQuality:
     duplicate_images: int
     duplicate_groups: tuple[tuple[str, ...], ...]
     clean_equals_stego: tuple[tuple[str, ...], ...]
+    ignored_files: int | None = None

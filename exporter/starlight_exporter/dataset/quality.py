@@ -38,6 +38,7 @@ def measure(dataset: Dataset) -> DatasetQuality:
             for group in groups
             if {"clean", "stego"} <= {file.file_class for file in group}
         ),
+        ignored_files=dataset.ignored_files,
     )
 
 

@@ -5,7 +5,6 @@ No rendered image is larger than its stream or, for thumbnails, 128 pixels.
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +15,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
-from starlight_exporter.dataset.layout import open_header, prepare_decoder
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
-from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS
-from starlight_exporter.detector.decoding import DECODER_ERRORS, decode
+from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
+from starlight_exporter.detector.decoding import decode, opened
 from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ImageError
+from starlight_exporter.file_access import FileTooLargeError, read_content
 
 LARGEST_SIDE: Final = 128
 _SWATCH: Final = 8
@@ -31,17 +30,14 @@ _SWATCH: Final = 8
 def read_evaluated(root: Path, path: str, sha256: str, *, max_bytes: int) -> bytes:
     """Return the content of an evaluated file. Raises ImageError if it is missing, too large or has changed."""
     try:
-        with (root / path).open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except (OSError, ValueError) as error:
-        raise ImageError(
-            f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}", reason="unreadable"
-        ) from error
-    if len(data) > max_bytes:
-        raise ImageError(f"{path}: more than {max_bytes} bytes", reason="too_large")
-    if hashlib.sha256(data).hexdigest() != sha256:
+        content = read_content(root / path, max_bytes=max_bytes, root=root)
+    except FileTooLargeError as error:
+        raise ImageError(f"{path}: is {error.strerror}", reason="too_large") from error
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read: {error.strerror or error}", reason="unreadable") from error
+    if content.sha256 != sha256:
         raise ImageError(f"{path}: has changed since it was evaluated", reason="unreadable")
-    return data
+    return content.data
 
 
 def render_streams(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RenderedStreams:
@@ -67,26 +63,29 @@ def render_streams(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Rend
 
 def thumbnail(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
     """Return a small PNG of the full image. Raises ImageError if it cannot be decoded."""
-    prepare_decoder()
-    try:
-        with open_header(io.BytesIO(data)) as image:
-            if image.width * image.height > max_pixels:
-                raise ImageError(f"{image.width}×{image.height} pixels", reason="too_large")
-            small = image.convert("RGBA")
-    except DECODER_ERRORS as error:
-        raise ImageError("not decodable", reason="unreadable") from error
+    with opened(data, max_pixels=max_pixels) as image:
+        small = image.convert("RGBA")
     small.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
     return _png(np.asarray(small))
 
 
-def write_thumbnails(root: Path, paths: Sequence[str], folder: Path, activity: Activity = NO_ACTIVITY) -> None:
+def write_thumbnails(
+    root: Path,
+    paths: Sequence[str],
+    folder: Path,
+    activity: Activity = NO_ACTIVITY,
+    *,
+    max_bytes: int = DEFAULT_MAX_FILE_BYTES,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> None:
     """Write a thumbnail of each file that can be decoded. Failures are ignored, because thumbnails are optional."""
     if paths:
         folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
         try:
             with activity.during("thumbnail", path):
-                png = thumbnail((root / path).read_bytes())
+                data = read_content(root / path, max_bytes=max_bytes, root=root).data
+                png = thumbnail(data, max_pixels=max_pixels)
         except (OSError, ImageError):
             continue
         (folder / thumbnail_name(path)).write_bytes(png)

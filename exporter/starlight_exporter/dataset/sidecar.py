@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from starlight_exporter.detector.contract import TECHNIQUES, Method
+from starlight_exporter.file_access import read_content
 
 BIT_ORDERS: Final = ("lsb-first", "msb-first")
+MAX_SIDECAR_BYTES: Final = 1024 * 1024
 
-_LARGEST_SIDECAR: Final = 1 << 20
 _LONGEST_COVER: Final = 1024
 _COVER_KEYS: Final = ("clean_file", "cover")
 
@@ -30,16 +31,14 @@ class SidecarError(Exception):
     """A sidecar cannot be used; the text is the reason."""
 
 
-def read_sidecar(path: Path) -> Sidecar:
-    """Return the content of a sidecar, empty if the file does not exist. Raises SidecarError."""
+def read_sidecar(path: Path, *, root: Path) -> Sidecar:
+    """Return the content of a sidecar, empty without one. `root` is that of the dataset. Raises SidecarError."""
     try:
-        if not path.exists():
-            return Sidecar()
-        if not path.is_file() or path.stat().st_size > _LARGEST_SIDECAR:
-            raise SidecarError("is not a sidecar file")
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_content(path, max_bytes=MAX_SIDECAR_BYTES, root=root).data)
+    except FileNotFoundError:
+        return Sidecar()
     except OSError as error:
-        raise SidecarError(f"sidecar cannot be read: {error.strerror}") from error
+        raise SidecarError(f"sidecar cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise SidecarError(f"sidecar is not JSON: {error}") from error
     embedding = content.get("embedding") if isinstance(content, dict) else None

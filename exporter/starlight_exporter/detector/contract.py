@@ -9,8 +9,10 @@ from typing import Final, Literal, get_args
 
 CROP = 256
 """Width and height of the centre crop in pixels."""
-DEFAULT_MAX_PIXELS = 4096 * 4096
-"""Default limit of an image's size; larger images are not measured."""
+DEFAULT_MAX_PIXELS = 64 * 1024 * 1024
+"""Default limit of an image's size in pixels; larger images are not measured."""
+DEFAULT_MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Default limit of the size of an image file; larger files are not read."""
 META_BYTES = 2048
 PALETTE_BYTES = 768
 
@@ -65,8 +67,11 @@ FORMATS: Final[tuple[ImageFormat, ...]] = tuple(name for name in get_args(ImageF
 
 
 def image_format(pillow_format: str | None) -> ImageFormat:
-    """Map Pillow's format name to the bounded label of metrics and reports; other formats become `other`."""
-    name = (pillow_format or "").lower()
+    """Map Pillow's format name to the bounded label of metrics and reports; other formats become `other`.
+
+    MPO is JPEG with further pictures behind the first one, as cameras of phones write it.
+    """
+    name = {"MPO": "jpeg"}.get(pillow_format or "", (pillow_format or "").lower())
     for known in FORMATS:
         if name == known:
             return known

@@ -1,6 +1,7 @@
 """Decode image files with Pillow: everything that the streams need, without keeping a Pillow image.
 
-Separate from `streams`, so that decoding and feature extraction can be timed separately.
+Format and size are checked before Pillow allocates memory. Separate from `streams`, so that decoding and feature
+extraction can be timed separately.
 """
 
 from __future__ import annotations
@@ -11,29 +12,30 @@ import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from starlight_exporter.detector.arrays import ByteArray
 from starlight_exporter.detector.contract import CROP, DEFAULT_MAX_PIXELS, META_BYTES, PALETTE_BYTES, ImageFormat
 from starlight_exporter.detector.contract import image_format as bounded_format
+from starlight_exporter.detector.format_signatures import decoded_format
+from starlight_exporter.detector.header_limits import check_before_opening, check_pixels
 from starlight_exporter.errors import ImageError
 
 # Load all plugins now: Pillow's lazy initialisation loses formats if two threads open their first images concurrently.
 Image.init()
 # Plugins log some damage as errors; each damaged file is already reported once, as an ImageError.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
-# The header is compared with `max_pixels` below. Pillow's own limit warns first, through state shared by all threads.
-Image.MAX_IMAGE_PIXELS = None
+# Pillow refuses more than twice this number wherever it allocates an image. See `_limit_pillow`.
+Image.MAX_IMAGE_PIXELS = DEFAULT_MAX_PIXELS // 2
 
-_COMMON: Final = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
-# EPS starts another program; ICO and ICNS decode embedded images before their size can be checked.
-_REFUSED: Final = frozenset({"EPS", "ICO", "ICNS"})
-OPENED_FORMATS: Final = (*_COMMON, *(name for name in Image.ID if name not in _REFUSED and name not in _COMMON))
-"""Pillow's names of the formats that may be opened. All others are refused, also when only a header is read."""
+CONVERTED_MODES: Final = frozenset(("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"))
+"""Pillow's modes that are measured. Others have more than 8 bits per channel, which Pillow clips: most become white."""
 
 DECODER_ERRORS: Final = (
     OSError,
@@ -49,6 +51,7 @@ DECODER_ERRORS: Final = (
     MemoryError,
     struct.error,
     zlib.error,
+    Image.DecompressionBombError,
 )
 """Exceptions that Pillow raises for malformed files, more than its documentation lists."""
 
@@ -58,6 +61,35 @@ _PILLOW_FILTER: Final = ("ignore", None, Warning, re.compile(_PILLOW_MODULES), 0
 _TAIL_MINIMUM_FILE: Final = 1000
 _WEBP_TAIL_SLACK: Final = 100
 _END_MARKS: Final = {"JPEG": (b"\xff\xd9", 2), "PNG": (b"IEND", 12), "GIF": (b";", 1)}
+
+_PIXEL_BYTES: Final[Mapping[str, int]] = {"1": 1, "L": 1, "P": 1}
+"""Bytes per pixel in Pillow's memory; 4 for all other modes."""
+_DECODER_BYTES: Final[Mapping[str, int]] = {
+    "GIF": 1,
+    "JPEG": 6,
+    "MPO": 6,
+    "WEBP": 16,
+    "TIFF": 8,
+    "AVIF": 16,
+    "JPEG2000": 24,
+}
+"""Bytes per pixel in the memory of the decoder, at most (measured); 0 for the other formats."""
+_ALPHA_BYTES: Final = 3
+"""Bytes per pixel for the alpha plane and its statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Header of an image file; `pillow_format` and `mode` are Pillow's, `width` and `height` in pixels.
+
+    `estimated_bytes` is the memory that decoding needs at most, without the file itself.
+    """
+
+    pillow_format: str
+    mode: str
+    width: int
+    height: int
+    estimated_bytes: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,19 +116,40 @@ class DecodedImage:
     meta: bytes
 
 
+def read_header(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Header:
+    """Return the header of an image file. Raises ImageError like `decode`."""
+    with opened(data, max_pixels=max_pixels) as image:
+        return _header(image)
+
+
 def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> DecodedImage:
     """Decode the first frame of an image file.
 
-    Raises ImageError `too_large` from the header, before any pixel is decoded, or `unreadable`.
+    Raises ImageError: `unsupported` for formats and modes that are not measured, `too_large` for a size above the
+    limits, both before any pixel is decoded, and `unreadable`.
     """
+    with opened(data, max_pixels=max_pixels) as image:
+        return _decode(data, image)
+
+
+@contextmanager
+def opened(data: bytes, *, max_pixels: int) -> Iterator[Image.Image]:
+    """Open an image file whose header is within the limits. Raises ImageError like `decode`, also for the block."""
     if not data:
         raise ImageError("the file is empty", reason="unreadable")
-    _silence_pillow()
+    pillow_format = decoded_format(data)
+    silence_pillow()
+    _limit_pillow(max_pixels)
     try:
-        return _decode(data, max_pixels)
+        check_before_opening(data, pillow_format, max_pixels)
+        with Image.open(io.BytesIO(data), formats=(pillow_format,)) as image:
+            _check_opened(image, max_pixels)
+            yield image
     except UnidentifiedImageError as error:
         # Pillow's message contains a memory address.
-        raise ImageError("no image format is recognised", reason="unreadable") from error
+        raise ImageError(f"damaged {pillow_format} header", reason="unreadable") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"more than {max_pixels} pixels", reason="too_large") from error
     except DECODER_ERRORS as error:
         raise ImageError(f"not decodable: {_one_line(error)}", reason="unreadable") from error
 
@@ -120,32 +173,27 @@ def zero_padded(planes: ByteArray) -> ByteArray:
     return full
 
 
-def _decode(data: bytes, max_pixels: int) -> DecodedImage:
-    with Image.open(io.BytesIO(data), formats=OPENED_FORMATS) as image:
-        if image.width * image.height > max_pixels:
-            raise ImageError(
-                f"{image.width}×{image.height} pixels, more than the limit of {max_pixels}", reason="too_large"
-            )
-        image.load()
-        width, height = image.size
-        if not width or not height:
-            raise ImageError(f"{width}×{height} pixels: an image without pixels", reason="unreadable")
-        pillow_format = image.format or ""
-        exif = image.info.get("exif", b"")
-        if not isinstance(exif, bytes):
-            # A PNG text chunk named "exif", which is not EXIF.
-            exif = b""
-        # Pillow warns when it converts transparency, and fails on damaged entries. No stream uses it.
-        image.info.pop("transparency", None)
-        box = crop_box(width, height)
-        crop: Image.Image = image if box == (0, 0, width, height) else image.crop(box)
-        if pillow_format == "GIF" and crop.mode == "L":
-            crop = crop.convert("P")
-        mode = crop.mode
-        rgb = zero_padded(_planes(crop if mode in ("RGB", "RGBA") else crop.convert("RGB"), "RGB"))
-        alpha = _planes(image, "A")[0] if mode == "RGBA" else None
-        luma = zero_padded(_planes(crop.convert("L"), "L"))[0] if mode == "P" else None
-        palette = bytes(crop.getpalette() or ()) if mode == "P" else b""
+def _decode(data: bytes, image: Image.Image) -> DecodedImage:
+    image.load()
+    width, height = image.size
+    if not width or not height:
+        raise ImageError(f"{width}×{height} pixels: an image without pixels", reason="unreadable")
+    pillow_format = image.format or ""
+    exif = image.info.get("exif", b"")
+    if not isinstance(exif, bytes):
+        # A PNG text chunk named "exif", which is not EXIF.
+        exif = b""
+    # Pillow warns when it converts transparency, and fails on damaged entries. No stream uses it.
+    image.info.pop("transparency", None)
+    box = crop_box(width, height)
+    crop: Image.Image = image if box == (0, 0, width, height) else image.crop(box)
+    if pillow_format == "GIF" and crop.mode == "L":
+        crop = crop.convert("P")
+    mode = crop.mode
+    rgb = zero_padded(_planes(crop if mode in ("RGB", "RGBA") else crop.convert("RGB"), "RGB"))
+    alpha = _planes(image, "A")[0] if mode == "RGBA" else None
+    luma = zero_padded(_planes(crop.convert("L"), "L"))[0] if mode == "P" else None
+    palette = bytes(crop.getpalette() or ()) if mode == "P" else b""
     tail = _tail(data, pillow_format)
     return DecodedImage(
         image_format=bounded_format(pillow_format),
@@ -163,9 +211,38 @@ def _decode(data: bytes, max_pixels: int) -> DecodedImage:
     )
 
 
-def _silence_pillow() -> None:
-    # Pillow warns about damaged metadata. `catch_warnings` is not thread-safe, so the filter is installed permanently,
-    # and again after other code has reset or covered the list.
+def _check_opened(image: Image.Image, max_pixels: int) -> None:
+    check_pixels(*image.size, max_pixels)
+    if image.mode not in CONVERTED_MODES:
+        raise ImageError(f"pixels of mode {image.mode} are not supported", reason="unsupported")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        # A tile may be larger than the image.
+        width, height = (image.tag_v2.get(tag) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
+        if isinstance(width, int) and isinstance(height, int):
+            check_pixels(width, height, max_pixels)
+
+
+def _header(image: Image.Image) -> Header:
+    pillow_format = image.format or ""
+    pixel_bytes = (
+        _PIXEL_BYTES.get(image.mode, 4)
+        + _DECODER_BYTES.get(pillow_format, 0)
+        + (_ALPHA_BYTES if image.mode == "RGBA" else 0)
+    )
+    return Header(pillow_format, image.mode, *image.size, image.width * image.height * pixel_bytes)
+
+
+def _limit_pillow(max_pixels: int) -> None:
+    """Let Pillow allocate up to `max_pixels`, a second line of defence. The limit is global, so the largest counts."""
+    ceiling = (max_pixels + 1) // 2
+    if Image.MAX_IMAGE_PIXELS is None or ceiling > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = ceiling
+
+
+def silence_pillow() -> None:
+    """Suppress Pillow's warnings about damaged metadata."""
+    # `catch_warnings` is not thread-safe, so the filter is installed permanently, and again after other code has reset
+    # or covered the list.
     if not warnings.filters or warnings.filters[0] != _PILLOW_FILTER:
         warnings.filterwarnings("ignore", module=_PILLOW_MODULES)
 

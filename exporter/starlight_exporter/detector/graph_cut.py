@@ -20,9 +20,6 @@ from onnx import TensorProto, helper, numpy_helper
 LARGEST_BOUNDARY: Final = 16 * 1024
 """Bytes per image. Larger tensors are computed again instead of stored; work only on smaller ones is not a stage."""
 
-_RANDOM: Final = frozenset(
-    ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli")
-)
 _Names = frozenset[str]
 
 
@@ -104,9 +101,6 @@ def _prepared(data: bytes, inputs: Mapping[str, tuple[int, ...]]) -> onnx.ModelP
     model = onnx.load_model_from_string(data)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
-    for node in _all_nodes(model.graph.node):
-        if node.op_type in _RANDOM:
-            raise _NoCutError(f"the model generates random numbers ({node.op_type})")
     for value in model.graph.input:
         if value.name in inputs:
             shape = (1, *inputs[value.name])
@@ -297,10 +291,3 @@ def _subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
         for graph in (*attribute.graphs, attribute.g)
         if graph.node or graph.output
     ]
-
-
-def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterable[onnx.NodeProto]:
-    for node in nodes:
-        yield node
-        for graph in _subgraphs(node):
-            yield from _all_nodes(graph.node)

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from starlight_exporter.detector.contract import (
-    BIT_ORDER_INPUT,
-    BIT_ORDER_VALUE,
-    INPUT_STREAMS,
-    METHODS,
-    STREAM_SHAPES,
-    STREAMS,
-    Method,
-    Stream,
+from starlight_exporter.detector.contract import BIT_ORDER_VALUE, METHODS, STREAM_SHAPES, STREAMS, Method, Stream
+from starlight_exporter.detector.model_file import other_content, read_model
+from starlight_exporter.detector.model_graph import graph_facts
+from starlight_exporter.detector.model_signature import (
+    MethodOutput,
+    ModelInput,
+    ModelOutput,
+    check_input,
+    select_outputs,
 )
-from starlight_exporter.detector.external_data import external_data_file
-from starlight_exporter.detector.model_file import file_error, model_sha256, read_model
 from starlight_exporter.errors import ImageError, ModelError
 
 Tensor = NDArray[np.float32]
@@ -44,16 +41,6 @@ RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
     MemoryError,
 )
 _FATAL_ONLY: Final = 4
-_KNOWN_INPUTS: Final = (*INPUT_STREAMS, BIT_ORDER_INPUT)
-_KNOWN_OUTPUTS: Final = (
-    "stego_logits",
-    "method_logits",
-    "method_probs",
-    "method_id",
-    "bit_order_logits",
-    "bit_order_id",
-    "embedding",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,21 +64,6 @@ class Score:
         return first - second
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInput:
-    """An input that a model declares: its stream (None for `bit_order`) and its shape without batch axis."""
-
-    name: str
-    stream: Stream | None
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _MethodOutput:
-    name: str
-    kind: Literal["logits", "probabilities", "id"]
-
-
 class Detector:
     """A loaded model. `predict` is thread-safe. A Detector cannot be pickled."""
 
@@ -113,7 +85,7 @@ class Detector:
         declared = session.get_inputs()
         self.input_names: tuple[str, ...] = tuple(node.name for node in declared)
         self.output_names: tuple[str, ...] = tuple(node.name for node in session.get_outputs())
-        self.inputs: tuple[ModelInput, ...] = tuple(_check_input(path, node) for node in declared)
+        self.inputs: tuple[ModelInput, ...] = tuple(check_input(path, node) for node in declared)
         self.streams: frozenset[Stream] = frozenset(entry.stream for entry in self.inputs if entry.stream is not None)
         self._fixed_batch = any(isinstance(node.shape[0], int) for node in declared)
         self._stego, self._method = self._choose_outputs()
@@ -122,31 +94,30 @@ class Detector:
         )
 
     @classmethod
-    def load(cls, path: Path, *, expected_sha256: str | None = None) -> Detector:
+    def load(cls, path: Path, *, expected_sha256: str | None = None, root: Path | None = None) -> Detector:
         """Load a model file and check it against the contract. Raises ModelError.
 
-        A file that changes while it is loaded, or whose hash is not `expected_sha256`, raises ModelError `changed`.
+        The session is built from the bytes that were hashed, so the file may change meanwhile. A file whose hash is not
+        `expected_sha256` raises ModelError `changed`. With a `root`, a link that leads out of it is not followed.
         """
-        data = read_model(path)
-        before = hashlib.sha256(data).hexdigest()
-        if expected_sha256 is not None and before != expected_sha256:
-            raise ModelError(f"{path}: expected content {expected_sha256[:12]}, found {before[:12]}", reason="changed")
-        other = external_data_file(data)
-        if other is not None:
-            # The model's hash would not change with the weights.
-            raise ModelError(f"{path}: its weights are in another file, {other}; save it as one file", reason="invalid")
+        content = read_model(path, root=root)
+        if expected_sha256 is not None and content.sha256 != expected_sha256:
+            raise ModelError(
+                f"{path}: expected content {expected_sha256[:12]}, found {content.sha256[:12]}", reason="changed"
+            )
+        _check_graph(path, content.data)
         try:
-            stat = path.stat()
-            session = open_session(str(path))
-        except OSError as error:
-            raise file_error(path, error) from error
+            session = open_session(content.data)
         except RUNTIME_ERRORS as error:
-            if model_sha256(path) != before:
-                raise ModelError(f"{path}: changed while it was being loaded", reason="changed") from error
-            raise ModelError(f"{path}: not a loadable ONNX model: {_one_line(error)}", reason="invalid") from error
-        if model_sha256(path) != before:
-            raise ModelError(f"{path}: changed while it was being loaded", reason="changed")
-        return cls(session, path=path, sha256=before, size_bytes=stat.st_size, modified_at=stat.st_mtime)
+            cause = other_content(content.data) or _one_line(error)
+            raise ModelError(f"{path}: not a loadable ONNX model: {cause}", reason="invalid") from error
+        return cls(
+            session,
+            path=path,
+            sha256=content.sha256,
+            size_bytes=len(content.data),
+            modified_at=content.modified_at,
+        )
 
     @property
     def has_method(self) -> bool:
@@ -169,10 +140,10 @@ class Detector:
 
     def read_file(self) -> bytes:
         """Return the file's content. Raises ModelError `changed` if it is not what was loaded."""
-        data = read_model(self.path)
-        if hashlib.sha256(data).hexdigest() != self.sha256:
+        content = read_model(self.path)
+        if content.sha256 != self.sha256:
             raise ModelError(f"{self.path}: changed after it was loaded", reason="changed")
-        return data
+        return content.data
 
     def feeds(self, batch: Sequence[Mapping[Stream, Tensor]]) -> dict[str, Tensor]:
         """Return the arrays for the inputs that the model declares, by input name."""
@@ -230,99 +201,68 @@ class Detector:
         total = sum(powers)
         return tuple(power / total for power in powers), predicted
 
-    def _choose_outputs(self) -> tuple[str, _MethodOutput | None]:
-        shapes = self._dry_run(1)
+    def _choose_outputs(self) -> tuple[str, MethodOutput | None]:
+        image = _noise()
+        first, second = self._dry_run([image]), self._dry_run([image])
         if not self._fixed_batch:
-            try:
-                self._dry_run(2)
-            except ModelError:
-                # The batch axis is declared as dynamic, but fixed inside the graph: run one image at a time.
-                self._fixed_batch = True
-        stego = "stego_logits" if "stego_logits" in shapes else self._by_position(shapes, (1, 1))
-        if stego is None:
-            raise ModelError(
-                f"{self.path}: no output stego_logits, nor another of shape N×1; the model has {_shapes_text(shapes)}",
-                reason="signature",
-            )
-        self._expect_output(stego, shapes, ((1, 1),))
-        for name, kind in (("method_logits", "logits"), ("method_probs", "probabilities"), ("method_id", "id")):
-            if name in shapes:
-                self._expect_output(name, shapes, ((1,), (1, 1)) if kind == "id" else ((1, len(METHODS)),))
-                return stego, _MethodOutput(name, kind)  # type: ignore[arg-type]
-        unnamed = self._by_position(shapes, (1, len(METHODS)))
-        return stego, None if unnamed is None else _MethodOutput(unnamed, "logits")
+            self._fixed_batch = not self._follows_batch(image)
+        outputs = [
+            ModelOutput(node.name, node.type, _shape(value))
+            for node, value in zip(self._session.get_outputs(), first, strict=True)
+        ]
+        stego, method = select_outputs(self.path, outputs)
+        used = {stego} if method is None else {stego, method.name}
+        for output, one, other in zip(outputs, first, second, strict=True):
+            if output.name in used and one.tobytes() != other.tobytes():
+                raise ModelError(
+                    f"{self.path}: output {output.name} differs between two runs on the same input",
+                    reason="nondeterministic",
+                )
+        return stego, method
 
-    def _dry_run(self, images: int) -> dict[str, tuple[int, ...]]:
-        zeros: dict[Stream, Tensor] = {stream: np.zeros(STREAM_SHAPES[stream], np.float32) for stream in STREAMS}
+    def _follows_batch(self, image: Mapping[Stream, Tensor]) -> bool:
+        """Return whether the model runs on two images; the batch axis may be dynamic by declaration only."""
         try:
-            outputs = self._session.run(list(self.output_names), self.feeds([zeros] * images))
+            return all(_shape(value)[:1] == (2,) for value in self._dry_run([image, image]))
+        except ModelError:
+            return False
+
+    def _dry_run(self, images: Sequence[Mapping[Stream, Tensor]]) -> list[Any]:
+        """Return all outputs of the model."""
+        try:
+            return list(self._session.run(list(self.output_names), self.feeds(images)))
         except RUNTIME_ERRORS as error:
             raise ModelError(
                 f"{self.path}: does not run on inputs of the contract's shapes: {_one_line(error)}", reason="signature"
             ) from error
-        shapes = {name: np.shape(value) for name, value in zip(self.output_names, outputs, strict=True)}
-        if images > 1 and any(not shape or shape[0] != images for shape in shapes.values()):
-            raise ModelError(f"{self.path}: outputs do not follow the batch", reason="signature")
-        return shapes
-
-    @staticmethod
-    def _by_position(shapes: Mapping[str, tuple[int, ...]], wanted: tuple[int, ...]) -> str | None:
-        return next((name for name, shape in shapes.items() if shape == wanted and name not in _KNOWN_OUTPUTS), None)
-
-    def _expect_output(
-        self, name: str, shapes: Mapping[str, tuple[int, ...]], allowed: tuple[tuple[int, ...], ...]
-    ) -> None:
-        if shapes[name] not in allowed:
-            raise ModelError(
-                f"{self.path}: output {name} has shape {_shape_text(shapes[name])}, expected {_shape_text(allowed[0])}",
-                reason="signature",
-            )
 
 
-def open_session(model: str | bytes) -> onnxruntime.InferenceSession:
-    """Create a session for a model file or a serialised model: single-threaded, without spinning or logging."""
+def open_session(model: bytes) -> onnxruntime.InferenceSession:
+    """Create a session for a serialised model: single-threaded, without spinning or logging."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    # The session keeps the serialised model for its whole life, but uses it only to change the execution provider.
+    session._model_bytes = None
+    return session
 
 
-def _check_input(path: Path, node: Any) -> ModelInput:
-    name, shape = str(node.name), list(node.shape)
-    stream = INPUT_STREAMS.get(name)
-    if stream is None and name != BIT_ORDER_INPUT:
+def _check_graph(path: Path, data: bytes) -> None:
+    facts = graph_facts(data)
+    if facts is None:
+        return
+    if facts.external_file is not None:
+        # The hash of the model would not change with the weights.
         raise ModelError(
-            f"{path}: input {name} is unknown; expected only {', '.join(_KNOWN_INPUTS)}", reason="signature"
+            f"{path}: its weights are in another file, {facts.external_file}; save it as one file", reason="invalid"
         )
-    if node.type != "tensor(float)":
-        raise ModelError(f"{path}: input {name} is {node.type}, expected tensor(float)", reason="signature")
-    full = (len(BIT_ORDER_VALUE),) if stream is None else STREAM_SHAPES[stream]
-    allowed = [full, (1, *full[1:])] if stream == "alpha" else [full]
-    fitting = [
-        option
-        for option in allowed
-        if len(shape) == len(option) + 1
-        and all(not isinstance(have, int) or have == want for have, want in zip(shape[1:], option, strict=True))
-    ]
-    found = "N×" + "×".join(str(size) if isinstance(size, int) else "?" for size in shape[1:]) if shape else "a scalar"
-    if not fitting:
-        expected = " or ".join("N×" + "×".join(map(str, option)) for option in allowed)
-        raise ModelError(f"{path}: input {name} has shape {found}, expected {expected}", reason="signature")
-    if isinstance(shape[0], int) and shape[0] != 1:
+    if facts.random_operators:
         raise ModelError(
-            f"{path}: input {name} has a fixed batch of {shape[0]}, expected a dynamic batch or 1", reason="signature"
+            f"{path}: its output is random: it contains {', '.join(facts.random_operators)}", reason="nondeterministic"
         )
-    return ModelInput(name=name, stream=stream, shape=fitting[0])
-
-
-def _shape_text(shape: tuple[int, ...]) -> str:
-    return "×".join(("N", *map(str, shape[1:]))) if shape else "a scalar"
-
-
-def _shapes_text(shapes: Mapping[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"{name} {_shape_text(shape)}" for name, shape in shapes.items())
 
 
 def _sigmoid(logit: float) -> float:
@@ -333,3 +273,14 @@ def _sigmoid(logit: float) -> float:
 
 def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _noise() -> dict[Stream, Tensor]:
+    """Return an image with noise in every stream: no part of a model has a constant output on it."""
+    rng = np.random.default_rng(0)
+    return {stream: rng.random(STREAM_SHAPES[stream], np.float32) for stream in STREAMS}
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """Return the shape of an output, empty if it is a sequence or a map."""
+    return value.shape if isinstance(value, np.ndarray) else ()

@@ -38,7 +38,8 @@ from starlight_exporter.detector.graph_cut import (
     cut_graph,
     with_unknown_shapes_as_outputs,
 )
-from starlight_exporter.detector.model import RUNTIME_ERRORS, Detector, ModelInput, Score, open_session
+from starlight_exporter.detector.model import RUNTIME_ERRORS, Detector, Score, open_session
+from starlight_exporter.detector.model_signature import ModelInput
 from starlight_exporter.detector.shared_outputs import Outputs, SharedOutputs
 from starlight_exporter.detector.streams import ThreadWorkspace, workspace
 from starlight_exporter.errors import ImageError, ModelError

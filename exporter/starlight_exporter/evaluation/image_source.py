@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -12,15 +14,15 @@ from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.cache import StreamCache
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.dataset import LabelledFile
-from starlight_exporter.dataset.layout import open_header
 from starlight_exporter.detector.compact import CompactImage, compact
-from starlight_exporter.detector.decoding import DECODER_ERRORS, decode
+from starlight_exporter.detector.decoding import decode, read_header
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.byte_budget import ByteBudget
 from starlight_exporter.evaluation.request import FileFault, RunLimits
+from starlight_exporter.file_access import open_regular
 
-_DECODER_COPIES: Final = 3
-"""Estimated bytes per pixel and channel: decoder, image, planes."""
+LARGE_FILE_BYTES: Final = 8 * 1024 * 1024
+"""Larger files are read one at a time, because they are in memory before their header is known."""
 
 
 def open_cache(settings: CacheSettings | None, files: Iterable[LabelledFile]) -> StreamCache | None:
@@ -46,19 +48,10 @@ class FileReader:
                 f"{file.size_bytes} bytes, at most {self._limits.max_file_bytes} are read", reason="too_large"
             )
 
-    def estimated_bytes(self, file: LabelledFile) -> int:
-        """Return the estimated memory to read and decode a file; 0 if its header cannot be read."""
-        try:
-            with open_header(self._root / file.path) as image:
-                pixels = min(image.width * image.height, self._limits.max_pixels)
-                return file.size_bytes + _DECODER_COPIES * pixels * len(image.getbands())
-        except DECODER_ERRORS:
-            return 0
-
     def read(self, file: LabelledFile) -> bytes:
         """Return the content of a file. Raise ImageError `unreadable` if its size has changed since the scan."""
         try:
-            with (self._root / file.path).open("rb", buffering=0) as handle:
+            with open_regular(self._root / file.path, root=self._root) as handle:
                 # One more byte than expected detects a file that has grown, without reading all of it.
                 data = handle.read(file.size_bytes + 1)
         except OSError as error:
@@ -90,6 +83,7 @@ class ImageSource:
         self._faults = {fault.path: fault for fault in faults}
         self._activity = activity
         self._budget = ByteBudget(limits.decode_bytes)
+        self._large = threading.Lock()
 
     def image(self, file: LabelledFile) -> CompactImage:
         """Return the decoded image of a file. Raise ImageError if it cannot be used."""
@@ -113,17 +107,20 @@ class ImageSource:
         return image, perf_counter() - start
 
     def _decoded(self, file: LabelledFile) -> tuple[CompactImage, float]:
-        with self._activity.during("decode", file.path):
-            estimate = self._reader.estimated_bytes(file)
-        with self._budget.admitted(estimate), self._activity.during("decode", file.path):
-            start = perf_counter()
-            data = self._reader.read(file)
-            if hashlib.sha256(data).hexdigest() != file.sha256:
-                raise ImageError("changed since the dataset was scanned", reason="unreadable")
-            decoded = decode(data, max_pixels=self._limits.max_pixels)
-            del data
-            image = compact(decoded)
-            seconds = perf_counter() - start
+        with self._large if file.size_bytes > LARGE_FILE_BYTES else nullcontext():
+            with self._activity.during("decode", file.path):
+                start = perf_counter()
+                data = self._reader.read(file)
+                if hashlib.sha256(data).hexdigest() != file.sha256:
+                    raise ImageError("changed since the dataset was scanned", reason="unreadable")
+                header = read_header(data, max_pixels=self._limits.max_pixels)
+                seconds = perf_counter() - start
+            estimate = file.size_bytes + header.estimated_bytes
+            with self._budget.admitted(estimate), self._activity.during("decode", file.path):
+                start = perf_counter()
+                image = compact(decode(data, max_pixels=self._limits.max_pixels))
+                del data
+                seconds += perf_counter() - start
         # An image that exceeds the time limit must do so in the next run as well.
         if self._cache is not None and seconds <= self._limits.image_seconds:
             self._cache.put(file.sha256, image)

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Final
 
 from starlight_exporter.dataset.cache_settings import CacheSettings
-from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS
+from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import NotMeasuredReason
 from starlight_exporter.models.roles import Role
 
 DEFAULT_IMAGE_SECONDS: Final = 30.0
-DEFAULT_MAX_FILE_BYTES: Final = 256 * 1024 * 1024
 DEFAULT_WORKER_MEMORY: Final = 3 * 1024**3 // 2
 BATCH: Final = 16
 """Files that a thread decodes before it scores them together."""
@@ -89,3 +88,9 @@ class RunRequest:
     progress_file: Path | None = None
     cache: CacheSettings | None = None
     baseline: BaselineModel | None = None
+
+    @property
+    def model_root(self) -> Path | None:
+        """The folder that a research model in `models_dir` must not leave through a link; None for other models."""
+        inside = self.models_dir is not None and self.model_path.absolute().is_relative_to(self.models_dir.absolute())
+        return self.models_dir if inside and self.role == "research" else None

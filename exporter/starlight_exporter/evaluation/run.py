@@ -136,12 +136,12 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
 def scan_dataset(request: RunRequest, activity: Activity) -> Dataset:
     """Scan the dataset of a request, without opening the files that its faults exclude. Raise DatasetError."""
     del activity
-    return scan(request.dataset, request.dataset_root)
+    return scan(request.dataset, request.dataset_root, max_file_bytes=request.limits.max_file_bytes)
 
 
 def load_detector(request: RunRequest) -> Detector:
     """Load the model of a request. Raise ModelError if it cannot be used with the decision rule."""
-    detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256)
+    detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256, root=request.model_root)
     return _checked(detector, request.model_path, request.decision)
 
 

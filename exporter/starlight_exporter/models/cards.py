@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -14,6 +15,10 @@ from starlight_exporter.strict_yaml import read_yaml
 
 CARD: Final = "card.yml"
 MODEL: Final = "model.onnx"
+MAX_CARD_BYTES: Final = 64 * 1024
+MAX_TITLE: Final = 200
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     if not os.path.exists(path):  # noqa: PTH110  # as in `holds_model`
         raise ModelError(f"{path}: no such card", reason="missing")
     try:
-        card = read_yaml(path)
+        card = read_yaml(path, max_bytes=MAX_CARD_BYTES, root=folder.parent)
     except ConfigError as error:
         raise ModelError(f"not a readable card: {error}", reason="unreadable") from error
     if not isinstance(card, dict):
@@ -92,26 +97,41 @@ def model_in(folder: Path) -> FoundModel:
         card = read_card(folder)
     except ModelError as error:
         return FoundModel(folder.name, folder / MODEL, problem=str(error))
-    file = card.get("file", MODEL)
-    if not isinstance(file, str) or Path(file).name != file:
-        problem = f"{folder / CARD}: file: expected the name of a file next to the card"
-        return FoundModel(folder.name, folder / MODEL, problem=problem)
+    problem = _problem(card, folder)
+    if problem is not None:
+        return FoundModel(folder.name, folder / MODEL, problem=f"{folder / CARD}: {problem}")
     training_files = card.get("training_files")
-    if training_files is not None and not _is_inside_models_dir(folder, training_files):
-        problem = f"{folder / CARD}: training_files: expected a relative path inside {folder.parent}"
-        return FoundModel(folder.name, folder / MODEL, problem=problem)
     return FoundModel(
         name=folder.name,
-        file=folder / file,
-        title=str(card.get("title", "")),
-        sha256=None if card.get("sha256") is None else str(card["sha256"]),
+        file=folder / card.get("file", MODEL),
+        title=card.get("title") or "",
+        sha256=card.get("sha256"),
         training_files=None if training_files is None else Path(os.path.normpath(folder / training_files)),
     )
 
 
+def _problem(card: dict[str, Any], folder: Path) -> str | None:
+    """Return the first value of a card that cannot be used, None without one."""
+    title, file = card.get("title"), card.get("file", MODEL)
+    sha256, training_files = card.get("sha256"), card.get("training_files")
+    if title is not None and not (isinstance(title, str) and len(title) <= MAX_TITLE and title.isprintable()):
+        return f"title: expected at most {MAX_TITLE} printable characters"
+    if not _is_file_name(file):
+        return "file: expected the name of a file next to the card"
+    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+        return "sha256: expected 64 hexadecimal digits in lower case"
+    if training_files is not None and not _is_inside_models_dir(folder, training_files):
+        return f"training_files: expected a relative path inside {folder.parent}"
+    return None
+
+
+def _is_file_name(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and Path(value).name == value and value not in ("", "..")
+
+
 def _is_inside_models_dir(folder: Path, value: object) -> bool:
     """Return whether a value of a card is a relative path that stays inside the parent of the model folder."""
-    if not isinstance(value, str) or not value or Path(value).is_absolute():
+    if not isinstance(value, str) or not value.isprintable() or not value or Path(value).is_absolute():
         return False
     folder = folder.absolute()
     return Path(os.path.normpath(folder / value)).is_relative_to(folder.parent)

@@ -6,12 +6,13 @@ with a card and the same content.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from starlight_exporter.detector.model_file import model_sha256_or_none
 from starlight_exporter.errors import DatasetError, StorageError
-from starlight_exporter.files import file_sha256_or_none
 from starlight_exporter.models.cards import CARD, FoundModel, Origin, find_models, model_in
 from starlight_exporter.models.training_files import MANIFEST_NAME, Manifest, read_manifest
 from starlight_exporter.models.training_log import TrainingHealth, read_training_log
@@ -46,12 +47,14 @@ def read_records(model: Path, sha256: str, *, training_log: Path | None, models_
     training = manifest = None
     if files.training_log is not None:
         try:
-            training = read_training_log(files.training_log)
+            training = read_training_log(
+                files.training_log, root=None if training_log else _root(files.training_log, models_dir)
+            )
         except StorageError as error:
             problems.append(str(error))
     if files.manifest is not None:
         try:
-            manifest = read_manifest(files.manifest)
+            manifest = read_manifest(files.manifest, root=_root(files.manifest, models_dir))
         except StorageError as error:
             problems.append(str(error))
     return Records(training, manifest, files.origin, tuple(problems))
@@ -93,7 +96,7 @@ def find_records(model: Path, sha256: str, *, training_log: Path | None, models_
 
 def same_content_with_card(models: tuple[FoundModel, ...], file: Path) -> FoundModel | None:
     """Return the first other model with a card and the same content as `file`, or None."""
-    sha256 = file_sha256_or_none(file)
+    sha256 = model_sha256_or_none(file)
     return None if sha256 is None else _same_content(models, file, sha256)
 
 
@@ -111,9 +114,16 @@ def _same_content(models: tuple[FoundModel, ...], file: Path, sha256: str) -> Fo
         if not usable or found.file.absolute() == file.absolute():
             continue
         # Compare sizes first, so that few files have to be read.
-        if _size(found.file) == size and file_sha256_or_none(found.file) == sha256:
+        root = found.file.parent.parent
+        if _size(found.file) == size and model_sha256_or_none(found.file, root=root) == sha256:
             return found
     return None
+
+
+def _root(record: Path, models_dir: Path | None) -> Path:
+    """Return the folder out of which a link to a record must not lead: `models_dir`, or the folder of the record."""
+    folder = record.absolute().parent
+    return models_dir if models_dir is not None and folder.is_relative_to(models_dir.absolute()) else folder
 
 
 def _describes(found: FoundModel, model: Path) -> bool:
@@ -128,7 +138,8 @@ def _replaced_model(found: FoundModel, sha256: str) -> str:
 
 def _existing(*paths: Path | None) -> Path | None:
     """Return the first of these paths that exists, or None."""
-    return next((path for path in paths if path is not None and path.exists()), None)
+    # pathlib raises PermissionError for an inaccessible folder.
+    return next((path for path in paths if path is not None and os.path.exists(path)), None)  # noqa: PTH110
 
 
 def _size(path: Path) -> int | None:

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.errors import StorageError
+from starlight_exporter.file_access import read_content
 
 MANIFEST_NAME: Final = "training_files.sha256"
 """Manifest next to a model: the first 16 digits of the SHA-256 of each training file, one per line, sorted.
 
 Several models that were trained on the same files can share one: the key `training_files` of their cards names it.
 """
+
+MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
 
 _DIGITS: Final = 16
 _HEAD: Final = "# SHA-256 of the files that the model was trained on, first 16 digits\n"
@@ -32,10 +35,13 @@ def manifest_text(files: Iterable[LabelledFile]) -> str:
     return _HEAD + "".join(f"{prefix}\n" for prefix in sorted({file.sha256[:_DIGITS] for file in files if file.sha256}))
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read a manifest; return its hashes, sorted. Raise StorageError, which names the file and the line."""
+def read_manifest(path: Path, *, root: Path | None = None) -> Manifest:
+    """Read a manifest; return its hashes, sorted. Raise StorageError, which names the file and the line.
+
+    With a `root`, a link that leads out of it is not followed.
+    """
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        lines = read_content(path, max_bytes=MAX_MANIFEST_BYTES, root=root).data.decode("ascii").splitlines()
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

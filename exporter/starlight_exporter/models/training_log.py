@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from starlight_exporter.errors import StorageError
+from starlight_exporter.file_access import read_content
 
 MAX_LOG_BYTES: Final = 64 * 1024 * 1024
 DIVERGED_RATIO: Final = 2.0
@@ -47,20 +48,18 @@ class TrainingHealth:
     diverged: bool
 
 
-def read_training_log(path: Path) -> TrainingHealth:
+def read_training_log(path: Path, *, root: Path | None = None) -> TrainingHealth:
     """Read a training log and derive its metrics. Raise StorageError, which names the file and the line.
 
-    An invalid log does not invalidate the model: callers keep the evaluation and report the error.
+    An invalid log does not invalidate the model: callers keep the evaluation and report the error. With a `root`, a
+    link that leads out of it is not followed.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_LOG_BYTES:
-            raise StorageError(f"{path}: training log has {size} bytes, at most {MAX_LOG_BYTES} are read")
-        text = path.read_text(encoding="utf-8")
+        text = read_content(path, max_bytes=MAX_LOG_BYTES, root=root).data.decode("utf-8")
     except FileNotFoundError as error:
         raise StorageError(f"{path}: no such training log") from error
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        reason = error.strerror or error if isinstance(error, OSError) else "not UTF-8 text"
         raise StorageError(f"{path}: training log cannot be read: {reason}") from error
     epochs: list[TrainingEpoch] = []
     finite = True

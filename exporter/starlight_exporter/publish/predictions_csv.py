@@ -1,6 +1,7 @@
 """Predictions as a CSV file, one row per image.
 
 Numbers are written with all digits, so that they read back equal. An empty cell means not measured or not applicable.
+Texts that look like formulas are escaped (see `csv_text`).
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from pathlib import Path
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Prediction
+from starlight_exporter.file_access import open_regular
+from starlight_exporter.publish.csv_text import csv_text, unescaped
 from starlight_exporter.publish.prediction_columns import (
     COLUMNS,
     NAMES,
     OPTIONAL,
-    Cell,
     PredictionColumn,
     prediction_from,
 )
@@ -25,21 +27,13 @@ from starlight_exporter.publish.prediction_columns import (
 
 def predictions_csv(predictions: Iterable[Prediction]) -> str:
     """Return the text of the file: a header and one row per prediction, with LF line ends."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    # With LF line ends the csv module does not quote a carriage return in a path, and cannot read it back.
-    quoting_writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    writer.writerow(NAMES)
-    for prediction in predictions:
-        row = [_text(column.cell(prediction)) for column in COLUMNS]
-        (quoting_writer if any("\r" in cell for cell in row) else writer).writerow(row)
-    return text.getvalue()
+    return csv_text(NAMES, ([column.cell(prediction) for column in COLUMNS] for prediction in predictions))
 
 
 def read_predictions(path: Path) -> tuple[Prediction, ...]:
     """Read a file with the text of `predictions_csv`. Raise StorageError with the file and the damaged row."""
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", newline="") as file:
             reader = csv.reader(file, strict=True)
             names = tuple(next(reader, []))
             if names != NAMES[: len(names)] or not set(NAMES[len(names) :]) <= OPTIONAL:
@@ -49,12 +43,6 @@ def read_predictions(path: Path) -> tuple[Prediction, ...]:
         raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise StorageError(f"{path}: damaged: {error}") from error
-
-
-def _text(cell: Cell) -> str:
-    if cell is None:
-        return ""
-    return repr(float(cell)) if isinstance(cell, float) else str(cell)
 
 
 def _prediction(row: Sequence[str], columns: int, where: str) -> Prediction:
@@ -77,7 +65,7 @@ def _parsed(column: PredictionColumn, cell: str, where: str) -> str | int | floa
         return _number(cell, where)
     if column.type is int:
         return _integer(cell, where)
-    return _choice(cell, column.choices, where) if column.choices else cell
+    return _choice(cell, column.choices, where) if column.choices else unescaped(cell)
 
 
 def _choice(cell: str, choices: tuple[str, ...], where: str) -> str:

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import tempfile
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from pathlib import Path
 
 from starlight_exporter.checks.baseline import latency_obstacle, obstacle, read_baseline
 from starlight_exporter.checks.machine import current_machine
 from starlight_exporter.config import Config, DatasetConfig, ModelConfig
 from starlight_exporter.dataset.layout import scan
-from starlight_exporter.detector.model_file import model_sha256, read_model
+from starlight_exporter.detector.model_file import MAX_MODEL_BYTES, model_sha256, read_model
 from starlight_exporter.errors import BaselineError, ConfigError, DatasetError, ModelError, StorageError
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.spec import current_spec
+from starlight_exporter.file_access import read_content
 from starlight_exporter.files import replacing, write_bytes, write_text
 from starlight_exporter.models.roles import Role
 from starlight_exporter.runs.configuration import run_request
@@ -79,8 +79,8 @@ def plan_acceptance(config: Config, file: Path) -> Acceptance:
         baseline=baseline,
         dataset=dataset,
         recorded=config.baseline,
-        content=content,
-        sha256=sha256(content).hexdigest(),
+        content=content.data,
+        sha256=content.sha256,
         old_sha256=old_sha256,
         old_problem=problem,
         is_link=old_sha256 is not None and baseline.file.samefile(production.file),
@@ -95,9 +95,10 @@ def recorded_problem(plan: Acceptance) -> str:
         return str(error)
     if recorded.provenance is None or recorded.provenance.model_sha256 != plan.sha256:
         return f"{plan.recorded}: recorded from another model"
+    limit = plan.config.limits.max_file_bytes
     spec = current_spec(
         model_sha256=plan.sha256,
-        dataset_fingerprint=scan(plan.dataset.name, plan.dataset.path).fingerprint,
+        dataset_fingerprint=scan(plan.dataset.name, plan.dataset.path, max_file_bytes=limit).fingerprint,
         decision=plan.production.decision.rule().describe(),
     )
     found = obstacle(recorded, spec) or latency_obstacle(recorded, current_machine())
@@ -172,7 +173,7 @@ def _request(plan: Acceptance, model: ModelConfig) -> RunRequest:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_content(path, max_bytes=MAX_MODEL_BYTES).data
     except OSError:
         return None
 

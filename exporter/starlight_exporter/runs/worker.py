@@ -37,7 +37,15 @@ def evaluate(work: Work) -> RunResult:
     result = run(work.request, activity=activity)
     paths = _mixed_slices(misclassified(result.predictions))
     try:
-        write_thumbnails(work.request.dataset_root, paths[:THUMBNAILS], work.thumbnails, activity)
+        limits = work.request.limits
+        write_thumbnails(
+            work.request.dataset_root,
+            paths[:THUMBNAILS],
+            work.thumbnails,
+            activity,
+            max_bytes=limits.max_file_bytes,
+            max_pixels=limits.max_pixels,
+        )
     except OSError as error:
         # The result is valid without thumbnails.
         return replace(result, warnings=(*result.warnings, f"no thumbnails: {error.strerror or error}"))

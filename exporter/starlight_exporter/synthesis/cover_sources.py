@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from starlight_exporter.dataset.layout import is_image_name, open_header, prepare_decoder
-from starlight_exporter.detector.decoding import DECODER_ERRORS
+from starlight_exporter.dataset.ignored import is_ignored
+from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
+from starlight_exporter.detector.decoding import DECODER_ERRORS, silence_pillow
+from starlight_exporter.detector.format_signatures import DECODED_FORMATS
 from starlight_exporter.errors import DatasetError
-from starlight_exporter.files import file_sha256
+from starlight_exporter.file_access import hash_content, open_regular
 from starlight_exporter.synthesis import covers
 
 Rng = np.random.Generator
@@ -23,7 +26,8 @@ Bytes = NDArray[np.uint8]
 SIDE = 256
 MIN_SIDE, MAX_SIDE = 64, 320
 MAX_COVER_SIDE = 1024
-MAX_COVER_PIXELS = 100_000_000
+MAX_COVER_PIXELS = DEFAULT_MAX_PIXELS
+MAX_COVER_BYTES = DEFAULT_MAX_FILE_BYTES
 
 
 class CoverSource(Protocol):
@@ -74,7 +78,7 @@ class CoverFiles:
 
     def _readable(self, at: int) -> Image.Image:
         """Return the image of file number `at`, or of the next readable one."""
-        prepare_decoder()
+        silence_pillow()
         problem: DatasetError | None = None
         for path in self.paths[at:] + self.paths[:at]:
             try:
@@ -86,7 +90,7 @@ class CoverFiles:
 
 def _open(path: Path) -> Image.Image:
     try:
-        with open_header(path) as image:
+        with open_regular(path) as file, Image.open(file, formats=DECODED_FORMATS) as image:
             if image.width * image.height > MAX_COVER_PIXELS:
                 raise DatasetError(f"{path}: {image.width}×{image.height} pixels are too many for a cover")
             image.draft("RGB", (MAX_COVER_SIDE, MAX_COVER_SIDE))
@@ -105,14 +109,14 @@ def _open(path: Path) -> Image.Image:
 
 def find_covers(folder: Path) -> CoverFiles:
     """Return the distinct images below `folder`, sorted by path. Raise DatasetError if there is none."""
-    prepare_decoder()
+    silence_pillow()
     try:
         if not folder.is_dir():
             raise DatasetError(f"{folder}: no such folder of cover images")
         usable: dict[bytes, Path] = {}
         for path in sorted(folder.rglob("*")):
-            if is_image_name(path.name) and path.is_file() and _is_usable(path):
-                usable.setdefault(bytes.fromhex(file_sha256(path)), path)
+            if not is_ignored(path.name) and path.is_file() and _is_usable(path):
+                usable.setdefault(bytes.fromhex(hash_content(path, max_bytes=MAX_COVER_BYTES)), path)
     except OSError as error:
         raise DatasetError(f"{folder}: cannot be read: {error.strerror}") from error
     if not usable:
@@ -122,7 +126,8 @@ def find_covers(folder: Path) -> CoverFiles:
 
 def _is_usable(path: Path) -> bool:
     try:
-        with open_header(path) as image:
-            return 0 < image.width * image.height <= MAX_COVER_PIXELS
+        with open_regular(path) as file, Image.open(file, formats=DECODED_FORMATS) as image:
+            is_small = os.fstat(file.fileno()).st_size <= MAX_COVER_BYTES
+            return is_small and 0 < image.width * image.height <= MAX_COVER_PIXELS
     except DECODER_ERRORS:
         return False

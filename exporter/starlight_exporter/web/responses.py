@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from starlight_exporter.web.pages.page import Page, Table, csv_text, error_html, html, json_text
+from starlight_exporter.publish.csv_text import csv_text
+from starlight_exporter.web.pages.page import Page, Table, error_html, html, json_text
 
 
 def page_routes(path: str, handler: Callable[[Request], object], *, data_path: str | None = None) -> list[Route]:
@@ -37,7 +38,7 @@ def respond(request: Request, page: Page) -> Response:
 
 def csv_response(table: Table) -> Response:
     """Return a table as CSV."""
-    return Response(csv_text(table), media_type="text/csv")
+    return Response(csv_text(table.columns, table.rows, line_end="\r\n"), media_type="text/csv")
 
 
 def error_response(request: Request, error: HTTPException) -> Response:

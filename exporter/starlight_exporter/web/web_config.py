@@ -11,6 +11,7 @@ import bcrypt
 from pydantic import AfterValidator, Field, model_validator
 
 from starlight_exporter.errors import ConfigError
+from starlight_exporter.file_access import open_regular
 from starlight_exporter.strict_yaml import StrictModel, load_strict
 
 ClientAuth = Literal["NoClientCert", "RequireAndVerifyClientCert", "VerifyClientCertIfGiven"]
@@ -72,7 +73,7 @@ def tls_context(config: TlsServerConfig, path: Path) -> ssl.SSLContext:
     cert, key = path.parent / config.cert_file, path.parent / config.key_file
     for name, file in (("cert_file", cert), ("key_file", key)):
         try:
-            file.open("rb").close()
+            open_regular(file).close()
         except OSError as error:
             raise ConfigError(f"{path}: tls_server_config.{name}: {file}: {error.strerror}") from error
     try:

@@ -430,14 +430,14 @@ def test_rejects_large_file(tmp_path: Path) -> None:
 
 def test_rejects_pipe_without_waiting_for_a_writer(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.json")
-    with pytest.raises(BaselineError, match="cannot be read: not a regular file"):
+    with pytest.raises(BaselineError, match="not a regular file"):
         read_baseline(tmp_path / "pipe.json")
 
 
 def test_error_names_unreadable_file(tmp_path: Path) -> None:
     with pytest.raises(BaselineError, match=r"gone\.json: no such baseline file"):
         read_baseline(tmp_path / "gone.json")
-    with pytest.raises(BaselineError, match="cannot be read: not a regular file"):
+    with pytest.raises(BaselineError, match="not a regular file"):
         read_baseline(tmp_path)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe")
     with pytest.raises(BaselineError, match="not UTF-8"):

@@ -17,8 +17,8 @@ from starlight_exporter.checks.machine import current_machine
 from starlight_exporter.checks.recorded_parts import RecordedCount, RecordedCounts
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.evaluation.spec import EvaluationSpec
-from starlight_exporter.files import file_sha256
 from starlight_exporter.statistics.intervals import Proportion
 from support.snapshots import MACHINE, example_prediction, full_evaluation
 
@@ -151,7 +151,7 @@ def test_shipped_baseline_is_complete_and_has_provenance() -> None:
     provenance = baseline.provenance
     assert provenance is not None
     assert (provenance.model, provenance.dataset) == ("v4", "reference")
-    assert provenance.model_sha256 == file_sha256(ROOT / "models" / "v4" / "model.onnx")
+    assert provenance.model_sha256 == model_sha256(ROOT / "models" / "v4" / "model.onnx")
     assert provenance.decision == PRODUCTION.describe()
     assert provenance.command is not None
     assert "/tmp" not in provenance.command

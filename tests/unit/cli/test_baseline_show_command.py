@@ -13,13 +13,13 @@ from starlight_exporter.checks.machine import Machine, current_machine
 from starlight_exporter.cli import main as starlight
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import PRODUCTION
-from starlight_exporter.files import file_sha256
+from starlight_exporter.detector.model_file import model_sha256
 from support.baselines import V3, BaselineSetup, baseline_setup
 from support.images import write_dataset
 from support.run_cache import RunCache
 from support.snapshots import full_evaluation
 
-OLD = file_sha256(V3)
+OLD = model_sha256(V3)
 
 
 @pytest.fixture

@@ -280,11 +280,11 @@ def test_error_is_one_line_with_file_key_and_expected_value(tmp_path: Path, case
     ("prepare", "expected"),
     [
         (lambda _file: None, "cannot be read: No such file or directory"),
-        (lambda file: file.mkdir(), "cannot be read: Is a directory"),
+        (lambda file: file.mkdir(), "cannot be read: is a directory, not a regular file"),
         (lambda file: file.symlink_to(file), "cannot be read: Too many levels of symbolic links"),
         (
             lambda file: file.write_text("#" * (1024 * 1024 + 1)),
-            "larger than 1048576 bytes, which is the maximum for a configuration file",
+            "cannot be read: larger than 1.0 MiB",
         ),
         (lambda file: file.write_bytes(VALID.encode("utf-16")), "not UTF-8 text (byte 0)"),
         (lambda file: file.write_bytes(b"models: \xe9"), "not UTF-8 text (byte 8)"),

@@ -58,7 +58,7 @@ def problem(file: LabelledFile) -> str:
         ("stego/x_raw_7.jpg", "eoi"),
         ("stego/alpha/anything.png", "alpha"),
         ("stego/lsb.rgb/sub/anything.png", "lsb"),
-        ("stego/raw/x_alpha_001.png", "eoi"),
+        ("stego/raw/x_raw_001.png", "eoi"),
     ],
 )
 def test_method_comes_from_folder_or_file_name(tmp_path: Path, path: str, method: str) -> None:
@@ -71,8 +71,8 @@ def test_method_comes_from_folder_or_file_name(tmp_path: Path, path: str, method
     ("technique", "method"),
     [("alpha", "alpha"), ("palette", "palette"), ("lsb.rgb", "lsb"), ("exif", "exif"), ("raw", "eoi"), ("RAW", "eoi")],
 )
-def test_sidecar_takes_precedence_over_folder_and_name(tmp_path: Path, technique: str, method: str) -> None:
-    path = "stego/exif/x_palette_1.png"
+def test_method_comes_from_the_sidecar(tmp_path: Path, technique: str, method: str) -> None:
+    path = "stego/photograph.png"
     write(tmp_path, path)
     sidecar(tmp_path, path, {"embedding": {"category": "pixel", "technique": technique, "ai42": False}})
     assert list(scan(tmp_path)) == [path]
@@ -153,7 +153,15 @@ def test_category_of_negatives_comes_from_the_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("file_format", "expected"),
-    [("PNG", "png"), ("JPEG", "jpeg"), ("GIF", "gif"), ("WEBP", "webp"), ("BMP", "bmp"), ("TIFF", "other")],
+    [
+        ("PNG", "png"),
+        ("JPEG", "jpeg"),
+        ("GIF", "gif"),
+        ("WEBP", "webp"),
+        ("BMP", "bmp"),
+        ("TIFF", "other"),
+        ("MPO", "jpeg"),
+    ],
 )
 def test_format_comes_from_the_decoder_instead_of_the_name(tmp_path: Path, file_format: str, expected: str) -> None:
     data = image_bytes(file_format)
@@ -193,15 +201,19 @@ def test_unreadable_files_are_listed_with_their_problem(tmp_path: Path) -> None:
     files = scan(tmp_path)
     assert files["clean/good.png"].problem is None
     assert problem(files["clean/empty.png"]) == "unreadable: clean/empty.png: is empty"
-    assert problem(files["clean/text.jpg"]).startswith("unreadable: clean/text.jpg: is not an image")
-    assert problem(files["clean/cut.jpg"]).startswith("unreadable: ")
+    assert problem(files["clean/text.jpg"]).startswith("unreadable: clean/text.jpg: no image format")
+    # Only the first bytes are read: the evaluation detects the damage.
+    assert (files["clean/cut.jpg"].image_format, files["clean/cut.jpg"].problem) == ("jpeg", None)
     assert (
         problem(files["clean/broken.png"]) == "unreadable: clean/broken.png: cannot be read: No such file or directory"
     )
     assert problem(files["clean/itself.png"]).startswith(
         "unreadable: clean/itself.png: cannot be read: Too many levels"
     )
-    assert problem(files["clean/pipe.png"]) == "unreadable: clean/pipe.png: is not a regular file"
+    assert (
+        problem(files["clean/pipe.png"])
+        == "unreadable: clean/pipe.png: cannot be read: is a named pipe, not a regular file"
+    )
     assert files["stego/alpha/empty.png"].method == "alpha"
     assert (files["clean/broken.png"].sha256, files["clean/broken.png"].image_format) == ("", None)
     assert len(files) == 8
@@ -220,13 +232,18 @@ def test_header_of_a_huge_image_is_read_without_warning(tmp_path: Path) -> None:
     assert scan(tmp_path)["clean/huge.png"].image_format == "png"
 
 
-def test_follows_links_and_stops_at_loops(tmp_path: Path) -> None:
+def test_follows_links_inside_the_dataset_and_reports_loops(tmp_path: Path) -> None:
     write(tmp_path, "elsewhere/a.png")
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean/linked").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "clean/b.png").symlink_to(tmp_path / "elsewhere/a.png")
     (tmp_path / "elsewhere/back").symlink_to(tmp_path / "clean")
-    assert sorted(scan(tmp_path)) == ["clean/b.png", "clean/linked/a.png"]
+    files = scan(tmp_path)
+    assert sorted(files) == ["clean/b.png", "clean/linked/a.png", "clean/linked/back"]
+    assert problem(files["clean/linked/back"]) == (
+        "unreadable: clean/linked/back: is a link to a folder that contains it, which is not followed"
+    )
+    assert files["clean/b.png"].problem is None
 
 
 def test_name_that_is_not_utf8_is_escaped(tmp_path: Path) -> None:

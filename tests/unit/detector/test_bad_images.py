@@ -55,8 +55,6 @@ NOT_IMAGES = {
     "text": b"this is not an image at all\n" * 100,
     "html": b"<!doctype html><html><body>404</body></html>",
     "zeros": bytes(5000),
-    "svg": b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
-    "pdf": b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n",
     "only a jpeg marker": b"\xff\xd8\xff\xe0",
     "only a png signature": b"\x89PNG\r\n\x1a\n",
     "only a gif signature": b"GIF89a",
@@ -67,7 +65,6 @@ NOT_IMAGES = {
     "png without pixels": png_header(8, 8) + png_chunk(b"IEND", b""),
     "png with nonsense for pixels": png_header(8, 8) + png_chunk(b"IDAT", b"nonsense") + png_chunk(b"IEND", b""),
     "png of no width": png_header(0, 8) + png_chunk(b"IDAT", zlib.compress(b"")) + png_chunk(b"IEND", b""),
-    "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n",
 }
 
 
@@ -76,7 +73,7 @@ def test_files_that_are_not_images_are_unreadable(data: bytes) -> None:
     assert error_of(data).reason == "unreadable"
 
 
-FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF"]
+FORMATS = ["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000"]
 
 
 @pytest.mark.parametrize("image_format", FORMATS)
@@ -101,12 +98,6 @@ def test_damaged_files_raise_only_image_error(image_format: str) -> None:
         except ImageError as error:
             outcomes.add(error.reason)
     assert "unreadable" in outcomes
-
-
-@pytest.mark.parametrize("image_format", ["ICO", "ICNS"])
-def test_icon_containers_are_not_opened(image_format: str) -> None:
-    # Pillow decodes the embedded image, of any size, before the header can be checked.
-    assert error_of(encoded(image_format, size=(32, 32))).reason == "unreadable"
 
 
 def test_format_is_that_of_the_content() -> None:
@@ -141,20 +132,13 @@ def webp_header(width: int, height: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(inner)) + inner
 
 
-def ppm_header(width: int, height: int) -> bytes:
-    return f"P6 {width} {height} 255\n".encode()
-
-
 HEADERS = {
     "png": png_header(50_000, 50_000) + png_chunk(b"IDAT", b""),
     "bmp": bmp_header(50_000, 50_000),
     "gif": gif_header(50_000, 50_000),
     "jpeg": jpeg_header(50_000, 50_000),
     "webp": webp_header(16_383, 16_383),
-    "ppm": ppm_header(50_000, 50_000),
-    # Between Pillow's limits of warning and error, and below its limit of warning.
-    "png with a warning": png_header(10_000, 10_000) + png_chunk(b"IDAT", b""),
-    "png below a warning": png_header(4097, 4096) + png_chunk(b"IDAT", b""),
+    "png with one line more": png_header(8192, 8193) + png_chunk(b"IDAT", b""),
     "one long line": png_header(DEFAULT_MAX_PIXELS + 1, 1) + png_chunk(b"IDAT", b""),
 }
 
@@ -174,8 +158,8 @@ def test_pixel_limit_is_inclusive_and_in_the_message() -> None:
     assert str(error) == "60×50 pixels, more than the limit of 2999"
 
 
-def test_default_pixel_limit_allows_the_largest_supported_size() -> None:
-    assert DEFAULT_MAX_PIXELS >= 4096 * 4096
+def test_default_pixel_limit_is_64_megapixels() -> None:
+    assert DEFAULT_MAX_PIXELS == 64 * 1024 * 1024 == 8192 * 8192
 
 
 # --- warnings ---
@@ -256,7 +240,7 @@ from starlight_exporter.errors import ImageError
 tiff = bytearray(encoded("TIFF"))
 start = tiff.index(b"\\x15\\x01\\x03\\x00")
 tiff[start + 8 : start + 10] = b"\\xff\\x00"
-files = [encoded(name) for name in ("WEBP", "TIFF", "JPEG2000", "PCX")] * 2
+files = [encoded(name) for name in ("WEBP", "TIFF", "JPEG2000", "AVIF")] * 2
 files += [jpeg_with_damaged_exif()]
 gate = threading.Barrier(len(files))
 opened = []

@@ -11,11 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from starlight_exporter.detector.external_data import external_data_file
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.model_file import model_sha256, read_model
+from starlight_exporter.detector.model_file import model_sha256, model_sha256_or_none, read_model
+from starlight_exporter.detector.model_graph import GraphFacts, graph_facts
 from starlight_exporter.errors import ModelError
-from starlight_exporter.files import file_sha256_or_none
 from support.models import write_random_model
 
 
@@ -75,12 +74,14 @@ def branch(inside: onnx.GraphProto) -> onnx.NodeProto:
     ids=["initializer", "constant", "branch", "sparse", "function"],
 )
 def test_finds_external_data_in_every_part_of_a_model(model: onnx.ModelProto) -> None:
-    assert external_data_file(model.SerializeToString()) == "weights.bin"
+    facts = graph_facts(model.SerializeToString())
+    assert facts is not None
+    assert facts.external_file == "weights.bin"
 
 
 def test_self_contained_models_and_invalid_files_have_no_external_data(tmp_path: Path) -> None:
-    assert external_data_file(write_random_model(tmp_path / "model.onnx").read_bytes()) is None
-    assert external_data_file(b"not a model") is None
+    assert graph_facts(write_random_model(tmp_path / "model.onnx").read_bytes()) == GraphFacts(None, ())
+    assert graph_facts(b"not a model") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x08\x08"])
@@ -106,8 +107,8 @@ def test_rejects_a_pipe_instead_of_waiting_for_a_writer(tmp_path: Path) -> None:
     writer = threading.Timer(5.0, lambda: os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)))
     writer.start()
     for read in (read_model, model_sha256):
-        with pytest.raises(ModelError, match=r"model\.onnx: cannot be read: not a regular file") as error:
+        with pytest.raises(ModelError, match=r"model\.onnx: cannot be read: is a named pipe") as error:
             read(pipe)
         assert error.value.reason == "unreadable"
-    assert file_sha256_or_none(pipe) is None
+    assert model_sha256_or_none(pipe) is None
     writer.cancel()

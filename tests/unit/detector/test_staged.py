@@ -125,17 +125,11 @@ def combined_early(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
     return [graph.dense(means, 3, 8)], ("pixel", "lsb")
 
 
-def random_numbers(graph: GraphBuilder) -> tuple[list[str], tuple[str, ...]]:
-    noise = graph.node("RandomNormalLike", [pooled(graph, "pixel")], scale=0.001)
-    return [noise, pooled(graph, "lsb")], ("pixel", "lsb")
-
-
 @pytest.mark.parametrize(
     ("build", "reason"),
     [
         (one_input, "the model depends on only one input"),
         (combined_early, "no part of the model depends on fewer inputs"),
-        (random_numbers, "the model generates random numbers"),
     ],
 )
 def test_graph_without_stages_is_not_cut(

@@ -57,11 +57,9 @@ def test_counts_bad_files_by_reason_and_measures_the_others(request_for: Request
         "stego/unlabelled.png": "unlabelled",
     }
     evaluation = result.evaluation
-    assert evaluation.not_measured == {
+    assert {reason: count for reason, count in evaluation.not_measured.items() if count} == {
         "unreadable": 3,
         "too_large": 2,
-        "timeout": 0,
-        "model_error": 0,
         "unlabelled": 1,
     }
     measured = [entry for entry in result.predictions if entry.not_measured is None]

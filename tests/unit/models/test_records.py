@@ -67,7 +67,7 @@ def test_searches_only_the_given_folder_of_models(tmp_path: Path) -> None:
     assert found_for(deploy(tmp_path / "models", b"newer"), tmp_path / "nowhere") == NOTHING
 
 
-@pytest.mark.parametrize("card", [None, "a: [", "file: ../v4/model.onnx\n", f"sha256: {'0' * 64}\n"])
+@pytest.mark.parametrize("card", [None, "a: [", "file: ../v4/model.onnx\n", f"sha256: '{'0' * 64}'\n"])
 def test_ignores_folders_without_a_valid_card(tmp_path: Path, card: str | None) -> None:
     add(tmp_path, "v4", b"newer", card=card)
     assert found_for(deploy(tmp_path, b"newer"), tmp_path) == NOTHING
@@ -112,7 +112,7 @@ def test_ignores_records_next_to_a_replaced_model(tmp_path: Path) -> None:
     assert find_records(own, digest(own.read_bytes()), training_log=given, models_dir=None).training_log == given
 
 
-@pytest.mark.parametrize("card", ["sha256:\n", f"sha256: {'0' * 64}\nfile: weights.onnx\n"])
+@pytest.mark.parametrize("card", ["sha256:\n", f"sha256: '{'0' * 64}'\nfile: weights.onnx\n"])
 def test_uses_records_if_the_card_states_no_hash_of_the_file(tmp_path: Path, card: str) -> None:
     own = add(tmp_path, "v4", b"newer", card=card)
     found = found_for(own, None)
@@ -144,7 +144,7 @@ def test_finds_manifest_that_the_card_names(tmp_path: Path) -> None:
 def test_ignores_shared_manifest_of_a_replaced_model(tmp_path: Path) -> None:
     (tmp_path / "training_files.sha256").write_text("0123456789abcdef\n")
     model = share_manifest(tmp_path, "v4", b"newer")
-    model.with_name("card.yml").write_text(f"sha256: {'0' * 64}\ntraining_files: ../training_files.sha256\n")
+    model.with_name("card.yml").write_text(f"sha256: '{'0' * 64}'\ntraining_files: ../training_files.sha256\n")
     assert found_for(model, None).manifest is None
 
 
@@ -171,7 +171,7 @@ def test_reports_unreadable_shared_manifest(tmp_path: Path) -> None:
     model = share_manifest(tmp_path, "v4", b"newer")
     shared.mkdir()
     (problem,) = read_records(model, digest(b"newer"), training_log=None, models_dir=None).problems
-    assert problem == f"{shared}: cannot be read: Is a directory"
+    assert problem == f"{shared}: cannot be read: is a directory, not a regular file"
     shared.rmdir()
     shared.write_text("not a hash\n")
     (problem,) = read_records(model, digest(b"newer"), training_log=None, models_dir=None).problems

@@ -76,6 +76,13 @@ DATASET_DUPLICATES = GROUP.of_evaluation(
     "Files whose bytes equal those of another file, not counting the first of each group.",
     unit="images",
 )
+DATASET_IGNORED = GROUP.of_evaluation(
+    "dataset_ignored_files",
+    "dataset",
+    "Files and folders in the class folders of the dataset that are ignored by their names.",
+    unit="files",
+    absent=f"{UNTIL_EVALUATED}, or it was stored by a version that did not count them",
+)
 
 _NO_SHORTCUT = f"{UNTIL_EVALUATED}, or there are fewer than ten files of the method or fewer than ten clean files"
 _SHORTCUT = "by the best single-feature rule, cross-validated"
@@ -212,6 +219,7 @@ def _dataset_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
     yield from optional(DATASET_ENTROPY, dataset, quality.entropy_bits)
     yield MetricSample(DATASET_ENTROPY_MAX, dataset, quality.entropy_max_bits)
     yield MetricSample(DATASET_DUPLICATES, dataset, quality.duplicate_images)
+    yield from optional(DATASET_IGNORED, dataset, quality.ignored_files)
     for method, shortcut in evaluation.shortcuts.items():
         of_method = (*dataset, method)
         yield from optional(DATASET_SHORTCUT, of_method, shortcut.detected.ratio)

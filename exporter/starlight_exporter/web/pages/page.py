@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
@@ -77,20 +75,6 @@ def error_html(status: int, text: str) -> str:
 def json_text(page: Page) -> str:
     """Return the page as JSON."""
     return json.dumps(page.content, ensure_ascii=False, allow_nan=False, default=_plain, indent=1) + "\n"
-
-
-def csv_text(table: Table) -> str:
-    """Return the table as CSV (RFC 4180)."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(table.columns)
-    writer.writerows([_cell(cell) for cell in row] for row in table.rows)
-    return text.getvalue()
-
-
-def _cell(cell: Cell) -> Cell:
-    # A spreadsheet would evaluate a file or folder name that looks like a formula.
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
 def _plain(value: object) -> object:

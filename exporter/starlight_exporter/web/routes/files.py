@@ -12,11 +12,13 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from starlight_exporter.file_access import read_content
 from starlight_exporter.publish.charts import STYLE_SHEET
 from starlight_exporter.runs.application import Application
 from starlight_exporter.web.pages.page import TEMPLATES
 
 _RUNBOOK: Final = re.compile(r"[A-Za-z0-9]{1,100}\.md")
+_MAX_RUNBOOK_BYTES: Final = 1024 * 1024
 _STATIC: Final[Mapping[str, tuple[Path, str]]] = {
     "style.css": (TEMPLATES / "style.css", "text/css"),
     "chart.css": (STYLE_SHEET, "text/css"),
@@ -37,10 +39,14 @@ class FileRoutes:
     def runbook(self, request: Request) -> Response:
         """Return the runbook of an alert as markdown."""
         name = request.path_params["name"]
-        file = self._application.config.runbooks() / name
-        if not _RUNBOOK.fullmatch(name) or not file.is_file():
+        folder = self._application.config.runbooks()
+        if not _RUNBOOK.fullmatch(name):
             raise HTTPException(404, "no such runbook")
-        return PlainTextResponse(file.read_text(encoding="utf-8"))
+        try:
+            text = read_content(folder / name, max_bytes=_MAX_RUNBOOK_BYTES, root=folder).data
+        except OSError as error:
+            raise HTTPException(404, "no such runbook") from error
+        return PlainTextResponse(text)
 
     def static(self, request: Request) -> Response:
         """Return a style sheet or the icon."""

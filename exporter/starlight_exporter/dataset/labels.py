@@ -1,0 +1,76 @@
+"""Labels of a file: from its sidecar, from the folder `stego/{method}/**` and from its name.
+
+Names of stego files are `{payload}_{method}_{index}.{ext}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from starlight_exporter.dataset.dataset import FileProblem
+from starlight_exporter.dataset.names import one_line, printable_path
+from starlight_exporter.dataset.sidecar import Sidecar, SidecarError, read_sidecar
+from starlight_exporter.dataset.walk import FoundFile
+from starlight_exporter.detector.contract import TECHNIQUES, Method
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Labels of a file, or the problem with them."""
+
+    method: Method | None = None
+    category: str | None = None
+    bit_order: str | None = None
+    payload_bytes: int | None = None
+    cover: str | None = None
+    problem: FileProblem | None = None
+
+
+def read_labels(found: FoundFile) -> Labels:
+    """Return the labels of a file. Missing labels and those that contradict each other are a problem."""
+    folders = found.path.split("/")[1:-1]
+    match found.file_class:
+        case "clean":
+            return Labels()
+        case "negative":
+            if folders:
+                return Labels(category=printable_path(folders[0]))
+            return _unlabelled(found.path, "is not in a category folder below negatives/")
+        case "stego":
+            return _stego_labels(found, folders)
+
+
+def _stego_labels(found: FoundFile, folders: list[str]) -> Labels:
+    try:
+        sidecar = Sidecar() if found.sidecar is None else read_sidecar(found.root / found.sidecar, root=found.root)
+    except SidecarError as error:
+        return _unlabelled(found.sidecar or found.path, str(error))
+    stated = {
+        "sidecar": sidecar.method,
+        "folder": TECHNIQUES.get(folders[0].lower()) if folders else None,
+        "name": _name_method(PurePosixPath(found.path)),
+    }
+    methods = {source: method for source, method in stated.items() if method is not None}
+    if not methods:
+        return _unlabelled(found.path, "is a stego file without method in sidecar, folder or name")
+    if len(set(methods.values())) > 1:
+        text = ", ".join(f"{method} in the {source}" for source, method in methods.items())
+        return _unlabelled(found.path, f"has contradictory methods: {text}")
+    return Labels(
+        method=next(iter(methods.values())),
+        bit_order=sidecar.bit_order,
+        payload_bytes=sidecar.payload_bytes,
+        cover=sidecar.cover,
+    )
+
+
+def _name_method(path: PurePosixPath) -> Method | None:
+    parts = path.stem.split("_")
+    if len(parts) < 3 or not parts[-1].isdecimal():
+        return None
+    return TECHNIQUES.get(parts[-2].lower())
+
+
+def _unlabelled(path: str, text: str) -> Labels:
+    return Labels(problem=FileProblem("unlabelled", f"{one_line(path)}: {text}"))

@@ -1,0 +1,18 @@
+"""File names as text: they may contain any bytes but NUL and the slash."""
+
+from __future__ import annotations
+
+import os
+
+
+def printable_path(path: str) -> str:
+    """Return `path` with escapes for bytes that are not UTF-8, so that it can be printed and stored."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def one_line(path: str) -> str:
+    """Return `path` for messages: control characters and marks that reverse the direction are escaped too."""
+    shown = printable_path(path)
+    if shown.isprintable():
+        return shown
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in shown)

@@ -1,0 +1,153 @@
+"""Find the files of a dataset folder, with their sidecars.
+
+Links inside the dataset are followed. A folder that is linked inside itself, and a link that leads out of the dataset,
+are returned as entries with a problem.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from starlight_exporter.dataset.dataset import FileClass
+from starlight_exporter.dataset.ignored import SIDECAR_SUFFIX, is_ignored, is_ignored_folder
+from starlight_exporter.errors import DatasetError
+
+FOLDERS: Final[dict[str, FileClass]] = {"clean": "clean", "stego": "stego", "negatives": "negative"}
+
+MAX_DEPTH: Final = 64
+"""Number of nested folders that are searched."""
+MAX_LINKED_FOLDERS: Final = 1000
+"""Number of linked folders that are searched: links to folders of links would multiply without end."""
+
+_Identity = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that is treated as an image, or an entry with a problem that is known before it is opened.
+
+    Paths are relative to the root. `sidecar` is None if there is none.
+    """
+
+    root: Path
+    path: str
+    file_class: FileClass
+    sidecar: str | None = None
+    problem: str | None = None
+
+
+@dataclass(slots=True)
+class FoundFiles:
+    """The files of a dataset, and the number of files and folders that are ignored by their names."""
+
+    files: list[FoundFile] = field(default_factory=list)
+    ignored: int = 0
+
+
+def find_files(root: Path) -> FoundFiles:
+    """Return the files below the class folders. Raise DatasetError if `root` is not a dataset or cannot be listed."""
+    try:
+        with os.scandir(root) as entries:
+            present = {entry.name for entry in entries}
+        status = root.stat()
+    except FileNotFoundError as error:
+        raise DatasetError(f"{root}: no such dataset folder") from error
+    except NotADirectoryError as error:
+        raise DatasetError(f"{root}: is a file, not a dataset folder") from error
+    except OSError as error:
+        raise DatasetError(f"{root}: cannot be listed: {error.strerror}") from error
+    if not present & FOLDERS.keys():
+        raise DatasetError(f"{root}: has none of the folders clean, stego and negatives")
+    search = _Search(root, Path(os.path.realpath(root)))
+    for folder, file_class in FOLDERS.items():
+        if folder in present:
+            search.enter(folder, file_class, ((status.st_dev, status.st_ino),))
+    return search.found
+
+
+class _Search:
+    """A recursive search, with its results so far."""
+
+    def __init__(self, root: Path, real_root: Path) -> None:
+        self._root = root
+        self._real_root = real_root
+        self._linked = 0
+        self.found = FoundFiles()
+
+    def enter(self, folder: str, file_class: FileClass, above: tuple[_Identity, ...]) -> None:
+        """Search a folder below those that are identified by `above`."""
+        path = self._root / folder
+        if len(above) > MAX_DEPTH:
+            self._report(folder, file_class, f"is more than {MAX_DEPTH} folders deep, which is not searched")
+            return
+        try:
+            status = path.stat()
+            here = (status.st_dev, status.st_ino)
+            if here in above:
+                self._report(folder, file_class, "is a link to a folder that contains it, which is not followed")
+                return
+            if path.is_symlink():
+                self._linked += 1
+                if not Path(os.path.realpath(path)).is_relative_to(self._real_root):
+                    self._report(folder, file_class, "is a link out of the dataset, which is not followed")
+                    return
+                if self._linked > MAX_LINKED_FOLDERS:
+                    self._report(folder, file_class, f"is one of more than {MAX_LINKED_FOLDERS} linked folders")
+                    return
+            with os.scandir(path) as entries:
+                names = sorted((entry.name, _is_folder(entry)) for entry in entries)
+        except OSError as error:
+            self._report(folder, file_class, f"cannot be listed: {error.strerror}")
+            return
+        sidecars = _Sidecars([name for name, is_folder in names if not is_folder])
+        for name, is_folder in names:
+            if is_folder and not is_ignored_folder(name):
+                self.enter(f"{folder}/{name}", file_class, (*above, here))
+            elif not is_folder and not is_ignored(name):
+                sidecar = sidecars.of(name) if file_class == "stego" else None
+                self.found.files.append(
+                    FoundFile(self._root, f"{folder}/{name}", file_class, sidecar and f"{folder}/{sidecar}")
+                )
+            elif is_folder or not (file_class == "stego" and sidecars.is_used(name)):
+                self.found.ignored += 1
+
+    def _report(self, path: str, file_class: FileClass, problem: str) -> None:
+        self.found.files.append(FoundFile(self._root, path, file_class, problem=problem))
+
+
+class _Sidecars:
+    """The sidecars of one folder: `{file}.json`, or `{stem}.json` if only one image has this stem."""
+
+    def __init__(self, names: list[str]) -> None:
+        images = [name for name in names if not is_ignored(name)]
+        present = {name for name in names if name.endswith(SIDECAR_SUFFIX)}
+        stems = Counter(PurePosixPath(name).stem for name in images)
+        self._of: dict[str, str] = {}
+        for name in images if present else ():
+            stem = PurePosixPath(name).stem
+            short = f"{stem}{SIDECAR_SUFFIX}"
+            if f"{name}{SIDECAR_SUFFIX}" in present:
+                self._of[name] = f"{name}{SIDECAR_SUFFIX}"
+            elif short in present and stems[stem] == 1:
+                self._of[name] = short
+        self._used = frozenset(self._of.values())
+
+    def of(self, image: str) -> str | None:
+        """Return the name of the sidecar of an image, None if there is none."""
+        return self._of.get(image)
+
+    def is_used(self, name: str) -> bool:
+        """Return whether a file is the sidecar of an image."""
+        return name in self._used
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # Such as a link to itself; reported when the file is read.
+        return False

@@ -1,0 +1,46 @@
+"""Write tables as CSV (RFC 4180) that a spreadsheet opens without evaluating a cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from starlight_exporter.publish.prediction_columns import Cell
+
+_ESCAPED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
+"""A spreadsheet evaluates a text that begins with one of these; the apostrophe marks a text."""
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, line_end: str = "\n") -> str:
+    """Return a header and one line per row. None is an empty cell, numbers have all digits.
+
+    A text that looks like a formula is preceded by an apostrophe; see `unescaped`.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator=line_end)
+    # With LF line ends the csv module does not quote a carriage return, and cannot read it back.
+    quoting_writer = csv.writer(text, lineterminator=line_end, quoting=csv.QUOTE_ALL)
+    writer.writerow(columns)
+    for row in rows:
+        cells = [_text(cell) for cell in row]
+        (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
+    return text.getvalue()
+
+
+def unescaped(cell: str) -> str:
+    """Return the text of a cell as it was before it was written."""
+    return cell.removeprefix("'")
+
+
+def _text(cell: Cell) -> str:
+    match cell:
+        case None:
+            return ""
+        case str():
+            return f"'{cell}" if cell.startswith(_ESCAPED) else cell
+        case float():
+            return repr(float(cell))
+        case _:
+            return str(cell)
