@@ -66,7 +66,7 @@ def _manifest(url: str) -> bytes:
     try:
         content = HttpClient().get(url, accept=MANIFESTS)
     except urllib.error.HTTPError as error:
-        # Public images need a token too, which anybody gets.
+        # Public images need a token too, which needs no account.
         challenge = error.headers.get("WWW-Authenticate", "")
         if error.code != 401 or not challenge.startswith("Bearer "):
             raise

@@ -176,13 +176,13 @@ def test_closed_pipe_raises_broken_pipe_error(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
 
-    def write_to_nobody() -> None:
+    def write_without_reader() -> None:
         with open_output(pipe) as file:
             os.close(reader)
             file.write(b"text" * 100_000)
 
     with pytest.raises(BrokenPipeError):
-        write_to_nobody()
+        write_without_reader()
 
 
 def replace_text(path: Path, text: str) -> None:

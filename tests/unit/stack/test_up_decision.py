@@ -8,9 +8,11 @@ from pathlib import Path
 
 import promql_parser
 import pytest
+from rich.console import Console
 
 from stack import compose, smoke_test
 from stack.arguments import parse_arguments, process_only_flags
+from stack.errors import StackError
 
 ENGINE = 'case "$*" in *version*|*info*) exit 0;; esac\nexit 9\n'
 NO_ENGINE = "exit 1\n"
@@ -68,6 +70,14 @@ def test_file_at_the_former_location_needs_processes(tmp_path: Path, monkeypatch
     arguments = parse_arguments([])
     assert arguments.config == tmp_path / "starlight.yml"
     assert process_only_flags(arguments) == ["--config"]
+
+
+def test_compose_gets_the_ports_of_flags(path: Path) -> None:
+    put_program(path, "docker", f'[ "$2" = up ] || exit 0\necho "$STARLIGHT_PROMETHEUS_PORT" > {path}/port; exit 1\n')
+    ports = parse_arguments(["--prometheus-port=19090", "--config", __file__]).ports
+    with pytest.raises(StackError, match="docker compose up failed"):
+        compose.run(("docker", "compose"), ports, Console(quiet=True), check=True)
+    assert (path / "port").read_text() == "19090\n"
 
 
 def test_smoke_test_runs_the_query_of_a_panel() -> None:
