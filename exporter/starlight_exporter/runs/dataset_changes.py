@@ -52,6 +52,8 @@ class DatasetChanges:
         if scan.outcome not in ("success", "cancelled"):
             _log.warning("dataset not scanned", dataset=name, outcome=scan.outcome, reason=scan.reason)
         found = scan.result if isinstance(scan.result, str) else None
+        if found is not None:
+            _log.debug("dataset scanned", dataset=name, fingerprint=found[:12])
         self._state.update(_with_fingerprint(name, found))
         return found
 
