@@ -4,8 +4,8 @@
         --worse models/v3/model.onnx --swaps 3
 
 Start scripts/up on free ports with the dataset and a copy of the good model, deploy the worse one, wait for the first
-firing notification, count the notifications with new critical alerts in the following minute, swap back, wait until all
-alerts are resolved, and so on. Print a Markdown table.
+firing notification, count the notifications with new critical alerts in the following minute, swap back, wait for the
+notification that all critical alerts are resolved, and so on. Print a Markdown table.
 """
 
 from __future__ import annotations
@@ -33,21 +33,28 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="starlight-delay-") as name:
         rows = measure(Path(name), options)
     print(f"{machine()}\n")
-    print("| Swap | New value in Prometheus | Alert fires | Notification delivered | Critical alerts | Notifications |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print(
+        "| Swap | New value in Prometheus | Alert fires | Notification delivered | Rollback: resolved delivered "
+        "| Critical alerts | Notifications |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for number, row in enumerate(rows, 1):
-        times = " | ".join(f"{seconds:.0f} s" for seconds in (row.value, row.fires, row.delivered))
+        times = " | ".join(f"{seconds:.0f} s" for seconds in row[:4])
         print(f"| {number} | {times} | {row.alerts} | {row.notifications} |")
-    medians = [statistics.median(column) for column in zip(*(row[:3] for row in rows), strict=True)]
+    medians = [statistics.median(column) for column in zip(*(row[:4] for row in rows), strict=True)]
     print("| median | " + " | ".join(f"{value:.0f} s" for value in medians) + " | | |")
 
 
 class Row(NamedTuple):
-    """One swap: seconds from the rename, number of critical alerts and of their notifications."""
+    """One swap: seconds from the rename, number of critical alerts and of their notifications.
+
+    `resolved` is the time from the rename of the good file to the notification that all critical alerts are resolved.
+    """
 
     value: float
     fires: float
     delivered: float
+    resolved: float
     alerts: int
     notifications: int
 
@@ -68,11 +75,19 @@ def measure(folder: Path, options: argparse.Namespace) -> list[Row]:
             # Twice the group_interval, after which Alertmanager sends new alerts of the group.
             time.sleep(60)
             alerts, notifications = critical(log, renamed_at)
-            rows.append(Row(value - renamed_at, fires - renamed_at, delivered - renamed_at, alerts, notifications))
-            swap(options.good, model)
+            rolled_back_at = swap(options.good, model)
+            resolved = wait(partial(all_resolved_since, log, renamed_at, alerts), "resolved notification", 900)
+            rows.append(
+                Row(
+                    value - renamed_at,
+                    fires - renamed_at,
+                    delivered - renamed_at,
+                    resolved - rolled_back_at,
+                    len(alerts),
+                    notifications,
+                )
+            )
             wait(lambda: not stack.query(f"ALERTS{{{ABOUT_RATES}}}"), "all alerts resolved", 900)
-            # Alertmanager still has to send the resolved notification.
-            time.sleep(60)
         return rows
 
 
@@ -83,19 +98,35 @@ def delivered_since(log: Path, since: float) -> bool:
     )
 
 
-def critical(log: Path, since: float) -> tuple[int, int]:
-    """Return the number of critical alerts since then, and of notifications with a new one."""
-    seen: set[str] = set()
+def critical(log: Path, since: float) -> tuple[frozenset[str], int]:
+    """Return the critical alerts since then (their labels as JSON), and the number of notifications with a new one."""
+    seen: frozenset[str] = frozenset()
     count = 0
     for notification in read_notifications(log):
         named = {
-            json.dumps(alert["labels"], sort_keys=True)
+            labels_of(alert)
             for alert in notification["alerts"]
             if about_rates(alert, since) and alert["labels"]["severity"] == "critical"
         }
         count += bool(named - seen)
         seen |= named
-    return len(seen), count
+    return seen, count
+
+
+def all_resolved_since(log: Path, since: float, alerts: frozenset[str]) -> bool:
+    """Return whether each of these alerts, which started since then, was reported as resolved."""
+    resolved = {
+        labels_of(alert)
+        for notification in read_notifications(log)
+        for alert in notification["alerts"]
+        if alert["status"] == "resolved" and datetime.fromisoformat(alert["starts_at"]).timestamp() >= since
+    }
+    return alerts <= resolved
+
+
+def labels_of(alert: dict[str, Any]) -> str:
+    """Return the labels of an alert as JSON."""
+    return json.dumps(alert["labels"], sort_keys=True)
 
 
 def read_notifications(log: Path) -> list[dict[str, Any]]:
