@@ -289,6 +289,7 @@ def empty_snapshot() -> Snapshot:
     return Snapshot(
         build=BuildInfo("0.1.0", "0123abc", "3.11.2", "1.32.0"),
         config=ConfigReload(successful=True, success_at=FINISHED_AT - 9_000),
+        web_config=ConfigReload(successful=True, success_at=FINISHED_AT - 9_000),
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import starlight_exporter
 from starlight_exporter.cli import history_export
@@ -15,6 +15,9 @@ from starlight_exporter.config_location import locate_config
 from starlight_exporter.exit_codes import OK
 from starlight_exporter.listen_address import DEFAULT_LISTEN_ADDRESS, listen, parse_listen_address
 from starlight_exporter.logs import LOG_FORMATS, LOG_LEVELS, configure_logging
+
+if TYPE_CHECKING:
+    from starlight_exporter.web.site import Site
 
 NAME: Final = "starlight-exporter"
 
@@ -42,6 +45,28 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--web.enable-lifecycle", dest="lifecycle", action="store_true", help="allow POST requests")
     parser.add_argument("--web.config.file", dest="web_config", type=Path, help="TLS and basic authentication")
+    parser.add_argument(
+        "--web.external-url",
+        dest="external_url",
+        metavar="URL",
+        help="URL under which users reach the exporter, such as https://example.org/starlight/ behind a proxy; its path"
+        " is the prefix of all endpoints and links",
+    )
+    parser.add_argument(
+        "--web.route-prefix",
+        dest="route_prefix",
+        metavar="PATH",
+        help="prefix of all endpoints (default: path of --web.external-url); / behind a proxy that removes the prefix",
+    )
+    parser.add_argument(
+        "--web.allowed-hosts",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        metavar="HOST,...",
+        help="host names of requests in addition to IP addresses, localhost, the name of this machine and the host of"
+        " --web.external-url; .example.org allows all names below it, * any (repeatable)",
+    )
     parser.add_argument("--log.format", dest="log_format", choices=LOG_FORMATS, default="logfmt", help="default logfmt")
     parser.add_argument("--log.level", dest="log_level", choices=LOG_LEVELS, default="info", help="default info")
     history_export.add_config(parser)
@@ -65,13 +90,11 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from starlight_exporter.config import load_config
     from starlight_exporter.runs.discovery import discover
-    from starlight_exporter.web.web_config import load_web_config, tls_context
+    from starlight_exporter.web.active_web_config import ActiveWebConfig
 
     config = load_config(options.config_file)
-    if options.web_config is not None:
-        web = load_web_config(options.web_config)
-        if web.tls_server_config is not None:
-            tls_context(web.tls_server_config, options.web_config)
+    _site(options)
+    ActiveWebConfig(options.web_config, report=lambda _successful: None)
     found = discover(config)
     for warning in found.warnings:
         print(f"{options.config_file}: research: {warning}", file=sys.stderr)
@@ -82,17 +105,24 @@ def _check(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     from starlight_exporter.runs.application import Application
+    from starlight_exporter.web.active_web_config import ActiveWebConfig
     from starlight_exporter.web.app import create_app
-    from starlight_exporter.web.authentication import Users
     from starlight_exporter.web.server import serve
-    from starlight_exporter.web.web_config import WebConfig, load_web_config, tls_context
 
+    site = _site(options)
     application = Application(options.config_file)
-    web = WebConfig() if options.web_config is None else load_web_config(options.web_config)
-    tls = None if web.tls_server_config is None else tls_context(web.tls_server_config, options.web_config)
-    users = Users(web.basic_auth_users) if web.basic_auth_users else None
-    listener = listen(*parse_listen_address(options.listen_address))
-    return serve(application, create_app(application, lifecycle=options.lifecycle, users=users), listener, tls)
+    web_config = ActiveWebConfig(options.web_config, report=application.report_web_config)
+    web = create_app(application, lifecycle=options.lifecycle, site=site, web_config=web_config)
+    return serve(application, web, listen(*parse_listen_address(options.listen_address)), web_config)
+
+
+def _site(options: argparse.Namespace) -> Site:
+    from starlight_exporter.web.allowed_hosts import parse_allowed_hosts
+    from starlight_exporter.web.site import make_site
+
+    allowed = parse_allowed_hosts(options.allowed_hosts)
+    host, _ = parse_listen_address(options.listen_address)
+    return make_site(options.external_url, options.route_prefix, allowed | {host.lower()})
 
 
 if __name__ == "__main__":

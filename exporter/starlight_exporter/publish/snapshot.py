@@ -159,6 +159,7 @@ class Snapshot:
 
     build: BuildInfo
     config: ConfigReload
+    web_config: ConfigReload | None = None
     limits: CheckLimits = DEFAULT_LIMITS
     recorded_baseline: Baseline | None = None
     models: Mapping[str, ModelState] = field(default_factory=dict)

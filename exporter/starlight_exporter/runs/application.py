@@ -95,6 +95,10 @@ class Application:
             monotonic_now=time.monotonic(),
         )
 
+    def report_web_config(self, successful: bool) -> None:
+        """Report as a metric whether the last load of the web configuration was successful."""
+        self.state.update(lambda snapshot: replace(snapshot, web_config=_after_load(snapshot.web_config, successful)))
+
     def start(self) -> None:
         """Activate the configuration, restore results, and start to watch files and to evaluate."""
         self._lifecycle.start()
@@ -143,6 +147,11 @@ class Application:
     def _priority(self, pair: Pair) -> int:
         model = self.state.snapshot.models.get(pair[0])
         return PRIORITY[model.role] if model is not None else len(PRIORITY)
+
+
+def _after_load(before: ConfigReload | None, successful: bool) -> ConfigReload:
+    success_at = time.time() if successful else 0.0 if before is None else before.success_at
+    return ConfigReload(successful, success_at)
 
 
 def _first_snapshot() -> Snapshot:

@@ -17,13 +17,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from starlight_exporter.errors import ComparisonError, ImageError, QueryError, StorageError
 from starlight_exporter.runs.application import Application
-from starlight_exporter.web.authentication import BasicAuthentication, Users
+from starlight_exporter.web.active_web_config import ActiveWebConfig
+from starlight_exporter.web.admission import HEALTH_PATHS, Admission
+from starlight_exporter.web.authentication import BasicAuthentication
+from starlight_exporter.web.request_checks import Prefix, RequestChecks
 from starlight_exporter.web.responses import error_response
 from starlight_exporter.web.routes.api import ApiRoutes
 from starlight_exporter.web.routes.evaluations import EvaluationRoutes
 from starlight_exporter.web.routes.files import FileRoutes
 from starlight_exporter.web.routes.images import ImageRoutes
 from starlight_exporter.web.routes.overview import OverviewRoutes
+from starlight_exporter.web.site import Site
 
 _log = structlog.get_logger(__name__)
 
@@ -36,14 +40,11 @@ SECURITY_HEADERS: Final = {
 }
 
 
-def create_app(application: Application, *, lifecycle: bool, users: Users | None) -> ASGIApp:
-    """Return the ASGI application. `lifecycle` enables POST requests, `users` requires authentication."""
-    middleware = [Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)]
-    if users is not None:
-        middleware.insert(0, Middleware(BasicAuthentication, users=users))
+def create_app(application: Application, *, lifecycle: bool, site: Site, web_config: ActiveWebConfig) -> ASGIApp:
+    """Return the ASGI application. `lifecycle` enables POST requests."""
     starlette = Starlette(
-        routes=all_routes(application, lifecycle=lifecycle),
-        middleware=middleware,
+        routes=all_routes(application, web_config, lifecycle=lifecycle),
+        middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)],
         exception_handlers={
             HTTPException: _http_error,
             QueryError: _query_error,
@@ -53,14 +54,17 @@ def create_app(application: Application, *, lifecycle: bool, users: Users | None
         },
     )
     starlette.router.redirect_slashes = False
-    # Outermost, because Starlette answers unexpected errors outside its own middleware.
-    return SecurityHeaders(starlette)
+    # Outside Starlette, which answers unexpected errors outside its own middleware.
+    admitted = Prefix(Admission(starlette), site=site)
+    public = frozenset(f"{site.route_prefix}{path}" for path in HEALTH_PATHS)
+    authenticated = BasicAuthentication(admitted, web_config=web_config, public_paths=public)
+    return SecurityHeaders(RequestChecks(authenticated, site=site))
 
 
-def all_routes(application: Application, *, lifecycle: bool) -> list[Route]:
+def all_routes(application: Application, web_config: ActiveWebConfig, *, lifecycle: bool) -> list[Route]:
     """Return the routes of all groups, in the order in which they are matched."""
     return [
-        *ApiRoutes(application, lifecycle=lifecycle).routes(),
+        *ApiRoutes(application, web_config, lifecycle=lifecycle).routes(),
         *OverviewRoutes(application).routes(),
         *EvaluationRoutes(application).routes(),
         *ImageRoutes(application).routes(),

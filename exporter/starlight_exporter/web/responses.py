@@ -22,16 +22,16 @@ def page_routes(path: str, handler: Callable[[Request], object], *, data_path: s
 def respond(request: Request, page: Page) -> Response:
     """Return the page in the form that the path ends in; without a suffix, the Accept header decides."""
     if request.url.path.endswith(".json"):
-        return _json(page)
+        return _json(request, page)
     if request.url.path.endswith(".csv"):
         return _csv(page, request.query_params.get("table"))
     accept = request.headers.get("accept", "")
     if not prefers_html(request) and "application/json" in accept:
-        response = _json(page)
+        response = _json(request, page)
     elif not prefers_html(request) and "text/csv" in accept:
         response = _csv(page, request.query_params.get("table"))
     else:
-        response = HTMLResponse(html(page))
+        response = HTMLResponse(html(page, _root(request)))
     response.headers["Vary"] = "Accept"
     return response
 
@@ -44,7 +44,8 @@ def csv_response(table: Table) -> Response:
 def error_response(request: Request, error: HTTPException) -> Response:
     """Return the reason as one line of text, or as a page for a browser."""
     if prefers_html(request):
-        return HTMLResponse(error_html(error.status_code, error.detail), error.status_code, error.headers)
+        page = error_html(error.status_code, error.detail, _root(request))
+        return HTMLResponse(page, error.status_code, error.headers)
     return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
 
 
@@ -53,8 +54,13 @@ def prefers_html(request: Request) -> bool:
     return "text/html" in request.headers.get("accept", "")
 
 
-def _json(page: Page) -> Response:
-    return Response(json_text(page), media_type="application/json")
+def _root(request: Request) -> str:
+    root: str = request.scope["root_path"]
+    return root
+
+
+def _json(request: Request, page: Page) -> Response:
+    return Response(json_text(page, _root(request)), media_type="application/json")
 
 
 def _csv(page: Page, name: str | None) -> Response:

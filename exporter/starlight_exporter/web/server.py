@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
+import math
 import queue
 import signal
 import socket
-import ssl
 import threading
 from types import FrameType
 from typing import Any
@@ -15,21 +14,26 @@ from typing import Any
 import structlog
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.listen_address import format_address
 from starlight_exporter.runs.application import Application
+from starlight_exporter.web.acceptor import Acceptor, TlsContexts
+from starlight_exporter.web.active_web_config import ActiveWebConfig
+from starlight_exporter.web.connections import ConnectionLimits, Connections, default_limits
+from starlight_exporter.web.http_protocol import HttpProtocol
+from starlight_exporter.web.reload import reload_all
 
 _log = structlog.get_logger(__name__)
 _SERVER_STOPPED = 0
 
 DRAIN_SECONDS = 5
-FIRST_REQUEST_SECONDS = 20.0
-MAX_CONNECTIONS = 200
+MAX_HEAD_BYTES = 16 * 1024
+CHECKED_TICKS = 5
+"""Connections are checked every 0.5 s."""
 
 
-def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
+def serve(application: Application, web: ASGIApp, listener: socket.socket, web_config: ActiveWebConfig) -> int:
     """Run until SIGTERM or SIGINT, reload on SIGHUP, and return the exit code."""
     signals: queue.SimpleQueue[int] = queue.SimpleQueue()
 
@@ -38,7 +42,7 @@ def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: 
 
     for handled in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(handled, enqueue)
-    server = http_server(web, tls)
+    server = http_server(web, web_config)
 
     def run() -> None:
         try:
@@ -53,10 +57,10 @@ def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: 
     # Imported modules are never freed. Excluding them from full collections keeps scrape times constant.
     gc.freeze()
     host, port = listener.getsockname()[:2]
-    _log.info("listening", address=format_address(host, port), tls=tls is not None)
+    _log.info("listening", address=format_address(host, port), tls=web_config.has_tls)
     while (number := signals.get()) == signal.SIGHUP:
         try:
-            application.reload()
+            reload_all(application, web_config)
         except ConfigError:
             # Logged and exposed as a metric; the previous configuration stays active.
             continue
@@ -72,20 +76,9 @@ def serve(application: Application, web: ASGIApp, listener: socket.socket, tls: 
     return 1 if number == _SERVER_STOPPED else 0
 
 
-class _Protocol(H11Protocol):
-    """Close connections without a first request; idle ones would exhaust MAX_CONNECTIONS."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        # uvicorn starts this timer only after a response; here it also runs before the first request.
-        self.timeout_keep_alive_task = self.loop.call_later(FIRST_REQUEST_SECONDS, self.timeout_keep_alive_handler)
-
-
-def http_server(web: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
+def http_server(web: ASGIApp, web_config: ActiveWebConfig, limits: ConnectionLimits | None = None) -> uvicorn.Server:
     """Return a uvicorn server without logs of its own and with limits per connection."""
-    options: dict[str, Any] = {}
-    if tls is not None:
-        options["ssl_context_factory"] = lambda _config, _default: tls
+    connections = Connections(limits or default_limits())
     config = uvicorn.Config(
         web,
         lifespan="off",
@@ -93,11 +86,37 @@ def http_server(web: ASGIApp, tls: ssl.SSLContext | None) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        timeout_keep_alive=65,
-        h11_max_incomplete_event_size=16 * 1024,
-        limit_concurrency=MAX_CONNECTIONS,
-        http=_Protocol,
+        timeout_keep_alive=math.ceil(connections.limits.idle),
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        http=HttpProtocol,
         ws="none",
-        **options,
     )
-    return uvicorn.Server(config)
+    return _Server(config, connections, web_config if web_config.has_tls else None)
+
+
+class _Server(uvicorn.Server):
+    """A uvicorn server with its own acceptor and a bounded table of connections."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections, tls: TlsContexts | None) -> None:
+        super().__init__(config)
+        self._connections = connections
+        self._tls = tls
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections of the sockets; they are listening."""
+        await self.lifespan.startup()
+
+        def protocol() -> HttpProtocol:
+            return HttpProtocol(self.config, self.server_state, self._connections)
+
+        acceptors: list[Any] = [
+            Acceptor(listener, self._connections, protocol, self._tls) for listener in sockets or []
+        ]
+        self.servers = acceptors
+        self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Abort the connections that exceed a limit, and return whether to stop. uvicorn calls this every 0.1 s."""
+        if counter % CHECKED_TICKS == 0:
+            self._connections.abort_overdue()
+        return await super().on_tick(counter)

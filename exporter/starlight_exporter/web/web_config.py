@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -11,7 +14,7 @@ import bcrypt
 from pydantic import AfterValidator, Field, model_validator
 
 from starlight_exporter.errors import ConfigError
-from starlight_exporter.file_access import open_regular
+from starlight_exporter.file_access import read_content
 from starlight_exporter.strict_yaml import StrictModel, load_strict
 
 ClientAuth = Literal["NoClientCert", "RequireAndVerifyClientCert", "VerifyClientCertIfGiven"]
@@ -22,6 +25,7 @@ _CLIENT_AUTH: Final = {
 }
 _TLS_VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _BCRYPT: Final = re.compile(r"(\$2[aby]\$)(0[4-9]|[12][0-9]|3[01])(\$[./A-Za-z0-9]{53})")
+_MAX_PEM_BYTES: Final = 1024 * 1024
 
 
 def _bcrypt_hash(value: str) -> str:
@@ -66,26 +70,56 @@ def load_web_config(path: Path) -> WebConfig:
     return load_strict(path, WebConfig, secret="basic_auth_users")
 
 
+def named_files(config: WebConfig, path: Path) -> list[Path]:
+    """Return the files that the web configuration at `path` names."""
+    tls = config.tls_server_config
+    names = [] if tls is None else [tls.cert_file, tls.key_file, tls.client_ca_file]
+    return [path.parent / name for name in names if name is not None]
+
+
+def secret_files(config: WebConfig, path: Path) -> list[Path]:
+    """Return the files that only the exporter should be able to read: the web configuration and the key."""
+    tls = config.tls_server_config
+    return [path] if tls is None else [path, path.parent / tls.key_file]
+
+
 def tls_context(config: TlsServerConfig, path: Path) -> ssl.SSLContext:
     """Return the server context; paths are relative to the web configuration at `path`. ConfigError names the file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _TLS_VERSIONS[config.min_version]
     cert, key = path.parent / config.cert_file, path.parent / config.key_file
-    for name, file in (("cert_file", cert), ("key_file", key)):
+    with (
+        _anonymous_file(_read(path, "cert_file", cert)) as cert_copy,
+        _anonymous_file(_read(path, "key_file", key)) as key_copy,
+    ):
         try:
-            open_regular(file).close()
-        except OSError as error:
-            raise ConfigError(f"{path}: tls_server_config.{name}: {file}: {error.strerror}") from error
-    try:
-        # Without a password argument, OpenSSL would prompt for the password of an encrypted key.
-        context.load_cert_chain(cert, key, password="")
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigError(f"{path}: tls_server_config: {cert} and {key} are not a certificate and its key") from error
+            # Without a password argument, OpenSSL would prompt for the password of an encrypted key.
+            context.load_cert_chain(cert_copy, key_copy, password="")
+        except (ssl.SSLError, OSError) as error:
+            text = f"{path}: tls_server_config: {cert} and {key} are not a certificate and its key"
+            raise ConfigError(text) from error
     if config.client_ca_file is not None:
         authority = path.parent / config.client_ca_file
         try:
-            context.load_verify_locations(authority)
-        except (ssl.SSLError, OSError) as error:
+            context.load_verify_locations(cadata=_read(path, "client_ca_file", authority).decode("ascii"))
+        except (ssl.SSLError, ValueError) as error:
             raise ConfigError(f"{path}: tls_server_config.client_ca_file: no certificates in {authority}") from error
     context.verify_mode = _CLIENT_AUTH[config.client_auth_type]
     return context
+
+
+def _read(path: Path, key: str, file: Path) -> bytes:
+    try:
+        return read_content(file, max_bytes=_MAX_PEM_BYTES).data
+    except OSError as error:
+        raise ConfigError(f"{path}: tls_server_config.{key}: {file}: {error.strerror}") from error
+
+
+@contextmanager
+def _anonymous_file(data: bytes) -> Iterator[str]:
+    """Yield the path of a file in memory, because OpenSSL reads keys by path and would block on a pipe."""
+    descriptor = os.memfd_create("pem")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        yield f"/proc/self/fd/{descriptor}"

@@ -10,10 +10,10 @@ import bcrypt
 import httpx
 import pytest
 
-from starlight_exporter.web.authentication import Users
+from starlight_exporter.web.users import Users
 from support.snapshots import full_snapshot
 from support.waiting import wait_until
-from support.web import LocalServer, idle_application
+from support.web import LocalServer, idle_application, write_users
 
 SECRET = "hunter2-very-secret"
 # A fixed salt, because test names contain the hash and must be the same in every process.
@@ -83,7 +83,8 @@ def test_unknown_user_costs_the_same_as_a_known_one(monkeypatch: pytest.MonkeyPa
 
 
 def server_with(folder: Path, password_hash: str) -> LocalServer:
-    return LocalServer(idle_application(folder, full_snapshot()), users=Users({"alice": password_hash}))
+    web_config = write_users(folder, {"alice": password_hash})
+    return LocalServer(idle_application(folder, full_snapshot()), web_config=web_config)
 
 
 def test_password_is_required_without_tls(tmp_path: Path) -> None:

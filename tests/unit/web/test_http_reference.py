@@ -14,7 +14,7 @@ from starlight_exporter.dataset.rendered_streams import STREAM_IMAGES
 from starlight_exporter.publish.prediction_queries import FILTERS, SELECTION_DIRECTIONS, SHOWN
 from starlight_exporter.web.app import all_routes
 from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, full_snapshot, model_state, run_state
-from support.web import LocalServer, idle_application
+from support.web import LocalServer, idle_application, no_web_config
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
@@ -31,7 +31,7 @@ def test_every_route_is_documented(tmp_path: Path) -> None:
     forms = {f"{'/status' if path == '/' else path}.{suffix}" for path in pages for suffix in ("json", "csv")}
     routes = {
         (method, route.path)
-        for route in all_routes(idle_application(tmp_path), lifecycle=True)
+        for route in all_routes(idle_application(tmp_path), no_web_config(), lifecycle=True)
         for method in (route.methods or set()) - {"HEAD"}
         if route.path not in forms
     }

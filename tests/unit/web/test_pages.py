@@ -20,7 +20,6 @@ import pytest
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.evaluation.results import Evaluation, FileFacts, Prediction
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.web.authentication import Users
 from support.images import image_bytes
 from support.snapshots import (
     FINISHED_AT,
@@ -31,7 +30,7 @@ from support.snapshots import (
     model_state,
     run_state,
 )
-from support.web import LocalServer, idle_application
+from support.web import LocalServer, idle_application, write_users
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 MARKUP = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
@@ -322,8 +321,8 @@ def test_formula_in_a_name_is_escaped_in_csv(tmp_path: Path) -> None:
 def test_pages_and_images_require_the_password(tmp_path: Path) -> None:
     application = idle_application(tmp_path, full_snapshot())
     stored(application.evidence, full_evaluation(evaluation_id=NOW), broken=False)
-    users = Users({"reader": bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()})
-    with LocalServer(application, users=users) as served:
+    web_config = write_users(tmp_path, {"reader": bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()})
+    with LocalServer(application, web_config=web_config) as served:
         for path in ("/", f"/evaluations/{NOW}", f"/evaluations/{NOW}.json", f"/evaluations/{NOW}/images/0/pixel.png"):
             assert httpx.get(served.url + path).status_code == 401
         assert httpx.get(f"{served.url}/evaluations/{NOW}", auth=("reader", "secret")).status_code == 200

@@ -14,8 +14,6 @@ import httpx
 import pytest
 
 from starlight_exporter.logs import configure_logging
-from starlight_exporter.web.authentication import Users
-from starlight_exporter.web.web_config import load_web_config, tls_context
 from support.certificates import Authority
 from support.snapshots import full_snapshot
 from support.web import LocalServer, idle_application
@@ -40,10 +38,7 @@ def folder(tmp_path: Path, authority: Authority) -> Path:
 def serve(folder: Path, text: str) -> LocalServer:
     file = folder / "web.yml"
     file.write_text(text)
-    config = load_web_config(file)
-    users = Users(config.basic_auth_users) if config.basic_auth_users else None
-    tls = None if config.tls_server_config is None else tls_context(config.tls_server_config, file)
-    return LocalServer(idle_application(folder, full_snapshot()), users=users, tls=tls, lifecycle=True)
+    return LocalServer(idle_application(folder, full_snapshot()), web_config=file, lifecycle=True)
 
 
 TLS = "tls_server_config: {cert_file: server.crt, key_file: server.key}\n"

@@ -132,7 +132,7 @@ def test_rejects_unusable_certificates(tmp_path: Path, authority: Authority) -> 
     cert, key = tmp_path / "server.crt", tmp_path / "server.key"
     assert error_of(file) == f"tls_server_config.cert_file: {cert}: No such file or directory"
     cert.mkdir()
-    assert error_of(file) == f"tls_server_config.cert_file: {cert}: Is a directory"
+    assert error_of(file) == f"tls_server_config.cert_file: {cert}: is a directory, not a regular file"
     cert.rmdir()
     authority.issue(tmp_path, "server")
     key.unlink()
@@ -146,4 +146,7 @@ def test_rejects_unusable_certificates(tmp_path: Path, authority: Authority) -> 
     assert error_of(file) == unusable
     authority.issue(tmp_path, "server")
     written(tmp_path, text.replace("}", ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt}"))
-    assert error_of(file) == f"tls_server_config.client_ca_file: no certificates in {tmp_path / 'ca.crt'}"
+    ca = tmp_path / "ca.crt"
+    assert error_of(file) == f"tls_server_config.client_ca_file: {ca}: No such file or directory"
+    ca.write_text("no certificate")
+    assert error_of(file) == f"tls_server_config.client_ca_file: no certificates in {ca}"

@@ -32,6 +32,21 @@ CONFIG_RELOAD_SUCCESS_TIMESTAMP = GROUP.family(
     unit="UTC seconds",
     absent=NEVER,
 )
+WEB_CONFIG_RELOAD_SUCCESSFUL = GROUP.family(
+    "web_config_last_reload_successful",
+    "gauge",
+    "",
+    "Whether the last load of the web configuration was successful (1) or not (0: the previous one stays active).",
+    absent="without `--web.config.file`",
+)
+WEB_CONFIG_RELOAD_SUCCESS_TIMESTAMP = GROUP.family(
+    "web_config_last_reload_success_timestamp_seconds",
+    "gauge",
+    "",
+    "Time of the last successful load of the web configuration.",
+    unit="UTC seconds",
+    absent="without `--web.config.file`",
+)
 COLLECTOR_ERRORS = GROUP.family(
     "exporter_collector_errors_total",
     "counter",
@@ -115,6 +130,9 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
     yield MetricSample(BUILD_INFO, (build.version, build.revision, build.python, build.onnxruntime), 1)
     yield MetricSample(CONFIG_RELOAD_SUCCESSFUL, (), int(snapshot.config.successful))
     yield MetricSample(CONFIG_RELOAD_SUCCESS_TIMESTAMP, (), snapshot.config.success_at)
+    if snapshot.web_config is not None:
+        yield MetricSample(WEB_CONFIG_RELOAD_SUCCESSFUL, (), int(snapshot.web_config.successful))
+        yield MetricSample(WEB_CONFIG_RELOAD_SUCCESS_TIMESTAMP, (), snapshot.web_config.success_at)
     for store in STORES:
         yield MetricSample(STORAGE_FAILURES, (store,), snapshot.storage_failures.get(store, 0))
         yield from optional(STORAGE_FREE, (store,), snapshot.storage_free_bytes.get(store))

@@ -12,6 +12,7 @@ from starlight_exporter.checks.limits import CheckName
 from starlight_exporter.checks.results import CheckResult, Conclusion
 from starlight_exporter.formatting import NOT_APPLICABLE, integer, milliseconds, percent, words
 from starlight_exporter.web.pages import links
+from starlight_exporter.web.pages.page import SitePath
 
 Level = Literal["bad", "warn", "quiet", "good"]
 """Colour of a result: a significant failure, any other problem, no result, a pass."""
@@ -139,7 +140,7 @@ def check_link(evaluation_id: str, check: CheckResult) -> str:
         case "negatives":
             return links.misclassified(evaluation_id, file_class="negative", category=check.slice)
         case _:
-            return f"{links.evaluation(evaluation_id)}#latency"
+            return SitePath(f"{links.evaluation(evaluation_id)}#latency")
 
 
 def check_content(check: CheckResult) -> dict[str, object]:

@@ -15,7 +15,7 @@ from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import ModelState
 from starlight_exporter.web.pages import links
 from starlight_exporter.web.pages.images import image_content, images_table
-from starlight_exporter.web.pages.page import Page, Table
+from starlight_exporter.web.pages.page import Page, SitePath, Table
 
 _CAPTIONS: Final = {
     "pixel": "pixel: centre crop, 256 × 256",
@@ -68,7 +68,9 @@ class StreamView:
         """`url` is the URL of the image's page."""
         return cls(
             rendered=rendered,
-            images=[(f"{url}/{name}.png", text) for name, text in _CAPTIONS.items() if name in rendered.images],
+            images=[
+                (SitePath(f"{url}/{name}.png"), text) for name, text in _CAPTIONS.items() if name in rendered.images
+            ],
             absent=[text for name, text in _CAPTIONS.items() if name not in rendered.images],
             dump=dump(rendered.meta),
             readable=readable(rendered.meta),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 import starlight_exporter
 from starlight_exporter import formatting
@@ -18,6 +19,12 @@ from starlight_exporter.publish.prediction_columns import Cell
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 
 CHART_WIDTH: Final = 560
+
+
+class SitePath(str):
+    """A path of this site without the prefix of the site, which is added when a page is rendered."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,44 +50,55 @@ class Page:
     query: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def json_url(self) -> str:
+    def json_url(self) -> SitePath:
         """Return the URL of the JSON form."""
         return url(_with_suffix(self.path, ".json"), self.query)
 
-    def csv_url(self, table: str) -> str:
+    def csv_url(self, table: str) -> SitePath:
         """Return the URL of a table as CSV."""
         return url(_with_suffix(self.path, ".csv"), {**self.query, "table": table})
 
 
-def url(path: str, query: Mapping[str, str | None]) -> str:
+def url(path: str, query: Mapping[str, str | None]) -> SitePath:
     """Return path and query, without the parameters that are None."""
     given = {name: value for name, value in query.items() if value is not None}
-    return f"{path}?{urlencode(given)}" if given else path
+    return SitePath(f"{path}?{urlencode(given)}" if given else path)
 
 
-def html(page: Page) -> str:
-    """Return the page as HTML; all values are escaped."""
-    return _ENVIRONMENT.get_template(page.template).render(
-        page=page, version=starlight_exporter.__version__, **page.values
-    )
+def html(page: Page, root: str) -> str:
+    """Return the page as HTML; all values are escaped. `root` is the prefix of the site in links."""
+    template = _ENVIRONMENT.get_template(page.template)
+    return template.render(page=page, version=starlight_exporter.__version__, root=root, **page.values)
 
 
-def error_html(status: int, text: str) -> str:
+def error_html(status: int, text: str, root: str) -> str:
     """Return the HTML page of an error."""
     return _ENVIRONMENT.get_template("error.html").render(
-        version=starlight_exporter.__version__, status=status, text=text, page=None
+        version=starlight_exporter.__version__, root=root, status=status, text=text, page=None
     )
 
 
-def json_text(page: Page) -> str:
-    """Return the page as JSON."""
-    return json.dumps(page.content, ensure_ascii=False, allow_nan=False, default=_plain, indent=1) + "\n"
+def json_text(page: Page, root: str) -> str:
+    """Return the page as JSON. `root` is the prefix of the site in links."""
+    return json.dumps(_plain(page.content, root), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, root: str) -> object:
+    """Return a value of JSON types, with the prefix of the site in its paths."""
+    if isinstance(value, SitePath):
+        return root + value
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    raise TypeError(f"{type(value).__name__} is not JSON-serialisable")
+        return {one.name: _plain(getattr(value, one.name), root) for one in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item, root) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, root) for item in value]
+    return value
+
+
+@pass_context
+def _with_root(context: Context, value: object) -> object:
+    return f"{context['root']}{value}" if isinstance(value, SitePath) else value
 
 
 def _with_suffix(path: str, suffix: str) -> str:
@@ -90,6 +108,7 @@ def _with_suffix(path: str, suffix: str) -> str:
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(TEMPLATES),
     autoescape=True,
+    finalize=_with_root,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

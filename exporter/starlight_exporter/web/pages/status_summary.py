@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlight_exporter.checks.alerts import ALERT_NAMES
 from starlight_exporter.formatting import integer
 from starlight_exporter.web.pages.check_groups import CheckGroup, Level
+from starlight_exporter.web.pages.page import SitePath
 from starlight_exporter.web.pages.status_cells import MatrixCell
 
 
@@ -28,9 +29,9 @@ class AlertingChecks:
     group: CheckGroup
 
     @property
-    def runbook(self) -> str:
+    def runbook(self) -> SitePath:
         """Path of the page with the runbook of the alert."""
-        return f"/runbooks/{self.alert}.md"
+        return SitePath(f"/runbooks/{self.alert}.md")
 
 
 def status_summary(cells: Iterable[MatrixCell]) -> StatusSummary:

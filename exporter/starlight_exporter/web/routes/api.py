@@ -16,6 +16,8 @@ from starlight_exporter.errors import ConfigError
 from starlight_exporter.publish.collector import build_registry
 from starlight_exporter.publish.exposition import render
 from starlight_exporter.runs.application import Application
+from starlight_exporter.web.active_web_config import ActiveWebConfig
+from starlight_exporter.web.reload import reload_all
 
 LISTED_RUNS: Final = 200
 CONCURRENT_SCRAPES: Final = 4
@@ -24,8 +26,9 @@ CONCURRENT_SCRAPES: Final = 4
 class ApiRoutes:
     """Handlers of /metrics, /-/… and /api/v1/…; `lifecycle` enables the POST requests."""
 
-    def __init__(self, application: Application, *, lifecycle: bool) -> None:
+    def __init__(self, application: Application, web_config: ActiveWebConfig, *, lifecycle: bool) -> None:
         self._application = application
+        self._web_config = web_config
         self._lifecycle = lifecycle
         self._registry = build_registry(application.scraped)
         # Scrapes have threads of their own: slow pages must not occupy them.
@@ -60,10 +63,10 @@ class ApiRoutes:
         return PlainTextResponse(f"{reason}\n", 503) if reason else PlainTextResponse("ready\n")
 
     def reload(self, _request: Request) -> Response:
-        """Reload the configuration; 500 with the reason if it is invalid."""
+        """Reload the configuration and check the web configuration; 500 with the reason if one is invalid."""
         self._require_lifecycle()
         try:
-            self._application.reload()
+            reload_all(self._application, self._web_config)
         except ConfigError as error:
             return PlainTextResponse(f"not reloaded: {error}\n", 500)
         return PlainTextResponse("reloaded\n")

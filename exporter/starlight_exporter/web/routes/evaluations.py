@@ -99,7 +99,7 @@ class EvaluationRoutes:
     def latest(self, request: Request) -> Response:
         """Redirect to the same page of the current evaluation of `model` on `dataset`, with all other parameters."""
         model, dataset = request.query_params.get("model", ""), request.query_params.get("dataset", "")
-        path = links.evaluation(self._current(model, dataset).id)
+        path = request.scope["root_path"] + links.evaluation(self._current(model, dataset).id)
         if "suffix" in request.path_params:
             path += f".{request.path_params['suffix']}"
         elif "rest" in request.path_params:
