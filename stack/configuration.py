@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import yaml
 
 from stack.errors import StackError
 from stack.ports import Ports, move_addresses
 from starlight_exporter.config import load_config
 from starlight_exporter.files import write_text
+
+_USER = "starlight"
 
 
 def write_prometheus(root: Path, run: Path, ports: Ports) -> Path:
@@ -41,6 +45,25 @@ def write_alertmanager(root: Path, run: Path, ports: Ports) -> Path:
     settings = move_addresses(read_settings(root / "alerting" / "alertmanager.yml"), ports.addresses())
     settings["templates"] = _linked(run / "templates", root / "alerting" / "templates", "*.tmpl")
     return write_settings(run / "alertmanager.yml", "alertmanager.yml", settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Configuration files for basic authentication: of the server, and of its clients."""
+
+    server: Path
+    client: Path
+
+
+def write_access(run: Path, password: str, password_file: Path) -> Access:
+    """Write the files for Alertmanager and its clients, which read the password from its file."""
+    hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt(10)).decode()
+    users = {"basic_auth_users": {_USER: hashed}}
+    client = {"basic_auth": {"username": _USER, "password_file": str(password_file)}}
+    return Access(
+        write_settings(run / "alertmanager-web.yml", "a generated password", users),
+        write_settings(run / "alertmanager-client.yml", "a generated password", client),
+    )
 
 
 def write_dashboards(dashboards: Path, target: Path, ports: Ports) -> Path:

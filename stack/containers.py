@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import sys
 from pathlib import Path
 
 from stack.configuration import read_settings, write_dashboards, write_settings
 from stack.errors import StackError
+from stack.passwords import GRAFANA_PASSWORD, make_password
 from stack.ports import LOOPBACK, SHIPPED, Ports, move_addresses
 from stack.reference_dataset import make_reference_dataset
 from starlight_exporter.asset_files import assets_folder
 from starlight_exporter.cli.command import exit_code
 from starlight_exporter.errors import StorageError
 from starlight_exporter.exit_codes import CHECK_FAILED, OK
-from starlight_exporter.files import open_output
-
-PASSWORD_FILE = "grafana_admin_password"
 
 
 def main() -> int:
@@ -31,7 +28,7 @@ def prepare(volumes: Path) -> int:
     try:
         write_configurations(volumes / "generated", Ports.of({}, os.environ))
         # Grafana's user reads it; only containers see the volume.
-        make_password(volumes / "secrets", mode=0o444)
+        make_password(volumes / "secrets" / GRAFANA_PASSWORD, mode=0o444)
         make_reference_dataset(volumes / "datasets" / "reference")
     except (StackError, StorageError, OSError, ValueError) as error:
         print(f"setup: {error}", file=sys.stderr)
@@ -67,16 +64,6 @@ def _names(*services: str) -> dict[str, str]:
     """Return the address of each service inside its network by its shipped address on loopback."""
     shipped = SHIPPED.by_service()
     return {f"{LOOPBACK}:{shipped[name]}": f"{name}:{shipped[name]}" for name in services}
-
-
-def make_password(folder: Path, *, mode: int) -> None:
-    """Generate Grafana's password once and write it to a file with these permissions."""
-    file = folder / PASSWORD_FILE
-    if not file.exists():
-        # Created with restricted permissions, so that no other user can open it before `mode` is set.
-        with open_output(file, mode=0o600) as output:
-            os.fchmod(output.fileno(), mode)
-            output.write(secrets.token_urlsafe(18).encode())
 
 
 if __name__ == "__main__":

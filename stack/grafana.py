@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from stack.configuration import write_dashboards
-from stack.containers import PASSWORD_FILE, make_password
+from stack.passwords import GRAFANA_PASSWORD, make_password
 from stack.ports import LOOPBACK, Ports
 from stack.processes import Service
 
@@ -23,7 +23,7 @@ def service(root: Path, data: Path, ports: Ports) -> Service | None:
     found = program()
     if found is None:
         return None
-    make_password(data / "secrets", mode=0o600)
+    make_password(data / "secrets" / GRAFANA_PASSWORD, mode=0o600)
     dashboards = write_dashboards(root / "grafana" / "dashboards", data / "run" / "dashboards", ports)
     # The folder of a tarball, or where packages install it.
     parent = Path(found).resolve().parents[1]
@@ -34,7 +34,7 @@ def service(root: Path, data: Path, ports: Ports) -> Service | None:
         "GF_PATHS_DATA": str(data / "grafana"),
         "GF_PATHS_LOGS": str(data / "logs"),
         "GF_PATHS_PROVISIONING": str(root / "grafana" / "provisioning"),
-        "GF_SECURITY_ADMIN_PASSWORD__FILE": str(data / "secrets" / PASSWORD_FILE),
+        "GF_SECURITY_ADMIN_PASSWORD__FILE": str(data / "secrets" / GRAFANA_PASSWORD),
         "GF_USERS_ALLOW_SIGN_UP": "false",
         "GF_USERS_DEFAULT_THEME": "dark",
         "GF_AUTH_ANONYMOUS_ENABLED": "false",
@@ -60,5 +60,5 @@ def service(root: Path, data: Path, ports: Ports) -> Service | None:
             f"--homepath={home}",
         ),
         ready_url=f"http://{LOOPBACK}:{ports.grafana}/api/health",
-        location=f"http://{LOOPBACK}:{ports.grafana}  (admin, password in {data / 'secrets' / PASSWORD_FILE})",
+        location=f"http://{LOOPBACK}:{ports.grafana}  (admin, password in {data / 'secrets' / GRAFANA_PASSWORD})",
     )

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
+from stack.http_server import serve as serve_http
 from stack.notification_file import NotificationFile
 from stack.webhook import Notification, printable, readable, record, summary
 from starlight_exporter.errors import StorageError
-from starlight_exporter.listen_address import format_address, listen
+from starlight_exporter.listen_address import format_address
+from starlight_exporter.web.request_checks import RequestChecks
+from starlight_exporter.web.site import make_site
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 _SHOWN_ERRORS = 3
@@ -34,7 +35,7 @@ def notification_app(
     report: Callable[[str], None],
     complain: Callable[[str], None],
     max_body_bytes: int = MAX_BODY_BYTES,
-) -> Starlette:
+) -> ASGIApp:
     """Return the receiver: `POST /notifications` and `GET /-/healthy`.
 
     `report` receives the lines that `describe` returns for a stored notification, `complain` one line per rejected
@@ -74,9 +75,9 @@ def notification_app(
     async def healthy(_request: Request) -> Response:
         return PlainTextResponse("OK\n")
 
-    return Starlette(
-        routes=[Route("/notifications", receive, methods=["POST"]), Route("/-/healthy", healthy, methods=["GET"])]
-    )
+    routes = [Route("/notifications", receive, methods=["POST"]), Route("/-/healthy", healthy, methods=["GET"])]
+    # In containers, Alertmanager calls it by this name.
+    return RequestChecks(Starlette(routes=routes), site=make_site(None, None, frozenset({"notifications"})))
 
 
 def _explain(error: ValidationError) -> str:
@@ -97,7 +98,6 @@ def serve(host: str, port: int, output: Path) -> None:
     """
     file = NotificationFile(output)
     file.check()
-    listener = listen(host, port)
     # A log that is kept would hold a second copy of each alert.
     lines = readable if sys.stdout.isatty() else summary
 
@@ -105,21 +105,11 @@ def serve(host: str, port: int, output: Path) -> None:
         return lines(notification, received_at=received_at)
 
     app = notification_app(file, describe=describe, report=_print, complain=lambda line: _print(line, error=True))
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", server_header=False, timeout_graceful_shutdown=2
-        )
-    )
-    # uvicorn logs requests that are cancelled after the grace period as errors with a traceback.
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    # uvicorn raises the signal again after draining; a requested stop must exit with 0.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: None)
-    _print(
-        f"notifications to http://{format_address(*listener.getsockname()[:2])}/notifications are stored in {output}"
-    )
-    with listener:
-        server.run(sockets=[listener])
+
+    def started(address: tuple[str, int]) -> None:
+        _print(f"notifications to http://{format_address(*address)}/notifications are stored in {output}")
+
+    serve_http(app, host, port, started=started)
 
 
 def _print(line: str, *, error: bool = False) -> None:

@@ -104,6 +104,13 @@ def require_free(ports: Mapping[str, int]) -> None:
                 ) from error
 
 
+def free_port() -> int:
+    """Return a port on loopback that is not in use."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
 def _of_variable(name: str, environment: Mapping[str, str]) -> int | None:
     # As in compose, an empty variable counts as not set.
     text = environment.get(name, "")

@@ -10,7 +10,8 @@ from pathlib import Path
 from stack import configuration, grafana
 from stack.arguments import ROOT
 from stack.errors import StackError
-from stack.ports import LOOPBACK, Ports
+from stack.passwords import ALERTMANAGER_PASSWORD, make_password
+from stack.ports import LOOPBACK, Ports, free_port
 from stack.processes import Service
 
 RETENTION = "1y"
@@ -27,7 +28,7 @@ def services(arguments: argparse.Namespace, ports: Ports) -> list[Service]:
     address = {name: f"{LOOPBACK}:{port}" for name, port in ports.by_service().items()}
     return [
         _notifications(address["notifications"], data),
-        _alertmanager(address["alertmanager"], data, ports),
+        *_alertmanager(address["alertmanager"], data, ports),
         _exporter(address["exporter"], _exporter_config(arguments, data)),
         _prometheus(address["prometheus"], data, ports),
         _markdown_dashboard(address, data),
@@ -45,22 +46,41 @@ def _notifications(address: str, data: Path) -> Service:
     )
 
 
-def _alertmanager(address: str, data: Path, ports: Ports) -> Service:
+def _alertmanager(address: str, data: Path, ports: Ports) -> tuple[Service, Service]:
+    """Return Alertmanager, on a port of its own behind a password, and the proxy at its address that has the password.
+
+    Alertmanager answers the pages of every site; the proxy rejects them.
+    """
     config = configuration.write_alertmanager(ROOT, data / "run", ports)
-    return Service(
+    password = data / "secrets" / ALERTMANAGER_PASSWORD
+    access = configuration.write_access(data / "run", make_password(password, mode=0o600), password)
+    behind = f"{LOOPBACK}:{free_port()}"
+    alertmanager = Service(
         name="alertmanager",
         command=(
             _program("prometheus-alertmanager"),
             # Relative to the working directory, so that no pattern character of a path is in the paths of templates.
             f"--config.file={config.name}",
             f"--storage.path={data / 'alertmanager'}",
-            f"--web.listen-address={address}",
+            f"--web.listen-address={behind}",
+            f"--web.config.file={access.server.name}",
+            f"--web.external-url=http://{address}",
             "--cluster.listen-address=",
+        ),
+        ready_url=None,
+        location=f"http://{behind}  (password in {password})",
+        folder=config.parent,
+    )
+    gate = Service(
+        name="alertmanager-gate",
+        command=(
+            *(sys.executable, "-m", "stack.alertmanager_gate", f"--web.listen-address={address}"),
+            *(f"--alertmanager=http://{behind}", f"--alertmanager.config.file={access.client}"),
         ),
         ready_url=f"http://{address}/-/ready",
         location=f"http://{address}",
-        folder=config.parent,
     )
+    return alertmanager, gate
 
 
 def _exporter_config(arguments: argparse.Namespace, data: Path) -> Path:

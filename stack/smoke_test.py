@@ -24,7 +24,7 @@ from starlight_exporter.http_client import HttpClient, basic_authorization, show
 ROOT = Path(__file__).resolve().parent.parent
 DASHBOARDS = ROOT / "grafana" / "dashboards"
 PANEL = ("overview.json", "False positive rate")
-HEALTHY = ("notifications", "exporter", "alertmanager", "prometheus", "grafana")
+HEALTHY = ("notifications", "exporter", "alertmanager", "alertmanager-gate", "prometheus", "grafana")
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths

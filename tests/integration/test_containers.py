@@ -193,6 +193,9 @@ def test_exporter_reaches_only_prometheus(stack: Compose) -> None:
         connected = docker("exec", container, "python3", "-c", REACH, *tried).split()
         return {name for name, found in addresses.items() if set(found) & set(connected)}
 
+    assert httpx.get(f"{stack.url('ALERTMANAGER')}/-/ready").status_code == 200
+    foreign = {"Origin": "http://attacker.example"}
+    assert httpx.post(f"{stack.url('ALERTMANAGER')}/api/v2/silences", headers=foreign, json={}).status_code == 403
     assert reached("exporter") == {"exporter", "prometheus"}
     assert reached("notifications") == {"notifications", "alertmanager"}
     assert reached("prometheus") == {"prometheus", "exporter", "alertmanager"}

@@ -28,8 +28,8 @@ from support.waiting import wait_until
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = 5
-"""Notification log, Alertmanager, exporter, Prometheus, markdown dashboard."""
+SERVICES = 6
+"""Notification log, Alertmanager, its proxy, exporter, Prometheus, markdown dashboard."""
 
 WITH_CONTROLLING_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -129,6 +129,7 @@ def test_closed_terminal_stops_all_services(tree: Path, ports: Ports, closing: l
         closing += supervisor.children(recursive=True)
         assert len(services) == SERVICES
         require_no_lifecycle_api(f"http://{LOOPBACK}:{ports.prometheus}")
+        require_no_silence_by_other_sites(f"http://{LOOPBACK}:{ports.alertmanager}")
         require_links(f"http://{LOOPBACK}:{ports.prometheus}", ports)
     finally:
         os.close(master)
@@ -168,6 +169,15 @@ def require_no_lifecycle_api(prometheus: str) -> None:
         foreign = client.get(f"{prometheus}/api/v1/status/config", headers={"Origin": "http://attacker.example"})
         assert foreign.status_code == 200
         assert "access-control-allow-origin" not in foreign.headers
+
+
+def require_no_silence_by_other_sites(alertmanager: str) -> None:
+    """Assert that a web page can neither read nor silence alerts."""
+    foreign = {"Origin": "http://attacker.example"}
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(f"{alertmanager}/api/v2/status").status_code == 200
+        assert "access-control-allow-origin" not in client.get(f"{alertmanager}/api/v2/status", headers=foreign).headers
+        assert client.post(f"{alertmanager}/api/v2/silences", headers=foreign, json={}).status_code == 403
 
 
 def require_links(prometheus: str, ports: Ports) -> None:

@@ -11,14 +11,17 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
+from stack.http_server import CONNECTIONS
 from stack.notification_server import MAX_BODY_BYTES
 from support.alertmanager import REPOSITORY, NotificationLog
+from support.waiting import wait_until
 from support.webhook_payload import PAYLOAD
 
 pytestmark = pytest.mark.integration
@@ -146,6 +149,37 @@ def test_full_disk_results_in_503(tmp_path: Path) -> None:
         assert "stored: " not in log.log.read_text()
 
 
+def test_slow_clients_do_not_keep_notifications_out(tmp_path: Path) -> None:
+    with NotificationLog(tmp_path / "n.jsonl", log=tmp_path / "log.txt") as log, ExitStack() as opened:
+        address = ("127.0.0.1", log.port)
+        clients = [opened.enter_context(socket.create_connection(address)) for _ in range(3 * CONNECTIONS)]
+        for client in clients:
+            with suppress(ConnectionError):
+                client.sendall(b"POST /notifications HTTP/1.1\r\nHost:")
+        assert post(log, json.dumps(PAYLOAD)).status_code == 200
+        assert len(log.notifications()) == 1
+        # The newest ones have replaced the others.
+        wait_until(lambda: sum(is_closed(client) for client in clients) >= 2 * CONNECTIONS, "most clients evicted")
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Return whether the server has closed a connection."""
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True
+
+
+def test_rejects_requests_of_other_sites_and_for_other_hosts(log: NotificationLog) -> None:
+    before = log.notifications()
+    for headers, status in (({"Origin": "http://attacker.example"}, 403), ({"Host": "attacker.example"}, 421)):
+        assert httpx.post(log.notification_url, json=PAYLOAD, headers=headers).status_code == status
+    assert log.notifications() == before
+
+
 def test_prints_each_alert_on_a_terminal(tmp_path: Path) -> None:
     terminal, standard_output = pty.openpty()
     output = tmp_path / "n.jsonl"
@@ -177,7 +211,7 @@ def test_stops_with_exit_code_0(tmp_path: Path, number: signal.Signals) -> None:
         # An unfinished request must not delay the stop.
         with socket.create_connection(("127.0.0.1", log.port)) as hanging:
             head = (
-                "POST /notifications HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                "POST /notifications HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 "Content-Length: 10\r\nExpect: 100-continue\r\n\r\n"
             )
             hanging.sendall(head.encode())

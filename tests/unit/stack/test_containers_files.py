@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from stack import grafana
-from stack.containers import PASSWORD_FILE, make_password, write_configurations
+from stack.containers import write_configurations
+from stack.passwords import GRAFANA_PASSWORD, make_password
 from stack.ports import SHIPPED, Ports, variable
 from stack.services import CORS_ORIGIN, DASHBOARD_INTERVAL, RETENTION
 
@@ -49,7 +50,9 @@ def test_ports_are_published_only_on_loopback(name: str) -> None:
 
 def test_default_ports_are_the_shipped_ports() -> None:
     for name, port in SHIPPED.by_service().items():
-        assert SERVICES[name]["ports"] == [f"127.0.0.1:${{STARLIGHT_{name.upper()}_PORT:-{port}}}:{port}"]
+        # Only its proxy is published.
+        service = "alertmanager-gate" if name == "alertmanager" else name
+        assert SERVICES[service]["ports"] == [f"127.0.0.1:${{STARLIGHT_{name.upper()}_PORT:-{port}}}:{port}"]
 
 
 @each_service
@@ -88,6 +91,7 @@ def test_intervals_equal_those_of_the_processes() -> None:
 EDGES = {
     "alertmanager-internet": {"alertmanager"},
     "alertmanager-notifications": {"alertmanager", "notifications"},
+    "gate-alertmanager": {"alertmanager-gate", "alertmanager"},
     "grafana-alertmanager": {"grafana", "alertmanager"},
     "grafana-prometheus": {"grafana", "prometheus"},
     "markdown-alertmanager": {"markdown-dashboard", "alertmanager"},
@@ -139,6 +143,10 @@ def test_setup_knows_all_published_ports() -> None:
     assert environment == {
         variable(name): f"${{{variable(name)}:-{port}}}" for name, port in SHIPPED.by_service().items()
     }
+
+
+def test_alertmanager_is_published_only_through_its_proxy() -> None:
+    assert "ports" not in SERVICES["alertmanager"]
 
 
 def test_no_service_has_a_lifecycle_api_that_nothing_needs() -> None:
@@ -206,20 +214,17 @@ def test_setup_replaces_loopback_by_service_names(tmp_path: Path) -> None:
 
 
 def test_password_is_generated_once_and_unique(tmp_path: Path) -> None:
-    make_password(tmp_path / "a", mode=0o600)
-    password = (tmp_path / "a" / PASSWORD_FILE).read_text()
-    make_password(tmp_path / "a", mode=0o600)
-    assert (tmp_path / "a" / PASSWORD_FILE).read_text() == password
-    make_password(tmp_path / "b", mode=0o600)
-    assert (tmp_path / "b" / PASSWORD_FILE).read_text() != password
+    password = make_password(tmp_path / "a", mode=0o600)
+    assert make_password(tmp_path / "a", mode=0o600) == password == (tmp_path / "a").read_text()
+    assert make_password(tmp_path / "b", mode=0o600) != password
     assert len(password) >= 20
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o444])
 def test_password_file_has_exactly_the_requested_permissions(tmp_path: Path, mode: int) -> None:
-    make_password(tmp_path, mode=mode)
-    assert (tmp_path / PASSWORD_FILE).stat().st_mode & 0o777 == mode
-    assert [file.name for file in tmp_path.iterdir()] == [PASSWORD_FILE]
+    make_password(tmp_path / "secrets" / "password", mode=mode)
+    assert (tmp_path / "secrets" / "password").stat().st_mode & 0o777 == mode
+    assert [file.name for file in (tmp_path / "secrets").iterdir()] == ["password"]
 
 
 def test_native_grafana_password_is_private(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +233,7 @@ def test_native_grafana_password_is_private(tmp_path: Path, monkeypatch: pytest.
     program.touch(mode=0o755)
     monkeypatch.setenv("PATH", str(program.parent))
     assert grafana.service(ROOT, tmp_path / "data", SHIPPED) is not None
-    assert (tmp_path / "data" / "secrets" / PASSWORD_FILE).stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "data" / "secrets" / GRAFANA_PASSWORD).stat().st_mode & 0o777 == 0o600
 
 
 def test_setup_runs_as_a_module_and_reports_an_invalid_port(tmp_path: Path) -> None:

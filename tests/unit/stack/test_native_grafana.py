@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from stack import grafana
-from stack.containers import PASSWORD_FILE
+from stack.passwords import GRAFANA_PASSWORD
 from stack.ports import Ports
 from stack.processes import Supervisor
 from support.dashboards import FILES
@@ -62,7 +62,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_starts_a_server_with_a_generated_password(started: dict[str, Any], tmp_path: Path) -> None:
     assert started["arguments"] == ["server", f"--homepath={tmp_path / 'usr'}"]
     secret = Path(started["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"])
-    assert secret == tmp_path / "data" / "secrets" / PASSWORD_FILE
+    assert secret == tmp_path / "data" / "secrets" / GRAFANA_PASSWORD
     assert len(secret.read_text()) >= 20
     assert "GF_SECURITY_ADMIN_PASSWORD" not in started["environment"]
 
