@@ -25,7 +25,8 @@ _CLONE_NEWUSER: Final = 0x10000000
 _CLONE_NEWNET: Final = 0x40000000
 _OOM_SCORE: Final = "800"
 """When memory runs out, the kernel ends a worker before the service."""
-_ADDRESS_SPACE_FACTOR: Final = 2
+_DATA_FACTOR: Final = 4
+"""The kernel counts memory that is reserved but never touched; what is touched is supervised by the parent."""
 
 
 def end_with_parent(descriptor: int) -> None:
@@ -54,13 +55,12 @@ def ignore_group_signals() -> None:
 def limit_resources(memory_bytes: int) -> None:
     """Reduce the priority, write no core files, and refuse single allocations far beyond `memory_bytes`.
 
-    The parent supervises the memory itself: it cannot see an allocation that is larger than what is left of the machine
-    between two of its polls. The limit of the kernel is a multiple, because it counts memory that is never touched.
+    The parent supervises the memory, but cannot prevent a single allocation that is larger than the machine.
     """
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    data = _ADDRESS_SPACE_FACTOR * memory_bytes
+    data = _DATA_FACTOR * memory_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (data if hard == resource.RLIM_INFINITY else min(data, hard), hard))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)

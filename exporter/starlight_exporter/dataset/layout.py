@@ -13,13 +13,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Final
 
+from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import Dataset, FileProblem, LabelledFile
 from starlight_exporter.dataset.labels import read_labels
 from starlight_exporter.dataset.names import one_line, printable_path
@@ -32,9 +33,17 @@ from starlight_exporter.file_access import FileTooLargeError, hash_open_file, op
 _CHUNK: Final = 64
 
 
-def scan(name: str, root: Path, *, max_file_bytes: int = DEFAULT_MAX_FILE_BYTES) -> Dataset:
+def scan(
+    name: str,
+    root: Path,
+    *,
+    max_file_bytes: int = DEFAULT_MAX_FILE_BYTES,
+    excluded: Mapping[str, FileProblem] = MappingProxyType({}),
+    activity: Activity = NO_ACTIVITY,
+) -> Dataset:
     """Return all files of the dataset in `root`, labelled and hashed; larger files are not read.
 
+    The files of `excluded` are not opened; the texts of their problems do not name them.
     Raises DatasetError if `root` is missing, cannot be listed, or contains no image in its class folders.
     """
     found = find_files(root)
@@ -42,46 +51,60 @@ def scan(name: str, root: Path, *, max_file_bytes: int = DEFAULT_MAX_FILE_BYTES)
         raise DatasetError(f"{root}: no images in clean/, stego/ or negatives/")
     # One task for many files, because a pending task takes more memory than the result of a file.
     chunks = [found.files[at : at + _CHUNK] for at in range(0, len(found.files), _CHUNK)]
+    scanner = _Scanner(max_file_bytes, excluded, activity)
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        labelled = [file for part in pool.map(partial(_scan_all, max_file_bytes), chunks) for file in part]
+        labelled = [file for part in pool.map(scanner.scan_all, chunks) for file in part]
     files = _with_covers(sorted(labelled, key=lambda file: file.path))
     return Dataset(
         name=name, root=root, files=tuple(files), fingerprint=_fingerprint(files), ignored_files=found.ignored
     )
 
 
-def _scan_all(max_file_bytes: int, found: Sequence[FoundFile]) -> list[LabelledFile]:
-    return [_scan_one(entry, max_file_bytes) for entry in found]
+@dataclass(frozen=True, slots=True)
+class _Scanner:
+    """Labels and hashes files; thread-safe."""
 
+    max_file_bytes: int
+    excluded: Mapping[str, FileProblem]
+    activity: Activity
 
-def _scan_one(found: FoundFile, max_file_bytes: int) -> LabelledFile:
-    """Return a file with label, format and hash. Failures become the problem of the file."""
-    labels = read_labels(found)
-    shown = printable_path(found.path)
-    content = _Content()
-    if found.problem is not None:
-        content = _failed("unreadable", found.problem)
-    elif shown != found.path:
-        content = _failed("unreadable", "its name is not UTF-8")
-    else:
+    def scan_all(self, found: Sequence[FoundFile]) -> list[LabelledFile]:
+        """Return the files with label, format and hash. Failures become the problem of the file."""
+        return [self._scan_one(entry) for entry in found]
+
+    def _scan_one(self, found: FoundFile) -> LabelledFile:
+        shown = printable_path(found.path)
+        labels = read_labels(found)
+        content = self._content(found, shown)
+        return LabelledFile(
+            path=shown,
+            file_class=found.file_class,
+            method=labels.method,
+            category=labels.category,
+            image_format=content.image_format,
+            size_bytes=content.size,
+            sha256=content.sha256,
+            problem=labels.problem if content.problem is None else _of_file(content.problem, found.path),
+            bit_order=labels.bit_order,
+            payload_bytes=labels.payload_bytes,
+            cover=labels.cover,
+        )
+
+    def _content(self, found: FoundFile, shown: str) -> _Content:
+        if found.problem is not None:
+            return _failed("unreadable", found.problem)
+        if shown != found.path:
+            return _failed("unreadable", "its name is not UTF-8")
+        if shown in self.excluded:
+            return _Content(problem=self.excluded[shown])
         try:
-            with open_regular(found.root / found.path, root=found.root) as file:
-                content = _read(file, max_file_bytes)
+            with (
+                self.activity.during("scan", shown),
+                open_regular(found.root / found.path, root=found.root) as file,
+            ):
+                return _read(file, self.max_file_bytes)
         except OSError as error:
-            content = _failed("unreadable", f"cannot be read: {error.strerror or error}")
-    return LabelledFile(
-        path=shown,
-        file_class=found.file_class,
-        method=labels.method,
-        category=labels.category,
-        image_format=content.image_format,
-        size_bytes=content.size,
-        sha256=content.sha256,
-        problem=labels.problem if content.problem is None else _of_file(content.problem, found.path),
-        bit_order=labels.bit_order,
-        payload_bytes=labels.payload_bytes,
-        cover=labels.cover,
-    )
+            return _failed("unreadable", f"cannot be read: {error.strerror or error}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 from starlight_exporter.activity import Activity
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.staged import FullModel
@@ -11,21 +9,27 @@ from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import load_detector
+from starlight_exporter.file_access import read_content
 
 
 def probe(request: RunRequest, path: str, activity: Activity) -> None:
     """Decode one file, then load the model and score it. Raises ModelError; an error of the image is ignored."""
     source = ImageSource(request.dataset_root, request.limits, activity=activity)
     with activity.during("scan", path):
-        data = (request.dataset_root / path).read_bytes()
+        try:
+            content = read_content(
+                request.dataset_root / path, max_bytes=request.limits.max_file_bytes, root=request.dataset_root
+            )
+        except OSError:
+            return
         file = LabelledFile(
             path=path,
             file_class="clean",
             method=None,
             category=None,
             image_format=None,
-            size_bytes=len(data),
-            sha256=sha256(data).hexdigest(),
+            size_bytes=len(content.data),
+            sha256=content.sha256,
             problem=None,
         )
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from starlight_exporter.activity import Phase
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
@@ -36,11 +37,12 @@ class RunLimits:
 
 @dataclass(frozen=True, slots=True)
 class FileFault:
-    """A file that is not read or scored because it exceeded its time limit or ended a worker process in this run."""
+    """A file that is not measured because it exceeded its time limit or ended a worker process, and in which phase."""
 
     path: str
     reason: NotMeasuredReason
     detail: str
+    phase: Phase = "decode"
 
 
 def available_cores() -> int:

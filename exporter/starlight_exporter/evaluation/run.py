@@ -12,7 +12,7 @@ from typing import Final
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.cache import CacheUsage
-from starlight_exporter.dataset.dataset import Dataset, LabelledFile
+from starlight_exporter.dataset.dataset import Dataset, FileProblem, LabelledFile
 from starlight_exporter.dataset.facts import FactCollector, FactTable
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.dataset.quality import measure as measure_quality
@@ -135,8 +135,19 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
 
 def scan_dataset(request: RunRequest, activity: Activity) -> Dataset:
     """Scan the dataset of a request, without opening the files that its faults exclude. Raise DatasetError."""
-    del activity
-    return scan(request.dataset, request.dataset_root, max_file_bytes=request.limits.max_file_bytes)
+    # Files that fail later keep their hash, so that the fingerprint does not depend on the faults of a run.
+    excluded = {
+        fault.path: FileProblem(fault.reason, fault.detail.removeprefix(f"{fault.path}: "))
+        for fault in request.faults
+        if fault.phase == "scan"
+    }
+    return scan(
+        request.dataset,
+        request.dataset_root,
+        max_file_bytes=request.limits.max_file_bytes,
+        excluded=excluded,
+        activity=activity,
+    )
 
 
 def load_detector(request: RunRequest) -> Detector:

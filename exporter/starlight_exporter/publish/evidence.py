@@ -21,7 +21,13 @@ from starlight_exporter.publish import evidence_files
 from starlight_exporter.publish.disk import bytes_below, is_full
 from starlight_exporter.publish.evidence_index import EvidenceIndex
 from starlight_exporter.publish.prediction_store import PredictionStore
-from starlight_exporter.publish.retention import Entry, deletion_order, deletion_order_without_newest, excess
+from starlight_exporter.publish.retention import (
+    Entry,
+    deletion_order,
+    deletion_order_without_newest,
+    excess,
+    storage_order,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -57,7 +63,9 @@ class Evidence:
         with self._writing:
             while True:
                 try:
-                    folder = evidence_files.write_folder(self._root, evaluation, predictions, checks, thumbnails)
+                    sequence = 1 + max((entry.sequence for entry in self.entries()), default=0)
+                    content = evidence_files.Content(evaluation, predictions, checks, thumbnails, sequence)
+                    folder = evidence_files.write_folder(self._root, content)
                     break
                 except (OSError, ValueError, sqlite3.Error) as error:
                     if is_full(error) and self._delete_first(deletion_order(self.entries())):
@@ -103,7 +111,7 @@ class Evidence:
         earlier = [
             other
             for other in self.entries(entry.model, entry.dataset)
-            if other.finished_at < entry.finished_at and not differences(other.spec, entry.spec, "images")
+            if storage_order(other) < storage_order(entry) and not differences(other.spec, entry.spec, "images")
         ]
         changed = (other for other in earlier if differences(other.spec, entry.spec, "model", "rule"))
         return next(changed, next(iter(earlier), None))
@@ -111,14 +119,16 @@ class Evidence:
     def predecessor(self, evaluation: Evaluation) -> Entry | None:
         """Return the newest earlier evaluation of the same model with another file, on the same images and rule."""
         spec = evaluation.provenance
-        for other in self.entries(evaluation.model, evaluation.dataset):
-            if (
-                other.finished_at < evaluation.finished_at
-                and not differences(other.spec, spec, "images", "rule")
-                and differences(other.spec, spec, "model")
-            ):
+        for other in self.earlier(evaluation):
+            if not differences(other.spec, spec, "images", "rule") and differences(other.spec, spec, "model"):
                 return other
         return None
+
+    def earlier(self, evaluation: Evaluation) -> list[Entry]:
+        """Return the evaluations of the same pair before this one, which may not be stored yet, newest first."""
+        entries = self.entries(evaluation.model, evaluation.dataset)
+        stored = next((index for index, entry in enumerate(entries) if entry.id == evaluation.id), -1)
+        return entries[stored + 1 :]
 
     def folder(self, entry: Entry) -> Path:
         """Return the folder of an entry."""

@@ -1,4 +1,4 @@
-"""Files of one stored evaluation: `evaluation.json`, `predictions.sqlite`, `checks.json` and thumbnails in a folder."""
+"""Files of one stored evaluation: `evaluation.json`, `predictions.sqlite`, `checks.json`, `sequence` and thumbnails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,20 +22,27 @@ from starlight_exporter.publish.retention import Entry
 EVALUATION_FILE: Final = "evaluation.json"
 PREDICTIONS_FILE: Final = "predictions.sqlite"
 CHECKS_FILE: Final = "checks.json"
+SEQUENCE_FILE: Final = "sequence"
 THUMBNAILS: Final = "thumbnails"
 
 FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _PARTIAL: Final = ".partial-"
 
 
-def write_folder(
-    root: Path,
-    evaluation: Evaluation,
-    predictions: Sequence[Prediction],
-    checks: Sequence[CheckResult],
-    thumbnails: Mapping[str, bytes],
-) -> Path:
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What is stored of a result: `thumbnails` are PNG files by name, `sequence` is its number in storage order."""
+
+    evaluation: Evaluation
+    predictions: Sequence[Prediction]
+    checks: Sequence[CheckResult]
+    thumbnails: Mapping[str, bytes]
+    sequence: int
+
+
+def write_folder(root: Path, content: Content) -> Path:
     """Write the folder of an evaluation atomically and return it. Raises OSError, ValueError and sqlite3.Error."""
+    evaluation = content.evaluation
     folder = root / evaluation.id
     partial = root / f"{_PARTIAL}{evaluation.id}"
     root.mkdir(parents=True, exist_ok=True)
@@ -43,13 +50,14 @@ def write_folder(
     try:
         partial.mkdir()
         (partial / EVALUATION_FILE).write_text(to_json(evaluation) + "\n", encoding="utf-8")
-        (partial / CHECKS_FILE).write_text(_checks_json(checks), encoding="utf-8")
-        write_store(partial / PREDICTIONS_FILE, predictions)
+        (partial / CHECKS_FILE).write_text(_checks_json(content.checks), encoding="utf-8")
+        (partial / SEQUENCE_FILE).write_text(f"{content.sequence}\n", encoding="utf-8")
+        write_store(partial / PREDICTIONS_FILE, content.predictions)
         for written in (*sorted(partial.iterdir()), partial):
             sync(written)
-        if thumbnails:
+        if content.thumbnails:
             (partial / THUMBNAILS).mkdir()
-            for name, png in thumbnails.items():
+            for name, png in content.thumbnails.items():
                 (partial / THUMBNAILS / name).write_bytes(png)
         partial.rename(folder)
     except BaseException:
@@ -77,6 +85,7 @@ def read_entry(folder: Path) -> Entry:
         stego=evaluation.stego,
         failed_checks=sum(check.passed is False and check.severity != "info" for check in checks),
         significant_checks=sum(check.severity == "critical" for check in checks),
+        sequence=_read_sequence(folder),
     )
 
 
@@ -93,6 +102,17 @@ def read_checks(folder: Path) -> tuple[CheckResult, ...]:
         entries: list[dict[str, Any]] = json.loads(text)
         return tuple(CheckResult(**entry) for entry in entries)
     except (ValueError, TypeError) as error:
+        raise StorageError(f"{path}: damaged: {error}") from error
+
+
+def _read_sequence(folder: Path) -> int:
+    path = folder / SEQUENCE_FILE
+    if not path.exists():
+        return 0
+    text = _read_text(path)
+    try:
+        return int(text)
+    except ValueError as error:
         raise StorageError(f"{path}: damaged: {error}") from error
 
 

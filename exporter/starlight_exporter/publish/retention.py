@@ -10,13 +10,15 @@ from operator import attrgetter
 from starlight_exporter.evaluation.spec import EvaluationSpec, differences
 from starlight_exporter.statistics.intervals import Proportion
 
-_AGE = attrgetter("finished_at", "id")
+storage_order = attrgetter("sequence", "finished_at", "id")
+"""Sort key of entries: the order in which they were stored, which steps of the system clock do not change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A stored evaluation in lists and trends; `finished_at` is UTC seconds.
 
+    `sequence` increases with every stored evaluation; 0 for those of versions before 0.2, which have none.
     `failed_checks` counts the failed checks of severity warning or critical, `significant_checks` the critical ones.
     """
 
@@ -29,11 +31,12 @@ class Entry:
     stego: Proportion
     failed_checks: int
     significant_checks: int
+    sequence: int = 0
 
 
 def newest_first(entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries in the order of every list of evaluations."""
-    return sorted(entries, key=lambda entry: (entry.finished_at, entry.id), reverse=True)
+    return sorted(entries, key=storage_order, reverse=True)
 
 
 def deletion_order(entries: Iterable[Entry]) -> list[Entry]:
@@ -43,7 +46,7 @@ def deletion_order(entries: Iterable[Entry]) -> list[Entry]:
     change of model file, decision rule or images; then the newest of each model and dataset.
     """
     by_pair = _by_pair(entries)
-    return [*_all_but_newest(by_pair), *sorted((pair[-1] for pair in by_pair), key=_AGE)]
+    return [*_all_but_newest(by_pair), *sorted((pair[-1] for pair in by_pair), key=storage_order)]
 
 
 def deletion_order_without_newest(entries: Iterable[Entry]) -> list[Entry]:
@@ -63,13 +66,13 @@ def _all_but_newest(by_pair: Iterable[Sequence[Entry]]) -> list[Entry]:
         changes = _around_changes(pair)
         for entry in pair[:-1]:
             (explaining if entry.failed_checks or entry.id in changes else routine).append(entry)
-    return [*sorted(routine, key=_AGE), *sorted(explaining, key=_AGE)]
+    return [*sorted(routine, key=storage_order), *sorted(explaining, key=storage_order)]
 
 
 def _by_pair(entries: Iterable[Entry]) -> list[list[Entry]]:
     """Group the entries by model and dataset, each group oldest first."""
     pair = attrgetter("model", "dataset")
-    ordered = sorted(entries, key=attrgetter("model", "dataset", "finished_at", "id"))
+    ordered = sorted(entries, key=lambda entry: (*pair(entry), *storage_order(entry)))
     return [list(group) for _, group in groupby(ordered, key=pair)]
 
 

@@ -170,9 +170,7 @@ def _previous_latency(evaluation: Evaluation, evidence: Evidence) -> LatencyRati
     if ratio is None:
         return None
     try:
-        for entry in evidence.entries(evaluation.model, evaluation.dataset):
-            if entry.finished_at >= evaluation.finished_at:
-                continue
+        for entry in evidence.earlier(evaluation):
             if differences(entry.spec, evaluation.provenance, "model", "images"):
                 return None
             previous = evidence.evaluation(entry).latency_ratio

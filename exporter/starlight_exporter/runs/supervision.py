@@ -201,10 +201,10 @@ class Supervisor:
 
     def _exclude(self, request: RunRequest, suspect: _Suspect, ended: Attempt) -> None:
         if isinstance(ended.error, OverdueError):
-            fault = FileFault(suspect.path, "timeout", f"{suspect.path}: {ended.reason}")
+            fault = FileFault(suspect.path, "timeout", f"{suspect.path}: {ended.reason}", suspect.phase)
         else:
             text = f"{suspect.path}: ended the worker at the attempt to {_VERBS[suspect.phase]} it: {ended.reason}"
-            fault = FileFault(suspect.path, "crashed", text)
+            fault = FileFault(suspect.path, "crashed", text, suspect.phase)
         self._faults[suspect.path] = fault
         _log.warning("file excluded", model=request.model, dataset=request.dataset, reason=fault.detail)
         if suspect.phase == "score":

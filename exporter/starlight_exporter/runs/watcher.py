@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from starlight_exporter.dataset.ignored import is_ignored, is_ignored_folder, may_be_sidecar
 from starlight_exporter.models.cards import CARD, MODEL
 
 _log = structlog.get_logger(__name__)
@@ -165,7 +166,10 @@ def _is_file(path: Path) -> bool:
 
 
 def tree_signature(root: Path) -> Signature:
-    """Return a value that changes with any file below a folder, following symlinks; None if unreadable."""
+    """Return a value that changes with any file of a dataset that a scan reads, following links; None if unreadable.
+
+    Files and folders with ignored names do not count.
+    """
     try:
         status = root.stat()
         os.scandir(root).close()
@@ -194,6 +198,7 @@ def _files(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[st
             continue
         here = (status.st_dev, status.st_ino)
         if not is_folder:
-            yield entry.path, (*here, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        elif here not in above:
+            if may_be_sidecar(entry.name) or not is_ignored(entry.name):
+                yield entry.path, (*here, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        elif here not in above and not is_ignored_folder(entry.name):
             yield from _files(entry.path, (*above, here))

@@ -46,7 +46,9 @@ def ids(entries: list[Entry]) -> list[str]:
 def test_stored_evaluation_reads_back_equal(tmp_path: Path) -> None:
     folder = Evidence(tmp_path).store(numbered(1), PREDICTIONS)
     assert folder == tmp_path / "evaluations" / "run-0001"
-    assert sorted(item.name for item in folder.iterdir()) == ["checks.json", "evaluation.json", "predictions.sqlite"]
+    assert sorted(item.name for item in folder.iterdir()) == [
+        *("checks.json", "evaluation.json", "predictions.sqlite", "sequence"),
+    ]
     again = Evidence(tmp_path)
     entry = again.find("run-0001")
     assert entry is not None
@@ -62,7 +64,7 @@ def test_empty_evidence_has_no_entries(tmp_path: Path) -> None:
 
 def test_entries_are_newest_first_and_filtered_by_model_and_dataset(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path)
-    for number, model in ((2, "a"), (1, "a"), (3, "b")):
+    for number, model in ((1, "a"), (2, "a"), (3, "b")):
         evidence.store(numbered(number, model=model), PREDICTIONS)
     assert ids(evidence.entries()) == ["run-0003", "run-0002", "run-0001"]
     assert ids(evidence.entries("a")) == ["run-0002", "run-0001"]
@@ -73,10 +75,24 @@ def test_entries_are_newest_first_and_filtered_by_model_and_dataset(tmp_path: Pa
 def test_keeps_newest_evaluations_of_each_model_and_dataset(tmp_path: Path) -> None:
     evidence = Evidence(tmp_path, keep=2)
     evidence.store(numbered(0, model="other"), PREDICTIONS)
-    for number in (5, 3, 4, 6):
+    for number in (3, 4, 5, 6):
         evidence.store(numbered(number), PREDICTIONS)
     assert ids(evidence.entries()) == ["run-0006", "run-0005", "run-0000"]
     assert sorted(item.name for item in (tmp_path / "evaluations").iterdir()) == ["run-0000", "run-0005", "run-0006"]
+
+
+def test_order_of_storage_counts_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    evidence = Evidence(tmp_path, keep=3)
+    old = replace(numbered(9).provenance, model_sha256="c" * 64)
+    for number in (8, 9, 1, 2):
+        evidence.store(numbered(number) if number != 9 else replace(numbered(9), provenance=old), PREDICTIONS)
+    assert ids(evidence.entries()) == ["run-0002", "run-0001", "run-0009"]
+    assert ids(evidence.earlier(numbered(1))) == ["run-0009"]
+    # Not stored yet.
+    assert ids(evidence.earlier(numbered(3))) == ["run-0002", "run-0001", "run-0009"]
+    found = evidence.predecessor(numbered(2))
+    assert found is not None
+    assert found.id == "run-0009"
 
 
 def test_keeps_failed_checks_and_changes_longer_than_routine_evaluations(tmp_path: Path) -> None:
@@ -200,7 +216,7 @@ def test_failed_write_leaves_no_files(tmp_path: Path) -> None:
 
 def test_error_if_evaluations_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "evaluations").write_text("mine")
-    with pytest.raises(StorageError, match=r"run-0001: cannot be written"):
+    with pytest.raises(StorageError, match=r"evaluations: cannot be read: Not a directory"):
         Evidence(tmp_path).store(numbered(1), PREDICTIONS)
     with pytest.raises(StorageError, match=r"evaluations: cannot be read: Not a directory"):
         Evidence(tmp_path).entries()

@@ -79,12 +79,12 @@ def not_measured(attempt: Attempt) -> dict[str, tuple[str | None, str]]:
 
 
 def test_image_that_exceeds_the_memory_limit_is_excluded(tmp_path: Path, images: Path) -> None:
-    model = write_large_model(tmp_path / "model.onnx", megabytes=600, always=False)
-    found = not_measured(supervise(request_for(model, images), memory_bytes=500 * MIB))
+    model = write_large_model(tmp_path / "model.onnx", megabytes=640, always=False)
+    found = not_measured(supervise(request_for(model, images), memory_bytes=600 * MIB))
     assert found.keys() == {"clean/04.png", "clean/09.png"}
     assert {reason for reason, _ in found.values()} == {"crashed"}
     assert found["clean/04.png"][1] == (
-        "clean/04.png: ended the worker at the attempt to score it: worker exceeded its memory limit of 500.0 MiB"
+        "clean/04.png: ended the worker at the attempt to score it: worker exceeded its memory limit of 600.0 MiB"
     )
 
 
@@ -115,7 +115,7 @@ def test_model_that_does_not_end_while_it_is_loaded_exceeds_its_limits(tmp_path:
 
 def test_model_that_exceeds_the_memory_limit_while_it_is_loaded(tmp_path: Path, images: Path) -> None:
     model = write_large_model(tmp_path / "model.onnx", megabytes=600, always=True)
-    ended = supervise(request_for(model, images), memory_bytes=500 * MIB)
+    ended = supervise(request_for(model, images), memory_bytes=600 * MIB)
     assert isinstance(ended.error, ModelLimitError)
     assert (ended.outcome, ended.error.limit) == ("crashed", "memory")
 

@@ -13,7 +13,7 @@ from starlight_exporter.formatting import percent
 from starlight_exporter.publish.changes import SliceChange, changes
 from starlight_exporter.publish.charts import sparkline
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.publish.retention import Entry
+from starlight_exporter.publish.retention import Entry, storage_order
 
 TREND_LENGTH = 20
 
@@ -62,7 +62,7 @@ def cell_trend(evidence: Evidence, evaluation: Evaluation) -> CellTrend | None:
         same = [
             other
             for other in evidence.entries(entry.model, entry.dataset)
-            if not differences(other.spec, entry.spec, "images") and other.finished_at <= entry.finished_at
+            if not differences(other.spec, entry.spec, "images") and storage_order(other) <= storage_order(entry)
         ][:TREND_LENGTH]
         before = evidence.previous(entry)
         found = () if before is None else _changes(evidence, before, entry)
