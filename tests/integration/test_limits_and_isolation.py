@@ -101,6 +101,33 @@ def test_model_that_is_no_file_is_unreadable_and_blocks_nothing(tmp_path: Path, 
         assert exporter.stop() == 0
 
 
+def test_pipes_in_place_of_other_files_block_nothing(tmp_path: Path) -> None:
+    """Configuration, recorded baseline, model card and training log."""
+    models = tmp_path / "models"
+    write_constant_model(models / "odd" / "model.onnx", logit=1.0)
+    (models / "odd" / "card.yml").write_text("title: odd\n")
+    (models / "training_log.jsonl").write_text("")
+    (tmp_path / "baseline.json").write_text("{}")
+    config = write_config(tmp_path, research={"models_dir": "models"}, baseline="baseline.json", latency={"sample": 0})
+    with Exporter(config) as exporter:
+        exporter.wait_for_value(2.0, "detections", model="odd", method="lsb")
+        for file in (
+            tmp_path / "baseline.json",
+            models / "odd" / "card.yml",
+            models / "training_log.jsonl",
+        ):
+            replace_by_pipe(file)
+        write_constant_model(tmp_path / "better.onnx", logit=4.0).replace(models / "model.onnx")
+        exporter.wait_for_value(2.0, "detections", model="production", method="lsb")
+        good = config.read_text()
+        replace_by_pipe(config)
+        assert httpx.post(f"{exporter.url}/-/reload", timeout=30.0).status_code == 500
+        config.unlink()
+        config.write_text(good)
+        assert httpx.post(f"{exporter.url}/-/reload", timeout=30.0).status_code == 200
+        assert exporter.stop() == 0
+
+
 def test_signal_to_the_process_group_is_not_a_crash(tmp_path: Path) -> None:
     with Exporter(config_with_hanging_model(tmp_path, image_timeout="1m")) as exporter:
         exporter.wait_for_value(1.0, "evaluation_in_progress", model="hanging")

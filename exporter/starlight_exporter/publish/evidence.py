@@ -64,7 +64,7 @@ class Evidence:
             while True:
                 try:
                     sequence = 1 + max((entry.sequence for entry in self.entries()), default=0)
-                    content = evidence_files.Content(evaluation, predictions, checks, thumbnails, sequence)
+                    content = evidence_files.EvaluationFiles(evaluation, predictions, checks, thumbnails, sequence)
                     folder = evidence_files.write_folder(self._root, content)
                     break
                 except (OSError, ValueError, sqlite3.Error) as error:

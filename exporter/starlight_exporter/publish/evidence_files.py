@@ -30,7 +30,7 @@ _PARTIAL: Final = ".partial-"
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class EvaluationFiles:
     """What is stored of a result: `thumbnails` are PNG files by name, `sequence` is its number in storage order."""
 
     evaluation: Evaluation
@@ -40,7 +40,7 @@ class Content:
     sequence: int
 
 
-def write_folder(root: Path, content: Content) -> Path:
+def write_folder(root: Path, content: EvaluationFiles) -> Path:
     """Write the folder of an evaluation atomically and return it. Raises OSError, ValueError and sqlite3.Error."""
     evaluation = content.evaluation
     folder = root / evaluation.id

@@ -6,6 +6,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable
+from operator import itemgetter
 
 import structlog
 
@@ -116,14 +117,14 @@ class Pipeline:
             return False
         spec = run.evaluation.provenance
         others = [
-            other.evaluation
+            (other.evaluated_monotonic or 0.0, other.evaluation.provenance)
             for (name, dataset), other in snapshot.runs.items()
             if dataset == pair[1] and name != pair[0] and other.evaluation is not None
         ]
-        newest = max(others, key=lambda one: one.finished_at, default=None)
+        newest = max(others, key=itemgetter(0), default=None)
         return (
             newest is not None
-            and not differences(newest.provenance, spec, "images", "software")
+            and not differences(newest[1], spec, "images", "software")
             and model.file_sha256 == spec.model_sha256
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Final
 
 from starlight_exporter.publish.snapshot import Snapshot
@@ -21,8 +22,10 @@ class State:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._change = threading.Lock()
-        self._successful: deque[FinishedRun] = deque(maxlen=SUCCESSFUL_RUNS_KEPT)
-        self._failed: deque[FinishedRun] = deque(maxlen=FAILED_RUNS_KEPT)
+        # With their number, because the times of runs are not in order after a step of the system clock.
+        self._successful: deque[tuple[int, FinishedRun]] = deque(maxlen=SUCCESSFUL_RUNS_KEPT)
+        self._failed: deque[tuple[int, FinishedRun]] = deque(maxlen=FAILED_RUNS_KEPT)
+        self._recorded = 0
 
     @property
     def snapshot(self) -> Snapshot:
@@ -37,9 +40,11 @@ class State:
     def record(self, run: FinishedRun) -> None:
         """Add a run to the recent runs."""
         with self._change:
-            (self._successful if run.outcome == "success" else self._failed).append(run)
+            self._recorded += 1
+            (self._successful if run.outcome == "success" else self._failed).append((self._recorded, run))
 
     def runs(self) -> list[FinishedRun]:
         """Return the recent runs, newest first."""
         with self._change:
-            return sorted([*self._successful, *self._failed], key=lambda run: run.ended_at, reverse=True)
+            numbered = sorted([*self._successful, *self._failed], key=itemgetter(0), reverse=True)
+        return [run for _, run in numbered]

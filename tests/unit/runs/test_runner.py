@@ -25,7 +25,7 @@ from starlight_exporter.runs import worker
 from starlight_exporter.runs.attempt import CANCELLED, Attempt, attempt
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.process import WorkerProcess
-from starlight_exporter.runs.runner import PREEMPTED, BackgroundJob, InThreadTask, Runner
+from starlight_exporter.runs.runner import MAX_CANCELLATIONS, PREEMPTED, BackgroundJob, InThreadTask, Runner
 from starlight_exporter.runs.worker import Work
 from support.images import write_dataset
 from support.snapshots import example_prediction, full_evaluation
@@ -55,7 +55,7 @@ def succeed(work: Work) -> RunResult:
 
 def take_long(work: Work) -> RunResult:
     assert work.request.progress_file is not None
-    work.request.progress_file.write_text('{"done": 25, "total": 100}')
+    work.request.progress_file.write_text('{"done": 25, "total": 100, "fingerprint": "00ff"}')
     signal.pause()
     return result_of(work)
 
@@ -451,6 +451,31 @@ def test_cancels_only_a_run_that_is_affected(handler: RecordingHandler, start: S
     assert [run.outcome for run in handler.runs] == ["cancelled", "success"]
     assert handler.runs[0].error == CANCELLED
     assert handler.outputs[0].result is None
+
+
+def test_files_that_change_all_the_time_do_not_prevent_every_result(
+    handler: RecordingHandler, start: StartRunner
+) -> None:
+    runner = start(workers(take_long))
+    for number in range(MAX_CANCELLATIONS):
+        runner.submit(PRODUCTION, "model")
+        handler.wait(lambda number=number: len(handler.begun) > number)  # type: ignore[misc]
+        runner.cancel_outdated(lambda pair: pair == PRODUCTION)
+        handler.wait(lambda number=number: len(handler.runs) > number)  # type: ignore[misc]
+    assert {run.outcome for run in handler.runs} == {"cancelled"}
+    runner.submit(PRODUCTION, "model")
+    handler.wait(lambda: len(handler.begun) > MAX_CANCELLATIONS)
+    runner.cancel_outdated(lambda pair: pair == PRODUCTION)
+    polls = len(handler.progress)
+    handler.wait(lambda: len(handler.progress) > polls + 2)
+    assert len(handler.runs) == MAX_CANCELLATIONS
+
+
+def test_scanned_images_of_the_running_evaluation_are_known(start: StartRunner) -> None:
+    runner = start(workers(take_long))
+    runner.submit(PRODUCTION, "start")
+    wait_until(lambda: runner.scanned(PRODUCTION) == "00ff")
+    assert runner.scanned(RESEARCH) is None
 
 
 def test_cancel_without_a_run_does_nothing(handler: RecordingHandler, start: StartRunner) -> None:

@@ -101,9 +101,14 @@ def _cell(snapshot: Snapshot, pair: Pair, run: RunState, evidence: Evidence, err
         not_measured="" if evaluation is None else _not_measured(evaluation),
         lowest=min(rates, key=lambda entry: (entry[1].ratio or 0.0, entry[1].lower or 0.0), default=None),
         p95=None if evaluation is None or (p95 := checked_latency(evaluation)) is None else p95.seconds,
-        age="" if evaluation is None else age(time.time() - evaluation.finished_at),
+        age=_age(run),
         trend=None if evaluation is None else cell_trend(evidence, evaluation),
     )
+
+
+def _age(run: RunState) -> str:
+    """Return the age of the displayed result on the monotonic clock; empty without one."""
+    return "" if run.evaluated_monotonic is None else age(time.monotonic() - run.evaluated_monotonic)
 
 
 def _last_errors(runs: Sequence[FinishedRun]) -> dict[Pair, str]:
