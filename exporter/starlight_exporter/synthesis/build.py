@@ -20,7 +20,7 @@ from starlight_exporter.synthesis.cover_sources import CoverFiles, ProceduralCov
 from starlight_exporter.synthesis.dataset_files import Job, Recipe, jobs, write_file
 from starlight_exporter.synthesis.negatives import CATEGORIES
 
-GENERATOR_VERSION = 2
+GENERATOR_VERSION = 3
 """Increases whenever the same seed would give different files."""
 
 MANIFEST = "dataset.json"

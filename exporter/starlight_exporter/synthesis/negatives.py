@@ -176,10 +176,11 @@ def _animated_gif(rng: Rng, rgb: Bytes) -> Negative:
 
 
 def _sixteen_bits(rng: Rng, rgb: Bytes) -> Negative:
-    deep = rgb[..., 1].astype(np.uint16) * 257
+    """Return a PNG of 16 bits per channel, which Pillow reads but does not write."""
+    deep = rgb.astype(np.uint16) * 257
     deep -= np.minimum(deep, rng.integers(0, 100, deep.shape, dtype=np.uint16))
-    size = (rgb.shape[1], rgb.shape[0])
-    return _store(rng, Image.frombytes("I;16", size, deep.astype("<u2").tobytes()), "png")
+    rows = b"".join(b"\x00" + row.tobytes() for row in deep.astype(">u2"))
+    return _rgb_png(rng, rgb, rows, depth=16, interlaced=0)
 
 
 def _cmyk(rng: Rng, rgb: Bytes) -> Negative:
@@ -201,7 +202,7 @@ def _transparent_palette(rng: Rng, rgb: Bytes) -> Negative:
 
 def _adam7(rng: Rng, rgb: Bytes) -> Negative:
     """Return an interlaced PNG, which Pillow reads but does not write."""
-    height, width, _ = rgb.shape
+    width = rgb.shape[1]
     passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
     rows = b"".join(
         b"\x00" + row.tobytes()
@@ -209,7 +210,11 @@ def _adam7(rng: Rng, rgb: Bytes) -> Negative:
         if left < width
         for row in np.ascontiguousarray(rgb[top::down, left::right])
     )
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1)
+    return _rgb_png(rng, rgb, rows, depth=8, interlaced=1)
+
+
+def _rgb_png(rng: Rng, rgb: Bytes, rows: bytes, *, depth: int, interlaced: int) -> Negative:
+    header = struct.pack(">IIBBBBB", rgb.shape[1], rgb.shape[0], depth, 2, 0, 0, interlaced)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows, 2)), (b"IEND", b""))
     data = b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
