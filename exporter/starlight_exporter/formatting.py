@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 NOT_MEASURED: Final = "not measured"
 NOT_APPLICABLE: Final = "–"
+OUT_OF_RANGE: Final = "outside of the years 1 to 9999"
 
 
 class Rate(Protocol):
@@ -163,17 +164,27 @@ def age(seconds: float) -> str:
 
 def utc(seconds: float) -> str:
     """Format UTC seconds: `2026-01-31 09:30:00 UTC`."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    moment = _moment(seconds)
+    return OUT_OF_RANGE if moment is None else f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def iso(seconds: float) -> str:
     """Format UTC seconds in ISO 8601: `2026-01-31T09:30:00Z`."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    moment = _moment(seconds)
+    return OUT_OF_RANGE if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def words(name: str) -> str:
     """Format an identifier (check, reason, outcome) as text."""
     return name.replace("_", " ").replace("fpr", "FPR")
+
+
+def _moment(seconds: float) -> datetime | None:
+    """Return UTC seconds as a date; None outside of the calendar, as a file's modification time may be."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def _percent_digits(ratio: float) -> str:

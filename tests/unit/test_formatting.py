@@ -111,3 +111,12 @@ def test_times_are_utc() -> None:
 
 def test_words() -> None:
     assert formatting.words("fpr_vs_baseline") == "FPR vs baseline"
+
+
+@pytest.mark.parametrize("seconds", [3e11, -1e14, 1e300, float("inf")])
+def test_time_outside_of_the_calendar_is_formatted(seconds: float) -> None:
+    assert formatting.utc(seconds) == formatting.iso(seconds) == formatting.OUT_OF_RANGE
+
+
+def test_time_before_1970_is_formatted() -> None:
+    assert formatting.utc(-1) == "1969-12-31 23:59:59 UTC"

@@ -38,6 +38,7 @@ from starlight_exporter.evaluation.results import (
 from starlight_exporter.evaluation.scorers import select_scorer
 from starlight_exporter.evaluation.spec import current_spec
 from starlight_exporter.evaluation.timing import TimedDetector
+from starlight_exporter.models.cards import model_in
 from starlight_exporter.models.records import read_records
 from starlight_exporter.models.training_files import leaked_images
 from starlight_exporter.statistics.latency_ratio import LatencyRatio, latency_ratio
@@ -152,8 +153,19 @@ def scan_dataset(request: RunRequest, activity: Activity) -> Dataset:
 
 def load_detector(request: RunRequest) -> Detector:
     """Load the model of a request. Raise ModelError if it cannot be used with the decision rule."""
-    detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256, root=request.model_root)
+    try:
+        detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256, root=request.model_root)
+    except ModelError as error:
+        raise _with_problem_of_card(error, request) from error
     return _checked(detector, request.model_path, request.decision)
+
+
+def _with_problem_of_card(error: ModelError, request: RunRequest) -> ModelError:
+    """Add why the card of a research model without a file cannot be used: it may name another file."""
+    if error.reason != "missing" or request.model_root is None:
+        return error
+    problem = model_in(request.model_path.parent).problem
+    return error if problem is None else ModelError(f"{problem}; {error}", reason=error.reason)
 
 
 def _checked(detector: Detector, path: Path, decision: DecisionRule) -> Detector:

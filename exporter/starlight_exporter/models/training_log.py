@@ -24,6 +24,9 @@ from starlight_exporter.file_access import read_content
 MAX_LOG_BYTES: Final = 64 * 1024 * 1024
 DIVERGED_RATIO: Final = 2.0
 SMALLEST_LOSS: Final = 1e-12
+MAX_EPOCHS: Final = 10_000
+"""Every stored evaluation contains the loss curves."""
+MAX_EPOCH_NUMBER: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ def read_training_log(path: Path, *, root: Path | None = None) -> TrainingHealth
     finite = True
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
+            if len(epochs) == MAX_EPOCHS:
+                raise StorageError(f"{path}: training log has more than {MAX_EPOCHS} epochs")
             epoch, is_finite = _epoch(line, f"{path}:{number}")
             if epochs and epoch.epoch <= epochs[-1].epoch:
                 raise StorageError(f"{path}:{number}: epoch {epoch.epoch} follows epoch {epochs[-1].epoch}")
@@ -106,11 +111,16 @@ def stability_ratio(validation_losses: Sequence[float]) -> float | None:
     """Return |first - last| / sum of |change per epoch| of the validation loss, 0..1.
 
     1 if every epoch changes the loss in the same direction, near 0 if it oscillates or ends where it began (efficiency
-    ratio: Kaufman, Smarter Trading, 1995). None for fewer than three epochs; 1 if the loss never changes.
+    ratio: Kaufman, Smarter Trading, 1995). None for fewer than three epochs and for losses whose
+    sum is not a finite number; 1 if the loss never changes.
     """
     if len(validation_losses) < 3:
         return None
-    path = math.fsum(abs(b - a) for a, b in itertools.pairwise(validation_losses))
+    try:
+        path = math.fsum(abs(b - a) for a, b in itertools.pairwise(validation_losses))
+    except OverflowError:
+        # Losses near the largest float.
+        return None
     # The sum is at least the distance, except for rounding errors.
     return 1.0 if path == 0 else min(1.0, abs(validation_losses[-1] - validation_losses[0]) / path)
 
@@ -141,8 +151,8 @@ def _epoch(line: str, where: str) -> tuple[TrainingEpoch, bool]:
     if not isinstance(content, dict):
         raise StorageError(f"{where}: expected an object with epoch, train_loss and validation_loss")
     number = content.get("epoch")
-    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-        raise StorageError(f"{where}: epoch: expected an integer, got {_shown(number)}")
+    if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= MAX_EPOCH_NUMBER:
+        raise StorageError(f"{where}: epoch: expected an integer from 0 to {MAX_EPOCH_NUMBER}, got {_shown(number)}")
     train, validation = _loss(content, "train_loss", where), _loss(content, "validation_loss", where)
     epoch = TrainingEpoch(
         epoch=number,
