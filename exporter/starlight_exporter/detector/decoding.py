@@ -66,8 +66,8 @@ _PIXEL_BYTES: Final[Mapping[str, int]] = {"1": 1, "L": 1, "P": 1}
 """Bytes per pixel in Pillow's memory; 4 for all other modes."""
 _DECODER_BYTES: Final[Mapping[str, int]] = {
     "GIF": 1,
-    "JPEG": 6,
-    "MPO": 6,
+    "JPEG": 8,
+    "MPO": 8,
     "WEBP": 16,
     "TIFF": 8,
     "AVIF": 16,
