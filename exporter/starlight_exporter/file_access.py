@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -111,24 +112,37 @@ def hash_open_file(file: BinaryIO, *, max_bytes: int) -> str:
 
 
 def _open_inside(path: Path, root: Path) -> int:
-    """Resolve all links, check the target, and open it from the root on without following any link.
+    """Open a file from the root on without following any link; otherwise resolve all links, and check the target first.
 
     A part that is replaced by a link after the check is an error, not a way out.
     """
+    inside = str(path).removeprefix(f"{root}{os.sep}")
+    parts = inside.split(os.sep)  # noqa: PTH206  # several times faster than pathlib
+    if inside != str(path) and os.pardir not in parts:
+        try:
+            return _open_parts(str(root), parts)
+        except OutsideRootError:
+            # A part is a link, which may lead to a file inside the root.
+            pass
     top = os.path.realpath(root, strict=True)
-    *folders, name = Path(os.path.relpath(os.path.realpath(path, strict=True), top)).parts or (os.curdir,)
-    if os.pardir in (*folders, name):
+    target = Path(os.path.relpath(os.path.realpath(path, strict=True), top)).parts or (os.curdir,)
+    if os.pardir in target:
         raise OutsideRootError(errno.EXDEV, f"leads out of {root}", str(path))
-    opened: list[int] = []
+    return _open_parts(top, target)
+
+
+def _open_parts(top: str, parts: Sequence[str]) -> int:
+    """Open a regular file below a folder. Raises OutsideRootError if a part of its path is a link."""
+    *folders, name = parts
+    opened = [os.open(top, _FLAGS | os.O_DIRECTORY)]
     try:
-        opened.append(os.open(top, _FLAGS | os.O_DIRECTORY))
         for folder in folders:
             opened.append(os.open(folder, _FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=opened[-1]))
         return _open_file(name, _FLAGS | os.O_NOFOLLOW, folder=opened[-1])
     except OSError as error:
         # A directory that is opened without following links fails with ENOTDIR if it is a link.
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise OutsideRootError(errno.EXDEV, "was replaced while it was opened", str(path)) from error
+            raise OutsideRootError(errno.EXDEV, "was replaced while it was opened", name) from error
         raise
     finally:
         for descriptor in opened:

@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 
 from starlight_exporter.dataset.ignored import is_ignored, is_ignored_folder, may_be_sidecar
+from starlight_exporter.dataset.walk import MAX_DEPTH, MAX_LINKED_FOLDERS
 from starlight_exporter.models.cards import CARD, MODEL
 
 _log = structlog.get_logger(__name__)
@@ -176,14 +177,15 @@ def tree_signature(root: Path) -> Signature:
     except OSError:
         return None
     files, combined = 0, 0
-    for path, signature in _files(str(root), ((status.st_dev, status.st_ino),)):
+    for path, signature in _files(str(root), ((status.st_dev, status.st_ino),), []):
         files += 1
         # A sum does not depend on the order of the directory entries.
         combined = (combined + hash((path, signature))) & 0xFFFFFFFFFFFFFFFF
     return files, combined
 
 
-def _files(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, Signature]]:
+def _files(folder: str, above: tuple[tuple[int, int], ...], linked: list[str]) -> Iterator[tuple[str, Signature]]:
+    """Yield the files below a folder, within the limits of a scan. `linked` are the linked folders so far."""
     try:
         with os.scandir(folder) as listing:
             entries = list(listing)
@@ -200,5 +202,8 @@ def _files(folder: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[st
         if not is_folder:
             if may_be_sidecar(entry.name) or not is_ignored(entry.name):
                 yield entry.path, (*here, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        elif here not in above and not is_ignored_folder(entry.name):
-            yield from _files(entry.path, (*above, here))
+        elif here not in above and not is_ignored_folder(entry.name) and len(above) <= MAX_DEPTH:
+            if entry.is_symlink():
+                linked.append(entry.path)
+            if len(linked) <= MAX_LINKED_FOLDERS:
+                yield from _files(entry.path, (*above, here), linked)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import FileFacts, Prediction
+from starlight_exporter.publish.csv_text import csv_text
 from starlight_exporter.publish.prediction_columns import NAMES
 from starlight_exporter.publish.predictions_csv import predictions_csv, read_predictions
 from support.results import make_prediction
@@ -101,3 +102,23 @@ def test_error_names_file_without_predictions(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(StorageError, match=message):
             read_predictions(path)
+
+
+FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'quoted", "=cmd|' /C calc'!A0")
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_texts_that_look_like_formulas_are_escaped_and_read_back_equal(tmp_path: Path, text: str) -> None:
+    facts = FileFacts(1, 2, 3, "RGB", 0, 0, None, None, cover=text)
+    entry = replace(make_prediction(text, "negative", 0.5, category=text), facts=facts, detail=text)
+    write(tmp_path / "predictions.csv", (entry,))
+    with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    for name in ("path", "category", "detail", "cover"):
+        assert row[name] == f"'{text}"
+    assert read_predictions(tmp_path / "predictions.csv") == (entry,)
+
+
+def test_numbers_are_not_escaped() -> None:
+    assert csv_text(("a", "b"), [(-1, -0.5), (None, "x-1")]) == "a,b\n-1,-0.5\n,x-1\n"
+    assert csv_text(("a",), [("=1",)], line_end="\r\n") == "a\r\n'=1\r\n"

@@ -395,3 +395,18 @@ def test_slow_check_delays_no_other_thread(tmp_path: Path) -> None:
     finally:
         leave.set()
         thread.join(60.0)
+
+
+@pytest.mark.timeout(60)
+def test_links_that_multiply_and_deep_folders_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("starlight_exporter.runs.watcher.MAX_LINKED_FOLDERS", 50)
+    # Each folder links twice to the next one: 2^40 paths to the last.
+    for level in range(40):
+        (tmp_path / str(level)).mkdir()
+        for name in ("x", "y"):
+            (tmp_path / str(level) / name).symlink_to(tmp_path / str(level + 1))
+    deep = tmp_path / "40" / "/".join("d" * 100)
+    deep.mkdir(parents=True)
+    before = tree_signature(tmp_path / "0")
+    (deep / "beyond.png").touch()
+    assert tree_signature(tmp_path / "0") == before
