@@ -42,10 +42,10 @@ class ActiveConfiguration:
         """The folder of the file; paths are shown relative to it."""
         return self.file.parent.absolute()
 
-    def reload(self) -> None:
-        """Load the file again. Raises ConfigError, and reports it as a metric; then nothing changes."""
+    def read(self) -> Config:
+        """Return the content of the file now. Raises ConfigError, and reports it as a metric."""
         try:
-            self.loaded = load_config(self.file)
+            return load_config(self.file)
         except ConfigError as error:
             self._state.update(lambda s: replace(s, config=replace(s.config, successful=False)))
             _log.error("configuration not reloaded", reason=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ class Lifecycle:
         self._work = work
         self._scheduler = Scheduler()
         self._reloading = threading.Lock()
+        self._reloads = itertools.count(1)
+        self._activated_reload = 0
 
     def start(self) -> None:
         """Activate the configuration, restore results, and start to watch files and to evaluate."""
@@ -71,9 +74,16 @@ class Lifecycle:
 
     def reload(self) -> None:
         """Load and activate the configuration file. Raises ConfigError; then nothing changes."""
+        number = next(self._reloads)
+        # Read without the lock: a file system that does not respond must not block other reloads.
+        loaded = self._config.read()
         with self._reloading:
+            if number < self._activated_reload:
+                # A later reload, which has read a newer file, is active already.
+                return
+            self._activated_reload = number
             before = self._config.current
-            self._config.reload()
+            self._config.loaded = loaded
             self._files.end_quarantines()
             self._files.activate()
             self._config.report_success()

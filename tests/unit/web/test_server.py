@@ -1,4 +1,4 @@
-"""The server process: signals."""
+"""The server process: signals and reloads."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from structlog.testing import capture_logs
 
@@ -14,7 +15,7 @@ from starlight_exporter.listen_address import listen
 from starlight_exporter.runs.application import Application
 from starlight_exporter.web.app import create_app
 from starlight_exporter.web.server import serve
-from support.web import idle_application, local_site, no_web_config
+from support.web import LocalServer, idle_application, local_site, no_web_config
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +52,15 @@ def test_unexpected_error_during_reload_does_not_stop_the_exporter(tmp_path: Pat
     assert code == 0
     assert application.reloads == 3
     assert [log["log_level"] for log in logs if "reload" in log["event"]] == ["error"] * 3
+
+
+def test_reload_of_a_pipe_is_an_error_at_once(tmp_path: Path) -> None:
+    application = idle_application(tmp_path)
+    file = tmp_path / "starlight.yml"
+    file.unlink()
+    os.mkfifo(file)
+    with LocalServer(application, lifecycle=True) as server:
+        answer = httpx.post(f"{server.url}/-/reload", timeout=30)
+        assert answer.status_code == 500
+        assert answer.text == f"not reloaded: {file}: cannot be read: is a named pipe, not a regular file\n"
+        assert httpx.get(f"{server.url}/-/healthy").status_code == 200
