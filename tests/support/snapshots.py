@@ -287,7 +287,7 @@ def latency_histogram(images: int = 400) -> LatencyHistogram:
 def empty_snapshot() -> Snapshot:
     """Return the snapshot of an exporter without models."""
     return Snapshot(
-        build=BuildInfo("0.1.0", "0123abc", "3.11.2", "1.32.0"),
+        build=BuildInfo("0.1.0", "0123abc", "3.11.2", "1.32.0", "https://example.org/starlight/"),
         config=ConfigReload(successful=True, success_at=FINISHED_AT - 9_000),
         web_config=ConfigReload(successful=True, success_at=FINISHED_AT - 9_000),
     )

@@ -110,7 +110,7 @@ def _serve(options: argparse.Namespace) -> int:
     from starlight_exporter.web.server import serve
 
     site = _site(options)
-    application = Application(options.config_file)
+    application = Application(options.config_file, external_url=site.external_url)
     web_config = ActiveWebConfig(options.web_config, report=application.report_web_config)
     web = create_app(application, lifecycle=options.lifecycle, site=site, web_config=web_config)
     return serve(application, web, listen(*parse_listen_address(options.listen_address)), web_config)

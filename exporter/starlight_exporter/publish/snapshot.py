@@ -36,12 +36,13 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class BuildInfo:
-    """Versions of the exporter, Python and ONNX Runtime."""
+    """Versions of the exporter, Python and ONNX Runtime, and the external URL (empty without one)."""
 
     version: str
     revision: str
     python: str
     onnxruntime: str
+    external_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,12 +18,13 @@ _PATH: Final = re.compile(r"(/[0-9A-Za-z._~-]+)*")
 class Site:
     """`prefix` is the path of the site in links, `route_prefix` the one in requests; both empty for the root.
 
-    They differ behind a proxy that removes the prefix. `origin` is that of the external URL, if one is given.
+    They differ behind a proxy that removes the prefix. `origin` is that of `external_url`, if one is given.
     """
 
     prefix: str
     route_prefix: str
     origin: str | None
+    external_url: str
     allowed_hosts: frozenset[str]
 
 
@@ -35,7 +36,7 @@ def make_site(external_url: str | None, route_prefix: str | None, allowed_hosts:
     hosts = own_host_names() | allowed_hosts
     if external_url is None:
         path = _normalized("--web.route-prefix", route_prefix or "/")
-        return Site(path, path, None, hosts)
+        return Site(path, path, None, "", hosts)
     try:
         parts = urlsplit(external_url)
     except ValueError as error:
@@ -47,7 +48,7 @@ def make_site(external_url: str | None, route_prefix: str | None, allowed_hosts:
     prefix = _normalized("--web.external-url", parts.path)
     route = prefix if route_prefix is None else _normalized("--web.route-prefix", route_prefix)
     origin = make_origin(parts.scheme, parts.netloc)
-    return Site(prefix, route, origin, hosts | {host.host})
+    return Site(prefix, route, origin, f"{parts.scheme}://{parts.netloc}{prefix}/", hosts | {host.host})
 
 
 def make_origin(scheme: str, authority: str) -> str | None:

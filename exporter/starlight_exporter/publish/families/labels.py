@@ -33,6 +33,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "decision": "the decision rule as text",
         "direction": ", ".join(FLIP_DIRECTIONS),
         "epoch": f"number of an epoch of the training log; at most {CURVE_EPOCHS} per model",
+        "external_url": "`--web.external-url`, empty without it",
         "fact": ", ".join(FACTS),
         "file": "path of the model file: relative to the configuration's directory if below it, otherwise absolute",
         "fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
