@@ -38,6 +38,8 @@ EXCLUDED = {
     "starlight_worker_memory_limit_bytes": "the status page shows the configured value",
     "starlight_worker_network_isolated": "does not change while the exporter runs; on the status page",
     "starlight_storage_pending_results": "an alert fires while results wait; on the status page",
+    "starlight_web_config_last_reload_successful": "absent without a web configuration; an alert fires on 0",
+    "starlight_web_config_last_reload_success_timestamp_seconds": "an alert fires on a failed reload; times are logged",
     "starlight_clock_steps_total": "explains gaps in time series; the log has each step, the status page the number",
     "starlight_dataset_ignored_files": "changes only with the files of the dataset; the number is for a review of them",
     "starlight_model_file_info": "differs from the file in use for seconds; an alert fires if it continues to differ",
