@@ -18,5 +18,8 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     code, output = run_tool(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)])
     if code != 0:
         pytest.skip(f"no file system of a limited size: {output}")
-    yield folder
-    assert run_tool(["umount", str(folder)])[0] == 0
+    try:
+        yield folder
+    finally:
+        code, output = run_tool(["umount", str(folder)])
+    assert code == 0, output
