@@ -63,7 +63,7 @@ def attack(folder: Path) -> Outcome:
         partial = {name: _not_measured(exporter, name) for name in ("endless-wide", "memory-wide")}
         page = httpx.get(exporter.url, timeout=10.0).text
         production_runs = exporter.value("evaluations_total", model="production", outcome="crashed")
-    sentences = [sentence for sentence in _texts(page) if "memory limit" in sentence]
+    sentences = [sentence for sentence in _texts(page) if "exceeded its memory limit" in sentence]
     return Outcome(
         "Hostile research models",
         "4: endless, too much memory, each for all images and for one",
@@ -98,7 +98,7 @@ def _quarantine(exporter: Exporter, name: str) -> str | None:
         return None
 
     with suppress(AssertionError):
-        return exporter.wait_until(reason, f"the quarantine of {name}", timeout=240.0)
+        return exporter.wait_until(reason, f"the quarantine of {name}", timeout=150.0)
     return None
 
 
@@ -106,7 +106,7 @@ def _not_measured(exporter: Exporter, name: str) -> str:
     """Wait for the result of a model; return how many files are not measured and why."""
     with suppress(AssertionError):
         exporter.wait_until(
-            lambda: exporter.value("evaluations_total", model=name, outcome="success"), f"{name}", timeout=240.0
+            lambda: exporter.value("evaluations_total", model=name, outcome="success"), f"{name}", timeout=150.0
         )
     reasons = {
         dict(labels)["reason"]: int(value)
