@@ -232,6 +232,9 @@ class Detector:
         try:
             return list(self._session.run(list(self.output_names), self.feeds(images)))
         except RUNTIME_ERRORS as error:
+            if _is_allocation_failure(error):
+                text = f"{self.path}: needs more memory than this process may use: {_one_line(error)}"
+                raise ModelError(text, reason="limits") from error
             raise ModelError(
                 f"{self.path}: does not run on inputs of the contract's shapes: {_one_line(error)}", reason="signature"
             ) from error
@@ -269,6 +272,13 @@ def _sigmoid(logit: float) -> float:
     if logit >= 0:
         return 1.0 / (1.0 + math.exp(-logit))
     return math.exp(logit) / (1.0 + math.exp(logit))
+
+
+def _is_allocation_failure(error: Exception) -> bool:
+    """Return whether an operator could not allocate memory, which onnxruntime reports as any other failure."""
+    return isinstance(error, MemoryError) or any(
+        text in str(error) for text in ("bad_alloc", "Failed to allocate memory")
+    )
 
 
 def _one_line(error: BaseException) -> str:

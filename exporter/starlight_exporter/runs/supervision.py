@@ -106,6 +106,9 @@ class Supervisor:
         while True:
             request = replace(request, faults=tuple(self._faults.values()))
             ended = start(request)
+            if isinstance(ended.error, ModelError) and ended.error.reason == "limits":
+                # Refused by the operating system, before this process saw the memory in use.
+                return Attempt(ended.outcome, error=ModelLimitError(str(ended.error), limit="memory"))
             if not isinstance(ended.error, OverdueError | WorkerCrashedError):
                 return ended
             try:
