@@ -35,7 +35,7 @@ ATTACKS: Final[dict[str, Attack]] = {
     "scrapes": lambda folder, _: slow_clients.attack_with_many_scrapes(folder, seconds=60.0),
     "clock": lambda folder, _: clock_steps.attack(folder, clock_steps.STEPS),
     "network": lambda folder, _: network_access.attack(folder),
-    "models": lambda folder, _: bad_models.attack(folder),
+    "models": lambda folder, _: bad_models.attack(folder, bad_models.MODELS),
     "requests": lambda folder, _: malformed_requests.attack(folder, 2_000),
 }
 

@@ -6,7 +6,9 @@ import html
 import re
 import shutil
 import time
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -26,23 +28,30 @@ from support.models import write_constant_model
 
 LONGEST: Final = 60.0
 _MEMORY: Final = "600MiB"
-_GIGABYTES: Final = 1.5
+_GIGABYTES: Final = 0.8
 _STEGO: Final = 10
 
 
-def attack(folder: Path) -> Outcome:
-    """Evaluate a production model next to four hostile research models, and change it while they run."""
-    write_endless_model(folder / "models" / "endless.onnx")
-    write_memory_model(folder / "models" / "memory.onnx", _GIGABYTES)
-    write_endless_for_wide_images(folder / "models" / "endless-wide.onnx")
-    write_memory_for_wide_images(folder / "models" / "memory-wide.onnx", _GIGABYTES)
-    names = ("endless", "memory", "endless-wide", "memory-wide")
+MODELS: Final[Mapping[str, Callable[[Path], Path]]] = {
+    "endless": write_endless_model,
+    "memory": partial(write_memory_model, gigabytes=_GIGABYTES),
+    "endless for one image": write_endless_for_wide_images,
+    "memory for one image": partial(write_memory_for_wide_images, gigabytes=_GIGABYTES),
+}
+_ONE_IMAGE: Final = "for one image"
+
+
+def attack(folder: Path, models: Collection[str]) -> Outcome:
+    """Evaluate production next to hostile research models (keys of MODELS), and change it while `endless` runs."""
+    names = {kind: kind.replace(" ", "-") for kind in models}
+    for kind, name in names.items():
+        MODELS[kind](folder / "models" / f"{name}.onnx")
     better = write_constant_model(folder / "stock" / "better.onnx", logit=4.0)
     config = write_config(
         folder,
         models=[
             {"name": "production", "file": "models/model.onnx", "role": "production"},
-            *({"name": name, "file": f"models/{name}.onnx", "role": "research"} for name in names),
+            *({"name": name, "file": f"models/{name}.onnx", "role": "research"} for name in names.values()),
         ],
         limits={"image_timeout": "3s", "worker_memory": _MEMORY},
         latency={"sample": 0},
@@ -59,23 +68,23 @@ def attack(folder: Path) -> Outcome:
             timeout=LONGEST * 3,
         )
         delay = time.monotonic() - began
-        quarantined = {name: _quarantine(exporter, name) for name in ("endless", "memory")}
-        partial = {name: _not_measured(exporter, name) for name in ("endless-wide", "memory-wide")}
+        partly = {kind: _not_measured(exporter, name) for kind, name in names.items() if kind.endswith(_ONE_IMAGE)}
+        quarantined = {kind: _quarantine(exporter, name) for kind, name in names.items() if kind not in partly}
         page = httpx.get(exporter.url, timeout=10.0).text
         production_runs = exporter.value("evaluations_total", model="production", outcome="crashed")
-    sentences = [sentence for sentence in _texts(page) if "exceeded its memory limit" in sentence]
+    sentences = [text for text in _texts(page) if re.search("exceeded its memory limit|needs more memory", text)]
     return Outcome(
         "Hostile research models",
-        "4: endless, too much memory, each for all images and for one",
+        ", ".join(models),
         (
             at_most("production's new values after its change", delay, LONGEST, "s"),
             *(
-                Requirement(f"{name} model quarantined", reason or "no", reason is not None)
-                for name, reason in quarantined.items()
+                Requirement(f"{kind}: quarantined", reason or "no", reason in ("time", "memory"))
+                for kind, reason in quarantined.items()
             ),
             *(
-                Requirement(f"{name}: only that image is not measured", found, found.startswith("1 of 25"))
-                for name, found in partial.items()
+                Requirement(f"{kind}: only that image is not measured", found, found.startswith("1 of 25"))
+                for kind, found in partly.items()
             ),
             Requirement("crashed runs of production", f"{production_runs:.0f}", production_runs == 0),
             Requirement("the status page names the limit", str(bool(sentences)), bool(sentences)),
@@ -98,7 +107,7 @@ def _quarantine(exporter: Exporter, name: str) -> str | None:
         return None
 
     with suppress(AssertionError):
-        return exporter.wait_until(reason, f"the quarantine of {name}", timeout=150.0)
+        return exporter.wait_until(reason, f"the quarantine of {name}", timeout=240.0)
     return None
 
 
@@ -106,7 +115,7 @@ def _not_measured(exporter: Exporter, name: str) -> str:
     """Wait for the result of a model; return how many files are not measured and why."""
     with suppress(AssertionError):
         exporter.wait_until(
-            lambda: exporter.value("evaluations_total", model=name, outcome="success"), f"{name}", timeout=150.0
+            lambda: exporter.value("evaluations_total", model=name, outcome="success"), f"{name}", timeout=240.0
         )
     reasons = {
         dict(labels)["reason"]: int(value)
