@@ -7,6 +7,7 @@ which file exceeds its time limit, even if C code holds the GIL.
 from __future__ import annotations
 
 import mmap
+import os
 import struct
 import threading
 import time
@@ -20,17 +21,20 @@ Phase = Literal["load", "scan", "decode", "score", "time", "thumbnail"]
 PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 
 _SLOTS: Final = 320
-"""More than the largest number of threads. The file is sparse."""
-_SLOT_BYTES: Final = 72 * 1024
-"""Space for 16 of the longest paths."""
+"""More than the largest number of threads."""
+_SLOT_BYTES: Final = 8 * 1024
+"""Space for the longest path. Paths of a batch that do not fit are left out."""
 _HEADER: Final = struct.Struct("<IBxxxdI")
 """Counter (odd while the slot is written), phase + 1 (0: unused), start, bytes of the paths."""
-_SEPARATOR: Final = "\0"
+_SEPARATOR: Final = b"\0"
 
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What one thread is doing: its phase, the monotonic time at which it started, and the files (none for `load`)."""
+    """What one thread is doing: its phase, the monotonic time at which it started, and the files.
+
+    The phase `load` has no file for the evaluated model, and that of the baseline model otherwise.
+    """
 
     phase: Phase
     since: float
@@ -41,14 +45,17 @@ class Activity:
     """Writes the activity of this process; thread-safe. Without a path nothing is written."""
 
     def __init__(self, path: Path | None = None) -> None:
-        """Create the file. Raises OSError."""
+        """Create the file with all its blocks: writing to a mapped file on a full disk would end the process.
+
+        Raises OSError.
+        """
         self._lock = threading.Lock()
         # Taken from the end: a process with few threads uses few slots.
         self._free = list(reversed(range(_SLOTS)))
         self._map: mmap.mmap | None = None
         if path is not None:
             with path.open("wb+") as file:
-                file.truncate(_SLOTS * _SLOT_BYTES)
+                os.posix_fallocate(file.fileno(), 0, _SLOTS * _SLOT_BYTES)
                 self._map = mmap.mmap(file.fileno(), 0)
 
     @contextmanager
@@ -70,7 +77,7 @@ class Activity:
     def _write(self, slot: int, phase: int, files: tuple[str, ...]) -> None:
         assert self._map is not None
         start = slot * _SLOT_BYTES
-        text = _SEPARATOR.join(files).encode()[: _SLOT_BYTES - _HEADER.size]
+        text = _joined(files)
         counter = _HEADER.unpack_from(self._map, start)[0]
         _HEADER.pack_into(self._map, start, (counter + 1) & 0xFFFFFFFF, 0, 0.0, 0)
         self._map[start + _HEADER.size : start + _HEADER.size + len(text)] = text
@@ -78,6 +85,16 @@ class Activity:
 
 
 NO_ACTIVITY: Final = Activity()
+
+
+def _joined(files: tuple[str, ...]) -> bytes:
+    text = b""
+    for file in files:
+        longer = text + (_SEPARATOR if text else b"") + file.encode("utf-8", "replace")
+        if len(longer) > _SLOT_BYTES - _HEADER.size:
+            break
+        text = longer
+    return text
 
 
 def read_activity(path: Path) -> list[InFlight]:
@@ -98,7 +115,7 @@ def read_activity(path: Path) -> list[InFlight]:
                 file.seek(slot * _SLOT_BYTES)
                 # A slot that changed in the meantime belongs to a thread that makes progress.
                 if counter % 2 == 0 and phase and file.read(_HEADER.size) == header:
-                    files = tuple(text.decode("utf-8", "replace").split(_SEPARATOR)) if text else ()
+                    files = tuple(part.decode("utf-8", "replace") for part in text.split(_SEPARATOR)) if text else ()
                     found.append(InFlight(PHASES[phase - 1], since, files))
     except OSError:
         return []

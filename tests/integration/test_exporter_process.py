@@ -177,11 +177,12 @@ def test_restart_restores_the_last_results_with_their_time(tmp_path: Path) -> No
         exporter.wait_for_value(11.0, "clean_images", model="production")
 
 
-def test_restart_evaluates_overdue_results(tmp_path: Path) -> None:
-    with Exporter(write_config(tmp_path, schedule={"interval": "10s"})) as exporter:
+@pytest.mark.parametrize("age", [3601, -3600], ids=["overdue", "from the future"])
+def test_restart_evaluates_overdue_results_and_those_from_the_future(tmp_path: Path, age: int) -> None:
+    with Exporter(write_config(tmp_path, schedule={"interval": "1h"})) as exporter:
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
         assert exporter.stop() == 0
-    make_older(tmp_path / "data" / "history.jsonl", seconds=11)
+    make_older(tmp_path / "data" / "history.jsonl", seconds=age)
     with Exporter(tmp_path / "starlight.yml") as exporter:
         exporter.wait_for_value(1.0, "evaluations_total", model="production", outcome="success")
         runs = httpx.get(f"{exporter.url}/api/v1/evaluations").json()["evaluations"]

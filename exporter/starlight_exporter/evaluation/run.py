@@ -256,8 +256,8 @@ def _latency(
     if request.baseline is None or request.latency_sample == 0:
         return _LatencyResult(_single_latency(request, model, files, progress))
     try:
-        # A baseline that exceeds a limit here is excluded by its own evaluation.
-        other = _load_baseline(request.baseline)
+        with activity.during("load", str(request.baseline.path)):
+            other = _load_baseline(request.baseline)
     except ModelError as error:
         return _LatencyResult(
             _single_latency(request, model, files, progress),

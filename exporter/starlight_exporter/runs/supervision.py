@@ -166,6 +166,10 @@ class Supervisor:
             reason=ended.reason,
             candidates=len(suspects),
         )
+        if any(one.phase == "load" and one.files for one in in_flight):
+            # The evaluation of the baseline model reports it.
+            _log.warning("latency not compared with the baseline model", model=request.model, reason=ended.reason)
+            return replace(request, baseline=None)
         if any(_is_loading(one) for one in in_flight):
             raise _model_error(request, f"{ended.reason} while it was loaded", ended)
         if not suspects:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from starlight_exporter.activity import Activity
+from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.evaluation.request import RunRequest
@@ -33,8 +33,15 @@ def evaluate(work: Work) -> RunResult:
     from starlight_exporter.dataset.rendering import write_thumbnails
     from starlight_exporter.evaluation.run import evaluate as run
 
-    activity = Activity(work.activity_file)
+    activity, problem = NO_ACTIVITY, ""
+    try:
+        activity = Activity(work.activity_file)
+    except OSError as error:
+        # Then a file that ends or blocks the worker is not found.
+        problem = f"activity not recorded: {error.strerror or error}"
     result = run(work.request, activity=activity)
+    if problem:
+        result = replace(result, warnings=(*result.warnings, problem))
     paths = _mixed_slices(misclassified(result.predictions))
     try:
         limits = work.request.limits

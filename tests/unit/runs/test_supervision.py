@@ -15,7 +15,7 @@ import pytest
 from starlight_exporter.activity import Activity, read_activity
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.decision import DecisionRule
-from starlight_exporter.evaluation.request import RunLimits, RunRequest
+from starlight_exporter.evaluation.request import BaselineModel, RunLimits, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.runs.attempt import Attempt
 from starlight_exporter.runs.process import WorkerProcess
@@ -120,6 +120,17 @@ def test_model_that_exceeds_the_memory_limit_while_it_is_loaded(tmp_path: Path, 
     assert (ended.outcome, ended.error.limit) == ("crashed", "memory")
 
 
+def test_baseline_that_does_not_end_costs_only_the_latency_ratio(tmp_path: Path, images: Path) -> None:
+    model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
+    endless = write_endless_model(tmp_path / "endless.onnx", always=True)
+    baseline = BaselineModel(endless, DecisionRule.single(0.5))
+    ended = supervise(replace(request_for(model, images, image_seconds=1.0), baseline=baseline))
+    assert not_measured(ended) == {}
+    assert isinstance(ended.result, RunResult)
+    assert ended.result.evaluation.latency_ratio is None
+    assert ended.result.evaluation.latency is not None
+
+
 def test_worker_that_is_killed_once_does_not_exclude_a_file(tmp_path: Path, images: Path) -> None:
     """Such as by the kernel, when another program uses all memory."""
     model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
@@ -161,4 +172,7 @@ def test_activity_shows_what_threads_are_doing(tmp_path: Path) -> None:
     assert {one.phase for one in found} == {"decode"}
     assert all(began - 60 < one.since < began + 60 for one in found)
     assert read_activity(tmp_path / "activity") == []
+    with activity.during("score", *(f"clean/{'x' * 4000}{index}.png" for index in range(16))):
+        (batch,) = read_activity(tmp_path / "activity")
+    assert [path[-5:] for path in batch.files] == ["0.png", "1.png"]
     assert read_activity(tmp_path / "nowhere") == []
