@@ -20,8 +20,8 @@ def read_progress(file: Path) -> RunProgress | None:
     """Return the progress of a run as last written by its worker; None if there is none."""
     with suppress(OSError, ValueError, TypeError, KeyError, ZeroDivisionError):
         state = json.loads(file.read_text(encoding="utf-8"))
-        fingerprint = state.get("fingerprint")
         ratio = min(1.0, float(state["done"]) / float(state["total"]))
+        fingerprint = state.get("fingerprint")
         return RunProgress(ratio, fingerprint if isinstance(fingerprint, str) else None)
     return None
 

@@ -33,7 +33,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     now = full_evaluation(evaluation_id=NOW, finished_at=at)
     before = full_evaluation(evaluation_id=BEFORE, finished_at=at - 900, model_sha256="a" * 64)
     other = full_evaluation(evaluation_id="other", model="v3", finished_at=at - 500)
-    snapshot = full_snapshot().with_model(model_state()).with_run("production", "reference", run_state(now))
+    snapshot = full_snapshot().with_model(model_state())
+    run = replace(run_state(now), evaluated_monotonic=time.monotonic() - AGE_SECONDS)
+    snapshot = snapshot.with_run("production", "reference", run)
     application = idle_application(folder, snapshot)
     for result, verdict in ((before, True), (other, True), (now, False)):
         shown = example_prediction("stego/palette/one.gif", verdict=verdict, stego=True)
