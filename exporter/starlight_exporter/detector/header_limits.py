@@ -17,10 +17,13 @@ MAX_JPEG_SCANS: Final = 100
 """Each scan of a progressive JPEG costs a pass over all pixels. libtiff has the same limit."""
 MAX_JPEG_EXIF_BYTES: Final = 1024 * 1024
 """All EXIF segments together. Pillow parses them when it opens a file, and needs up to 40 times their size."""
+MAX_PNG_COMPRESSED_CHUNKS: Final = 100
+"""Chunks of compressed text and colour profiles. Pillow decompresses each to up to 1 MiB."""
 MAX_TIFF_TAGS: Final = 4096
 MAX_TIFF_VALUES: Final = 1_000_000
 """Values of one TIFF tag, such as the offsets of strips."""
 
+_PNG_COMPRESSED: Final = (b"iCCP", b"zTXt", b"iTXt")
 _EXIF, _GPS, _INTEROPERABILITY = 0x8769, 0x8825, 0xA005
 _SUB_DIRECTORIES: Final = (_EXIF, _GPS, _INTEROPERABILITY)
 _TIFF_SIZES: Final = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
@@ -50,6 +53,8 @@ def check_before_opening(data: bytes, pillow_format: str, max_pixels: int) -> No
             check_pixels(*_webp_size(data), max_pixels)
         case "JPEG":
             _check_jpeg(data)
+        case "PNG":
+            _check_png(data)
         case "TIFF":
             _check_tiff(data)
         case "JPEG2000":
@@ -141,6 +146,20 @@ def _jpeg_scans(data: bytes, at: int) -> int:
         scans += marker == _JPEG_SCAN
         at += max(2, int.from_bytes(data[at : at + 2], "big"))
     return scans
+
+
+def _check_png(data: bytes) -> None:
+    # Appended data may contain any name, so chunks are only counted exactly if there are many.
+    if sum(map(data.count, _PNG_COMPRESSED)) > MAX_PNG_COMPRESSED_CHUNKS:
+        at, chunks = 8, 0
+        while at + 8 <= len(data) and data[at + 4 : at + 8] != b"IEND":
+            chunks += data[at + 4 : at + 8] in _PNG_COMPRESSED
+            at += 12 + int.from_bytes(data[at : at + 4], "big")
+        if chunks > MAX_PNG_COMPRESSED_CHUNKS:
+            raise ImageError(
+                f"{chunks} compressed chunks of metadata, more than the limit of {MAX_PNG_COMPRESSED_CHUNKS}",
+                reason="too_large",
+            )
 
 
 def _check_tiff(data: bytes) -> None:

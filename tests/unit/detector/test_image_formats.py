@@ -18,6 +18,7 @@ from starlight_exporter.detector.format_signatures import DECODED_FORMATS, decod
 from starlight_exporter.detector.header_limits import (
     MAX_JPEG_EXIF_BYTES,
     MAX_JPEG_SCANS,
+    MAX_PNG_COMPRESSED_CHUNKS,
     MAX_TIFF_TAGS,
     MAX_TIFF_VALUES,
 )
@@ -263,6 +264,31 @@ def test_exif_behind_a_marker_without_segment_is_counted() -> None:
     data = encoded(noise("RGB", 16, 16), "JPEG")
     segment = b"\xff\xe1" + struct.pack(">H", 65_008) + b"Exif\0\0" + bytes(65_000)
     assert error_of(data[:2] + hidden + segment * 20 + data[2:]).reason == "too_large"
+
+
+def png_with_chunks(name: bytes, body: bytes, count: int, *, tail: bytes = b"") -> bytes:
+    data = encoded(noise("RGB", 8, 8), "PNG")
+    chunk = struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return data[:33] + chunk * count + data[33:] + tail
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [(b"iCCP", b"x\0\0"), (b"zTXt", b"x\0\0"), (b"iTXt", b"x\0\1\0\0\0")],
+    ids=["iCCP", "zTXt", "iTXt"],
+)
+def test_png_with_many_compressed_chunks_is_too_large(name: bytes, start: bytes) -> None:
+    body = start + zlib.compress(b"text")
+    assert decode(png_with_chunks(name, body, MAX_PNG_COMPRESSED_CHUNKS)).width == 8
+    error = error_of(png_with_chunks(name, body, MAX_PNG_COMPRESSED_CHUNKS + 1))
+    assert (error.reason, str(error)) == (
+        "too_large",
+        "101 compressed chunks of metadata, more than the limit of 100",
+    )
+
+
+def test_names_of_chunks_behind_the_end_of_a_png_are_not_counted() -> None:
+    assert decode(png_with_chunks(b"zTXt", b"x\0\0", 0, tail=b"iTXt" * 1000)).tail_bytes == 3996
 
 
 def tiff(tags: list[tuple[int, int, int, int]], *, order: str = "<", extra: bytes = b"") -> bytes:
