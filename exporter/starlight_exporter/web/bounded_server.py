@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import socket
 from typing import Any, Final
@@ -69,3 +70,10 @@ class _Server(uvicorn.Server):
         if counter % CHECKED_TICKS == 0:
             self._connections.abort_overdue()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Wait for the responses, then abort the connections whose clients have not read them."""
+        await super().shutdown(sockets)
+        self._connections.abort_all()
+        # Transports close their sockets in the next iteration of the event loop.
+        await asyncio.sleep(0)

@@ -152,6 +152,12 @@ class Connections:
             connection.abort()
         return len(overdue)
 
+    def abort_all(self) -> None:
+        """Abort all connections."""
+        for connection in list(self._times):
+            self.discard(connection)
+            connection.abort()
+
     def _is_overdue(self, connection: Connection) -> bool:
         self.update(connection)
         times, now = self._times[connection], time.monotonic()
