@@ -134,6 +134,7 @@ def basis(options: argparse.Namespace, settings: GateSettings, result: RunResult
 
 def with_negatives(options: argparse.Namespace, first: RunResult) -> RunResult:
     """Return the result extended by a second folder of negatives; duplicate images count once."""
+    from starlight_exporter.cli.linked_folder import link_folder
     from starlight_exporter.cli.measuring import measure
     from starlight_exporter.errors import DatasetError
     from starlight_exporter.evaluation.accuracy import accuracy
@@ -141,7 +142,7 @@ def with_negatives(options: argparse.Namespace, first: RunResult) -> RunResult:
     if not options.negatives.is_dir():
         raise DatasetError(f"{options.negatives}: no such folder of negatives")
     with tempfile.TemporaryDirectory(prefix="starlight-negatives-") as root:
-        (Path(root) / "negatives").symlink_to(options.negatives.resolve(), target_is_directory=True)
+        link_folder(options.negatives, Path(root) / "negatives")
         settings = argparse.Namespace(**{**vars(options), "dataset": Path(root), "latency_sample": 0})
         more = measure(settings, expected_sha256=first.evaluation.provenance.model_sha256)
     if not more.evaluation.negatives:
