@@ -52,6 +52,7 @@ def main() -> int:
     failed = 0
     for name in options.names:
         with tempfile.TemporaryDirectory(prefix=f"starlight-attack-{name}-") as folder:
+            (Path(folder) / name).mkdir()
             began = time.monotonic()
             outcome = ATTACKS[name](Path(folder) / name, options.covers)
         report.record(name, outcome, time.monotonic() - began)

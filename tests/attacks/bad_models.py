@@ -115,7 +115,7 @@ def _not_measured(exporter: Exporter, name: str) -> str:
     """Wait for the result of a model; return how many files are not measured and why."""
     with suppress(AssertionError):
         exporter.wait_until(
-            lambda: exporter.value("evaluations_total", model=name, outcome="success"), f"{name}", timeout=240.0
+            lambda: exporter.value("evaluations_total", model=name, outcome="success") == 1, f"{name}", timeout=240.0
         )
     reasons = {
         dict(labels)["reason"]: int(value)

@@ -80,7 +80,11 @@ class _Victim:
         if phase == "start-up":
             self.observe(server, self.rng.uniform(0, _LONGEST_PHASE))
             return
-        wait_until(lambda: workers(server.process.pid) or server.process.poll() is not None, server.log.read_text)
+        wait_until(
+            lambda: "evaluation started" in self._log() or server.process.poll() is not None,
+            self._log,
+            timeout=TIMEOUT * 2,
+        )
         if phase == "evaluation":
             self.observe(server, self.rng.uniform(0, _LONGEST_PHASE))
             return

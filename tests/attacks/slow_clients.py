@@ -29,12 +29,12 @@ Opening = tuple[bytes, bool]
 """What a slow client sends first, and whether it reads the response."""
 
 KINDS: Final[tuple[Opening, ...]] = (
-    (b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ", False),
-    (b"POST /api/v1/evaluations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\nabc", False),
-    (b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 100, False),
-    (b"GET /-/healthy HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", True),
+    *((b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ", False),) * 3,
+    *((b"POST /api/v1/evaluations HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100000\r\n\r\nabc", False),) * 3,
+    *((b"GET /-/healthy HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", True),) * 3,
+    (b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 40, False),
 )
-"""Partial header, slow body, responses that are not read, idle connection."""
+"""Partial headers, slow bodies, idle connections, and more responses than the buffers hold that are not read."""
 HALF_OPEN_TLS: Final[tuple[Opening, ...]] = ((b"", False), (b"\x16\x03\x01\x02\x00\x01\x00", False))
 
 
@@ -141,7 +141,7 @@ class _Target(Server):
     def connect(self) -> http.client.HTTPConnection:
         """Return a new connection, opened with the first request."""
         if not self._tls:
-            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30.0)
+            return http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return http.client.HTTPSConnection("127.0.0.1", self.port, timeout=30.0, context=context)
@@ -259,7 +259,7 @@ def attack_with_slow_clients(folder: Path, *, seconds: float, clients: int = 200
             with _Evaluations(target) as evaluations, SlowClients(target.port, kinds, clients) as slow:
                 # The responses that are never read have to be computed once, which is no slowness of the clients.
                 with suppress(AssertionError):
-                    wait_until(lambda: target.seconds_of_scrape() < limit_ms / 1000, timeout=30.0)
+                    wait_until(lambda: target.seconds_of_scrape() < limit_ms / 1000, timeout=TIMEOUT)
                 scrapes = scrape(target, per_second=10, seconds=seconds, threads=2)
             notes.append(
                 f"{name}: evaluation running in {evaluations.running} of {evaluations.checked} checks, "

@@ -139,21 +139,22 @@ def _other_file_type(target: _Target, exporter: Exporter, number: int) -> None:
         lambda: os.mknod(target.file, stat.S_IFSOCK | 0o600),
         lambda: target.file.symlink_to("nowhere"),
     )[number % 4]()
-    exporter.wait_until(
-        lambda: exporter.value("model_last_load_successful", model="production") == 0 or None, "the failure"
-    )
+    exporter.wait_until(lambda: exporter.value("model_last_load_successful", model="production") == 0, "the failure")
     target.remove()
     new.rename(target.file)
     target.deployed = 1 - target.deployed
 
 
 def _there_and_back(target: _Target, exporter: Exporter, number: int) -> None:
-    """The other model appears within the settle time, or until it is being loaded; then the first one returns."""
+    """The other model appears within the settle time, or both in turn while it is loaded; then the first one stays."""
     target.other().rename(target.file)
     if number % 2:
-        exporter.wait_until(
-            lambda: exporter.total("evaluation_in_progress") > 0 or None, "the evaluation of the other model"
-        )
+        exporter.wait_until(lambda: exporter.total("evaluation_in_progress") > 0, "the evaluation of the other model")
+        for _ in range(40):
+            target.same().rename(target.file)
+            time.sleep(_SETTLE / 16)
+            target.other().rename(target.file)
+            time.sleep(_SETTLE / 16)
     else:
         time.sleep(_SETTLE / 4)
     target.same().rename(target.file)
