@@ -32,7 +32,7 @@ ATTACKS: Final[dict[str, Attack]] = {
     "swaps": lambda folder, _: swaps.attack(folder, 10),
     "disk": lambda folder, _: full_disk.attack(folder, 20),
     "clients": lambda folder, _: slow_clients.attack_with_slow_clients(folder, seconds=60.0),
-    "scrapes": lambda folder, _: slow_clients.attack_with_many_scrapes(folder, seconds=60.0),
+    "scrapes": lambda folder, _: slow_clients.attack_with_many_scrapes(folder, seconds=60.0, least=190.0),
     "clock": lambda folder, _: clock_steps.attack(folder, clock_steps.STEPS),
     "network": lambda folder, _: network_access.attack(folder),
     "models": lambda folder, _: bad_models.attack(folder, bad_models.MODELS),
