@@ -30,7 +30,7 @@ _VARIANTS: Final[tuple[tuple[str, str, _Options], ...]] = (
     *(("AVIF", mode, {"speed": 10}) for mode in ("RGB", "RGBA")),
     *(("JPEG2000", mode, {}) for mode in ("RGB", "RGBA", "L")),
     ("JPEG2000", "RGB", {"no_jp2": True, "tile_size": (32, 32)}),
-    *((name, "RGB", {}) for name in ("PPM", "TGA", "PCX", "ICO", "SGI", "DDS", "EPS", "ICNS", "IM")),
+    *((name, "RGB", {}) for name in ("PPM", "TGA", "PCX", "ICO", "SGI", "DDS", "EPS", "ICNS")),
 )
 _ANIMATED: Final[tuple[tuple[str, _Options], ...]] = (
     ("GIF", {"disposal": 2, "duration": 20}),
