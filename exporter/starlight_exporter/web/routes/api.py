@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Final
 
-import anyio
-import anyio.to_thread
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -14,13 +12,12 @@ from starlette.routing import Route
 
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.publish.collector import build_registry
-from starlight_exporter.publish.exposition import render
 from starlight_exporter.runs.application import Application
 from starlight_exporter.web.active_web_config import ActiveWebConfig
 from starlight_exporter.web.reload import reload_all
+from starlight_exporter.web.shared_rendering import SharedRendering
 
 LISTED_RUNS: Final = 200
-CONCURRENT_SCRAPES: Final = 4
 
 
 class ApiRoutes:
@@ -30,9 +27,7 @@ class ApiRoutes:
         self._application = application
         self._web_config = web_config
         self._lifecycle = lifecycle
-        self._registry = build_registry(application.scraped)
-        # Scrapes have threads of their own: slow pages must not occupy them.
-        self._scrape_limiter = anyio.CapacityLimiter(CONCURRENT_SCRAPES)
+        self._rendering = SharedRendering(build_registry(application.scraped))
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -47,10 +42,7 @@ class ApiRoutes:
     async def metrics(self, request: Request) -> Response:
         """Return the metrics, all or those of the parameters `name[]`."""
         names = request.query_params.getlist("name[]")
-        accept = request.headers.get("accept")
-        body, content_type = await anyio.to_thread.run_sync(
-            render, self._registry, accept, names, limiter=self._scrape_limiter
-        )
+        body, content_type = await self._rendering.exposition(request.headers.get("accept"), names)
         return Response(body, headers={"Content-Type": content_type})
 
     async def healthy(self, _request: Request) -> Response:
