@@ -129,4 +129,4 @@ def _not_measured(exporter: Exporter, name: str) -> str:
 
 def _texts(page: str) -> list[str]:
     """Return the texts between the tags of a page."""
-    return [html.unescape(" ".join(text.split())) for text in re.findall(r">([^<]+)<", page)]
+    return [html.unescape(" ".join(text.split())).lstrip(": ") for text in re.findall(r">([^<]+)<", page)]

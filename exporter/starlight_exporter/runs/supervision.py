@@ -171,7 +171,7 @@ class Supervisor:
             _log.warning("latency not compared with the baseline model", model=request.model, reason=ended.reason)
             return replace(request, baseline=None)
         if any(_is_loading(one) for one in in_flight):
-            raise _model_error(request, f"{ended.reason} while it was loaded", ended)
+            raise _model_error(request, _failed_load(ended), ended)
         if not suspects:
             self._unexplained += 1
             return None if self._unexplained >= MAX_UNEXPLAINED else request
@@ -200,7 +200,7 @@ class Supervisor:
                 else tuple(read_activity(self._activity_file))
             )
             if any(_is_loading(one) for one in in_flight):
-                raise _model_error(request, f"{ended.reason} while it was loaded", ended)
+                raise _model_error(request, _failed_load(ended), ended)
             phase = next((one.phase for one in in_flight), suspect.phase)
             guilty.append(_Suspect(suspect.path, phase))
             self._exclude(request, guilty[-1], ended)
@@ -223,6 +223,11 @@ class Supervisor:
 def time_limit(one: InFlight, image_seconds: float) -> float:
     """Return the seconds that a thread may take: a model is loaded, or all images of a batch are scored, at once."""
     return image_seconds * (LOAD_FACTOR if one.phase == "load" else max(1, len(one.files)))
+
+
+def _failed_load(ended: Attempt) -> str:
+    """Return how a load failed; the reason of an overdue one says that it was a load."""
+    return ended.reason if isinstance(ended.error, OverdueError) else f"{ended.reason} while it was loaded"
 
 
 def _is_loading(one: InFlight) -> bool:

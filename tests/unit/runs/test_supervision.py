@@ -110,7 +110,7 @@ def test_model_that_does_not_end_while_it_is_loaded_exceeds_its_limits(tmp_path:
     ended = supervise(request_for(model, images, image_seconds=1.0))
     assert isinstance(ended.error, ModelLimitError)
     assert (ended.outcome, ended.error.limit) == ("timeout", "time")
-    assert ended.reason == f"{model}: took more than 4s to load while it was loaded"
+    assert ended.reason == f"{model}: took more than 4s to load"
 
 
 def test_model_that_exceeds_the_memory_limit_while_it_is_loaded(tmp_path: Path, images: Path) -> None:
