@@ -70,29 +70,62 @@ def run(options: argparse.Namespace) -> int:
 
 def exit_code(name: str, action: Callable[[], int]) -> int:
     """Call `action` and return the process exit code; report errors on standard error, prefixed with `name`."""
+    _open_closed_streams()
     try:
-        try:
-            return action()
-        except SystemExit as error:
-            # argparse has printed the help text or the usage error.
-            return error.code if isinstance(error.code, int) else OK if error.code is None else NOT_MEASURED
-        except StarlightError as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return NOT_MEASURED
-        except KeyboardInterrupt as error:
-            print(f"{name}: {'; '.join(filter(None, ('interrupted', str(error))))}", file=sys.stderr)
-            return INTERRUPTED
-        except BrokenPipeError:
-            raise
-        except Exception:  # noqa: BLE001  # the process boundary: Python's own exit code 1 would mean a failed check
-            traceback.print_exc()
-            print(f"{name}: internal error", file=sys.stderr)
-            return INTERNAL_ERROR
-        finally:
-            sys.stdout.flush()
+        return _reported(name, action)
     except BrokenPipeError:
         _discard_output()
         return CLOSED_PIPE
+    except OSError as error:
+        # Not even the error could be written, as on a full disk.
+        with suppress(OSError):
+            print(f"{name}: output cannot be written: {error.strerror or error}", file=sys.stderr, flush=True)
+        _discard_output()
+        return INTERNAL_ERROR
+
+
+def _reported(name: str, action: Callable[[], int]) -> int:
+    """Return the exit code. Raises OSError if output cannot be written."""
+    try:
+        return action()
+    except SystemExit as error:
+        # argparse has printed the help text or the usage error.
+        return error.code if isinstance(error.code, int) else OK if error.code is None else NOT_MEASURED
+    except StarlightError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return NOT_MEASURED
+    except KeyboardInterrupt as error:
+        print(f"{name}: {'; '.join(filter(None, ('interrupted', str(error))))}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception:  # noqa: BLE001  # the process boundary: Python's own exit code 1 would mean a failed check
+        traceback.print_exc()
+        print(f"{name}: internal error", file=sys.stderr)
+        return INTERNAL_ERROR
+    finally:
+        sys.stdout.flush()
+
+
+def _open_closed_streams() -> None:
+    """Replace standard streams that the caller has closed, so that no other file gets their descriptors."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number and not _is_open(number):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+                descriptor = number
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _discard_output() -> None:

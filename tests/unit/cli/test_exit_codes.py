@@ -84,3 +84,35 @@ def into_closed_pipe(*arguments: str) -> tuple[int, str]:
     finally:
         os.close(writer)
     return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("print('x')", 0),
+        ("open('/dev/null').fileno() > 2 or 1 / 0", 0),
+        ("(_ for _ in ()).throw(StarlightError('x'))", 2),
+        ("1 / 0", 70),
+    ],
+)
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_not_change_the_exit_code(command: str, code: int, closed: str) -> None:
+    assert exit_code_in_shell(command, closed) == code
+
+
+@pytest.mark.parametrize("command", ["print('x')", "print('x', file=sys.stderr)", "1 / 0"])
+def test_output_on_a_full_disk_exits_with_70(command: str) -> None:
+    assert exit_code_in_shell(command, ">/dev/full 2>/dev/full") == 70
+
+
+def exit_code_in_shell(command: str, redirection: str) -> int:
+    """Exit code of a command whose standard streams are redirected or closed by a shell."""
+    code = (
+        "import sys\n"
+        "from starlight_exporter.cli.command import exit_code\n"
+        "from starlight_exporter.errors import StarlightError\n"
+        f"raise SystemExit(exit_code('x', lambda: ({command}, 0)[1]))"
+    )
+    # Arguments of the shell, which need no quotes.
+    shell = ["sh", "-c", f'"$0" -c "$1" {redirection}', sys.executable, code]
+    return subprocess.run(shell, check=False).returncode
