@@ -60,12 +60,13 @@ class ActiveConfiguration:
         requested = ConfiguredEvaluation(request.model_path, request.decision, request.dataset_root)
         return configured_evaluation(self.current, (request.model, request.dataset)) == requested
 
-    def baseline(self) -> Baseline | None:
+    @staticmethod
+    def baseline(config: Config) -> Baseline | None:
         """Read the baseline file; None if there is none or it is invalid, which is logged."""
-        if self.current.baseline is None:
+        if config.baseline is None:
             return None
         try:
-            return read_baseline(self.current.baseline)
+            return read_baseline(config.baseline)
         except BaselineError as error:
             _log.warning("baseline not loaded", reason=str(error))
             return None

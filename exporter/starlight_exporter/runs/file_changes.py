@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
 
+from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.config import Config
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.errors import ModelError
@@ -25,6 +26,19 @@ from starlight_exporter.runs.state import State
 from starlight_exporter.runs.watcher import Watcher
 
 _log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadConfiguration:
+    """A configuration with everything that its activation needs from files. `current` has the discovered models.
+
+    It can be activated while no other one is: `activation` is the number of activations before it was read.
+    """
+
+    loaded: Config
+    current: Config
+    baseline: Baseline | None
+    activation: int
 
 
 class FileChanges:
@@ -48,15 +62,66 @@ class FileChanges:
         self._analyses = analyses
         self._watcher = watcher
         self._dataset_changed = dataset_changed
-        # A reload waits while cards and new models are read; the runner and scrapes never do.
+        # Files are read without this lock: one that does not respond must not block other changes.
         self._activating = threading.Lock()
+        self._activations = 0
         self._postponing = threading.Lock()
         self._postponed: dict[Pair, str] = {}
 
-    def activate(self) -> None:
-        """Activate the loaded configuration: discover research models, update the snapshot, watch the files."""
+    def read(self, loaded: Config, *, may_be_written: bool = False) -> ReadConfiguration:
+        """Watch the files of a configuration, discover its research models and read its baseline. Call it unlocked.
+
+        With `may_be_written`, models that are not known yet are used once they have settled.
+        """
         with self._activating:
-            self._activate(self._with_research(self._config.loaded))
+            activation, known = self._activations, {model.name for model in self._config.current.models}
+        if loaded.research is not None:
+            # Watch before the discovery, so that no change in between is missed.
+            self._watcher.watch_models("research", loaded.research.models_dir)
+        found = discover(loaded)
+        for warning in found.warnings:
+            _log.warning("research models", reason=warning)
+        current = with_discovered(loaded, found)
+        for model in current.models if may_be_written else ():
+            if model.name not in known:
+                self._watcher.watch_new_file(f"model {model.name}", model.file)
+        self._watch(current)
+        return ReadConfiguration(loaded, current, self._config.baseline(current), activation)
+
+    def activate(self, read: ReadConfiguration) -> bool:
+        """Activate a configuration: update the snapshot. No file is read.
+
+        Return False if another one was activated since it was read; then it must be read again.
+        """
+        with self._activating:
+            if not self._is_newest(read):
+                return False
+            self._config.loaded = read.loaded
+            previous, self._config.current = self._config.current, read.current
+            self._pipeline.apply(
+                partial(
+                    with_configuration,
+                    config=read.current,
+                    previous=previous,
+                    baseline=read.baseline,
+                    folder=self._config.folder,
+                )
+            )
+            self._watcher.settle = read.current.watch.settle
+            self._watcher.keep_only(_watched_files(read.current))
+            return True
+
+    def watch_current(self) -> None:
+        """Watch the files of the active configuration, after another one was read but not activated."""
+        self._watch(self._config.current)
+
+    def hash_new_models(self) -> None:
+        """Hash the model files without a known hash. A later change of a known file is reported by the watcher."""
+        for name, model in self._state.snapshot.models.items():
+            if model.file_sha256 is None:
+                # The evaluation that follows reports the reason.
+                with suppress(ModelError):
+                    self._update_hash(name)
 
     def end_quarantines(self) -> None:
         """End all quarantines, and queue the models that were not evaluated because of them."""
@@ -112,50 +177,25 @@ class FileChanges:
             case "dataset":
                 self._dataset_changed(name)
             case "research":
-                with self._activating:
-                    self._research_changed()
+                self._research_changed()
             case _:
                 self._baseline_changed()
 
-    def _activate(self, config: Config) -> None:
-        previous, self._config.current = self._config.current, config
-        self._pipeline.apply(
-            partial(
-                with_configuration,
-                config=config,
-                previous=previous,
-                baseline=self._config.baseline(),
-                folder=self._config.folder,
-            )
-        )
-        self._watch(config)
-        for name, model in self._state.snapshot.models.items():
-            # A later change of a known file is reported by the watcher.
-            if model.file_sha256 is None:
-                # The evaluation that follows reports the reason.
-                with suppress(ModelError):
-                    self._update_hash(name)
-
-    def _with_research(self, config: Config) -> Config:
-        if config.research is not None:
-            # Watch before the discovery, so that no change in between is missed.
-            self._watcher.watch_models("research", config.research.models_dir)
-        found = discover(config)
-        for warning in found.warnings:
-            _log.warning("research models", reason=warning)
-        return with_discovered(config, found)
+    def _is_newest(self, read: ReadConfiguration) -> bool:
+        """Count an activation; return False if there was another one since a configuration was read."""
+        newest = read.activation == self._activations
+        self._activations += newest
+        return newest
 
     def _watch(self, config: Config) -> None:
-        models = {f"model {model.name}": model.file for model in config.models}
-        datasets = {f"dataset {dataset.name}": dataset.path for dataset in config.datasets}
-        baseline = {} if config.baseline is None else {"baseline": config.baseline}
-        self._watcher.settle = config.watch.settle
-        for key, file in (models | baseline).items():
-            self._watcher.watch_file(key, file)
-        for key, root in datasets.items():
-            self._watcher.watch_tree(key, root)
-        research = set() if config.research is None else {"research"}
-        self._watcher.keep_only({*models, *datasets, *baseline, *research})
+        for model in config.models:
+            self._watcher.watch_file(f"model {model.name}", model.file)
+        for dataset in config.datasets:
+            self._watcher.watch_tree(f"dataset {dataset.name}", dataset.path)
+        if config.baseline is not None:
+            self._watcher.watch_file("baseline", config.baseline)
+        if config.research is not None:
+            self._watcher.watch_models("research", config.research.models_dir)
 
     def _model_changed(self, name: str) -> None:
         model = self._state.snapshot.models.get(name)
@@ -183,23 +223,30 @@ class FileChanges:
             return {pair: self._postponed.pop(pair) for pair in list(self._postponed) if pair[0] == name}
 
     def _research_changed(self) -> None:
-        before, config = self._config.current, self._with_research(self._config.loaded)
-        if config.models == before.models:
-            return
+        while True:
+            before = self._config.current
+            read = self.read(self._config.loaded, may_be_written=True)
+            if read.current.models == before.models:
+                with self._activating:
+                    if self._is_newest(read):
+                        return
+            elif self.activate(read):
+                break
+        config = read.current
         names, known = ({model.name for model in one.models} for one in (config, before))
         _log.info("research models changed", added=sorted(names - known), removed=sorted(known - names))
-        for model in config.models:
-            if model.name not in known:
-                # The file may still be written.
-                self._watcher.watch_new_file(f"model {model.name}", model.file)
-        self._activate(config)
+        self.hash_new_models()
         self.evaluate_changed(before, "model")
         if known - names:
             self._analyses.after_model_change()
 
     def _baseline_changed(self) -> None:
-        baseline = self._config.baseline()
-        self._pipeline.apply(partial(with_recorded_baseline, baseline=baseline))
+        config = self._config.current
+        baseline = self._config.baseline(config)
+        with self._activating:
+            # Another file is read with the configuration that names it.
+            if self._config.current.baseline == config.baseline:
+                self._pipeline.apply(partial(with_recorded_baseline, baseline=baseline))
         _log.info("baseline reloaded", valid=baseline is not None)
 
     def _update_hash(self, name: str) -> str | None:
@@ -217,6 +264,16 @@ class FileChanges:
             raise
         self._state.update(partial(_with_file, name=name, sha256=sha256))
         return sha256
+
+
+def _watched_files(config: Config) -> set[str]:
+    """Return the keys of the files of a configuration."""
+    return {
+        *(f"model {model.name}" for model in config.models),
+        *(f"dataset {dataset.name}" for dataset in config.datasets),
+        *(() if config.baseline is None else ("baseline",)),
+        *(() if config.research is None else ("research",)),
+    }
 
 
 def _with_file(old: Snapshot, *, name: str, sha256: str | None) -> Snapshot:

@@ -13,7 +13,7 @@ import structlog
 from starlight_exporter.config import Config
 from starlight_exporter.runs.clock import CHECK_SECONDS
 from starlight_exporter.runs.configuration import ActiveConfiguration
-from starlight_exporter.runs.file_changes import FileChanges
+from starlight_exporter.runs.file_changes import FileChanges, ReadConfiguration
 from starlight_exporter.runs.restore import Restorer
 from starlight_exporter.runs.runner import Runner
 from starlight_exporter.runs.scheduler import Scheduler
@@ -62,7 +62,8 @@ class Lifecycle:
         """Activate the configuration, restore results, and start to watch files and to evaluate."""
         remove_abandoned_folders()
         self._storage.open()
-        self._files.activate()
+        self._files.activate(self._files.read(self._config.loaded))
+        self._files.hash_new_models()
         self._config.report_success()
         self._schedule(None)
         self._storage.update_metrics()
@@ -75,22 +76,16 @@ class Lifecycle:
     def reload(self) -> None:
         """Load and activate the configuration file. Raises ConfigError; then nothing changes."""
         number = next(self._reloads)
-        # Read without the lock: a file system that does not respond must not block other reloads.
+        # Files are read without the lock: a file system that does not respond must not block other reloads.
         loaded = self._config.read()
-        with self._reloading:
+        while (before := self._activate(number, self._files.read(loaded))) is None:
             if number < self._activated_reload:
                 # A later reload, which has read a newer file, is active already.
+                self._files.watch_current()
                 return
-            self._activated_reload = number
-            before = self._config.current
-            self._config.loaded = loaded
-            self._files.end_quarantines()
-            self._files.activate()
-            self._config.report_success()
-            self._schedule(before)
-            self._storage.move(self._config.current)
-            _log.info("configuration reloaded", file=str(self._config.file))
-            self._files.evaluate_changed(before, "reload")
+        _log.info("configuration reloaded", file=str(self._config.file))
+        self._files.hash_new_models()
+        self._files.evaluate_changed(before, "reload")
 
     def stop(self) -> None:
         """Stop the jobs, cancel the current run, and close the history."""
@@ -98,6 +93,19 @@ class Lifecycle:
         self._runner.stop()
         self._restorer.join()
         self._storage.close()
+
+    def _activate(self, number: int, read: ReadConfiguration) -> Config | None:
+        """Activate what a reload has read and return the configuration before; None if a later one is active."""
+        with self._reloading:
+            before = self._config.current
+            if number < self._activated_reload or not self._files.activate(read):
+                return None
+            self._activated_reload = number
+            self._files.end_quarantines()
+            self._config.report_success()
+            self._schedule(before)
+            self._storage.move(self._config.current)
+            return before
 
     def _schedule(self, before: Config | None) -> None:
         config = self._config.current
