@@ -94,5 +94,5 @@ class Analyses:
                 "ablation failed", model=pair[0], dataset=pair[1], outcome=attempt.outcome, reason=attempt.reason
             )
         else:
-            self._reports.write(pair[1], again=False)
+            self._report(pair[1], again=False)
             _log.info("ablation finished", model=pair[0], dataset=pair[1], images=study.ablation.images)

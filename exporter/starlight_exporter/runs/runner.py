@@ -58,7 +58,7 @@ class BackgroundJob:
 
 @dataclass(frozen=True, slots=True)
 class InThreadTask:
-    """Short work for the runner's own thread while no evaluation is queued."""
+    """Work for a thread of this process. It starts while no evaluation is queued or running, and delays none."""
 
     name: str
     work: Callable[[], None]
@@ -101,7 +101,8 @@ class Runner:
         self._make_process = make_process
         self._wake = threading.Condition()
         self._queue: dict[Pair, QueuedRun] = {}
-        self._jobs: dict[str, BackgroundJob | InThreadTask] = {}
+        self._jobs: dict[str, BackgroundJob] = {}
+        self._tasks: dict[str, InThreadTask] = {}
         self._current: Pair | None = None
         self._scanned: str | None = None
         self._cancellations: dict[Pair, int] = {}
@@ -109,10 +110,12 @@ class Runner:
         self._preempted = False
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="runner", daemon=True)
+        self._task_thread = threading.Thread(target=self._task_loop, name="tasks", daemon=True)
 
     def start(self) -> None:
         """Start to process the queue."""
         self._thread.start()
+        self._task_thread.start()
 
     def submit(self, pair: Pair, trigger: str) -> None:
         """Queue an evaluation; a pair that is queued already keeps its trigger, unless that is the schedule."""
@@ -121,13 +124,16 @@ class Runner:
             # A scheduled run may be skipped, one that was requested may not.
             if queued is None or queued.trigger == "schedule":
                 self._queue[pair] = QueuedRun(pair, trigger)
-            self._wake.notify()
+            self._wake.notify_all()
 
     def submit_job(self, job: BackgroundJob | InThreadTask) -> None:
         """Queue a job; it replaces a queued job of the same name."""
         with self._wake:
-            self._jobs[job.name] = job
-            self._wake.notify()
+            if isinstance(job, InThreadTask):
+                self._tasks[job.name] = job
+            else:
+                self._jobs[job.name] = job
+            self._wake.notify_all()
 
     def queued(self) -> int:
         """Return the number of queued evaluations."""
@@ -180,9 +186,12 @@ class Runner:
             self._stopping = True
             self._queue.clear()
             self._jobs.clear()
-            self._wake.notify()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+            self._tasks.clear()
+            self._wake.notify_all()
+        end = time.monotonic() + seconds
+        for thread in (self._thread, self._task_thread):
+            if thread.is_alive():
+                thread.join(max(0.0, end - time.monotonic()))
 
     def _loop(self) -> None:
         while (item := self._next()) is not None:
@@ -192,15 +201,27 @@ class Runner:
                         self._evaluate(item)
                     case BackgroundJob():
                         self._run_job(item)
-                    case InThreadTask():
-                        item.work()
             except Exception:  # noqa: BLE001  # thread boundary: an unexpected error must not stop later runs
                 _log.exception("unexpected error in a run or background job", item=str(item))
             finally:
                 with self._wake:
                     self._current = None
+                    self._wake.notify_all()
 
-    def _next(self) -> QueuedRun | BackgroundJob | InThreadTask | None:
+    def _task_loop(self) -> None:
+        while (task := self._next_task()) is not None:
+            try:
+                task.work()
+            except Exception:  # noqa: BLE001  # thread boundary: an unexpected error must not stop later tasks
+                _log.exception("unexpected error in a task", task=task.name)
+
+    def _next_task(self) -> InThreadTask | None:
+        """Wait for a task, and until no evaluation is queued or running; None when the runner stops."""
+        with self._wake:
+            self._wake.wait_for(lambda: self._stopping or (self._tasks and not self._queue and self._current is None))
+            return None if self._stopping else self._tasks.pop(next(iter(self._tasks)))
+
+    def _next(self) -> QueuedRun | BackgroundJob | None:
         """Wait for work and return it, evaluations first; None when the runner stops."""
         with self._wake:
             self._wake.wait_for(lambda: self._queue or self._jobs or self._stopping)

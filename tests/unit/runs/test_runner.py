@@ -720,3 +720,20 @@ def test_in_thread_task_follows_all_evaluations_and_its_error_stops_nothing(
     assert order == ["after 2 evaluations"]
     runner.submit_job(InThreadTask("reports", lambda: order.append("again")))
     wait_until(lambda: len(order) == 2)
+
+
+def test_in_thread_task_does_not_delay_an_evaluation(handler: RecordingHandler, start: StartRunner) -> None:
+    runner = start(workers(succeed))
+    started, evaluated = threading.Event(), threading.Event()
+    waited: list[bool] = []
+
+    def work() -> None:
+        started.set()
+        waited.append(evaluated.wait(WAIT))
+
+    runner.submit_job(InThreadTask("reports", work))
+    assert started.wait(WAIT)
+    runner.submit(PRODUCTION, "model")
+    wait_until(lambda: bool(handler.runs))
+    evaluated.set()
+    wait_until(lambda: waited == [True])
