@@ -84,9 +84,9 @@ def find_models(root: Path) -> tuple[FoundModel, ...]:
 
 
 def holds_model(folder: Path) -> bool:
-    """Return whether a folder contains a card or a `model.onnx`, valid or not."""
+    """Return whether a folder contains a card or a `model.onnx`, valid or not: a pipe or broken link is reported."""
     # pathlib raises PermissionError for an inaccessible folder, which must not hide the other models.
-    return os.path.exists(folder / CARD) or os.path.isfile(folder / MODEL)  # noqa: PTH110, PTH113
+    return os.path.exists(folder / CARD) or os.path.lexists(folder / MODEL)  # noqa: PTH110
 
 
 def model_in(folder: Path) -> FoundModel:

@@ -157,13 +157,8 @@ def models_signature(root: Path) -> Signature:
     except OSError:
         return None
     # Models are watched separately once they are discovered.
-    found = ((name, file_signature(root / name / CARD) or _is_file(root / name / MODEL)) for name in names)
+    found = ((name, file_signature(root / name / CARD) or os.path.lexists(root / name / MODEL)) for name in names)
     return tuple(entry for entry in found if entry[1])
-
-
-def _is_file(path: Path) -> bool:
-    # Path.is_file raises for a folder without search permission, which must not hide the other folders.
-    return os.path.isfile(path)  # noqa: PTH113
 
 
 def tree_signature(root: Path) -> Signature:

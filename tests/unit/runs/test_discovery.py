@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,12 @@ def test_reports_folder_whose_name_is_not_a_valid_label(config: Config, tmp_path
 
 def test_reports_missing_folder(config: Config, tmp_path: Path) -> None:
     assert discover(config).warnings == (f"{tmp_path / 'models'}: cannot be read: No such file or directory",)
+
+
+def test_model_that_is_not_a_regular_file_has_a_row(config: Config, tmp_path: Path) -> None:
+    for name in ("pipe", "folder", "link"):
+        (tmp_path / "models" / name).mkdir(parents=True)
+    os.mkfifo(tmp_path / "models" / "pipe" / "model.onnx")
+    (tmp_path / "models" / "folder" / "model.onnx").mkdir()
+    (tmp_path / "models" / "link" / "model.onnx").symlink_to("nowhere")
+    assert [model.name for model in discover(config).models] == ["folder", "link", "pipe"]
