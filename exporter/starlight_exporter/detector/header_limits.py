@@ -19,6 +19,8 @@ MAX_JPEG_EXIF_BYTES: Final = 1024 * 1024
 """All EXIF segments together. Pillow parses them when it opens a file, and needs up to 40 times their size."""
 MAX_PNG_COMPRESSED_CHUNKS: Final = 100
 """Chunks of compressed text and colour profiles. Pillow decompresses each to up to 1 MiB."""
+MAX_HEADER_STEPS: Final = 100_000
+"""Segments of JPEG and GIF before the pixels, and bytes between them: Pillow reads them one at a time."""
 MAX_TIFF_TAGS: Final = 4096
 MAX_TIFF_VALUES: Final = 1_000_000
 """Values of one TIFF tag, such as the offsets of strips."""
@@ -68,11 +70,19 @@ def check_before_opening(data: bytes, pillow_format: str, max_pixels: int) -> No
                 check_pixels(width, height, max_pixels)
 
 
+def _check_steps(steps: int) -> None:
+    if steps > MAX_HEADER_STEPS:
+        raise ImageError(f"more than {MAX_HEADER_STEPS} segments before the pixels", reason="too_large")
+
+
 def _gif_size(data: bytes) -> tuple[int, int]:
     """Return the size of the logical screen, extended to the first frame; without a frame that of the screen."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+    steps = 0
     while at < len(data) and data[at : at + 1] != b";":
+        steps += 1
+        _check_steps(steps)
         kind = data[at : at + 1]
         at += 1
         if kind == b",":
@@ -115,8 +125,11 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 
 def _check_jpeg(data: bytes) -> None:
-    at, exif = 2, 0
-    while 0 <= (at := data.find(b"\xff", at)) < len(data) - 3:
+    at, exif, steps = 2, 0, 0
+    while 0 <= (found := data.find(b"\xff", at)) < len(data) - 3:
+        steps += 1 + found - at
+        _check_steps(steps)
+        at = found
         marker = data[at + 1]
         if marker == 0xFF:
             at += 1
@@ -129,6 +142,9 @@ def _check_jpeg(data: bytes) -> None:
             if marker == _JPEG_APP1 and data.startswith(b"Exif\0\0", at + 4):
                 exif += length
             at += 2 + max(2, length)
+    else:
+        _check_steps(steps + len(data) - at)
+        at = found
     if exif > MAX_JPEG_EXIF_BYTES:
         raise ImageError(f"{exif} bytes of EXIF, more than the limit of {MAX_JPEG_EXIF_BYTES}", reason="too_large")
     # Appended data may contain any number of markers, so they are only counted exactly if there are many.

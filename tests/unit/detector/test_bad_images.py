@@ -271,3 +271,28 @@ def test_image_error_can_be_pickled() -> None:
     error = error_of(b"no image")
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.reason) == (str(error), error.reason)
+
+
+JPEG, GIF = encoded("JPEG"), encoded("GIF")
+GIF_HEAD = 13 + (3 << ((GIF[10] & 7) + 1))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        JPEG[:2] + b"\xff\xe2\0\2" * 1_000_000 + JPEG[2:],
+        JPEG[:2] + b"\xff\0" * 1_000_000 + JPEG[2:],
+        JPEG[:2] + b"\xff\xe2\0\2" + b"a" * 1_000_000 + JPEG[2:],
+        JPEG[:2] + b"\xff\xe2\0\2" + b"a" * 1_000_000,
+        GIF[:GIF_HEAD] + b"!\xfe\1c\0" * 1_000_000 + GIF[GIF_HEAD:],
+        GIF[:GIF_HEAD] + b"\0" * 1_000_000 + GIF[GIF_HEAD:],
+    ],
+    ids=["empty segments", "stuffed bytes", "bytes between segments", "no pixels", "GIF comments", "GIF padding"],
+)
+def test_many_segments_before_the_pixels_are_too_large(data: bytes) -> None:
+    assert error_of(data).reason == "too_large"
+
+
+def test_some_segments_and_padding_before_the_pixels_are_measured() -> None:
+    decode(JPEG[:2] + b"\xff\xe2\0\2" * 5000 + b"\0" * 50_000 + JPEG[2:])
+    decode(GIF[:GIF_HEAD] + b"!\xfe\1c\0" * 1000 + GIF[GIF_HEAD:])
