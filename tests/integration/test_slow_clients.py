@@ -29,7 +29,7 @@ from support.waiting import TIMEOUT, wait_until
 pytestmark = pytest.mark.integration
 
 SCRAPES = 200
-P99_SECONDS = 1.0
+P99_SECONDS = 5.0
 """Generous, because tests share the machine; the measured value is printed."""
 
 

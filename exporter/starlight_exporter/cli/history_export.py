@@ -15,13 +15,18 @@ from starlight_exporter.files import open_output
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the flags."""
     add_config(parser)
+    add_output(parser, root)
+
+
+def add_config(parser: argparse.ArgumentParser, default: object = None) -> None:
+    """Add the path of the configuration file, for `locate_config`."""
+    parser.add_argument("--config.file", dest="config_file", type=Path, default=default, help=f"default {CONFIG_FILE}")
+
+
+def add_output(parser: argparse.ArgumentParser, root: Path) -> None:
+    """Add the output file; the default configuration is in `root`."""
     parser.set_defaults(config_root=root)
     parser.add_argument("--output", type=Path, help="file to write (default: standard output)")
-
-
-def add_config(parser: argparse.ArgumentParser) -> None:
-    """Add the path of the configuration file, for `locate_config`."""
-    parser.add_argument("--config.file", dest="config_file", type=Path, help=f"default {CONFIG_FILE}")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -73,9 +73,9 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command")
     history = commands.add_parser("history", help="stored results").add_subparsers(required=True)
     export = history.add_parser("export", help="for backfilling Prometheus", description=history_export.__doc__)
-    history_export.add_arguments(export, Path())
     # Without a default of its own, the flag is accepted before the command as well as after it.
-    export.set_defaults(config_file=argparse.SUPPRESS)
+    history_export.add_config(export, argparse.SUPPRESS)
+    history_export.add_output(export, Path())
     return parser
 
 

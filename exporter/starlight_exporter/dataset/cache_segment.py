@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from starlight_exporter.detector.arrays import ByteArray
 from starlight_exporter.detector.compact import DIGEST_BYTES, CompactImage
 from starlight_exporter.detector.contract import CROP, FORMATS, STREAMS, ImageFormat
+from starlight_exporter.file_access import open_regular, read_content
 
 LAYOUT: Final = 5
 """Increment when the records, the stored parts of an image or the results of decoding change."""
@@ -27,6 +28,7 @@ LARGEST_IMAGE_BYTES: Final = 4 * CROP * CROP
 """Bytes of the planes of an image (RGB and alpha)."""
 
 _ALIGNMENT: Final = 64
+_MAX_INDEX_BYTES: Final = 1024**3
 _FORMATS: Final[tuple[ImageFormat, ...]] = (*FORMATS, "other")
 _LUMA_BYTES: Final = CROP * CROP // 8
 
@@ -59,10 +61,10 @@ class Segment:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.protected = False
-        content = path.with_suffix(INDEX_SUFFIX).read_bytes()
+        content = read_content(path.with_suffix(INDEX_SUFFIX), max_bytes=_MAX_INDEX_BYTES).data
         complete = len(content) // _RECORD.itemsize * _RECORD.itemsize
         self._records: NDArray[Any] = np.frombuffer(content[:complete], _RECORD)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._size = len(self._map)
         self._verified: set[int] = set()

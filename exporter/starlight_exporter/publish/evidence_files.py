@@ -15,6 +15,7 @@ from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.serialisation import from_json, to_json
+from starlight_exporter.file_access import read_content
 from starlight_exporter.files import sync, write_text
 from starlight_exporter.publish.prediction_store import write_store
 from starlight_exporter.publish.retention import Entry
@@ -27,6 +28,7 @@ THUMBNAILS: Final = "thumbnails"
 
 FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _PARTIAL: Final = ".partial-"
+_MAX_TEXT_BYTES: Final = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,6 @@ def _delete_partial_folders(root: Path) -> None:
 
 def _read_text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return read_content(path, max_bytes=_MAX_TEXT_BYTES).data.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise StorageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

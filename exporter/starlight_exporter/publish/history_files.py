@@ -13,6 +13,7 @@ import structlog
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.serialisation import from_json
+from starlight_exporter.file_access import open_regular
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ def rotation_time(path: Path) -> datetime | None:
 def records(path: Path) -> Iterator[Evaluation | None]:
     """Yield the records of a file, None for a damaged one, which is logged. StorageError names the file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for number, line in enumerate((line for line in file if line.strip()), start=1):
                 yield _parse(path, str(number), line)
     except OSError as error:
@@ -98,7 +99,7 @@ def _parse(path: Path, number: str, line: bytes) -> Evaluation | None:
 
 def _lines_backwards(path: Path) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             end = file.seek(0, os.SEEK_END)
             tail = b""
             while end > 0:

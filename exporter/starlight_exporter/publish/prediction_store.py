@@ -19,6 +19,7 @@ from urllib.parse import quote
 from starlight_exporter.analysis.comparison import is_wrong
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Prediction
+from starlight_exporter.file_access import open_regular
 from starlight_exporter.publish.prediction_columns import COLUMNS, PredictionColumn, prediction_from
 from starlight_exporter.publish.prediction_queries import FILTERS, JOIN_BEFORE, Selection
 
@@ -178,12 +179,17 @@ class PredictionStore:
         if compare and self._before is None:
             raise ValueError("broken and fixed require the predictions of another evaluation")
         try:
+            for path in filter(None, (self._path, self._before)):
+                # SQLite would wait for the writer of a named pipe.
+                open_regular(path).close()
             with closing(sqlite3.connect(_uri(self._path), uri=True)) as database:
                 if compare and self._before is not None:
                     database.execute("ATTACH ? AS before", (_uri(self._before),))
                 yield database
         except sqlite3.Error as error:
             raise StorageError(f"{self._path}: cannot be read: {error}") from error
+        except OSError as error:
+            raise StorageError(f"{self._path}: cannot be read: {error.strerror or error}") from error
 
 
 def _values(number: int, prediction: Prediction) -> tuple[object, ...]:

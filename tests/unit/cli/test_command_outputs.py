@@ -95,6 +95,8 @@ def test_interrupted_export_leaves_the_previous_file(config: Path, tmp_path: Pat
     script = (
         "import os, signal, sys, starlight_exporter.publish.backfill as backfill\n"
         "from starlight_exporter.cli.main import main\n"
+        # Background processes of a shell ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "real = backfill.openmetrics_header\n"
         "def stopped(*header):\n"
         "    backfill.openmetrics_header = real; os.kill(os.getpid(), signal.SIGSTOP); return real(*header)\n"
@@ -110,6 +112,17 @@ def test_interrupted_export_leaves_the_previous_file(config: Path, tmp_path: Pat
     assert exporting.returncode == (130 if number == signal.SIGINT else -number)
     assert output.read_text() == "previous"
     assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_service_accepts_the_configuration_before_and_after_the_command(
+    config: Path, tmp_path: Path, *, before: bool
+) -> None:
+    flag, words, output = f"--config.file={config}", ["history", "export"], tmp_path / "history.om"
+    given = [flag, *words] if before else [*words, flag]
+    service = [sys.executable, "-m", "starlight_exporter"]
+    subprocess.run([*service, *given, "--output", str(output)], check=True, timeout=120)
+    assert output.read_text().endswith("# EOF\n")
 
 
 def state(pid: int) -> str:

@@ -34,7 +34,6 @@ ALLOWED = {
     "publish/changes.py": STORE,
     "publish/charts.py": PACKAGED,
     "publish/evidence.py": STORE,
-    "publish/evidence_files.py": OWN,
     "publish/history.py": OWN,
     "publish/history_files.py": OWN,
     "runs/lifecycle.py": STORE,
