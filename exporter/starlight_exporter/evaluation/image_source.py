@@ -80,7 +80,8 @@ class ImageSource:
         self._reader = FileReader(root, limits)
         self._limits = limits
         self._cache = cache
-        self._faults = {fault.path: fault for fault in faults}
+        # An image whose thumbnail failed can be measured.
+        self._faults = {fault.path: fault for fault in faults if fault.phase != "thumbnail"}
         self._activity = activity
         self._budget = ByteBudget(limits.decode_bytes)
         self._large = threading.Lock()

@@ -37,7 +37,10 @@ class RunLimits:
 
 @dataclass(frozen=True, slots=True)
 class FileFault:
-    """A file that is not measured because it exceeded its time limit or ended a worker process, and in which phase."""
+    """A file that exceeded its time limit or ended a worker process, and in which phase.
+
+    It is not measured; after the phase `thumbnail` it is, and has no thumbnail.
+    """
 
     path: str
     reason: NotMeasuredReason

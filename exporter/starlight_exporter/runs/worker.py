@@ -42,7 +42,8 @@ def evaluate(work: Work) -> RunResult:
     result = run(work.request, activity=activity)
     if problem:
         result = replace(result, warnings=(*result.warnings, problem))
-    paths = _mixed_slices(misclassified(result.predictions))
+    failed = {fault.path for fault in work.request.faults}
+    paths = [path for path in _mixed_slices(misclassified(result.predictions)) if path not in failed]
     try:
         limits = work.request.limits
         write_thumbnails(

@@ -14,12 +14,15 @@ import pytest
 
 from starlight_exporter.activity import Activity, read_activity
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.decision import DecisionRule
-from starlight_exporter.evaluation.request import BaselineModel, RunLimits, RunRequest
+from starlight_exporter.evaluation.request import BaselineModel, FileFault, RunLimits, RunRequest
 from starlight_exporter.evaluation.results import RunResult
+from starlight_exporter.runs import worker
 from starlight_exporter.runs.attempt import Attempt
 from starlight_exporter.runs.process import WorkerProcess
 from starlight_exporter.runs.supervision import ModelLimitError, Supervisor
+from starlight_exporter.runs.worker import Work
 from support.demanding_models import write_endless_model, write_large_model
 from support.images import image_bytes
 from support.models import write_constant_model
@@ -71,6 +74,17 @@ def supervise(
         interrupt=lambda: None,
     )
     return supervisor.evaluate(request, scratch / "thumbnails")
+
+
+def test_image_whose_thumbnail_failed_is_measured_and_has_none(tmp_path: Path, images: Path) -> None:
+    model = write_constant_model(tmp_path / "model.onnx", logit=4.0)
+    fault = FileFault("clean/03.png", "timeout", "clean/03.png: took more than 1s", "thumbnail")
+    request = replace(request_for(model, images), faults=(fault,))
+    result = worker.evaluate(Work(request, tmp_path / "thumbnails", tmp_path / "activity"))
+    assert [one.path for one in result.predictions if one.verdict is None] == []
+    names = {path.name for path in (tmp_path / "thumbnails").iterdir()}
+    assert len(names) == len(result.predictions) - 1
+    assert thumbnail_name(fault.path) not in names
 
 
 def not_measured(attempt: Attempt) -> dict[str, tuple[str | None, str]]:
