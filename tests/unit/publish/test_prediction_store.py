@@ -125,7 +125,7 @@ def test_flips_between_two_stores(tmp_path: Path) -> None:
 
 
 def test_error_names_damaged_or_missing_store(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"missing\.sqlite: cannot be read: unable to open"):
+    with pytest.raises(StorageError, match=r"missing\.sqlite: cannot be read: No such file or directory"):
         PredictionStore(tmp_path / "missing.sqlite").all()
     (tmp_path / "text.sqlite").write_text("not a database, but long enough to be parsed as one" * 20)
     with pytest.raises(StorageError, match=r"text\.sqlite: cannot be read: file is not a database"):
