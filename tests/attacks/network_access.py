@@ -38,7 +38,17 @@ def attack(folder: Path) -> Outcome:
     write_random_model(folder / "models" / "model.onnx")
     config = write_config(folder, latency={"sample": 20})
     command = shlex.join(
-        ["strace", "-f", "-qq", "-e", "trace=network", "-o", str(trace), *exporter_command(config, _PORT)]
+        [
+            "strace",
+            "-f",
+            "--seccomp-bpf",
+            "-qq",
+            "-e",
+            "trace=network",
+            "-o",
+            str(trace),
+            *exporter_command(config, _PORT),
+        ]
     )
     server = Server(
         ["unshare", "-n", "sh", "-c", f"ip link set lo up && exec {command}"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -22,6 +23,7 @@ import yaml
 from support.exporter import Exporter, write_config
 from support.images import image_bytes
 from support.models import write_constant_model, write_random_model
+from support.servers import STOP_TIMEOUT
 
 pytestmark = pytest.mark.integration
 
@@ -215,6 +217,14 @@ def test_sigterm_during_a_run_exits_with_0_and_ends_the_worker(tmp_path: Path) -
     worker = exporter.wait_until(exporter.worker, "a worker process")
     assert exporter.stop() == 0
     assert not worker.is_running() or worker.status() == "zombie"
+
+
+def test_sigterm_that_interrupts_any_thread_stops_the_exporter(tmp_path: Path) -> None:
+    with Exporter(write_config(tmp_path)) as exporter:
+        process = exporter.process
+        other = max(thread.id for thread in psutil.Process(process.pid).threads() if thread.id != process.pid)
+        assert ctypes.CDLL(None).tgkill(process.pid, other, signal.SIGTERM) == 0
+        assert process.wait(STOP_TIMEOUT * 3) == 0
 
 
 def test_port_in_use_is_a_one_line_error(tmp_path: Path) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import argparse
 import re
 import signal
-import threading
 from pathlib import Path
 
 from starlight_exporter.durations import parse_duration
 from starlight_exporter.exit_codes import OK
 from starlight_exporter.http_client import has_credentials
+from starlight_exporter.signals import SignalReceiver
 
 OUTPUT = Path("docs", "grok", "performance_dashboard.md")
 
@@ -56,10 +56,12 @@ def run(options: argparse.Namespace) -> int:
         changed = writer.update()
         print(f"{options.output}: {'written' if changed else 'unchanged'}")
         return OK
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    writer.run(every=options.watch, stop=stop, log=lambda line: print(f"{options.name}: {line}", flush=True))
+    with SignalReceiver((signal.SIGTERM, signal.SIGINT)) as signals:
+        writer.run(
+            every=options.watch,
+            stopped=lambda seconds: signals.wait(seconds) is not None,
+            log=lambda line: print(f"{options.name}: {line}", flush=True),
+        )
     return OK
 
 

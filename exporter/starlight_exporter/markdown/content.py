@@ -98,8 +98,10 @@ def query_content(server: Endpoint, alertmanager: Endpoint | None, *, now: float
     if alertmanager is not None:
         try:
             alerts = with_silences(alerts, alertmanager)
-        except (MonitoringError, ConfigError):
+        except MonitoringError:
             warnings.append("Alertmanager is unavailable: silenced and inhibited alerts are not marked.")
+        except ConfigError as error:
+            warnings.append(f"Silenced and inhibited alerts are not marked: {error}.")
     shown: list[tuple[Mapping[str, str], float | None]] = [
         (entry.labels, None if entry.overdue_since is not None else entry.evaluated_at)
         for entry in dashboard.production

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,16 +33,23 @@ class DashboardWriter:
         now = time.time()
         try:
             content = query_content(self.prometheus, self.alertmanager, now=now)
-        except (MonitoringError, ConfigError):
+        except MonitoringError:
             reason = f"Prometheus ({shown_url(self.prometheus.url)}) is unavailable."
             mark_stale(self.output, since=now, reason=reason)
             raise
+        except ConfigError:
+            mark_stale(self.output, since=now, reason="The client configuration of Prometheus is invalid.")
+            raise
         return write_document(self.output, render_document(content, stem=self.output.stem, now=now))
 
-    def run(self, *, every: float, stop: threading.Event, log: Callable[[str], None]) -> None:
-        """Update every `every` seconds until `stop` is set; log updates, and an error once until it changes."""
+    def run(self, *, every: float, stopped: Callable[[float], bool], log: Callable[[str], None]) -> None:
+        """Update every `every` seconds; log updates, and an error once until it changes.
+
+        `stopped` waits for the given number of seconds, and returns True at once when the process has to stop.
+        """
         logged = ""
-        while not stop.is_set():
+        wait = 0.0
+        while not stopped(wait):
             started = time.monotonic()
             error = ""
             try:
@@ -54,7 +60,7 @@ class DashboardWriter:
             if error != logged:
                 log(error or "recovered")
                 logged = error
-            stop.wait(max(0.0, every - (time.monotonic() - started)))
+            wait = max(0.0, every - (time.monotonic() - started))
 
 
 def write_document(path: Path, document: Document) -> bool:
