@@ -202,7 +202,7 @@ class MailSink:
         """Return the first mail whose subject contains this text."""
         return wait_until(
             lambda: next((mail for mail in tuple(self.messages) if subject_part in mail["subject"]), None),
-            f"mail with {subject_part!r} in its subject",
+            lambda: f"mail with {subject_part!r} in its subject: {[mail['subject'] for mail in self.messages]}",
             timeout=timeout,
         )
 

@@ -64,12 +64,14 @@ def test_models_are_found_by_card_or_file(tmp_path: Path) -> None:
     (tmp_path / "uncarded").mkdir()
     (tmp_path / "uncarded" / "model.onnx").write_bytes(b"anything")
     (tmp_path / "folder" / "model.onnx").mkdir(parents=True)
-    first, second, broken, uncarded = find_models(tmp_path)
+    first, second, broken, not_a_file, uncarded = find_models(tmp_path)
     assert (first.name, first.file) == ("a", tmp_path / "a" / "model.onnx")
     # The folder name identifies a model: a copied card has the name of another model.
     assert (second.name, second.title, second.file) == ("b", "a title", tmp_path / "b" / "weights.onnx")
     assert broken.problem is not None
     assert str(tmp_path / "c" / "card.yml") in broken.problem
+    # A model that is no file is reported as unreadable when it is loaded.
+    assert not_a_file == FoundModel("folder", tmp_path / "folder" / "model.onnx", has_card=False)
     assert uncarded == FoundModel("uncarded", tmp_path / "uncarded" / "model.onnx", has_card=False)
 
 
