@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from starlight_exporter.activity import NO_ACTIVITY
 from starlight_exporter.analysis.ablation import ablate
 from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.analysis.stream_effects import AblationStudy
-from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.errors import EvaluationError
 from starlight_exporter.evaluation.image_source import ImageSource, open_cache
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest
-from starlight_exporter.evaluation.run import load_detector, provenance
+from starlight_exporter.evaluation.run import load_detector, provenance, scan_dataset
 from starlight_exporter.evaluation.scorers import select_scorer
 
 
@@ -32,7 +32,7 @@ def study(
     """
     started = time.time()
     detector = load_detector(request)
-    dataset = scan(request.dataset, request.dataset_root, max_file_bytes=request.limits.max_file_bytes)
+    dataset = scan_dataset(request, NO_ACTIVITY)
     cache = open_cache(request.cache, dataset.files)
     limits = request.limits
     selected = select_scorer(

@@ -31,6 +31,8 @@ from starlight_exporter.errors import DatasetError, ImageError, NotMeasuredReaso
 from starlight_exporter.file_access import FileTooLargeError, hash_open_file, open_regular
 
 _CHUNK: Final = 64
+_MAX_THREADS: Final = 64
+"""Fewer than the slots of `Activity`; more threads do not read faster."""
 
 
 def scan(
@@ -52,7 +54,7 @@ def scan(
     # One task for many files, because a pending task takes more memory than the result of a file.
     chunks = [found.files[at : at + _CHUNK] for at in range(0, len(found.files), _CHUNK)]
     scanner = _Scanner(max_file_bytes, excluded, activity)
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
         labelled = [file for part in pool.map(scanner.scan_all, chunks) for file in part]
     files = _with_covers(sorted(labelled, key=lambda file: file.path))
     return Dataset(

@@ -69,7 +69,7 @@ FORMATS: Final[tuple[ImageFormat, ...]] = tuple(name for name in get_args(ImageF
 def image_format(pillow_format: str | None) -> ImageFormat:
     """Map Pillow's format name to the bounded label of metrics and reports; other formats become `other`.
 
-    MPO is JPEG with further pictures behind the first one, as cameras of phones write it.
+    MPO is a JPEG file with additional images after the first one, as phone cameras write it.
     """
     name = {"MPO": "jpeg"}.get(pillow_format or "", (pillow_format or "").lower())
     for known in FORMATS:

@@ -109,6 +109,8 @@ class Detector:
         try:
             session = open_session(content.data)
         except RUNTIME_ERRORS as error:
+            if _is_allocation_failure(error):
+                raise _needs_memory(path, error) from error
             cause = other_content(content.data) or _one_line(error)
             raise ModelError(f"{path}: not a loadable ONNX model: {cause}", reason="invalid") from error
         return cls(
@@ -233,8 +235,7 @@ class Detector:
             return list(self._session.run(list(self.output_names), self.feeds(images)))
         except RUNTIME_ERRORS as error:
             if _is_allocation_failure(error):
-                text = f"{self.path}: needs more memory than this process may use: {_one_line(error)}"
-                raise ModelError(text, reason="limits") from error
+                raise _needs_memory(self.path, error) from error
             raise ModelError(
                 f"{self.path}: does not run on inputs of the contract's shapes: {_one_line(error)}", reason="signature"
             ) from error
@@ -279,6 +280,11 @@ def _is_allocation_failure(error: Exception) -> bool:
     return isinstance(error, MemoryError) or any(
         text in str(error) for text in ("bad_alloc", "Failed to allocate memory")
     )
+
+
+def _needs_memory(path: Path, error: Exception) -> ModelError:
+    text = f"{path}: needs more memory than this process may use: {_one_line(error)}"
+    return ModelError(text, reason="limits")
 
 
 def _one_line(error: BaseException) -> str:

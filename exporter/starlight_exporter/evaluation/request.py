@@ -45,7 +45,7 @@ class FileFault:
     path: str
     reason: NotMeasuredReason
     detail: str
-    phase: Phase = "decode"
+    phase: Phase
 
 
 def available_cores() -> int:
@@ -68,10 +68,9 @@ class RunRequest:
     `latency_sample` is the number of images to time; 0 skips the latency run. With a `baseline`, both models are timed
     alternately, and images are repeated until there are that many timings per model. `progress_file` is rewritten at
     most twice a second with `{"done": images, "total": images}` and the dataset's `fingerprint`. Without `cache` every
-    image is decoded. `models_dir`
-    is searched for the training log, manifest and card of a model with the same content if they are not next to the
-    model; `training_log` takes precedence. The files of `faults` are not measured. A thread decodes `batch` files, then
-    scores them together.
+    image is decoded. `models_dir` is searched for the training log, manifest and card of a model with the same content
+    if they are not next to the model; `training_log` takes precedence. The files of `faults` are not measured. A thread
+    decodes `batch` files, then scores them together.
     """
 
     model: str

@@ -50,14 +50,15 @@ def select_scorer(
     small = [file for file in files if file.problem is None and file.size_bytes <= _LARGEST_SAMPLE_BYTES]
     chosen = random.Random(seed).sample(small, min(SAMPLE_IMAGES, len(small)))
     source = ImageSource(root, limits, faults=faults, activity=activity)
-    samples = list(synthetic_images())
+    samples, sampled = list(synthetic_images()), []
     for file in chosen:
         try:
             samples.append(source.image(file))
         except ImageError:
             # The bulk pass reports it.
             continue
-    with activity.during("score", *(file.path for file in chosen)):
+        sampled.append(file.path)
+    with activity.during("score", *sampled):
         staged = stage(detector, samples, decision)
     if isinstance(staged, NoCut):
         return SelectedScorer(FullModel(detector), staged.reason)

@@ -28,7 +28,6 @@ Store = Literal["history", "evidence"]
 STORES: Final[tuple[Store, ...]] = get_args(Store)
 
 QuarantineReason = Literal["time", "memory", "crashed"]
-QUARANTINE_REASONS: Final[tuple[QuarantineReason, ...]] = get_args(QuarantineReason)
 
 Pair = tuple[str, str]
 """Model name and dataset name."""

@@ -150,8 +150,9 @@ class Application:
 
 
 def _after_load(before: ConfigReload | None, successful: bool) -> ConfigReload:
-    success_at = time.time() if successful else 0.0 if before is None else before.success_at
-    return ConfigReload(successful, success_at)
+    if successful:
+        return ConfigReload(successful=True, success_at=time.time())
+    return ConfigReload(successful=False, success_at=0.0 if before is None else before.success_at)
 
 
 def _first_snapshot(external_url: str) -> Snapshot:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlight_exporter.errors import ModelFailureReason
-from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.request import FileFault, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.publish.snapshot import Outcome, Pair, QuarantineReason
 
@@ -37,7 +37,7 @@ class FinishedRun:
 class RunOutput:
     """Request and output of a run: a result, or the reason why the model could not be used, or neither.
 
-    `exceeded` is the limit that the model exceeded; then `load_failure` is `limits`.
+    `exceeded` is the limit that the model exceeded; then `load_failure` is `limits`. `faults` are the excluded files.
     `thumbnails` is a folder that is deleted once the run has been processed.
     """
 
@@ -45,4 +45,5 @@ class RunOutput:
     result: RunResult | None = None
     load_failure: ModelFailureReason | None = None
     exceeded: QuarantineReason | None = None
+    faults: tuple[FileFault, ...] = ()
     thumbnails: Path | None = None

@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import structlog
 
 from starlight_exporter.errors import ModelError
-from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.request import FileFault, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.models.roles import Role
 from starlight_exporter.publish.snapshot import Pair
@@ -242,11 +242,12 @@ class Runner:
         self.handler.started(queued.pair)
         started_at, started = time.time(), time.monotonic()
         with ExitStack() as stack:
-            thumbnails = None
+            thumbnails: Path | None = None
+            faults: tuple[FileFault, ...] = ()
             try:
                 scratch = stack.enter_context(scratch_folder())
                 thumbnails = scratch / "thumbnails"
-                ended = self._supervised(queued.pair, request, scratch, thumbnails)
+                ended, faults = self._supervised(queued.pair, request, scratch, thumbnails)
             except OSError as error:
                 ended = Attempt("error", error=error)
             result = ended.result if isinstance(ended.result, RunResult) else None
@@ -266,6 +267,7 @@ class Runner:
                     result=result,
                     load_failure=ended.error.reason if isinstance(ended.error, ModelError) else None,
                     exceeded=ended.error.limit if isinstance(ended.error, ModelLimitError) else None,
+                    faults=faults,
                     thumbnails=thumbnails if thumbnails is not None and thumbnails.is_dir() else None,
                 ),
             )
@@ -275,12 +277,15 @@ class Runner:
             if self._preempted and ended.outcome == "cancelled" and not self._cancel and not self._stopping:
                 self._queue.setdefault(queued.pair, queued)
 
-    def _supervised(self, pair: Pair, request: RunRequest, scratch: Path, thumbnails: Path) -> Attempt:
+    def _supervised(
+        self, pair: Pair, request: RunRequest, scratch: Path, thumbnails: Path
+    ) -> tuple[Attempt, tuple[FileFault, ...]]:
+        """Return the outcome of an evaluation and the files that it excluded."""
         progress_file = scratch / "progress.json"
         supervisor = Supervisor(
             self._make_process, scratch, timeout=self._timeout(), interrupt=lambda: self._poll(pair, progress_file)
         )
-        return supervisor.evaluate(replace(request, progress_file=progress_file), thumbnails)
+        return supervisor.evaluate(replace(request, progress_file=progress_file), thumbnails), supervisor.faults
 
     def _poll(self, pair: Pair, progress_file: Path) -> Attempt | None:
         """Report the progress of the running evaluation; return its outcome if it is cancelled, otherwise None."""

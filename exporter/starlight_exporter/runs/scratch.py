@@ -49,8 +49,12 @@ def _is_abandoned(folder: Path) -> bool:
     """Return whether this user owns the folder and no process locks it."""
     try:
         status = folder.lstat()
-        if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
-            return False
+    except FileNotFoundError:
+        # Another process has just deleted it.
+        return False
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        return False
+    try:
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         # Of an earlier version, or of a process that is about to create the lock.

@@ -44,7 +44,16 @@ def with_configuration(
             run = old.runs.get(pair, RunState())
             if configured_evaluation(config, pair) != configured_evaluation(previous, pair):
                 # The old result is of another rule, file or folder under the same name.
-                run = replace(run, evaluation=None, checks=(), basis=None, comparisons=(), ablation=None)
+                run = replace(
+                    run,
+                    evaluation=None,
+                    evaluated_monotonic=None,
+                    faults=(),
+                    checks=(),
+                    basis=None,
+                    comparisons=(),
+                    ablation=None,
+                )
             # The baseline is evaluated again only after a change.
             runs[pair] = replace(run, interval_seconds=None if entry.role == "baseline" else interval)
     return replace(
@@ -91,8 +100,9 @@ def with_finished_run(
     if not is_current or output.result is None or assessment is None:
         return new
     new = with_result(new, output.result.evaluation, assessment)
+    excluded = {fault.path: fault for fault in output.faults}
     faults = tuple(
-        FileFault(one.path, one.not_measured, one.detail)
+        excluded.get(one.path) or FileFault(one.path, one.not_measured, one.detail, "decode")
         for one in output.result.predictions
         if one.not_measured in ("timeout", "crashed")
     )

@@ -2,7 +2,7 @@
 
 The worker records which files its threads are working on. A file that exceeds the time limit, and a file that ends a
 worker (crash of a decoder, memory limit), are excluded, and the evaluation runs again: images that were decoded before
-come from the cache. If several files are candidates, each is tried alone; if none of them ends a worker alone, the
+come from the cache. If several files are candidates, each is tried separately; if none of them ends a worker, the
 evaluation runs again with one file at a time.
 """
 
@@ -33,11 +33,11 @@ LOAD_FACTOR: Final = 4
 GRACE_SECONDS: Final = 0.5
 """An image that exceeds its limit by less is reported by the worker itself, without a restart."""
 MAX_FILES: Final = 20
-"""Files that an evaluation excludes at most."""
+"""Maximum number of files that an evaluation excludes."""
 MAX_MODEL_FILES: Final = 5
-"""Files that exceed limits while the model runs on them; then it is the model that exceeds its limits."""
+"""Number of files on which the model exceeds limits, at which the model itself exceeds its limits."""
 MAX_UNEXPLAINED: Final = 2
-"""Crashes without a file in progress, after which the evaluation fails."""
+"""Number of crashes without a file in progress, at which the evaluation fails."""
 
 _VERBS: Final[dict[Phase, str]] = {
     "load": "load",
@@ -55,6 +55,14 @@ class OverdueError(Exception):
     def __init__(self, text: str, in_flight: tuple[InFlight, ...]) -> None:
         super().__init__(text)
         self.in_flight = in_flight
+
+
+class _StoppedError(Exception):
+    """The search for a file was cancelled or timed out; `attempt` is the outcome of the evaluation then."""
+
+    def __init__(self, attempt: Attempt) -> None:
+        super().__init__(attempt.reason)
+        self.attempt = attempt
 
 
 class ModelLimitError(ModelError):
@@ -94,6 +102,11 @@ class Supervisor:
         self._model_faults = 0
         self._unexplained = 0
 
+    @property
+    def faults(self) -> tuple[FileFault, ...]:
+        """The files that were excluded so far."""
+        return tuple(self._faults.values())
+
     def evaluate(self, request: RunRequest, thumbnails: Path) -> Attempt:
         """Return the outcome of an evaluation. A model that exceeds its limits ends it with ModelLimitError."""
         return self._run(request, lambda one: self._attempt(one, worker.evaluate, self._work(one, thumbnails)))
@@ -104,7 +117,7 @@ class Supervisor:
 
     def _run(self, request: RunRequest, start: Callable[[RunRequest], Attempt]) -> Attempt:
         while True:
-            request = replace(request, faults=tuple(self._faults.values()))
+            request = replace(request, faults=self.faults)
             ended = start(request)
             if isinstance(ended.error, ModelError) and ended.error.reason == "limits":
                 # Refused by the operating system, before this process saw the memory in use.
@@ -115,6 +128,8 @@ class Supervisor:
                 careful = self._explain(request, ended)
             except ModelLimitError as error:
                 return Attempt(ended.outcome, error=error)
+            except _StoppedError as error:
+                return error.attempt
             if careful is None:
                 return ended
             if len(self._faults) > MAX_FILES:
@@ -158,7 +173,7 @@ class Supervisor:
         """
         error = ended.error
         in_flight = error.in_flight if isinstance(error, OverdueError) else tuple(read_activity(self._activity_file))
-        suspects = [_Suspect(path, one.phase) for one in in_flight for path in one.files]
+        suspects = [_Suspect(path, one.phase) for one in in_flight for path in one.files if path not in self._faults]
         _log.warning(
             "worker ended, looking for the file",
             model=request.model,
@@ -167,31 +182,37 @@ class Supervisor:
             candidates=len(suspects),
         )
         if any(one.phase == "load" and one.files for one in in_flight):
-            # The evaluation of the baseline model reports it.
-            _log.warning("latency not compared with the baseline model", model=request.model, reason=ended.reason)
-            return replace(request, baseline=None)
+            return _without_baseline(request, ended)
         if any(_is_loading(one) for one in in_flight):
             raise _model_error(request, _failed_load(ended), ended)
         if not suspects:
             self._unexplained += 1
             return None if self._unexplained >= MAX_UNEXPLAINED else request
         one_by_one = replace(request, threads=1, batch=1)
-        alone = len(suspects) == 1 and (isinstance(error, OverdueError) or request == one_by_one)
-        found = suspects if alone else list(self._guilty(request, suspects))
-        if alone:
+        is_timed_pair = request.baseline is not None and any(one.phase == "time" for one in in_flight)
+        if not is_timed_pair and len(suspects) == 1 and (isinstance(error, OverdueError) or request == one_by_one):
             self._exclude(request, suspects[0], ended)
-        if found:
             return request
+        if self._exclude_guilty(request, suspects):
+            return request
+        if is_timed_pair:
+            # The evaluated model does not fail on these images, so the baseline model does.
+            return _without_baseline(request, ended)
         if request == one_by_one:
-            # Only the images of a comparison are in progress together, and none of them fails alone.
+            # Only the sampled images are in progress together, and each succeeds separately.
             raise _model_error(request, f"{ended.reason} on several images", ended)
         return one_by_one
 
-    def _guilty(self, request: RunRequest, suspects: Iterable[_Suspect]) -> list[_Suspect]:
-        """Try each file alone in a new worker, exclude those that end or block it, and return them."""
-        guilty = []
+    def _exclude_guilty(self, request: RunRequest, suspects: Iterable[_Suspect]) -> bool:
+        """Try each file separately in a new worker, exclude those that end or block it; return whether there are any.
+
+        Raises _StoppedError if that is cancelled or times out.
+        """
+        found = False
         for suspect in suspects:
             ended = self._attempt(request, worker.probe, request, suspect.path, self._activity_file)
+            if ended.outcome == "cancelled" or isinstance(ended.error, TimeoutError):
+                raise _StoppedError(ended)
             if not isinstance(ended.error, OverdueError | WorkerCrashedError):
                 continue
             in_flight = (
@@ -202,15 +223,15 @@ class Supervisor:
             if any(_is_loading(one) for one in in_flight):
                 raise _model_error(request, _failed_load(ended), ended)
             phase = next((one.phase for one in in_flight), suspect.phase)
-            guilty.append(_Suspect(suspect.path, phase))
-            self._exclude(request, guilty[-1], ended)
-        return guilty
+            self._exclude(request, _Suspect(suspect.path, phase), ended)
+            found = True
+        return found
 
     def _exclude(self, request: RunRequest, suspect: _Suspect, ended: Attempt) -> None:
         if isinstance(ended.error, OverdueError):
             fault = FileFault(suspect.path, "timeout", f"{suspect.path}: {ended.reason}", suspect.phase)
         else:
-            text = f"{suspect.path}: ended the worker at the attempt to {_VERBS[suspect.phase]} it: {ended.reason}"
+            text = f"{suspect.path}: ended the worker in the phase {suspect.phase}: {ended.reason}"
             fault = FileFault(suspect.path, "crashed", text, suspect.phase)
         self._faults[suspect.path] = fault
         _log.warning("file excluded", model=request.model, dataset=request.dataset, reason=fault.detail)
@@ -225,8 +246,14 @@ def time_limit(one: InFlight, image_seconds: float) -> float:
     return image_seconds * (LOAD_FACTOR if one.phase == "load" else max(1, len(one.files)))
 
 
+def _without_baseline(request: RunRequest, ended: Attempt) -> RunRequest:
+    """Return the request without the latency comparison; the evaluation of the baseline model reports its failure."""
+    _log.warning("latency not compared with the baseline model", model=request.model, reason=ended.reason)
+    return replace(request, baseline=None)
+
+
 def _failed_load(ended: Attempt) -> str:
-    """Return how a load failed; the reason of an overdue one says that it was a load."""
+    """Return how a load failed; the reason of an overdue load already names the load."""
     return ended.reason if isinstance(ended.error, OverdueError) else f"{ended.reason} while it was loaded"
 
 

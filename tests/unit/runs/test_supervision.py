@@ -19,7 +19,7 @@ from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.evaluation.request import BaselineModel, FileFault, RunLimits, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.runs import worker
-from starlight_exporter.runs.attempt import Attempt
+from starlight_exporter.runs.attempt import Attempt, cancelled_attempt
 from starlight_exporter.runs.process import WorkerProcess
 from starlight_exporter.runs.supervision import ModelLimitError, Supervisor
 from starlight_exporter.runs.worker import Work
@@ -64,6 +64,7 @@ def supervise(
     *,
     memory_bytes: int = 1536 * MIB,
     make_process: Callable[[], WorkerProcess] | None = None,
+    interrupt: Callable[[], Attempt | None] = lambda: None,
 ) -> Attempt:
     scratch = request.dataset_root.parent / "scratch"
     scratch.mkdir()
@@ -71,7 +72,7 @@ def supervise(
         make_process or (lambda: WorkerProcess(memory_bytes=memory_bytes)),
         scratch,
         timeout=240.0,
-        interrupt=lambda: None,
+        interrupt=interrupt,
     )
     return supervisor.evaluate(request, scratch / "thumbnails")
 
@@ -98,7 +99,7 @@ def test_image_that_exceeds_the_memory_limit_is_excluded(tmp_path: Path, images:
     assert found.keys() == {"clean/04.png", "clean/09.png"}
     assert {reason for reason, _ in found.values()} == {"crashed"}
     assert found["clean/04.png"][1] == (
-        "clean/04.png: ended the worker at the attempt to score it: worker exceeded its memory limit of 600.0 MiB"
+        "clean/04.png: ended the worker in the phase score: worker exceeded its memory limit of 600.0 MiB"
     )
 
 
@@ -143,6 +144,34 @@ def test_baseline_that_does_not_end_costs_only_the_latency_ratio(tmp_path: Path,
     assert isinstance(ended.result, RunResult)
     assert ended.result.evaluation.latency_ratio is None
     assert ended.result.evaluation.latency is not None
+
+
+def test_baseline_that_does_not_end_on_an_image_costs_only_the_latency_ratio(tmp_path: Path, images: Path) -> None:
+    model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
+    endless = write_endless_model(tmp_path / "endless.onnx", always=False)
+    baseline = BaselineModel(endless, DecisionRule.single(0.5))
+    request = replace(request_for(model, images, image_seconds=1.0), baseline=baseline, latency_sample=40)
+    ended = supervise(request)
+    assert not_measured(ended) == {}
+    assert isinstance(ended.result, RunResult)
+    assert ended.result.evaluation.latency_ratio is None
+
+
+def test_cancellation_while_a_file_is_searched_does_not_blame_the_model(tmp_path: Path, images: Path) -> None:
+    model = write_large_model(tmp_path / "model.onnx", megabytes=640, always=False)
+    workers: list[WorkerProcess] = []
+
+    def make_process() -> WorkerProcess:
+        workers.append(WorkerProcess(memory_bytes=600 * MIB))
+        return workers[-1]
+
+    ended = supervise(
+        request_for(model, images),
+        make_process=make_process,
+        interrupt=lambda: cancelled_attempt() if len(workers) > 1 else None,
+    )
+    assert ended.outcome == "cancelled"
+    assert len(workers) == 2
 
 
 def test_worker_that_is_killed_once_does_not_exclude_a_file(tmp_path: Path, images: Path) -> None:

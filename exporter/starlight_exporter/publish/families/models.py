@@ -71,8 +71,9 @@ MODEL_QUARANTINED = GROUP.family(
     "gauge",
     "model reason",
     "The model file exceeded its limits (`time`, `memory`, or `crashed`: it ended the worker process while it was"
-    " loaded); always 1. A research model is not evaluated until its file changes, the configuration is reloaded or an"
-    " evaluation is requested; other roles are evaluated again at their next scheduled time.",
+    " loaded, or on at least five images); always 1. A research model is not evaluated until its file changes, the"
+    " configuration is reloaded or an evaluation is requested; other roles are evaluated again at their next scheduled"
+    " time.",
     absent="the model has not exceeded its limits",
 )
 
