@@ -172,10 +172,13 @@ def _request(plan: Acceptance, model: ModelConfig) -> RunRequest:
 
 
 def _content(path: Path) -> bytes | None:
+    """Return the content of a file; None if it does not exist. Raises StorageError."""
     try:
         return read_content(path, max_bytes=MAX_MODEL_BYTES).data
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def _restore(path: Path, content: bytes | None) -> None:

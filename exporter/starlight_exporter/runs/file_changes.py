@@ -62,7 +62,7 @@ class FileChanges:
         self._analyses = analyses
         self._watcher = watcher
         self._dataset_changed = dataset_changed
-        # Files are read without this lock: one that does not respond must not block other changes.
+        # Untrusted files are read without this lock: one that does not respond must not block other changes.
         self._activating = threading.Lock()
         self._activations = 0
         self._postponing = threading.Lock()
@@ -89,12 +89,12 @@ class FileChanges:
         return ReadConfiguration(loaded, current, self._config.baseline(current), activation)
 
     def activate(self, read: ReadConfiguration) -> bool:
-        """Activate a configuration: update the snapshot. No file is read.
+        """Activate a configuration: update the snapshot. Only stored results are read.
 
         Return False if another one was activated since it was read; then it must be read again.
         """
         with self._activating:
-            if not self._is_newest(read):
+            if not self._claim_activation(read):
                 return False
             self._config.loaded = read.loaded
             previous, self._config.current = self._config.current, read.current
@@ -181,7 +181,7 @@ class FileChanges:
             case _:
                 self._baseline_changed()
 
-    def _is_newest(self, read: ReadConfiguration) -> bool:
+    def _claim_activation(self, read: ReadConfiguration) -> bool:
         """Count an activation; return False if there was another one since a configuration was read."""
         newest = read.activation == self._activations
         self._activations += newest
@@ -228,7 +228,7 @@ class FileChanges:
             read = self.read(self._config.loaded, may_be_written=True)
             if read.current.models == before.models:
                 with self._activating:
-                    if self._is_newest(read):
+                    if self._claim_activation(read):
                         return
             elif self.activate(read):
                 break

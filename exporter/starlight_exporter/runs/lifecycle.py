@@ -76,7 +76,7 @@ class Lifecycle:
     def reload(self) -> None:
         """Load and activate the configuration file. Raises ConfigError; then nothing changes."""
         number = next(self._reloads)
-        # Files are read without the lock: a file system that does not respond must not block other reloads.
+        # Untrusted files are read without the lock: a file system that does not respond must not block other reloads.
         loaded = self._config.read()
         while (before := self._activate(number, self._files.read(loaded))) is None:
             if number < self._activated_reload:

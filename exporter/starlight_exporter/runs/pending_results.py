@@ -55,6 +55,11 @@ class PendingResults:
         images = {} if thumbnails is None else _read_all(thumbnails)
         self._results.append(PendingResult(result.evaluation, result.predictions, checks, images))
 
+    def predictions(self, evaluation_id: str) -> tuple[Prediction, ...] | None:
+        """Return the predictions of a result that is not stored yet; None if there is no such result."""
+        found = (pending.predictions for pending in self._results if pending.evaluation.id == evaluation_id)
+        return next(found, None)
+
     def replace_checks(self, evaluation_id: str, checks: Sequence[CheckResult]) -> None:
         """Replace the checks of a result that is not stored yet."""
         for pending in self._results:
@@ -74,7 +79,7 @@ class PendingResults:
                         write(store, pending)
                     except StorageError as error:
                         failures[store] = error
-                        if _is_outage(error):
+                        if is_outage(error):
                             continue
                     pending.missing.discard(store)
         self._results = deque(pending for pending in self._results if pending.missing)
@@ -90,7 +95,7 @@ class PendingResults:
         return dropped
 
 
-def _is_outage(error: StorageError) -> bool:
+def is_outage(error: StorageError) -> bool:
     """Return whether the same write may succeed later."""
     return isinstance(error.__cause__, OSError | sqlite3.Error)
 

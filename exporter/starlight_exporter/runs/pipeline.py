@@ -182,8 +182,11 @@ class Pipeline:
                 continue
             entry = self._storage.find(evaluation.id)
             predictions = None if entry is None else functools.partial(read, entry)
+            pending = self._storage.pending_predictions(evaluation.id) if entry is None else None
+            if pending is not None:
+                predictions = functools.partial(tuple, pending)
             assessment = self._assess_stored(evaluation, predictions, snapshot, read)
-            if entry is not None:
+            if predictions is not None:
                 self._storage.replace_checks(evaluation.id, assessment.checks)
             self._state.update(functools.partial(with_assessment, evaluation=evaluation, assessment=assessment))
 

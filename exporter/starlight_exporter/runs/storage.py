@@ -16,13 +16,13 @@ import structlog
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config
 from starlight_exporter.errors import StorageError
-from starlight_exporter.evaluation.results import Evaluation, RunResult
+from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.publish.disk import bytes_below, free_bytes, is_full, on_one_device
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import Pair, Store
-from starlight_exporter.runs.pending_results import PendingResult, PendingResults
+from starlight_exporter.runs.pending_results import PendingResult, PendingResults, is_outage
 from starlight_exporter.runs.state import State
 
 _log = structlog.get_logger(__name__)
@@ -50,9 +50,11 @@ class Storage:
             self._failed("history", error)
 
     def close(self) -> None:
-        """Close the history."""
+        """Store what has to wait once more, and close the history."""
         self.retry()
         with self._storing:
+            if len(self._pending):
+                _log.error("pending results lost at exit", results=len(self._pending))
             self.history.close()
 
     def move(self, config: Config) -> None:
@@ -81,19 +83,30 @@ class Storage:
         """Store the results that could not be stored before."""
         with self._storing:
             waiting = len(self._pending)
-            if waiting:
-                self._pending.write(self._write)
-                self._update_pending()
-                stored = waiting - len(self._pending)
-                if stored:
-                    _log.info("results stored that had to wait", results=stored, waiting=len(self._pending))
+            if not waiting:
+                return
+            rejected = 0
+            for store, error in self._pending.write(self._write).items():
+                # An outage was reported when the result was measured.
+                if not is_outage(error):
+                    rejected += 1
+                    self._failed(store, error)
+            self._update_pending()
+            if waiting - len(self._pending) > rejected:
+                _log.info("pending results stored", results=waiting - len(self._pending), waiting=len(self._pending))
+
+    def pending_predictions(self, evaluation_id: str) -> tuple[Prediction, ...] | None:
+        """Return the predictions of a result that could not be stored yet; None if there is no such result."""
+        with self._storing:
+            return self._pending.predictions(evaluation_id)
 
     def replace_checks(self, evaluation_id: str, checks: Sequence[CheckResult]) -> None:
-        """Replace the stored checks of a result after its baseline changed."""
+        """Replace the checks of a result, stored or pending, after its baseline changed."""
         with self._storing:
             try:
                 self._pending.replace_checks(evaluation_id, checks)
-                self.evidence.replace_checks(evaluation_id, checks)
+                if self.evidence.find(evaluation_id) is not None:
+                    self.evidence.replace_checks(evaluation_id, checks)
             except StorageError as error:
                 self._failed("evidence", error)
 
@@ -116,7 +129,7 @@ class Storage:
         return dict(latest.evaluations)
 
     def check(self) -> None:
-        """Store what had to wait, and publish free and used disk space."""
+        """Store pending results, and publish free and used disk space."""
         self.retry()
         self.update_metrics()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config, load_config
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.runs.state import State
@@ -120,6 +121,38 @@ def test_result_that_can_never_be_stored_does_not_delay_others(tmp_path: Path) -
     store(storage, range(2, 3))
     assert state.snapshot.storage_pending == 0
     assert [one.id for one in storage.history.evaluations()] == ["run-2"]
+    storage.close()
+
+
+def test_result_that_can_never_be_stored_is_counted_after_an_outage(tmp_path: Path) -> None:
+    state = State(empty_snapshot())
+    data = tmp_path / "data"
+    data.write_text("not a folder")
+    storage = Storage(state, configured(tmp_path, data=data, results=tmp_path / "results"))
+    store(storage, range(1, 2))
+    storage.store(RunResult(replace(numbered(2), duration_seconds=math.inf), (), None), (), None)
+    before = state.snapshot.storage_failures["history"]
+    data.unlink()
+    storage.check()
+    assert [one.id for one in storage.history.evaluations()] == ["run-1"]
+    assert state.snapshot.storage_failures["history"] == before + 1
+    storage.close()
+
+
+def test_checks_of_a_pending_result_can_be_replaced(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    results.write_text("not a folder")
+    storage = Storage(State(empty_snapshot()), configured(tmp_path, data=tmp_path / "data", results=results))
+    predictions = (example_prediction("clean/1.png"),)
+    storage.store(RunResult(numbered(1), predictions, None), (), None)
+    assert storage.pending_predictions("run-1") == predictions
+    assert storage.pending_predictions("run-2") is None
+    check = CheckResult("fpr_target", "", 0.0, 0.0005, True, False, "0 of 1")
+    storage.replace_checks("run-1", (check,))
+    results.unlink()
+    storage.check()
+    assert storage.pending_predictions("run-1") is None
+    assert storage.evidence.checks(storage.evidence.entries()[0]) == (check,)
     storage.close()
 
 
