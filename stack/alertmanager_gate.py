@@ -110,6 +110,9 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     host, port = parse_listen_address(options.listen_address)
     client = Endpoint(options.alertmanager, options.config_file).client()
+    parts = urlsplit(options.alertmanager)
+    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or client.tls is not None:
+        raise ConfigError("--alertmanager: expected http://HOST:PORT, without a path and without tls_config")
     serve(
         gate_app(options.alertmanager, client),
         host,

@@ -14,6 +14,7 @@ from rich.console import Console
 from stack import results
 from stack.errors import StackError
 from stack.loaded import require_receivers, require_rules
+from stack.passwords import GRAFANA_PASSWORD
 from stack.ports import LOOPBACK, Ports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +50,7 @@ def run(compose: Sequence[str], ports: Ports, console: Console, *, check: bool) 
         results.show(prometheus, Console())
         console.print("Grafana: user admin, password:", highlight=False)
         console.print(
-            f"  {' '.join(compose)} run --rm setup cat /starlight/secrets/grafana_admin_password", highlight=False
+            f"  {' '.join(compose)} run --rm setup cat /starlight/secrets/{GRAFANA_PASSWORD}", highlight=False
         )
         if not check:
             console.print("running; Ctrl-C stops everything")

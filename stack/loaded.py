@@ -1,4 +1,6 @@
-"""Check that Prometheus and Alertmanager have loaded the files: both ignore patterns that match nothing."""
+"""Check that Prometheus has loaded the rules, because it ignores patterns that match nothing, and Alertmanager the
+receivers.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ def require_rules(prometheus: str, folder: Path) -> None:
 
 
 def require_receivers(alertmanager: str, config: Path) -> None:
-    """Raise StackError unless Alertmanager has the receivers and templates of a configuration within 30 s."""
+    """Raise StackError unless Alertmanager has the receivers of a configuration within 30 s."""
     _require("Alertmanager", _receivers(read_settings(config)), lambda: _receivers(_loaded_settings(alertmanager)))
 
 
@@ -46,7 +48,7 @@ def _counts(groups: list[dict[str, list[object]]]) -> str:
 
 def _receivers(settings: dict[str, list[dict[str, str]]]) -> str:
     names = sorted(receiver["name"] for receiver in settings["receivers"])
-    return f"the receivers {', '.join(names)} and {len(settings['templates'])} files of templates"
+    return f"the receivers {', '.join(names)}"
 
 
 def _loaded_groups(prometheus: str) -> list[dict[str, list[object]]]:

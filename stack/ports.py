@@ -71,7 +71,7 @@ def port_number(text: str) -> int:
 
 
 def read_variables(file: Path, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the port variables of the environment, and those of compose's `.env` file that the environment lacks."""
+    """Return the environment, with the port variables of compose's `.env` file that it lacks."""
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
     found = (match for line in lines if (match := _ASSIGNMENT.fullmatch(line)))
     return {match[1]: match[3] for match in found} | dict(environment)

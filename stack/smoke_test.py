@@ -16,6 +16,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+from stack.passwords import GRAFANA_PASSWORD
 from stack.ports import LOOPBACK, SHIPPED, Ports, read_variables, variable
 from starlight_exporter.errors import MonitoringError
 from starlight_exporter.exit_codes import CHECK_FAILED, NOT_MEASURED, OK
@@ -97,7 +98,7 @@ def panel_query(file: str, title: str) -> str:
 
 def password(command: tuple[str, ...]) -> str:
     """Return Grafana's password, which the setup service has generated."""
-    read = ("run", "--rm", "-T", "setup", "cat", "/starlight/secrets/grafana_admin_password")
+    read = ("run", "--rm", "-T", "setup", "cat", f"/starlight/secrets/{GRAFANA_PASSWORD}")
     return subprocess.run([*command, *read], capture_output=True, text=True, check=False, cwd=ROOT).stdout.strip()
 
 

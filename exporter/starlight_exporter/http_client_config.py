@@ -14,6 +14,7 @@ from pydantic import field_validator, model_validator
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.file_access import read_content
 from starlight_exporter.http_client import HttpClient, basic_authorization
+from starlight_exporter.pem_files import load_authorities, load_identity, read_pem
 from starlight_exporter.strict_yaml import StrictModel, load_strict
 
 MAX_SECRET_BYTES: Final = 64 * 1024
@@ -142,21 +143,21 @@ def _tls(config: TlsConfig, path: Path) -> ssl.SSLContext:
     context = _Context(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.server_name = config.server_name
+    section = f"{path}: tls_config"
     if config.ca_file is None:
         context.load_default_certs()
     else:
         authorities = path.parent / config.ca_file
+        certificates = read_pem(authorities, f"{section}.ca_file")
         try:
-            context.load_verify_locations(authorities)
-        except OSError as error:
-            reason = "no certificates" if isinstance(error, ssl.SSLError) else error.strerror
-            raise ConfigError(f"{path}: tls_config.ca_file: {authorities}: {reason}") from error
+            load_authorities(context, certificates)
+        except (ssl.SSLError, ValueError) as error:
+            raise ConfigError(f"{section}.ca_file: no certificates in {authorities}") from error
     if config.cert_file is not None and config.key_file is not None:
         cert, key = path.parent / config.cert_file, path.parent / config.key_file
+        certificate, secret = read_pem(cert, f"{section}.cert_file"), read_pem(key, f"{section}.key_file")
         try:
-            # Without a password argument, OpenSSL would prompt for the password of an encrypted key.
-            context.load_cert_chain(cert, key, password="")
+            load_identity(context, certificate, secret)
         except OSError as error:
-            reason = "not a certificate and its key" if isinstance(error, ssl.SSLError) else error.strerror
-            raise ConfigError(f"{path}: tls_config: {cert} and {key}: {reason}") from error
+            raise ConfigError(f"{section}: {cert} and {key} are not a certificate and its key") from error
     return context

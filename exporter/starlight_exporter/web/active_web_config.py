@@ -47,8 +47,8 @@ class ActiveWebConfig:
     """Users and TLS context of the web configuration. An invalid change keeps the previous ones.
 
     The files are checked with `stat` for each request that needs a user and for each TLS connection, as in the
-    Prometheus exporter toolkit. TLS cannot be switched on or off without a restart, and authentication not off: a file
-    that is being written may be empty for a moment.
+    Prometheus exporter toolkit. Switching TLS on or off, or authentication off, requires a restart, because a file that
+    is being written may be empty for a moment.
     """
 
     def __init__(self, path: Path | None, *, report: Callable[[bool], None]) -> None:
@@ -59,7 +59,7 @@ class ActiveWebConfig:
         self._path = path
         self._report = report
         self._swap = threading.Lock()
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._checking = threading.Lock()
         self._loaded = _Loaded(None, None)
         self._attempt = _Attempt({}, None)
         if path is not None:
@@ -101,18 +101,23 @@ class ActiveWebConfig:
     async def _checked(self) -> None:
         if self._path is None:
             return
-        if self._limiter is None:
-            # One thread, because concurrent checks would only repeat each other.
-            self._limiter = anyio.CapacityLimiter(1)
         with anyio.move_on_after(CHECK_SECONDS):
-            await anyio.to_thread.run_sync(self._refresh_logged, limiter=self._limiter, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(self._refresh_logged, abandon_on_cancel=True)
 
     def _refresh_logged(self) -> None:
+        """Check the files in one thread at a time.
+
+        A check that was abandoned still waits for the file system, and further ones would only wait with it.
+        """
+        if not self._checking.acquire(timeout=CHECK_SECONDS):
+            return
         try:
             self.refresh()
         except ConfigError:
             # Logged and reported by the attempt.
             return
+        finally:
+            self._checking.release()
 
     def _load(self, path: Path) -> None:
         files, error, loaded = _statuses([path]), None, None

@@ -22,7 +22,7 @@ class _InFlight:
         self._limit = limit
         self._count = 0
 
-    def rejection(self) -> Response | None:
+    def acquire(self) -> Response | None:
         """Take a slot; return the response 503 if there is none."""
         if self._count < self._limit:
             self._count += 1
@@ -57,7 +57,7 @@ class Admission:
             await self._page(scope, receive, _in_pieces(send))
 
     async def _scrape(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if rejection := self._scrapes.rejection():
+        if rejection := self._scrapes.acquire():
             await rejection(scope, receive, send)
             return
         slot = ExitStack()
@@ -71,7 +71,7 @@ class Admission:
             await self._app(scope, receive, send_without_slot)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if rejection := self._pages.rejection():
+        if rejection := self._pages.acquire():
             await rejection(scope, receive, send)
             return
         try:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -14,7 +11,7 @@ import bcrypt
 from pydantic import AfterValidator, Field, model_validator
 
 from starlight_exporter.errors import ConfigError
-from starlight_exporter.file_access import read_content
+from starlight_exporter.pem_files import load_authorities, load_identity, read_pem
 from starlight_exporter.strict_yaml import StrictModel, load_strict
 
 ClientAuth = Literal["NoClientCert", "RequireAndVerifyClientCert", "VerifyClientCertIfGiven"]
@@ -25,7 +22,6 @@ _CLIENT_AUTH: Final = {
 }
 _TLS_VERSIONS: Final = {"TLS12": ssl.TLSVersion.TLSv1_2, "TLS13": ssl.TLSVersion.TLSv1_3}
 _BCRYPT: Final = re.compile(r"(\$2[aby]\$)(0[4-9]|[12][0-9]|3[01])(\$[./A-Za-z0-9]{53})")
-_MAX_PEM_BYTES: Final = 1024 * 1024
 
 
 def _bcrypt_hash(value: str) -> str:
@@ -87,39 +83,19 @@ def tls_context(config: TlsServerConfig, path: Path) -> ssl.SSLContext:
     """Return the server context; paths are relative to the web configuration at `path`. ConfigError names the file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _TLS_VERSIONS[config.min_version]
+    section = f"{path}: tls_server_config"
     cert, key = path.parent / config.cert_file, path.parent / config.key_file
-    with (
-        _anonymous_file(_read(path, "cert_file", cert)) as cert_copy,
-        _anonymous_file(_read(path, "key_file", key)) as key_copy,
-    ):
-        try:
-            # Without a password argument, OpenSSL would prompt for the password of an encrypted key.
-            context.load_cert_chain(cert_copy, key_copy, password="")
-        except (ssl.SSLError, OSError) as error:
-            text = f"{path}: tls_server_config: {cert} and {key} are not a certificate and its key"
-            raise ConfigError(text) from error
+    certificate, secret = read_pem(cert, f"{section}.cert_file"), read_pem(key, f"{section}.key_file")
+    try:
+        load_identity(context, certificate, secret)
+    except OSError as error:
+        raise ConfigError(f"{section}: {cert} and {key} are not a certificate and its key") from error
     if config.client_ca_file is not None:
         authority = path.parent / config.client_ca_file
+        certificates = read_pem(authority, f"{section}.client_ca_file")
         try:
-            context.load_verify_locations(cadata=_read(path, "client_ca_file", authority).decode("ascii"))
+            load_authorities(context, certificates)
         except (ssl.SSLError, ValueError) as error:
-            raise ConfigError(f"{path}: tls_server_config.client_ca_file: no certificates in {authority}") from error
+            raise ConfigError(f"{section}.client_ca_file: no certificates in {authority}") from error
     context.verify_mode = _CLIENT_AUTH[config.client_auth_type]
     return context
-
-
-def _read(path: Path, key: str, file: Path) -> bytes:
-    try:
-        return read_content(file, max_bytes=_MAX_PEM_BYTES).data
-    except OSError as error:
-        raise ConfigError(f"{path}: tls_server_config.{key}: {file}: {error.strerror}") from error
-
-
-@contextmanager
-def _anonymous_file(data: bytes) -> Iterator[str]:
-    """Yield the path of a file in memory, because OpenSSL reads keys by path and would block on a pipe."""
-    descriptor = os.memfd_create("pem")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        yield f"/proc/self/fd/{descriptor}"
