@@ -1,4 +1,4 @@
-"""Run a command and map its outcome to an exit code. Imports only the standard library and `errors`.
+"""Run a command and map its outcome to an exit code. Imports only the standard library, `errors` and `exit_codes`.
 
 Parsers are built without third-party packages, so that `--help` works before anything is installed.
 """
