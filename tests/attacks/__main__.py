@@ -43,7 +43,7 @@ ATTACKS: Final[dict[str, Attack]] = {
 def main() -> int:
     """Run the selected attacks one after the other; return 1 if a requirement is not met."""
     parser = argparse.ArgumentParser(prog="python -m attacks", description=__doc__)
-    parser.add_argument("--full", action="store_true", required=True, help="run the full counts (about half an hour)")
+    parser.add_argument("--full", action="store_true", required=True, help="run the full counts (about 40 minutes)")
     parser.add_argument("--covers", type=Path, help="folder with further images to mutate")
     parser.add_argument(
         "names", nargs="*", default=list(ATTACKS), help=f"attacks, by default all: {', '.join(ATTACKS)}"

@@ -70,6 +70,11 @@ def attack(folder: Path, requests: int) -> Outcome:
         (
             *(Requirement(name, str(status), status in (400, 403, 421)) for name, status in foreign.items()),
             none_of("responses with status 500", errors),
+            Requirement(
+                "a response or the end of the connection within 20 s",
+                str(statuses["no response"]),
+                not statuses["no response"],
+            ),
             Requirement("no traceback in the log", str(tracebacks), tracebacks == 0),
             Requirement("healthy at the end, exit code 0", f"{healthy}, {code}", (healthy, code) == (200, 0)),
         ),

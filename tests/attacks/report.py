@@ -25,7 +25,7 @@ counts.
 
 
 def record(name: str, outcome: Outcome, seconds: float) -> None:
-    """Store the outcome of one attack and rewrite the page."""
+    """Store the outcome of one attack."""
     content: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     content[name] = {**asdict(outcome), "seconds": round(seconds), "machine": _machine()}
     RESULTS.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

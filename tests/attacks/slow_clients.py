@@ -236,6 +236,14 @@ class _Evaluations:
         self._stopped.set()
         self._thread.join()
 
+    def requirement(self, prefix: str) -> Requirement:
+        """Return that an evaluation was running or queued most of the time."""
+        return Requirement(
+            f"{prefix}an evaluation is running in most checks",
+            f"{self.running} of {self.checked}",
+            2 * self.running > self.checked,
+        )
+
     def _run(self) -> None:
         while not self._stopped.wait(0.5):
             with suppress(OSError, http.client.HTTPException, AssertionError):
@@ -266,16 +274,14 @@ def attack_with_slow_clients(folder: Path, *, seconds: float, clients: int = 200
                 with suppress(AssertionError):
                     wait_until(lambda: target.seconds_of_scrape() < limit_ms / 1000, timeout=TIMEOUT)
                 scrapes = scrape(target, per_second=10, seconds=seconds, threads=2)
-            notes.append(
-                f"{name}: evaluation running in {evaluations.running} of {evaluations.checked} checks, "
-                f"{slow.reopened} connections closed by the server"
-            )
+            notes.append(f"{name}: {slow.reopened} connections closed by the server")
             with suppress(AssertionError):
                 wait_until(lambda: process.num_fds() <= before + 2 and not target.evaluating(), "closed connections")  # noqa: B023
             after = process.num_fds()
         requirements += (
             none_of(f"{name}: failed scrapes", scrapes.failed),
             Requirement(f"{name}: p99 under {limit_ms:.0f} ms", str(scrapes), scrapes.p99 < limit_ms),
+            evaluations.requirement(f"{name}: "),
             Requirement(f"{name}: descriptors are closed", f"{before} → {after}", after <= before + 2),
         )
     return Outcome("Slow clients during evaluations", f"{clients} clients each", tuple(requirements), "; ".join(notes))
@@ -299,9 +305,9 @@ def attack_with_many_scrapes(folder: Path, *, seconds: float, least: float, per_
             Requirement(
                 f"at least {least:g} per second answered", str(scrapes), len(scrapes.seconds) / scrapes.period >= least
             ),
+            evaluations.requirement(""),
             Requirement("an evaluation finishes meanwhile", f"{finished:.0f}", finished >= 1),
         ),
-        f"evaluation running in {evaluations.running} of {evaluations.checked} checks",
     )
 
 

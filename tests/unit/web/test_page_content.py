@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import httpx
-import psutil
 import pytest
 
 from support.images import image_bytes
+from support.processes import workers
 from support.snapshots import example_prediction, full_evaluation, full_snapshot, model_state, run_state
 from support.web import LocalServer, idle_application
 
@@ -87,5 +87,4 @@ def test_image_has_palette_meta_bytes_and_verdicts_of_all_models(site: httpx.Cli
 @pytest.mark.slow
 def test_images_are_decoded_in_a_worker_process(site: httpx.Client) -> None:
     assert site.get(f"/evaluations/{NOW}/images/0/thumbnail.png").content.startswith(b"\x89PNG")
-    workers = [child for child in psutil.Process(os.getpid()).children() if "worker_main" in " ".join(child.cmdline())]
-    assert workers
+    assert workers(os.getpid())
