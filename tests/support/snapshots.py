@@ -340,6 +340,7 @@ def full_snapshot() -> Snapshot:
         clock_steps=1,
         storage_pending=3,
         worker_memory_bytes=3 * 2**29,
+        worker_memory_group=True,
         worker_network_isolated=True,
         history_damaged_lines=0,
     )

@@ -174,6 +174,7 @@ class Snapshot:
     storage_pending: int = 0
     worker_memory_bytes: int | None = None
     worker_network_isolated: bool | None = None
+    worker_memory_group: bool | None = None
     history_damaged_lines: int | None = None
     analyses: Mapping[Analysis, AnalysisState] = field(default_factory=dict)
 

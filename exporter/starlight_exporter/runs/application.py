@@ -21,7 +21,7 @@ from starlight_exporter.runs.evaluations import Evaluations
 from starlight_exporter.runs.file_changes import FileChanges
 from starlight_exporter.runs.lifecycle import Lifecycle, ScheduledWork
 from starlight_exporter.runs.pipeline import Pipeline
-from starlight_exporter.runs.process import WorkerProcess
+from starlight_exporter.runs.process import Isolation, WorkerProcess
 from starlight_exporter.runs.reports import Reports
 from starlight_exporter.runs.restore import Restorer
 from starlight_exporter.runs.runner import PRIORITY, Runner
@@ -137,9 +137,12 @@ class Application:
             return "no production model is configured"
         return f"no result yet: {', '.join(missing)}" if missing else ""
 
-    def _report_isolation(self, isolated: bool) -> None:
-        if self.state.snapshot.worker_network_isolated != isolated:
-            self.state.update(lambda s: replace(s, worker_network_isolated=isolated))
+    def _report_isolation(self, isolation: Isolation) -> None:
+        snapshot = self.state.snapshot
+        if (snapshot.worker_network_isolated, snapshot.worker_memory_group) != (isolation.network, isolation.memory):
+            self.state.update(
+                lambda s: replace(s, worker_network_isolated=isolation.network, worker_memory_group=isolation.memory)
+            )
 
     def _evaluate_all(self) -> None:
         self.evaluate(None, None, "schedule")

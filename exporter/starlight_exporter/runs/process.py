@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from starlight_exporter.evaluation.request import DEFAULT_WORKER_MEMORY
 from starlight_exporter.formatting import size
 from starlight_exporter.process_isolation import GROUP_SIGNALS
 from starlight_exporter.runs.memory import anonymous_bytes
+from starlight_exporter.runs.memory_group import MemoryGroup, create_memory_group
 from starlight_exporter.runs.worker_server import Answer
 
 POLL_SECONDS: Final = 0.1
@@ -37,12 +39,20 @@ class WorkerAnswerError(Exception):
     """The result of the call cannot be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """Whether a worker process has a network namespace and a memory control group of its own."""
+
+    network: bool
+    memory: bool
+
+
 class WorkerProcess:
     """Executes one function at a time in a process that starts with the first call. Not thread-safe.
 
     A process that has been idle for `idle_seconds` ends, and the next call starts another. It ends with its parent,
-    and during a call when it uses more than `memory_bytes` of anonymous memory. `report_isolation` is called with every
-    answer: whether the process has a network namespace of its own.
+    and during a call when it uses more than `memory_bytes` of anonymous memory: this process ends it, or the kernel,
+    where it has a memory control group. `report_isolation` is called with every answer.
     """
 
     def __init__(
@@ -50,13 +60,14 @@ class WorkerProcess:
         *,
         memory_bytes: int = DEFAULT_WORKER_MEMORY,
         idle_seconds: float | None = None,
-        report_isolation: Callable[[bool], None] = lambda _isolated: None,
+        report_isolation: Callable[[Isolation], None] = lambda _isolation: None,
     ) -> None:
         self.memory_bytes = memory_bytes
         self._idle_seconds = idle_seconds
         self._report_isolation = report_isolation
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection[Any, Any] | None = None
+        self._group: MemoryGroup | None = None
         self._end: Callable[[], object] | None = None
         self._exceeded = False
 
@@ -101,7 +112,7 @@ class WorkerProcess:
             raise WorkerAnswerError(f"the result cannot be read: {type(error).__name__}: {error}") from error
         if not isinstance(answer, Answer):
             raise WorkerAnswerError("the result cannot be read: not an answer of a worker process")
-        self._report_isolation(answer.network_isolated)
+        self._report_isolation(Isolation(network=answer.network_isolated, memory=self._group is not None))
         if answer.error is not None:
             raise answer.error
         return answer.result
@@ -110,12 +121,13 @@ class WorkerProcess:
         """End the process, if there is one."""
         if self._end is not None:
             self._end()
-        self._process = self._connection = self._end = None
+        self._process = self._connection = self._group = self._end = None
 
     def _start(self) -> None:
         self._exceeded = False
         connection, remote = Pipe()
         reader, liveness = os.pipe()
+        group = create_memory_group(self.memory_bytes)
         process = None
         # Blocked until the worker ignores them: a signal to the process group must not end it while it starts.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
@@ -136,9 +148,12 @@ class WorkerProcess:
             if process is None:
                 connection.close()
                 os.close(liveness)
+                if group is not None:
+                    group.remove()
         self._process, self._connection = process, connection
         # Also when this object is no longer used, and at the end of the interpreter.
-        self._end = weakref.finalize(self, _end, process, connection, liveness)
+        self._end = weakref.finalize(self, _end, process, connection, liveness, group)
+        self._group = group if group is not None and group.add(process.pid) else None
 
     def _enforce_memory_limit(self) -> None:
         """End the process if it exceeds its memory limit."""
@@ -153,7 +168,7 @@ class WorkerProcess:
             # It may have closed the connection without ending.
             with suppress(subprocess.TimeoutExpired):
                 code = self._process.wait(1)
-        exceeded = self._exceeded
+        exceeded = self._exceeded or (self._group is not None and self._group.kills() > 0)
         self.kill()
         if exceeded:
             return WorkerMemoryError(f"worker exceeded its memory limit of {size(self.memory_bytes)}")
@@ -164,8 +179,12 @@ class WorkerProcess:
         return WorkerCrashedError(f"worker ended with exit code {code}")
 
 
-def _end(process: subprocess.Popen[bytes], connection: Connection[Any, Any], liveness: int) -> None:
+def _end(
+    process: subprocess.Popen[bytes], connection: Connection[Any, Any], liveness: int, group: MemoryGroup | None
+) -> None:
     process.kill()
     process.wait()
     connection.close()
     os.close(liveness)
+    if group is not None:
+        group.remove()

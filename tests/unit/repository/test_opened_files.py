@@ -38,6 +38,7 @@ ALLOWED = {
     "publish/history_files.py": OWN,
     "runs/lifecycle.py": STORE,
     "runs/memory.py": KERNEL,
+    "runs/memory_group.py": KERNEL,
     "runs/pending_results.py": OWN,
     "runs/progress.py": OWN,
     "runs/scratch.py": OWN,

@@ -20,7 +20,7 @@ import pytest
 from starlight_exporter.errors import ImageError
 from starlight_exporter.process_isolation import GROUP_SIGNALS
 from starlight_exporter.runs import worker
-from starlight_exporter.runs.process import WorkerCrashedError, WorkerMemoryError, WorkerProcess
+from starlight_exporter.runs.process import Isolation, WorkerCrashedError, WorkerMemoryError, WorkerProcess
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -70,6 +70,10 @@ def allocate(size: int) -> int:
 
 def interfaces() -> list[str]:
     return [name for _, name in socket.if_nameindex()]
+
+
+def own_groups() -> str:
+    return Path("/proc/self/cgroup").read_text()
 
 
 def limits() -> tuple[int, int]:
@@ -141,17 +145,19 @@ def test_single_allocation_far_beyond_the_limit_fails() -> None:
         process.kill()
 
 
-def test_process_has_no_network_and_reports_it() -> None:
-    reported: list[bool] = []
+def test_process_reports_its_isolation() -> None:
+    reported: list[Isolation] = []
     process = WorkerProcess(report_isolation=reported.append)
     try:
         found = call(process, interfaces)
+        groups = call(process, own_groups)
     finally:
         process.kill()
     # Not every system allows it; what is reported must be true.
-    assert reported == [found == ["lo"]]
+    assert {one.network for one in reported} == {found == ["lo"]}
+    assert {one.memory for one in reported} == {f"/starlight-worker-{os.getpid()}-" in str(groups)}
     if os.getuid() == 0:
-        assert reported == [True]
+        assert reported[0].network
 
 
 def test_process_writes_no_core_files_and_sends_no_telemetry(process: WorkerProcess) -> None:

@@ -108,6 +108,14 @@ WORKER_NETWORK_ISOLATED = GROUP.family(
     " (0: the system does not allow a process to create one).",
     absent="until the first call in a worker process has ended",
 )
+WORKER_MEMORY_GROUP = GROUP.family(
+    "worker_memory_group",
+    "gauge",
+    "",
+    "Whether the kernel enforces the memory limit of worker processes by control groups (1) or the exporter supervises"
+    " them (0: the system does not allow it to create groups).",
+    absent="until the first call in a worker process has ended",
+)
 CLOCK_STEPS = GROUP.family(
     "clock_steps_total",
     "counter",
@@ -142,5 +150,6 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
     yield MetricSample(STORAGE_PENDING, (), snapshot.storage_pending)
     yield from optional(WORKER_MEMORY_LIMIT, (), snapshot.worker_memory_bytes)
     yield from optional(WORKER_NETWORK_ISOLATED, (), snapshot.worker_network_isolated)
+    yield from optional(WORKER_MEMORY_GROUP, (), snapshot.worker_memory_group)
     yield MetricSample(CLOCK_STEPS, (), snapshot.clock_steps)
     yield from optional(HISTORY_DAMAGED_LINES, (), snapshot.history_damaged_lines)

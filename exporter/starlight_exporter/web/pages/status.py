@@ -58,6 +58,7 @@ def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun],
             "exporter": {
                 "worker_memory_limit_bytes": snapshot.worker_memory_bytes,
                 "worker_network_isolated": snapshot.worker_network_isolated,
+                "worker_memory_group": snapshot.worker_memory_group,
                 "pending_results": snapshot.storage_pending,
                 "clock_steps": snapshot.clock_steps,
             },
