@@ -11,6 +11,7 @@ import torch
 from rich.progress import Progress
 
 from starlight_exporter.dataset import layout
+from starlight_exporter.dataset.walk import find_files
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.errors import ModelError, StorageError
@@ -54,6 +55,9 @@ class Job:
 def run(job: Job, bar: Progress, report: Callable[[str], object]) -> None:
     """Run the job. `report` is called with one line per epoch and per measured dataset. Raise StarlightError."""
     torch.set_num_threads(job.threads)
+    for _, root in job.measure:
+        # An unusable folder must not be noticed only after hours of training.
+        find_files(root)
     if job.measure_only:
         card = read_card(job.out)
         if card.get("sha256") != Detector.load(job.out / MODEL).sha256:

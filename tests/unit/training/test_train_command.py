@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.progress import Progress
 
 from starlight_exporter.models.cards import read_card
 from starlight_exporter.models.training_log import read_training_log
@@ -71,24 +72,45 @@ def test_reports_missing_model(tmp_path: Path) -> None:
     assert "card.yml: no such card" in done.stderr.splitlines()[-1]
 
 
+def test_unusable_folder_to_measure_is_an_error_before_training(tmp_path: Path, run_cache: RunCache) -> None:
+    pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
+    data, out = run_cache.synthetic(seed=5, clean=24, stego=30, negatives=10), tmp_path / "tiny"
+    done = call(
+        *("--variant", "v3", "--out", str(out), "--train-dataset", str(data), "--validation-dataset", str(data)),
+        *("--measure", f"a title with = in it={data}"),
+    )
+    assert done.returncode == 2
+    assert f" in it={data}: no such dataset folder" in done.stderr.splitlines()[-1]
+    assert not out.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_small_run_writes_consistent_model_log_and_card(tmp_path: Path, run_cache: RunCache) -> None:
+def test_small_run_writes_consistent_model_log_and_card(
+    tmp_path: Path, run_cache: RunCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed (the train extra)")
+    from training import command, measure
+
+    # The full probes have a thousand images.
+    monkeypatch.setattr(measure, "PROBE_IMAGES", 2)
     data = run_cache.synthetic(seed=5, clean=24, stego=30, negatives=10)
     out = tmp_path / "models" / "tiny"
-    done = call(
-        *("--variant", "v3", "--out", str(out), "--epochs", "2"),
-        *("--train-dataset", str(data), "--validation-dataset", str(data)),
-        *("--measure", f"a title with = in it={data}", "--remark", "Too small to be of use."),
+    job = command.Job(
+        variant="v3",
+        out=out,
+        train_datasets=(data,),
+        validation_dataset=data,
+        epochs=2,
+        seed=0,
+        threads=1,
+        measure=(("a small set", data),),
+        remarks=("Too small to be of use.",),
+        measure_only=False,
+        cache=None,
     )
-    assert done.returncode == 2, done.stderr
-    done = call(
-        *("--variant", "v3", "--out", str(out), "--epochs", "2"),
-        *("--train-dataset", str(data), "--validation-dataset", str(data)),
-        *("--measure", f"a small set={data}", "--remark", "Too small to be of use."),
-    )
-    assert done.returncode == 0, done.stderr
+    with Progress(disable=True) as bar:
+        command.run(job, bar, lambda _line: None)
     assert sorted(path.name for path in out.iterdir()) == [
         "README.md",
         "card.yml",
