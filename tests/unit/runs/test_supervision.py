@@ -27,7 +27,7 @@ from support.demanding_models import write_endless_model, write_large_model
 from support.images import image_bytes
 from support.models import write_constant_model
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 MIB = 1024 * 1024
 
@@ -71,7 +71,7 @@ def supervise(
     supervisor = Supervisor(
         make_process or (lambda: WorkerProcess(memory_bytes=memory_bytes)),
         scratch,
-        timeout=240.0,
+        timeout=900.0,
         interrupt=interrupt,
     )
     return supervisor.evaluate(request, scratch / "thumbnails")
