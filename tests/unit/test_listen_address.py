@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
 
 from starlight_exporter.errors import ConfigError
@@ -43,3 +46,15 @@ def test_port_in_use_is_an_error() -> None:
 def test_invalid_host_name_is_an_error(host: str) -> None:
     with pytest.raises(ConfigError, match="invalid host name"):
         listen(host, 0)
+
+
+def test_accepted_connections_do_not_delay_the_second_part_of_a_response() -> None:
+    async def no_delay() -> int:
+        loop = asyncio.get_running_loop()
+        with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+            transport, _ = await loop.connect_accepted_socket(asyncio.Protocol, listener.accept()[0])
+            option = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            transport.abort()
+        return int(option)
+
+    assert asyncio.run(no_delay()) == 1

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import signal
 import socket
+import sys
 import threading
+from typing import Final
 
 import structlog
 import uvicorn
@@ -19,6 +21,9 @@ from starlight_exporter.web.active_web_config import ActiveWebConfig
 from starlight_exporter.web.bounded_server import DRAIN_SECONDS, bounded_server
 from starlight_exporter.web.connections import ConnectionLimits
 from starlight_exporter.web.reload import reload_all
+
+_SWITCH_SECONDS: Final = 0.0005
+"""Longest time that a thread which stores or compares results delays a step of a request; Python's default is 5 ms."""
 
 _log = structlog.get_logger(__name__)
 
@@ -38,6 +43,7 @@ def serve(application: Application, web: ASGIApp, listener: socket.socket, web_c
         thread = threading.Thread(target=run, name="http", daemon=True)
         application.start()
         thread.start()
+        sys.setswitchinterval(_SWITCH_SECONDS)
         # Imported modules are never freed. Excluding them from full collections keeps scrape times constant.
         gc.freeze()
         host, port = listener.getsockname()[:2]
