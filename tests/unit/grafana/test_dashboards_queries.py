@@ -37,6 +37,7 @@ EXCLUDED = {
     "starlight_model_quarantined": "an alert and the status page have the reason",
     "starlight_worker_memory_limit_bytes": "the status page shows the configured value",
     "starlight_worker_network_isolated": "does not change while the exporter runs; on the status page",
+    "starlight_worker_memory_group": "does not change while the exporter runs; on the status page",
     "starlight_storage_pending_results": "an alert fires while results wait; on the status page",
     "starlight_web_config_last_reload_successful": "absent without a web configuration; an alert fires on 0",
     "starlight_web_config_last_reload_success_timestamp_seconds": "an alert fires on a failed reload; times are logged",
