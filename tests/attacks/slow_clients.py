@@ -293,13 +293,13 @@ def attack_with_many_scrapes(folder: Path, *, seconds: float, least: float, per_
         wait_until(lambda: target.get("/-/ready")[0] == 200, "the first evaluation", timeout=TIMEOUT * 3)
         before = target.finished()
         with _Evaluations(target) as evaluations:
-            scrapes = scrape(target, per_second=per_second, seconds=seconds, threads=4)
+            scrapes = scrape(target, per_second=per_second, seconds=seconds, threads=12)
             with suppress(AssertionError):
                 wait_until(lambda: target.finished() > before, "an evaluation", timeout=TIMEOUT * 2)
         finished = target.finished() - before
     return Outcome(
         "Scrapes during evaluations",
-        f"{per_second} per second requested for {seconds:.0f} s by four clients",
+        f"{per_second} per second requested for {seconds:.0f} s by twelve clients",
         (
             none_of("failed scrapes", scrapes.failed),
             Requirement(
