@@ -22,13 +22,13 @@ MODELS = tuple(sorted((ROOT / "models").glob("*/model.onnx")))
 ROLES = {"production": "production", "baseline": "baseline"}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder for the data of exporter and Prometheus."""
     return tmp_path_factory.mktemp("grafana")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def measuring(folder: Path, run_cache: RunCache) -> Iterator[Exporter]:
     """The running exporter, before its first results."""
     if not any(path.parent.name == "production" for path in MODELS):
@@ -38,7 +38,7 @@ def measuring(folder: Path, run_cache: RunCache) -> Iterator[Exporter]:
         yield exporter
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def measured(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
     """Prometheus with a result of every model and values of the recorded series."""
     config = write_prometheus_config(folder, measuring.port)
@@ -47,7 +47,7 @@ def measured(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
         yield prometheus
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def measured_by_3(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
     """The same with Prometheus 3."""
     folder = folder / "prometheus_3"

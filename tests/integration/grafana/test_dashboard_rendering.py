@@ -31,7 +31,7 @@ LEGITIMATELY_EMPTY = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rendered(
     measured: Prometheus, measuring: Exporter, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, dict[str, Any]]:
