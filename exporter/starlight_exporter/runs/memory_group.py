@@ -79,7 +79,8 @@ def create_memory_group(limit: int) -> MemoryGroup | None:
                 other.rmdir()
         folder = above / f"{_PREFIX}{os.getpid()}-{next(_numbers)}"
         folder.mkdir()
-    except OSError:
+    except (OSError, ValueError):
+        # ValueError: a line of an unknown form.
         return None
     group = MemoryGroup(folder, version)
     try:
