@@ -151,7 +151,7 @@ def _tls(config: TlsConfig, path: Path) -> ssl.SSLContext:
         certificates = read_pem(authorities, f"{section}.ca_file")
         try:
             load_authorities(context, certificates)
-        except (ssl.SSLError, ValueError) as error:
+        except ssl.SSLError as error:
             raise ConfigError(f"{section}.ca_file: no certificates in {authorities}") from error
     if config.cert_file is not None and config.key_file is not None:
         cert, key = path.parent / config.cert_file, path.parent / config.key_file

@@ -31,8 +31,10 @@ def load_identity(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
 
 
 def load_authorities(context: ssl.SSLContext, certificates: bytes) -> None:
-    """Load the certificates of trusted authorities. Raises ssl.SSLError or ValueError."""
-    context.load_verify_locations(cadata=certificates.decode("ascii"))
+    """Load the certificates of trusted authorities. Raises ssl.SSLError."""
+    # As a file, because a text must be ASCII, and bundles have comments in any language.
+    with _anonymous_file(certificates) as file:
+        context.load_verify_locations(file)
 
 
 @contextmanager

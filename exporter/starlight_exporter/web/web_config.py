@@ -95,7 +95,7 @@ def tls_context(config: TlsServerConfig, path: Path) -> ssl.SSLContext:
         certificates = read_pem(authority, f"{section}.client_ca_file")
         try:
             load_authorities(context, certificates)
-        except (ssl.SSLError, ValueError) as error:
+        except ssl.SSLError as error:
             raise ConfigError(f"{section}.client_ca_file: no certificates in {authority}") from error
     context.verify_mode = _CLIENT_AUTH[config.client_auth_type]
     return context

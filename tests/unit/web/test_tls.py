@@ -104,6 +104,15 @@ def test_requires_client_certificate(folder: Path, authority: Authority, trusted
     assert authority.certificate is not None
 
 
+def test_authorities_may_have_comments_in_any_language(folder: Path, trusted: ssl.SSLContext) -> None:
+    authorities = folder / "ca.crt"
+    authorities.write_bytes("# Zertifizierungsstelle für Prüfungen\n".encode() + authorities.read_bytes())
+    text = TLS.replace("}", ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.crt}")
+    trusted.load_cert_chain(folder / "client.crt", folder / "client.key")
+    with serve(folder, text) as served:
+        assert httpx.get(f"{served.url}/-/healthy", verify=trusted).status_code == 200
+
+
 def test_client_certificate_is_optional_with_verify_if_given(folder: Path, trusted: ssl.SSLContext) -> None:
     text = TLS.replace("}", ", client_auth_type: VerifyClientCertIfGiven, client_ca_file: ca.crt}")
     with serve(folder, text) as served:
