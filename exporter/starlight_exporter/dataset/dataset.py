@@ -27,8 +27,9 @@ class LabelledFile:
 
     `method` is set for labelled stego files, `category` for negatives. `image_format` is the decoder's, None if the
     header cannot be read; `sha256` is empty if the content cannot be read. A file with a `problem` is not measured.
-    `bit_order`, `payload_bytes` and `cover` come from the sidecar of a stego file; `cover` is the path of the clean
-    file that it was made from, or a name that files of one cover share.
+    `bit_order`, `payload_bytes`, `cover`, `source` and `reaches_crop` come from the sidecar of a stego file or from the
+    label manifest; `cover` is the path of the clean file that it was made from, or a name that files of one cover
+    share. `source` is where the cover comes from; `reaches_crop` is whether the payload reaches the centre crop.
     """
 
     path: str
@@ -42,13 +43,16 @@ class LabelledFile:
     bit_order: str | None = None
     payload_bytes: int | None = None
     cover: str | None = None
+    source: str | None = None
+    reaches_crop: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """All files of a dataset, sorted by path. `fingerprint` (SHA-256) covers every path, label and content.
 
-    `ignored_files` are the files and folders below the class folders that are ignored by their names.
+    `ignored_files` are the files and folders that are ignored by their names: those below the class folders,
+    or all with a label manifest.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Names below the class folders of a dataset that are not images. They are compared in full, regardless of case."""
+"""Names in a dataset that are not images. They are compared in full, regardless of case."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from pathlib import PurePosixPath
 from typing import Final
 
 SIDECAR_SUFFIX: Final = ".json"
+MANIFEST_NAMES: Final = ("labels.csv", "labels.jsonl", "labels.parquet")
+"""Names of a label manifest, in the root of a dataset."""
 IGNORED_SUFFIXES: Final = frozenset(
     (
-        *(".json", ".jsonl", ".csv", ".tsv", ".yml", ".yaml", ".toml"),
+        *(".json", ".jsonl", ".csv", ".tsv", ".parquet", ".yml", ".yaml", ".toml"),
         *(".md", ".rst", ".txt", ".html", ".log", ".sha256"),
     )
 )

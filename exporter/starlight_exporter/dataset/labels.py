@@ -1,6 +1,7 @@
-"""Labels of a file: from its sidecar, from the folder `stego/{method}/**` and from its name.
+"""Labels of a file without a label manifest: from its sidecar, from its folder and from its name.
 
-Names of stego files are `{payload}_{method}_{index}.{ext}`.
+Folders are `clean/{source}/**`, `stego/{method}/**` and `negatives/{category}/**`; names of stego files are
+`{payload}_{method}_{index}.{ext}`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from starlight_exporter.dataset.dataset import FileProblem
-from starlight_exporter.dataset.names import one_line, printable_path
+from starlight_exporter.dataset.names import is_source, one_line, printable_path
 from starlight_exporter.dataset.sidecar import Sidecar, SidecarError, read_sidecar
 from starlight_exporter.dataset.walk import FoundFile
 from starlight_exporter.detector.contract import TECHNIQUES, Method
@@ -24,6 +25,8 @@ class Labels:
     bit_order: str | None = None
     payload_bytes: int | None = None
     cover: str | None = None
+    source: str | None = None
+    reaches_crop: bool | None = None
     problem: FileProblem | None = None
 
 
@@ -32,11 +35,11 @@ def read_labels(found: FoundFile) -> Labels:
     folders = found.path.split("/")[1:-1]
     match found.file_class:
         case "clean":
-            return Labels()
+            return Labels(source=folders[0] if folders and is_source(folders[0]) else None)
         case "negative":
             if folders:
                 return Labels(category=printable_path(folders[0]))
-            return _unlabelled(found.path, "is not in a category folder below negatives/")
+            return unlabelled(found.path, "is not in a category folder below negatives/")
         case "stego":
             return _stego_labels(found, folders)
 
@@ -45,7 +48,7 @@ def _stego_labels(found: FoundFile, folders: list[str]) -> Labels:
     try:
         sidecar = Sidecar() if found.sidecar is None else read_sidecar(found.root / found.sidecar, root=found.root)
     except SidecarError as error:
-        return _unlabelled(found.sidecar or found.path, str(error))
+        return unlabelled(found.sidecar or found.path, str(error))
     stated = {
         "sidecar": sidecar.method,
         "folder": TECHNIQUES.get(folders[0].lower()) if folders else None,
@@ -53,15 +56,17 @@ def _stego_labels(found: FoundFile, folders: list[str]) -> Labels:
     }
     methods = {source: method for source, method in stated.items() if method is not None}
     if not methods:
-        return _unlabelled(found.path, "is a stego file without method in sidecar, folder or name")
+        return unlabelled(found.path, "is a stego file without method in sidecar, folder or name")
     if len(set(methods.values())) > 1:
         text = ", ".join(f"{method} in the {source}" for source, method in methods.items())
-        return _unlabelled(found.path, f"has contradictory methods: {text}")
+        return unlabelled(found.path, f"has contradictory methods: {text}")
     return Labels(
         method=next(iter(methods.values())),
         bit_order=sidecar.bit_order,
         payload_bytes=sidecar.payload_bytes,
         cover=sidecar.cover,
+        source=sidecar.source,
+        reaches_crop=sidecar.reaches_crop,
     )
 
 
@@ -72,5 +77,6 @@ def _name_method(path: PurePosixPath) -> Method | None:
     return TECHNIQUES.get(parts[-2].lower())
 
 
-def _unlabelled(path: str, text: str) -> Labels:
+def unlabelled(path: str, text: str) -> Labels:
+    """Return the labels of a file whose labels cannot be used; `text` is the reason."""
     return Labels(problem=FileProblem("unlabelled", f"{one_line(path)}: {text}"))

@@ -4,8 +4,9 @@
     <root>/stego/**                    labelled by sidecar, folder `stego/{method}/**` or name (see `labels`)
     <root>/negatives/{category}/**     hard negatives
 
-All files below these three folders are images, except those whose names are ignored (see `ignored`). Files that cannot
-be measured are listed with their problem, so that they are counted as not measured. Nothing is decoded.
+All files below these three folders are images, except those whose names are ignored (see `ignored`). With a label
+manifest (see `manifest`), all files below the root are. Files that cannot be measured are listed with their problem, so
+that they are counted as not measured. Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,10 @@ from typing import BinaryIO, Final
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import Dataset, FileProblem, LabelledFile
-from starlight_exporter.dataset.labels import read_labels
+from starlight_exporter.dataset.labels import Labels, read_labels
+from starlight_exporter.dataset.manifest import read_manifest
 from starlight_exporter.dataset.names import one_line, printable_path
-from starlight_exporter.dataset.walk import FoundFile, find_files
+from starlight_exporter.dataset.walk import FoundFile, find_all_files, find_files
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, ImageFormat, image_format
 from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES, decoded_format
 from starlight_exporter.errors import DatasetError, ImageError, NotMeasuredReason
@@ -46,19 +48,28 @@ def scan(
     """Return all files of the dataset in `root`, labelled and hashed; larger files are not read.
 
     The files of `excluded` are not opened; the texts of their problems do not name them.
-    Raises DatasetError if `root` is missing, cannot be listed, or contains no image in its class folders.
+    Raises DatasetError if `root` is missing, cannot be listed, or contains no image in its class folders, and if its
+    label manifest cannot be used.
     """
-    found = find_files(root)
+    manifest = read_manifest(root)
+    if manifest is None:
+        found, labels_of = find_files(root), read_labels
+    else:
+        found, labels_of = find_all_files(root, manifest.classes, manifest=manifest.name), manifest.labels_of
     if not found.files:
-        raise DatasetError(f"{root}: no images in clean/, stego/ or negatives/")
+        raise DatasetError(f"{root}: no images" + (" in clean/, stego/ or negatives/" if manifest is None else ""))
     # One task for many files, because a pending task takes more memory than the result of a file.
     chunks = [found.files[at : at + _CHUNK] for at in range(0, len(found.files), _CHUNK)]
-    scanner = _Scanner(max_file_bytes, excluded, activity)
+    scanner = _Scanner(labels_of, max_file_bytes, excluded, activity)
     with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
         labelled = [file for part in pool.map(scanner.scan_all, chunks) for file in part]
     files = _with_covers(sorted(labelled, key=lambda file: file.path))
     return Dataset(
-        name=name, root=root, files=tuple(files), fingerprint=_fingerprint(files), ignored_files=found.ignored
+        name=name,
+        root=root,
+        files=tuple(files),
+        fingerprint=_fingerprint(files) if manifest is None else _fingerprint(files, _stated_facts(files)),
+        ignored_files=found.ignored,
     )
 
 
@@ -66,6 +77,7 @@ def scan(
 class _Scanner:
     """Labels and hashes files; thread-safe."""
 
+    labels_of: Callable[[FoundFile], Labels]
     max_file_bytes: int
     excluded: Mapping[str, FileProblem]
     activity: Activity
@@ -76,7 +88,7 @@ class _Scanner:
 
     def _scan_one(self, found: FoundFile) -> LabelledFile:
         shown = printable_path(found.path)
-        labels = read_labels(found)
+        labels = self.labels_of(found)
         content = self._content(found, shown)
         return LabelledFile(
             path=shown,
@@ -90,6 +102,8 @@ class _Scanner:
             bit_order=labels.bit_order,
             payload_bytes=labels.payload_bytes,
             cover=labels.cover,
+            source=labels.source,
+            reaches_crop=labels.reaches_crop,
         )
 
     def _content(self, found: FoundFile, shown: str) -> _Content:
@@ -149,20 +163,50 @@ def _format(start: bytes) -> tuple[ImageFormat | None, FileProblem | None]:
 
 
 def _with_covers(files: list[LabelledFile]) -> list[LabelledFile]:
-    """Replace a stated cover by the path of that clean file, if it is in the dataset: both have the same cover."""
-    clean = {file.path for file in files if file.file_class == "clean"}
+    """Replace a stated cover by the path of that clean file, if it is in the dataset: both have the same cover.
+
+    A clean file can have a cover too. A stego file without a source has that of its cover.
+    """
+    clean = {file.path: file for file in files if file.file_class == "clean"}
+
+    def clean_file(cover: str) -> LabelledFile | None:
+        return next((clean[path] for path in (f"clean/{cover}", cover) if path in clean), None)
 
     def resolved(cover: str) -> str:
-        return next((path for path in (f"clean/{cover}", cover) if path in clean), cover)
+        passed: list[str] = []
+        while (file := clean_file(cover)) is not None:
+            if file.cover is None:
+                return file.path
+            if file.path in passed:
+                # Clean files that state each other are one cover.
+                return min(passed[passed.index(file.path) :])
+            passed.append(file.path)
+            cover = file.cover
+        return cover
 
-    return [replace(file, cover=resolved(file.cover)) if file.cover is not None else file for file in files]
+    def with_cover(file: LabelledFile) -> LabelledFile:
+        if file.cover is None:
+            return file
+        own = clean_file(file.cover)
+        inherited = own.source if own is not None and file.file_class == "stego" else None
+        return replace(file, cover=resolved(file.cover), source=file.source or inherited)
+
+    return [with_cover(file) for file in files]
 
 
-def _fingerprint(files: list[LabelledFile]) -> str:
+def _stated_facts(files: list[LabelledFile]) -> Iterator[tuple[object, ...]]:
+    """Yield what a label manifest states about each file besides its labels."""
+    for file in files:
+        yield file.cover, file.source, file.payload_bytes, file.bit_order, file.reaches_crop
+
+
+def _fingerprint(files: list[LabelledFile], stated: Iterable[tuple[object, ...]] = ()) -> str:
     digest = hashlib.sha256()
     for file in files:
         # A file that is too large to be hashed is identified by its size.
         content = file.sha256 or (f"{file.size_bytes} bytes" if file.size_bytes else "")
         row = (file.path, file.file_class, file.method, file.category, content)
         digest.update(json.dumps(row).encode() + b"\n")
+    for facts in stated:
+        digest.update(json.dumps(facts).encode() + b"\n")
     return digest.hexdigest()

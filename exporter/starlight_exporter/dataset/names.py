@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Final, TypeGuard
+
+LONGEST_COVER: Final = 1024
+LONGEST_SOURCE: Final = 64
 
 
 def printable_path(path: str) -> str:
@@ -16,3 +20,13 @@ def one_line(path: str) -> str:
     if shown.isprintable():
         return shown
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in shown)
+
+
+def is_cover(value: object) -> TypeGuard[str]:
+    """Return whether a stated cover can be used: printable, 1 to LONGEST_COVER characters."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_COVER and value.isprintable()
+
+
+def is_source(value: object) -> TypeGuard[str]:
+    """Return whether the name of a source can be used: printable, 1 to LONGEST_SOURCE characters."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_SOURCE and value.isprintable()

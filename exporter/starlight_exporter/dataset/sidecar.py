@@ -7,24 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from starlight_exporter.dataset.names import is_cover, is_source
 from starlight_exporter.detector.contract import TECHNIQUES, Method
 from starlight_exporter.file_access import read_content
 
 BIT_ORDERS: Final = ("lsb-first", "msb-first")
 MAX_SIDECAR_BYTES: Final = 1024 * 1024
 
-_LONGEST_COVER: Final = 1024
+MAX_PAYLOAD_BYTES: Final = 2**63 - 1
+"""The largest integer of a stored prediction."""
 _COVER_KEYS: Final = ("clean_file", "cover")
 
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """Content of a sidecar; None for what it does not state. `cover` is a file name or a key that files share."""
+    """Content of a sidecar; None for what it does not state. `cover` is a file name or a key that files share.
+
+    `source` is where the cover comes from, `reaches_crop` whether the payload reaches the centre crop.
+    """
 
     method: Method | None = None
     bit_order: str | None = None
     payload_bytes: int | None = None
     cover: str | None = None
+    source: str | None = None
+    reaches_crop: bool | None = None
 
 
 class SidecarError(Exception):
@@ -49,12 +56,15 @@ def read_sidecar(path: Path, *, root: Path) -> Sidecar:
     if technique is not None and method is None:
         raise SidecarError(f"sidecar has an unknown technique: {str(technique)[:40]!r}")
     order, payload = None if embedding is None else embedding.get("bit_order"), content.get("payload_bytes")
+    source, reaches_crop = content.get("source"), content.get("reaches_crop")
     return Sidecar(
         method=method,
         # Information for display, not labels: invalid values are ignored, and the file is measured.
         bit_order=order if order in BIT_ORDERS else None,
-        payload_bytes=payload if type(payload) is int and 0 <= payload < 2**63 else None,
+        payload_bytes=payload if type(payload) is int and 0 <= payload <= MAX_PAYLOAD_BYTES else None,
         cover=_cover(content),
+        source=source if is_source(source) else None,
+        reaches_crop=reaches_crop if isinstance(reaches_crop, bool) else None,
     )
 
 
@@ -62,7 +72,7 @@ def _cover(content: dict[str, object]) -> str | None:
     """Return the stated cover. A wrong one would make intervals too narrow, so it is an error."""
     stated = {key: content[key] for key in _COVER_KEYS if content.get(key) is not None}
     for key, value in stated.items():
-        if not isinstance(value, str) or not value or len(value) > _LONGEST_COVER or not value.isprintable():
+        if not is_cover(value):
             raise SidecarError(f"sidecar key `{key}` must be a file name or null")
     if len(set(stated.values())) > 1:
         raise SidecarError("sidecar keys `clean_file` and `cover` differ")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Final
 
 from starlight_exporter.dataset.dataset import FileClass
-from starlight_exporter.dataset.ignored import SIDECAR_SUFFIX, is_ignored, is_ignored_folder
+from starlight_exporter.dataset.ignored import MANIFEST_NAMES, SIDECAR_SUFFIX, is_ignored, is_ignored_folder
 from starlight_exporter.errors import DatasetError
 
 FOLDERS: Final[dict[str, FileClass]] = {"clean": "clean", "stego": "stego", "negatives": "negative"}
@@ -50,6 +52,36 @@ class FoundFiles:
 
 def find_files(root: Path) -> FoundFiles:
     """Return the files below the class folders. Raise DatasetError if `root` is not a dataset or cannot be listed."""
+    present, identity = _listed(root)
+    if not present & FOLDERS.keys():
+        raise DatasetError(f"{root}: has none of the folders clean, stego and negatives")
+    search = _Search(root)
+    for folder, file_class in FOLDERS.items():
+        if folder in present:
+            search.enter(folder, file_class, (identity,))
+    return search.found
+
+
+def find_all_files(root: Path, classes: Mapping[str, FileClass], *, manifest: str) -> FoundFiles:
+    """Return all files below the root, and those of `classes` (by path) that were not found, with this problem.
+
+    `manifest` is the name of the file with the classes. A file that it does not list counts as a stego file without
+    method, because every file has a class. Raise DatasetError if `root` cannot be listed.
+    """
+    _listed(root)
+    search = _Search(root, classes)
+    search.enter("", None, ())
+    found = {file.path for file in search.found.files}
+    search.found.files += [
+        FoundFile(root, path, file_class, problem=f"is listed in {manifest}, but was not found")
+        for path, file_class in classes.items()
+        if path not in found
+    ]
+    return search.found
+
+
+def _listed(root: Path) -> tuple[set[str], _Identity]:
+    """Return the names in the root of a dataset, and its identity. Raise DatasetError."""
     try:
         with os.scandir(root) as entries:
             present = {entry.name for entry in entries}
@@ -60,26 +92,21 @@ def find_files(root: Path) -> FoundFiles:
         raise DatasetError(f"{root}: is a file, not a dataset folder") from error
     except OSError as error:
         raise DatasetError(f"{root}: cannot be listed: {error.strerror}") from error
-    if not present & FOLDERS.keys():
-        raise DatasetError(f"{root}: has none of the folders clean, stego and negatives")
-    search = _Search(root, Path(os.path.realpath(root)))
-    for folder, file_class in FOLDERS.items():
-        if folder in present:
-            search.enter(folder, file_class, ((status.st_dev, status.st_ino),))
-    return search.found
+    return present, (status.st_dev, status.st_ino)
 
 
 class _Search:
-    """A recursive search, with its results so far."""
+    """A recursive search, with its results so far. `classes` are the classes of files by path, from a manifest."""
 
-    def __init__(self, root: Path, real_root: Path) -> None:
+    def __init__(self, root: Path, classes: Mapping[str, FileClass] = MappingProxyType({})) -> None:
         self._root = root
-        self._real_root = real_root
+        self._real_root = Path(os.path.realpath(root))
+        self._classes = classes
         self._linked = 0
         self.found = FoundFiles()
 
-    def enter(self, folder: str, file_class: FileClass, above: tuple[_Identity, ...]) -> None:
-        """Search a folder below those that are identified by `above`."""
+    def enter(self, folder: str, file_class: FileClass | None, above: tuple[_Identity, ...]) -> None:
+        """Search a folder below those that are identified by `above`; a class of None is looked up for each file."""
         path = self._root / folder
         if len(above) > MAX_DEPTH:
             self._report(folder, file_class, f"is more than {MAX_DEPTH} folders deep, which is not searched")
@@ -90,7 +117,7 @@ class _Search:
             if here in above:
                 self._report(folder, file_class, "is a link to a folder that contains it, which is not followed")
                 return
-            if path.is_symlink():
+            if above and path.is_symlink():
                 self._linked += 1
                 if not Path(os.path.realpath(path)).is_relative_to(self._real_root):
                     self._report(folder, file_class, "is a link out of the dataset, which is not followed")
@@ -103,20 +130,26 @@ class _Search:
         except OSError as error:
             self._report(folder, file_class, f"cannot be listed: {error.strerror}")
             return
-        sidecars = _Sidecars([name for name, is_folder in names if not is_folder])
+        sidecars = _Sidecars([name for name, is_folder in names if not is_folder] if file_class == "stego" else [])
+        prefix = f"{folder}/" if folder else ""
         for name, is_folder in names:
             if is_folder and not is_ignored_folder(name):
-                self.enter(f"{folder}/{name}", file_class, (*above, here))
+                self.enter(prefix + name, file_class, (*above, here))
             elif not is_folder and not is_ignored(name):
-                sidecar = sidecars.of(name) if file_class == "stego" else None
+                sidecar = sidecars.of(name)
                 self.found.files.append(
-                    FoundFile(self._root, f"{folder}/{name}", file_class, sidecar and f"{folder}/{sidecar}")
+                    FoundFile(
+                        self._root, prefix + name, self._class(prefix + name, file_class), sidecar and prefix + sidecar
+                    )
                 )
-            elif is_folder or not (file_class == "stego" and sidecars.is_used(name)):
+            elif is_folder or not (sidecars.is_used(name) or (not above and name in MANIFEST_NAMES)):
                 self.found.ignored += 1
 
-    def _report(self, path: str, file_class: FileClass, problem: str) -> None:
-        self.found.files.append(FoundFile(self._root, path, file_class, problem=problem))
+    def _class(self, path: str, file_class: FileClass | None) -> FileClass:
+        return self._classes.get(path, "stego") if file_class is None else file_class
+
+    def _report(self, path: str, file_class: FileClass | None, problem: str) -> None:
+        self.found.files.append(FoundFile(self._root, path, self._class(path, file_class), problem=problem))
 
 
 class _Sidecars:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from starlight_exporter.dataset.ignored import MANIFEST_NAMES
 from starlight_exporter.runs.watcher import Watcher, file_signature, tree_signature
 from support.unreadable_folder import make_unreadable_folder
 from support.waiting import wait_until
@@ -227,6 +228,10 @@ def replace_folder(root: Path) -> None:
     (root / "clean").mkdir(parents=True)
 
 
+def add_manifest(root: Path) -> None:
+    (root / "labels.csv").write_text("path,class\n")
+
+
 TREE_CHANGES: list[Callable[[Path], None]] = [
     add,
     remove_inside,
@@ -235,6 +240,7 @@ TREE_CHANGES: list[Callable[[Path], None]] = [
     swap,
     change_behind_folder_link,
     replace_folder,
+    add_manifest,
 ]
 
 
@@ -258,6 +264,15 @@ def test_reports_every_change_below_a_folder(scene: Scene, images: Path, change:
     assert scene.after(10) == []
     change(images)
     assert [scene.after(10), scene.after(4)] == [[], ["dataset reference"]]
+
+
+@pytest.mark.parametrize("name", MANIFEST_NAMES)
+def test_signature_changes_with_the_manifest_in_the_root_only(images: Path, name: str) -> None:
+    before = tree_signature(images)
+    (images / "clean" / name).touch()
+    folder = tree_signature(images)
+    (images / name).touch()
+    assert before == folder != tree_signature(images)
 
 
 def test_signature_does_not_depend_on_directory_order(images: Path) -> None:

@@ -1,0 +1,158 @@
+"""Read the rows of a label manifest in its three formats; the content of a cell is not checked here.
+
+labels.csv       a header, then one line per file (RFC 4180, UTF-8, with or without BOM)
+labels.jsonl     one JSON object per line
+labels.parquet   one row per file; requires pyarrow
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlight_exporter.errors import DatasetError
+
+COLUMNS: Final = (
+    *("path", "class", "method", "category", "cover", "source"),
+    *("payload_bytes", "bit_order", "reaches_crop"),
+)
+REQUIRED: Final = ("path", "class")
+MAX_ROWS: Final = 1_000_000
+_LONGEST_CELL: Final = 4096
+"""Bytes of a text in a Parquet file, whose dictionary can repeat a long text a million times."""
+_PARQUET_BATCH: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """One row: `where` is the file and line for messages, `cells` has the columns that are not empty.
+
+    Cells of a CSV file are texts; those of the other formats also integers, booleans or anything else.
+    """
+
+    where: str
+    cells: Mapping[str, object]
+
+
+class ManifestError(Exception):
+    """A manifest cannot be read; the text is the reason."""
+
+
+def manifest_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
+    """Yield the rows of the manifest `name` with this content. Raise ManifestError if it is damaged.
+
+    Raise DatasetError for a Parquet file if pyarrow is not installed.
+    """
+    for number, row in enumerate(_READERS[name](name, data)):
+        if number == MAX_ROWS:
+            raise ManifestError(f"has more than {MAX_ROWS} rows")
+        yield row
+
+
+def _csv_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
+    reader = csv.reader(io.StringIO(_decoded(data), newline=""), strict=True)
+    try:
+        columns = next(reader, [])
+        _check_columns(columns, complete=True)
+        for cells in reader:
+            where = f"{name}:{reader.line_num}"
+            if not cells:
+                continue
+            if len(cells) != len(columns):
+                raise ManifestError(f"line {reader.line_num}: {len(cells)} cells, expected {len(columns)}")
+            yield ManifestRow(where, {column: cell for column, cell in zip(columns, cells, strict=True) if cell})
+    except csv.Error as error:
+        raise ManifestError(f"line {reader.line_num}: {error}") from error
+
+
+def _json_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
+    # Not splitlines: it also splits at characters that JSON permits in texts.
+    for number, line in enumerate(_decoded(data).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            content = json.loads(line, object_pairs_hook=_unique)
+        except (ValueError, RecursionError) as error:
+            raise ManifestError(f"line {number}: {error}") from error
+        if not isinstance(content, dict):
+            raise ManifestError(f"line {number}: expected an object")
+        _check_columns(list(content), complete=False, where=f"line {number}: ")
+        yield ManifestRow(f"{name}:{number}", {key: cell for key, cell in content.items() if cell not in (None, "")})
+
+
+def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
+    try:
+        import pyarrow as arrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DatasetError(f"{name} needs pyarrow; install starlight-exporter[parquet]") from error
+    try:
+        # As dictionaries, so that a text is only copied once its length is checked.
+        file = parquet.ParquetFile(arrow.BufferReader(data), read_dictionary=list(COLUMNS))
+        columns = list(file.schema_arrow.names)
+        _check_columns(columns, complete=True)
+        if file.metadata.num_rows > MAX_ROWS:
+            raise ManifestError(f"has more than {MAX_ROWS} rows")
+        number = 0
+        for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
+            cells = [_values(column) for column in batch.columns]
+            for row in zip(*cells, strict=True):
+                number += 1
+                found = {name: cell for name, cell in zip(columns, row, strict=True) if cell not in (None, "")}
+                yield ManifestRow(f"{name}: row {number}", found)
+    # Arrow raises its own errors, OSError and ValueError (UnicodeDecodeError) for damaged files.
+    except (arrow.ArrowException, OSError, ValueError) as error:
+        raise ManifestError(" ".join(str(error).split())[:200]) from error
+
+
+def _values(column: Any) -> list[object]:
+    """Return the values of an Arrow array of numbers, booleans or dictionary-encoded texts."""
+    import pyarrow as arrow
+
+    if arrow.types.is_dictionary(column.type):
+        lengths = (len(text) for text in column.dictionary.cast(arrow.large_binary()).to_pylist() if text is not None)
+        if max(lengths, default=0) > _LONGEST_CELL:
+            raise ManifestError(f"a text is longer than {_LONGEST_CELL} bytes")
+    elif not any(
+        is_type(column.type) for is_type in (arrow.types.is_integer, arrow.types.is_boolean, arrow.types.is_null)
+    ):
+        raise ManifestError(f"column of type {column.type}; expected text, integer or boolean")
+    values: list[object] = column.to_pylist()
+    return values
+
+
+_READERS: Final[Mapping[str, Callable[[str, bytes], Iterator[ManifestRow]]]] = {
+    "labels.csv": _csv_rows,
+    "labels.jsonl": _json_rows,
+    "labels.parquet": _parquet_rows,
+}
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"is not UTF-8 (byte {error.start})") from error
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("an object has a key twice")
+    return content
+
+
+def _check_columns(columns: Sequence[str], *, complete: bool, where: str = "") -> None:
+    """Raise ManifestError for unknown and repeated columns, and if `complete` for missing ones."""
+    unknown = [column for column in columns if column not in COLUMNS]
+    if unknown:
+        raise ManifestError(f"{where}unknown column {unknown[0][:40]!r}; expected {', '.join(COLUMNS)}")
+    if len(set(columns)) != len(columns):
+        raise ManifestError(f"{where}a column occurs twice")
+    missing = [column for column in REQUIRED if complete and column not in columns]
+    if missing:
+        raise ManifestError(f"{where}no column {missing[0]!r}")
