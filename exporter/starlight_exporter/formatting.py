@@ -174,6 +174,20 @@ def iso(seconds: float) -> str:
     return OUT_OF_RANGE if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def embedding_rate(value: float | None) -> str:
+    """Return an embedding rate with three significant digits."""
+    return NOT_MEASURED if value is None else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def embedding_rate_range(lower: float | None, upper: float | None) -> str:
+    """Return the bounds of an embedding rate; one that the measured rates do not bound is left out."""
+    if lower is None and upper is None:
+        return NOT_MEASURED
+    if lower is None:
+        return f"up to {embedding_rate(upper)}"
+    return f"from {embedding_rate(lower)}" if upper is None else f"{embedding_rate(lower)}–{embedding_rate(upper)}"
+
+
 def words(name: str) -> str:
     """Format an identifier (check, reason, outcome) as text."""
     return name.replace("_", " ").replace("fpr", "FPR")

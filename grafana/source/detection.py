@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import bargauge, table, timeseries, xychart
 
-from grafana.source import links
+from grafana.source import links, payload
 from grafana.source.check_states import limit_in_use
 from grafana.source.curves import xy_chart
 from grafana.source.dashboard_builder import DashboardBuilder
@@ -44,6 +44,14 @@ def detection_dashboard() -> DashboardBuilder:
     builder.row("Methods")
     builder.add(9, (15, detection_by_method()), (9, detection_over_time()))
     builder.add(8, (15, _confusion()), (9, _detection_bars()))
+    builder.row("Payload")
+    builder.add(8, (14, payload.detection_by_rate()), (10, payload.thresholds()))
+    builder.add(
+        8,
+        (12, payload.thresholds_over_time("bits per pixel or index", payload.PIXEL_METHODS)),
+        (12, payload.thresholds_over_time("bytes", payload.BYTE_METHODS)),
+    )
+    builder.add(8, (12, payload.detection_by_property()), (12, payload.false_positives_by_property()))
     builder.row("Formats and hard negatives")
     builder.add(8, (24, _formats()))
     builder.add(8, (24, _negatives()))

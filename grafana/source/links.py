@@ -23,5 +23,14 @@ FALSE_POSITIVES_BY_CATEGORY: Final = Link(
 MISSED_BY_METHOD: Final = Link(
     "Missed images of this method", f"{_MISCLASSIFIED}&class=stego&method=${{__data.fields.method:percentencode}}"
 )
+MISSED_BY_EMBEDDING_RATE: Final = Link(
+    "Missed images of this embedding rate",
+    f"{MISSED_BY_METHOD.url}&embedding_rate=${{__data.fields.rate:percentencode}}",
+)
+_BY_PROPERTY: Final = "${__data.fields.property:percentencode}=${__data.fields.value:percentencode}"
+MISSED_BY_PROPERTY: Final = Link("Missed images of this slice", f"{_MISCLASSIFIED}&class=stego&{_BY_PROPERTY}")
+FALSE_POSITIVES_BY_PROPERTY: Final = Link(
+    "False positives of this slice", f"{_MISCLASSIFIED}&class=clean&{_BY_PROPERTY}"
+)
 RUNBOOK: Final = Link("Runbook", "${exporter}/runbooks/${__value.raw}.md")
 TRAINING: Final = Link("Training curves", "${exporter}/training?model=${__data.fields.model:percentencode}")

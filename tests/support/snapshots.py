@@ -48,6 +48,7 @@ from starlight_exporter.publish.snapshot import (
 from starlight_exporter.statistics.intervals import Interval, Proportion
 from starlight_exporter.statistics.latency_ratio import LatencyRatio
 from starlight_exporter.statistics.resampling import QuantileRatio
+from support.payload_results import PAYLOAD
 
 MODEL_SHA256 = "3b7c0f1e2d4a" + "5" * 52
 FINGERPRINT = "9a8b7c6d5e4f" + "1" * 52
@@ -240,6 +241,7 @@ def full_evaluation(
         execution=Execution(
             full_model_reason=None, cached_images=900, decoded_images=1_352, cache_bytes=2**28, cache_problem=None
         ),
+        payload=PAYLOAD,
     )
 
 

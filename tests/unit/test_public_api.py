@@ -110,6 +110,13 @@ def test_frame_has_one_row_per_metric_and_slice() -> None:
         *(("false_positive_rate", name) for name in evaluation.clean_by_format),
         *(("negatives_false_positive_rate", name) for name in evaluation.negatives),
         ("detection_rate", "all"),
+        ("detection_rate_by_embedding_rate", "lsb 0.01 to 0.02 bits per pixel"),
+        ("detection_rate_by_embedding_rate", "lsb 0.1 to 0.2 bits per pixel"),
+        ("detection_rate_by_embedding_rate", "eoi 1000 to 2000 bytes"),
+        *(("detection_rate_by_size", name) for name in ("4096 to 16384", "65536 to 262144")),
+        ("false_positive_rate_by_size", "4096 to 16384"),
+        *(("detection_rate_by_reaches_crop", name) for name in ("false", "true")),
+        *((f"{rate}_by_source", "camera") for rate in ("detection_rate", "false_positive_rate")),
         *(("detection_rate", method) for method in METHODS),
     }
     clean = rows["false_positive_rate", "all"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from starlight_exporter.detector.contract import CROP, Method
+from starlight_exporter.detector.contract import Method
+from starlight_exporter.detector.crop import crop_box
 
 RateUnit = Literal["bits per pixel", "bits per palette index", "bytes"]
 RATE_UNITS: Final[dict[Method, RateUnit]] = {
@@ -20,13 +21,16 @@ _PREFIX_BYTES: Final[dict[Method, int]] = {"alpha": 4}
 """Bytes before the payload: `AI42`."""
 
 
-def embedding_rate(method: Method, payload_bytes: int, width: int, height: int) -> float:
-    """Return 8 · payload bytes / (width · height) for methods that change pixels, the payload bytes for the others.
+def embedding_rate(method: Method, payload_bytes: int, pixels: int | None) -> float | None:
+    """Return 8 · payload bytes / pixels for methods that change pixels, the payload bytes for the others.
 
-    Methods in an alpha plane or a palette have at most 1 bit per pixel, `lsb` has three. Source: relative payload, as
-    in Ker et al., Moving Steganography and Steganalysis from the Laboratory into the Real World, IH&MMSec 2013.
+    None if the number of pixels is needed, but unknown. Methods in an alpha plane or a palette have at most 1 bit per
+    pixel, `lsb` has three. Source: relative payload, as in Ker et al., Moving Steganography and Steganalysis from the
+    Laboratory into the Real World, IH&MMSec 2013.
     """
-    return 8 * payload_bytes / (width * height) if method in _BITS_PER_PIXEL else float(payload_bytes)
+    if method not in _BITS_PER_PIXEL:
+        return float(payload_bytes)
+    return 8 * payload_bytes / pixels if pixels else None
 
 
 def reaches_crop(method: Method, payload_bytes: int, width: int, height: int) -> bool | None:
@@ -37,11 +41,6 @@ def reaches_crop(method: Method, payload_bytes: int, width: int, height: int) ->
     bits_per_pixel = _BITS_PER_PIXEL.get(method)
     if bits_per_pixel is None:
         return None
-    first = _crop_start(height) * width + _crop_start(width)
+    left, top, *_ = crop_box(width, height)
     bits = 8 * (payload_bytes + _PREFIX_BYTES.get(method, 0)) if payload_bytes else 0
-    return bits > first * bits_per_pixel
-
-
-def _crop_start(size: int) -> int:
-    """Return the first row or column of the centre crop; half-way cases are rounded to even, as in decoding."""
-    return max(0, round((size - CROP) / 2))
+    return bits > (top * width + left) * bits_per_pixel

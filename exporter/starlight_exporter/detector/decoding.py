@@ -23,6 +23,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 from starlight_exporter.detector.arrays import ByteArray
 from starlight_exporter.detector.contract import CROP, DEFAULT_MAX_PIXELS, META_BYTES, PALETTE_BYTES, ImageFormat
 from starlight_exporter.detector.contract import image_format as bounded_format
+from starlight_exporter.detector.crop import crop_box
 from starlight_exporter.detector.format_signatures import decoded_format
 from starlight_exporter.detector.header_limits import check_before_opening, check_pixels
 from starlight_exporter.errors import ImageError
@@ -154,13 +155,6 @@ def opened(data: bytes, *, max_pixels: int) -> Iterator[Image.Image]:
         raise ImageError(f"not decodable: {_one_line(error)}", reason="unreadable") from error
 
 
-def crop_box(width: int, height: int) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of the centre crop: at most 256 pixels per axis, the full axis if shorter."""
-    left, right = _crop_span(width)
-    top, bottom = _crop_span(height)
-    return left, top, right, bottom
-
-
 def zero_padded(planes: ByteArray) -> ByteArray:
     """Pad planes (n, height, width) of at most 256×256 with zeros on all sides to (n, 256, 256)."""
     count, height, width = planes.shape
@@ -256,13 +250,6 @@ def _planes(image: Image.Image, channels: str) -> ByteArray:
     packed = [image.tobytes("raw", channel) for channel in channels]
     joined = packed[0] if len(packed) == 1 else b"".join(packed)
     return np.frombuffer(joined, np.uint8).reshape(len(channels), image.height, image.width)
-
-
-def _crop_span(size: int) -> tuple[int, int]:
-    if size <= CROP:
-        return 0, size
-    start = round((size - CROP) / 2.0)
-    return start, start + CROP
 
 
 def _tail(data: bytes, pillow_format: str) -> bytes:

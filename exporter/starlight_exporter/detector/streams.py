@@ -10,7 +10,8 @@ import numpy as np
 
 from starlight_exporter.detector.arrays import ByteArray, Tensor
 from starlight_exporter.detector.contract import META_BYTES, PALETTE_BYTES, STREAM_SHAPES, STREAMS, Stream
-from starlight_exporter.detector.decoding import DecodedImage, crop_box, zero_padded
+from starlight_exporter.detector.crop import crop_box
+from starlight_exporter.detector.decoding import DecodedImage, zero_padded
 from starlight_exporter.detector.features import byte_statistics, standard_deviation
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.dataset.embedding import reaches_crop
 from starlight_exporter.dataset.facts import FactCollector
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.decision import DecisionRule
@@ -180,4 +181,12 @@ def _facts(file: LabelledFile, image: CompactImage) -> FileFacts:
         bit_order=file.bit_order,
         payload_bytes=file.payload_bytes,
         cover=file.cover,
+        source=file.source,
+        reaches_crop=_reaches_crop(file, image),
     )
+
+
+def _reaches_crop(file: LabelledFile, image: CompactImage) -> bool | None:
+    if file.reaches_crop is not None or file.method is None or file.payload_bytes is None:
+        return file.reaches_crop
+    return reaches_crop(file.method, file.payload_bytes, image.width, image.height)

@@ -12,6 +12,7 @@ from starlight_exporter.statistics.intervals import Proportion
 if TYPE_CHECKING:
     import pandas as pd
 
+    from starlight_exporter.evaluation.payload_results import PayloadResult
     from starlight_exporter.evaluation.results import Evaluation
 
 
@@ -53,3 +54,17 @@ def _rates(evaluation: Evaluation) -> Iterator[tuple[str, str, Proportion]]:
     yield "detection_rate", "all", evaluation.stego
     for method, rate in evaluation.detections.items():
         yield "detection_rate", method, rate
+    if evaluation.payload is not None:
+        yield from _payload_rates(evaluation.payload)
+
+
+def _payload_rates(payload: PayloadResult) -> Iterator[tuple[str, str, Proportion]]:
+    for method, result in payload.methods.items():
+        for one in result.bins:
+            yield "detection_rate_by_embedding_rate", f"{method} {one.name} {result.unit}", one.detections
+    for name, slices in payload.slices.items():
+        for part in slices:
+            if part.detections is not None:
+                yield f"detection_rate_by_{name}", part.name, part.detections
+            if part.false_positives is not None:
+                yield f"false_positive_rate_by_{name}", part.name, part.false_positives

@@ -53,6 +53,11 @@ def not_measured(file: LabelledFile, error: ImageError) -> Prediction:
         detail=str(error),
         seconds=None,
         facts=FileFacts(
-            size_bytes=file.size_bytes, bit_order=file.bit_order, payload_bytes=file.payload_bytes, cover=file.cover
+            size_bytes=file.size_bytes,
+            bit_order=file.bit_order,
+            payload_bytes=file.payload_bytes,
+            cover=file.cover,
+            source=file.source,
+            reaches_crop=file.reaches_crop,
         ),
     )

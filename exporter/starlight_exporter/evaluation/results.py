@@ -13,6 +13,7 @@ from starlight_exporter.dataset.dataset import DatasetQuality, FileClass
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import ImageFormat, Method
 from starlight_exporter.errors import NotMeasuredReason
+from starlight_exporter.evaluation.payload_results import PayloadResult
 from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.models.cards import Origin
 from starlight_exporter.models.roles import Role
@@ -112,7 +113,8 @@ class Evaluation:
     method. AUC, log loss and calibration error cover clean and stego images, not negatives, whose mixture is arbitrary.
     `shortcuts` has the methods of which the dataset has enough files. `leaked_images` counts files of the training set,
     None if the training set is unknown. `origin` is None without a model card, `execution` in results of versions that
-    did not record it. `latency_ratio` is None without a baseline model that was timed in the same run.
+    did not record it. `latency_ratio` is None without a baseline model that was timed in the same run. `payload` is
+    None in results of versions that did not measure it.
     """
 
     id: str
@@ -146,14 +148,17 @@ class Evaluation:
     leaked_images: int | None = None
     origin: Origin | None = None
     latency_ratio: LatencyRatio | None = None
+    payload: PayloadResult | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rates as a pandas data frame with one row per metric and slice.
 
         Columns: metric (`false_positive_rate`, `negatives_false_positive_rate`, `detection_rate`), slice (`all`, a
-        format, category or method), count, total, rate, ci_low and ci_high (95% interval; NaN if nothing was measured),
-        then evaluation_id, model, dataset, finished_at, model_sha256, dataset_fingerprint and decision. Predictions of
-        single images are not part of an Evaluation. Raise DependencyError if pandas is not installed.
+        format, category or method; of metrics such as `detection_rate_by_embedding_rate` or
+        `false_positive_rate_by_source` a bin or value), count, total, rate, ci_low and ci_high (95% interval; NaN if
+        nothing was measured), then evaluation_id, model, dataset, finished_at, model_sha256, dataset_fingerprint and
+        decision. Predictions of single images are not part of an Evaluation. Raise DependencyError if pandas is not
+        installed.
         """
         # pandas is optional, and takes a second to import.
         from starlight_exporter.evaluation.frame import to_frame
@@ -163,10 +168,11 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """Properties of a file; None if it was not decoded or its sidecar does not state them.
+    """Properties of a file; None if it was not decoded or its labels do not state them.
 
     `mode` is Pillow's image mode; `exif_bytes` and `tail_bytes` are lengths before truncation; `bit_order`,
-    `payload_bytes` and `cover` (a name that files of one cover share) are from the sidecar of a stego file.
+    `payload_bytes`, `cover` (a name that files of one cover share) and `source` (of the cover) are from the sidecar or
+    the label manifest. `reaches_crop` (whether the payload reaches the centre crop) is stated there or computed.
     """
 
     size_bytes: int | None = None
@@ -178,6 +184,8 @@ class FileFacts:
     bit_order: str | None = None
     payload_bytes: int | None = None
     cover: str | None = None
+    source: str | None = None
+    reaches_crop: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

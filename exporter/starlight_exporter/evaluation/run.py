@@ -24,6 +24,7 @@ from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
 from starlight_exporter.evaluation.image_source import ImageSource, open_cache
 from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed, summarise
+from starlight_exporter.evaluation.payload import by_payload
 from starlight_exporter.evaluation.progress import Progress, ProgressReporter
 from starlight_exporter.evaluation.request import BaselineModel, RunRequest
 from starlight_exporter.evaluation.results import (
@@ -125,6 +126,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         training=records.training,
         origin=records.origin,
         execution=bulk.execution,
+        payload=by_payload(bulk.predictions),
     )
     return RunResult(
         evaluation=evaluation,

@@ -19,8 +19,8 @@ Cell = str | int | float | None
 class PredictionColumn:
     """A column: `name` in CSV files and tables, `field` of Prediction or (`of_file`) FileFacts, and column in SQLite.
 
-    `type` bool is the verdict: True is stego, False clean. `type` bytes is a hexadecimal digest. `choices` are the only
-    values that a text can have.
+    `type` bytes is a hexadecimal digest. `choices` are the only values that a text can have, or the texts of False and
+    True.
     """
 
     name: str
@@ -35,10 +35,10 @@ class PredictionColumn:
         return _VALUES[self.name](prediction)
 
     def cell(self, prediction: Prediction) -> Cell:
-        """Return the value for a table: `stego` or `clean` for a verdict, None for a missing value."""
+        """Return the value for a table: a text for False and True, None for a missing value."""
         value: Cell = self.value(prediction)
         if self.type is bool and value is not None:
-            return "stego" if value else "clean"
+            return self.choices[bool(value)]
         return value
 
 
@@ -50,7 +50,7 @@ COLUMNS: Final[tuple[PredictionColumn, ...]] = (
     PredictionColumn("format", "image_format", choices=get_args(ImageFormat)),
     PredictionColumn("probability", "probability", float),
     PredictionColumn("predicted_method", "predicted_method", choices=METHODS),
-    PredictionColumn("verdict", "verdict", bool),
+    PredictionColumn("verdict", "verdict", bool, choices=("clean", "stego")),
     PredictionColumn("not_measured", "not_measured", choices=NOT_MEASURED_REASONS),
     PredictionColumn("detail", "detail", required=True),
     PredictionColumn("seconds", "seconds", float),
@@ -64,10 +64,12 @@ COLUMNS: Final[tuple[PredictionColumn, ...]] = (
     PredictionColumn("bit_order", "bit_order", of_file=True),
     PredictionColumn("payload_bytes", "payload_bytes", int, of_file=True),
     PredictionColumn("cover", "cover", of_file=True),
+    PredictionColumn("source", "source", of_file=True),
+    PredictionColumn("reaches_crop", "reaches_crop", bool, choices=("false", "true"), of_file=True),
 )
 """In the order of CSV files."""
 
-OPTIONAL: Final = frozenset(("cover",))
+OPTIONAL: Final = frozenset(("cover", "source", "reaches_crop"))
 """The last columns, which files of version 0.1.0 do not have."""
 
 NAMES: Final = tuple(column.name for column in COLUMNS)

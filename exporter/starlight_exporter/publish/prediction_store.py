@@ -24,6 +24,7 @@ from starlight_exporter.publish.prediction_columns import COLUMNS, PredictionCol
 from starlight_exporter.publish.prediction_queries import FILTERS, JOIN_BEFORE, Selection
 
 _SQL_TYPES: Final = {str: "TEXT", int: "INTEGER", float: "REAL", bool: "INTEGER", bytes: "BLOB"}
+_BOOLEANS: Final = tuple(column.name for column in COLUMNS if column.type is bool)
 _DEFINITIONS: Final = ", ".join(
     f"{column.field} {_SQL_TYPES[column.type]}{' NOT NULL' if column.required else ''}" for column in COLUMNS
 )
@@ -108,7 +109,7 @@ class PredictionStore:
 
     def facets(self, selection: Selection) -> dict[str, list[tuple[str, int]]]:
         """Return the values of each filter that occur under the other filters, with their counts."""
-        every = Selection(selection.shown, direction=selection.direction)
+        every = Selection(selection.shown, selection.slices, selection.direction)
         columns = ", ".join(f"p.{column}" for column in FILTERS.values())
         # One query for all filters: joining two evaluations is the slowest part of a page.
         kinds = self._read(f"SELECT {every.count}, {columns} FROM {every.source()} GROUP BY {columns}", every)
@@ -117,7 +118,11 @@ class PredictionStore:
             counts: Counter[str] = Counter()
             for count, *cells in kinds:
                 kind = dict(zip(FILTERS, cells, strict=True))
-                others = all(kind[other] == value for other, value in selection.filters.items() if other != name)
+                others = all(
+                    kind[other] == value
+                    for other, value in selection.filters.items()
+                    if other in kind and other != name
+                )
                 if others and kind[name] is not None:
                     counts[kind[name]] += int(count)
             facets[name] = sorted(counts.items())
@@ -161,9 +166,14 @@ class PredictionStore:
     @cached_property
     def _selected(self) -> str:
         """The selected columns: NULL for a column that the version which wrote the store did not have."""
-        present = {name for (name,) in self._read("SELECT name FROM pragma_table_info('predictions')")}
-        columns = (f"p.{column.field}" if column.field in present else "NULL" for column in COLUMNS)
+        columns = (f"p.{column.field}" if column.field in self._present else "NULL" for column in COLUMNS)
         return ", ".join(("p.number", *columns))
+
+    @cached_property
+    def _present(self) -> frozenset[str]:
+        """The columns of the stored table."""
+        rows = self._read("SELECT name FROM pragma_table_info('predictions')")
+        return frozenset(name for (name,) in rows)
 
     def _one(self, condition: str, value: str | int) -> StoredPrediction | None:
         rows = self._read(f"SELECT {self._selected} FROM predictions AS p WHERE {condition}", None, value)
@@ -171,8 +181,16 @@ class PredictionStore:
 
     def _read(self, query: str, selection: Selection | None = None, *values: object) -> list[tuple[Any, ...]]:
         filters = () if selection is None else tuple(selection.filters.values())
+        absent = self._absent() if selection is not None and selection.slices else ()
         with self._open(selection is not None and selection.compares) as database:
+            if absent:
+                # A filter on a column that the version which wrote the store did not have selects no image.
+                nulls = ", ".join(f"NULL AS {name}" for name in absent)
+                database.execute(f"CREATE TEMP VIEW predictions AS SELECT *, {nulls} FROM main.predictions")
             return database.execute(query, (*filters, *values)).fetchall()
+
+    def _absent(self) -> tuple[str, ...]:
+        return tuple(column.field for column in COLUMNS if column.field not in self._present)
 
     @contextmanager
     def _open(self, compare: bool) -> Iterator[sqlite3.Connection]:
@@ -213,7 +231,8 @@ def _stored(cells: Sequence[Any]) -> StoredPrediction:
     number, *rest = cells
     values = {column.name: value for column, value in zip(COLUMNS, rest, strict=True)}
     values["sha256"] = values["sha256"].hex()
-    values["verdict"] = None if values["verdict"] is None else bool(values["verdict"])
+    for name in _BOOLEANS:
+        values[name] = None if values[name] is None else bool(values[name])
     return StoredPrediction(number, prediction_from(values))
 
 

@@ -60,7 +60,7 @@ def _parsed(column: PredictionColumn, cell: str, where: str) -> str | int | floa
             raise StorageError(f"{where} is empty")
         return "" if column.required else None
     if column.type is bool:
-        return _choice(cell, ("stego", "clean"), where) == "stego"
+        return _choice(cell, column.choices, where) == column.choices[True]
     if column.type is float:
         return _number(cell, where)
     if column.type is int:

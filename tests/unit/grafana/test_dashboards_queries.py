@@ -43,6 +43,7 @@ EXCLUDED = {
     "starlight_web_config_last_reload_success_timestamp_seconds": "an alert fires on a failed reload; times are logged",
     "starlight_clock_steps_total": "explains gaps in time series; the log has each step, the status page the number",
     "starlight_dataset_ignored_files": "changes only with the files of the dataset; the number is for a review of them",
+    "starlight_payload_unknown_images": "changes only with the labels of the dataset; on the page of the evaluation",
     "starlight_model_file_info": "differs from the file in use for seconds; an alert fires if it continues to differ",
 }
 """Families without a dashboard panel, with the reason."""

@@ -20,6 +20,7 @@ from starlight_exporter.publish.families import (
     exporter,
     latency,
     models,
+    payload,
     runs,
     training,
 )
@@ -31,6 +32,7 @@ GROUPS: Final[tuple[FamilyGroup, ...]] = (
     models.GROUP,
     runs.GROUP,
     accuracy.GROUP,
+    payload.GROUP,
     latency.GROUP,
     data.GROUP,
     training.GROUP,
@@ -47,6 +49,7 @@ SECTIONS: Final[Mapping[str, Callable[[Snapshot], Iterator[MetricSample]]]] = Ma
         "models": models.samples,
         "runs": runs.samples,
         "accuracy": accuracy.samples,
+        "payload": payload.samples,
         "latency": latency.samples,
         "data": data.samples,
         "training": training.samples,
@@ -63,6 +66,7 @@ def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
     """Yield every sample that comes from one evaluation only."""
     yield from runs.evaluation_samples(evaluation)
     yield from accuracy.evaluation_samples(evaluation)
+    yield from payload.evaluation_samples(evaluation)
     yield from latency.evaluation_samples(evaluation)
     yield from data.evaluation_samples(evaluation)
     yield from training.evaluation_samples(evaluation)

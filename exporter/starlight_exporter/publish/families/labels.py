@@ -12,6 +12,12 @@ from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.dataset.facts import FACTS
 from starlight_exporter.detector.contract import FORMATS, METHODS, STREAMS
 from starlight_exporter.errors import MODEL_FAILURE_REASONS, NOT_MEASURED_REASONS
+from starlight_exporter.evaluation.payload_results import (
+    DETECTION_LEVELS,
+    MAX_SOURCES,
+    OTHER_SOURCES,
+    SLICE_PROPERTIES,
+)
 from starlight_exporter.evaluation.results import LATENCY_STAGES
 from starlight_exporter.models.roles import ROLES
 from starlight_exporter.publish.families.training import CURVE_EPOCHS
@@ -31,7 +37,9 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "dataset": "name of a configured dataset",
         "dataset_fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
         "decision": "the decision rule as text",
+        "detection": f"{', '.join(f'{level:g}' for level in DETECTION_LEVELS)}: a detection rate; empty for all",
         "direction": ", ".join(FLIP_DIRECTIONS),
+        "embedding_rate": "range of embedding rates, such as `0.01 to 0.02`, in the unit of the method",
         "epoch": f"number of an epoch of the training log; at most {CURVE_EPOCHS} per model",
         "external_url": "`--web.external-url`, empty without it",
         "fact": ", ".join(FACTS),
@@ -44,11 +52,12 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "onnxruntime": "version",
         "outcome": ", ".join(OUTCOMES),
         "predicted": f"{_METHODS}, clean",
+        "property": ", ".join(SLICE_PROPERTIES),
         "python": "version",
         "quantile": "0.5, 0.95, 0.99",
         "rate": "false_positive, or the method of a detection rate",
         "reason": f"images: {', '.join(NOT_MEASURED_REASONS)}; model files: {', '.join(MODEL_FAILURE_REASONS)}; checks:"
-        f" {', '.join(UNAVAILABLE_REASONS)}",
+        f" {', '.join(UNAVAILABLE_REASONS)}; embedding rates: a text",
         "revision": "source revision",
         "role": ", ".join(ROLES),
         "section": "part of the metrics that is collected separately",
@@ -59,6 +68,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "store": ", ".join(STORES),
         "stream": ", ".join(STREAMS),
         "threshold": "probability above which an image is classified as stego",
+        "value": f"value of the property; of `source` at most {MAX_SOURCES} per dataset, the rest as `{OTHER_SOURCES}`",
         "version": "version",
     }
 )

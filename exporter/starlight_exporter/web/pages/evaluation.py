@@ -28,6 +28,7 @@ from starlight_exporter.web.pages.baseline_in_use import baseline_reference
 from starlight_exporter.web.pages.check_groups import check_content, check_row
 from starlight_exporter.web.pages.inconclusive import inconclusive_text, sample_for_check
 from starlight_exporter.web.pages.page import CHART_WIDTH, Page, Table
+from starlight_exporter.web.pages.payload import payload_section, payload_tables
 
 DEFAULT_PREVALENCE = 0.0001
 EXAMPLE_IMAGES = 1_000_000
@@ -75,6 +76,7 @@ def evaluation_page(
         values={
             "e": evaluation,
             "groups": found,
+            "payload": payload_section(evaluation),
             "checks": [
                 (check_row(entry.id, one, alerts=alerts), sample_for_check(evaluation, one))
                 for one in sorted(checks, key=lambda one: _ORDER[one.conclusion])
@@ -104,6 +106,7 @@ def evaluation_page(
         },
         tables={
             "slices": slices.table(found),
+            **payload_tables(evaluation),
             "checks": _checks(checks),
             "confusion": _confusion(evaluation),
             "operating-points": _operating_points(evaluation),

@@ -9,11 +9,19 @@ from typing import Any, Final
 
 from starlight_exporter.analysis.comparison import is_wrong
 from starlight_exporter.dataset.dataset import FILE_CLASSES
+from starlight_exporter.dataset.sidecar import BIT_ORDERS
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.errors import QueryError
+from starlight_exporter.evaluation.payload_results import RATE_BINS, SIZE_BINS
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.prediction_columns import COLUMNS, NAMES
-from starlight_exporter.publish.prediction_queries import FILTERS, SELECTION_DIRECTIONS, SHOWN, Selection
+from starlight_exporter.publish.prediction_queries import (
+    FILTERS,
+    SELECTION_DIRECTIONS,
+    SHOWN,
+    SLICE_FILTERS,
+    Selection,
+)
 from starlight_exporter.publish.prediction_store import PredictionStore, StoredPrediction
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.statistics.intervals import proportion
@@ -26,6 +34,10 @@ _KNOWN: Final[Mapping[str, tuple[str, ...]]] = {
     "class": FILE_CLASSES,
     "method": METHODS,
     "format": (*FORMATS, "other"),
+    "embedding_rate": tuple(dict.fromkeys(name for bins in RATE_BINS.values() for name in bins.names)),
+    "size": SIZE_BINS.names,
+    "reaches_crop": ("false", "true"),
+    "bit_order": BIT_ORDERS,
     "direction": SELECTION_DIRECTIONS,
     "shown": SHOWN,
 }
@@ -57,7 +69,7 @@ class ImagesQuery:
         shown = "wrong" if misclassified else query.get("shown") or "all"
         selection = Selection(
             shown=shown,  # type: ignore[arg-type]  # checked above
-            filters={name: query[name] for name in FILTERS if query.get(name)},
+            filters={name: query[name] for name in (*FILTERS, *SLICE_FILTERS) if query.get(name)},
             direction=query.get("direction") or None,  # type: ignore[arg-type]
         )
         return cls(selection, query.get("against") or None, int(number))
@@ -174,6 +186,9 @@ def _filters(
         choices = [Choice("all", url(path, {**kept, name: None}), active is None)]
         choices += [Choice(v, url(path, {**kept, name: v}), v == active, n) for v, n in values]
         filters.append((name, choices))
+    for name, active in selection.slices.items():
+        every = Choice("all", url(path, {**kept, name: None}), active=False)
+        filters.append((name, [every, Choice(active, url(path, kept), active=True, count=store.count(selection))]))
     directions = [Choice("all", url(path, {**kept, "direction": None}), selection.direction is None)]
     for direction in SELECTION_DIRECTIONS:
         if before is None and direction in ("broken", "fixed"):

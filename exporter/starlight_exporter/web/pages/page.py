@@ -132,4 +132,6 @@ _ENVIRONMENT.filters |= {
     "size": formatting.size,
     "words": formatting.words,
     "number": lambda value: f"{value:g}",
+    "rate": formatting.embedding_rate,
+    "rate_range": lambda at: formatting.embedding_rate_range(at.lower, at.upper),
 }

@@ -1,0 +1,154 @@
+"""Detection by embedding rate, and detection and false positives by properties of the images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starlight_exporter.dataset.embedding import RATE_UNITS, embedding_rate
+from starlight_exporter.dataset.sidecar import BIT_ORDERS
+from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
+from starlight_exporter.evaluation.payload_results import (
+    DETECTION_LEVELS,
+    MAX_SOURCES,
+    OTHER_SOURCES,
+    RATE_BINS,
+    SIZE_BINS,
+    SLICE_PROPERTIES,
+    MethodPayload,
+    PayloadResult,
+    PropertySlice,
+    RateBin,
+    SliceProperty,
+)
+from starlight_exporter.evaluation.results import FileFacts, Prediction
+from starlight_exporter.statistics.clustered import ClusterCounts, clustered_proportion
+from starlight_exporter.statistics.intervals import Proportion
+from starlight_exporter.statistics.isotonic import fit_isotonic
+
+_BOOLEANS: Final = ("false", "true")
+
+
+def by_payload(predictions: Sequence[Prediction]) -> PayloadResult:
+    """Compute detection by embedding rate and the slices, over measured clean and stego images."""
+    images = _Images([one for one in predictions if one.verdict is not None and one.file_class != "negative"])
+    rates = {method: _by_rate(images, method) for method in METHODS}
+    measured = {method: result for method, result in rates.items() if result.images}
+    slices = {name: _slices(images, name) for name in SLICE_PROPERTIES}
+    reason = None
+    if not measured:
+        reason = "no stego image states its payload size" if images.stego.any() else "no stego image was measured"
+    return PayloadResult(measured, reason, {name: found for name, found in slices.items() if found})
+
+
+def prediction_rate(prediction: Prediction) -> float | None:
+    """Return the embedding rate of a prediction in the unit of its method, None if it is unknown."""
+    facts = prediction.facts
+    if prediction.method is None or facts.payload_bytes is None:
+        return None
+    return embedding_rate(prediction.method, facts.payload_bytes, _pixels(facts))
+
+
+def slice_name(prediction: Prediction, name: SliceProperty) -> str | None:
+    """Return the slice of a property that a prediction belongs to, None if the property is unknown."""
+    facts = prediction.facts
+    match name:
+        case "size":
+            pixels = _pixels(facts)
+            return None if pixels is None else SIZE_BINS.name(pixels)
+        case "reaches_crop":
+            return None if facts.reaches_crop is None else _BOOLEANS[facts.reaches_crop]
+        case "bit_order":
+            return facts.bit_order
+        case "source":
+            return facts.source
+        case "format":
+            return prediction.image_format
+
+
+def _pixels(facts: FileFacts) -> int | None:
+    return None if facts.width is None or facts.height is None else facts.width * facts.height
+
+
+class _Images:
+    """The measured predictions as arrays of shape (images,): stego or clean, verdict, number of the cover."""
+
+    def __init__(self, predictions: Sequence[Prediction]) -> None:
+        self.predictions = predictions
+        self.stego = np.array([one.file_class == "stego" for one in predictions], np.bool_)
+        self.positive = np.array([one.verdict is True for one in predictions], np.bool_)
+        numbers: dict[str, int] = {}
+        self.cover = np.array([numbers.setdefault(one.cover_key, len(numbers)) for one in predictions], np.int64)
+
+    def rate(self, chosen: NDArray[np.bool_]) -> Proportion | None:
+        """Return the positive verdicts among the chosen images, None if there is none."""
+        if not chosen.any():
+            return None
+        return clustered_proportion(ClusterCounts.by_cover(self.cover[chosen], self.positive[chosen]))
+
+
+def _by_rate(images: _Images, method: Method) -> MethodPayload:
+    unit, bins = RATE_UNITS[method], RATE_BINS[RATE_UNITS[method]]
+    of_method = [one.method == method for one in images.predictions]
+    found = [
+        prediction_rate(one) if chosen else None for one, chosen in zip(images.predictions, of_method, strict=True)
+    ]
+    rates = np.array([np.nan if rate is None else rate for rate in found], np.float64)
+    known = ~np.isnan(rates)
+    numbers = np.where(known, bins.index(rates), -1)
+    by_bin = []
+    for number, name in enumerate(bins.names):
+        chosen = numbers == number
+        detections = images.rate(chosen)
+        if detections is not None:
+            by_bin.append(RateBin(name, float(rates[chosen].mean()), detections))
+    positive = known & (rates > 0)
+    fit = None
+    if positive.any():
+        fit = fit_isotonic(rates[positive], images.positive[positive], images.cover[positive], DETECTION_LEVELS)
+    return MethodPayload(
+        unit=unit,
+        images=int(np.count_nonzero(known)),
+        unknown=sum(of_method) - int(np.count_nonzero(known)),
+        bins=tuple(by_bin),
+        curve=() if fit is None else fit.points,
+        thresholds=() if fit is None else fit.at_levels,
+    )
+
+
+def _slices(images: _Images, name: SliceProperty) -> tuple[PropertySlice, ...]:
+    values = [slice_name(one, name) for one in images.predictions]
+    order = _order(values, name)
+    numbers = {value: number for number, value in enumerate(order)}
+    # Values without a slice of their own are in the last one, which is that of the other sources.
+    index = np.array([-1 if value is None else numbers.get(value, len(order) - 1) for value in values], np.int64)
+    found = []
+    for number, value in enumerate(order):
+        chosen = index == number
+        detections, false_positives = images.rate(chosen & images.stego), images.rate(chosen & ~images.stego)
+        if detections is not None or false_positives is not None:
+            found.append(PropertySlice(value, detections, false_positives))
+    return tuple(found)
+
+
+def _order(values: Sequence[str | None], name: SliceProperty) -> tuple[str, ...]:
+    """Return the names of all slices of a property, in the order in which they are shown."""
+    match name:
+        case "size":
+            return SIZE_BINS.names
+        case "reaches_crop":
+            return _BOOLEANS
+        case "bit_order":
+            return BIT_ORDERS
+        case "format":
+            return get_args(ImageFormat)
+        case "source":
+            counts = Counter(value for value in values if value is not None)
+            named = sorted(counts, key=lambda value: (-counts[value], value))[:MAX_SOURCES]
+            if len(counts) <= MAX_SOURCES:
+                return tuple(sorted(named))
+            return (*sorted(value for value in named if value != OTHER_SOURCES), OTHER_SOURCES)
