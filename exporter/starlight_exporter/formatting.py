@@ -6,6 +6,7 @@ Files for programs (JSON, CSV, metrics) hold full precision and do not use this 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Final, Protocol
 
 NOT_MEASURED: Final = "not measured"
@@ -176,7 +177,10 @@ def iso(seconds: float) -> str:
 
 def embedding_rate(value: float | None) -> str:
     """Return an embedding rate with three significant digits."""
-    return NOT_MEASURED if value is None else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
+    if value is None:
+        return NOT_MEASURED
+    # Without an exponent, which `g` uses below 0.0001.
+    return f"{value:,.0f}" if value >= 1000 else f"{Decimal(f'{value:.3g}'):f}"
 
 
 def embedding_rate_range(lower: float | None, upper: float | None) -> str:

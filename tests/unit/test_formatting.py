@@ -120,3 +120,21 @@ def test_time_outside_of_the_calendar_is_formatted(seconds: float) -> None:
 
 def test_time_before_1970_is_formatted() -> None:
     assert formatting.utc(-1) == "1969-12-31 23:59:59 UTC"
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "text"),
+    [
+        (None, None, "not measured"),
+        (0.01234, None, "from 0.0123"),
+        (None, 0.5, "up to 0.5"),
+        (0.00002, 0.03, "0.00002–0.03"),
+        (999.4, 123_456.7, "999–123,457"),
+    ],
+)
+def test_embedding_rate_range(lower: float | None, upper: float | None, text: str) -> None:
+    assert formatting.embedding_rate_range(lower, upper) == text
+
+
+def test_embedding_rate_that_is_not_measured() -> None:
+    assert formatting.embedding_rate(None) == "not measured"

@@ -28,7 +28,7 @@ from starlight_exporter.evaluation.payload_results import (
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from starlight_exporter.statistics.clustered import ClusterCounts, clustered_proportion
 from starlight_exporter.statistics.intervals import Proportion
-from starlight_exporter.statistics.isotonic import fit_isotonic
+from starlight_exporter.statistics.isotonic import CurvePoint, fit_isotonic
 
 _BOOLEANS: Final = ("false", "true")
 
@@ -115,9 +115,19 @@ def _by_rate(images: _Images, method: Method) -> MethodPayload:
         images=int(np.count_nonzero(known)),
         unknown=sum(of_method) - int(np.count_nonzero(known)),
         bins=tuple(by_bin),
-        curve=() if fit is None else fit.points,
+        curve=() if fit is None else tuple(_rounded(point) for point in fit.points),
         thresholds=() if fit is None else fit.at_levels,
     )
+
+
+def _rounded(point: CurvePoint) -> CurvePoint:
+    """Return a point that takes half the space in a stored evaluation."""
+    lower, upper = (None if bound is None else _four_digits(bound) for bound in (point.lower, point.upper))
+    return CurvePoint(_four_digits(point.dose), _four_digits(point.rate), lower, upper)
+
+
+def _four_digits(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def _slices(images: _Images, name: SliceProperty) -> tuple[PropertySlice, ...]:
@@ -129,7 +139,8 @@ def _slices(images: _Images, name: SliceProperty) -> tuple[PropertySlice, ...]:
     found = []
     for number, value in enumerate(order):
         chosen = index == number
-        detections, false_positives = images.rate(chosen & images.stego), images.rate(chosen & ~images.stego)
+        detections = images.rate(chosen & images.stego)
+        false_positives = None if name == "format" else images.rate(chosen & ~images.stego)
         if detections is not None or false_positives is not None:
             found.append(PropertySlice(value, detections, false_positives))
     return tuple(found)

@@ -43,7 +43,7 @@ class MethodPayload:
 
     `images` are the measured stego images of known rate, `unknown` those without. `bins` has no empty bin. `curve` and
     `thresholds` (at DETECTION_LEVELS) are an isotonic regression of the images with a payload of at least 1 byte; both
-    are empty without such an image.
+    are empty without such an image. The curve, which is for charts, is rounded to four significant digits.
     """
 
     unit: RateUnit
@@ -68,7 +68,8 @@ class PayloadResult:
     """Rates by payload and by properties of the images.
 
     `methods` has the methods with a stego image of known rate; `not_measured` is the reason if there is none.
-    `slices` has the properties that are known of any image, and only values that occur.
+    `slices` has the properties that are known of any image, and only values that occur. False positives by format are
+    in `Evaluation.clean_by_format`.
     """
 
     methods: dict[Method, MethodPayload]

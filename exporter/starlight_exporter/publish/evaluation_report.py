@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from rich.markup import escape
@@ -16,6 +16,8 @@ from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.formatting import (
     NOT_MEASURED,
     decimal,
+    embedding_rate,
+    embedding_rate_range,
     fraction,
     images_per_second,
     integer,
@@ -62,7 +64,7 @@ def report_rows(evaluation: Evaluation) -> tuple[ReportRow, ...]:
         ReportRow("Not measured", words(reason), integer(count), "", integer(evaluation.images))
         for reason, count in evaluation.not_measured.items()
     ]
-    rest = (*scores, *_speed(evaluation), *_training(evaluation), *missing)
+    rest = (*scores, *_payload(evaluation), *_speed(evaluation), *_training(evaluation), *missing)
     return (clean, *formats, *negatives, *detections, *rest)
 
 
@@ -114,6 +116,19 @@ def metrics_json(evaluation: Evaluation, checks: Sequence[CheckResult]) -> str:
 def _proportion(section: str, name: str, value: Proportion) -> ReportRow:
     interval = percent_range(value.lower, value.upper) if value.total else ""
     return ReportRow(section, name, percent(value.ratio), interval, fraction(value))
+
+
+def _payload(evaluation: Evaluation) -> Iterator[ReportRow]:
+    """Yield the embedding rate at which the detection rate of each method reaches a level."""
+    section, payload = "Payload", evaluation.payload
+    if payload is None or payload.not_measured is not None:
+        yield ReportRow(section, "embedding rate", NOT_MEASURED, "", "")
+        return
+    for method, result in payload.methods.items():
+        for at in result.thresholds:
+            value = at.reason or f"{embedding_rate(at.dose)} {result.unit}"
+            interval = "" if (at.lower, at.upper) == (None, None) else embedding_rate_range(at.lower, at.upper)
+            yield ReportRow(section, f"{at.level:.0%} {method} detected", value, interval, integer(result.images))
 
 
 def _speed(evaluation: Evaluation) -> list[ReportRow]:

@@ -17,7 +17,7 @@ from scipy import special
 
 from starlight_exporter.statistics.intervals import TAIL
 
-MAX_GROUPS: Final = 40
+MAX_GROUPS: Final = 32
 """More different doses are grouped by quantiles."""
 _BISECTIONS: Final = 30
 

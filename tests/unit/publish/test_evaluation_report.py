@@ -38,7 +38,17 @@ def test_rates_have_value_interval_and_counts() -> None:
 
 def test_missing_values_are_reported_as_not_measured() -> None:
     by_name = {row.name: row for row in report_rows(empty_evaluation())}
-    for name in ("clean images", "lsb", "all methods", "ROC AUC", "log loss", "latency", "bulk pass", "training log"):
+    for name in (
+        "clean images",
+        "lsb",
+        "all methods",
+        "ROC AUC",
+        "log loss",
+        "latency",
+        "bulk pass",
+        "training log",
+        "embedding rate",
+    ):
         assert by_name[name].value == "not measured", name
         assert by_name[name].interval == ""
 
@@ -48,6 +58,14 @@ def test_quantile_is_not_measured_if_the_sample_is_too_small() -> None:
     assert by_name["latency p95"].value == "4.00 ms"
     assert by_name["latency p95"].interval == "≥ 3.50 ms"
     assert by_name["latency p99"].value == "not measured"
+
+
+def test_embedding_rate_at_a_level_has_its_interval_or_the_reason() -> None:
+    rows = {row.name: row for row in report_rows(full_evaluation()) if row.section == "Payload"}
+    half, most, always = (rows[name] for name in ("50% lsb detected", "95% lsb detected", "50% eoi detected"))
+    assert (half.value, half.interval, half.images) == ("0.0388 bits per pixel", "0.0121–0.0972", "180")
+    assert most.interval == "from 0.0121"
+    assert (always.value, always.interval) == ("always above", "")
 
 
 def test_table_shows_every_row_and_escapes_names() -> None:

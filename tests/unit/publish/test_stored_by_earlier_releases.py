@@ -12,9 +12,11 @@ import pytest
 
 from starlight_exporter.analysis.comparison import compare
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
+from starlight_exporter.evaluation.payload_results import RATE_BINS, SIZE_BINS
 from starlight_exporter.publish.backfill import export_openmetrics
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
+from starlight_exporter.publish.prediction_queries import Selection
 from starlight_exporter.publish.predictions_csv import read_predictions
 
 STORED = Path(__file__).resolve().parents[2] / "resources" / "stored"
@@ -101,3 +103,14 @@ def test_comparisons_of_stored_predictions_are_unchanged(stored: Path) -> None:
 
 def test_reads_predictions_csv(stored: Path) -> None:
     assert len(read_predictions(stored / "predictions.csv")) == 80
+
+
+def test_filters_on_values_that_were_not_stored_select_no_image(stored: Path) -> None:
+    evidence = evidence_of(stored)
+    store = evidence.open(evidence.entries()[0])
+    assert store.count(Selection("all", {"source": "camera"})) == 0
+    assert store.page(Selection("all", {"reaches_crop": "true"}), limit=10) == []
+    assert store.facets(Selection("all", {"source": "camera"}))["class"] == []
+    # Size and payload were stored from the beginning.
+    assert sum(store.count(Selection("all", {"size": name})) for name in SIZE_BINS.names) > 0
+    assert sum(store.count(Selection("all", {"embedding_rate": name})) for name in RATE_BINS["bytes"].names) > 0

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from starlight_exporter.dataset.rendered_streams import STREAM_IMAGES
-from starlight_exporter.publish.prediction_queries import FILTERS, SELECTION_DIRECTIONS, SHOWN
+from starlight_exporter.publish.prediction_queries import FILTERS, SELECTION_DIRECTIONS, SHOWN, SLICE_FILTERS
 from starlight_exporter.web.app import all_routes
 from support.snapshots import FINISHED_AT, example_prediction, full_evaluation, full_snapshot, model_state, run_state
 from support.web import LocalServer, idle_application, no_web_config
@@ -53,7 +53,7 @@ def test_every_query_parameter_is_documented() -> None:
                 read.add(node.args[0].value)
     assert {"model", "prevalence", "against", "page", "name[]"} <= read
     documented = set(names(TEXT))
-    assert {*read, *FILTERS, *SELECTION_DIRECTIONS, *SHOWN, *STREAM_IMAGES} <= documented
+    assert {*read, *FILTERS, *SLICE_FILTERS, *SELECTION_DIRECTIONS, *SHOWN, *STREAM_IMAGES} <= documented
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import pytest
 from starlight_exporter.evaluation.payload import by_payload
 from starlight_exporter.evaluation.results import Evaluation, FileFacts, Prediction
 from starlight_exporter.runs.application import Application
+from starlight_exporter.statistics.isotonic import MAX_GROUPS
 from starlight_exporter.web.pages.payload import payload_section
 from support.html_links import page_links
 from support.snapshots import empty_snapshot, example_prediction, full_evaluation
@@ -22,10 +23,10 @@ from support.web import LocalServer, idle_application
 
 
 def predictions() -> list[Prediction]:
-    """Return 40 stego files of 10 to 400 bytes in images of 8,000 pixels, and 10 clean files of 2 sources."""
+    """Return 32 stego files of 10 to 320 bytes in images of 8,000 pixels, and 10 clean files of 2 sources."""
     stego = [
         replace(
-            example_prediction(f"stego/{number}.png", verdict=number > 20, stego=True),
+            example_prediction(f"stego/{number}.png", verdict=number > 16, stego=True),
             method="lsb",
             facts=FileFacts(
                 **{"width": 100, "height": 80, "payload_bytes": 10 * number, "bit_order": "lsb-first"},  # type: ignore[arg-type]
@@ -33,7 +34,7 @@ def predictions() -> list[Prediction]:
                 reaches_crop=number > 15,
             ),
         )
-        for number in range(1, 41)
+        for number in range(1, 33)
     ]
     clean = [
         replace(
@@ -67,7 +68,7 @@ def test_every_rate_links_to_its_images(tmp_path: Path) -> None:
         address = f"{served.url}/evaluations/{evaluation.id}"
         section = section_of(get(address))
         text = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", section)).split())
-        assert "lsb 50% 0.205 0.18–0.23 bits per pixel" in text
+        assert "lsb 50% 0.165 0.13–0.2 bits per pixel" in text
         assert section.count("<svg") > 1
         linked = [link for link in page_links(section) if "misclassified" in link]
         assert evaluation.payload is not None
@@ -94,7 +95,7 @@ def test_every_rate_links_to_its_images(tmp_path: Path) -> None:
     doses = [at.dose for at in evaluation.payload.methods["lsb"].thresholds]
     assert [float(row["rate"]) for row in tables["payload-thresholds"]] == doses
     assert {row["property"] for row in tables["payload-slices"]} == set(evaluation.payload.slices)
-    assert len(tables["payload-curves"]) == 40
+    assert len(tables["payload-curves"]) == MAX_GROUPS
 
 
 @pytest.mark.parametrize(
