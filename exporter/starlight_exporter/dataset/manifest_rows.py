@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from starlight_exporter.errors import DatasetError
+from starlight_exporter.formatting import size
 
 COLUMNS: Final = (
     *("path", "class", "method", "category", "cover", "source"),
@@ -24,6 +25,7 @@ REQUIRED: Final = ("path", "class")
 MAX_ROWS: Final = 1_000_000
 _LONGEST_CELL: Final = 4096
 """Bytes of a text in a Parquet file, whose dictionary can repeat a long text a million times."""
+_MAX_PARQUET_BYTES: Final = 1024 * 1024 * 1024
 _PARQUET_BATCH: Final = 4096
 
 
@@ -91,36 +93,48 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
     except ImportError as error:
         raise DatasetError(f"{name} needs pyarrow; install starlight-exporter[parquet]") from error
     try:
-        # As dictionaries, so that a text is only copied once its length is checked.
-        file = parquet.ParquetFile(arrow.BufferReader(data), read_dictionary=list(COLUMNS))
-        columns = list(file.schema_arrow.names)
-        _check_columns(columns, complete=True)
+        schema = parquet.read_schema(arrow.BufferReader(data))
+        _check_columns(schema.names, complete=True)
+        texts = [field.name for field in schema if _is_text(field.type)]
+        # Texts as dictionaries, so that they are only copied once their length is checked.
+        file = parquet.ParquetFile(arrow.BufferReader(data), read_dictionary=texts)
         if file.metadata.num_rows > MAX_ROWS:
             raise ManifestError(f"has more than {MAX_ROWS} rows")
+        groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
+        if sum(group.total_byte_size for group in groups) > _MAX_PARQUET_BYTES:
+            raise ManifestError(f"has more than {size(_MAX_PARQUET_BYTES)} of uncompressed data")
         number = 0
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
-            cells = [_values(column) for column in batch.columns]
-            for row in zip(*cells, strict=True):
+            for row in zip(*(_values(column) for column in batch.columns), strict=True):
                 number += 1
-                found = {name: cell for name, cell in zip(columns, row, strict=True) if cell not in (None, "")}
-                yield ManifestRow(f"{name}: row {number}", found)
+                cells = zip(schema.names, row, strict=True)
+                yield ManifestRow(f"{name}: row {number}", {key: cell for key, cell in cells if cell not in (None, "")})
     # Arrow raises its own errors, OSError and ValueError (UnicodeDecodeError) for damaged files.
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise ManifestError(" ".join(str(error).split())[:200]) from error
 
 
+def _is_text(of_type: Any) -> bool:
+    """Return whether a column of an Arrow type has texts. Raise ManifestError unless these, numbers or booleans."""
+    from pyarrow import types
+
+    if types.is_dictionary(of_type):
+        of_type = of_type.value_type
+    if types.is_string(of_type) or types.is_large_string(of_type):
+        return True
+    if types.is_integer(of_type) or types.is_boolean(of_type) or types.is_null(of_type):
+        return False
+    raise ManifestError(f"a column has the type {of_type}; expected text, integer or boolean")
+
+
 def _values(column: Any) -> list[object]:
-    """Return the values of an Arrow array of numbers, booleans or dictionary-encoded texts."""
+    """Return the values of an Arrow array. Raise ManifestError for a text that is too long."""
     import pyarrow as arrow
 
     if arrow.types.is_dictionary(column.type):
-        lengths = (len(text) for text in column.dictionary.cast(arrow.large_binary()).to_pylist() if text is not None)
-        if max(lengths, default=0) > _LONGEST_CELL:
+        texts = column.dictionary.cast(arrow.large_binary())
+        if max((len(text) for text in texts.to_pylist() if text is not None), default=0) > _LONGEST_CELL:
             raise ManifestError(f"a text is longer than {_LONGEST_CELL} bytes")
-    elif not any(
-        is_type(column.type) for is_type in (arrow.types.is_integer, arrow.types.is_boolean, arrow.types.is_null)
-    ):
-        raise ManifestError(f"column of type {column.type}; expected text, integer or boolean")
     values: list[object] = column.to_pylist()
     return values
 

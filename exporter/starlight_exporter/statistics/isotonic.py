@@ -122,7 +122,7 @@ class _Groups:
         starts = np.flatnonzero(np.diff(group, prepend=-1))
         return cls(
             files=files,
-            events=np.bincount(index, weights=events.astype(np.float64)),
+            events=np.bincount(index[events], minlength=files.size).astype(np.float64),
             lowest=distinct[starts],
             highest=distinct[np.append(starts[1:], distinct.size) - 1],
             centres=np.bincount(index, weights=np.log(doses)) / files,
@@ -222,8 +222,7 @@ def _rates(files: NDArray[np.float64], events: NDArray[np.float64]) -> NDArray[n
 def _log_likelihood(
     files: NDArray[np.float64], events: NDArray[np.float64], rates: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = special.xlogy(events, rates) + special.xlog1py(files - events, -rates)
-    return result
+    return np.asarray(special.xlogy(events, rates) + special.xlog1py(files - events, -rates), np.float64)
 
 
 def _maximum(groups: _Groups, fitted: NDArray[np.float64]) -> float:
@@ -243,7 +242,7 @@ def _band(
         for _ in range(_BISECTIONS):
             middle = (accepted + rejected) / 2
             inside = statistic.at(middle) <= critical
-            accepted, rejected = np.where(inside, middle, accepted), np.where(inside, rejected, middle)
+            accepted[inside], rejected[~inside] = middle[inside], middle[~inside]
         return accepted
 
     # A rate of exactly 0 or 1 has a bound on one side only.

@@ -320,22 +320,42 @@ def test_damaged_parquet_is_an_error_of_the_dataset(tmp_path: Path, data: bytes)
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("columns", "error"),
+    [
+        ({"path": ["a.png"]}, "no column 'class'"),
+        ({"path": ["a.png"], "class": ["clean"], "size": [3]}, "unknown column 'size'"),
+        ({"path": ["a.png"], "class": ["clean"], "cover": [["x"]]}, "a column has the type list<"),
+        ({"path": ["a.png"], "class": ["clean"], "payload_bytes": [1.5]}, "a column has the type double"),
+        ({"path": [7], "class": ["clean"]}, "labels.parquet: row 1: has no path"),
+        ({"path": ["a.png", "a.png"], "class": ["clean", None]}, "row 2: lists 'a.png' a second time"),
+    ],
+)
+def test_parquet_with_other_columns_is_an_error(tmp_path: Path, columns: dict[str, list[Any]], error: str) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table(columns), tmp_path / "labels.parquet")
+    with pytest.raises(DatasetError) as raised:
+        read_manifest(tmp_path)
+    assert error in str(raised.value)
+
+
 def test_parquet_with_a_huge_repeated_text_is_refused_before_it_is_copied(tmp_path: Path) -> None:
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = 100_000
-    columns = {"path": [f"{number}.png" for number in range(rows)], "class": ["clean"] * rows}
-    table = arrow.table({**columns, "cover": ["x" * 1_000_000] + [None] * (rows - 1)})
+    text = arrow.DictionaryArray.from_arrays(arrow.array([0] * rows, arrow.int32()), ["x" * 5_000])
+    table = arrow.table({"path": [f"{number}.png" for number in range(rows)], "class": ["clean"] * rows, "cover": text})
     parquet.write_table(table, tmp_path / "labels.parquet")
     with pytest.raises(DatasetError, match="a text is longer than 4096 bytes"):
         read_manifest(tmp_path)
 
 
-_TEXT = st.text(st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=12).filter(
+_TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12).filter(
     lambda text: not text.startswith(("=", "+", "-", "@"))
 )
 _PATHS = st.lists(
-    st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0/\r\n"), min_size=1, max_size=8).filter(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/\r\n"), min_size=1, max_size=8).filter(
         lambda part: part not in (".", "..")
     ),
     min_size=1,
@@ -388,7 +408,7 @@ def test_every_format_returns_what_was_written(
             assert getattr(labels, column) == row.get(column)
 
 
-@pytest.mark.parametrize("name", ["labels.csv", "labels.jsonl"])
+@pytest.mark.parametrize("name", WRITERS)
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_any_content_is_a_manifest_or_an_error(
