@@ -28,6 +28,7 @@ from starlight_exporter.web.pages import links
 from starlight_exporter.web.pages.page import CHART_WIDTH, SitePath, Table
 from starlight_exporter.web.pages.slices import Bar, interval_bar
 
+_MOST_TICKS: Final = 8
 TITLES: Final[dict[SliceProperty, str]] = {
     "size": "Image size (pixels)",
     "reaches_crop": "Payload reaches the centre crop",
@@ -221,7 +222,7 @@ def _chart(method: Method, result: MethodPayload) -> Markup:
     chart = Chart(
         title=f"{method}: detection rate by embedding rate",
         note=f"x: {result.unit} (logarithmic); y: detection rate; band: pointwise 95% CI",
-        x=_decades([x for x, _ in points]),
+        x=_logarithmic_scale([point.dose for point in result.curve]),
         panels=(Panel(y=linear_scale((), axis_percent, low=0.0, high=1.0), lines=(line,)),),
         width=CHART_WIDTH,
         marks=crossed,
@@ -229,8 +230,13 @@ def _chart(method: Method, result: MethodPayload) -> Markup:
     return Markup(inline_svg(chart))
 
 
-def _decades(logarithms: Sequence[float]) -> Scale:
-    """Return a logarithmic scale from one power of ten to another."""
-    low, high = math.floor(min(logarithms)), math.ceil(max(logarithms))
-    high = max(high, low + 1)
-    return Scale(low, high, tuple((float(power), f"{10.0**power:,.6g}") for power in range(low, high + 1)))
+def _logarithmic_scale(doses: Sequence[float]) -> Scale:
+    """Return a scale of the logarithms, from one step of 1, 2, 5, 10, … to another, with ticks at the steps."""
+    steps = [float(f"{digit}e{power}") for power in range(-9, 20) for digit in (1, 2, 5)]
+    first = max(step for step in steps if step <= min(doses))
+    last = min(step for step in steps if step >= max(doses) and step > first)
+    shown = [step for step in steps if first <= step <= last]
+    if len(shown) > _MOST_TICKS:
+        shown = [step for step in shown if math.isclose(math.log10(step), round(math.log10(step)))]
+    ticks = tuple((math.log10(step), f"{step / 1000:g}k" if step >= 1000 else f"{step:.9g}") for step in shown)
+    return Scale(math.log10(first), math.log10(last), ticks)
