@@ -159,8 +159,9 @@ def _payload_bytes(value: object) -> int | None:
 def _boolean(value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
-    if value in ("true", "false"):
-        return value == "true"
+    # Any case, because Python writes "True".
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
     raise _LabelError(f"reaches_crop must be true or false; got {_q(value)}")
 
 

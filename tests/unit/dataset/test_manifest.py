@@ -103,6 +103,12 @@ def test_labels_come_from_the_manifest(tmp_path: Path, name: str) -> None:
     assert dataset.ignored_files == 1
 
 
+@pytest.mark.parametrize(("cell", "expected"), [("true", True), ("True", True), ("FALSE", False), ("", None)])
+def test_booleans_are_read_in_any_case(tmp_path: Path, cell: str, expected: bool | None) -> None:
+    dataset = labelled(tmp_path, f"path,class,method,reaches_crop\na/one.png,stego,lsb,{cell}\n", images=ROWS[:1])
+    assert (dataset.files[0].reaches_crop, dataset.files[0].problem) == (expected, None)
+
+
 def test_dataset_without_manifest_is_unchanged(tmp_path: Path) -> None:
     for path in ("clean/camera/one.png", "clean/two.png", "stego/x_lsb_1.png"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)

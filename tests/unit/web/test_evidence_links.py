@@ -33,7 +33,10 @@ from support.web import LocalServer, idle_application
 REPOSITORY = Path(__file__).resolve().parents[3]
 BASE = "http://exporter.test"
 MODEL, DATASET = "production", "reference"
-LABELS = {"model": MODEL, "dataset": DATASET, "method": "lsb", "format": "png", "category": "patterns"}
+LABELS = {
+    **{"model": MODEL, "dataset": DATASET, "method": "lsb", "format": "png", "category": "patterns"},
+    **{"rate": "0.01+to+0.02", "property": "source", "value": "camera"},
+}
 RESULT = full_evaluation()
 
 
@@ -134,12 +137,14 @@ def test_links_have_the_filters_of_their_metric(links: Callable[[], Iterator[tup
         for _, address in links()
         if urlsplit(address).path.endswith("/misclassified")
     }
-    assert filters == {
+    by_payload = {frozenset({"class", "method", "embedding_rate"}), frozenset({"class", LABELS["property"]})}
+    assert filters - by_payload == {
         frozenset({"class"}),
         frozenset({"class", "format"}),
         frozenset({"class", "method"}),
         frozenset({"class", "category"}),
     }
+    assert (by_payload <= filters) == (links is dashboard_links)
 
 
 @pytest.mark.parametrize(
