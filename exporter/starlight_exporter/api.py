@@ -32,7 +32,7 @@ def evaluate(
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Evaluate an ONNX model on a folder with `clean/`, `stego/` and `negatives/`.
+    """Evaluate an ONNX model on a folder with `clean/`, `stego/` and `negatives/`, or with a label manifest.
 
     `latency_sample` images are timed one at a time; 0 skips the latency run. `threads` defaults to one per core.
     `cache` is a folder for decoded images. `models_dir` is searched for the card and the training log of a model with

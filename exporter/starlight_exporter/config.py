@@ -169,7 +169,7 @@ class ResearchConfig(StrictModel):
 
 
 class DatasetConfig(StrictModel):
-    """Folder with the subfolders clean/, stego/ and negatives/.
+    """Folder with the subfolders clean/, stego/ and negatives/, or with a label manifest.
 
     With `alerts: false`, failed checks on this dataset neither alert nor colour the status page.
     """

@@ -53,7 +53,10 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "datasets": ("", "labelled datasets"),
     "datasets[].name": ("reference", "label value on metrics and pages"),
-    "datasets[].path": ("../datasets/reference", "folder with `clean/`, `stego/` and `negatives/`"),
+    "datasets[].path": (
+        "../datasets/reference",
+        "folder with `clean/`, `stego/` and `negatives/`, or with a label manifest",
+    ),
     "datasets[].alerts": ("true", "whether failed checks on this dataset alert and colour the status page"),
     "research": ("{models_dir: ../models}", "research models that are found in a folder"),
     "research.models_dir": (

@@ -110,7 +110,7 @@ def false_positives_by_property() -> table.Panel:
     return table_panel(
         PanelInfo(
             "False positive rate by property",
-            "Clean images classified as stego, by size (pixels), source and format. Click a rate for the images.",
+            "Clean images classified as stego, by size (pixels) and source of the image. Click a rate for the images.",
             "none",
         ),
         Column("property"),

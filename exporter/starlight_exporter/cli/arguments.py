@@ -12,7 +12,7 @@ from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
 from starlight_exporter.errors import ConfigError, DatasetError
 from starlight_exporter.models.roles import ROLES
 
-DATASET_HELP = "folder with clean/, stego/ and negatives/"
+DATASET_HELP = "folder with clean/, stego/ and negatives/, or with a label manifest"
 DECISION_HELP = "production (thresholds per predicted method), plain (0.5) or a threshold (default: production)"
 
 
