@@ -37,7 +37,8 @@ has five stego files. CPU time is the total of all threads, so its ratios do not
 The speed of the virtual machine varies by up to 50% between hours: only compare values within a table. The dataset
 sizes were measured while tests were running, everything else without other load.
 
-How often the regression checks are wrong: [operating characteristics](operating_characteristics.md).
+How often the regression checks are wrong: [operating characteristics](operating_characteristics.md). Intervals of
+embedding rates: [payload thresholds](payload_thresholds.md).
 """
 
 

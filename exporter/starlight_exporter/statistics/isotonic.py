@@ -82,7 +82,7 @@ def fit_isotonic(
     return IsotonicFit(
         points=tuple(
             CurvePoint(
-                float(np.exp(groups.centres[one])),
+                float(groups.means[one]),
                 float(fitted[one]),
                 None if lower is None else float(lower[one]),
                 None if upper is None else float(upper[one]),
@@ -95,16 +95,16 @@ def fit_isotonic(
 
 @dataclass(frozen=True, slots=True)
 class _Groups:
-    """Files of similar dose, in ascending order: files and events, lowest, highest and mean log dose.
+    """Files of similar dose, in ascending order: files, events, mean log dose and
+    geometric mean of the doses.
 
     `index` is the group of each file.
     """
 
     files: NDArray[np.float64]
     events: NDArray[np.float64]
-    lowest: NDArray[np.float64]
-    highest: NDArray[np.float64]
     centres: NDArray[np.float64]
+    means: NDArray[np.float64]
     index: NDArray[np.int64]
 
     @classmethod
@@ -119,13 +119,15 @@ class _Groups:
             group = np.arange(distinct.size)
         index = group[place]
         files = np.bincount(index).astype(np.float64)
+        centres = np.bincount(index, weights=np.log(doses)) / files
         starts = np.flatnonzero(np.diff(group, prepend=-1))
+        ends = np.append(starts[1:], distinct.size) - 1
         return cls(
             files=files,
             events=np.bincount(index[events], minlength=files.size).astype(np.float64),
-            lowest=distinct[starts],
-            highest=distinct[np.append(starts[1:], distinct.size) - 1],
-            centres=np.bincount(index, weights=np.log(doses)) / files,
+            centres=centres,
+            # A single dose is exact.
+            means=np.where(starts == ends, distinct[starts], np.exp(centres)),
             index=index,
         )
 
@@ -260,8 +262,8 @@ def _at_level(groups: _Groups, fitted: NDArray[np.float64], level: float, critic
     statistic = _LikelihoodRatio(groups, [(gap, gap) for gap in range(count + 1)], _maximum(groups, fitted))
     accepted = np.flatnonzero(statistic.at(level) <= critical)
     first, last = int(accepted[0]), int(accepted[-1])
-    lower = None if first == 0 else float(groups.lowest[first - 1])
-    upper = None if last == count else float(groups.highest[last])
+    lower = None if first == 0 else float(groups.means[first - 1])
+    upper = None if last == count else float(groups.means[last])
     if dose is not None:
         # The centre of a block can be outside the gap next to it.
         lower = None if lower is None else min(lower, dose)
