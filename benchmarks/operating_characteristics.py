@@ -1,6 +1,6 @@
 """Operating characteristics of the checks: false significance, power, coverage of intervals, the shipped model.
 
-    python -m benchmarks.operating_characteristics false-significance power coverage seeds report
+    python -m benchmarks.operating_characteristics false-significance power coverage figure-coverage seeds report
 
 Each part stores its numbers in operating_characteristics.json; `report` writes the page and plot of the same name. The
 part about latency is that of `python -m benchmarks latency_significance`. Simulations use one process per core.
@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # The simulation uses the test support's empty evaluation.
 sys.path.insert(0, str(ROOT / "tests"))
 
-from benchmarks import interval_coverage, operating_report, reference_seeds, results  # noqa: E402
+from benchmarks import figure_coverage, interval_coverage, operating_report, reference_seeds, results  # noqa: E402
 from benchmarks.simulated_checks import Truth, simulate  # noqa: E402
 from starlight_exporter.detector.contract import METHODS  # noqa: E402
 
@@ -34,6 +34,8 @@ CLEAN_IMAGES: Final = (500, 2_000, 5_000, 10_000, 50_000)
 FALSE_POSITIVE_RATES: Final = (0.0, 0.0002, 0.0005, 0.005)
 MISS_RATES: Final = (0.05, 0.01, 0.0)
 CORRELATIONS: Final = (0.0, 0.8, 1.0)
+
+Result = TypeVar("Result")
 
 Cell = tuple[int, float, float, float]
 """Clean images, false positive rate, miss rate, correlation of the errors of the two models."""
@@ -120,11 +122,22 @@ def _coverage_of(setting: interval_coverage.Setting, *, runs: int) -> float:
     return interval_coverage.coverage(setting, runs=runs, seed=7)
 
 
+def _measure_figure_coverage() -> None:
+    settings = list(figure_coverage.settings())
+    measured = _in_processes(partial(_figure_coverage_of, runs=figure_coverage.RUNS), settings)
+    rows = [[*setting, shares] for setting, shares in zip(settings, measured, strict=True)]
+    _record("figure_coverage", rows)
+
+
+def _figure_coverage_of(setting: figure_coverage.Setting, *, runs: int) -> dict[str, float]:
+    return figure_coverage.coverage(setting, runs=runs, seed=7)
+
+
 def _measure_seeds() -> None:
     _record("seeds", reference_seeds.measure(ROOT, seeds=10))
 
 
-def _in_processes(function: Callable[[Any], float], arguments: Sequence[Any]) -> list[float]:
+def _in_processes(function: Callable[[Any], Result], arguments: Sequence[Any]) -> list[Result]:
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         found = []
         for argument, value in zip(arguments, pool.map(function, arguments), strict=True):
@@ -141,6 +154,7 @@ PARTS: Final[dict[str, Callable[[], None]]] = {
     "false-significance": _measure_false_significance,
     "power": _measure_power,
     "coverage": _measure_coverage,
+    "figure-coverage": _measure_figure_coverage,
     "seeds": _measure_seeds,
     "report": operating_report.write,
 }

@@ -23,7 +23,7 @@ from grafana.source.tables import (
     matrix_panel,
     table_panel,
 )
-from starlight_exporter.publish.families import accuracy, checks, data
+from starlight_exporter.publish.families import accuracy, checks, data, figures
 
 _DETECTION_RATE = f"{by('dataset', select(accuracy.STEGO.count))} / {by('dataset', select(accuracy.STEGO.total))}"
 
@@ -36,8 +36,8 @@ def detection_dashboard() -> DashboardBuilder:
     builder = DashboardBuilder(
         "starlight-detection",
         "Starlight / Detection",
-        "Detection rate by method, false positive rate by format and category, confusion matrix, operating points, "
-        "calibration.",
+        "Detection rate by method, false positive rate by format and category, confusion matrix, figures of merit, "
+        "operating points, calibration.",
     )
     builder.row("Datasets")
     builder.add(5, (24, _datasets()))
@@ -57,7 +57,8 @@ def detection_dashboard() -> DashboardBuilder:
     builder.add(8, (24, _negatives()))
     builder.add(8, (12, _formats_over_time()), (12, _negatives_over_time()))
     builder.add(8, (24, _source_differences()))
-    builder.row("Operating points and calibration")
+    builder.row("Figures of merit, operating points and calibration")
+    builder.add(8, (24, _figures()))
     builder.add(12, (12, _operating_curve()), (12, _operating_points()))
     builder.add(8, (12, _calibration()), (12, _roc_auc()))
     return builder
@@ -239,6 +240,29 @@ def _source_differences() -> table.Panel:
         Column("95% CI high", by(labels, select(data.SOURCE_GAP_UPPER), "max"), "percentunit", 2),
         Column("p-value", by(labels, select(data.SOURCE_GAP_P_VALUE), "min"), "none", 4, P_VALUE, smallest=0.0001),
         sort_by="p-value",
+        descending=False,
+    )
+
+
+def _figures() -> table.Panel:
+    labels = "figure dataset"
+    missing = figures.NOT_MEASURED
+    return table_panel(
+        PanelInfo(
+            "Figures of merit",
+            "Of the stego probability, independent of the decision rule, with the 95% CI (bootstrap over covers). "
+            "p_e: minimum over thresholds of the mean of false positive and missed detection rate. The reason states "
+            "why a figure is not measured; few_clean_images: it requires 2 / rate clean images.",
+            "none",
+        ),
+        Column("figure"),
+        Column("dataset"),
+        Column("value", by(labels, select(figures.VALUE), "max"), "none", 4),
+        Column("95% CI low", by(labels, select(figures.LOWER), "max"), "none", 4, no_value="–"),
+        Column("95% CI high", by(labels, select(figures.UPPER), "max"), "none", 4, no_value="–"),
+        Column("not measured", by(f"{labels} reason", select(missing), "max"), "none", 0, no_value="–"),
+        Column("reason"),
+        sort_by="figure",
         descending=False,
     )
 

@@ -13,6 +13,7 @@ from starlight_exporter.detector.contract import METHODS, STREAMS
 from starlight_exporter.errors import ComparisonError, DependencyError, ModelError, StorageError
 from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.publish.history import History
+from starlight_exporter.statistics.figures_of_merit import FIGURES
 from support.models import write_random_model
 from support.results import empty_evaluation
 from support.snapshots import full_evaluation
@@ -118,7 +119,11 @@ def test_frame_has_one_row_per_metric_and_slice() -> None:
         *(("detection_rate_by_reaches_crop", name) for name in ("false", "true")),
         *((f"{rate}_by_source", "camera") for rate in ("detection_rate", "false_positive_rate")),
         *(("detection_rate", method) for method in METHODS),
+        *((figure, "all") for figure in FIGURES),
     }
+    p_e = rows["p_e", "all"]
+    assert (p_e["rate"], p_e["ci_low"], p_e["total"]) == (0.0125, 0.00625, 5_000)
+    assert frame["count"].isna().sum() == len(FIGURES)
     clean = rows["false_positive_rate", "all"]
     assert (clean["count"], clean["total"]) == (evaluation.clean.count, evaluation.clean.total)
     assert (clean["rate"], clean["ci_low"], clean["ci_high"]) == (

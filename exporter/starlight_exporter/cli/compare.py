@@ -52,6 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate both models on every dataset, compare, ablate the candidate, write all files."""
     from starlight_exporter.analysis.comparison import compare, flips, require_different_files
+    from starlight_exporter.analysis.figure_changes import figure_changes
     from starlight_exporter.analysis.study import study
     from starlight_exporter.checks.basis import basis_without_baseline
     from starlight_exporter.checks.checks import run_checks
@@ -105,7 +106,13 @@ def run(options: argparse.Namespace) -> int:
             same_rule=not options.allow_different_rules,
         )
         results.append(
-            DatasetComparison(old.evaluation, new.evaluation, comparison, flips(old.predictions, new.predictions))
+            DatasetComparison(
+                old.evaluation,
+                new.evaluation,
+                comparison,
+                flips(old.predictions, new.predictions),
+                figure_changes(old.predictions, new.predictions, seed=options.seed),
+            )
         )
         for result in (old, new):
             # Files of the first dataset have no suffix.

@@ -12,6 +12,7 @@ import numpy as np
 from starlight_exporter.dataset.dataset import FileClass
 from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
 from starlight_exporter.errors import NOT_MEASURED_REASONS, NotMeasuredReason
+from starlight_exporter.evaluation.figures import class_scores, scored
 from starlight_exporter.evaluation.results import OperatingPoint, Prediction
 from starlight_exporter.statistics.clustered import ClusterCounts, clustered_proportion
 from starlight_exporter.statistics.intervals import Proportion, proportion
@@ -51,7 +52,7 @@ def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
     clean, stego, negatives = by_class["clean"], by_class["stego"], by_class["negative"]
     formats = {entry.image_format for entry in clean}
     categories = sorted({entry.category for entry in negatives if entry.category is not None})
-    scores = _scores((*clean, *stego))
+    scores = class_scores(scored((*clean, *stego)))
     return Accuracy(
         not_measured={reason: missing[reason] for reason in NOT_MEASURED_REASONS},
         clean=_positive(clean),
@@ -79,11 +80,6 @@ def _positive(entries: Iterable[Prediction]) -> Proportion:
     return clustered_proportion(
         ClusterCounts.by_cover([entry.cover_key for entry in measured], [entry.verdict is True for entry in measured])
     )
-
-
-def _scores(entries: Iterable[Prediction]) -> Scores:
-    measured = [(entry.probability, entry.file_class == "stego") for entry in entries if entry.probability is not None]
-    return Scores.of([p for p, _ in measured], [stego for _, stego in measured])
 
 
 def _confusion(entries: Iterable[Prediction]) -> dict[str, dict[str, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from starlight_exporter.errors import DependencyError
 from starlight_exporter.statistics.intervals import Proportion
@@ -22,16 +22,16 @@ def to_frame(evaluation: Evaluation) -> pd.DataFrame:
         import pandas as pd
     except ImportError as error:
         raise DependencyError("to_frame needs pandas; install starlight-exporter[pandas]") from error
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         [
             {
-                "metric": metric,
-                "slice": slice_,
-                "count": rate.count,
-                "total": rate.total,
-                "rate": float("nan") if rate.ratio is None else rate.ratio,
-                "ci_low": float("nan") if rate.lower is None else rate.lower,
-                "ci_high": float("nan") if rate.upper is None else rate.upper,
+                "metric": row.metric,
+                "slice": row.slice,
+                "count": row.events,
+                "total": row.total,
+                "rate": _number(row.rate),
+                "ci_low": _number(row.lower),
+                "ci_high": _number(row.upper),
                 "evaluation_id": evaluation.id,
                 "model": evaluation.model,
                 "dataset": evaluation.dataset,
@@ -40,9 +40,30 @@ def to_frame(evaluation: Evaluation) -> pd.DataFrame:
                 "dataset_fingerprint": evaluation.provenance.dataset_fingerprint,
                 "decision": evaluation.provenance.decision,
             }
-            for metric, slice_, rate in _rates(evaluation)
+            for row in _rows(evaluation)
         ]
     )
+    # Figures of merit have no count.
+    return frame.astype({"count": "Int64"})
+
+
+class _Row(NamedTuple):
+    metric: str
+    slice: str
+    events: int | None
+    total: int
+    rate: float | None
+    lower: float | None
+    upper: float | None
+
+
+def _rows(evaluation: Evaluation) -> Iterator[_Row]:
+    for metric, slice_, rate in _rates(evaluation):
+        yield _Row(metric, slice_, rate.count, rate.total, rate.ratio, rate.lower, rate.upper)
+    figures = evaluation.figures
+    if figures is not None:
+        for name, figure in figures.figures.items():
+            yield _Row(name, "all", None, figures.clean + figures.stego, figure.value, figure.lower, figure.upper)
 
 
 def _rates(evaluation: Evaluation) -> Iterator[tuple[str, str, Proportion]]:
@@ -68,3 +89,7 @@ def _payload_rates(payload: PayloadResult) -> Iterator[tuple[str, str, Proportio
                 yield f"detection_rate_by_{name}", part.name, part.detections
             if part.false_positives is not None:
                 yield f"false_positive_rate_by_{name}", part.name, part.false_positives
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

@@ -18,6 +18,7 @@ from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.models.cards import Origin
 from starlight_exporter.models.roles import Role
 from starlight_exporter.models.training_log import TrainingHealth
+from starlight_exporter.statistics.figure_intervals import FiguresOfMerit
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.latency_ratio import LatencyRatio
 
@@ -113,8 +114,8 @@ class Evaluation:
     method. AUC, log loss and calibration error cover clean and stego images, not negatives, whose mixture is arbitrary.
     `shortcuts` has the methods of which the dataset has enough files. `leaked_images` counts files of the training set,
     None if the training set is unknown. `origin` is None without a model card, `execution` in results of versions that
-    did not record it. `latency_ratio` is None without a baseline model that was timed in the same run. `payload` is
-    None in results of versions that did not measure it.
+    did not record it. `latency_ratio` is None without a baseline model that was timed in the same run. `figures`
+    covers clean and stego images. `figures` and `payload` are None in results of versions that did not measure them.
     """
 
     id: str
@@ -149,16 +150,17 @@ class Evaluation:
     origin: Origin | None = None
     latency_ratio: LatencyRatio | None = None
     payload: PayloadResult | None = None
+    figures: FiguresOfMerit | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rates as a pandas data frame with one row per metric and slice.
 
-        Columns: metric (`false_positive_rate`, `negatives_false_positive_rate`, `detection_rate`), slice (`all`, a
-        format, category or method; of metrics such as `detection_rate_by_embedding_rate` or
-        `false_positive_rate_by_source` a bin or value), count, total, rate, ci_low and ci_high (95% interval; NaN if
-        nothing was measured), then evaluation_id, model, dataset, finished_at, model_sha256, dataset_fingerprint and
-        decision. Predictions of single images are not part of an Evaluation. Raise DependencyError if pandas is not
-        installed.
+        Columns: metric (`false_positive_rate`, `negatives_false_positive_rate`, `detection_rate`, or a figure of
+        merit), slice (`all`, a format, category or method; of metrics such as `detection_rate_by_embedding_rate` or
+        `false_positive_rate_by_source` a bin or value), count (<NA> for a figure of merit, whose total is the number of
+        clean and stego images), total, rate, ci_low and ci_high (95% interval; NaN if nothing was measured), then
+        evaluation_id, model, dataset, finished_at, model_sha256, dataset_fingerprint and decision. Predictions of
+        single images are not part of an Evaluation. Raise DependencyError if pandas is not installed.
         """
         # pandas is optional, and takes a second to import.
         from starlight_exporter.evaluation.frame import to_frame

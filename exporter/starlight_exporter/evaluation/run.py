@@ -22,6 +22,7 @@ from starlight_exporter.detector.model import Detector
 from starlight_exporter.errors import EvaluationError, ModelError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
+from starlight_exporter.evaluation.figures import figures
 from starlight_exporter.evaluation.image_source import ImageSource, open_cache
 from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed, summarise
 from starlight_exporter.evaluation.payload import by_payload
@@ -127,6 +128,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         origin=records.origin,
         execution=bulk.execution,
         payload=by_payload(bulk.predictions),
+        figures=figures(bulk.predictions, seed=request.seed),
     )
     return RunResult(
         evaluation=evaluation,

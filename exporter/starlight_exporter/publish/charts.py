@@ -40,6 +40,19 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class LogScale:
+    """A logarithmic axis from `low` to `high`, both positive, with its ticks as (value, text)."""
+
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+
+    def share(self, value: float) -> float:
+        """Return the position of a value between `low` (0) and `high` (1); values up to `low` are at `low`."""
+        return math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One series in data units, ascending in x.
 
@@ -55,6 +68,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
+class Dot:
+    """A single point with its tooltip."""
+
+    at: Point
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class Limit:
     """A horizontal line at a value of the vertical scale, with its text."""
 
@@ -64,7 +85,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One pair of axes, `height` pixels high. chart.css has colours for three lines.
+    """One pair of axes, `height` pixels high. chart.css has colours for three lines; dots have the second one.
 
     The text of the limit is next to the name, or at the limit in a panel without a name.
     """
@@ -74,6 +95,7 @@ class Panel:
     name: str = ""
     limit: Limit | None = None
     height: int = 200
+    dots: tuple[Dot, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +107,7 @@ class Chart:
 
     title: str
     note: str
-    x: Scale
+    x: Scale | LogScale
     panels: tuple[Panel, ...]
     width: int
     marks: Sequence[tuple[float, str]] = ()
@@ -115,6 +137,18 @@ def linear_scale(
     first, last = math.floor(least / step + 1e-9), math.ceil(greatest / step - 1e-9)
     steps = [round(number * step, 12) for number in range(first, last + 1)]
     return Scale(steps[0], steps[-1], tuple((value, text(value)) for value in steps))
+
+
+def log_scale(low: float, text: Callable[[float], str], *, high: float = 1.0) -> LogScale:
+    """Return a scale from the power of ten at or below `low` to `high`, with a tick at each power of ten.
+
+    ValueError unless 0 < low < high.
+    """
+    if not 0 < low < high:
+        raise ValueError(f"expected 0 < low < high, got {low} and {high}")
+    first, last = math.floor(math.log10(low) + 1e-9), math.floor(math.log10(high) + 1e-9)
+    powers = [10.0**exponent for exponent in range(first, last + 1)]
+    return LogScale(powers[0], high, tuple((value, text(value)) for value in powers))
 
 
 def time_scale(start: float, end: float) -> Scale:
@@ -201,6 +235,9 @@ class _Plot:
         self._grid(with_x_ticks=last)
         for number, line in enumerate(self._panel.lines):
             self._line(line, number)
+        for one in self._panel.dots:
+            dot = _dot(self._root, (self._x(one.at[0]), self._y(one.at[1])), 1)
+            ElementTree.SubElement(dot, "title").text = one.title
         self._limit()
         self._marks(with_text=first)
         self._end_labels()

@@ -28,6 +28,7 @@ from starlight_exporter.formatting import (
     utc,
     words,
 )
+from starlight_exporter.publish.figure_texts import TITLES, interval_text, reason_text, value_text
 from starlight_exporter.statistics.intervals import Proportion
 
 _STYLES: Mapping[Severity, str] = {"info": "cyan", "warning": "yellow", "critical": "bold red"}
@@ -64,7 +65,14 @@ def report_rows(evaluation: Evaluation) -> tuple[ReportRow, ...]:
         ReportRow("Not measured", words(reason), integer(count), "", integer(evaluation.images))
         for reason, count in evaluation.not_measured.items()
     ]
-    rest = (*scores, *_payload(evaluation), *_speed(evaluation), *_training(evaluation), *missing)
+    rest = (
+        *scores,
+        *_figures(evaluation),
+        *_payload(evaluation),
+        *_speed(evaluation),
+        *_training(evaluation),
+        *missing,
+    )
     return (clean, *formats, *negatives, *detections, *rest)
 
 
@@ -129,6 +137,19 @@ def _payload(evaluation: Evaluation) -> Iterator[ReportRow]:
             value = at.reason or f"{embedding_rate(at.dose)} {result.unit}"
             interval = "" if (at.lower, at.upper) == (None, None) else embedding_rate_range(at.lower, at.upper)
             yield ReportRow(section, f"{at.level:.0%} {method} detected", value, interval, integer(result.images))
+
+
+def _figures(evaluation: Evaluation) -> list[ReportRow]:
+    section, figures = "Figures of merit", evaluation.figures
+    if figures is None:
+        return [ReportRow(section, "all", NOT_MEASURED, "", "")]
+    images = integer(figures.clean + figures.stego)
+    return [
+        ReportRow(section, TITLES[name], value_text(name, figure), interval_text(name, figure), images)
+        if figure.not_measured is None
+        else ReportRow(section, TITLES[name], NOT_MEASURED, reason_text(name, figure.not_measured), images)
+        for name, figure in figures.figures.items()
+    ]
 
 
 def _speed(evaluation: Evaluation) -> list[ReportRow]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from starlight_exporter.analysis.comparison import compare, flips
+from starlight_exporter.analysis.figure_changes import figure_changes
 from starlight_exporter.checks.suite import exit_code, run_suite
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation
@@ -97,7 +98,15 @@ class Reports:
             yield (
                 self._document(f"baseline_comparison_{other.model}_{evaluation.model}_{results.dataset}"),
                 baseline_comparison.document(
-                    [DatasetComparison(other, evaluation, comparison, flips(earlier, later))],
+                    [
+                        DatasetComparison(
+                            other,
+                            evaluation,
+                            comparison,
+                            flips(earlier, later),
+                            figure_changes(earlier, later, seed=evaluation.provenance.seed),
+                        )
+                    ],
                     results.runs[evaluation.model].ablation,
                 ),
             )

@@ -1,1 +1,1 @@
-"""Intervals, hypothesis tests, quantiles, scores and sample sizes. Independent of images and models."""
+"""Intervals, hypothesis tests, quantiles, scores, figures of merit, sample sizes. Independent of images and models."""

@@ -68,9 +68,14 @@ def expected_calibration_error(scores: Scores) -> float | None:
     """
     if scores.is_stego.size == 0:
         return None
-    edges = np.arange(1, CALIBRATION_BINS) / CALIBRATION_BINS
-    bins = np.searchsorted(edges, scores.probabilities, side="left")
+    bins, _ = calibration_bins(scores)
     difference = scores.probabilities - scores.is_stego
     # fsum, because the result of bincount() depends on the order of the images.
     sums = (abs(math.fsum(difference[bins == number].tolist())) for number in range(CALIBRATION_BINS))
     return math.fsum(sums) / scores.is_stego.size
+
+
+def calibration_bins(scores: Scores) -> tuple[NDArray[np.int64], tuple[float, ...]]:
+    """Return the bin of each image, shape (images,), and the edges: bin i is (i/15, (i+1)/15], the first includes 0."""
+    edges = np.arange(CALIBRATION_BINS + 1) / CALIBRATION_BINS
+    return np.searchsorted(edges[1:-1], scores.probabilities, side="left"), tuple(edges.tolist())

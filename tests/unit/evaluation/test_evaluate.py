@@ -145,6 +145,8 @@ def test_constant_model_has_auc_of_one_half(request_for: Requests, tmp_path: Pat
     evaluation = evaluate(request_for(model_path=model)).evaluation
     assert (evaluation.clean.ratio, evaluation.stego.ratio, evaluation.roc_auc) == (1.0, 1.0, 0.5)
     assert evaluation.confusion["clean"]["lsb"] == 40
+    assert evaluation.figures is not None
+    assert {one.not_measured for one in evaluation.figures.figures.values()} == {"constant_scores"}
 
 
 def test_rejects_rule_per_method_for_model_without_methods(request_for: Requests, tmp_path: Path) -> None:
@@ -184,6 +186,9 @@ def test_classes_without_files_are_not_measured(request_for: Requests, tmp_path:
     assert evaluation.stego.ratio is evaluation.roc_auc is evaluation.quality.entropy_bits is None
     assert evaluation.log_loss is not None
     assert evaluation.negatives == {}
+    assert evaluation.figures is not None
+    assert (evaluation.figures.clean, evaluation.figures.stego, evaluation.figures.roc) == (1, 0, ())
+    assert {one.not_measured for one in evaluation.figures.figures.values()} == {"one_class"}
 
 
 def test_stores_training_health_or_adds_a_warning(request_for: Requests, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from starlight_exporter.detector.contract import Stream
 from starlight_exporter.publish.documents.baseline_comparison import conclusion, document, insight
 from starlight_exporter.publish.documents.markdown import table
 from starlight_exporter.publish.documents.slice_tests import DatasetComparison, SliceTest, overall_conclusion
+from starlight_exporter.statistics.figure_intervals import FigureDifference
+from starlight_exporter.statistics.figures_of_merit import Figure
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 from starlight_exporter.statistics.intervals import Interval
 from support.images import write_dataset
@@ -147,13 +149,32 @@ def test_small_difference_is_not_rounded_to_zero() -> None:
     new = full_evaluation(model="v4", false_positives=4, clean_images=25_000)
     slices = {name: PairedSlice(25_000, 1, 2, 1.0) for name in SLICES}
     compared = Comparison(new.id, "v3", old.id, slices, not_comparable=0)
-    text = document([DatasetComparison(old, new, compared, Flips((), (), (), 0))], None)
+    text = document([DatasetComparison(old, new, compared, Flips((), (), (), 0), {})], None)
     lines = [line.removeprefix("| ").split(" | ") for line in text.splitlines()]
     rows = {cells[0]: cells[1:5] for cells in lines if len(cells) == 6}
     assert rows["false positive rate"][0].startswith("0.012%")
     assert rows["false positive rate"][1].startswith("0.016%")
     assert rows["false positive rate"][2:] == ["+0.004 pp", "worse"]
     assert rows["detection rate, all methods"][2] == "+0.00 pp"
+
+
+def test_figures_have_paired_tests() -> None:
+    old, new = full_evaluation(model="v3"), full_evaluation(model="v4")
+    slices = {name: PairedSlice(0, 0, 0, None) for name in SLICES}
+    compared = Comparison(new.id, "v3", old.id, slices, not_comparable=0)
+    changes: dict[Figure, FigureDifference] = {
+        "p_e": FigureDifference(-0.02, -0.03, -0.01, 0.002),
+        "weighted_auc": FigureDifference(-0.01, -0.02, -0.001, 0.01),
+        "detection_at_5_percent_fpr": FigureDifference(0.0),
+        "detection_at_0_1_percent_fpr": FigureDifference(None),
+    }
+    text = document([DatasetComparison(old, new, compared, Flips((), (), (), 0), changes)], None)
+    rows = {cells[0]: cells[3:] for line in text.splitlines() for cells in [line.strip("| ").split(" | ")]}
+    assert rows["reference, P_E"] == ["-2.00 pp (95% CI -3.00 to -1.00)", "0.002", "0.004", "better"]
+    assert rows["reference, weighted AUC"] == ["-0.0100 (95% CI -0.0200 to -0.0010)", "0.010", "0.010", "worse"]
+    assert rows["reference, detection at 5% FPR"] == ["+0.00 pp", "–", "–", "no change"]
+    assert rows["reference, detection at 0.1% FPR"] == ["not measured", "–", "–", "not measured"]
+    assert "not measured: requires 2,000 clean images" in text
 
 
 def ablated(*increases: Interval | None) -> AblationStudy:

@@ -13,15 +13,18 @@ from starlight_exporter.publish.charts import (
     BOTTOM,
     LABEL_WIDTH,
     LEFT,
+    MARGIN,
     NAMESPACE,
     TOP,
     Chart,
+    Dot,
     Limit,
     Line,
     Panel,
     Point,
     inline_svg,
     linear_scale,
+    log_scale,
     sparkline,
     svg_file,
     time_scale,
@@ -87,6 +90,30 @@ def test_scale_includes_values_and_requested_ends() -> None:
     assert (scale.low, scale.high) == (0.0, 4.0)
     with pytest.raises(ValueError, match="empty"):
         linear_scale([], number)
+
+
+def test_logarithmic_scale_has_ticks_at_powers_of_ten() -> None:
+    scale = log_scale(0.0007, number)
+    assert [text for _, text in scale.ticks] == ["0.0001", "0.001", "0.01", "0.1", "1"]
+    assert [scale.share(value) for value in (0.0001, 0.01, 1.0)] == pytest.approx([0.0, 0.5, 1.0])
+    assert scale.share(0.0) == 0.0
+    for low in (0.0, 1.0, -0.1):
+        with pytest.raises(ValueError, match="0 < low < high"):
+            log_scale(low, number)
+
+
+def test_dots_have_a_place_and_a_tooltip_without_a_line() -> None:
+    dots = (Dot((0.01, 0.5), "a"), Dot((0.0, 1.0), "b"))
+    panel = Panel(y=linear_scale((), number, low=0.0, high=1.0), lines=(), height=PANEL_HEIGHT, dots=dots)
+    svg = inline_svg(Chart("a", "b", x=log_scale(0.0001, number), panels=(panel,), width=WIDTH))
+    assert lines(svg) == []
+    circles = list(ElementTree.fromstring(svg).iter(f"{{{NAMESPACE}}}circle"))
+    middle = LEFT + (WIDTH - MARGIN - LEFT) / 2
+    assert [(one.get("cx"), one.get("cy")) for one in circles] == [
+        (f"{middle:g}", f"{TOP + PANEL_HEIGHT / 2:g}"),
+        (f"{LEFT}", f"{TOP}"),
+    ]
+    assert [one[0].text for one in circles] == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,20 @@ def test_samples_equal_the_values_of_the_evaluation() -> None:
     assert value(series, "dataset_images", dataset="reference", format="gif", **unlabelled) == 2
 
 
+def test_figure_of_merit_has_bounds_or_a_reason() -> None:
+    series = scrape(full_snapshot())
+    assert value(series, "figure_of_merit", **PAIR, figure="p_e") == 0.0125
+    assert value(series, "figure_of_merit_lower", **PAIR, figure="p_e") == 0.00625
+    assert value(series, "figure_of_merit_upper", **PAIR, figure="p_e") == 0.0125 * 1.5
+    missing = {**PAIR, "figure": "detection_at_0_1_percent_fpr"}
+    for suffix in ("", "_lower", "_upper"):
+        assert value(series, f"figure_of_merit{suffix}", **missing) is None
+    assert value(series, "figure_of_merit_not_measured", **missing, reason="few_clean_images") == 1
+    without = replace(full_evaluation(), figures=None)
+    names = {name for name, _ in scrape(full_snapshot().with_run("production", "reference", run_state(without)))}
+    assert not {name for name in names if name.startswith("figure_of_merit")}
+
+
 def test_an_empty_slice_has_counts_but_no_ratio() -> None:
     series = scrape(full_snapshot())
     for prefix, labels in (("format", {"format": "bmp"}), ("negative", {"category": "special_cases"})):

@@ -53,6 +53,15 @@ def test_missing_values_are_reported_as_not_measured() -> None:
         assert by_name[name].interval == ""
 
 
+def test_figures_of_merit_have_an_interval_or_a_reason() -> None:
+    rows = {row.name: row for row in report_rows(full_evaluation()) if row.section == "Figures of merit"}
+    assert len(rows) == 7
+    assert (rows["P_E"].value, rows["P_E"].interval, rows["P_E"].images) == ("1.25%", "0.62–1.88%", "5,000")
+    assert (rows["weighted AUC"].value, rows["weighted AUC"].interval) == ("0.9985", "0.4993–1.0000")
+    missing = rows["detection at 0.1% FPR"]
+    assert (missing.value, missing.interval) == ("not measured", "requires 2,000 clean images")
+
+
 def test_quantile_is_not_measured_if_the_sample_is_too_small() -> None:
     by_name = {row.name: row for row in report_rows(empty_evaluation(latency=p95_latency(0.004, lower=0.0035)))}
     assert by_name["latency p95"].value == "4.00 ms"

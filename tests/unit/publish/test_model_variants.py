@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -10,10 +11,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from starlight_exporter.errors import DatasetError
+from starlight_exporter.evaluation.figures import figures
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.models.cards import FoundModel, find_models
 from starlight_exporter.publish.documents.model_variants import BEST, NOT_SIGNIFICANT, Variant, cells, document, marks
@@ -40,6 +43,31 @@ def test_marks_best_model_and_insignificant_differences() -> None:
     assert ("worse", "false positive rate") not in marked
     # All else is equal, and equal ones are all the best.
     assert {marked[name, "size"] for name in ("best", "close", "worse")} == {BEST}
+
+
+def scored_variant(name: str, stego_mean: float, seed: int) -> Variant:
+    """Return a model with logistic scores of 250 clean and 150 stego images around 0 and `stego_mean`."""
+    random = np.random.default_rng(seed)
+    predictions: list[Prediction] = []
+    for number in range(400):
+        stego = number >= 250
+        score = 1 / (1 + math.exp(-random.normal(stego_mean if stego else 0.0)))
+        folder = "stego" if stego else "clean"
+        shown = example_prediction(f"{folder}/{number:03}.png", verdict=score > 0.5, stego=stego)
+        predictions.append(replace(shown, probability=score))
+    measured = replace(full_evaluation(model=name), figures=figures(predictions, seed=0))
+    return Variant(name, "", measured, tuple(predictions), None)
+
+
+def test_marks_differences_of_figures_of_merit_by_a_paired_bootstrap() -> None:
+    variants = [scored_variant("best", 2.0, 5), scored_variant("close", 1.9, 4), scored_variant("worse", 1.0, 3)]
+    marked = marks(variants)
+    assert marked["best", "P_E"] == BEST
+    assert marked["close", "P_E"] == NOT_SIGNIFICANT
+    assert ("worse", "P_E") not in marked
+    text = document(variants)
+    assert "| P_E |" in text
+    assert re.search(r"\| best \|.* \d+\.\d\d% \(95% CI [\d.]+–[\d.]+%\) ★ \|", text)
 
 
 def test_row_of_unmeasured_model_has_the_reason() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,7 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     at = time.time() - AGE_SECONDS
     now = full_evaluation(evaluation_id=NOW, finished_at=at)
     before = full_evaluation(evaluation_id=BEFORE, finished_at=at - 900, model_sha256="a" * 64)
-    other = full_evaluation(evaluation_id="other", model="v3", finished_at=at - 500)
+    other = replace(full_evaluation(evaluation_id="other", model="v3", finished_at=at - 500), figures=None)
     snapshot = full_snapshot().with_model(model_state())
     run = replace(run_state(now), evaluated_monotonic=time.monotonic() - AGE_SECONDS)
     snapshot = snapshot.with_run("production", "reference", run)
@@ -49,6 +52,11 @@ def html(site: httpx.Client, address: str) -> str:
     return site.get(address, headers={"Accept": "text/html"}).raise_for_status().text
 
 
+def table(site: httpx.Client, address: str, name: str) -> list[dict[str, str]]:
+    text = site.get(f"{address}.csv?table={name}").raise_for_status().text
+    return list(csv.DictReader(io.StringIO(text)))
+
+
 def test_status_cell_has_trend_and_age(site: httpx.Client) -> None:
     text = html(site, "/")
     rates = "0.075% to 0.075%, lowest 0.075%, highest 0.075%"
@@ -60,12 +68,31 @@ def test_status_cell_has_trend_and_age(site: httpx.Client) -> None:
     assert cell["compared_with"] == BEFORE
 
 
-def test_evaluation_has_a_chart_of_operating_points(site: httpx.Client) -> None:
+def test_evaluation_has_a_roc_curve_with_operating_points(site: httpx.Client) -> None:
     points = full_evaluation().operating_points
     assert len(points) > 1
     text = html(site, f"/evaluations/{NOW}")
-    assert 'aria-label="Operating points: detection rate against false positive rate"' in text
+    assert 'aria-label="ROC curve: detection rate against false positive rate"' in text
     assert text.count("<title>probability &gt; ") == len(points)
+
+
+def test_evaluation_has_figures_of_merit_with_interval_or_reason(site: httpx.Client) -> None:
+    text = " ".join(re.sub(r"<[^>]+>", " ", html(site, f"/evaluations/{NOW}")).split())
+    assert "P_E 1.25% 0.62–1.88%" in text
+    assert "detection at 0.1% FPR not measured: requires 2,000 clean images" in text
+    rows = {row["figure"]: row for row in table(site, f"/evaluations/{NOW}", "figures-of-merit")}
+    assert (rows["p_e"]["value"], rows["p_e"]["covers"]) == ("0.0125", "4007")
+    missing = rows["detection_at_0_1_percent_fpr"]
+    assert (missing["value"], missing["not_measured"]) == ("", "few_clean_images")
+    assert len(table(site, f"/evaluations/{NOW}", "roc")) == 4
+    assert table(site, f"/evaluations/{NOW}", "calibration")[1]["images"] == "10"
+
+
+def test_earlier_evaluation_without_figures_has_operating_points(site: httpx.Client) -> None:
+    text = html(site, "/evaluations/other")
+    assert "Not measured by the version that evaluated." in text
+    assert text.count("<title>probability &gt; ") == len(full_evaluation().operating_points)
+    assert table(site, "/evaluations/other", "figures-of-merit") == []
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.formatting import NOT_MEASURED, decimal, integer, p_value, rate
 from starlight_exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ABLATION_NOTE, ablation_rows
 from starlight_exporter.publish.documents.data_quality import data_quality
+from starlight_exporter.publish.documents.figure_tests import HEADINGS, figure_rows
 from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, RATE_NOTE, provenance_rows, table
 from starlight_exporter.publish.documents.metric_changes import metric_changes
 from starlight_exporter.publish.documents.slice_tests import (
@@ -37,6 +38,11 @@ def document(results: Sequence[DatasetComparison], ablation: AblationStudy | Non
         f"Fixed: misclassified by {old}, classified correctly by {new}; broken: the reverse. p: exact McNemar test, –"
         " without flips; adjusted (Benjamini-Hochberg) over all rows, statistically significant up to"
         f" {FALSE_DISCOVERY_RATE:g}.",
+        "## Figures of merit",
+        table(HEADINGS, figure_rows(results)),
+        "Of the stego probability of clean and stego images, independent of the decision rules; 95% intervals from"
+        " resampled covers. Difference: on the images that both models measured, with the same resampled covers; p"
+        " inverts the bootstrap interval, – if no resample differs; adjusted (Benjamini-Hochberg) over all rows.",
         "## Metrics by dataset",
         table(
             ("model and dataset", "false positive rate", "detection rate", "ROC AUC", "log loss"), _by_dataset(results)

@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE, flips, paired_slice
+from starlight_exporter.analysis.figure_changes import figure_changes
 from starlight_exporter.checks.latency_checks import checked_latency
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.formatting import NOT_MEASURED, decimal, milliseconds, rate, size
+from starlight_exporter.publish.documents.figure_tests import evaluation_text
 from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, RATE_NOTE, provenance_rows, table
+from starlight_exporter.publish.figure_texts import TITLES
+from starlight_exporter.statistics.figure_intervals import FigureDifference
+from starlight_exporter.statistics.figures_of_merit import LARGER_IS_BETTER, Figure
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
 from starlight_exporter.statistics.intervals import Proportion
 
 BEST, NOT_SIGNIFICANT = "★", "≈"
+_RESAMPLING_SEED: Final = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +42,14 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class VariantColumn:
-    """A metric: its text, its value for the ranking, and the slice of its paired test (None: not tested)."""
+    """A metric: its text, its value for the ranking, and the slice or figure of its paired test (both None: none)."""
 
     title: str
     text: Callable[[Evaluation], str]
     value: Callable[[Evaluation], float | None]
     larger_is_better: bool
     slice: str | None = None
+    figure: Figure | None = None
 
 
 def _rate(
@@ -62,6 +69,19 @@ def _detection_rate(name: str) -> VariantColumn:
     return _rate(name, select, name, larger_is_better=True)
 
 
+def _figure(figure: Figure) -> VariantColumn:
+    def value(evaluation: Evaluation) -> float | None:
+        return None if evaluation.figures is None else evaluation.figures.figures[figure].value
+
+    return VariantColumn(
+        TITLES[figure],
+        lambda e: evaluation_text(e, figure),
+        value,
+        LARGER_IS_BETTER[figure],
+        figure=figure,
+    )
+
+
 def _p95(evaluation: Evaluation) -> float | None:
     measured = checked_latency(evaluation)
     return None if measured is None else measured.seconds
@@ -71,6 +91,8 @@ COLUMNS: Final[tuple[VariantColumn, ...]] = (
     _rate("false positive rate", lambda e: e.clean, "clean", larger_is_better=False),
     _rate("detection rate", lambda e: e.stego, "stego", larger_is_better=True),
     *(_detection_rate(name) for name in METHODS),
+    _figure("p_e"),
+    _figure("detection_at_1_percent_fpr"),
     VariantColumn("log loss", lambda e: decimal(e.log_loss), lambda e: e.log_loss, larger_is_better=False),
     VariantColumn("latency p95", lambda e: milliseconds(_p95(e)), _p95, larger_is_better=False),
     VariantColumn(
@@ -86,6 +108,8 @@ def marks(variants: Sequence[Variant]) -> dict[tuple[str, str], str]:
     """Map (model, column) to BEST, or to NOT_SIGNIFICANT if the adjusted paired test against the best is not."""
     measured = [variant for variant in variants if variant.evaluation is not None]
     found: dict[tuple[str, str], str] = {}
+    # Columns of figures often have the same best model.
+    changes: dict[tuple[str, str], dict[Figure, FigureDifference]] = {}
     tests: list[tuple[tuple[str, str], float | None]] = []
     for column in COLUMNS:
         values = {v.name: column.value(v.evaluation) for v in measured if v.evaluation is not None}
@@ -100,6 +124,13 @@ def marks(variants: Sequence[Variant]) -> dict[tuple[str, str], str]:
             elif column.slice is not None and variant.name in known:
                 paired = paired_slice(flips(best.predictions, variant.predictions), column.slice)
                 tests.append(((variant.name, column.title), paired.p_value))
+            elif column.figure is not None and variant.name in known:
+                pair = (best.name, variant.name)
+                if pair not in changes:
+                    changes[pair] = figure_changes(best.predictions, variant.predictions, seed=_RESAMPLING_SEED)
+                change = changes[pair][column.figure]
+                if change.value is not None:
+                    tests.append(((variant.name, column.title), change.p_value))
     adjusted = benjamini_hochberg([p for _, p in tests])
     for (key, _), value in zip(tests, adjusted, strict=True):
         if value is None or value > FALSE_DISCOVERY_RATE:
@@ -133,8 +164,8 @@ def document(variants: Sequence[Variant]) -> str:
         f"All models on the same images of {name}. {RATE_NOTE}",
         table(headings(), cells(variants)),
         f"{BEST}: best in its column; {NOT_SIGNIFICANT}: not significantly different from the best (exact McNemar test"
-        f" on the same images, Benjamini-Hochberg over the table, {FALSE_DISCOVERY_RATE:g}). Latencies are from one"
-        " run.",
+        " on the same images, for figures of merit a bootstrap over the same covers; Benjamini-Hochberg over the table,"
+        f" {FALSE_DISCOVERY_RATE:g}). Latencies are from one run.",
         *(("## Descriptions", titles) if titles else ()),
         "## Provenance",
         table(PROVENANCE_HEADINGS, provenance_rows(measured)),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from starlight_exporter.analysis.comparison import SLICES, Comparison, Flips, PairedSlice
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.changes import Conclusion, slice_conclusion
+from starlight_exporter.statistics.figure_intervals import FigureDifference
+from starlight_exporter.statistics.figures_of_merit import Figure
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
 
 OverallConclusion = Literal["better", "worse", "mixed", "not significant"]
@@ -16,12 +18,13 @@ OverallConclusion = Literal["better", "worse", "mixed", "not significant"]
 
 @dataclass(frozen=True, slots=True)
 class DatasetComparison:
-    """Both models on one dataset."""
+    """Both models on one dataset; `figures` are the paired changes of the figures of merit."""
 
     baseline: Evaluation
     candidate: Evaluation
     comparison: Comparison
     flips: Flips
+    figures: Mapping[Figure, FigureDifference]
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from starlight_exporter.publish.families import (
     comparisons,
     data,
     exporter,
+    figures,
     latency,
     models,
     payload,
@@ -33,6 +34,7 @@ GROUPS: Final[tuple[FamilyGroup, ...]] = (
     runs.GROUP,
     accuracy.GROUP,
     payload.GROUP,
+    figures.GROUP,
     latency.GROUP,
     data.GROUP,
     training.GROUP,
@@ -50,6 +52,7 @@ SECTIONS: Final[Mapping[str, Callable[[Snapshot], Iterator[MetricSample]]]] = Ma
         "runs": runs.samples,
         "accuracy": accuracy.samples,
         "payload": payload.samples,
+        "figures": figures.samples,
         "latency": latency.samples,
         "data": data.samples,
         "training": training.samples,
@@ -67,6 +70,7 @@ def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
     yield from runs.evaluation_samples(evaluation)
     yield from accuracy.evaluation_samples(evaluation)
     yield from payload.evaluation_samples(evaluation)
+    yield from figures.evaluation_samples(evaluation)
     yield from latency.evaluation_samples(evaluation)
     yield from data.evaluation_samples(evaluation)
     yield from training.evaluation_samples(evaluation)

@@ -22,6 +22,8 @@ from starlight_exporter.evaluation.results import LATENCY_STAGES
 from starlight_exporter.models.roles import ROLES
 from starlight_exporter.publish.families.training import CURVE_EPOCHS
 from starlight_exporter.publish.snapshot import ANALYSES, OUTCOMES, STORES
+from starlight_exporter.statistics.figure_intervals import FIGURE_REASONS
+from starlight_exporter.statistics.figures_of_merit import FIGURES
 
 _METHODS = ", ".join(METHODS)
 
@@ -43,6 +45,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "epoch": f"number of an epoch of the training log; at most {CURVE_EPOCHS} per model",
         "external_url": "`--web.external-url`, empty without it",
         "fact": ", ".join(FACTS),
+        "figure": ", ".join(FIGURES),
         "file": "path of the model file: relative to the configuration's directory if below it, otherwise absolute",
         "fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
         "format": f"{', '.join(FORMATS)}, other, unknown (as decoded, independent of the file name)",
@@ -57,7 +60,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "quantile": "0.5, 0.95, 0.99",
         "rate": "false_positive, or the method of a detection rate",
         "reason": f"images: {', '.join(NOT_MEASURED_REASONS)}; model files: {', '.join(MODEL_FAILURE_REASONS)}; checks:"
-        f" {', '.join(UNAVAILABLE_REASONS)}; embedding rates: a text",
+        f" {', '.join(UNAVAILABLE_REASONS)}; figures of merit: {', '.join(FIGURE_REASONS)}; embedding rates: a text",
         "revision": "source revision",
         "role": ", ".join(ROLES),
         "section": "part of the metrics that is collected separately",

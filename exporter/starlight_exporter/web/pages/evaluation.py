@@ -1,4 +1,4 @@
-"""One evaluation: rates by slice, checks, baseline, precision, confusion matrix, operating points, provenance."""
+"""One evaluation: rates by slice, checks, baseline, precision, figures of merit, confusion matrix, provenance."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from markupsafe import Markup
-
 from starlight_exporter.checks.latency_checks import contention
 from starlight_exporter.checks.results import CheckResult, Conclusion
 from starlight_exporter.detector.contract import METHODS
@@ -16,18 +14,17 @@ from starlight_exporter.errors import QueryError
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
 from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.evaluation.spec import differences
-from starlight_exporter.formatting import axis_percent, images_per_second, percent, size, utc
-from starlight_exporter.publish.charts import Chart, Line, Panel, inline_svg, linear_scale
+from starlight_exporter.formatting import images_per_second, size, utc
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import Snapshot
 from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION, LatencyRatio
 from starlight_exporter.statistics.sample_sizes import Precision, precision
-from starlight_exporter.web.pages import links, slices
+from starlight_exporter.web.pages import figures, links, slices
 from starlight_exporter.web.pages.baseline_in_use import baseline_reference
 from starlight_exporter.web.pages.check_groups import check_content, check_row
 from starlight_exporter.web.pages.inconclusive import inconclusive_text, sample_for_check
-from starlight_exporter.web.pages.page import CHART_WIDTH, Page, Table
+from starlight_exporter.web.pages.page import Page, Table
 from starlight_exporter.web.pages.payload import payload_section, payload_tables
 
 DEFAULT_PREVALENCE = 0.0001
@@ -91,7 +88,9 @@ def evaluation_page(
             "prevalence": prevalence,
             "deployment": _deployment(evaluation, at_prevalence, prevalence),
             "columns": (*METHODS, "clean"),
-            "operating": _operating_chart(evaluation),
+            "figures": figures.rows(evaluation.figures),
+            "roc": figures.roc_chart(evaluation),
+            "calibration": figures.calibration_chart(evaluation.figures),
             "stages": _stages(evaluation.latency),
             "provenance": provenance,
             "comparable": [other for other in others if not differences(other.spec, entry.spec, "images")],
@@ -109,6 +108,9 @@ def evaluation_page(
             **payload_tables(evaluation),
             "checks": _checks(checks),
             "confusion": _confusion(evaluation),
+            "figures-of-merit": figures.table(evaluation.figures),
+            "roc": figures.roc_table(evaluation.figures),
+            "calibration": figures.calibration_table(evaluation.figures),
             "operating-points": _operating_points(evaluation),
             "latency": _latency(evaluation.latency),
             "latency-ratio": _latency_ratio(evaluation.latency_ratio),
@@ -129,31 +131,6 @@ def _deployment(evaluation: Evaluation, at_prevalence: Precision | None, prevale
         "detected": round(stego * evaluation.stego.ratio),
         "false_positives": round((EXAMPLE_IMAGES - stego) * evaluation.clean.ratio),
     }
-
-
-def _operating_chart(evaluation: Evaluation) -> Markup | None:
-    measured = [
-        (p.threshold, p.false_positives.ratio, p.detections.ratio)
-        for p in evaluation.operating_points
-        if p.false_positives.ratio is not None and p.detections.ratio is not None
-    ]
-    if not measured:
-        return None
-    line = Line(
-        points=[(false_positives, detections) for _, false_positives, detections in measured],
-        titles=[
-            f"probability > {threshold:g}: {percent(false_positives)} false positives, {percent(detections)} detected"
-            for threshold, false_positives, detections in measured
-        ],
-    )
-    chart = Chart(
-        title="Operating points: detection rate against false positive rate",
-        note="x: false positive rate; y: detection rate; one dot per threshold",
-        x=linear_scale((x for x, _ in line.points), axis_percent, low=0.0),
-        panels=(Panel(y=linear_scale((y for _, y in line.points), axis_percent, high=1.0), lines=(line,)),),
-        width=CHART_WIDTH,
-    )
-    return Markup(inline_svg(chart))
 
 
 def _stages(latency: LatencySummary | None) -> list[dict[str, object]]:

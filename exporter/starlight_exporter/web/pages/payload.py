@@ -21,7 +21,7 @@ from starlight_exporter.evaluation.payload_results import (
 )
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.formatting import axis_percent, percent, percent_range
-from starlight_exporter.publish.charts import Chart, Line, Panel, Scale, inline_svg, linear_scale
+from starlight_exporter.publish.charts import Chart, Line, LogScale, Panel, inline_svg, linear_scale
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.isotonic import DoseAtLevel
 from starlight_exporter.web.pages import links
@@ -208,12 +208,12 @@ def _linked(rate: Proportion, link: SitePath | None, scale: tuple[float, float])
 
 
 def _chart(method: Method, result: MethodPayload) -> Markup:
-    points = [(math.log10(point.dose), point.rate) for point in result.curve]
-    crossed = [(math.log10(at.dose), f"{at.level:.0%}") for at in result.thresholds if at.dose is not None]
+    points = [(point.dose, point.rate) for point in result.curve]
+    crossed = [(at.dose, f"{at.level:.0%}") for at in result.thresholds if at.dose is not None]
     line = Line(
         points=points,
-        lower=[(math.log10(one.dose), one.lower) for one in result.curve if one.lower is not None],
-        upper=[(math.log10(one.dose), one.upper) for one in result.curve if one.upper is not None],
+        lower=[(one.dose, one.lower) for one in result.curve if one.lower is not None],
+        upper=[(one.dose, one.upper) for one in result.curve if one.upper is not None],
         titles=[
             f"{one.dose:.3g} {result.unit}: {percent(one.rate)} (95% CI {percent_range(one.lower, one.upper)})"
             for one in result.curve
@@ -230,13 +230,13 @@ def _chart(method: Method, result: MethodPayload) -> Markup:
     return Markup(inline_svg(chart))
 
 
-def _logarithmic_scale(doses: Sequence[float]) -> Scale:
-    """Return a scale of the logarithms, from one step of 1, 2, 5, 10, … to another, with ticks at the steps."""
+def _logarithmic_scale(doses: Sequence[float]) -> LogScale:
+    """Return a scale from one step of 1, 2, 5, 10, … to another, with ticks at the steps."""
     steps = [float(f"{digit}e{power}") for power in range(-9, 20) for digit in (1, 2, 5)]
     first = max(step for step in steps if step <= min(doses))
     last = min(step for step in steps if step >= max(doses) and step > first)
     shown = [step for step in steps if first <= step <= last]
     if len(shown) > _MOST_TICKS:
         shown = [step for step in shown if math.isclose(math.log10(step), round(math.log10(step)))]
-    ticks = tuple((math.log10(step), f"{step / 1000:g}k" if step >= 1000 else f"{step:.9g}") for step in shown)
-    return Scale(math.log10(first), math.log10(last), ticks)
+    ticks = tuple((step, f"{step / 1000:g}k" if step >= 1000 else f"{step:.9g}") for step in shown)
+    return LogScale(first, last, ticks)
