@@ -14,6 +14,7 @@ from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.evaluation.request import BaselineModel, RunRequest
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.synthesis.build import synthesise
+from starlight_exporter.synthesis.reference import ReferenceRecipe
 
 CLEAN: Final = 1000
 STEGO: Final = 800
@@ -27,7 +28,7 @@ def measure(root: Path, *, seeds: int) -> list[dict[str, Any]]:
     for seed in range(seeds):
         with tempfile.TemporaryDirectory(prefix="starlight-seeds-") as folder:
             images = Path(folder, "reference")
-            synthesise(images, seed=seed, clean=CLEAN, stego=STEGO, negatives=NEGATIVES)
+            synthesise(images, ReferenceRecipe(seed, CLEAN, STEGO, NEGATIVES))
             request = RunRequest(
                 model="production",
                 role="production",

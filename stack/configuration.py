@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,13 @@ def write_dashboards(dashboards: Path, target: Path, ports: Ports) -> Path:
     return target
 
 
-def write_exporter(config: Path, run: Path, *, dataset: Path | None, model: Path | None) -> Path:
-    """Write the exporter configuration with another dataset or production model. Raises ConfigError."""
+def write_exporter(
+    config: Path, run: Path, *, dataset: Path | None, model: Path | None, without: Collection[str] = ()
+) -> Path:
+    """Write the exporter configuration with another dataset or production model, or without some datasets.
+
+    Raises ConfigError.
+    """
     checked = load_config(config)
     settings = yaml.safe_load(config.read_text(encoding="utf-8"))
     # The validated configuration has absolute paths and all defaults.
@@ -90,7 +96,9 @@ def write_exporter(config: Path, run: Path, *, dataset: Path | None, model: Path
         settings["datasets"] = [{"name": _dataset_name(dataset), "path": str(dataset.resolve())}]
     else:
         settings["datasets"] = [
-            {"name": known.name, "path": str(known.path), "alerts": known.alerts} for known in checked.datasets
+            {"name": known.name, "path": str(known.path), "alerts": known.alerts}
+            for known in checked.datasets
+            if known.name not in without
         ]
     if checked.research is not None:
         settings["research"]["models_dir"] = str(checked.research.models_dir)

@@ -1,4 +1,4 @@
-"""The `setup` service of docker-compose.yml: prepare configurations, reference dataset and Grafana's password."""
+"""The `setup` service of docker-compose.yml: prepare configurations, datasets and Grafana's password."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from stack.configuration import read_settings, write_dashboards, write_settings
+from stack.datasets import DATASETS, make_dataset
 from stack.errors import StackError
 from stack.passwords import GRAFANA_PASSWORD, make_password
 from stack.ports import LOOPBACK, SHIPPED, Ports, move_addresses
-from stack.reference_dataset import make_reference_dataset
 from starlight_exporter.asset_files import assets_folder
 from starlight_exporter.cli.command import exit_code
 from starlight_exporter.errors import StorageError
@@ -29,7 +29,8 @@ def prepare(volumes: Path) -> int:
         write_configurations(volumes / "generated", Ports.of({}, os.environ))
         # Grafana's user reads it; only containers see the volume.
         make_password(volumes / "secrets" / GRAFANA_PASSWORD, mode=0o444)
-        make_reference_dataset(volumes / "datasets" / "reference")
+        for name in DATASETS:
+            make_dataset(name, volumes / "datasets" / name)
     except (StackError, StorageError, OSError, ValueError) as error:
         print(f"setup: {error}", file=sys.stderr)
         return CHECK_FAILED

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
 from stack import grafana, results
 from stack.arguments import ROOT
+from stack.datasets import DATASETS, make_dataset
 from stack.errors import StackError
 from stack.loaded import require_receivers, require_rules
 from stack.ports import LOOPBACK, Ports, require_free
 from stack.processes import Supervisor
-from stack.reference_dataset import make_reference_dataset
-from stack.services import services
-from starlight_exporter.config import load_config
+from stack.services import rewrite_exporter_config, services
+from starlight_exporter.config import Config, load_config
 
-REFERENCE_DATASET = ROOT / "datasets" / "reference"
+DATASETS_FOLDER = ROOT / "datasets"
 FIRST_RESULT_SECONDS = 600.0
 
 
@@ -32,8 +33,9 @@ def run(arguments: argparse.Namespace, console: Console, *, before_stop: Callabl
     ports: Ports = arguments.ports
     supervisor = Supervisor(arguments.data / "logs")
     try:
-        _start(arguments, ports, supervisor, console)
+        later = _start(arguments, ports, supervisor, console)
         if not arguments.check:
+            _add_datasets(arguments, later, supervisor, console)
             console.print("running; Ctrl-C stops everything")
             while True:
                 supervisor.check()
@@ -43,18 +45,20 @@ def run(arguments: argparse.Namespace, console: Console, *, before_stop: Callabl
         supervisor.stop()
 
 
-def _start(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, console: Console) -> None:
+def _start(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, console: Console) -> tuple[str, ...]:
+    """Start all services and print the first results; return the shipped datasets that do not exist yet."""
     # Report configuration errors before any process starts, and not only in the exporter's log.
-    load_config(arguments.config)
+    config = load_config(arguments.config)
     require_free(used_ports(ports))
-    if arguments.dataset is None:
-        if not REFERENCE_DATASET.exists():
-            console.print("generating the reference dataset (2,000 images, once)")
-        make_reference_dataset(REFERENCE_DATASET)
+    configured = () if arguments.dataset is not None else shipped_datasets(config)
+    # The first results need one dataset. The others would only delay them.
+    for name in configured[:1]:
+        _make(name, console)
+    later = tuple(name for name in configured[1:] if not (DATASETS_FOLDER / name).exists())
     dashboards = grafana.service(ROOT, arguments.data.resolve(), ports)
     if dashboards is None:
         console.print("grafana             not installed; see README.md for the dashboards", highlight=False)
-    for service in (*services(arguments, ports), *([] if dashboards is None else [dashboards])):
+    for service in (*services(arguments, ports, without=later), *([] if dashboards is None else [dashboards])):
         supervisor.start(service)
         console.print(f"{service.name:19} {service.location}", highlight=False)
     prometheus = f"http://{LOOPBACK}:{ports.prometheus}"
@@ -63,6 +67,29 @@ def _start(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, 
     status_page = f"http://{LOOPBACK}:{ports.exporter}/"
     results.wait_for_first(prometheus, status_page, console, seconds=FIRST_RESULT_SECONDS, check=supervisor.check)
     results.show(prometheus, Console())
+    return later
+
+
+def shipped_datasets(config: Config) -> tuple[str, ...]:
+    """Return the names of the shipped datasets that are configured, in the order of the configuration."""
+    folders = {DATASETS_FOLDER / name: name for name in DATASETS}
+    return tuple(folders[dataset.path] for dataset in config.datasets if dataset.path in folders)
+
+
+def _add_datasets(
+    arguments: argparse.Namespace, names: Sequence[str], supervisor: Supervisor, console: Console
+) -> None:
+    """Generate the other datasets, and reload the exporter with each of them."""
+    for number, name in enumerate(names, start=1):
+        _make(name, console)
+        rewrite_exporter_config(arguments, without=names[number:])
+        supervisor.send("exporter", signal.SIGHUP)
+
+
+def _make(name: str, console: Console) -> None:
+    if not (DATASETS_FOLDER / name).exists():
+        console.print(f"generating the dataset {name} (once)", highlight=False)
+    make_dataset(name, DATASETS_FOLDER / name)
 
 
 def used_ports(ports: Ports) -> dict[str, int]:

@@ -69,6 +69,12 @@ class Supervisor:
         # If the port was taken, another process has answered and this one has exited.
         self.check()
 
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to the service of this name."""
+        for service, process in self._running:
+            if service.name == name:
+                process.send_signal(number)
+
     def check(self) -> None:
         """Raise StackError if a service has exited."""
         for service, process in self._running:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from stack import configuration, grafana
@@ -22,14 +23,17 @@ DASHBOARD_INTERVAL = "30s"
 """Between updates of the markdown dashboard; docker-compose.yml uses the same."""
 
 
-def services(arguments: argparse.Namespace, ports: Ports) -> list[Service]:
-    """Return all services but Grafana in start order, configured for these ports and folders."""
+def services(arguments: argparse.Namespace, ports: Ports, *, without: Collection[str] = ()) -> list[Service]:
+    """Return all services but Grafana in start order, configured for these ports and folders.
+
+    The datasets `without` are left out of the exporter's configuration.
+    """
     data = arguments.data.resolve()
     address = {name: f"{LOOPBACK}:{port}" for name, port in ports.by_service().items()}
     return [
         _notifications(address["notifications"], data),
         *_alertmanager(address["alertmanager"], data, ports),
-        _exporter(address["exporter"], _exporter_config(arguments, data)),
+        _exporter(address["exporter"], _exporter_config(arguments, without=without)),
         _prometheus(address["prometheus"], data, ports),
         _markdown_dashboard(address, data),
     ]
@@ -83,11 +87,23 @@ def _alertmanager(address: str, data: Path, ports: Ports) -> tuple[Service, Serv
     return alertmanager, gate
 
 
-def _exporter_config(arguments: argparse.Namespace, data: Path) -> Path:
+def _exporter_config(arguments: argparse.Namespace, *, without: Collection[str]) -> Path:
+    """Return the exporter's configuration: the given one, or a written one with other files or fewer datasets."""
     config: Path = arguments.config
-    if arguments.dataset is None and arguments.model is None:
+    if arguments.dataset is None and arguments.model is None and not without:
         return config
-    return configuration.write_exporter(config, data / "run", dataset=arguments.dataset, model=arguments.model)
+    return rewrite_exporter_config(arguments, without=without)
+
+
+def rewrite_exporter_config(arguments: argparse.Namespace, *, without: Collection[str]) -> Path:
+    """Write the exporter's configuration of this run, without some datasets; return its path."""
+    return configuration.write_exporter(
+        arguments.config,
+        arguments.data.resolve() / "run",
+        dataset=arguments.dataset,
+        model=arguments.model,
+        without=without,
+    )
 
 
 def _exporter(address: str, config: Path) -> Service:

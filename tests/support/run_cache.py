@@ -8,7 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from starlight_exporter.synthesis import synthesise
+from starlight_exporter.synthesis.build import synthesise
+from starlight_exporter.synthesis.reference import ReferenceRecipe
 from support.images import write_dataset
 from support.models import write_random_model
 from support.small_images import synthesise_small_images
@@ -40,7 +41,7 @@ class RunCache:
         """Return the root of a dataset made by the reference generator."""
 
         def build(directory: Path) -> None:
-            synthesise(directory / "images", seed=seed, clean=clean, stego=stego, negatives=negatives, workers=2)
+            synthesise(directory / "images", ReferenceRecipe(seed, clean, stego, negatives), workers=2)
 
         return self.get(f"synthetic-{seed}-{clean}-{stego}-{negatives}", build) / "images"
 

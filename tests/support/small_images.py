@@ -7,14 +7,16 @@ from typing import Final
 
 from PIL import Image
 
-from starlight_exporter.synthesis import synthesise
+from starlight_exporter.synthesis.build import synthesise
+from starlight_exporter.synthesis.cover_sources import find_covers
+from starlight_exporter.synthesis.reference import ReferenceRecipe
 
 SIDE: Final = 96
 
 
 def synthesise_small_images(folder: Path, *, seed: int, clean: int, stego: int, negatives: int) -> Path:
     """Generate a dataset in `folder`/images from generated covers that are resized to SIDE × SIDE pixels."""
-    synthesise(folder / "originals", seed=seed + 1, clean=60, stego=5, negatives=5, workers=2)
+    synthesise(folder / "originals", ReferenceRecipe(seed + 1, clean=60, stego=5, negatives=5), workers=2)
     covers = folder / "covers"
     covers.mkdir()
     for file in sorted((folder / "originals" / "clean").iterdir()):
@@ -22,5 +24,5 @@ def synthesise_small_images(folder: Path, *, seed: int, clean: int, stego: int, 
             with Image.open(file) as image:
                 image.convert("RGB").resize((SIDE, SIDE)).save(covers / f"{file.stem}.png")
     images = folder / "images"
-    synthesise(images, seed=seed, clean=clean, stego=stego, negatives=negatives, covers=covers, workers=2)
+    synthesise(images, ReferenceRecipe(seed, clean, stego, negatives, find_covers(covers)), workers=2)
     return images

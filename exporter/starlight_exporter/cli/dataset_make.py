@@ -1,30 +1,52 @@
-"""Generate a labelled dataset: covers, five embeddings with sidecars, hard negatives. Same seed, same bytes."""
+"""Generate a labelled dataset: covers, five embeddings with sidecars, hard negatives. Same seed, same bytes.
+
+Recipes: `reference` (readable texts that reach the centre crop, any number of files), `payloads` (8 bytes to full
+capacity, LSB replacement and ±1), `sizes` (32 to 4,096 pixels), `sources` (recompressed, resized, phones, screenshots
+and others), `adversarial` (small perturbations and hard negatives that a search has selected).
+"""
 
 from __future__ import annotations
 
 import argparse
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from starlight_exporter.errors import DatasetError
 from starlight_exporter.exit_codes import OK
+from starlight_exporter.synthesis.names import ADVERSARIAL, NAMES, REFERENCE
+
+if TYPE_CHECKING:
+    from starlight_exporter.synthesis.recipe import Recipe
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths
     """Add the flags."""
     parser.add_argument("--out", type=Path, required=True, help="folder to create; must be empty or not exist")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same bytes (default: 0)")
-    parser.add_argument("--covers", type=Path, help="folder of your own images as covers (default: generated)")
-    parser.add_argument("--clean", type=int, default=1000, help="clean files (default: 1000)")
-    parser.add_argument("--stego", type=int, default=800, help="stego files, evenly over five methods (default: 800)")
-    parser.add_argument("--negatives", type=int, default=200, help="hard negatives, five categories (default: 200)")
+    parser.add_argument("--recipe", choices=NAMES, default=REFERENCE, help=f"what to generate (default: {REFERENCE})")
+    parser.add_argument(
+        "--seed", type=int, help="the same seed gives the same bytes (default: 0); not for the recipe adversarial"
+    )
+    parser.add_argument(
+        "--covers", type=Path, help="folder of your own images as covers (default: generated); not for adversarial"
+    )
+    for part, default, contents in (
+        ("clean", 1000, "clean files"),
+        ("stego", 800, "stego files, evenly over five methods"),
+        ("negatives", 200, "hard negatives, five categories"),
+    ):
+        parser.add_argument(
+            f"--{part}", type=int, help=f"{contents} (default: {default}); only for the recipe {REFERENCE}"
+        )
     parser.add_argument("--workers", type=int, help="worker processes (default: one per core)")
 
 
 def run(options: argparse.Namespace) -> int:
     """Generate the dataset; an interrupted run leaves nothing behind."""
     from starlight_exporter.cli.console import Console, new_bar
-    from starlight_exporter.synthesis import synthesise
+    from starlight_exporter.synthesis.build import synthesise
 
+    recipe = _recipe(options)
     # SIGTERM cleans up like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     bar = new_bar(Console(stderr=True))
@@ -38,11 +60,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         made = synthesise(
             options.out,
-            seed=options.seed,
-            clean=options.clean,
-            stego=options.stego,
-            negatives=options.negatives,
-            covers=options.covers,
+            recipe,
             workers=options.workers,
             progress=show,
         )
@@ -53,3 +71,21 @@ def run(options: argparse.Namespace) -> int:
             bar.stop()
     print(f"{options.out}: {'created' if made else 'already contains exactly this dataset'}")
     return OK
+
+
+def _recipe(options: argparse.Namespace) -> Recipe:
+    from starlight_exporter.synthesis.cover_sources import ProceduralCovers, find_covers
+    from starlight_exporter.synthesis.recipes import recipe_of_fixed_size
+    from starlight_exporter.synthesis.reference import ReferenceRecipe
+
+    counts = {name: getattr(options, name) for name in ("clean", "stego", "negatives")}
+    given = {name: count for name, count in counts.items() if count is not None}
+    if given and options.recipe != REFERENCE:
+        raise DatasetError(f"--{next(iter(given))} applies to the recipe {REFERENCE} only")
+    if options.seed is not None and options.recipe == ADVERSARIAL:
+        raise DatasetError(f"--seed does not apply to the recipe {ADVERSARIAL}: its files were selected by a search")
+    seed = options.seed or 0
+    covers = ProceduralCovers() if options.covers is None else find_covers(options.covers)
+    if options.recipe == REFERENCE:
+        return ReferenceRecipe(seed, covers=covers, **given)
+    return recipe_of_fixed_size(options.recipe, seed=seed, covers=covers)

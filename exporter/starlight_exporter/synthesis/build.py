@@ -16,15 +16,14 @@ from pathlib import Path
 from starlight_exporter.dataset import layout
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.process_isolation import end_with_parent
-from starlight_exporter.synthesis.cover_sources import CoverFiles, ProceduralCovers, find_covers
-from starlight_exporter.synthesis.dataset_files import Job, Recipe, jobs, write_file
-from starlight_exporter.synthesis.negatives import CATEGORIES
+from starlight_exporter.synthesis.recipe import Recipe
 
 GENERATOR_VERSION = 3
 """Increases whenever the same seed would give different files."""
 
 MANIFEST = "dataset.json"
 _CHUNK = 16
+"""Images per chunk of a worker, about."""
 
 Progress = Callable[[int, int], None]
 
@@ -33,34 +32,16 @@ def no_progress(done: int, total: int) -> None:
     """Ignore progress."""
 
 
-def synthesise(
-    out: Path,
-    *,
-    seed: int,
-    clean: int,
-    stego: int,
-    negatives: int,
-    covers: Path | None = None,
-    workers: int | None = None,
-    progress: Progress = no_progress,
-) -> bool:
-    """Generate a dataset in `out`. The same arguments give the same bytes, regardless of the number of workers.
+def synthesise(out: Path, recipe: Recipe, *, workers: int | None = None, progress: Progress = no_progress) -> bool:
+    """Generate a dataset in `out`. The same recipe gives the same bytes, regardless of the number of workers.
 
     Return True if it was generated, False if `out` already contains exactly this dataset. `progress` is called with the
-    number of finished files and of all files. Raise DatasetError if `out` contains anything else or cannot be written,
-    or if the covers cannot be used.
+    number of finished images and of all images. Raise DatasetError if `out` contains anything else or cannot be
+    written, or if the covers cannot be used.
     """
-    _check_counts(seed, clean=clean, stego=stego, negatives=negatives, workers=workers)
-    source = ProceduralCovers() if covers is None else find_covers(covers)
-    recipe = Recipe(seed, clean, stego, negatives, source)
-    parameters: dict[str, object] = {
-        "generator": GENERATOR_VERSION,
-        "seed": seed,
-        "clean": clean,
-        "stego": stego,
-        "negatives": negatives,
-        "covers": source.digest if isinstance(source, CoverFiles) else None,
-    }
+    if workers is not None and workers < 1:
+        raise DatasetError(f"workers must be at least 1: {workers}")
+    parameters: dict[str, object] = {"generator": GENERATOR_VERSION, **recipe.parameters}
     if _is_complete(out, parameters):
         return False
     try:
@@ -70,16 +51,6 @@ def synthesise(
     except BrokenProcessPool as error:
         raise DatasetError(f"{out}: a worker process ended while the dataset was generated") from error
     return True
-
-
-def _check_counts(seed: int, *, clean: int, stego: int, negatives: int, workers: int | None) -> None:
-    for name, value in (("seed", seed), ("clean", clean), ("stego", stego), ("negatives", negatives)):
-        if value < 0:
-            raise DatasetError(f"{name} must not be negative: {value}")
-    if clean + stego + negatives == 0:
-        raise DatasetError("a dataset needs at least one file: clean, stego and negatives are all 0")
-    if workers is not None and workers < 1:
-        raise DatasetError(f"workers must be at least 1: {workers}")
 
 
 def _is_complete(out: Path, parameters: dict[str, object]) -> bool:
@@ -116,7 +87,7 @@ def _generate(out: Path, recipe: Recipe, parameters: dict[str, object], workers:
     # A sibling folder is on the same file system, so it can be renamed to `out`.
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".unfinished", dir=out.parent))
     try:
-        for folder in ("clean", "stego", *(f"negatives/{category}" for category in CATEGORIES)):
+        for folder in recipe.folders:
             (staging / folder).mkdir(parents=True)
         _run(recipe, staging, workers, progress)
         fingerprint = layout.scan(out.name, staging).fingerprint
@@ -138,14 +109,16 @@ def _move_into_place(staging: Path, out: Path) -> None:
 
 
 def _run(recipe: Recipe, staging: Path, workers: int, progress: Progress) -> None:
-    pending = jobs(recipe)
-    chunks = [pending[at : at + _CHUNK] for at in range(0, len(pending), _CHUNK)]
-    done = 0
-    progress(done, len(pending))
+    sizes = recipe.sizes
+    # Tasks of one chunk are far apart, so that tasks that take long are in different chunks.
+    count = max(1, sum(sizes) // _CHUNK)
+    chunks = [tuple(range(first, len(sizes), count)) for first in range(min(count, len(sizes)))]
+    done, total = 0, sum(sizes)
+    progress(done, total)
     if workers == 1 or len(chunks) == 1:
         for chunk in chunks:
             done += _write_chunk(recipe, chunk, staging)
-            progress(done, len(pending))
+            progress(done, total)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(chunks)), mp_context=context, initializer=_start_worker) as pool:
@@ -153,7 +126,7 @@ def _run(recipe: Recipe, staging: Path, workers: int, progress: Progress) -> Non
         try:
             for future in as_completed(futures):
                 done += future.result()
-                progress(done, len(pending))
+                progress(done, total)
         finally:
             for future in futures:
                 future.cancel()
@@ -169,7 +142,7 @@ def _start_worker() -> None:
         end_with_parent(parent.sentinel)
 
 
-def _write_chunk(recipe: Recipe, chunk: tuple[Job, ...], staging: Path) -> int:
-    for job in chunk:
-        write_file(recipe, job, staging)
-    return len(chunk)
+def _write_chunk(recipe: Recipe, chunk: tuple[int, ...], staging: Path) -> int:
+    for task in chunk:
+        recipe.write(task, staging)
+    return sum(recipe.sizes[task] for task in chunk)

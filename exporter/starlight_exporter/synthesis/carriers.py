@@ -12,9 +12,9 @@ from PIL import Image, ImageFile
 
 from starlight_exporter.detector.contract import Method
 from starlight_exporter.synthesis.alpha_planes import alpha_plane
-from starlight_exporter.synthesis.exif import ExifFields, camera_exif, exif_bytes
+from starlight_exporter.synthesis.exif import MAX_CARRIER_EXIF, ExifFields, camera_exif, exif_bytes
 from starlight_exporter.synthesis.palettes import quantise_to_palette
-from starlight_exporter.synthesis.tails import benign_tail
+from starlight_exporter.synthesis.tails import benign_tail, short_tail
 
 # A progressive JPEG is encoded in one buffer; Pillow's default is too small for a noisy image at high quality
 # ("broken data stream when writing image file").
@@ -92,7 +92,10 @@ STORAGES: dict[Method, Shares] = {
 
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """An image ready to be encoded. `pixels` is H×W×3, H×W×4, or H×W (grey values or palette indices)."""
+    """An image ready to be encoded. `pixels` is H×W×3, H×W×4, or H×W (grey values or palette indices).
+
+    `xmp` is an XMP packet, for JPEG and WebP only.
+    """
 
     storage: Encoding
     pixels: Bytes
@@ -100,6 +103,7 @@ class Carrier:
     exif: ExifFields | None
     tail: bytes
     seed: int
+    xmp: bytes = b""
 
     def with_pixels(self, pixels: Bytes) -> Carrier:
         """Return a copy with other pixels of the same shape."""
@@ -136,6 +140,22 @@ def benign_exif_and_tail(rng: Rng, file_format: FileFormat, width: int, height: 
     return (exif if file_format in ("jpeg", "png", "webp") else None), (tail if file_format != "bmp" else b"")
 
 
+def extension(carrier: Carrier) -> str:
+    """Return the extension of the file, without dot."""
+    choices = EXTENSIONS[carrier.storage.file_format]
+    return choices[carrier.seed % len(choices)]
+
+
+def with_space_for_payload(rng: Rng, method: Method, carrier: Carrier) -> Carrier:
+    """Return the carrier with short benign EXIF and tail, so that a payload in metadata is read."""
+    if method in ("exif", "eoi") and carrier.exif is not None:
+        carrier = carrier.with_exif(carrier.exif.truncated_to(MAX_CARRIER_EXIF))
+    if method == "eoi":
+        # The payload after a long tail would be beyond the bytes that the detector reads.
+        carrier = carrier.with_tail(short_tail(rng) if rng.random() < 0.2 else b"")
+    return carrier
+
+
 def encode(carrier: Carrier) -> bytes:
     """Return the bytes of the image file, including the tail. Depends only on the carrier."""
     image = _image(carrier)
@@ -144,6 +164,8 @@ def encode(carrier: Carrier) -> bytes:
     options: dict[str, Any] = {}
     if carrier.exif is not None:
         options["exif"] = exif_bytes(carrier.exif)
+    if carrier.xmp:
+        options["xmp"] = carrier.xmp
     match carrier.storage.file_format:
         case "jpeg":
             progressive = bool(rng.random() < 0.25)

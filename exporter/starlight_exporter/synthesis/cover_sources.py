@@ -26,25 +26,58 @@ Bytes = NDArray[np.uint8]
 SIDE = 256
 MIN_SIDE, MAX_SIDE = 64, 320
 MAX_COVER_SIDE = 1024
+MAX_GENERATED_SIDE = 1024
+NOISE_TILE = 509
 MAX_COVER_PIXELS = DEFAULT_MAX_PIXELS
 MAX_COVER_BYTES = DEFAULT_MAX_FILE_BYTES
 
 
 class CoverSource(Protocol):
-    """Source of RGB covers (H×W×3); the same index and generator state give the same pixels."""
+    """Source of RGB covers (H×W×3); the same index and generator state give the same pixels.
 
-    def cover(self, rng: Rng, index: int) -> Bytes: ...
+    `name` is the source in labels, `digest` identifies the files that the covers are from (None for generated ones).
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def digest(self) -> str | None: ...
+
+    def cover(self, rng: Rng, index: int) -> Bytes:
+        """Return a cover at a size of the source's choice."""
+        ...
+
+    def sized(self, rng: Rng, index: int, width: int, height: int) -> Bytes:
+        """Return a cover of this size in pixels."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class ProceduralCovers:
     """Procedural covers: three quarters are 256×256, the others 64 to 320 pixels per side."""
 
+    @property
+    def name(self) -> str:
+        """Return `procedural`."""
+        return "procedural"
+
+    @property
+    def digest(self) -> None:
+        """Return None: there are no files."""
+        return None
+
     def cover(self, rng: Rng, index: int) -> Bytes:  # noqa: ARG002  # every cover is generated from `rng`
         width = height = SIDE
         if rng.random() >= 0.75:
             width, height = (int(side) for side in rng.integers(MIN_SIDE, MAX_SIDE + 1, 2))
         return covers.cover_image(rng, width, height)
+
+    def sized(self, rng: Rng, index: int, width: int, height: int) -> Bytes:  # noqa: ARG002  # generated from `rng`
+        """Return a generated cover: above 1,024 pixels per side enlarged with noise, below 64 a part of a larger one."""
+        scale = -(-max(width, height) // MAX_GENERATED_SIDE)
+        rgb = covers.cover_image(rng, max(MIN_SIDE, -(-width // scale)), max(MIN_SIDE, -(-height // scale)))
+        return rgb[:height, :width] if scale == 1 else _enlarged(rng, rgb, width, height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +89,11 @@ class CoverFiles:
 
     paths: tuple[Path, ...]
     digest: str
+
+    @property
+    def name(self) -> str:
+        """Return `files`."""
+        return "files"
 
     def cover(self, rng: Rng, index: int) -> Bytes:
         use, at = divmod(index, len(self.paths))
@@ -76,6 +114,17 @@ class CoverFiles:
             image = image.resize(sides, Image.Resampling.BICUBIC)
         return np.asarray(image)
 
+    def sized(self, rng: Rng, index: int, width: int, height: int) -> Bytes:
+        """Return a random part of the file at its own resolution; a smaller file is enlarged first."""
+        image = Image.fromarray(self.cover(rng, index))
+        scale = max(width / image.width, height / image.height)
+        if scale > 1:
+            sides = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
+            image = image.resize(sides, Image.Resampling.LANCZOS)
+        left = int(rng.integers(0, image.width - width + 1))
+        top = int(rng.integers(0, image.height - height + 1))
+        return np.asarray(image.crop((left, top, left + width, top + height)))
+
     def _readable(self, at: int) -> Image.Image:
         """Return the image of file number `at`, or of the next readable one."""
         silence_pillow()
@@ -86,6 +135,16 @@ class CoverFiles:
             except DatasetError as error:
                 problem = problem or error
         raise problem or DatasetError("no covers")
+
+
+def _enlarged(rng: Rng, rgb: Bytes, width: int, height: int) -> Bytes:
+    """Enlarge an image; noise of ±1 levels makes its least significant bits unlike those of interpolation."""
+    large = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BICUBIC))
+    # A random tile, because noise for every pixel of a large image takes longer than everything else.
+    tile = rng.integers(-1, 2, (NOISE_TILE, NOISE_TILE, 3), dtype=np.int8)
+    repeats = (-(-height // NOISE_TILE), -(-width // NOISE_TILE), 1)
+    noise = np.tile(tile, repeats)[:height, :width]
+    return np.clip(large.astype(np.int16) + noise, 0, 255).astype(np.uint8)
 
 
 def _open(path: Path) -> Image.Image:

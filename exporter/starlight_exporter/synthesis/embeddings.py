@@ -33,6 +33,34 @@ def embed_bits(plane: Bytes, message: bytes, order: BitOrder) -> Bytes:
     return flat.reshape(plane.shape)
 
 
+def embed_bits_by_matching(plane: Bytes, message: bytes, order: BitOrder, rng: np.random.Generator) -> Bytes:
+    """Return a copy of `plane` like `embed_bits`, but change a value by ±1 at random if its LSB differs from the bit.
+
+    0 becomes 1 and 255 becomes 254. Source: Sharp, An implementation of key-based digital signal steganography (2001).
+    Raise ValueError if the message does not fit.
+    """
+    replaced = embed_bits(plane, message, order).reshape(-1)
+    flat = plane.reshape(-1).astype(np.int16)
+    places = np.flatnonzero(replaced != flat)
+    steps = rng.choice(np.array([-1, 1], dtype=np.int16), places.size)
+    steps[flat[places] == 0] = 1
+    steps[flat[places] == 255] = -1
+    flat[places] += steps
+    return flat.astype(np.uint8).reshape(plane.shape)
+
+
+def embed_bits_scattered(plane: Bytes, message: bytes, order: BitOrder, rng: np.random.Generator) -> Bytes:
+    """Return a copy of `plane` with the bits in the LSBs of distinct random elements, as tools with a key choose them.
+
+    Raise ValueError if the message does not fit.
+    """
+    places = rng.permutation(plane.size)
+    flat = plane.reshape(-1)
+    out = flat.copy()
+    out[places] = embed_bits(flat[places], message, order)
+    return out.reshape(plane.shape)
+
+
 def embed_alpha(alpha: Bytes, text: bytes) -> Bytes:
     """Method `alpha`: embed AI42, the text and a zero byte in the LSBs of the alpha plane (H×W), LSB first."""
     return embed_bits(alpha, ALPHA_PREFIX + text + b"\x00", "lsb-first")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import numpy as np
@@ -13,7 +13,7 @@ from starlight_exporter.synthesis.random_choice import choose, log_uniform
 Rng = np.random.Generator
 
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SRATIONAL = 2, 3, 4, 5, 7, 10
-EXIF_IFD, GPS_IFD = 0x8769, 0x8825
+EXIF_IFD, GPS_IFD, INTEROPERABILITY_IFD = 0x8769, 0x8825, 0xA005
 USER_COMMENT, MAKER_NOTE = 0x9286, 0x927C
 
 MAX_MAKER_NOTE = 4500
@@ -37,52 +37,82 @@ Directory = dict[int, ExifEntry]
 
 @dataclass(frozen=True, slots=True)
 class ExifFields:
-    """The directories of one EXIF block; empty ones are omitted. `little` means little-endian."""
+    """The directories of one EXIF block; empty ones are omitted. `little` means little-endian.
+
+    `interoperability` is the directory of that name; `thumbnail` is a JPEG file, described in a second main directory.
+    """
 
     main: Directory
     exif: Directory
     gps: Directory
     little: bool
+    interoperability: Directory = field(default_factory=dict)
+    thumbnail: bytes = b""
 
     def with_user_comment(self, value: bytes) -> ExifFields:
         """Return a copy with UserComment set to `value`."""
         comment = ExifEntry(USER_COMMENT, UNDEFINED, value)
-        return ExifFields(self.main, {**self.exif, USER_COMMENT: comment}, self.gps, self.little)
+        return replace(self, exif={**self.exif, USER_COMMENT: comment})
 
     def truncated_to(self, limit: int) -> ExifFields:
         """Return a copy with MakerNote and UserComment cut so that the block has at most `limit` bytes, if possible."""
         exif = dict(self.exif)
         for tag in (MAKER_NOTE, USER_COMMENT):
             value = exif[tag].value if tag in exif else b""
-            excess = len(exif_bytes(ExifFields(self.main, exif, self.gps, self.little))) - limit
+            excess = len(exif_bytes(replace(self, exif=exif))) - limit
             if excess > 0 and isinstance(value, bytes) and value:
                 exif[tag] = ExifEntry(tag, UNDEFINED, value[: max(0, len(value) - excess)])
-        return ExifFields(self.main, exif, self.gps, self.little)
+        return replace(self, exif=exif)
 
 
 def exif_bytes(fields: ExifFields) -> bytes:
     """Return the EXIF block as stored in files (`Exif`, two zero bytes, TIFF), by TIFF 6.0 and EXIF 2.3."""
     order = "<" if fields.little else ">"
-    main = dict(fields.main)
+    main, exif = dict(fields.main), dict(fields.exif)
     # Pointers have a fixed size, so a first pass with zeros gives the offsets of the directories.
-    for tag, directory in ((EXIF_IFD, fields.exif), (GPS_IFD, fields.gps)):
+    if fields.interoperability:
+        exif[INTEROPERABILITY_IFD] = ExifEntry(INTEROPERABILITY_IFD, LONG, (0,))
+    for tag, directory in ((EXIF_IFD, exif), (GPS_IFD, fields.gps)):
         if directory:
             main[tag] = ExifEntry(tag, LONG, (0,))
-    start = 8
-    size = len(_directory_bytes(main, start, order))
-    exif_at = start + size
-    exif_block = _directory_bytes(fields.exif, exif_at, order) if fields.exif else b""
-    gps_at = exif_at + len(exif_block)
-    gps_block = _directory_bytes(fields.gps, gps_at, order) if fields.gps else b""
-    if fields.exif:
-        main[EXIF_IFD] = ExifEntry(EXIF_IFD, LONG, (exif_at,))
+    at = 8 + len(_directory_bytes(main, 8, order))
+    blocks = b""
+    if exif:
+        main[EXIF_IFD] = ExifEntry(EXIF_IFD, LONG, (at,))
+        interoperability_at = at + len(_directory_bytes(exif, at, order))
+        if fields.interoperability:
+            exif[INTEROPERABILITY_IFD] = ExifEntry(INTEROPERABILITY_IFD, LONG, (interoperability_at,))
+        blocks += _directory_bytes(exif, at, order)
+        if fields.interoperability:
+            blocks += _directory_bytes(fields.interoperability, interoperability_at, order)
     if fields.gps:
-        main[GPS_IFD] = ExifEntry(GPS_IFD, LONG, (gps_at,))
+        main[GPS_IFD] = ExifEntry(GPS_IFD, LONG, (at + len(blocks),))
+        blocks += _directory_bytes(fields.gps, at + len(blocks), order)
+    second_at = 0
+    if fields.thumbnail:
+        second_at = at + len(blocks)
+        blocks += _thumbnail_directory(fields.thumbnail, second_at, order)
     head = (b"II" if fields.little else b"MM") + struct.pack(order + "HI", 42, 8)
-    return b"Exif\x00\x00" + head + _directory_bytes(main, start, order) + exif_block + gps_block
+    return b"Exif\x00\x00" + head + _directory_bytes(main, 8, order, second_at) + blocks
 
 
-def _directory_bytes(directory: Directory, offset: int, order: str) -> bytes:
+def _thumbnail_directory(thumbnail: bytes, offset: int, order: str) -> bytes:
+    """Return the second main directory, at `offset`, followed by the thumbnail that it describes."""
+
+    def directory(thumbnail_at: int) -> bytes:
+        entries: Directory = {}
+        _put(entries, 0x0103, SHORT, (6,))
+        _put(entries, 0x011A, RATIONAL, (Fraction(72),))
+        _put(entries, 0x011B, RATIONAL, (Fraction(72),))
+        _put(entries, 0x0128, SHORT, (2,))
+        _put(entries, 0x0201, LONG, (thumbnail_at,))
+        _put(entries, 0x0202, LONG, (len(thumbnail),))
+        return _directory_bytes(entries, offset, order)
+
+    return directory(offset + len(directory(0))) + thumbnail
+
+
+def _directory_bytes(directory: Directory, offset: int, order: str, following: int = 0) -> bytes:
     entries = [directory[tag] for tag in sorted(directory)]
     table = struct.pack(order + "H", len(entries))
     data = b""
@@ -95,7 +125,7 @@ def _directory_bytes(directory: Directory, offset: int, order: str) -> bytes:
             field = struct.pack(order + "I", data_at + len(data))
             data += raw + b"\x00" * (len(raw) % 2)
         table += struct.pack(order + "HHI", entry.tag, entry.kind, count) + field
-    return table + b"\x00\x00\x00\x00" + data
+    return table + struct.pack(order + "I", following) + data
 
 
 def _value_bytes(entry: ExifEntry, order: str) -> tuple[bytes, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cronsim import CronSim
 
+from stack.datasets import DATASETS
 from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
 from starlight_exporter.config import ComparisonConfig, Config, ScheduleConfig, load_config
 from starlight_exporter.dataset.cache_settings import CacheSettings
@@ -229,7 +230,7 @@ def test_shipped_configuration_matches_its_documentation() -> None:
         assert model.file == ROOT / "models" / model.name / "model.onnx"
         assert model.decision.rule() == DecisionRule.per_method({m: PRODUCTION_THRESHOLDS[m] for m in METHODS})
     assert [(dataset.name, dataset.path) for dataset in config.datasets] == [
-        ("reference", ROOT / "datasets" / "reference")
+        (name, ROOT / "datasets" / name) for name in DATASETS
     ]
     assert config.schedule.interval == 900.0
     assert (config.watch.interval, config.watch.settle) == (2.0, 3.0)
@@ -238,7 +239,7 @@ def test_shipped_configuration_matches_its_documentation() -> None:
     assert config.paths.results == ROOT / "results"
     assert config.documents() == ROOT / "results" / "documents"
     assert config.checks.limits() == DEFAULT_LIMITS
-    assert [dataset.alerts for dataset in config.datasets] == [True]
+    assert [dataset.name for dataset in config.datasets if dataset.alerts] == ["reference"]
     assert config.analyses.comparison == ComparisonConfig(before="v3", after="v4")
     assert (config.analyses.interval, config.analyses.ablate) == (86400.0, ("production",))
     assert config.runbooks() == ROOT / "alerting" / "runbooks"

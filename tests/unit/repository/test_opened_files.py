@@ -44,6 +44,7 @@ ALLOWED = {
     "runs/scratch.py": OWN,
     "runs/storage.py": STORE,
     "synthesis/build.py": "the manifest of a dataset that this command generated",
+    "synthesis/adversarial_recipe.py": PACKAGED,
     "synthesis/cover_sources.py": "Pillow opens a file that `file_access` opened",
     "synthesis/photographs.py": "an image in memory",
     "web/lookup.py": STORE,

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from stack import configuration, native
+from stack.datasets import DATASETS
 from stack.errors import StackError
+from stack.native import shipped_datasets
 from stack.ports import LOOPBACK, SHIPPED, Ports, move_addresses, require_free
 from starlight_exporter.config import load_config
 from starlight_exporter.errors import ConfigError
@@ -163,3 +165,23 @@ def test_grafanas_port_is_used_only_if_grafana_is_installed(tmp_path: Path, monk
     (tmp_path / "grafana").chmod(0o755)
     assert native.used_ports(MOVED) == MOVED.by_service()
     assert native.used_ports(MOVED)["grafana"] == 13000
+
+
+def test_datasets_that_do_not_exist_yet_are_left_out(tmp_path: Path) -> None:
+    shipped = ROOT / "config" / "starlight.yml"
+    later = ("payloads", "sizes", "sources", "adversarial")
+    written = configuration.write_exporter(shipped, tmp_path / "run", dataset=None, model=None, without=later)
+    assert [one.name for one in load_config(written).datasets] == ["reference"]
+    rewritten = configuration.write_exporter(shipped, tmp_path / "run", dataset=None, model=None, without=later[2:])
+    assert rewritten == written
+    assert [one.name for one in load_config(written).datasets] == ["reference", "payloads", "sizes"]
+
+
+def test_configured_shipped_datasets_are_generated_in_order(tmp_path: Path) -> None:
+    assert shipped_datasets(load_config(ROOT / "config" / "starlight.yml")) == tuple(DATASETS)
+    file = tmp_path / "mine.yml"
+    file.write_text(
+        "models: [{name: production, file: m.onnx, role: production}]\n"
+        f"datasets: [{{name: mine, path: images}}, {{name: other, path: '{ROOT / 'datasets' / 'sizes'}'}}]\n"
+    )
+    assert shipped_datasets(load_config(file)) == ("sizes",)

@@ -17,9 +17,10 @@ from PIL import Image
 from starlight_exporter.dataset import layout
 from starlight_exporter.detector import decoding
 from starlight_exporter.errors import DatasetError
-from starlight_exporter.synthesis import synthesise
-from starlight_exporter.synthesis.build import no_progress
+from starlight_exporter.synthesis.build import no_progress, synthesise
+from starlight_exporter.synthesis.cover_sources import ProceduralCovers, find_covers
 from starlight_exporter.synthesis.negatives import CATEGORIES
+from starlight_exporter.synthesis.reference import ReferenceRecipe
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "make_dataset.py"
 
@@ -44,16 +45,9 @@ def make(
     progress: Callable[[int, int], None] = no_progress,
 ) -> bool:
     """Generate a small dataset."""
-    return synthesise(
-        out,
-        seed=seed,
-        clean=clean,
-        stego=stego,
-        negatives=negatives,
-        covers=covers,
-        workers=workers,
-        progress=progress,
-    )
+    source = ProceduralCovers() if covers is None else find_covers(covers)
+    recipe = ReferenceRecipe(seed, clean, stego, negatives, source)
+    return synthesise(out, recipe, workers=workers, progress=progress)
 
 
 @pytest.mark.slow
@@ -71,8 +65,8 @@ def test_same_seed_gives_same_bytes_with_any_number_of_workers(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_larger_part_does_not_change_other_files(tmp_path: Path) -> None:
-    synthesise(tmp_path / "few", seed=1, clean=0, stego=10, negatives=5, workers=1)
-    synthesise(tmp_path / "many", seed=1, clean=0, stego=15, negatives=5, workers=1)
+    make(tmp_path / "few", clean=0, stego=10, negatives=5)
+    make(tmp_path / "many", clean=0, stego=15, negatives=5)
     few, many = contents(tmp_path / "few"), contents(tmp_path / "many")
     del few["dataset.json"]
     assert few.items() <= many.items()
@@ -80,9 +74,7 @@ def test_larger_part_does_not_change_other_files(tmp_path: Path) -> None:
 
 def test_progress_ends_at_all_files(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    synthesise(
-        tmp_path / "d", seed=1, clean=20, stego=0, negatives=0, workers=1, progress=lambda d, t: seen.append((d, t))
-    )
+    make(tmp_path / "d", clean=20, stego=0, negatives=0, progress=lambda d, t: seen.append((d, t)))
     assert seen[0] == (0, 20)
     assert seen[-1] == (20, 20)
     assert seen == sorted(seen)
@@ -295,3 +287,18 @@ def test_script_reports_error_in_one_line_and_exits_with_2(tmp_path: Path) -> No
     assert done.stderr == (
         f"make_dataset: {tmp_path}: is not empty and contains no generated dataset; choose another folder\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        (("--recipe", "payloads", "--clean", "5"), "--clean applies to the recipe reference only"),
+        (("--recipe", "sizes", "--negatives", "0"), "--negatives applies to the recipe reference only"),
+        (("--recipe", "adversarial", "--seed", "1"), "--seed does not apply to the recipe adversarial"),
+    ],
+)
+def test_script_rejects_flags_of_other_recipes(tmp_path: Path, flags: tuple[str, ...], text: str) -> None:
+    done = run_script("--out", str(tmp_path / "d"), *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"make_dataset: {text}")
+    assert not (tmp_path / "d").exists()

@@ -20,9 +20,9 @@ from starlight_exporter.synthesis.carriers import (
     encode,
     make_carrier,
 )
-from starlight_exporter.synthesis.dataset_files import payload_size, without_late_semicolons
 from starlight_exporter.synthesis.embeddings import embed_alpha, embed_eoi
 from starlight_exporter.synthesis.payloads import Payload
+from starlight_exporter.synthesis.reference import payload_size, without_late_semicolons
 
 
 def flat(width: int, height: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:

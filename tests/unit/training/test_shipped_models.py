@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stack.reference_dataset import RECIPE
+from stack.datasets import REFERENCE_COUNTS
 from starlight_exporter.dataset import layout
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.contract import METHODS
@@ -20,9 +20,7 @@ from starlight_exporter.detector.streams import tensors
 from starlight_exporter.models.cards import model_in, read_card
 from starlight_exporter.models.training_files import Manifest, leaked_images, read_manifest
 from starlight_exporter.models.training_log import read_training_log
-from starlight_exporter.synthesis.cover_sources import ProceduralCovers
-from starlight_exporter.synthesis.dataset_files import Recipe, jobs, write_file
-from starlight_exporter.synthesis.negatives import CATEGORIES
+from starlight_exporter.synthesis.reference import ReferenceRecipe
 from support.run_cache import RunCache
 from training.card import card_markdown, index_markdown
 from training.variants import MAX_MODEL_BYTES, OUTPUTS
@@ -65,21 +63,17 @@ def shared_manifest(name: str) -> Manifest:
 
 def every_nth_file(root: Path, parameters: Mapping[str, int], *, every: int) -> tuple[LabelledFile, ...]:
     """Generate every n-th file of a dataset; each depends only on the seed and its index."""
-    recipe = Recipe(
-        parameters["seed"], parameters["clean"], parameters["stego"], parameters["negatives"], ProceduralCovers()
-    )
-    for folder in ("clean", "stego", *(f"negatives/{category}" for category in CATEGORIES)):
+    recipe = ReferenceRecipe(parameters["seed"], parameters["clean"], parameters["stego"], parameters["negatives"])
+    for folder in recipe.folders:
         (root / folder).mkdir(parents=True)
-    for job in jobs(recipe)[::every]:
-        write_file(recipe, job, root)
+    for task in range(0, len(recipe.sizes), every):
+        recipe.write(task, root)
     return layout.scan(root.name, root).files
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> tuple[LabelledFile, ...]:
-    keys, values = RECIPE[::2], RECIPE[1::2]
-    parameters = {key.removeprefix("--"): int(value) for key, value in zip(keys, values, strict=True)}
-    return every_nth_file(tmp_path_factory.mktemp("reference"), parameters, every=19)
+    return every_nth_file(tmp_path_factory.mktemp("reference"), REFERENCE_COUNTS, every=19)
 
 
 @pytest.mark.slow

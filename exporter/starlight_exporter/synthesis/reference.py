@@ -1,17 +1,25 @@
-"""Generate one file of a dataset. It depends only on the seed and the index, so any worker can generate any file."""
+"""The recipe `reference`: clean files, five embeddings of readable text that reach into the crop, hard negatives."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from starlight_exporter.detector.contract import CROP, METHODS, Method
-from starlight_exporter.synthesis.carriers import CLEAN_SHARES, EXTENSIONS, STORAGES, Carrier, encode, make_carrier
-from starlight_exporter.synthesis.cover_sources import CoverSource
+from starlight_exporter.errors import DatasetError
+from starlight_exporter.synthesis.carriers import (
+    CLEAN_SHARES,
+    STORAGES,
+    Carrier,
+    encode,
+    extension,
+    make_carrier,
+    with_space_for_payload,
+)
+from starlight_exporter.synthesis.cover_sources import CoverSource, ProceduralCovers
 from starlight_exporter.synthesis.embeddings import (
     ALPHA_PREFIX,
     BitOrder,
@@ -21,14 +29,14 @@ from starlight_exporter.synthesis.embeddings import (
     embed_palette,
     user_comment,
 )
-from starlight_exporter.synthesis.exif import MAX_CARRIER_EXIF, ExifFields
+from starlight_exporter.synthesis.exif import ExifFields
 from starlight_exporter.synthesis.negatives import CATEGORIES, make_negative
 from starlight_exporter.synthesis.payloads import Payload, make_payload
 from starlight_exporter.synthesis.random_choice import choose_weighted, log_uniform
-from starlight_exporter.synthesis.tails import short_tail
+from starlight_exporter.synthesis.recipe import generator
+from starlight_exporter.synthesis.sidecars import CATEGORY_OF, embedding_labels, write_labelled
 
 Rng = np.random.Generator
-Part = Literal["clean", "stego", "negatives"]
 
 MIN_PIXEL_PAYLOAD = 300
 MIN_BYTE_PAYLOAD, MAX_BYTE_PAYLOAD = 120, 2500
@@ -37,33 +45,58 @@ MIN_FILE_WITH_TAIL = 1000
 PAIR_INTERVAL = 4
 """The unmodified carrier of every fourth stego file is a clean file. All other covers are used once."""
 
-_CATEGORY_OF: dict[Method, str] = {
-    "alpha": "pixel",
-    "palette": "pixel",
-    "lsb": "pixel",
-    "exif": "metadata",
-    "eoi": "eoi",
-}
-_TECHNIQUE_OF: dict[Method, str] = {
-    "alpha": "alpha",
-    "palette": "palette",
-    "lsb": "lsb.rgb",
-    "exif": "exif",
-    "eoi": "raw",
-}
 # Spawn keys of the seed, one per purpose. Changing one changes every dataset.
 _CLEAN, _CARRIER, _PAYLOAD, _NEGATIVE = range(4)
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Parameters of a dataset: seed, number of files of each part, source of the covers."""
+class ReferenceRecipe:
+    """Seed, number of files of each part, source of the covers. Raise DatasetError for invalid numbers."""
 
     seed: int
-    clean: int
-    stego: int
-    negatives: int
-    covers: CoverSource
+    clean: int = 1000
+    stego: int = 800
+    negatives: int = 200
+    covers: CoverSource = field(default_factory=ProceduralCovers)
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        counts = {"seed": self.seed, "clean": self.clean, "stego": self.stego, "negatives": self.negatives}
+        for name, value in counts.items():
+            if value < 0:
+                raise DatasetError(f"{name} must not be negative: {value}")
+        if self.clean + self.stego + self.negatives == 0:
+            raise DatasetError("a dataset needs at least one file: clean, stego and negatives are all 0")
+
+    @property
+    def parameters(self) -> Mapping[str, object]:
+        """Seed, counts, and the digest of the covers."""
+        return {
+            "seed": self.seed,
+            "clean": self.clean,
+            "stego": self.stego,
+            "negatives": self.negatives,
+            "covers": self.covers.digest,
+        }
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The class folders."""
+        return ("clean", "stego", *(f"negatives/{category}" for category in CATEGORIES))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """One image per task: clean files, stego files, negatives."""
+        return (1,) * (self.clean + self.stego + self.negatives)
+
+    def write(self, task: int, root: Path) -> None:
+        """Generate one file, and its sidecar, below `root`."""
+        if task < self.clean:
+            _write_clean(self, task, root)
+        elif task < self.clean + self.stego:
+            _write_stego(self, task - self.clean, root)
+        else:
+            _write_negative(self, task - self.clean - self.stego, root)
 
     @property
     def pairs(self) -> int:
@@ -71,102 +104,53 @@ class Recipe:
         return min(-(-self.stego // PAIR_INTERVAL), self.clean // PAIR_INTERVAL)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One file to generate: the part of the dataset and the index in it."""
-
-    part: Part
-    index: int
-
-
-def jobs(recipe: Recipe) -> tuple[Job, ...]:
-    """Return the jobs of all files of a recipe."""
-    parts: tuple[tuple[Part, int], ...] = (
-        ("clean", recipe.clean),
-        ("stego", recipe.stego),
-        ("negatives", recipe.negatives),
-    )
-    return tuple(Job(part, index) for part, count in parts for index in range(count))
-
-
-def write_file(recipe: Recipe, job: Job, root: Path) -> None:
-    """Generate one file (and its sidecar) below `root`."""
-    match job.part:
-        case "clean":
-            _write_clean(recipe, job.index, root)
-        case "stego":
-            _write_stego(recipe, job.index, root)
-        case "negatives":
-            _write_negative(recipe, job.index, root)
-
-
-def _rng(recipe: Recipe, branch: int, index: int) -> Rng:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(recipe.seed, spawn_key=(branch, index))))
-
-
-def _extension(carrier: Carrier) -> str:
-    choices = EXTENSIONS[carrier.storage.file_format]
-    return choices[carrier.seed % len(choices)]
-
-
 def _clean_name(index: int, carrier: Carrier) -> str:
-    return f"clean-{index:04d}.{_extension(carrier)}"
+    return f"clean-{index:04d}.{extension(carrier)}"
 
 
-def _clean_carrier(recipe: Recipe, index: int) -> Carrier:
+def _clean_carrier(recipe: ReferenceRecipe, index: int) -> Carrier:
     if index < recipe.pairs:
         return _stego_carrier(recipe, index * PAIR_INTERVAL)
-    rng = _rng(recipe, _CLEAN, index)
+    rng = generator(recipe.seed, _CLEAN, index)
     storage = choose_weighted(rng, CLEAN_SHARES)
     return make_carrier(rng, storage, recipe.covers.cover(rng, index))
 
 
-def _stego_carrier(recipe: Recipe, index: int) -> Carrier:
-    rng = _rng(recipe, _CARRIER, index)
+def _stego_carrier(recipe: ReferenceRecipe, index: int) -> Carrier:
+    rng = generator(recipe.seed, _CARRIER, index)
     method = METHODS[index % len(METHODS)]
     storage = choose_weighted(rng, STORAGES[method])
     # A paired carrier uses the cover of its clean file, so that the clean files use the covers in order.
     cover = recipe.covers.cover(rng, index // PAIR_INTERVAL if _is_paired(recipe, index) else index)
     carrier = make_carrier(rng, storage, cover)
-    if method in ("exif", "eoi") and carrier.exif is not None:
-        carrier = carrier.with_exif(carrier.exif.truncated_to(MAX_CARRIER_EXIF))
-    if method == "eoi":
-        # The payload after a long tail would be beyond the bytes that the detector reads.
-        carrier = carrier.with_tail(short_tail(rng) if rng.random() < 0.2 else b"")
-    return carrier
+    return with_space_for_payload(rng, method, carrier)
 
 
-def _is_paired(recipe: Recipe, index: int) -> bool:
+def _is_paired(recipe: ReferenceRecipe, index: int) -> bool:
     return index % PAIR_INTERVAL == 0 and index // PAIR_INTERVAL < recipe.pairs
 
 
-def _write_clean(recipe: Recipe, index: int, root: Path) -> None:
+def _write_clean(recipe: ReferenceRecipe, index: int, root: Path) -> None:
     carrier = _clean_carrier(recipe, index)
     (root / "clean" / _clean_name(index, carrier)).write_bytes(encode(carrier))
 
 
-def _write_stego(recipe: Recipe, index: int, root: Path) -> None:
+def _write_stego(recipe: ReferenceRecipe, index: int, root: Path) -> None:
     method = METHODS[index % len(METHODS)]
     carrier = _stego_carrier(recipe, index)
-    rng = _rng(recipe, _PAYLOAD, index)
+    rng = generator(recipe.seed, _PAYLOAD, index)
     order: BitOrder = "msb-first" if method in ("palette", "lsb") and rng.random() < 0.5 else "lsb-first"
     payload = make_payload(rng, payload_size(rng, method, carrier))
     if method == "eoi" and carrier.storage.file_format == "gif":
         payload = without_late_semicolons(payload)
     data = _embed(rng, method, carrier, payload.text, order)
-    name = f"{payload.kind}_{method}_{index:04d}.{_extension(carrier)}"
-    sidecar = {
-        "embedding": {
-            "category": _CATEGORY_OF[method],
-            "technique": _TECHNIQUE_OF[method],
-            "ai42": method == "alpha",
-            "bit_order": order if _CATEGORY_OF[method] == "pixel" else None,
-        },
+    name = f"{payload.kind}_{method}_{index:04d}.{extension(carrier)}"
+    labels = {
+        "embedding": embedding_labels(method, order, ai42=method == "alpha"),
         "clean_file": _clean_name(index // PAIR_INTERVAL, carrier) if _is_paired(recipe, index) else None,
         "payload_bytes": len(payload.text),
     }
-    (root / "stego" / name).write_bytes(data)
-    (root / "stego" / f"{name}.json").write_text(json.dumps(sidecar, indent=1) + "\n", encoding="utf-8")
+    write_labelled(root / "stego" / name, data, labels)
 
 
 def _embed(rng: Rng, method: Method, carrier: Carrier, text: bytes, order: BitOrder) -> bytes:
@@ -204,7 +188,7 @@ def payload_size(rng: Rng, method: Method, carrier: Carrier) -> int:
     low, high = MIN_BYTE_PAYLOAD, MAX_BYTE_PAYLOAD
     if method == "eoi":
         low = max(low, MIN_FILE_WITH_TAIL - len(encode(carrier)))
-    if _CATEGORY_OF[method] == "pixel":
+    if CATEGORY_OF[method] == "pixel":
         height, width = carrier.pixels.shape[:2]
         bits_per_pixel = 3 if method == "lsb" else 1
         capacity = height * width * bits_per_pixel // 8 - len(ALPHA_PREFIX) - 1
@@ -215,8 +199,8 @@ def payload_size(rng: Rng, method: Method, carrier: Carrier) -> int:
     return round(log_uniform(rng, low, high))
 
 
-def _write_negative(recipe: Recipe, index: int, root: Path) -> None:
-    rng = _rng(recipe, _NEGATIVE, index)
+def _write_negative(recipe: ReferenceRecipe, index: int, root: Path) -> None:
+    rng = generator(recipe.seed, _NEGATIVE, index)
     category = CATEGORIES[index % len(CATEGORIES)]
     number = index // len(CATEGORIES)
     # Rotated, so that no negative equals a clean file with the same cover.
