@@ -72,7 +72,7 @@ def write_index(models: Path) -> None:
 
 
 def index_markdown(found: Sequence[Record]) -> str:
-    """Return a Markdown table with one row per card and the results on the first dataset of the card."""
+    """Return Markdown tables with one row per card: results on the first dataset of the card, then on every dataset."""
     lines = [
         "# Reference models",
         "",
@@ -80,6 +80,8 @@ def index_markdown(found: Sequence[Record]) -> str:
         "`training_log.jsonl`. `training_files.sha256` is the manifest of the files that the models were trained on. "
         "`production/model.onnx` is the deployed model and `baseline/model.onnx` the accepted one; both are "
         "copies of `v4`. This page is generated from the cards.",
+        "",
+        f"Results on {_conditions(found)}. They do not apply to other payloads, sizes and sources:",
         "",
         "| Model | Description | Bytes | False positives | " + " | ".join(METHODS) + " |",
         "|---|---|---:|---:|" + "---:|" * len(METHODS),
@@ -95,7 +97,44 @@ def index_markdown(found: Sequence[Record]) -> str:
             + " | ".join(cells)
             + " |"
         )
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *_failures(found)]) + "\n"
+
+
+def _conditions(found: Sequence[Record]) -> str:
+    first = next(iter(found), {}).get("measured") or [{}]
+    return f"{first[0].get('dataset', 'no dataset')}: readable texts of at least 120 bytes that reach the centre crop"
+
+
+def _failures(found: Sequence[Record]) -> list[str]:
+    """Return the section with the results on all datasets of the cards."""
+    lines = [
+        "## Where the models fail",
+        "",
+        "Detections of all methods, and false positives among clean files, on every dataset of the cards. "
+        "[docs/datasets.md](../docs/datasets.md) describes the datasets and what rates on `adversarial` mean. Results "
+        "by payload, size and source are in [benchmarks/model_pairs.md](../benchmarks/model_pairs.md), payloads above "
+        "the centre crop in the cards.",
+        "",
+    ]
+    titles = list(dict.fromkeys(record["dataset"] for card in found for record in card.get("measured", [])))
+    lines += ["| Dataset | Result | " + " | ".join(f"`{card['name']}`" for card in found) + " |"]
+    lines += ["|---|---|" + "---:|" * len(found)]
+    for title in titles:
+        for name, select in (("detections", _all_detections), ("false positives", lambda one: one["false_positives"])):
+            cells = []
+            for card in found:
+                records = [record for record in card.get("measured", []) if record["dataset"] == title]
+                value = select(records[0]) if records else {"total": 0}
+                cells.append(
+                    f"{integer(value['count'])} of {integer(value['total'])}" if value["total"] else "not measured"
+                )
+            lines.append(f"| {title} | {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _all_detections(record: Record) -> Record:
+    parts = record["detections"].values()
+    return {"count": sum(part["count"] for part in parts), "total": sum(part["total"] for part in parts)}
 
 
 def _training(training: Record) -> str:
@@ -116,6 +155,9 @@ def _generator_command(parameters: Record | None) -> str:
     if parameters is None:
         return "own images"
     covers = ", own covers" if parameters.get("covers") else ""
+    if "recipe" in parameters:
+        seed = f" --seed {parameters['seed']}" if "seed" in parameters else ""
+        return f"`make_dataset.py --recipe {parameters['recipe']}{seed}`, generator {parameters['generator']}{covers}"
     return (
         f"`make_dataset.py --seed {parameters['seed']} --clean {parameters['clean']} --stego {parameters['stego']} "
         f"--negatives {parameters['negatives']}`, generator {parameters['generator']}{covers}"

@@ -28,8 +28,8 @@ from starlight_exporter.synthesis.source_recipe import SOURCES
 
 ROOT = Path(__file__).resolve().parents[3]
 FIXED = NAMES[1:]
-SMALL = slice(-40, None, 3)
-"""Tasks of every recipe that take little time: the large images of `sizes` are its first."""
+SOME = {name: slice(-40, None, 3) for name in FIXED} | {"adversarial": slice(40, None, 17)}
+"""Tasks that take little time and have all methods: the large images of `sizes` are its first."""
 
 
 def recipe(name: str, *, seed: int = 3) -> Recipe:
@@ -52,7 +52,7 @@ def contents(root: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("name", FIXED)
 def test_files_are_labelled_in_full(tmp_path: Path, name: str) -> None:
     made = recipe(name)
-    tasks = list(range(len(made.sizes)))[SMALL]
+    tasks = list(range(len(made.sizes)))[SOME[name]]
     found = layout.scan(name, write(made, tmp_path / name, tasks)).files
     assert [file.problem for file in found if file.problem] == []
     assert len(found) == sum(made.sizes[task] for task in tasks)
@@ -77,7 +77,8 @@ def test_tasks_give_the_same_bytes_again(tmp_path: Path, name: str) -> None:
     first = contents(write(recipe(name), tmp_path / "first", tasks))
     assert contents(write(recipe(name), tmp_path / "second", tasks)) == first
     if name != "adversarial":
-        assert not set(contents(write(recipe(name, seed=4), tmp_path / "other", tasks)).values()) & set(first.values())
+        other = contents(write(recipe(name, seed=4), tmp_path / "other", tasks))
+        assert not {data for path, data in other.items() if path.startswith("clean/")} & set(first.values())
 
 
 def test_all_datasets_together_have_less_than_5000_images() -> None:
