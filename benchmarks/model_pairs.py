@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from starlight_exporter.analysis.comparison import is_wrong
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.evaluation.request import RunRequest, available_cores
@@ -66,16 +68,18 @@ def main() -> int:
     evaluations: dict[tuple[str, str], Evaluation] = {}
     parts: list[str] = []
     pairs: list[Pair] = []
-    for dataset, root in roots.items():
-        predictions = {}
-        for model in MODELS:
-            result = evaluate(request(model, dataset, root))
-            evaluations[dataset, model] = result.evaluation
-            predictions[model] = result.predictions
-            print(dataset, model, rate(result.evaluation.clean), rate(result.evaluation.stego), flush=True)
-        parts += breakdowns(dataset, root, predictions)
-        for first, second in itertools.combinations(MODELS, 2):
-            pairs += compare(dataset, (first, predictions[first]), (second, predictions[second]))
+    with tempfile.TemporaryDirectory(prefix="starlight-pairs-") as folder:
+        cache = CacheSettings(Path(folder))
+        for dataset, root in roots.items():
+            predictions = {}
+            for model in MODELS:
+                result = evaluate(request(model, dataset, root, cache))
+                evaluations[dataset, model] = result.evaluation
+                predictions[model] = result.predictions
+                print(dataset, model, rate(result.evaluation.clean), rate(result.evaluation.stego), flush=True)
+            parts += breakdowns(dataset, root, predictions)
+            for first, second in itertools.combinations(MODELS, 2):
+                pairs += compare(dataset, (first, predictions[first]), (second, predictions[second]))
     adjusted = holm([pair.p_value for pair in pairs])
     pairs = [Pair(**{**asdict(pair), "adjusted": value}) for pair, value in zip(pairs, adjusted, strict=True)]
     write_text(options.output / "model_pairs.json", json.dumps(record(evaluations, pairs), indent=1) + "\n")
@@ -83,7 +87,7 @@ def main() -> int:
     return 0
 
 
-def request(model: str, dataset: str, root: Path) -> RunRequest:
+def request(model: str, dataset: str, root: Path, cache: CacheSettings | None = None) -> RunRequest:
     """Return the request of one evaluation."""
     return RunRequest(
         model=model,
@@ -95,6 +99,7 @@ def request(model: str, dataset: str, root: Path) -> RunRequest:
         trigger="benchmark",
         latency_sample=0,
         threads=available_cores(),
+        cache=cache,
     )
 
 

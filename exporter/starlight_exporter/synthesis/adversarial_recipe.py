@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 from starlight_exporter.detector.contract import METHODS, Method
 from starlight_exporter.synthesis.adversarial import clean_candidate, negative_candidate, stego_candidate
@@ -72,7 +72,7 @@ class AdversarialRecipe:
         """Generate the files of one candidate."""
         kind, number = self._candidates()[task]
         if kind in METHODS:
-            candidate = stego_candidate(cast(Method, kind), number)
+            candidate = stego_candidate(kind, number)
             cover = Cover(candidate.cover, UNSELECTED, task)
             write_cover(cover, root)
             write_stego(candidate.rng, cover, candidate.embedding, candidate.message, number=task, root=root)

@@ -74,7 +74,7 @@ class ProceduralCovers:
         return covers.cover_image(rng, width, height)
 
     def sized(self, rng: Rng, index: int, width: int, height: int) -> Bytes:  # noqa: ARG002  # generated from `rng`
-        """Return a generated cover: above 1,024 pixels per side enlarged with noise, below 64 a part of a larger one."""
+        """Return a generated cover: above 1,024 pixels per side enlarged with noise, below 64 cut from a larger one."""
         scale = -(-max(width, height) // MAX_GENERATED_SIDE)
         rgb = covers.cover_image(rng, max(MIN_SIDE, -(-width // scale)), max(MIN_SIDE, -(-height // scale)))
         return rgb[:height, :width] if scale == 1 else _enlarged(rng, rgb, width, height)
@@ -144,7 +144,8 @@ def _enlarged(rng: Rng, rgb: Bytes, width: int, height: int) -> Bytes:
     tile = rng.integers(-1, 2, (NOISE_TILE, NOISE_TILE, 3), dtype=np.int8)
     repeats = (-(-height // NOISE_TILE), -(-width // NOISE_TILE), 1)
     noise = np.tile(tile, repeats)[:height, :width]
-    return np.clip(large.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    noisy: Bytes = np.clip(large.astype(np.int16) + noise, 0, 255).astype(np.uint8)
+    return noisy
 
 
 def _open(path: Path) -> Image.Image:

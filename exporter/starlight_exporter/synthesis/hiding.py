@@ -61,7 +61,7 @@ def capacity(method: Method, carrier: Carrier) -> int:
     if method == "eoi":
         return MAX_TAIL_MESSAGE
     height, width = carrier.pixels.shape[:2]
-    return height * width * BITS_PER_PIXEL[method] // 8
+    return int(height * width) * BITS_PER_PIXEL[method] // 8
 
 
 def hide(rng: Rng, carrier: Carrier, embedding: Embedding, message: bytes) -> bytes:

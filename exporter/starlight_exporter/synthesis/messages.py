@@ -56,7 +56,8 @@ def make_message(rng: Rng, content: Content, size: int, framing: Framing | None 
     Without `framing`, a random one that suits the content.
     """
     kind, data = _content(rng, content, size)
-    chosen = framing or choose(rng, _TEXT_FRAMINGS if content == "text" else _BINARY_FRAMINGS)
+    suitable = _TEXT_FRAMINGS if content == "text" else _BINARY_FRAMINGS
+    chosen: Framing = choose(rng, suitable) if framing is None else framing
     return Message(kind, data, chosen, framed(chosen, data))
 
 
@@ -83,7 +84,8 @@ def _content(rng: Rng, content: Content, size: int) -> tuple[str, bytes]:
 
 
 def _compressed(rng: Rng, size: int) -> tuple[str, bytes]:
-    kind, compress = choose(rng, (("deflate", zlib.compress), ("gzip", _gzip)))
+    kind = choose(rng, tuple(_COMPRESSIONS))
+    compress = _COMPRESSIONS[kind]
     text = make_payload(rng, 4 * size).text
     while len(compress(text)) <= size:
         text += make_payload(rng, len(text)).text
@@ -102,6 +104,7 @@ def _gzip(text: bytes) -> bytes:
     return gzip.compress(text, mtime=0)
 
 
+_COMPRESSIONS: Final[dict[str, Callable[[bytes], bytes]]] = {"deflate": zlib.compress, "gzip": _gzip}
 _FRAMINGS: Final[dict[Framing, Callable[[bytes], bytes]]] = {
     "zero": lambda content: content + b"\x00",
     # Two bytes that no UTF-8 text contains.
