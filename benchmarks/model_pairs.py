@@ -201,7 +201,7 @@ def breakdowns(dataset: str, root: Path, predictions: Mapping[str, Sequence[Pred
                 if row is not None and prediction.verdict is not None:
                     counts[row][model] += prediction.verdict
                     totals[row] += model == MODELS[0]
-        yield from ("", f"### {dataset}: {title}", "", "| files | total | " + " | ".join(MODELS) + " |")
+        yield from (f"### {dataset}: {title}", "", "| files | total | " + " | ".join(MODELS) + " |")
         yield "|---|---:|" + "---:|" * len(MODELS)
         for row in sorted(totals):
             yield f"| {row} | {totals[row]} | " + " | ".join(str(counts[row][model]) for model in MODELS) + " |"
@@ -243,7 +243,7 @@ def _side_row(prediction: Prediction, _: Path) -> str | None:
     if width is None or height is None:
         return None
     low = max(limit for limit in SIDE_LIMITS if limit <= max(width, height))
-    return f"{prediction.method or prediction.file_class}, longer side from {low:,} pixels"
+    return f"{prediction.method or prediction.file_class}, longer side from {low:05,} pixels"
 
 
 def _source_row(prediction: Prediction, _: Path) -> str | None:
