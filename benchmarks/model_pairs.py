@@ -82,7 +82,7 @@ def main() -> int:
                 pairs += compare(dataset, (first, predictions[first]), (second, predictions[second]))
     adjusted = holm([pair.p_value for pair in pairs])
     pairs = [Pair(**{**asdict(pair), "adjusted": value}) for pair, value in zip(pairs, adjusted, strict=True)]
-    write_text(options.output / "model_pairs.json", json.dumps(record(evaluations, pairs), indent=1) + "\n")
+    write_text(options.output / "model_pairs.json", json.dumps(record(evaluations, pairs)) + "\n")
     write_text(options.output / "model_pairs.md", document(evaluations, pairs, tuple(roots), parts))
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,25 @@ def test_starts_and_stops_a_service(supervisor: Supervisor) -> None:
 def test_service_without_url_is_ready_when_it_runs(supervisor: Supervisor) -> None:
     supervisor.start(Service("quiet", (sys.executable, "-c", "import time; time.sleep(60)"), None, "a file"))
     supervisor.check()
+
+
+def test_sends_a_signal_to_the_named_service_only(supervisor: Supervisor, tmp_path: Path) -> None:
+    def service(name: str) -> Service:
+        received, ready = tmp_path / f"{name}.received", tmp_path / f"{name}.ready"
+        code = (
+            "import pathlib, signal, time;"
+            f"signal.signal(signal.SIGHUP, lambda *_: pathlib.Path({str(received)!r}).touch());"
+            f"pathlib.Path({str(ready)!r}).touch();"
+            "[time.sleep(0.05) for _ in range(1200)]"
+        )
+        return Service(name, (sys.executable, "-c", code), None, name)
+
+    for name in ("one", "other"):
+        supervisor.start(service(name))
+        wait_until((tmp_path / f"{name}.ready").exists, f"{name} is ready")
+    supervisor.send("one", signal.SIGHUP)
+    wait_until((tmp_path / "one.received").exists, "the signal")
+    assert not (tmp_path / "other.received").exists()
 
 
 def test_reports_the_last_log_line_of_a_service_that_exits_at_start(supervisor: Supervisor) -> None:
