@@ -96,8 +96,8 @@ def write_exporter(
         settings["datasets"] = [{"name": _dataset_name(dataset), "path": str(dataset.resolve())}]
     else:
         settings["datasets"] = [
-            {"name": known.name, "path": str(known.path), "alerts": known.alerts}
-            for known in checked.datasets
+            given | {"path": str(known.path)}
+            for given, known in zip(settings["datasets"], checked.datasets, strict=True)
             if known.name not in without
         ]
     if checked.research is not None:

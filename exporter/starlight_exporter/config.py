@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from starlight_exporter.asset_files import runbooks_folder
 from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits, CheckName
 from starlight_exporter.dataset.cache_settings import DEFAULT_CACHE_BYTES, CacheSettings
+from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
 from starlight_exporter.durations import format_duration, parse_duration
@@ -168,15 +169,43 @@ class ResearchConfig(StrictModel):
     decision: DecisionConfig = DecisionConfig(threshold=PLAIN_THRESHOLD)
 
 
-class DatasetConfig(StrictModel):
-    """Folder with the subfolders clean/, stego/ and negatives/, or with a label manifest.
+class WindowConfig(StrictModel):
+    """Window of an unlabelled dataset, by modification time: the newest `images` files, or those of the last `age`."""
 
-    With `alerts: false`, failed checks on this dataset neither alert nor colour the status page.
+    images: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    age: Annotated[Duration, _between("1m", "366d")] | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if (self.images is None) == (self.age is None):
+            raise ValueError("expected either images or age")
+        return self
+
+    def window(self) -> Window:
+        """Return the window."""
+        return Window(self.images, self.age)
+
+
+class DatasetConfig(StrictModel):
+    """Folder with the subfolders clean/, stego/ and negatives/ or with a label manifest, or any folder of images.
+
+    With `alerts: false`, failed checks on this dataset neither alert nor colour the status page. `drift_reference` is
+    the name of the labelled dataset whose clean images an unlabelled one is compared with.
     """
 
     name: Name
     path: ConfigPath
     alerts: bool = True
+    labelled: bool = True
+    drift_reference: Name | None = None
+    window: WindowConfig | None = None
+
+    @model_validator(mode="after")
+    def _only_unlabelled(self) -> Self:
+        for key in ("drift_reference", "window"):
+            if self.labelled and getattr(self, key) is not None:
+                raise ValueError(f"{key}: requires `labelled: false`")
+        return self
 
 
 class ScheduleConfig(StrictModel):
@@ -331,6 +360,7 @@ class Config(StrictModel):
         _unique("datasets", [dataset.name for dataset in self.datasets])
         if sum(model.role == "baseline" for model in self.models) > 1:
             raise ValueError("models: expected at most one model with role baseline")
+        _labelled_references(self.datasets)
         folders = {name: getattr(self.paths, name) for name in ("data", "results", "cache", "documents")}
         for key, folder in folders.items():
             for index, dataset in enumerate(self.datasets):
@@ -366,6 +396,16 @@ def _unique(section: str, names: Sequence[str]) -> None:
         first = names.index(name)
         if first != index:
             raise ValueError(f"{section}[{index}].name: duplicate name {name!r} (also {section}[{first}])")
+
+
+def _labelled_references(datasets: Sequence[DatasetConfig]) -> None:
+    labelled = [dataset.name for dataset in datasets if dataset.labelled]
+    for index, dataset in enumerate(datasets):
+        if dataset.drift_reference is not None and dataset.drift_reference not in labelled:
+            raise ValueError(
+                f"datasets[{index}].drift_reference: expected the name of a labelled dataset"
+                f" ({', '.join(labelled) or 'there is none'}); got {shown(dataset.drift_reference)}"
+            )
 
 
 def load_config(path: Path) -> Config:

@@ -51,13 +51,24 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
         "../models/v4/training_log.jsonl",
         "losses per epoch; by default the log next to the model",
     ),
-    "datasets": ("", "labelled datasets"),
+    "datasets": ("", "datasets to evaluate every model on"),
     "datasets[].name": ("reference", "label value on metrics and pages"),
     "datasets[].path": (
         "../datasets/reference",
-        "folder with `clean/`, `stego/` and `negatives/`, or with a label manifest",
+        "folder with `clean/`, `stego/` and `negatives/` or with a label manifest; of an unlabelled dataset any folder",
     ),
     "datasets[].alerts": ("true", "whether failed checks on this dataset alert and colour the status page"),
+    "datasets[].labelled": (
+        "false",
+        "`false`: every image below the folder is evaluated without a label; alarm rate and drift instead of checks",
+    ),
+    "datasets[].drift_reference": (
+        "reference",
+        "labelled dataset whose clean images those of an unlabelled dataset are compared with",
+    ),
+    "datasets[].window": ("{images: 1000}", "evaluated files of an unlabelled dataset: either `images` or `age`"),
+    "datasets[].window.images": ("1000", "the newest files, by modification time"),
+    "datasets[].window.age": ("7d", "files that were modified since, by the system clock"),
     "research": ("{models_dir: ../models}", "research models that are found in a folder"),
     "research.models_dir": (
         "../models",

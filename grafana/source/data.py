@@ -1,4 +1,4 @@
-"""The Data dashboard: image counts, balance, duplicates, images not measured, and changes of the datasets."""
+"""The Data dashboard: image counts, balance, duplicates, images not measured, unlabelled data, and changes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from grafana.source.panels import PanelInfo, Query, bar_gauge, line_chart, stat_
 from grafana.source.queries import by, select
 from grafana.source.style import BLUE, CLASS_COLOURS, METHOD_COLOURS, REASON_COLOURS, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, table_panel
+from grafana.source.unlabelled import alarm_rate, drift, predicted_methods, results, unlabelled_images
 from starlight_exporter.detector.contract import FORMATS
 from starlight_exporter.publish.families import accuracy, data
 from starlight_exporter.publish.families.family import Family
@@ -31,6 +32,9 @@ def data_dashboard() -> DashboardBuilder:
     builder.add(9, (12, _counts()), (6, _methods()), (6, _formats()))
     builder.row("Data-quality risks")
     builder.add(8, (14, _shortcuts()), (10, _training_leakage()))
+    builder.row("Unlabelled data")
+    builder.add(7, (17, results()), (7, predicted_methods()))
+    builder.add(8, (8, alarm_rate()), (10, drift()), (6, unlabelled_images()))
     builder.row("Changes")
     builder.add(6, (12, _fingerprints()), (12, _classes_over_time()))
     builder.add(8, (8, _entropy()), (8, _shares_over_time()), (8, _reasons()))

@@ -12,6 +12,7 @@ import yaml
 
 from grafana.source.style import BAD, BLUE, GOOD, SIGNIFICANT, WARNING, Steps
 from starlight_exporter.checks.significance import SIGNIFICANCE_LEVEL
+from starlight_exporter.evaluation.drift import MIN_PSI
 from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION
 
 RULES: Final = Path(__file__).parents[2] / "prometheus" / "rules"
@@ -69,6 +70,9 @@ ANY_IS_BAD: Final = fails_above(0)
 ANY_IS_WARNING: Final = fails_above(0, WARNING)
 HIGHLIGHT_ANY: Final[Steps] = ((None, NO_COLOUR), (just_above(0), WARNING))
 """For table cells that count problems."""
+
+DRIFT: Final[Steps] = ((None, NO_COLOUR), (MIN_PSI, WARNING))
+"""From this population stability index on, a significant difference is drift."""
 
 P_VALUE: Final[Steps] = ((None, SIGNIFICANT), (just_above(SIGNIFICANCE_LEVEL), NO_COLOUR))
 """Statistically significant up to the level; the colour is neutral because the difference can be an improvement."""

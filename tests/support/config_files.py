@@ -19,6 +19,11 @@ def model_with(text: str) -> str:
     return VALID.replace("role: production", f"role: production, {text}")
 
 
+def unlabelled_with(text: str) -> str:
+    """Return a valid configuration with an unlabelled dataset and more keys of it."""
+    return VALID.replace("path: images}", f"path: images}}, {{name: incoming, path: new, labelled: false, {text}}}")
+
+
 def write_config_file(folder: Path, text: str | bytes) -> Path:
     """Write a configuration file."""
     file = folder / "starlight.yml"

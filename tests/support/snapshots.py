@@ -20,6 +20,7 @@ from starlight_exporter.dataset.dataset import DatasetQuality, SliceCount
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import METHODS, ImageFormat
 from starlight_exporter.errors import NOT_MEASURED_REASONS
+from starlight_exporter.evaluation.drift import DRIFT_VARIABLES, Drift, VariableDrift
 from starlight_exporter.evaluation.results import (
     LATENCY_STAGES,
     Evaluation,
@@ -32,6 +33,7 @@ from starlight_exporter.evaluation.results import (
     Prediction,
     Provenance,
 )
+from starlight_exporter.evaluation.unlabelled import UnlabelledResult
 from starlight_exporter.models.cards import Origin
 from starlight_exporter.models.training_log import TrainingEpoch, TrainingHealth
 from starlight_exporter.publish.histogram import LatencyHistogram
@@ -52,6 +54,7 @@ from starlight_exporter.statistics.intervals import Interval, Proportion
 from starlight_exporter.statistics.latency_ratio import LatencyRatio
 from starlight_exporter.statistics.resampling import QuantileRatio
 from support.payload_results import PAYLOAD
+from support.results import empty_evaluation
 
 MODEL_SHA256 = "3b7c0f1e2d4a" + "5" * 52
 FINGERPRINT = "9a8b7c6d5e4f" + "1" * 52
@@ -59,6 +62,8 @@ FINISHED_AT = 1_790_000_000.25
 MACHINE = Machine("AMD EPYC", 2, "CPUExecutionProvider", "1.32.0", "Linux", "3.11.7")
 
 EMPTY = Proportion(0, 0, None, None, None)
+
+NO_DRIFT = Drift(None, None, 1_000, None, unavailable="no_drift_reference", detail="no drift reference is configured")
 
 
 COMPARISON = Comparison(
@@ -275,6 +280,31 @@ def full_evaluation(
     )
 
 
+def unlabelled_evaluation(*, model: str = "production", dataset: str = "incoming", **changes: Any) -> Evaluation:
+    """Return an evaluation of an unlabelled dataset with drift of the width; `changes` replace fields of its result."""
+    variables = {
+        name: VariableDrift(0.3 if name == "width" else 0.01, 0.05, 0.0001 if name == "width" else 0.5)
+        for name in DRIFT_VARIABLES
+    }
+    result = UnlabelledResult(
+        images=1_010,
+        images_outside_window=5_000,
+        alarms=proportion(20, 1_000),
+        methods={method: proportion(20 if method == "lsb" else 0, 20) for method in METHODS},
+        histogram=(950, *(0,) * 17, 30, 20),
+        drift=Drift("reference", "20260921T143320Z-production-reference", 1_000, 4_000, variables),
+    )
+    return empty_evaluation(
+        id=f"20260921T150000Z-{model}-{dataset}",
+        model=model,
+        dataset=dataset,
+        finished_at=FINISHED_AT,
+        images=1_010,
+        not_measured={**dict.fromkeys(NOT_MEASURED_REASONS, 0), "unreadable": 10},
+        unlabelled=replace(result, **changes),
+    )
+
+
 def example_prediction(
     path: str = "clean/a.png", *, verdict: bool | None = False, stego: bool = False, negative: bool = False
 ) -> Prediction:
@@ -391,6 +421,9 @@ def full_snapshot() -> Snapshot:
         "production", "reference", replace(snapshot.runs["production", "reference"], evaluated_monotonic=700.0)
     )
     snapshot = snapshot.with_run("production", "field", RunState(interval_seconds=300.0))
+    for result in (unlabelled_evaluation(), unlabelled_evaluation(dataset="uploads", drift=NO_DRIFT)):
+        snapshot = snapshot.with_dataset(DatasetState(result.dataset, labelled=False))
+        snapshot = snapshot.with_run("production", result.dataset, RunState(evaluation=result))
     return snapshot.with_run("v3", "reference", RunState(outcomes={"error": 1}))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from starlight_exporter.dataset.dataset import FILE_CLASSES
+from starlight_exporter.dataset.dataset import LABELLED_CLASSES
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.errors import ComparisonError
@@ -21,7 +21,7 @@ from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 FlipDirection = Literal["fixed", "broken"]
 FLIP_DIRECTIONS: Final[tuple[FlipDirection, ...]] = get_args(FlipDirection)
 
-SLICES: Final[tuple[str, ...]] = (*FILE_CLASSES, *METHODS)
+SLICES: Final[tuple[str, ...]] = (*LABELLED_CLASSES, *METHODS)
 """Slices with a test of their own: the three classes, and the stego files of each method."""
 
 FALSE_DISCOVERY_RATE: Final = 0.05
@@ -74,10 +74,15 @@ class Comparison:
 
 
 def is_wrong(prediction: Prediction) -> bool | None:
-    """Return whether the verdict contradicts the label; None if the file was not measured."""
-    if prediction.verdict is None:
+    """Return whether the verdict contradicts the label; None if the file was not measured or has no label."""
+    if prediction.verdict is None or prediction.file_class == "unlabelled":
         return None
     return prediction.verdict != (prediction.file_class == "stego")
+
+
+def noteworthy(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
+    """Return the predictions with a wrong verdict, and the alarms among unlabelled images, in the given order."""
+    return tuple(one for one in predictions if is_wrong(one) or (one.verdict and one.file_class == "unlabelled"))
 
 
 def misclassified(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:

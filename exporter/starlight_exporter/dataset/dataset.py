@@ -9,8 +9,11 @@ from typing import Final, Literal, get_args
 from starlight_exporter.detector.contract import ImageFormat, Method
 from starlight_exporter.errors import NotMeasuredReason
 
-FileClass = Literal["clean", "stego", "negative"]
+LabelledClass = Literal["clean", "stego", "negative"]
+LABELLED_CLASSES: Final[tuple[LabelledClass, ...]] = get_args(LabelledClass)
+FileClass = Literal[LabelledClass, "unlabelled"]
 FILE_CLASSES: Final[tuple[FileClass, ...]] = get_args(FileClass)
+"""The class `unlabelled` is that of every image of an unlabelled dataset, and of no other image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Dataset:
 
     `ignored_files` are the files and folders that are ignored by their names: those below the class folders,
     or all with a label manifest.
+    `files_outside_window` are those of an unlabelled dataset that are not in `files`.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Dataset:
     files: tuple[LabelledFile, ...]
     fingerprint: str
     ignored_files: int = 0
+    files_outside_window: int = 0
 
 
 @dataclass(frozen=True, slots=True)

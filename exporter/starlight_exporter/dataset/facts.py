@@ -49,12 +49,14 @@ _Label = tuple[FileClass, Method | None]
 class FactTable:
     """One row per decoded file, in the order of the files' paths; `values` is (files, len(FACTS)).
 
-    `carriers` are format and mode: files of the same carrier can hide data by the same methods.
+    `carriers` are format and mode: files of the same carrier can hide data by the same methods. `paths` has every file,
+    or none if the caller does not need them.
     """
 
     labels: tuple[_Label, ...]
     carriers: tuple[str, ...]
     values: NDArray[np.float64]
+    paths: tuple[str, ...] = ()
 
 
 class FactCollector:
@@ -80,7 +82,9 @@ class FactCollector:
         order = sorted(range(len(files)), key=lambda row: files[row][0])
         ordered = [files[row] for row in order]
         labels = tuple((file_class, method) for _, file_class, method, _ in ordered)
-        return FactTable(labels, tuple(carrier for *_, carrier in ordered), values[order])
+        return FactTable(
+            labels, tuple(carrier for *_, carrier in ordered), values[order], tuple(path for path, *_ in ordered)
+        )
 
 
 def facts(file: LabelledFile, image: CompactImage) -> NDArray[np.float64]:

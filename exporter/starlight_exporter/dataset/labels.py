@@ -36,6 +36,8 @@ def read_labels(found: FoundFile) -> Labels:
     match found.file_class:
         case "clean":
             return Labels(source=folders[0] if folders and is_source(folders[0]) else None)
+        case "unlabelled":
+            return Labels()
         case "negative":
             if folders:
                 return Labels(category=printable_path(folders[0]))

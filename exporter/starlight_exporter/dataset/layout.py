@@ -58,19 +58,33 @@ def scan(
         found, labels_of = find_all_files(root, manifest.classes, manifest=manifest.name), manifest.labels_of
     if not found.files:
         raise DatasetError(f"{root}: no images" + (" in clean/, stego/ or negatives/" if manifest is None else ""))
-    # One task for many files, because a pending task takes more memory than the result of a file.
-    chunks = [found.files[at : at + _CHUNK] for at in range(0, len(found.files), _CHUNK)]
-    scanner = _Scanner(labels_of, max_file_bytes, excluded, activity)
-    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
-        labelled = [file for part in pool.map(scanner.scan_all, chunks) for file in part]
-    files = _with_covers(sorted(labelled, key=lambda file: file.path))
+    files = _with_covers(
+        label_files(found.files, labels_of, max_file_bytes=max_file_bytes, excluded=excluded, activity=activity)
+    )
     return Dataset(
         name=name,
         root=root,
         files=tuple(files),
-        fingerprint=_fingerprint(files) if manifest is None else _fingerprint(files, _stated_facts(files)),
+        fingerprint=fingerprint(files) if manifest is None else fingerprint(files, _stated_facts(files)),
         ignored_files=found.ignored,
     )
+
+
+def label_files(
+    found: Sequence[FoundFile],
+    labels_of: Callable[[FoundFile], Labels],
+    *,
+    max_file_bytes: int,
+    excluded: Mapping[str, FileProblem],
+    activity: Activity,
+) -> list[LabelledFile]:
+    """Return the files with label, format and hash, sorted by path. Failures become the problem of the file."""
+    # One task for many files, because a pending task takes more memory than the result of a file.
+    chunks = [found[at : at + _CHUNK] for at in range(0, len(found), _CHUNK)]
+    scanner = _Scanner(labels_of, max_file_bytes, excluded, activity)
+    with ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MAX_THREADS)) as pool:
+        labelled = [file for part in pool.map(scanner.scan_all, chunks) for file in part]
+    return sorted(labelled, key=lambda file: file.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +214,8 @@ def _stated_facts(files: list[LabelledFile]) -> Iterator[tuple[object, ...]]:
         yield file.cover, file.source, file.payload_bytes, file.bit_order, file.reaches_crop
 
 
-def _fingerprint(files: list[LabelledFile], stated: Iterable[tuple[object, ...]] = ()) -> str:
+def fingerprint(files: Sequence[LabelledFile], stated: Iterable[tuple[object, ...]] = ()) -> str:
+    """Return the SHA-256 over every path, label and content, and what is `stated` besides, as hexadecimal digits."""
     digest = hashlib.sha256()
     for file in files:
         # A file that is too large to be hashed is identified by its size.

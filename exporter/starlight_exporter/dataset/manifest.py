@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from starlight_exporter.dataset.dataset import FILE_CLASSES, FileClass
+from starlight_exporter.dataset.dataset import LABELLED_CLASSES, FileClass
 from starlight_exporter.dataset.ignored import MANIFEST_NAMES
 from starlight_exporter.dataset.labels import Labels, unlabelled
 from starlight_exporter.dataset.manifest_rows import ManifestError, ManifestRow, manifest_rows
@@ -89,9 +89,9 @@ def _path(row: ManifestRow, listed: Collection[str]) -> str:
 
 def _class(row: ManifestRow) -> FileClass:
     file_class = row.cells.get("class")
-    found = next((known for known in FILE_CLASSES if known == file_class), None)
+    found = next((known for known in LABELLED_CLASSES if known == file_class), None)
     if found is None:
-        raise ManifestError(f"{row.where}: class must be {', '.join(FILE_CLASSES)}; got {str(file_class)[:40]!r}")
+        raise ManifestError(f"{row.where}: class must be {', '.join(LABELLED_CLASSES)}; got {str(file_class)[:40]!r}")
     return found
 
 

@@ -80,6 +80,14 @@ def find_all_files(root: Path, classes: Mapping[str, FileClass], *, manifest: st
     return search.found
 
 
+def find_unlabelled_files(root: Path) -> FoundFiles:
+    """Return the files below a folder without class folders. Raise DatasetError if `root` cannot be listed."""
+    _listed(root)
+    search = _Search(root)
+    search.enter("", "unlabelled", ())
+    return search.found
+
+
 def _listed(root: Path) -> tuple[set[str], _Identity]:
     """Return the names in the root of a dataset, and its identity. Raise DatasetError."""
     try:

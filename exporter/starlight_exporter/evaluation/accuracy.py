@@ -44,9 +44,12 @@ class Accuracy:
 
 
 def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
-    """Compute counts, rates and scores. Predictions that were not measured are counted by reason only."""
+    """Compute counts, rates and scores. Predictions that were not measured are counted by reason only.
+
+    Images of the class `unlabelled` are in no rate.
+    """
     missing = Counter(entry.not_measured for entry in predictions if entry.not_measured is not None)
-    by_class: dict[FileClass, list[Prediction]] = {"clean": [], "stego": [], "negative": []}
+    by_class: dict[FileClass, list[Prediction]] = {"clean": [], "stego": [], "negative": [], "unlabelled": []}
     for entry in predictions:
         by_class[entry.file_class].append(entry)
     clean, stego, negatives = by_class["clean"], by_class["stego"], by_class["negative"]

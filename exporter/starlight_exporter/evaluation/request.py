@@ -9,9 +9,11 @@ from typing import Final
 
 from starlight_exporter.activity import Phase
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import NotMeasuredReason
+from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.models.roles import Role
 
 DEFAULT_IMAGE_SECONDS: Final = 30.0
@@ -61,6 +63,27 @@ class BaselineModel:
     decision: DecisionRule
 
 
+@dataclass(frozen=True, slots=True)
+class DriftReference:
+    """Stored result of the same model on a labelled dataset; only `dataset` is set if there is none.
+
+    `sample_file` has facts and scores of its clean images.
+    """
+
+    dataset: str
+    evaluation_id: str | None = None
+    spec: EvaluationSpec | None = None
+    sample_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnlabelledImages:
+    """Marks the dataset of a run as unlabelled: which files are in the window, and what they are compared with."""
+
+    window: Window | None = None
+    drift_reference: DriftReference | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """All parameters of a run; picklable. `trigger` is one word, such as `schedule` or `command`.
@@ -70,7 +93,8 @@ class RunRequest:
     most twice a second with `{"done": images, "total": images}` and the dataset's `fingerprint`. Without `cache` every
     image is decoded. `models_dir` is searched for the training log, manifest and card of a model with the same content
     if they are not next to the model; `training_log` takes precedence. The files of `faults` are not measured. A thread
-    decodes `batch` files, then scores them together.
+    decodes `batch` files, then scores them together. With `unlabelled`, all images below the root are one class without
+    labels, and nothing is timed.
     """
 
     model: str
@@ -92,6 +116,7 @@ class RunRequest:
     progress_file: Path | None = None
     cache: CacheSettings | None = None
     baseline: BaselineModel | None = None
+    unlabelled: UnlabelledImages | None = None
 
     @property
     def model_root(self) -> Path | None:

@@ -13,8 +13,10 @@ from starlight_exporter.dataset.dataset import DatasetQuality, FileClass
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import ImageFormat, Method
 from starlight_exporter.errors import NotMeasuredReason
+from starlight_exporter.evaluation.drift import DriftSample
 from starlight_exporter.evaluation.payload_results import PayloadResult
 from starlight_exporter.evaluation.spec import EvaluationSpec
+from starlight_exporter.evaluation.unlabelled import UnlabelledResult
 from starlight_exporter.models.cards import Origin
 from starlight_exporter.models.roles import Role
 from starlight_exporter.models.training_log import TrainingHealth
@@ -116,6 +118,7 @@ class Evaluation:
     None if the training set is unknown. `origin` is None without a model card, `execution` in results of versions that
     did not record it. `latency_ratio` is None without a baseline model that was timed in the same run. `figures`
     covers clean and stego images. `figures` and `payload` are None in results of versions that did not measure them.
+    `unlabelled` is set if the dataset is unlabelled: then no rate has an image, and nothing is timed.
     """
 
     id: str
@@ -151,6 +154,7 @@ class Evaluation:
     latency_ratio: LatencyRatio | None = None
     payload: PayloadResult | None = None
     figures: FiguresOfMerit | None = None
+    unlabelled: UnlabelledResult | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rates as a pandas data frame with one row per metric and slice.
@@ -226,10 +230,12 @@ class LatencyObservations:
 class RunResult:
     """Result of one run: the Evaluation and the predictions and timings behind it.
 
-    `warnings` are problems that did not fail the run, such as an invalid training log.
+    `warnings` are problems that did not fail the run, such as an invalid training log. `drift_sample` are the clean
+    images of a labelled dataset, with which unlabelled images can be compared; None for an unlabelled dataset.
     """
 
     evaluation: Evaluation
     predictions: tuple[Prediction, ...]
     latency: LatencyObservations | None
     warnings: tuple[str, ...] = ()
+    drift_sample: DriftSample | None = None

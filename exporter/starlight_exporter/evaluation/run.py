@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -17,11 +17,13 @@ from starlight_exporter.dataset.facts import FactCollector, FactTable
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.dataset.quality import measure as measure_quality
 from starlight_exporter.dataset.shortcuts import find_shortcuts
+from starlight_exporter.dataset.unlabelled import scan_unlabelled
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.errors import EvaluationError, ModelError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
+from starlight_exporter.evaluation.drift import MAX_REFERENCE_IMAGES, DriftSample, drift_sample, measure_drift
 from starlight_exporter.evaluation.figures import figures
 from starlight_exporter.evaluation.image_source import ImageSource, open_cache
 from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed, summarise
@@ -40,6 +42,7 @@ from starlight_exporter.evaluation.results import (
 from starlight_exporter.evaluation.scorers import select_scorer
 from starlight_exporter.evaluation.spec import current_spec
 from starlight_exporter.evaluation.timing import TimedDetector
+from starlight_exporter.evaluation.unlabelled import UnlabelledResult, unlabelled_result
 from starlight_exporter.models.cards import model_in
 from starlight_exporter.models.records import read_records
 from starlight_exporter.models.training_files import leaked_images
@@ -59,6 +62,9 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
     started, clock = time.time(), time.perf_counter()
     if request.threads < 1 or request.latency_sample < 0 or request.seed < 0:
         raise EvaluationError(f"{_title(request)}: expected at least 1 thread and no negative latency sample or seed")
+    if request.unlabelled is not None:
+        # Incoming images are not a sample that latencies could be compared on.
+        request = replace(request, latency_sample=0, baseline=None)
     with activity.during("load"):
         detector = load_detector(request)
     dataset = scan_dataset(request, activity)
@@ -122,19 +128,23 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         latency=None if latency.observations is None else summarise(latency.observations),
         latency_ratio=latency.ratio,
         quality=measure_quality(dataset),
-        shortcuts=find_shortcuts(bulk.facts, seed=request.seed),
-        leaked_images=None if records.manifest is None else leaked_images(dataset.files, records.manifest),
+        shortcuts={} if request.unlabelled is not None else find_shortcuts(bulk.facts, seed=request.seed),
+        leaked_images=None
+        if records.manifest is None or request.unlabelled is not None
+        else leaked_images(dataset.files, records.manifest),
         training=records.training,
         origin=records.origin,
         execution=bulk.execution,
-        payload=by_payload(bulk.predictions),
-        figures=figures(bulk.predictions, seed=request.seed),
+        payload=None if request.unlabelled is not None else by_payload(bulk.predictions),
+        figures=None if request.unlabelled is not None else figures(bulk.predictions, seed=request.seed),
+        unlabelled=_unlabelled(request, detector, dataset, bulk),
     )
     return RunResult(
         evaluation=evaluation,
         predictions=bulk.predictions,
         latency=latency.observations,
         warnings=(*records.problems, *reporter.warnings, *_cache_warnings(bulk.execution), *latency.warnings),
+        drift_sample=_reference_sample(request, bulk),
     )
 
 
@@ -146,6 +156,15 @@ def scan_dataset(request: RunRequest, activity: Activity) -> Dataset:
         for fault in request.faults
         if fault.phase == "scan"
     }
+    if request.unlabelled is not None:
+        return scan_unlabelled(
+            request.dataset,
+            request.dataset_root,
+            request.unlabelled.window,
+            max_file_bytes=request.limits.max_file_bytes,
+            excluded=excluded,
+            activity=activity,
+        )
     return scan(
         request.dataset,
         request.dataset_root,
@@ -196,6 +215,22 @@ class _BulkResult:
     facts: FactTable
     execution: Execution
     seconds: float
+
+
+def _unlabelled(
+    request: RunRequest, detector: Detector, dataset: Dataset, bulk: _BulkResult
+) -> UnlabelledResult | None:
+    if request.unlabelled is None:
+        return None
+    sample = drift_sample(bulk.predictions, bulk.facts, "unlabelled", seed=request.seed)
+    drift = measure_drift(request.unlabelled.drift_reference, sample, provenance(request, detector, dataset))
+    return unlabelled_result(bulk.predictions, images_outside_window=dataset.files_outside_window, drift=drift)
+
+
+def _reference_sample(request: RunRequest, bulk: _BulkResult) -> DriftSample | None:
+    if request.unlabelled is not None:
+        return None
+    return drift_sample(bulk.predictions, bulk.facts, "clean", seed=request.seed, limit=MAX_REFERENCE_IMAGES)
 
 
 def _predict(

@@ -59,6 +59,7 @@ QUERIED_FAMILIES: tuple[Family, ...] = (
     latency.CONTENTION,
     data.DATASET_ALERTS,
     data.DATASET_INFO,
+    data.DATASET_LABELLED,
     data.DATASET_IMAGES,
     data.DATASET_METHOD_SHARE,
     data.DATASET_ENTROPY,

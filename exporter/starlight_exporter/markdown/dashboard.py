@@ -23,7 +23,7 @@ OVERDUE_INTERVALS = 2.0
 
 
 def build_dashboard(samples: Samples, *, now: float, role: str = "production") -> Dashboard:
-    """Return the values of every configured model on every dataset; models with `role` have their own sections."""
+    """Return the values of every model on every labelled dataset; models with `role` have their own sections."""
     found = []
     for info in samples.of(models.MODEL_INFO):
         place = _only(info, "instance", "model")
@@ -31,6 +31,7 @@ def build_dashboard(samples: Samples, *, now: float, role: str = "production") -
             sample.label("dataset")
             for family in (runs.EVALUATION_IN_PROGRESS, runs.EVALUATION_TIMESTAMP)
             for sample in samples.of(family, place)
+            if _is_labelled(samples, sample)
         }
         found += [_model_result(samples, info, {**place, "dataset": name}, now) for name in sorted(datasets)]
     found.sort(key=lambda one: (one.role, sorted(one.labels.items())))
@@ -75,6 +76,11 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
             if sample.value
         },
     )
+
+
+def _is_labelled(samples: Samples, of: Sample) -> bool:
+    """Return whether the dataset of a sample is labelled, as all are without the metric."""
+    return samples.value(data.DATASET_LABELLED, _only(of, "instance", "dataset")) != 0
 
 
 def _dataset_samples(samples: Samples) -> Iterable[Sample]:

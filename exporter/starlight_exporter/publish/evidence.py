@@ -15,6 +15,7 @@ import structlog
 
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.drift import DriftSample
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish import evidence_files
@@ -53,6 +54,7 @@ class Evidence:
         *,
         checks: Sequence[CheckResult] = (),
         thumbnails: Mapping[str, bytes] = MappingProxyType({}),
+        drift_sample: DriftSample | None = None,
     ) -> Path:
         """Store an evaluation and return its folder. Old evaluations are evicted, also if the disk is full.
 
@@ -64,7 +66,9 @@ class Evidence:
             while True:
                 try:
                     sequence = 1 + max((entry.sequence for entry in self.entries()), default=0)
-                    content = evidence_files.EvaluationFiles(evaluation, predictions, checks, thumbnails, sequence)
+                    content = evidence_files.EvaluationFiles(
+                        evaluation, predictions, checks, thumbnails, sequence, drift_sample
+                    )
                     folder = evidence_files.write_folder(self._root, content)
                     break
                 except (OSError, ValueError, sqlite3.Error) as error:
@@ -152,6 +156,11 @@ class Evidence:
             self.folder(entry) / evidence_files.PREDICTIONS_FILE,
             before=None if before is None else self.folder(before) / evidence_files.PREDICTIONS_FILE,
         )
+
+    def drift_sample(self, entry: Entry) -> Path | None:
+        """Return the file with the facts and scores of the clean images; None if it was not stored."""
+        file = self.folder(entry) / evidence_files.DRIFT_SAMPLE_FILE
+        return file if file.is_file() else None
 
     def thumbnail(self, entry: Entry, name: str) -> Path | None:
         """Return a thumbnail rendered during the evaluation, by its `thumbnail_name`."""

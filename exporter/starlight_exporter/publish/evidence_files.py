@@ -1,4 +1,4 @@
-"""Files of one stored evaluation: `evaluation.json`, `predictions.sqlite`, `checks.json`, `sequence` and thumbnails."""
+"""Files of one stored evaluation: results, predictions, checks, storage order, drift sample and thumbnails."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.drift import DriftSample
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.serialisation import from_json, to_json
 from starlight_exporter.file_access import read_content
@@ -24,6 +25,7 @@ EVALUATION_FILE: Final = "evaluation.json"
 PREDICTIONS_FILE: Final = "predictions.sqlite"
 CHECKS_FILE: Final = "checks.json"
 SEQUENCE_FILE: Final = "sequence"
+DRIFT_SAMPLE_FILE: Final = "drift_sample.npy"
 THUMBNAILS: Final = "thumbnails"
 
 FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -33,13 +35,17 @@ _MAX_TEXT_BYTES: Final = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class EvaluationFiles:
-    """What is stored of a result: `thumbnails` are PNG files by name, `sequence` is its number in storage order."""
+    """What is stored of a result: `thumbnails` are PNG files by name, `sequence` is its number in storage order.
+
+    `drift_sample` is None for an unlabelled dataset.
+    """
 
     evaluation: Evaluation
     predictions: Sequence[Prediction]
     checks: Sequence[CheckResult]
     thumbnails: Mapping[str, bytes]
     sequence: int
+    drift_sample: DriftSample | None = None
 
 
 def write_folder(root: Path, content: EvaluationFiles) -> Path:
@@ -55,6 +61,8 @@ def write_folder(root: Path, content: EvaluationFiles) -> Path:
         (partial / CHECKS_FILE).write_text(_checks_json(content.checks), encoding="utf-8")
         (partial / SEQUENCE_FILE).write_text(f"{content.sequence}\n", encoding="utf-8")
         write_store(partial / PREDICTIONS_FILE, content.predictions)
+        if content.drift_sample is not None:
+            (partial / DRIFT_SAMPLE_FILE).write_bytes(content.drift_sample.to_bytes())
         for written in (*sorted(partial.iterdir()), partial):
             sync(written)
         if content.thumbnails:
@@ -88,6 +96,7 @@ def read_entry(folder: Path) -> Entry:
         failed_checks=sum(check.passed is False and check.severity != "info" for check in checks),
         significant_checks=sum(check.severity == "critical" for check in checks),
         sequence=_read_sequence(folder),
+        alarms=None if evaluation.unlabelled is None else evaluation.unlabelled.alarms,
     )
 
 

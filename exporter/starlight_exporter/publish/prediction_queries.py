@@ -14,7 +14,7 @@ SelectionDirection = Literal["false_positive", "false_negative", "broken", "fixe
 SELECTION_DIRECTIONS: Final[tuple[SelectionDirection, ...]] = get_args(SelectionDirection)
 """False positives and negatives of one evaluation; images broken or fixed since another one."""
 
-Shown = Literal["wrong", "all", "not_measured"]
+Shown = Literal["wrong", "all", "alarms", "not_measured"]
 SHOWN: Final[tuple[Shown, ...]] = get_args(Shown)
 
 FILTERS: Final[Mapping[str, str]] = {
@@ -82,7 +82,12 @@ class Selection:
     @property
     def count(self) -> str:
         """SQL expression for the number of images of `source()`."""
-        return "count(*)" if self.compares or self.slices else "total(p.images)"
+        return "count(*)" if self._of_rows else "total(p.images)"
+
+    @property
+    def _of_rows(self) -> bool:
+        """Whether the table of counts does not suffice: it has neither verdicts nor slices."""
+        return self.compares or bool(self.slices) or (self.direction is None and self.shown == "alarms")
 
     def source(self, *, rows: bool = False) -> str:
         """Return FROM and WHERE clauses; filter values are parameters, names are constants of this module.
@@ -101,9 +106,11 @@ class Selection:
                 conditions += ["p.wrong = 1 AND p.file_class = 'stego'"]
             case None if self.shown == "wrong":
                 conditions += ["p.wrong = 1"]
+            case None if self.shown == "alarms":
+                conditions += ["p.verdict = 1"]
             case None if self.shown == "not_measured":
                 conditions += ["p.not_measured IS NOT NULL"]
-        table = "predictions" if rows or self.compares or self.slices else "kinds"
+        table = "predictions" if rows or self._of_rows else "kinds"
         return f"{table} AS p {JOIN_BEFORE if self.compares else ''} WHERE {' AND '.join(conditions)}"
 
 

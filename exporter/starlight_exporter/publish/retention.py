@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import attrgetter
 
-from starlight_exporter.evaluation.spec import EvaluationSpec, differences
+from starlight_exporter.evaluation.spec import Aspect, EvaluationSpec, differences
 from starlight_exporter.statistics.intervals import Proportion
 
 storage_order = attrgetter("sequence", "finished_at", "id")
@@ -19,7 +19,8 @@ class Entry:
     """A stored evaluation in lists and trends; `finished_at` is UTC seconds.
 
     `sequence` increases with every stored evaluation; 0 for those of versions before 0.2, which have none.
-    `failed_checks` counts the failed checks of severity warning or critical, `significant_checks` the critical ones.
+    `alarms` are those of an unlabelled dataset, None for a labelled one. `failed_checks` counts the failed checks of
+    severity warning or critical, `significant_checks` the critical ones.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Entry:
     failed_checks: int
     significant_checks: int
     sequence: int = 0
+    alarms: Proportion | None = None
 
 
 def newest_first(entries: Iterable[Entry]) -> list[Entry]:
@@ -43,7 +45,7 @@ def deletion_order(entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries in deletion order, each group oldest first.
 
     Routine evaluations first, then those that explain a change: with failed checks, or directly before or after a
-    change of model file, decision rule or images; then the newest of each model and dataset.
+    change of model file, decision rule or labelled images; then the newest of each model and dataset.
     """
     by_pair = _by_pair(entries)
     return [*_all_but_newest(by_pair), *sorted((pair[-1] for pair in by_pair), key=storage_order)]
@@ -76,10 +78,14 @@ def _by_pair(entries: Iterable[Entry]) -> list[list[Entry]]:
     return [list(group) for _, group in groupby(ordered, key=pair)]
 
 
+def _explaining(entry: Entry) -> tuple[Aspect, ...]:
+    return ("model", "images", "rule") if entry.alarms is None else ("model", "rule")
+
+
 def _around_changes(pair: Sequence[Entry]) -> set[str]:
     return {
         entry.id
         for before, after in pairwise(pair)
-        if differences(before.spec, after.spec, "model", "images", "rule")
+        if differences(before.spec, after.spec, *_explaining(after))
         for entry in (before, after)
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Literal, get_args
@@ -94,13 +94,15 @@ class DatasetState:
     """One configured dataset; `changed_at` (UTC seconds) is the time of the last detected change of its content.
 
     `fingerprint` is that of the last scan at start or after a file changed; None without such a scan, or if it failed.
-    Only results on a dataset with `alerts` raise alerts.
+    Only results on a dataset with `alerts` raise alerts. A dataset that is not `labelled` has no change of content:
+    images arrive all the time.
     """
 
     name: str
     changed_at: float | None = None
     alerts: bool = True
     fingerprint: str | None = None
+    labelled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +221,15 @@ class Snapshot:
         return next((model for model in self.models.values() if model.role == "baseline"), None)
 
     def evaluations(self) -> tuple[Evaluation, ...]:
-        """Return the last complete evaluation of every configured model and dataset that has one."""
-        return tuple(run.evaluation for run in self.runs.values() if run.evaluation is not None)
+        """Return the last complete evaluation of every configured model and labelled dataset that has one."""
+        return tuple(one for one in self._displayed() if one.unlabelled is None)
+
+    def unlabelled_evaluations(self) -> tuple[Evaluation, ...]:
+        """Return the last complete evaluation of every configured model and unlabelled dataset that has one."""
+        return tuple(one for one in self._displayed() if one.unlabelled is not None)
+
+    def _displayed(self) -> Iterator[Evaluation]:
+        return (run.evaluation for run in self.runs.values() if run.evaluation is not None)
 
 
 def newest_by(evaluations: Iterable[Evaluation], key: Callable[[Evaluation], str]) -> list[Evaluation]:

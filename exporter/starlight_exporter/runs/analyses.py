@@ -34,7 +34,10 @@ class Analyses:
         self._reports = reports
 
     def after_evaluation(self, pair: Pair) -> None:
-        """Write the reports of a dataset, and ablate the model if it has no current ablation."""
+        """Write the reports of a dataset, and ablate the model if it has no current ablation.
+
+        An unlabelled dataset has neither.
+        """
         self._report(pair[1], again=False)
         self._ablate(pair, again=False)
 
@@ -50,14 +53,22 @@ class Analyses:
         for pair in self._state.snapshot.runs:
             self._ablate(pair, again=True)
 
+    def _is_labelled(self, dataset: str) -> bool:
+        state = self._state.snapshot.datasets.get(dataset)
+        return state is not None and state.labelled
+
     def _report(self, dataset: str, *, again: bool) -> None:
+        if not self._is_labelled(dataset):
+            return
         name = f"reports of {dataset}{' again' if again else ''}"
         self._runner.submit_job(InThreadTask(name, lambda: self._reports.write(dataset, again=again)))
 
     def _ablate(self, pair: Pair, *, again: bool) -> None:
         config, snapshot = self._config.current, self._state.snapshot
         run = snapshot.runs.get(pair)
-        if run is None or run.evaluation is None or snapshot.models[pair[0]].role not in config.analyses.ablate:
+        if run is None or run.evaluation is None or not self._is_labelled(pair[1]):
+            return
+        if snapshot.models[pair[0]].role not in config.analyses.ablate:
             return
         # An outdated ablation is removed with the result that it belongs to.
         is_current = run.ablation is not None and not again

@@ -48,7 +48,10 @@ def assess(
     """Compare a result with the baseline and its predecessor, and check it.
 
     `predictions` is None if those of the evaluation are not stored; `read` returns the stored predictions of an entry.
+    Without labels, no verdict is right or wrong, so there is nothing to compare or check.
     """
+    if evaluation.unlabelled is not None:
+        return Assessment((), basis_without_baseline(evaluation, None, "the dataset is unlabelled"), ())
     comparisons: tuple[Comparison, ...] = ()
     if predictions is not None:
         comparisons = _comparisons(evaluation, predictions, snapshot, evidence, read)

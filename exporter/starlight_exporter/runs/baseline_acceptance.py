@@ -65,9 +65,10 @@ def plan_acceptance(config: Config, file: Path) -> Acceptance:
         raise ConfigError(f"{file}: models: {production.name} and {baseline.name} are the same file {baseline.file}")
     if config.baseline.resolve() in (production.file.resolve(), baseline.file.resolve()):
         raise ConfigError(f"{file}: baseline: expected the file of the recorded baseline, not a model")
-    dataset = next((one for one in config.datasets if one.path.is_dir()), None)
+    dataset = next((one for one in config.datasets if one.labelled and one.path.is_dir()), None)
     if dataset is None:
-        raise DatasetError(f"{file}: datasets: none of the folders exists; the first is {config.datasets[0].path}")
+        paths = ", ".join(str(one.path) for one in config.datasets if one.labelled)
+        raise DatasetError(f"{file}: datasets: no folder of a labelled dataset exists: {paths or 'none is configured'}")
     content = read_model(production.file)
     try:
         old_sha256, problem = model_sha256(baseline.file), ""

@@ -9,10 +9,17 @@ from pathlib import Path
 import structlog
 
 from starlight_exporter.checks.baseline import Baseline, read_baseline
-from starlight_exporter.config import Config, load_config
+from starlight_exporter.config import Config, DatasetConfig, load_config
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import BaselineError, ConfigError
-from starlight_exporter.evaluation.request import BaselineModel, RunLimits, RunRequest, available_cores
+from starlight_exporter.evaluation.request import (
+    BaselineModel,
+    DriftReference,
+    RunLimits,
+    RunRequest,
+    UnlabelledImages,
+    available_cores,
+)
 from starlight_exporter.publish.snapshot import ConfigReload, Pair
 from starlight_exporter.runs.state import State
 
@@ -21,11 +28,15 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredEvaluation:
-    """Paths and decision rule of a configured pair: results of another one do not apply to it."""
+    """Paths and decision rule of a configured pair: results of another one do not apply to it.
+
+    `unlabelled` has the window and the name of the drift reference, None for a labelled dataset.
+    """
 
     model_file: Path
     decision: DecisionRule
     dataset_path: Path
+    unlabelled: UnlabelledImages | None = None
 
 
 class ActiveConfiguration:
@@ -57,7 +68,9 @@ class ActiveConfiguration:
 
     def applies_to(self, request: RunRequest) -> bool:
         """Return whether a run has the paths and the decision rule that are configured now."""
-        requested = ConfiguredEvaluation(request.model_path, request.decision, request.dataset_root)
+        requested = ConfiguredEvaluation(
+            request.model_path, request.decision, request.dataset_root, _without_result(request.unlabelled)
+        )
         return configured_evaluation(self.current, (request.model, request.dataset)) == requested
 
     @staticmethod
@@ -77,7 +90,7 @@ def configured_evaluation(config: Config, pair: Pair) -> ConfiguredEvaluation | 
     model, dataset = config.model(pair[0]), config.dataset(pair[1])
     if model is None or dataset is None:
         return None
-    return ConfiguredEvaluation(model.file, model.decision.rule(), dataset.path)
+    return ConfiguredEvaluation(model.file, model.decision.rule(), dataset.path, _unlabelled(dataset))
 
 
 def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
@@ -107,7 +120,24 @@ def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
         threads=limits.threads or available_cores(),
         cache=config.cache(),
         baseline=None if model.role == "baseline" else _baseline_model(config),
+        unlabelled=_unlabelled(dataset),
     )
+
+
+def _unlabelled(dataset: DatasetConfig) -> UnlabelledImages | None:
+    """Return window and drift reference, without a result of the reference; None for a labelled dataset."""
+    if dataset.labelled:
+        return None
+    return UnlabelledImages(
+        window=None if dataset.window is None else dataset.window.window(),
+        drift_reference=None if dataset.drift_reference is None else DriftReference(dataset.drift_reference),
+    )
+
+
+def _without_result(unlabelled: UnlabelledImages | None) -> UnlabelledImages | None:
+    if unlabelled is None or unlabelled.drift_reference is None:
+        return unlabelled
+    return replace(unlabelled, drift_reference=DriftReference(unlabelled.drift_reference.dataset))
 
 
 def _baseline_model(config: Config) -> BaselineModel | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -17,26 +18,40 @@ from starlight_exporter.runs.state import State
 _log = structlog.get_logger(__name__)
 
 SCAN_SECONDS: Final = 3600.0
+UNLABELLED_SECONDS: Final = 60.0
+"""Shortest time between two scans of an unlabelled dataset, to which images may be added all the time."""
+UNLABELLED_PAUSE: Final = 4.0
+"""The same as a multiple of the time that its evaluations take: they use at most a fifth of the time."""
 
 
 class DatasetChanges:
     """Scans datasets in worker processes, one at a time, next to a running evaluation.
 
-    The thread for it starts with the first change, and ends with the process.
+    The thread for it starts with the first change, and ends with the process. Changes of an unlabelled dataset within
+    UNLABELLED_SECONDS of its last scan wait, and are then scanned together.
     """
 
-    def __init__(self, config: ActiveConfiguration, state: State, runner: Runner) -> None:
+    def __init__(
+        self,
+        config: ActiveConfiguration,
+        state: State,
+        runner: Runner,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._config = config
         self._state = state
         self._runner = runner
-        self._changed: set[str] = set()
+        self._clock = clock
+        self._due: dict[str, float] = {}
+        self._not_before: dict[str, float] = {}
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def changed(self, name: str) -> None:
         """Scan a dataset, because a file of it has changed, and queue the evaluations that are necessary then."""
         with self._wake:
-            self._changed.add(name)
+            self._due.setdefault(name, max(self._clock(), self._not_before.get(name, 0.0)))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._loop, name="dataset scans", daemon=True)
                 self._thread.start()
@@ -62,13 +77,33 @@ class DatasetChanges:
             name = self._next()
             try:
                 self._evaluate(name, self.fingerprint(name))
+                self._pause(name)
             except Exception:  # noqa: BLE001  # thread boundary: an unexpected error must not stop later scans
                 _log.exception("unexpected error in the scan of a dataset", dataset=name)
 
     def _next(self) -> str:
         with self._wake:
-            self._wake.wait_for(lambda: self._changed)
-            return self._changed.pop()
+            while True:
+                name = min(self._due, key=self._due.__getitem__, default=None)
+                seconds = None if name is None else self._due[name] - self._clock()
+                if name is not None and seconds is not None and seconds <= 0:
+                    del self._due[name]
+                    return name
+                self._wake.wait(seconds)
+
+    def _pause(self, name: str) -> None:
+        """Set the earliest time of the next scan of an unlabelled dataset."""
+        snapshot = self._state.snapshot
+        if self._is_labelled(name):
+            return
+        results = [run.evaluation for (_, dataset), run in snapshot.runs.items() if dataset == name]
+        seconds = sum(result.duration_seconds for result in results if result is not None)
+        with self._wake:
+            self._not_before[name] = self._clock() + max(UNLABELLED_SECONDS, UNLABELLED_PAUSE * seconds)
+
+    def _is_labelled(self, name: str) -> bool:
+        dataset = self._state.snapshot.datasets.get(name)
+        return dataset is None or dataset.labelled
 
     def _evaluate(self, name: str, fingerprint: str | None) -> None:
         """Queue the pairs whose result is of other images, and cancel the running evaluation if its images are."""
@@ -81,9 +116,10 @@ class DatasetChanges:
                 # The running evaluation reads the files as they are now.
                 continue
             shown = None if run.evaluation is None else run.evaluation.provenance.dataset_fingerprint
-            if scanned is not None and fingerprint is not None:
+            if scanned is not None and fingerprint is not None and self._is_labelled(name):
+                # A result on an earlier window of unlabelled images is valid, and is completed.
                 self._runner.cancel_outdated(lambda current, pair=pair: current == pair)  # type: ignore[misc]
-            elif fingerprint is not None and shown == fingerprint:
+            elif scanned is None and fingerprint is not None and shown == fingerprint:
                 continue
             queued = True
             self._runner.submit(pair, "dataset")

@@ -36,7 +36,10 @@ class Evaluations:
         if trigger in ("model", "dataset") and self._pipeline.is_up_to_date(pair):
             # The evaluation that was running when the change was detected had read the new files already.
             return None
-        return None if self._files.postpone(pair, trigger) else run_request(self._config.current, pair, trigger)
+        if self._files.postpone(pair, trigger):
+            return None
+        request = run_request(self._config.current, pair, trigger)
+        return None if request is None else self._pipeline.with_drift_reference(request)
 
     def started(self, pair: Pair) -> None:
         """Publish the start of a run."""
@@ -53,6 +56,8 @@ class Evaluations:
             if output.result is not None and self._files.is_outdated(output.result.evaluation):
                 # The file was replaced and restored while it was loaded.
                 self._runner.submit(run.pair, "model")
+            for pair in self._pipeline.without_drift_reference(run.pair):
+                self._runner.submit(pair, "reference")
             for pair in self._pipeline.timed_with_another_baseline(run.pair):
                 self._runner.submit(pair, "baseline")
         elif run.outcome != "cancelled":

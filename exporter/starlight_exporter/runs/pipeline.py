@@ -6,11 +6,14 @@ import functools
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from operator import itemgetter
+from typing import Final
 
 import structlog
 
 from starlight_exporter.errors import ModelFailureReason, StorageError
+from starlight_exporter.evaluation.request import DriftReference, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.snapshot import Pair, QuarantineReason, Snapshot
@@ -30,6 +33,15 @@ from starlight_exporter.runs.state import State
 from starlight_exporter.runs.storage import Storage
 
 _log = structlog.get_logger(__name__)
+
+_REFERENCE_MISSING: Final = (
+    "no_reference_result",
+    "different_model",
+    "different_software",
+    "reference_not_readable",
+    "too_few_reference_images",
+)
+"""Reasons for which drift was not measured that another result on the reference may remove."""
 
 
 class Pipeline:
@@ -153,6 +165,32 @@ class Pipeline:
             return False
         spec = run.evaluation.provenance
         return spec.model_sha256 == model.file_sha256 and dataset.fingerprint == spec.dataset_fingerprint
+
+    def with_drift_reference(self, request: RunRequest) -> RunRequest:
+        """Return the request with the stored result of the same model on the drift reference, if there is one."""
+        unlabelled = request.unlabelled
+        if unlabelled is None or unlabelled.drift_reference is None:
+            return request
+        dataset = unlabelled.drift_reference.dataset
+        run = self._state.snapshot.runs.get((request.model, dataset))
+        entry = None if run is None or run.evaluation is None else self._storage.find(run.evaluation.id)
+        sample = None if entry is None else self._storage.evidence.drift_sample(entry)
+        if entry is None or sample is None:
+            return request
+        reference = DriftReference(dataset, entry.id, entry.spec, sample)
+        return replace(request, unlabelled=replace(unlabelled, drift_reference=reference))
+
+    def without_drift_reference(self, reference: Pair) -> list[Pair]:
+        """Return the pairs whose drift was not measured because this reference had no comparable result."""
+        return [
+            pair
+            for pair, run in self._state.snapshot.runs.items()
+            if pair[0] == reference[0]
+            and run.evaluation is not None
+            and run.evaluation.unlabelled is not None
+            and run.evaluation.unlabelled.drift.reference == reference[1]
+            and run.evaluation.unlabelled.drift.unavailable in _REFERENCE_MISSING
+        ]
 
     def is_quarantined(self, pair: Pair) -> bool:
         """Return whether a research model is not evaluated, because it exceeded its limits.

@@ -29,8 +29,12 @@ from starlight_exporter.runs.supervision import ModelLimitError, Supervisor
 
 _log = structlog.get_logger(__name__)
 
-PRIORITY: Final[dict[Role, int]] = {"production": 0, "baseline": 1, "research": 2}
+PRIORITY: Final[dict[Role, int]] = {"production": 0, "baseline": 1, "research": 3}
 """Order of evaluation by role, lowest first."""
+UNLABELLED_PRIORITY: Final[dict[Role, int]] = {"production": 2, "baseline": 4, "research": 4}
+"""The same on unlabelled datasets: images that arrive all the time delay no evaluation that checks a model."""
+_INTERRUPTS: Final = 2
+"""Evaluations of a lower priority value interrupt the others."""
 MAX_CANCELLATIONS: Final = 3
 PREEMPTED: Final = "cancelled: an evaluation of the production model or its baseline comes first; queued again"
 
@@ -84,7 +88,7 @@ class Runner:
     """Executes queued evaluations in the order of `priority` (see PRIORITY), and background jobs between them.
 
     Each pair is in the queue at most once, and so is each name of a job. A production model that is queued, and a
-    baseline that has to be evaluated, interrupts a research model, which is queued again.
+    baseline that has to be evaluated, on a labelled dataset, interrupts any other evaluation, which is queued again.
     """
 
     def __init__(
@@ -301,14 +305,14 @@ class Runner:
 
     def _is_preempted(self, current: Pair) -> bool:
         """Return whether a queued evaluation has to start now. A scheduled one of the baseline may not be needed."""
-        if self._priority(current) < PRIORITY["research"]:
+        if self._priority(current) < _INTERRUPTS:
             return False
         priorities = [
             self._priority(queued.pair)
             for queued in self._queue.values()
             if queued.trigger != "schedule" or self._priority(queued.pair) == PRIORITY["production"]
         ]
-        return min(priorities, default=PRIORITY["research"]) < PRIORITY["research"]
+        return min(priorities, default=_INTERRUPTS) < _INTERRUPTS
 
     def _run_job(self, job: BackgroundJob) -> None:
         ended = attempt(

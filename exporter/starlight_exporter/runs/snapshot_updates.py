@@ -143,7 +143,7 @@ def _displayed(old: Snapshot, evaluation: Evaluation) -> Snapshot:
     new_images = all(
         differences(other.provenance, evaluation.provenance, "images") for other in displayed if other is not None
     )
-    if run.evaluation is not None and new_images:
+    if run.evaluation is not None and new_images and dataset.labelled:
         # The first result on new images marks the change; the results of other models follow it.
         dataset = replace(dataset, changed_at=evaluation.started_at)
     ablation = run.ablation
@@ -203,7 +203,7 @@ def _without_path(model: ModelState, detail: str) -> str:
 
 
 def _dataset_state(entry: DatasetConfig, old: Snapshot) -> DatasetState:
-    return replace(old.datasets.get(entry.name, DatasetState(entry.name)), alerts=entry.alerts)
+    return replace(old.datasets.get(entry.name, DatasetState(entry.name)), alerts=entry.alerts, labelled=entry.labelled)
 
 
 def _model_state(entry: ModelConfig, old: Snapshot, folder: Path) -> ModelState:

@@ -155,7 +155,11 @@ class Storage:
             self._append(result.evaluation)
         elif self.find(result.evaluation.id) is None:
             self.evidence.store(
-                result.evaluation, result.predictions, checks=result.checks, thumbnails=result.thumbnails
+                result.evaluation,
+                result.predictions,
+                checks=result.checks,
+                thumbnails=result.thumbnails,
+                drift_sample=result.drift_sample,
             )
 
     def _append(self, evaluation: Evaluation) -> None:

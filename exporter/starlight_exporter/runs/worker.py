@@ -15,7 +15,7 @@ from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction, RunResult
 
 THUMBNAILS: Final = 120
-"""Number of misclassified images with a stored thumbnail, available without the dataset; others are made on request."""
+"""Misclassified images and alarms with a stored thumbnail, which needs no dataset; others are made on request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Work:
 
 
 def evaluate(work: Work) -> RunResult:
-    """Run one evaluation and write thumbnails of misclassified images. Raises like `evaluation.run.evaluate`."""
-    from starlight_exporter.analysis.comparison import misclassified
+    """Run one evaluation and write thumbnails of its errors and alarms. Raises like `evaluation.run.evaluate`."""
+    from starlight_exporter.analysis.comparison import noteworthy
     from starlight_exporter.dataset.rendering import write_thumbnails
     from starlight_exporter.evaluation.run import evaluate as run
 
@@ -43,7 +43,7 @@ def evaluate(work: Work) -> RunResult:
     if problem:
         result = replace(result, warnings=(*result.warnings, problem))
     failed = {fault.path for fault in work.request.faults}
-    paths = [path for path in _mixed_slices(misclassified(result.predictions)) if path not in failed]
+    paths = [path for path in _mixed_slices(noteworthy(result.predictions)) if path not in failed]
     try:
         limits = work.request.limits
         write_thumbnails(

@@ -129,7 +129,8 @@ def weighted_auc(curves: RocCurves) -> NDArray[np.float64]:
     height = limit - start
     slope = (at(false_alarms, last) - at(false_alarms, before)) / (at(detections, last) - start)
     part = at(areas, before) + height * (2 * (clean - at(false_alarms, before)) - slope * height)
-    values: NDArray[np.float64] = (areas[:, -1] + part) / (2 * clean * stego) / (1 + WEIGHTED_BELOW)
+    # The rounding of 1 + 0.4 must not exceed 1.
+    values: NDArray[np.float64] = np.minimum((areas[:, -1] + part) / (2 * clean * stego) / (1 + WEIGHTED_BELOW), 1.0)
     return values
 
 

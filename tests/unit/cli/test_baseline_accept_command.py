@@ -157,7 +157,7 @@ def test_requires_one_model_of_each_role(
     [
         ({"baseline": None}, "baseline: expected the file of the recorded baseline"),
         ({"baseline": "production/model.onnx"}, "baseline: expected the file of the recorded baseline, not a model"),
-        ({"datasets": [{"name": "missing", "path": "missing"}]}, "datasets: none of the folders exists; the first is "),
+        ({"datasets": [{"name": "missing", "path": "missing"}]}, "datasets: no folder of a labelled dataset exists: "),
     ],
 )
 def test_requires_recorded_file_and_dataset(

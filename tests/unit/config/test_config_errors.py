@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.config_files import MODEL, THRESHOLDS, VALID, error_of, model_with, write_config_file
+from support.config_files import MODEL, THRESHOLDS, VALID, error_of, model_with, unlabelled_with, write_config_file
 
 DURATION = "expected a duration such as 30s, 15m or 1h30m; got "
 SIZE = "expected a size such as 64MiB, or a whole number of bytes; got "
@@ -45,6 +45,35 @@ BAD: dict[str, tuple[str, str]] = {
     "misspelt required key": (
         VALID.replace("file:", "fle:"),
         "models[0].fle: unknown key; did you mean file? (and 1 more error)",
+    ),
+    "drift reference of a labelled dataset": (
+        VALID.replace("path: images", "path: images, drift_reference: reference"),
+        "datasets[0]: drift_reference: requires `labelled: false`",
+    ),
+    "window of a labelled dataset": (
+        VALID.replace("path: images", "path: images, window: {images: 10}"),
+        "datasets[0]: window: requires `labelled: false`",
+    ),
+    "empty window": (unlabelled_with("window: {}"), "datasets[1].window: expected either images or age"),
+    "window of images and age": (
+        unlabelled_with("window: {images: 10, age: 1d}"),
+        "datasets[1].window: expected either images or age",
+    ),
+    "window without images": (
+        unlabelled_with("window: {images: 0}"),
+        "datasets[1].window.images: expected at least 1; got 0",
+    ),
+    "short window": (
+        unlabelled_with("window: {age: 1s}"),
+        "datasets[1].window.age: expected a duration from 1m to 366d; got 1s",
+    ),
+    "unknown drift reference": (
+        unlabelled_with("drift_reference: other"),
+        "datasets[1].drift_reference: expected the name of a labelled dataset (reference); got 'other'",
+    ),
+    "unlabelled drift reference": (
+        unlabelled_with("drift_reference: incoming"),
+        "datasets[1].drift_reference: expected the name of a labelled dataset (reference); got 'incoming'",
     ),
     "empty file": ("", "models: is missing (and 1 more error)"),
     "only comments": ("# nothing\n", "models: is missing (and 1 more error)"),

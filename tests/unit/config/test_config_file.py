@@ -13,13 +13,14 @@ from stack.datasets import DATASETS
 from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
 from starlight_exporter.config import ComparisonConfig, Config, ScheduleConfig, load_config
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS, DecisionRule
 from starlight_exporter.durations import format_duration
-from starlight_exporter.evaluation.request import BaselineModel, RunLimits
-from starlight_exporter.runs.configuration import run_request
+from starlight_exporter.evaluation.request import BaselineModel, DriftReference, RunLimits, UnlabelledImages
+from starlight_exporter.runs.configuration import configured_evaluation, run_request
 from starlight_exporter.runs.discovery import discover, with_discovered
-from support.config_files import THRESHOLDS, VALID, error_of, write_config_file
+from support.config_files import THRESHOLDS, VALID, error_of, unlabelled_with, write_config_file
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = "expected a size such as 64MiB, or a whole number of bytes; got "
@@ -141,6 +142,19 @@ evidence: {{keep: 1}}
     assert config.model("other") is None
     assert config.dataset("field") is config.datasets[1]
     assert config.dataset("other") is None
+
+
+def test_unlabelled_dataset_has_a_window_and_a_drift_reference(tmp_path: Path) -> None:
+    text = unlabelled_with("drift_reference: reference, window: {age: 7d}")
+    config = load_config(write_config_file(tmp_path, text))
+    labelled, unlabelled = (run_request(config, ("production", name), "test") for name in ("reference", "incoming"))
+    assert labelled is not None
+    assert labelled.unlabelled is None
+    assert unlabelled is not None
+    assert unlabelled.unlabelled == UnlabelledImages(Window(seconds=7 * 86_400), DriftReference("reference"))
+    other = load_config(write_config_file(tmp_path, text.replace("7d", "6d")))
+    pair = ("production", "incoming")
+    assert configured_evaluation(config, pair) != configured_evaluation(other, pair)
 
 
 def test_resolves_paths_against_the_file_and_keeps_symlinks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

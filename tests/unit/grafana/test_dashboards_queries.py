@@ -44,6 +44,9 @@ EXCLUDED = {
     "starlight_clock_steps_total": "explains gaps in time series; the log has each step, the status page the number",
     "starlight_dataset_ignored_files": "changes only with the files of the dataset; the number is for a review of them",
     "starlight_payload_unknown_images": "changes only with the labels of the dataset; on the page of the evaluation",
+    "starlight_dataset_labelled": "does not change; the row of unlabelled data has their metrics",
+    "starlight_drift_reference_info": "does not change; the page of the evaluation names the reference",
+    "starlight_drift_unavailable": "the table has “not measured”, the page of the evaluation has the reason",
     "starlight_model_file_info": "differs from the file in use for seconds; an alert fires if it continues to differ",
 }
 """Families without a dashboard panel, with the reason."""

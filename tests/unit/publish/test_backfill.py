@@ -24,6 +24,12 @@ def exported(*results: Evaluation, extra_labels: dict[str, str] | None = None) -
     return text
 
 
+def all_evaluations() -> tuple[Evaluation, ...]:
+    """Return the labelled and the unlabelled evaluation of the snapshot."""
+    snapshot = full_snapshot()
+    return (*snapshot.evaluations(), *snapshot.unlabelled_evaluations())
+
+
 def test_empty_history_exports_no_samples() -> None:
     assert exported() == "# EOF\n"
 
@@ -39,7 +45,7 @@ def test_samples_equal_a_scrape_at_the_time_of_the_evaluation() -> None:
         for sample in family.samples
     }
     found = {}
-    for family in openmetrics_families(exported(full_evaluation())):
+    for family in openmetrics_families(exported(*all_evaluations())):
         assert family.name in of_evaluation
         for sample in family.samples:
             assert isinstance(sample.timestamp, Timestamp)
@@ -49,7 +55,7 @@ def test_samples_equal_a_scrape_at_the_time_of_the_evaluation() -> None:
 
 
 def test_exports_every_family_of_an_evaluation() -> None:
-    names = [family.name for family in openmetrics_families(exported(full_evaluation()))]
+    names = [family.name for family in openmetrics_families(exported(*all_evaluations()))]
     assert names == [family.base_name for family in FAMILIES if family.of_evaluation]
 
 

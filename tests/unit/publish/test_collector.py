@@ -141,6 +141,7 @@ def test_only_counters_and_states_before_the_first_evaluation() -> None:
     of_field = {name for name, labels in series if ("dataset", "field") in labels}
     assert of_field == {
         "dataset_alerts",
+        "dataset_labelled",
         "evaluations_total",
         "evaluation_in_progress",
         "evaluation_interval_seconds",

@@ -65,7 +65,7 @@ def test_standard_csv_reader_reads_the_file() -> None:
 @pytest.mark.parametrize(
     ("column", "cell", "message"),
     [
-        ("label", "dirty", "2: label: expected one of clean, stego, negative; got 'dirty'"),
+        ("label", "dirty", "2: label: expected one of clean, stego, negative, unlabelled; got 'dirty'"),
         ("label", "", "2: label is empty"),
         ("method", "lsb.rgb", "2: method: "),
         ("format", "tiff", "2: format: "),

@@ -19,6 +19,7 @@ from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.markdown.content import BaseUrls, evaluation_content
 from starlight_exporter.markdown.document import render_document
 from starlight_exporter.publish.snapshot import DatasetState
+from support.results import make_prediction
 from support.snapshots import (
     FINISHED_AT,
     basis_of,
@@ -27,6 +28,7 @@ from support.snapshots import (
     full_snapshot,
     model_state,
     run_state,
+    unlabelled_evaluation,
 )
 from support.web import LocalServer, idle_application
 
@@ -38,6 +40,8 @@ LABELS = {
     **{"rate": "0.01+to+0.02", "property": "source", "value": "camera"},
 }
 RESULT = full_evaluation()
+INCOMING = unlabelled_evaluation()
+RESULTS = {DATASET: RESULT, INCOMING.dataset: INCOMING}
 
 
 def rule_links() -> Iterator[tuple[str, str]]:
@@ -48,7 +52,10 @@ def rule_links() -> Iterator[tuple[str, str]]:
                 link = rule.get("annotations", {}).get("evidence_url")
                 if link is not None:
                     filled = link.replace("{{ $externalLabels.exporter_url }}", BASE)
-                    yield rule["alert"], re.sub(r"{{ \$labels\.(\w+) \| urlquery }}", lambda m: LABELS[m[1]], filled)
+                    labels = {**LABELS, "dataset": INCOMING.dataset} if file.stem == "unlabelled" else LABELS
+                    for name, value in labels.items():
+                        filled = filled.replace(f"{{{{ $labels.{name} | urlquery }}}}", value)
+                    yield rule["alert"], filled
 
 
 def dashboard_links() -> Iterator[tuple[str, str]]:
@@ -95,6 +102,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         example_prediction("negatives/patterns/wrong.png", verdict=True, negative=True),
     ]
     application.evidence.store(RESULT, predictions)
+    application.evidence.store(INCOMING, [make_prediction("alarm.png", "unlabelled", 0.9)])
     runbooks = application.config.runbooks()
     runbooks.mkdir(parents=True)
     shutil.copy(REPOSITORY / "alerting" / "runbooks" / "StarlightExporterDown.md", runbooks)
@@ -122,9 +130,9 @@ def test_link_leads_to_a_page_with_its_filters(client: httpx.Client, link: str) 
     assert answer.status_code == 200, answer.text
     parameters = parse_qs(parts.query)
     if parts.path.startswith("/evaluations/latest"):
-        assert answer.url.path == parts.path.replace("latest", RESULT.id)
         assert parameters.pop("model") == [MODEL]
-        assert parameters.pop("dataset") == [DATASET]
+        (dataset,) = parameters.pop("dataset")
+        assert answer.url.path == parts.path.replace("latest", RESULTS[dataset].id)
     assert parse_qs(answer.url.query.decode()) == parameters
     if parts.fragment:
         assert f'id="{parts.fragment}"' in answer.text

@@ -24,6 +24,7 @@ from starlight_exporter.publish.families import (
     payload,
     runs,
     training,
+    unlabelled,
 )
 from starlight_exporter.publish.families.family import Family, FamilyGroup, MetricSample
 from starlight_exporter.publish.snapshot import Snapshot
@@ -41,6 +42,7 @@ GROUPS: Final[tuple[FamilyGroup, ...]] = (
     checks.GROUP,
     comparisons.GROUP,
     analyses.GROUP,
+    unlabelled.GROUP,
 )
 
 FAMILIES: Final[tuple[Family, ...]] = tuple(family for group in GROUPS for family in group.families)
@@ -60,6 +62,7 @@ SECTIONS: Final[Mapping[str, Callable[[Snapshot], Iterator[MetricSample]]]] = Ma
         "checks": checks.samples,
         "comparisons": comparisons.samples,
         "analyses": analyses.samples,
+        "unlabelled": unlabelled.samples,
     }
 )
 """Label value `section` → the samples of a snapshot that fail or succeed together."""
@@ -68,6 +71,10 @@ SECTIONS: Final[Mapping[str, Callable[[Snapshot], Iterator[MetricSample]]]] = Ma
 def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
     """Yield every sample that comes from one evaluation only."""
     yield from runs.evaluation_samples(evaluation)
+    if evaluation.unlabelled is not None:
+        # Without labels, the counts of every slice are zero: no series of a dataset that has no such slice.
+        yield from unlabelled.evaluation_samples(evaluation)
+        return
     yield from accuracy.evaluation_samples(evaluation)
     yield from payload.evaluation_samples(evaluation)
     yield from figures.evaluation_samples(evaluation)

@@ -42,6 +42,13 @@ DATASET_ALERTS = GROUP.family(
     "Whether failed checks on this dataset raise alerts (1) or not (0): `alerts` in its configuration.",
     absent=NOT_CONFIGURED,
 )
+DATASET_LABELLED = GROUP.family(
+    "dataset_labelled",
+    "gauge",
+    "dataset",
+    "Whether the dataset is labelled (1) or unlabelled (0): `labelled` in its configuration.",
+    absent=NOT_CONFIGURED,
+)
 DATASET_IMAGES = GROUP.of_evaluation(
     "dataset_images",
     "dataset class method format",
@@ -191,6 +198,7 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
     """Yield the samples of the datasets, and of every model on them."""
     for dataset in snapshot.datasets.values():
         yield MetricSample(DATASET_ALERTS, (dataset.name,), int(dataset.alerts))
+        yield MetricSample(DATASET_LABELLED, (dataset.name,), int(dataset.labelled))
         yield from optional(DATASET_CHANGED_TIMESTAMP, (dataset.name,), dataset.changed_at)
     evaluations = snapshot.evaluations()
     for evaluation in newest_by(evaluations, lambda evaluation: evaluation.dataset):

@@ -8,10 +8,10 @@ from typing import Final
 
 from starlight_exporter.analysis.comparison import FLIP_DIRECTIONS
 from starlight_exporter.checks.results import UNAVAILABLE_REASONS
-from starlight_exporter.dataset.dataset import FILE_CLASSES
-from starlight_exporter.dataset.facts import FACTS
+from starlight_exporter.dataset.dataset import LABELLED_CLASSES
 from starlight_exporter.detector.contract import FORMATS, METHODS, STREAMS
 from starlight_exporter.errors import MODEL_FAILURE_REASONS, NOT_MEASURED_REASONS
+from starlight_exporter.evaluation.drift import DRIFT_UNAVAILABLE_REASONS, DRIFT_VARIABLES
 from starlight_exporter.evaluation.payload_results import (
     DETECTION_LEVELS,
     MAX_SOURCES,
@@ -35,7 +35,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "card": "directory of the model's card, or of the card of a model with the same bytes; empty without a card",
         "category": "category of hard negatives: directory name in the dataset",
         "check": "name of a regression check",
-        "class": f"{', '.join(FILE_CLASSES)}; of comparisons also {_METHODS}: stego files of one method",
+        "class": f"{', '.join(LABELLED_CLASSES)}; of comparisons also {_METHODS}: stego files of one method",
         "dataset": "name of a configured dataset",
         "dataset_fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
         "decision": "the decision rule as text",
@@ -44,8 +44,8 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "embedding_rate": "range of embedding rates, such as `0.01 to 0.02`, in the unit of the method",
         "epoch": f"number of an epoch of the training log; at most {CURVE_EPOCHS} per model",
         "external_url": "`--web.external-url`, empty without it",
-        "fact": ", ".join(FACTS),
         "figure": ", ".join(FIGURES),
+        "fact": f"{', '.join(DRIFT_VARIABLES)} (only of drift: the probability that the model returns)",
         "file": "path of the model file: relative to the configuration's directory if below it, otherwise absolute",
         "fingerprint": "first 12 digits of the dataset's SHA-256 fingerprint",
         "format": f"{', '.join(FORMATS)}, other, unknown (as decoded, independent of the file name)",
@@ -60,7 +60,9 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "quantile": "0.5, 0.95, 0.99",
         "rate": "false_positive, or the method of a detection rate",
         "reason": f"images: {', '.join(NOT_MEASURED_REASONS)}; model files: {', '.join(MODEL_FAILURE_REASONS)}; checks:"
-        f" {', '.join(UNAVAILABLE_REASONS)}; figures of merit: {', '.join(FIGURE_REASONS)}; embedding rates: a text",
+        f" {', '.join(UNAVAILABLE_REASONS)}; figures of merit: {', '.join(FIGURE_REASONS)};"
+        f" drift: {', '.join(DRIFT_UNAVAILABLE_REASONS)}; embedding rates: a text",
+        "reference": "name of the labelled dataset that is the drift reference",
         "revision": "source revision",
         "role": ", ".join(ROLES),
         "section": "part of the metrics that is collected separately",

@@ -26,6 +26,7 @@ from starlight_exporter.web.pages.check_groups import check_content, check_row
 from starlight_exporter.web.pages.inconclusive import inconclusive_text, sample_for_check
 from starlight_exporter.web.pages.page import Page, Table
 from starlight_exporter.web.pages.payload import payload_section, payload_tables
+from starlight_exporter.web.pages.unlabelled import unlabelled_page
 
 DEFAULT_PREVALENCE = 0.0001
 EXAMPLE_IMAGES = 1_000_000
@@ -58,6 +59,11 @@ def evaluation_page(
 ) -> Page:
     """Return all results of one evaluation; `prevalence` is the assumed share of stego images at deployment."""
     evaluation, checks = evidence.evaluation(entry), evidence.checks(entry)
+    if evaluation.unlabelled is not None:
+        table = Table(("name", "value"), _provenance(evaluation))
+        reference = evaluation.unlabelled.drift.reference_id
+        compared = None if reference is None else evidence.find(reference)
+        return unlabelled_page(evaluation, evaluation.unlabelled, entry, table, reference=compared)
     dataset = snapshot.datasets.get(entry.dataset)
     alerts = dataset is None or dataset.alerts
     found = slices.groups(evaluation, checks, alerts=alerts)

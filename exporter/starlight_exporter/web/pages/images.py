@@ -21,6 +21,7 @@ from starlight_exporter.publish.prediction_queries import (
     SHOWN,
     SLICE_FILTERS,
     Selection,
+    Shown,
 )
 from starlight_exporter.publish.prediction_store import PredictionStore, StoredPrediction
 from starlight_exporter.publish.retention import Entry
@@ -104,7 +105,7 @@ def images_page(
             "measured": measured,
             "rate": rate,
             "rows": [(row, is_wrong(row.prediction), before_rows.get(row.number)) for row in rows],
-            "filters": _filters(store, selection, path, parameters, before),
+            "filters": _filters(store, selection, path, parameters, before, labelled=entry.alarms is None),
             "number": number,
             "pages": pages,
             "first": url(path, {**parameters, "page": None}),
@@ -173,7 +174,13 @@ class Choice:
 
 
 def _filters(
-    store: PredictionStore, selection: Selection, path: str, parameters: Mapping[str, str], before: Entry | None
+    store: PredictionStore,
+    selection: Selection,
+    path: str,
+    parameters: Mapping[str, str],
+    before: Entry | None,
+    *,
+    labelled: bool,
 ) -> list[tuple[str, list[Choice]]]:
     filters: list[tuple[str, list[Choice]]] = []
     kept = {name: value for name, value in parameters.items() if name != "page"}
@@ -189,6 +196,8 @@ def _filters(
     for name, active in selection.slices.items():
         every = Choice("all", url(path, {**kept, name: None}), active=False)
         filters.append((name, [every, Choice(active, url(path, kept), active=True, count=store.count(selection))]))
+    if not labelled:
+        return [*filters, ("shown", _shown_choices(store, selection, path, kept))]
     directions = [Choice("all", url(path, {**kept, "direction": None}), selection.direction is None)]
     for direction in SELECTION_DIRECTIONS:
         if before is None and direction in ("broken", "fixed"):
@@ -198,3 +207,17 @@ def _filters(
         directions.append(Choice(_DIRECTION_TEXT[direction], link, direction == selection.direction, count))
     filters.append(("direction", directions))
     return filters
+
+
+def _shown_choices(store: PredictionStore, selection: Selection, path: str, kept: Mapping[str, str]) -> list[Choice]:
+    """Return the selections of unlabelled images, none of which is wrong."""
+    choices: tuple[tuple[str, Shown], ...] = (("all", "all"), ("alarms", "alarms"), ("not measured", "not_measured"))
+    return [
+        Choice(
+            text,
+            url(path, {**kept, "shown": None if shown == "all" else shown}),
+            shown == selection.shown,
+            store.count(Selection(shown, selection.filters)),
+        )
+        for text, shown in choices
+    ]

@@ -14,8 +14,9 @@ from starlight_exporter.runs.finished_run import FinishedRun
 from starlight_exporter.web.pages.check_groups import check_content
 from starlight_exporter.web.pages.inconclusive import sample_for_check
 from starlight_exporter.web.pages.page import Page, Table
-from starlight_exporter.web.pages.status_cells import MatrixCell, matrix_cells
+from starlight_exporter.web.pages.status_cells import MatrixCell, last_errors, matrix_cells
 from starlight_exporter.web.pages.status_summary import AlertingChecks, alerting_checks, status_summary
+from starlight_exporter.web.pages.status_unlabelled import row_content, unlabelled_rows, unlabelled_table
 
 SHOWN_RUNS = 40
 
@@ -32,6 +33,7 @@ _CONCLUSION_COLUMNS: Final[dict[Conclusion, str]] = {
 def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun], not_ready: str) -> Page:
     """Return the status of each model on each dataset."""
     cells = matrix_cells(snapshot, evidence, runs)
+    unlabelled = unlabelled_rows(snapshot, evidence, last_errors(runs))
     summary, alerting = status_summary(cells.values()), alerting_checks(cells.values())
     return Page(
         template="status.html",
@@ -44,7 +46,8 @@ def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun],
             "alerting": alerting,
             "exporter": snapshot,
             "models": [snapshot.models[name] for name in dict.fromkeys([*(m for m, _ in cells), *snapshot.models])],
-            "datasets": list(snapshot.datasets),
+            "datasets": [name for name, dataset in snapshot.datasets.items() if dataset.labelled],
+            "unlabelled": unlabelled,
             "cells": cells,
             "runs": runs[:SHOWN_RUNS],
         },
@@ -55,6 +58,7 @@ def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun],
             "summary": summary,
             "alerts": [content for one in alerting for content in _alerts(one)],
             "cells": [_content(cell) for cell in cells.values()],
+            "unlabelled": [row_content(row) for row in unlabelled],
             "exporter": {
                 "worker_memory_limit_bytes": snapshot.worker_memory_bytes,
                 "worker_network_isolated": snapshot.worker_network_isolated,
@@ -64,7 +68,12 @@ def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun],
             },
             "runs": [_run_content(run) for run in runs],
         },
-        tables={"matrix": _matrix(list(cells.values())), "alerts": _alert_table(alerting), "runs": _runs(runs)},
+        tables={
+            "matrix": _matrix(list(cells.values())),
+            "alerts": _alert_table(alerting),
+            "unlabelled": unlabelled_table(unlabelled),
+            "runs": _runs(runs),
+        },
     )
 
 

@@ -56,12 +56,16 @@ class MatrixCell:
 
 
 def matrix_cells(snapshot: Snapshot, evidence: Evidence, runs: Sequence[FinishedRun]) -> dict[Pair, MatrixCell]:
-    """Return all cells by model and dataset: production, baseline, research; within a role the most severe first.
+    """Return the cells of the labelled datasets: production, baseline, research; within a role the most severe first.
 
     Models with the same severity are sorted by their number of failed checks.
     """
-    errors = _last_errors(runs)
-    cells = {pair: _cell(snapshot, pair, run, evidence, errors.get(pair, "")) for pair, run in snapshot.runs.items()}
+    errors = last_errors(runs)
+    cells = {
+        pair: _cell(snapshot, pair, run, evidence, errors.get(pair, ""))
+        for pair, run in snapshot.runs.items()
+        if snapshot.datasets[pair[1]].labelled
+    }
     models = list(snapshot.models)
 
     def order(cell: MatrixCell) -> tuple[int, int, int, int]:
@@ -111,7 +115,7 @@ def _age(run: RunState) -> str:
     return "" if run.evaluated_monotonic is None else age(time.monotonic() - run.evaluated_monotonic)
 
 
-def _last_errors(runs: Sequence[FinishedRun]) -> dict[Pair, str]:
+def last_errors(runs: Sequence[FinishedRun]) -> dict[Pair, str]:
     """Return the error of the newest run of each model and dataset that was not cancelled."""
     newest: dict[Pair, str] = {}
     for run in runs:

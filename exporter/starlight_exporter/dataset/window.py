@@ -1,0 +1,52 @@
+"""Select the files of an unlabelled dataset that are evaluated: a sliding window of the newest files."""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlight_exporter.dataset.walk import FoundFile
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The newest `images` files, or the files of the last `seconds`, by modification time; exactly one is set.
+
+    Modification times are compared with the system clock: if the clock is set back, files of the future are in the
+    window.
+    """
+
+    images: int | None = None
+    seconds: float | None = None
+
+
+def inside(found: Sequence[FoundFile], window: Window | None) -> list[FoundFile]:
+    """Return the files in the window; all of them without a window.
+
+    Entries with a problem, and files whose time cannot be read, are always in the window, so that they are reported.
+    """
+    if window is None:
+        return list(found)
+    dated, undated = [], []
+    for file in found:
+        modified = None if file.problem is not None else _modified_ns(file)
+        if modified is None:
+            undated.append(file)
+        else:
+            dated.append((modified, file.path, file))
+    if window.images is not None:
+        kept = heapq.nlargest(window.images, dated, key=lambda one: one[:2])
+    else:
+        oldest = (time.time() - (window.seconds or 0.0)) * 1e9
+        kept = [one for one in dated if one[0] >= oldest]
+    return [*undated, *(file for _, _, file in kept)]
+
+
+def _modified_ns(file: FoundFile) -> int | None:
+    try:
+        return os.stat(file.root / file.path).st_mtime_ns  # noqa: PTH116  # faster than a Path for each file
+    except (OSError, ValueError):
+        return None
