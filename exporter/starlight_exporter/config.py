@@ -189,8 +189,9 @@ class WindowConfig(StrictModel):
 class DatasetConfig(StrictModel):
     """Folder with the subfolders clean/, stego/ and negatives/ or with a label manifest, or any folder of images.
 
-    With `alerts: false`, failed checks on this dataset neither alert nor colour the status page. `drift_reference` is
-    the name of the labelled dataset whose clean images an unlabelled one is compared with.
+    With `alerts: false`, failed checks on this dataset neither alert nor colour the status page, and labelled images
+    are evaluated only after a change, behind others. `drift_reference` names the labelled dataset with whose clean
+    images an unlabelled one is compared.
     """
 
     name: Name

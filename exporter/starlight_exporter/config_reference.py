@@ -57,7 +57,11 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
         "../datasets/reference",
         "folder with `clean/`, `stego/` and `negatives/` or with a label manifest; of an unlabelled dataset any folder",
     ),
-    "datasets[].alerts": ("true", "whether failed checks on this dataset alert and colour the status page"),
+    "datasets[].alerts": (
+        "true",
+        "whether failed checks on this dataset alert and colour the status page; if not, labelled images are evaluated "
+        "again only after a change",
+    ),
     "datasets[].labelled": (
         "false",
         "`false`: every image below the folder is evaluated without a label; alarm rate and drift instead of checks",
@@ -85,7 +89,10 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "research.decision.thresholds.lsb": ("0.95", "as for `models`"),
     "research.decision.thresholds.exif": ("0.5", "as for `models`"),
     "research.decision.thresholds.eoi": ("0.65", "as for `models`"),
-    "schedule": ("{interval: 15m}", "when all models are evaluated again: either `interval` (by default 1h) or `cron`"),
+    "schedule": (
+        "{interval: 15m}",
+        "when models are evaluated again on datasets with alerts: either `interval` (by default 1h) or `cron`",
+    ),
     "schedule.interval": ("15m", "time between evaluations"),
     "schedule.cron": ('"0 3 * * *"', "five fields with the semantics of crontab, in UTC"),
     "watch": ("{interval: 2s}", "detection of changed files"),

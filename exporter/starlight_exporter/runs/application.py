@@ -24,7 +24,7 @@ from starlight_exporter.runs.pipeline import Pipeline
 from starlight_exporter.runs.process import Isolation, WorkerProcess
 from starlight_exporter.runs.reports import Reports
 from starlight_exporter.runs.restore import Restorer
-from starlight_exporter.runs.runner import PRIORITY, UNLABELLED_PRIORITY, Runner
+from starlight_exporter.runs.runner import LATER_PRIORITY, PRIORITY, Runner
 from starlight_exporter.runs.snapshot_updates import without_quarantine
 from starlight_exporter.runs.state import State
 from starlight_exporter.runs.storage import Storage
@@ -151,8 +151,8 @@ class Application:
         snapshot = self.state.snapshot
         model, dataset = snapshot.models.get(pair[0]), snapshot.datasets.get(pair[1])
         if model is None or dataset is None:
-            return max(*PRIORITY.values(), *UNLABELLED_PRIORITY.values()) + 1
-        return (PRIORITY if dataset.labelled else UNLABELLED_PRIORITY)[model.role]
+            return max(*PRIORITY.values(), *LATER_PRIORITY.values()) + 1
+        return (PRIORITY if dataset.labelled and dataset.alerts else LATER_PRIORITY)[model.role]
 
 
 def _after_load(before: ConfigReload | None, successful: bool) -> ConfigReload:

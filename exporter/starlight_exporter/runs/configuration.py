@@ -93,6 +93,17 @@ def configured_evaluation(config: Config, pair: Pair) -> ConfiguredEvaluation | 
     return ConfiguredEvaluation(model.file, model.decision.rule(), dataset.path, _unlabelled(dataset))
 
 
+def is_scheduled(config: Config, pair: Pair) -> bool:
+    """Return whether a pair is evaluated at the configured times; all others only after a change.
+
+    Those are the baseline, and labelled images without alerts: the same model has the same results on the same images.
+    """
+    model, dataset = config.model(pair[0]), config.dataset(pair[1])
+    if model is None or dataset is None:
+        return False
+    return model.role != "baseline" and (dataset.alerts or not dataset.labelled)
+
+
 def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
     """Return the request for an evaluation of a pair; None if it is not configured."""
     model, dataset = config.model(pair[0]), config.dataset(pair[1])

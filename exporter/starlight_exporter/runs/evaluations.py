@@ -27,9 +27,9 @@ class Evaluations:
     def request(self, pair: Pair, trigger: str) -> RunRequest | None:
         """Return the request for a pair; None if it was removed, is quarantined, or its model file is still written.
 
-        A scheduled evaluation of the baseline is skipped while its last result still applies.
+        At scheduled times, pairs that are evaluated only after a change are skipped while their last result applies.
         """
-        if trigger == "schedule" and self._pipeline.baseline_applies(pair):
+        if trigger == "schedule" and self._pipeline.applies_until_changed(pair):
             return None
         if self._pipeline.is_quarantined(pair):
             return None

@@ -18,7 +18,7 @@ from starlight_exporter.evaluation.results import Evaluation, Prediction, RunRes
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.snapshot import Pair, QuarantineReason, Snapshot
 from starlight_exporter.runs.assessment import Assessment, ReadPredictions, assess, stored_checks
-from starlight_exporter.runs.configuration import ActiveConfiguration
+from starlight_exporter.runs.configuration import ActiveConfiguration, is_scheduled
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.progress import TimeLeft
 from starlight_exporter.runs.snapshot_updates import (
@@ -121,23 +121,23 @@ class Pipeline:
                 for dataset in after.datasets:
                     self._assess_again(dataset)
 
-    def baseline_applies(self, pair: Pair) -> bool:
-        """Return whether a pair is the baseline with a result on the images of the newest result of another model."""
+    def applies_until_changed(self, pair: Pair) -> bool:
+        """Return whether a pair is not scheduled and has a result on the images of the newest result of the dataset."""
         snapshot = self._state.snapshot
         run, model = snapshot.runs.get(pair), snapshot.models.get(pair[0])
-        if run is None or model is None or model.role != "baseline" or run.evaluation is None:
+        if run is None or model is None or run.evaluation is None or is_scheduled(self._config.current, pair):
             return False
         spec = run.evaluation.provenance
-        others = [
+        results = [
             (other.evaluated_monotonic or 0.0, other.evaluation.provenance)
-            for (name, dataset), other in snapshot.runs.items()
-            if dataset == pair[1] and name != pair[0] and other.evaluation is not None
+            for (_, dataset), other in snapshot.runs.items()
+            if dataset == pair[1] and other.evaluation is not None
         ]
-        newest = max(others, key=itemgetter(0), default=None)
+        newest = max(results, key=itemgetter(0))[1]
         return (
-            newest is not None
-            and not differences(newest[1], spec, "images", "software")
+            not differences(newest, spec, "images", "software")
             and model.file_sha256 == spec.model_sha256
+            and run.last_run_successful is not False
         )
 
     def timed_with_another_baseline(self, baseline: Pair) -> list[Pair]:

@@ -13,7 +13,7 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import current_spec, differences
 from starlight_exporter.publish.snapshot import Pair
 from starlight_exporter.runs.analyses import Analyses
-from starlight_exporter.runs.configuration import ActiveConfiguration
+from starlight_exporter.runs.configuration import ActiveConfiguration, is_scheduled
 from starlight_exporter.runs.pipeline import Pipeline
 from starlight_exporter.runs.runner import Runner
 from starlight_exporter.runs.scheduler import interval_seconds
@@ -64,11 +64,9 @@ class Restorer:
             evaluation = stored.get(pair)
             if evaluation is not None and self._applies(evaluation, pair):
                 self._pipeline.restore(evaluation)
-                # The baseline is evaluated again only after a change.
-                is_baseline = self._state.snapshot.models[pair[0]].role == "baseline"
                 age = time.time() - evaluation.finished_at
                 # The age of a result from the future is unknown: the clock was set back.
-                if age >= 0 and (is_baseline or age < interval):
+                if age >= 0 and (age < interval or not is_scheduled(self._config.current, pair)):
                     continue
             self._runner.submit(pair, "start")
         for dataset in {pair[1] for pair in stored}:

@@ -31,8 +31,8 @@ _log = structlog.get_logger(__name__)
 
 PRIORITY: Final[dict[Role, int]] = {"production": 0, "baseline": 1, "research": 3}
 """Order of evaluation by role, lowest first."""
-UNLABELLED_PRIORITY: Final[dict[Role, int]] = {"production": 2, "baseline": 4, "research": 4}
-"""The same on unlabelled datasets: images that arrive all the time delay no evaluation that checks a model."""
+LATER_PRIORITY: Final[dict[Role, int]] = {"production": 2, "baseline": 4, "research": 4}
+"""The same on datasets without alerts or labels, which delay no evaluation that decides about an alert of a model."""
 _INTERRUPTS: Final = 2
 """Evaluations of a lower priority value interrupt the others."""
 MAX_CANCELLATIONS: Final = 3
@@ -87,8 +87,8 @@ class RunHandler(Protocol):
 class Runner:
     """Executes queued evaluations in the order of `priority` (see PRIORITY), and background jobs between them.
 
-    Each pair is in the queue at most once, and so is each name of a job. A production model that is queued, and a
-    baseline that has to be evaluated, on a labelled dataset, interrupts any other evaluation, which is queued again.
+    Each pair is in the queue at most once, and so is each name of a job. On a labelled dataset with alerts, a queued
+    production model, and a baseline that has to be evaluated, interrupt any other evaluation, which is queued again.
     """
 
     def __init__(

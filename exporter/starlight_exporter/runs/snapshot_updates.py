@@ -24,7 +24,7 @@ from starlight_exporter.publish.snapshot import (
     Snapshot,
 )
 from starlight_exporter.runs.assessment import Assessment
-from starlight_exporter.runs.configuration import configured_evaluation
+from starlight_exporter.runs.configuration import configured_evaluation, is_scheduled
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.scheduler import interval_seconds
 
@@ -54,8 +54,7 @@ def with_configuration(
                     comparisons=(),
                     ablation=None,
                 )
-            # The baseline is evaluated again only after a change.
-            runs[pair] = replace(run, interval_seconds=None if entry.role == "baseline" else interval)
+            runs[pair] = replace(run, interval_seconds=interval if is_scheduled(config, pair) else None)
     return replace(
         old,
         limits=config.checks.limits(),

@@ -372,6 +372,36 @@ def test_changed_baseline_file_queues_the_models_that_were_timed_with_another(co
     assert compared._runner._queue[PAIR].trigger == "baseline"
 
 
+def test_datasets_without_alerts_are_evaluated_only_after_a_change_and_behind_the_others(tmp_path: Path) -> None:
+    for name in ("model.onnx", "v3.onnx"):
+        (tmp_path / name).write_bytes(b"a model")
+    datasets = "[{name: sizes, path: sizes, alerts: false}, {name: reference, path: images}]"
+    (tmp_path / "starlight.yml").write_text(COMPARED.replace("[{name: reference, path: images}]", datasets))
+    application = Application(tmp_path / "starlight.yml")
+    application.reload()
+    handler, sizes = application._runner.handler, ("production", "sizes")
+    assert application._runner.in_order(application.state.snapshot.runs) == [
+        PAIR,
+        BASELINE_PAIR,
+        sizes,
+        ("v3", "sizes"),
+    ]
+    assert application.state.snapshot.runs[sizes].interval_seconds is None
+    # Without a result, it is evaluated.
+    assert handler.request(sizes, "schedule") is not None
+    result = result_with("production", 0, run=1)
+    sha256 = application.state.snapshot.models["production"].file_sha256
+    assert sha256 is not None
+    provenance = replace(result.evaluation.provenance, model_sha256=sha256)
+    result = replace(result, evaluation=replace(result.evaluation, dataset="sizes", provenance=provenance))
+    finish(application, request_of(application, sizes), result)
+    assert handler.request(sizes, "schedule") is None
+    assert handler.request(sizes, "request") is not None
+    # A run that has failed since is repeated.
+    finish(application, request_of(application, sizes), None, outcome="error")
+    assert handler.request(sizes, "schedule") is not None
+
+
 def test_baseline_has_no_evaluation_interval(compared: Application) -> None:
     runs = compared.state.snapshot.runs
     assert runs[PAIR].interval_seconds == 3600.0
