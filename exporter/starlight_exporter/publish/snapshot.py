@@ -104,6 +104,11 @@ class DatasetState:
     fingerprint: str | None = None
     labelled: bool = True
 
+    @property
+    def comes_first(self) -> bool:
+        """Whether results decide about an alert of a model: the dataset has labels and alerts."""
+        return self.labelled and self.alerts
+
 
 @dataclass(frozen=True, slots=True)
 class AnalysisState:

@@ -126,12 +126,16 @@ class Application:
         return pairs
 
     def not_ready(self) -> str:
-        """Return which production model has no result on which dataset; empty if all have one."""
+        """Return which production model has no result on which labelled dataset with alerts; empty if all have one.
+
+        If there is no such dataset, all of them count.
+        """
         snapshot = self.state.snapshot
+        first = {name for name, dataset in snapshot.datasets.items() if dataset.comes_first} or set(snapshot.datasets)
         missing = [
             f"{model} on {dataset}"
             for (model, dataset), run in snapshot.runs.items()
-            if snapshot.models[model].role == "production" and run.evaluation is None
+            if snapshot.models[model].role == "production" and dataset in first and run.evaluation is None
         ]
         if not any(model.role == "production" for model in snapshot.models.values()):
             return "no production model is configured"
@@ -152,7 +156,7 @@ class Application:
         model, dataset = snapshot.models.get(pair[0]), snapshot.datasets.get(pair[1])
         if model is None or dataset is None:
             return max(*PRIORITY.values(), *LATER_PRIORITY.values()) + 1
-        return (PRIORITY if dataset.labelled and dataset.alerts else LATER_PRIORITY)[model.role]
+        return (PRIORITY if dataset.comes_first else LATER_PRIORITY)[model.role]
 
 
 def _after_load(before: ConfigReload | None, successful: bool) -> ConfigReload:

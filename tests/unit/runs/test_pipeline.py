@@ -387,6 +387,8 @@ def test_datasets_without_alerts_are_evaluated_only_after_a_change_and_behind_th
         ("v3", "sizes"),
     ]
     assert application.state.snapshot.runs[sizes].interval_seconds is None
+    # Nor do they make the exporter ready.
+    assert application.not_ready() == "no result yet: production on reference"
     # Without a result, it is evaluated.
     assert handler.request(sizes, "schedule") is not None
     result = result_with("production", 0, run=1)
