@@ -16,6 +16,7 @@ from starlight_exporter.markdown.dashboard import build_dashboard
 from starlight_exporter.markdown.prometheus import Prometheus
 from starlight_exporter.markdown.samples import Samples, samples_of
 from starlight_exporter.markdown.trends import DAY, WINDOWS, Trends, query_trends
+from starlight_exporter.markdown.unlabelled import QUERIED as UNLABELLED_FAMILIES
 from starlight_exporter.markdown.values import Dashboard
 from starlight_exporter.publish.families import accuracy, checks, data, latency, models, runs
 from starlight_exporter.publish.families.family import Family, ProportionFamilies
@@ -65,6 +66,7 @@ QUERIED_FAMILIES: tuple[Family, ...] = (
     data.DATASET_ENTROPY,
     data.DATASET_ENTROPY_MAX,
     data.DATASET_DUPLICATES,
+    *UNLABELLED_FAMILIES,
 )
 """The families of the current values."""
 

@@ -15,6 +15,7 @@ from starlight_exporter.markdown.metrics import (
     negative_rates,
 )
 from starlight_exporter.markdown.samples import Sample, Samples
+from starlight_exporter.markdown.unlabelled import unlabelled_summaries
 from starlight_exporter.markdown.values import Dashboard, DatasetSummary, ModelResult
 from starlight_exporter.publish.families import accuracy, data, latency, models, runs
 
@@ -40,6 +41,7 @@ def build_dashboard(samples: Samples, *, now: float, role: str = "production") -
         production=tuple(one for one in found if one.role == role),
         others=tuple(one for one in found if one.role != role),
         datasets=tuple(_dataset(samples, instance, name) for instance, name in sorted(places)),
+        unlabelled=unlabelled_summaries(samples),
     )
 
 

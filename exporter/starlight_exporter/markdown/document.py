@@ -23,6 +23,7 @@ from starlight_exporter.markdown.metric_tables import (
 )
 from starlight_exporter.markdown.trend_charts import detections_chart, false_positives_chart, latency_chart
 from starlight_exporter.markdown.trends import Trends
+from starlight_exporter.markdown.unlabelled import unlabelled_table
 from starlight_exporter.markdown.values import Dashboard, DatasetSummary, ModelResult
 from starlight_exporter.publish.charts import svg_file
 
@@ -59,6 +60,7 @@ def render_document(content: Content, *, stem: str, now: float) -> Document:
         *_section("Current metrics", _per_model(dashboard.production, lambda one: accuracy_table(one, urls.exporter))),
         *_section("Inference performance", _per_model(dashboard.production, latency_table)),
         *_section("Dataset quality", _datasets(dashboard.datasets)),
+        *(_section("Unlabelled data", unlabelled_table(dashboard.unlabelled)) if dashboard.unlabelled else ()),
         *_section("Baseline and research models", _others(dashboard)),
         *_section("Alerts of the last 24 hours", _alerts(content.alerts, urls)),
         *_section("Trends", trends),

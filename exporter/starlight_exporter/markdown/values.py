@@ -15,7 +15,7 @@ from starlight_exporter.formatting import (
     percent,
     percent_range,
 )
-from starlight_exporter.statistics.intervals import proportion
+from starlight_exporter.statistics.intervals import Proportion, proportion
 from starlight_exporter.statistics.sample_sizes import sample_for_conclusion
 
 Unit = Literal["ratio", "seconds", "images per second", "× baseline"]
@@ -166,9 +166,29 @@ class DatasetSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class UnlabelledSummary:
+    """One model on one unlabelled dataset. `labels` are those of its series in Prometheus.
+
+    `drifted` is None if drift was not measured; `unavailable` is the reason then. `largest` is the fact with the
+    largest population stability index, `psi`.
+    """
+
+    labels: Mapping[str, str]
+    images: int
+    outside_window: int
+    alarms: Proportion
+    drifted: bool | None
+    reference: str
+    largest: str
+    psi: float
+    unavailable: str
+
+
+@dataclass(frozen=True, slots=True)
 class Dashboard:
     """Current values: `production` models have sections of their own, `others` are in one table."""
 
     production: tuple[ModelResult, ...]
     others: tuple[ModelResult, ...]
     datasets: tuple[DatasetSummary, ...]
+    unlabelled: tuple[UnlabelledSummary, ...]

@@ -17,10 +17,11 @@ ORDER = (
     "check_samples",
     "values",
     "metrics",
-    "dashboard",
-    "content",
     "escaping",
     "metric_tables",
+    "unlabelled",
+    "dashboard",
+    "content",
     "document",
     "writer",
 )
