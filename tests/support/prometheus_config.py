@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-EVALUATION_TIMEOUT = 240.0
+EVALUATION_TIMEOUT = 480.0
 
 
 def write_prometheus_config(folder: Path, exporter_port: int) -> Path:

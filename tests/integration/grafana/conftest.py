@@ -33,7 +33,7 @@ def measuring(folder: Path, run_cache: RunCache) -> Iterator[Exporter]:
     """The running exporter, before its first results."""
     if not any(path.parent.name == "production" for path in MODELS):
         pytest.skip("models/ contains no production model")
-    shutil.copytree(run_cache.synthetic(seed=5, clean=40, stego=60, negatives=25), folder / "images")
+    shutil.copytree(run_cache.synthetic(seed=5, clean=100, stego=60, negatives=25), folder / "images")
     with Exporter(write_exporter_config(folder)) as exporter:
         yield exporter
 
@@ -63,10 +63,10 @@ def measured_by_3(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
 
 def wait_until_measured(prometheus: Prometheus, exporter: Exporter) -> None:
     """Wait until Prometheus has a result and an increase of the latency histogram for every model."""
-    complete = f"count(starlight_evaluation_info) == {len(MODELS)}"
-    prometheus.wait_for_value(complete, timeout=EVALUATION_TIMEOUT)
+    for complete in ('starlight_evaluation_info{dataset="reference"}', "starlight_drift_detected"):
+        prometheus.wait_for_value(f"count({complete}) == {len(MODELS)}", timeout=EVALUATION_TIMEOUT)
     # Timings in the first scrape do not count as an increase, so everything is evaluated once more.
-    httpx.post(f"{exporter.url}/api/v1/evaluations").raise_for_status()
+    httpx.post(f"{exporter.url}/api/v1/evaluations", params={"dataset": "reference"}).raise_for_status()
     prometheus.wait_for_value("max(starlight_ablation_log_loss_increase)", timeout=EVALUATION_TIMEOUT)
     recorded = "count(model_stage:starlight_inference_duration_seconds:p95_1d > 0)"
     prometheus.wait_for_value(f"{recorded} == {len(MODELS)}", timeout=EVALUATION_TIMEOUT)
@@ -92,9 +92,13 @@ def write_exporter_config(folder: Path) -> Path:
         yaml.safe_dump(
             {
                 "models": models,
-                "datasets": [{"name": "reference", "path": "images"}],
+                "datasets": [
+                    {"name": "reference", "path": "images"},
+                    # The same images: some of them are alarms.
+                    {"name": "incoming", "path": "images", "labelled": False, "drift_reference": "reference"},
+                ],
                 "schedule": {"interval": "1h"},
-                # As many timings as images: more would take minutes for all models.
+                # No more timings than images: that would take minutes for all models.
                 "latency": {"sample": 125},
                 "analyses": {"ablate": ["production"]},
             }
