@@ -26,6 +26,22 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
 
 
+def append_text(path: Path, text: str) -> None:
+    """Append UTF-8 text to a file, which is created if it is missing, and so are its folders.
+
+    Links are followed; pipes and devices are written directly. Raises StorageError.
+    """
+    with _storage_errors(path):
+        destination = _follow_links(path)
+        if isinstance(destination, int) or _is_stream(destination):
+            write_text(path, text)
+            return
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(destination, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(text.encode())
+
+
 @contextmanager
 def open_output(path: Path, *, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Yield a file whose content becomes that of `path`, whatever `path` is. Creates missing folders.

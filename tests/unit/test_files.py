@@ -17,6 +17,7 @@ import pytest
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.files import (
+    append_text,
     is_stream,
     open_output,
     replacing,
@@ -238,3 +239,17 @@ def test_folder_of_another_user_is_an_error(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(StorageError, match=r"report\.json: cannot be written: Permission denied"):
         write_text(tmp_path / "report.json", "text")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_text_is_appended_to_a_file_and_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("summary.md")
+    for part in ("one\n", "two\n"):
+        append_text(tmp_path / "link", part)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "summary.md").read_text() == "one\ntwo\n"
+    append_text(Path("/dev/null"), "three\n")
+
+
+def test_appending_to_a_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=f"^{tmp_path}: cannot be written: Is a directory$"):
+        append_text(tmp_path, "x")

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from starlight_exporter.analysis.modes import ABLATION_MODES
-from starlight_exporter.cli.arguments import DATASET_HELP, DECISION_HELP, add_threads, decision, integer
+from starlight_exporter.cli.arguments import DATASET_HELP, DECISION_HELP, add_document, add_threads, decision, integer
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.exit_codes import OK
 from starlight_exporter.models.names import model_name
@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     )
     parser.add_argument("--stream", action="append", default=[], help="stream to ablate; repeatable (default: all)")
     parser.add_argument("--output", type=Path, default=root / OUTPUT, help=f"all metrics as JSON (default: {OUTPUT})")
-    parser.add_argument(
-        "--document", type=Path, default=root / DOCUMENT, help=f"document to write (default: {DOCUMENT})"
-    )
+    add_document(parser, root, DOCUMENT, flag="--document")
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
     add_threads(parser)
     parser.add_argument("--seed", type=integer(0), default=0, help="of the image order and shuffling (default: 0)")
@@ -40,12 +38,15 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.analysis.ablation import streams_named
     from starlight_exporter.analysis.study import study
     from starlight_exporter.cli.console import Console, progress_bar
+    from starlight_exporter.cli.outputs import require_writable
     from starlight_exporter.evaluation.request import RunRequest, available_cores
     from starlight_exporter.files import write_text
     from starlight_exporter.publish.ablation_report import ablation_json, ablation_table
     from starlight_exporter.publish.documents.stream_ablation import document
 
     streams = streams_named(options.stream)
+    for path in (options.output, options.document):
+        require_writable(path)
     request = RunRequest(
         model=model_name(options.model),
         role="research",

@@ -12,6 +12,7 @@ from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
 from starlight_exporter.errors import ConfigError, DatasetError
 from starlight_exporter.models.roles import ROLES
 
+RESULTS = Path("results")
 DATASET_HELP = "folder with clean/, stego/ and negatives/, or with a label manifest"
 DECISION_HELP = "production (thresholds per predicted method), plain (0.5) or a threshold (default: production)"
 
@@ -48,6 +49,18 @@ def add_models_dir(parser: argparse.ArgumentParser, root: Path) -> None:
         default=root / "models",
         help="folder of MODEL/card.yml, searched for a card of the same bytes if none is next to the model"
         " (default: models)",
+    )
+
+
+def add_document(parser: argparse.ArgumentParser, root: Path, document: Path, *, flag: str = "--output") -> None:
+    """Add the output of a command that writes a document: a file in results/, the committed one with --update-docs."""
+    default = RESULTS / document.name
+    group = parser.add_mutually_exclusive_group()
+    written = group.add_argument(
+        flag, type=Path, default=root / default, metavar="FILE", help=f"document to write (default: {default})"
+    )
+    group.add_argument(
+        "--update-docs", action="store_const", const=root / document, dest=written.dest, help=f"write {document}"
     )
 
 

@@ -34,8 +34,9 @@ def run(options: argparse.Namespace) -> int:
     """Print old → new, ask, replace both files."""
     from starlight_exporter.checks.baseline_recording import baseline_json, latency_warning, misclassified_files
     from starlight_exporter.checks.machine import current_machine
+    from starlight_exporter.cli.outputs import require_writable
     from starlight_exporter.config import load_config
-    from starlight_exporter.runs.baseline_acceptance import plan_acceptance, replace_baseline, require_writable
+    from starlight_exporter.runs.baseline_acceptance import plan_acceptance, replace_baseline
 
     file = locate_config(options.config, options.config_root)
     plan = plan_acceptance(load_config(file), file)

@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from starlight_exporter.cli.arguments import add_run_arguments
+from starlight_exporter.cli.arguments import RESULTS, add_run_arguments
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
-OUTPUT = Path("tests", "regression_baselines.json")
+OUTPUT = RESULTS / "regression_baselines.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
@@ -24,9 +24,11 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.checks.machine import current_machine
     from starlight_exporter.cli.console import Console
     from starlight_exporter.cli.measuring import measure
+    from starlight_exporter.cli.outputs import require_writable
     from starlight_exporter.files import write_text
     from starlight_exporter.publish import evaluation_report
 
+    require_writable(options.output)
     result = measure(options)
     evaluation = result.evaluation
     if not evaluation.clean.total or any(not rate.total for rate in evaluation.detections.values()):

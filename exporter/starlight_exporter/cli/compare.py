@@ -10,6 +10,7 @@ from pathlib import Path
 from starlight_exporter.cli.arguments import (
     DATASET_HELP,
     DECISION_HELP,
+    add_document,
     add_latency_sample,
     add_models_dir,
     add_threads,
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument(
         "--allow-different-rules", action="store_true", help="compare models even if their decision rules differ"
     )
-    parser.add_argument("--output", type=Path, default=root / DOCUMENT, help=f"document to write (default: {DOCUMENT})")
+    add_document(parser, root, DOCUMENT)
     parser.add_argument(
         "--results",
         type=Path,
@@ -57,6 +58,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.checks.basis import basis_without_baseline
     from starlight_exporter.checks.checks import run_checks
     from starlight_exporter.cli.console import progress_bar
+    from starlight_exporter.cli.outputs import require_writable
     from starlight_exporter.evaluation.request import RunRequest, available_cores
     from starlight_exporter.evaluation.results import RunResult
     from starlight_exporter.evaluation.run import evaluate
@@ -92,6 +94,8 @@ def run(options: argparse.Namespace) -> int:
         name = model_name(options.baseline)
         raise ComparisonError(f"both models are called {name}; put them into folders of different names")
     names = dataset_names(options.dataset)
+    for path in (options.output, options.results / "comparison.json"):
+        require_writable(path)
     results = []
     written: dict[Path, str] = {}
     for name, dataset in zip(names, options.dataset, strict=True):

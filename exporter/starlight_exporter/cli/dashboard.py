@@ -11,12 +11,13 @@ import re
 import signal
 from pathlib import Path
 
+from starlight_exporter.cli.arguments import add_document
 from starlight_exporter.durations import parse_duration
 from starlight_exporter.exit_codes import OK
 from starlight_exporter.http_client import has_credentials
 from starlight_exporter.signals import SignalReceiver
 
-OUTPUT = Path("docs", "grok", "performance_dashboard.md")
+DOCUMENT = Path("docs", "grok", "performance_dashboard.md")
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
         metavar="FILE",
         help="authentication and TLS for Alertmanager",
     )
-    parser.add_argument("--output", type=Path, default=root / OUTPUT, metavar="FILE", help="default: %(default)s")
+    add_document(parser, root, DOCUMENT)
     parser.add_argument("--watch", type=duration, metavar="DURATION", help="update periodically, e.g. every 30s")
 
 

@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.checks.checks import baseline_regressions, run_checks
     from starlight_exporter.cli.console import Console
     from starlight_exporter.cli.measuring import measure
+    from starlight_exporter.cli.outputs import require_writable
     from starlight_exporter.files import write_text
     from starlight_exporter.markdown.content import evaluation_content
     from starlight_exporter.markdown.document import render_document
@@ -45,6 +46,8 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.publish.predictions_csv import predictions_csv
 
     baseline = None if options.baseline is None else read_baseline(options.baseline)
+    for path in filter(None, (options.output, options.predictions, options.dashboard)):
+        require_writable(path)
     result = measure(options)
     evaluation, predictions = result.evaluation, result.predictions
     basis = (

@@ -1,8 +1,9 @@
-"""Run the regression suite, the gate before a deployment: compare a model with the baseline model and the limits.
+"""Gate a deployment: compare a model with the baseline model and the limits, on the same images.
 
 Tests: false positive stability, detection rates, inference speed, format consistency, negatives resistance. Both models
 are evaluated and timed side by side. With --config, the decision rule, the baseline and the limits are those of
-production. On a shared CI runner, --skip latency_limit: the absolute limit depends on the machine.
+production. On a shared CI runner, --skip latency_limit: the absolute limit depends on the machine. The last line of the
+output is the result.
 Exit code 1: a regression; 2: a required check has no result, which never counts as passed; 3: a pass is inconclusive
 (with --require-conclusive).
 """
@@ -10,8 +11,8 @@ Exit code 1: a regression; 2: a required check has no result, which never counts
 from __future__ import annotations
 
 import argparse
-import tempfile
-from dataclasses import replace
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +20,11 @@ from starlight_exporter.checks.limits import CHECK_NAMES
 from starlight_exporter.cli.arguments import add_run_arguments, decision
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from starlight_exporter.checks.comparison_basis import CheckBasis
-    from starlight_exporter.checks.suite import SuiteTest
+    from starlight_exporter.cli.gate_evaluation import GateEvaluation
     from starlight_exporter.cli.gate_settings import GateSettings
-    from starlight_exporter.evaluation.results import Evaluation, RunResult
+    from starlight_exporter.publish.gate.report import GateReport
 
 REPORTS = Path("results", "regression_reports")
-STYLES = {"passed": "green", "failed": "bold red", "not measured": "yellow"}
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
@@ -43,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
         "--baseline",
         type=Path,
         metavar="FILE",
-        help="ONNX file of the baseline model, or a recorded baseline (.json); default: models/baseline/model.onnx if"
-        " it exists, otherwise tests/regression_baselines.json",
+        help="ONNX file of the baseline model, or a recorded baseline (.json); default: that of --config, otherwise"
+        " models/baseline/model.onnx if it exists",
     )
     parser.add_argument(
         "--baseline-decision", type=decision, help="decision rule of the baseline model (default: that of the model)"
@@ -55,124 +52,114 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
         metavar="DIR",
         help="hard negatives by category, in addition to those of the dataset; equal categories are merged",
     )
-    parser.add_argument("--report-dir", type=Path, default=root / REPORTS, help=f"default: {REPORTS}")
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="also write JUnit XML")
-    parser.add_argument(
-        "--skip",
-        action="append",
-        choices=CHECK_NAMES,
-        default=[],
-        metavar="CHECK",
-        help=f"do not require this check; can be repeated ({', '.join(CHECK_NAMES)})",
-    )
+    names = ", ".join(CHECK_NAMES)
+    for flag, text in (
+        ("only", f"require only this check; can be repeated ({names})"),
+        ("skip", "do not require this check; can be repeated"),
+    ):
+        parser.add_argument(f"--{flag}", action="append", choices=CHECK_NAMES, default=[], metavar="CHECK", help=text)
     parser.add_argument(
         "--require-conclusive", action="store_true", help="exit with 3 if a required check passes inconclusively"
     )
+    _add_outputs(parser, root)
     # The default depends on --config.
     parser.set_defaults(root=root, decision=None)
 
 
+def _add_outputs(parser: argparse.ArgumentParser, root: Path) -> None:
+    parser.add_argument(
+        "--report-dir", type=Path, default=root / REPORTS, help=f"folder of the JSON report (default: {REPORTS})"
+    )
+    parser.add_argument(
+        "--junit", type=Path, metavar="FILE", help="write JUnit XML with durations and the properties of each check"
+    )
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help='append a summary, for example to "$GITHUB_STEP_SUMMARY"'
+    )
+    parser.add_argument(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="write a page with thumbnails of the misclassified images; one file that requests nothing",
+    )
+    printed = parser.add_mutually_exclusive_group()
+    printed.add_argument(
+        "--json",
+        action="store_true",
+        help="print the JSON report on standard output, and the result on standard error",
+    )
+    printed.add_argument("--quiet", action="store_true", help="print only the result, errors and warnings")
+
+
 def run(options: argparse.Namespace) -> int:
-    """Evaluate both models, write the report, print the suite."""
+    """Check inputs and outputs, evaluate both models, write the reports, print the result."""
     from starlight_exporter.checks.checks import run_checks
     from starlight_exporter.checks.suite import exit_code, run_suite
-    from starlight_exporter.cli.console import Console
+    from starlight_exporter.checks.suite_result import result_line
+    from starlight_exporter.cli.gate_evaluation import evaluate_both, require_inputs
     from starlight_exporter.cli.gate_settings import gate_settings
-    from starlight_exporter.files import write_text
-    from starlight_exporter.publish.regression_report import junit_xml, report_json, report_name
+    from starlight_exporter.publish.gate.report import GateReport, wrong_images
 
+    started = time.monotonic()
     settings = gate_settings(options)
-    result = measured(options, settings)
-    evaluation = result.evaluation
-    checks = run_checks(evaluation, basis(options, settings, result), settings.limits)
-    skipped = frozenset(options.skip) | settings.limits.disabled | settings.limits.informational
-    tests = run_suite(checks, skipped)
-    code = exit_code(evaluation, tests, require_conclusive=options.require_conclusive)
-    written = options.report_dir / report_name(evaluation)
-    write_text(written, report_json(evaluation, tests, settings.baseline_name, code))
-    if options.junit is not None:
-        write_text(options.junit, junit_xml(evaluation, tests))
-    Console().print(tests_table(evaluation, tests))
-    print(f"report: {written}")
+    _require_outputs(options, settings)
+    require_inputs(options, settings)
+    found = evaluate_both(options, settings)
+    for warning in found.warnings:
+        print(f"{options.name}: {warning}", file=sys.stderr)
+    checks = run_checks(found.evaluation, found.basis, settings.limits)
+    tests = run_suite(checks, settings.not_required)
+    code = exit_code(found.evaluation, tests, require_conclusive=options.require_conclusive)
+    report = GateReport(
+        evaluation=found.evaluation,
+        baseline=settings.baseline_name,
+        baseline_evaluation=found.baseline,
+        tests=tests,
+        code=code,
+        result=result_line(found.evaluation, tests, code),
+        seconds=time.monotonic() - started,
+        wrong=wrong_images(found.predictions, tests, found.was_wrong),
+        unmeasured=tuple(one for one in found.predictions if one.verdict is None),
+    )
+    _write_and_print(options, report, found)
     return code
 
 
-def measured(options: argparse.Namespace, settings: GateSettings) -> RunResult:
-    """Evaluate the model, timed together with the baseline model if there is one."""
-    from starlight_exporter.cli.measuring import measure
+def _require_outputs(options: argparse.Namespace, settings: GateSettings) -> None:
+    from starlight_exporter.cli.outputs import require_outputs, require_writable
 
-    chosen = argparse.Namespace(**{**vars(options), "decision": settings.decision})
-    result = measure(chosen, baseline=settings.baseline_model)
-    return result if options.negatives is None else with_negatives(chosen, result)
-
-
-def basis(options: argparse.Namespace, settings: GateSettings, result: RunResult) -> CheckBasis:
-    """Return what the result is checked against: an evaluation of the baseline model, or the recorded baseline."""
-    from starlight_exporter.checks.basis import basis_against_model, basis_against_recorded, basis_without_baseline
-    from starlight_exporter.cli.measuring import measure
-
-    evaluation, predictions = result.evaluation, result.predictions
-    if settings.baseline_model is not None:
-        chosen = argparse.Namespace(
-            **{
-                **vars(options),
-                "model": settings.baseline_model.path,
-                "decision": settings.baseline_model.decision,
-                "role": "baseline",
-                "training_log": None,
-                "latency_sample": 0,
-            }
-        )
-        baseline = measure(chosen)
-        if options.negatives is not None:
-            baseline = with_negatives(chosen, baseline)
-        return basis_against_model(evaluation, predictions, baseline.evaluation, baseline.predictions)
-    if settings.recorded is not None:
-        return basis_against_recorded(evaluation, predictions, settings.recorded)
-    return basis_without_baseline(evaluation, predictions)
-
-
-def with_negatives(options: argparse.Namespace, first: RunResult) -> RunResult:
-    """Return the result extended by a second folder of negatives; duplicate images count once."""
-    from starlight_exporter.cli.linked_folder import link_folder
-    from starlight_exporter.cli.measuring import measure
-    from starlight_exporter.errors import DatasetError
-    from starlight_exporter.evaluation.accuracy import accuracy
-
-    if not options.negatives.is_dir():
-        raise DatasetError(f"{options.negatives}: no such folder of negatives")
-    with tempfile.TemporaryDirectory(prefix="starlight-negatives-") as root:
-        link_folder(options.negatives, Path(root) / "negatives")
-        settings = argparse.Namespace(**{**vars(options), "dataset": Path(root), "latency_sample": 0})
-        more = measure(settings, expected_sha256=first.evaluation.provenance.model_sha256)
-    if not more.evaluation.negatives:
-        raise DatasetError(f"{options.negatives}: expected images in folders named after their category")
-    known = {(one.category, one.sha256) for one in first.predictions if one.file_class == "negative" and one.sha256}
-    # Files of both folders may have the same relative path, but are different images with covers of their own.
-    added = (replace(one, path=f"{options.negatives}/{one.path}") for one in more.predictions)
-    predictions = (*first.predictions, *(one for one in added if (one.category, one.sha256) not in known))
-    counts = accuracy(predictions)
-    evaluation = replace(
-        first.evaluation, images=len(predictions), negatives=counts.negatives, not_measured=counts.not_measured
+    require_outputs(
+        {"--junit": options.junit, "--html": options.html},
+        {"--markdown": options.markdown},
+        (options.model, options.config, settings.baseline_file),
     )
-    return replace(first, evaluation=evaluation, predictions=predictions)
+    require_writable(options.report_dir / "report.json")
 
 
-def tests_table(evaluation: Evaluation, tests: tuple[SuiteTest, ...]) -> Table:
-    """Return the suite's results as a terminal table."""
-    from rich.markup import escape
-    from rich.table import Column, Table
+def _write_and_print(options: argparse.Namespace, report: GateReport, found: GateEvaluation) -> None:
+    """Write the requested files, then print the output, whose last line is the result."""
+    from starlight_exporter.cli.gate_output import print_checks
+    from starlight_exporter.files import append_text, write_text
+    from starlight_exporter.publish.gate.html import html_page, shown_images
+    from starlight_exporter.publish.gate.junit import junit_xml
+    from starlight_exporter.publish.gate.markdown import markdown_summary
+    from starlight_exporter.publish.regression_report import report_json, report_name
 
-    from starlight_exporter.checks.suite import missing_images
-
-    table = Table(Column("test", no_wrap=True), "slice", "result", "detail")
-    for test in tests:
-        table.add_section()
-        style = STYLES[test.outcome]
-        table.add_row(f"[bold]{test.name}[/bold]", "", f"[{style}]{test.outcome}[/{style}]", "")
-        for one in test.checks:
-            table.add_row(f"  {one.name}", escape(one.slice), escape(one.conclusion), escape(one.detail))
-    if missing := missing_images(evaluation):
-        table.add_section()
-        table.add_row("[bold]images[/bold]", "", f"[{STYLES['not measured']}]not measured[/]", missing)
-    return table
+    text = report_json(report.evaluation, report.tests, report.baseline, report.code)
+    written = options.report_dir / report_name(report.evaluation)
+    write_text(written, text)
+    if options.junit is not None:
+        write_text(options.junit, junit_xml(report))
+    if options.html is not None:
+        shown = [image.prediction for group in shown_images(report) for image in group.images]
+        write_text(options.html, html_page(report, found.thumbnails(shown)))
+    if options.markdown is not None:
+        append_text(options.markdown, markdown_summary(report))
+    if options.json:
+        print(text, end="")
+        print(report.result, file=sys.stderr)
+        return
+    if not options.quiet:
+        print_checks(report)
+        print(f"report: {written}")
+    print(report.result)

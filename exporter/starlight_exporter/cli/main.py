@@ -17,6 +17,7 @@ from starlight_exporter.cli import (
     baseline_show,
     compare,
     dashboard,
+    dataset_fingerprint,
     dataset_hash,
     dataset_make,
     evaluate,
@@ -34,6 +35,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "variants": variants,
     "dataset make": dataset_make,
     "dataset hash": dataset_hash,
+    "dataset fingerprint": dataset_fingerprint,
     "baseline record": baseline_record,
     "baseline show": baseline_show,
     "baseline accept": baseline_accept,
@@ -42,7 +44,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "assets export": assets_export,
 }
 GROUPS: Final[Mapping[str, str]] = {
-    "dataset": "generate or hash datasets",
+    "dataset": "generate, hash or identify datasets",
     "baseline": "show, record or accept the baseline of the regression checks",
     "history": "export stored results",
     "assets": "export rules, dashboards, runbooks and templates",

@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import BaselineModel, RunRequest, available_cores
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.models.names import model_name
 
+ProgressDisplay = Callable[[str], AbstractContextManager[Progress]]
+"""Shows the progress of the run with this title; the context yields the callback."""
+
 
 def measure(
-    options: argparse.Namespace, *, expected_sha256: str | None = None, baseline: BaselineModel | None = None
+    options: argparse.Namespace,
+    *,
+    expected_sha256: str | None = None,
+    baseline: BaselineModel | None = None,
+    show: ProgressDisplay = progress_bar,
 ) -> RunResult:
-    """Evaluate with a progress bar. Raises StarlightError.
+    """Evaluate and show progress. Raises StarlightError.
 
     With `expected_sha256`, a model file with other contents is rejected; a `baseline` is timed together with the model.
     """
-    request = RunRequest(
+    request = run_request(options, expected_sha256=expected_sha256, baseline=baseline)
+    with show(f"{request.model} on {request.dataset}") as progress:
+        return evaluate(request, progress=progress)
+
+
+def run_request(
+    options: argparse.Namespace, *, expected_sha256: str | None = None, baseline: BaselineModel | None = None
+) -> RunRequest:
+    """Return the request of a run that the flags of `add_run_arguments` select."""
+    return RunRequest(
         model=model_name(options.model),
         role=options.role,
         model_path=options.model,
@@ -36,5 +55,3 @@ def measure(
         baseline=baseline,
         cache=None if options.cache is None else CacheSettings(options.cache),
     )
-    with progress_bar("measuring") as progress:
-        return evaluate(request, progress=progress)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from starlight_exporter.cli.arguments import (
     DATASET_HELP,
     DECISION_HELP,
+    add_document,
     add_latency_sample,
     add_threads,
     decision,
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     )
     parser.add_argument("--dataset", type=Path, required=True, help=DATASET_HELP)
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
-    parser.add_argument("--output", type=Path, default=root / DOCUMENT, help=f"document to write (default: {DOCUMENT})")
+    add_document(parser, root, DOCUMENT)
     parser.add_argument("--json", type=Path, default=root / RECORDS, help=f"all metrics as JSON (default: {RECORDS})")
     add_threads(parser)
     add_latency_sample(parser)
@@ -55,11 +56,14 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate all models, write JSON and document, print a table."""
     from starlight_exporter.cli.console import Console
+    from starlight_exporter.cli.outputs import require_writable
     from starlight_exporter.evaluation.serialisation import to_json
     from starlight_exporter.files import write_text
     from starlight_exporter.models.cards import find_models
     from starlight_exporter.publish.documents.model_variants import cells, document, headings
 
+    for path in (options.json, options.output):
+        require_writable(path)
     models = find_models(options.models_dir)
     variants = [_evaluate(model, models, options) for model in models]
     if all(variant.evaluation is None for variant in variants):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -112,18 +111,6 @@ def acceptance_requests(plan: Acceptance) -> tuple[RunRequest | None, RunRequest
     if plan.old_sha256 is not None and not plan.same_model:
         old = replace(_request(plan, plan.baseline), expected_sha256=plan.old_sha256, latency_sample=0)
     return old, replace(_request(plan, plan.production), expected_sha256=plan.sha256)
-
-
-def require_writable(path: Path) -> None:
-    """Raise StorageError unless a file can be created in the folder of `path`, or in the nearest one that exists."""
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def replace_baseline(plan: Acceptance, text: str) -> tuple[Path, ...]:

@@ -1,8 +1,7 @@
-"""The regression suite: outcomes of its tests, exit codes and the JUnit report."""
+"""The regression suite: outcomes of its tests and exit codes."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,6 @@ from starlight_exporter.checks.limits import CHECK_NAMES, CheckName
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.checks.suite import SUITE, exit_code, run_suite
 from starlight_exporter.errors import NotMeasuredReason
-from starlight_exporter.publish.regression_report import junit_xml
 from support.snapshots import full_evaluation
 
 COMPLETE = replace(full_evaluation(), not_measured=dict.fromkeys(full_evaluation().not_measured, 0))
@@ -64,49 +62,7 @@ def test_exit_code_is_2_if_an_image_was_not_measured(reason: NotMeasuredReason) 
     evaluation = replace(COMPLETE, not_measured={**COMPLETE.not_measured, reason: 1})
     tests = run_suite(PASSED)
     assert exit_code(evaluation, tests) == 2
-    (error,) = ET.fromstring(junit_xml(evaluation, tests)).findall("./testsuite[@name='images']/testcase/error")
-    assert error.get("message") == f"1 of {COMPLETE.images} images were not measured: 1 {reason.replace('_', ' ')}"
-    assert ET.fromstring(junit_xml(COMPLETE, tests)).find(".//error") is None
     assert exit_code(evaluation, run_suite(with_outcome("negatives", passed=False))) == 1
-
-
-def test_junit_separates_failures_from_errors() -> None:
-    checks = tuple(replace(c, passed={"negatives": None, "latency_limit": False}.get(c.name, True)) for c in PASSED)
-    root = ET.fromstring(junit_xml(full_evaluation(), run_suite(checks)))
-    found = {suite.get("name"): (suite.get("failures"), suite.get("errors")) for suite in root}
-    assert found["inference_speed"] == ("1", "0")
-    assert found["negatives_resistance"] == ("0", "1")
-    assert found["fpr_stability"] == ("0", "0")
-
-
-def test_junit_agrees_with_the_exit_code_on_informational_checks() -> None:
-    checks = tuple(replace(c, passed=False, severity="info") if c.name == "fpr_stability" else c for c in PASSED)
-    tests = run_suite(checks)
-    assert exit_code(COMPLETE, tests) == 0
-    root = ET.fromstring(junit_xml(COMPLETE, tests))
-    assert root.find(".//failure") is None
-    assert len(root.findall(".//skipped")) == 1
-
-
-def test_junit_test_cases_have_different_names() -> None:
-    root = ET.fromstring(junit_xml(COMPLETE, run_suite(PASSED)))
-    cases = [(case.get("classname"), case.get("name")) for case in root.iter("testcase")]
-    assert len(set(cases)) == len(cases)
-
-
-def test_junit_is_well_formed_with_every_category_name() -> None:
-    names = ("a\x0bb", "\x01", "quotes \"'", "line\nbreak", "<tag>&", "\uffff", "\U0001f600")
-    checks = (*PASSED, *(CheckResult("negatives", name, 0.0, 1.0, True, False, "fine") for name in names))
-    root = ET.fromstring(junit_xml(COMPLETE, run_suite(checks)))
-    found = [case.get("name") for case in root.findall("./testsuite[@name='negatives_resistance']/testcase")]
-    assert found == [
-        "negatives x",
-        "negatives a\\x0bb",
-        "negatives \\x01",
-        *(f"negatives {n}" for n in names[2:5]),
-        "negatives \\uffff",
-        "negatives \U0001f600",
-    ]
 
 
 @pytest.mark.parametrize("check", REQUIRED)

@@ -13,6 +13,7 @@ import pytest
 from starlight_exporter.cli import main as starlight
 from starlight_exporter.cli import service
 from starlight_exporter.cli.command import Command, script_parser
+from starlight_exporter.cli.reference import leaves
 from training import train_model
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,6 +59,37 @@ def test_default_paths_are_relative_to_the_current_directory() -> None:
     options = starlight.build_parser().parse_args(["gate", "--model", "m.onnx", "--dataset", "d"])
     assert options.report_dir == Path("results/regression_reports")
     assert options.models_dir == Path("models")
+
+
+DOCUMENTS = {
+    "ablate --model m --dataset d": ("document", "stream_ablation.md"),
+    "compare --baseline a --candidate b --dataset d": ("output", "baseline_comparison.md"),
+    "dashboard --prometheus http://127.0.0.1:9090": ("output", "performance_dashboard.md"),
+    "variants --dataset d": ("output", "model_variants.md"),
+}
+
+
+@pytest.mark.parametrize("words", DOCUMENTS)
+def test_documents_are_written_to_results_unless_docs_are_updated(words: str) -> None:
+    parser, (flag, name) = starlight.build_parser(), DOCUMENTS[words]
+    assert getattr(parser.parse_args(words.split()), flag) == Path("results", name)
+    updated = getattr(parser.parse_args([*words.split(), "--update-docs"]), flag)
+    assert updated == Path("docs", "grok", name)
+    assert (ROOT / updated).is_file()
+
+
+@pytest.mark.parametrize("words", DOCUMENTS)
+def test_document_has_one_destination(words: str) -> None:
+    given = [*words.split(), f"--{DOCUMENTS[words][0]}", "x.md", "--update-docs"]
+    assert starlight.main(given) == 2
+
+
+def test_no_output_is_a_committed_file_by_default() -> None:
+    committed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for parser in leaves(starlight.build_parser()):
+        for action in parser._actions:
+            if action.dest in ("output", "document", "results", "json", "report_dir", "predictions"):
+                assert str(action.default) not in committed, f"{parser.prog}: {action.dest}"
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)

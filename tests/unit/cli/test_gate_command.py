@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -14,8 +13,11 @@ from typing import Any
 import pytest
 
 from starlight_exporter.checks.baseline_recording import baseline_json
+from starlight_exporter.checks.limits import CHECK_NAMES
 from starlight_exporter.cli import gate as gate_command
+from starlight_exporter.cli import main as starlight
 from starlight_exporter.cli.command import script_parser
+from starlight_exporter.cli.gate_evaluation import with_negatives
 from starlight_exporter.cli.gate_settings import gate_settings
 from starlight_exporter.cli.measuring import measure
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
@@ -130,7 +132,7 @@ def test_rejects_model_changed_between_the_folders_of_negatives(tmp_path: Path) 
     first = measure(options)
     write_constant_model(model, logit=-4.0)
     with pytest.raises(ModelError, match=r"model\.onnx: expected content"):
-        gate_command.with_negatives(options, first)
+        with_negatives(options, first)
 
 
 @pytest.mark.slow
@@ -141,7 +143,7 @@ def test_counts_damaged_image_of_another_folder_of_negatives(tmp_path: Path) -> 
     next(file for file in sorted(own.rglob("*.png"))).write_bytes(b"no image")
     done = gate(*arguments(tmp_path, model, images, "--negatives", own))
     assert report_of(tmp_path)["not_measured"]["unreadable"] == 1
-    assert "images were not measured: 1 unreadable" in " ".join(re.sub(r"[│┃]", " ", done.stdout).split())
+    assert "images: not measured: 1 of" in done.stdout
 
 
 @pytest.mark.parametrize("missing", ["--model", "--dataset", "--baseline", "--negatives"])
@@ -251,3 +253,113 @@ def test_baseline_model_that_does_not_load_is_one_line_and_exit_code_2(tmp_path:
     assert done.returncode == 2
     assert "baseline.onnx" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_last_line_is_the_result_and_all_reports_agree(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
+    summary = tmp_path / "summary.md"
+    summary.write_text("# Build\n")
+    files = ("--junit", tmp_path / "junit.xml", "--html", tmp_path / "report.html", "--markdown", summary)
+    done = gate(*arguments(tmp_path, model, dataset_root, *files))
+    result = report_of(tmp_path)["result"]
+    assert result.startswith("FAILED ")
+    assert done.stdout.splitlines()[-1] == result
+    assert f'name="result" value="{result}"' in (tmp_path / "junit.xml").read_text()
+    assert summary.read_text().startswith("# Build\n## FAILED ")
+    page = (tmp_path / "report.html").read_text()
+    assert f"<title>{result}</title>" in page
+    assert page.count("data:image/png;base64,") == page.count('<img src="') > 0
+    assert "no thumbnail" not in page
+
+
+@pytest.mark.slow
+def test_thumbnails_of_a_second_folder_of_negatives(tmp_path: Path) -> None:
+    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
+    images = write_dataset(tmp_path / "images", negatives=0)
+    own = write_dataset(tmp_path / "own", clean=0, stego=0, negatives=2, seed=1) / "negatives"
+    gate(*arguments(tmp_path, model, images, "--negatives", own, "--only", "negatives", "--html", tmp_path / "a.html"))
+    page = (tmp_path / "a.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    assert "no thumbnail" not in page
+
+
+@pytest.mark.slow
+def test_quiet_prints_only_the_result(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "paranoid.onnx", logit=4.0)
+    done = gate(*arguments(tmp_path, model, dataset_root, "--only", "detection_floor", "--quiet"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "PASSED 5 of 5 (5 inconclusive)\n"
+
+
+@pytest.mark.slow
+def test_json_is_the_only_standard_output(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    done = gate(*arguments(tmp_path, model, dataset_root, "--only", "negatives", "--json"))
+    content = json.loads(done.stdout)
+    assert content == report_of(tmp_path)
+    assert done.stderr.splitlines()[-1] == content["result"] == "PASSED 2 of 2 (2 inconclusive)"
+
+
+@pytest.mark.slow
+def test_without_required_latency_checks_nothing_is_timed(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "blind.onnx", logit=-4.0)
+    done = gate(*arguments(tmp_path, model, dataset_root, "--skip", "latency_baseline", "--skip", "latency_limit"))
+    images = sum(path.is_file() for path in dataset_root.rglob("*") if path.suffix != ".json")
+    assert f"blind on {dataset_root.name}: {images} of {images} (100%)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--junit", "missing/j.xml"), "--junit: missing/j.xml: cannot be written: no such folder: missing"),
+        (("--html", "m.onnx"), "--html: m.onnx: cannot be written: is an input of this command"),
+        (("--markdown", "."), "--markdown: .: cannot be written: is a folder"),
+        (("--report-dir", "m.onnx/reports"), "m.onnx/reports/report.json: cannot be written: Not a directory"),
+        (("--only", "negatives", "--skip", "negatives"), "--only negatives: also in --skip"),
+        (("--only", "detection_target"), "--only detection_target: a target, which the gate does not require"),
+        (
+            [word for name in CHECK_NAMES for word in ("--skip", name)],
+            "no check is required: all are skipped, disabled or informational",
+        ),
+        (("--dataset", "nowhere"), "nowhere: no such folder"),
+        (("--negatives", "nowhere"), "nowhere: no such folder of negatives"),
+        (("--baseline", "nowhere.onnx"), "nowhere.onnx: "),
+        (("--baseline", "nowhere.json"), "nowhere.json: "),
+    ],
+    ids=lambda value: " ".join(value[:4]) if not isinstance(value, str) else "",
+)
+def test_mistake_is_one_line_before_anything_is_written(
+    tmp_path: Path,
+    dataset_root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    words: Sequence[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_constant_model(tmp_path / "m.onnx", logit=4.0)
+    before = sorted(tmp_path.rglob("*"))
+    given = ["gate", "--model", "m.onnx", "--dataset", str(dataset_root), "--baseline", "m.onnx", *words]
+    assert starlight.main(given) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith(f"starlight gate: {message}")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_checks_against_a_baseline_require_one(
+    tmp_path: Path, dataset_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_constant_model(tmp_path / "m.onnx", logit=4.0)
+    given = ["gate", "--model", "m.onnx", "--dataset", str(dataset_root), "--quiet"]
+    assert starlight.main(given) == 2
+    assert capsys.readouterr().err == (
+        "starlight gate: no baseline for fpr_baseline, detection_baseline, latency_baseline, fpr_stability:"
+        " use --baseline, --config, --only or --skip\n"
+    )
+    assert starlight.main([*given, "--only", "detection_floor"]) == 0
+    assert capsys.readouterr() == ("PASSED 5 of 5 (5 inconclusive)\n", "")

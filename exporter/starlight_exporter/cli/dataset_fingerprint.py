@@ -1,0 +1,25 @@
+"""Print the fingerprint of a dataset: it changes with any file or label, and is the key of caches in CI.
+
+Exit code 2: not a dataset.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from starlight_exporter.cli.arguments import DATASET_HELP
+from starlight_exporter.exit_codes import OK
+
+
+def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths
+    """Add the flags."""
+    parser.add_argument("dataset", type=Path, metavar="DIR", help=DATASET_HELP)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Scan the dataset and print its fingerprint."""
+    from starlight_exporter.dataset.layout import scan
+
+    print(scan(options.dataset.resolve().name, options.dataset).fingerprint)
+    return OK
