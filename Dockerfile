@@ -45,5 +45,7 @@ VOLUME ["/starlight/data", "/starlight/results"]
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=6 \
   CMD ["python3", "-c", "import urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:9877/-/healthy', timeout=4)"]
+# `docker run IMAGE gate …` runs `starlight gate …`; anything else is a program with its arguments.
+ENTRYPOINT ["/opt/starlight/stack/entrypoint"]
 # Reads config/starlight.yml. All interfaces of the container; docker-compose.yml publishes the port only on loopback.
 CMD ["starlight-exporter", "--web.listen-address=0.0.0.0:9877", "--web.allowed-hosts=exporter"]

@@ -18,6 +18,8 @@ import pytest
 import yaml
 
 from stack.loaded import require_receivers, require_rules
+from support.images import write_dataset
+from support.models import write_constant_model
 from support.servers import free_port
 from support.waiting import wait_until
 
@@ -255,6 +257,19 @@ def test_stopped_exporter_causes_a_notification(stack: Compose) -> None:
     wait_for(notified, "the notification")
     stack.run("start", "exporter")
     wait_for(lambda: stack.query('up{job="starlight-exporter"} == 1'), "the scrape after the restart")
+
+
+def test_image_runs_the_gate(stack: Compose, tmp_path: Path) -> None:
+    images = write_dataset(tmp_path / "images")
+    write_constant_model(tmp_path / "model.onnx", logit=-4.0)
+    for path in (tmp_path, *images.rglob("*")):
+        path.chmod(0o777)
+    mounted = ("--rm", "--network", "none", "--volume", f"{tmp_path}:/work", "--workdir", "/work")
+    image = stack.inspect("exporter")["Config"]["Image"]
+    flags = ("--only", "negatives", "--junit", "junit.xml", "--quiet")
+    printed = docker("run", *mounted, image, "gate", "--model", "model.onnx", "--dataset", "images", *flags)
+    assert printed == "PASSED 2 of 2 (2 inconclusive)\n"
+    assert (tmp_path / "junit.xml").read_text().startswith("<?xml")
 
 
 def test_grafanas_password_is_generated(stack: Compose) -> None:

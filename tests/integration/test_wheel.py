@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import sysconfig
-import venv
 from pathlib import Path
 
 import httpx
@@ -14,6 +9,7 @@ import pytest
 
 from support.exporter import write_config
 from support.servers import Server, free_port, program
+from support.wheel import build_wheel, call, create_environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -24,25 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A virtual environment that contains the wheel; its dependencies come from the environment of the tests."""
     folder = tmp_path_factory.mktemp("wheel")
-    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    call(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, ROOT, cwd=folder)
-    (wheel,) = folder.glob("starlight_exporter-*.whl")
-    venv.create(folder / "venv", with_pip=False)
-    call(*pip, "--python", folder / "venv" / "bin" / "python", "install", "--no-deps", wheel, cwd=folder)
-    site_packages = next((folder / "venv" / "lib").glob("python*")) / "site-packages"
-    # Path entries of a .pth file are added without their own .pth files, so the editable installation is not visible.
-    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    return folder / "venv" / "bin"
-
-
-def call(*command: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command without the repository on Python's path."""
-    variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [*map(str, command)], cwd=cwd, env=variables, capture_output=True, text=True, check=False, timeout=240
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
+    return create_environment(folder / "venv", build_wheel(folder))
 
 
 def test_package_is_imported_from_the_wheel(environment: Path, tmp_path: Path) -> None:
@@ -75,17 +53,19 @@ def test_service_serves_pages_and_runbooks(environment: Path, tmp_path: Path, mo
         assert runbook.text == (ROOT / "alerting" / "runbooks" / "StarlightExporterDown.md").read_text()
 
 
-def test_gate_writes_its_report_to_the_current_folder(environment: Path, tmp_path: Path) -> None:
+def test_gate_needs_no_checkout(environment: Path, tmp_path: Path) -> None:
     write_config(tmp_path)
     (tmp_path / "baseline.json").write_text('{"detection_rates": {"lsb": 90.0}}')
-    done = call(
-        *(environment / "starlight", "gate", "--model", "models/model.onnx", "--dataset", "images"),
-        *("--baseline", "baseline.json", "--latency-sample", "0"),
-        cwd=tmp_path,
-        code=1,
-    )
+    given = (environment / "starlight", "gate", "--model", "models/model.onnx", "--dataset", "images")
+    refused = call(*given, "--latency-sample", "0", cwd=tmp_path, code=2)
+    assert "no baseline for fpr_baseline" in refused.stderr
+    reports = ("--junit", "junit.xml", "--html", "gate.html", "--markdown", "summary.md")
+    done = call(*given, "--baseline", "baseline.json", "--latency-sample", "0", *reports, cwd=tmp_path, code=1)
     (report,) = (tmp_path / "results" / "regression_reports").glob("*.json")
-    assert f"report: {report.relative_to(tmp_path)}" in done.stdout
+    *_, written, result = done.stdout.splitlines()
+    assert written == f"report: {report.relative_to(tmp_path)}"
+    assert result.startswith("FAILED ")
+    assert f"<title>{result}" in (tmp_path / "gate.html").read_text()
 
 
 def test_exported_rules_are_valid(environment: Path, tmp_path: Path) -> None:

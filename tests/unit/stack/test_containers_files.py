@@ -17,6 +17,7 @@ from stack.containers import write_configurations
 from stack.passwords import GRAFANA_PASSWORD, make_password
 from stack.ports import SHIPPED, Ports, variable
 from stack.services import CORS_ORIGIN, DASHBOARD_INTERVAL, RETENTION
+from starlight_exporter.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -247,3 +248,33 @@ def test_setup_runs_as_a_module_and_reports_an_invalid_port(tmp_path: Path) -> N
     )
     assert done.returncode == 1
     assert done.stderr == "setup: STARLIGHT_EXPORTER_PORT: expected a port from 1 to 65535, got 'none'\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "run"),
+    [
+        ("gate --model m.onnx", "starlight gate --model m.onnx"),
+        ("--version", "starlight --version"),
+        ("starlight-exporter --help", "starlight-exporter --help"),
+    ],
+)
+def test_entry_point_runs_commands_and_programs(tmp_path: Path, given: str, run: str) -> None:
+    for name in ("starlight", "starlight-exporter"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho {name} "$@"\nexit 3\n')
+        program.chmod(0o755)
+    assert 'ENTRYPOINT ["/opt/starlight/stack/entrypoint"]' in DOCKERFILE
+    done = subprocess.run(
+        [ROOT / "stack" / "entrypoint", *given.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+    )
+    assert (done.returncode, done.stdout) == (3, f"{run}\n")
+
+
+def test_entry_point_lists_every_command() -> None:
+    text = (ROOT / "stack" / "entrypoint").read_text()
+    (listed,) = re.findall(r"^  ([a-z][a-z |]+) \| -\*\)$", text, re.MULTILINE)
+    assert set(listed.split(" | ")) == {name.split()[0] for name in COMMANDS}
