@@ -23,6 +23,7 @@ def write_random_model(
     seed: int = 0,
     streams: Collection[Stream] = STREAMS,
     method_output: bool = True,
+    embedding_size: int | None = None,
     scale: float = 4.0,
 ) -> Path:
     """Write a linear model with random weights over the pooled streams; its verdicts vary with the image."""
@@ -37,6 +38,7 @@ def write_random_model(
     features = graph.add("Concat", pooled, axis=1)
     width = sum(_pooled_width(stream) for stream in graph.streams)
     outputs = {"stego_logits": 1, "method_logits": len(METHODS)} if method_output else {"stego_logits": 1}
+    outputs |= {} if embedding_size is None else {"embedding": embedding_size}
     for name, size in outputs.items():
         weights = rng.normal(0.0, scale / np.sqrt(width), (width, size)).astype(np.float32)
         bias = rng.normal(0.0, 0.5, (size,)).astype(np.float32)

@@ -44,6 +44,10 @@ INPUT_STREAMS: dict[str, Stream] = {
 }
 """ONNX input name → stream."""
 
+EMBEDDING_OUTPUT = "embedding"
+EMBEDDING_SIZE = 64
+"""Length of the optional output `embedding`, N×64."""
+
 BIT_ORDER_INPUT = "bit_order"
 BIT_ORDER_VALUE = (0.0, 1.0, 0.0)
 

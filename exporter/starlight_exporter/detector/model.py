@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,15 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from starlight_exporter.detector.contract import BIT_ORDER_VALUE, METHODS, STREAM_SHAPES, STREAMS, Method, Stream
+from starlight_exporter.detector.contract import (
+    BIT_ORDER_VALUE,
+    EMBEDDING_OUTPUT,
+    METHODS,
+    STREAM_SHAPES,
+    STREAMS,
+    Method,
+    Stream,
+)
 from starlight_exporter.detector.model_file import other_content, read_model
 from starlight_exporter.detector.model_graph import graph_facts
 from starlight_exporter.detector.model_signature import (
@@ -22,6 +30,7 @@ from starlight_exporter.detector.model_signature import (
     ModelInput,
     ModelOutput,
     check_input,
+    embedding_problem,
     select_outputs,
 )
 from starlight_exporter.errors import ImageError, ModelError
@@ -48,12 +57,14 @@ class Score:
     """Output of a model for one image.
 
     `probability` (of stego) is in 0..1. `method_probabilities` has one entry per contract method, in the order of
-    METHODS; it and `predicted` are None for a model without a method output.
+    METHODS; it and `predicted` are None for a model without a method output. `embedding`, of shape (EMBEDDING_SIZE,),
+    may contain values that are not finite; it is None for a model without a usable output `embedding`.
     """
 
     probability: float
     method_probabilities: tuple[float, ...] | None
     predicted: Method | None
+    embedding: Tensor | None = field(default=None, compare=False, repr=False)
 
     @property
     def method_margin(self) -> float:
@@ -88,9 +99,12 @@ class Detector:
         self.inputs: tuple[ModelInput, ...] = tuple(check_input(path, node) for node in declared)
         self.streams: frozenset[Stream] = frozenset(entry.stream for entry in self.inputs if entry.stream is not None)
         self._fixed_batch = any(isinstance(node.shape[0], int) for node in declared)
-        self._stego, self._method = self._choose_outputs()
-        self.used_outputs: tuple[str, ...] = (
+        self._stego, self._method, self.embedding_problem = self._choose_outputs()
+        self._scored_outputs: tuple[str, ...] = (
             (self._stego,) if self._method is None else (self._stego, self._method.name)
+        )
+        self.used_outputs: tuple[str, ...] = (
+            (*self._scored_outputs, EMBEDDING_OUTPUT) if self.has_embedding else self._scored_outputs
         )
 
     @classmethod
@@ -130,6 +144,11 @@ class Detector:
     def method_is_id(self) -> bool:
         """Whether the model reports its predicted method only as an id, without logits or probabilities."""
         return self._method is not None and self._method.kind == "id"
+
+    @property
+    def has_embedding(self) -> bool:
+        """Whether the model has a usable output `embedding`; otherwise `embedding_problem` is the reason or empty."""
+        return self.embedding_problem is None
 
     def predict(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
         """Return one Score per image. Each image maps at least the model's `streams` to arrays of STREAM_SHAPES.
@@ -171,16 +190,21 @@ class Detector:
         return ImageError(f"{self.path}: the model failed: {_one_line(error)}", reason="model_error")
 
     def score(self, outputs: Sequence[NDArray[Any]]) -> Score:
-        """Convert the `used_outputs` of one image to a Score. Raises ImageError `model_error` for non-finite values."""
+        """Convert the `used_outputs` of one image to a Score.
+
+        Raises ImageError `model_error` for a stego logit or method output that is not finite.
+        """
+        scored = outputs[: len(self._scored_outputs)]
+        embedding = outputs[len(scored)] if self.has_embedding else None
         # For a few numbers, plain Python is ten times faster than numpy.
-        rows = [values.reshape(-1).tolist() for values in outputs]
-        for name, row in zip(self.used_outputs, rows, strict=True):
+        rows = [values.reshape(-1).tolist() for values in scored]
+        for name, row in zip(self._scored_outputs, rows, strict=True):
             if not all(map(math.isfinite, row)):
                 raise ImageError(f"{self.path}: output {name} is not a finite number", reason="model_error")
         probability = _sigmoid(rows[0][0])
         if self._method is None:
-            return Score(probability, None, None)
-        return Score(probability, *self._method_of(rows[1]))
+            return Score(probability, None, None, embedding)
+        return Score(probability, *self._method_of(rows[1]), embedding)
 
     def _scores(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
         outputs = self.raw_outputs(batch)
@@ -203,7 +227,7 @@ class Detector:
         total = sum(powers)
         return tuple(power / total for power in powers), predicted
 
-    def _choose_outputs(self) -> tuple[str, MethodOutput | None]:
+    def _choose_outputs(self) -> tuple[str, MethodOutput | None, str | None]:
         image = _noise()
         first, second = self._dry_run([image]), self._dry_run([image])
         if not self._fixed_batch:
@@ -220,7 +244,11 @@ class Detector:
                     f"{self.path}: output {output.name} differs between two runs on the same input",
                     reason="nondeterministic",
                 )
-        return stego, method
+        problem = embedding_problem(outputs)
+        place = self.output_names.index(EMBEDDING_OUTPUT) if problem is None else None
+        if place is not None and first[place].tobytes() != second[place].tobytes():
+            problem = f"output {EMBEDDING_OUTPUT} differs between two runs on the same input"
+        return stego, method, problem
 
     def _follows_batch(self, image: Mapping[Stream, Tensor]) -> bool:
         """Return whether the model runs on two images; the batch axis may be dynamic by declaration only."""

@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 from starlight_exporter.detector.contract import (
     BIT_ORDER_INPUT,
     BIT_ORDER_VALUE,
+    EMBEDDING_OUTPUT,
+    EMBEDDING_SIZE,
     INPUT_STREAMS,
     METHODS,
     STREAM_SHAPES,
@@ -29,7 +31,7 @@ _KNOWN_OUTPUTS: Final = (
     "method_id",
     "bit_order_logits",
     "bit_order_id",
-    "embedding",
+    EMBEDDING_OUTPUT,
 )
 
 _Shape = tuple[int, ...]
@@ -110,6 +112,16 @@ def select_outputs(path: Path, outputs: Sequence[ModelOutput]) -> tuple[str, Met
             return stego.name, MethodOutput(name, kind)
     unnamed = _by_shape(outputs, logits)
     return stego.name, None if unnamed is None else MethodOutput(unnamed.name, "logits")
+
+
+def embedding_problem(outputs: Sequence[ModelOutput]) -> str | None:
+    """Return why the optional output `embedding` cannot be used: empty if the model has none, None if it can."""
+    found = next((output for output in outputs if output.name == EMBEDDING_OUTPUT), None)
+    if found is None:
+        return ""
+    if found.type == _FLOAT and found.shape == (1, EMBEDDING_SIZE):
+        return None
+    return f"output {_described(found)}, expected {_FLOAT} N×{EMBEDDING_SIZE}"
 
 
 def _by_shape(outputs: Sequence[ModelOutput], wanted: _Shape) -> ModelOutput | None:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from starlight_exporter.detector.arrays import Tensor
 from starlight_exporter.detector.compact import CompactImage
-from starlight_exporter.detector.contract import BIT_ORDER_VALUE, Stream
+from starlight_exporter.detector.contract import BIT_ORDER_VALUE, EMBEDDING_OUTPUT, Stream
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.graph_cut import (
     GraphCut,
@@ -52,6 +52,9 @@ RESCORING_DISTANCE: Final = 1e-5
 """Images with a probability within this distance of a threshold, or of another method, are scored by the full model."""
 LOG_ODDS_TOLERANCE: Final = 8e-6
 """Largest difference between the log-odds of full and staged model on the samples: relative above 1, else absolute."""
+
+EMBEDDING_TOLERANCE: Final = 1e-4
+"""Largest difference between the embeddings of full and staged model on the samples, absolute plus relative."""
 
 
 class Scorer(Protocol):
@@ -236,6 +239,10 @@ def _difference(detector: Detector, staged: StagedModel, samples: Sequence[Compa
         if isinstance(score, ImageError) or isinstance(outputs, ImageError):
             return f"the staged model fails on sample {number}: {score}"
         for name, ours, theirs in zip(detector.used_outputs, outputs, full, strict=True):
+            if name == EMBEDDING_OUTPUT:
+                if not np.allclose(ours, theirs, EMBEDDING_TOLERANCE, EMBEDDING_TOLERANCE, equal_nan=True):
+                    return f"output {name} of the staged model differs on sample {number}"
+                continue
             expected = _log_odds(theirs)
             if (np.abs(_log_odds(ours) - expected) > LOG_ODDS_TOLERANCE * np.maximum(1.0, np.abs(expected))).any():
                 return f"output {name} of the staged model differs on sample {number}"
