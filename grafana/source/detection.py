@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.builders import bargauge, table, timeseries, xychart
 
-from grafana.source import links, payload
+from grafana.source import embeddings, links, payload
 from grafana.source.check_states import limit_in_use
 from grafana.source.curves import xy_chart
 from grafana.source.dashboard_builder import DashboardBuilder
@@ -37,7 +37,7 @@ def detection_dashboard() -> DashboardBuilder:
         "starlight-detection",
         "Starlight / Detection",
         "Detection rate by method, false positive rate by format and category, confusion matrix, figures of merit, "
-        "operating points, calibration.",
+        "operating points, calibration, embeddings.",
     )
     builder.row("Datasets")
     builder.add(5, (24, _datasets()))
@@ -61,6 +61,9 @@ def detection_dashboard() -> DashboardBuilder:
     builder.add(8, (24, _figures()))
     builder.add(12, (12, _operating_curve()), (12, _operating_points()))
     builder.add(8, (12, _calibration()), (12, _roc_auc()))
+    builder.row("Embeddings")
+    builder.add(6, (24, embeddings.separation_by_dataset()))
+    builder.add(8, (15, embeddings.separation_by_class()), (9, embeddings.recall_over_time()))
     return builder
 
 

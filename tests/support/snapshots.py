@@ -53,6 +53,7 @@ from starlight_exporter.statistics.figures_of_merit import FIGURES
 from starlight_exporter.statistics.intervals import Interval, Proportion
 from starlight_exporter.statistics.latency_ratio import LatencyRatio
 from starlight_exporter.statistics.resampling import QuantileRatio
+from support.embedding_results import EMBEDDINGS
 from support.payload_results import PAYLOAD
 from support.results import empty_evaluation
 
@@ -277,6 +278,7 @@ def full_evaluation(
         ),
         payload=PAYLOAD,
         figures=figures_of_merit(clean=clean_images),
+        embeddings=EMBEDDINGS,
     )
 
 

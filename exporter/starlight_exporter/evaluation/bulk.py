@@ -21,6 +21,7 @@ from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Score
 from starlight_exporter.detector.staged import Scorer
 from starlight_exporter.errors import EvaluationError, ImageError, StarlightError
+from starlight_exporter.evaluation.embedding_table import EmbeddingCollector
 from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.predictions import measured, not_measured
 from starlight_exporter.evaluation.progress import Progress
@@ -33,7 +34,8 @@ _PROGRESS_SECONDS: Final = 0.1
 class BatchPredictor:
     """Predict batches of files of one dataset with one model; thread-safe.
 
-    `facts` collects the facts of every decoded image, so that no image is decoded again for them.
+    `facts` collects the facts of every decoded image, so that no image is decoded again for them; `embeddings` the
+    embedding of every measured image, if the model returns one.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class BatchPredictor:
         *,
         image_seconds: float,
         facts: FactCollector | None = None,
+        embeddings: EmbeddingCollector | None = None,
         activity: Activity = NO_ACTIVITY,
     ) -> None:
         self._source = source
@@ -51,6 +54,7 @@ class BatchPredictor:
         self._decision = decision
         self._image_seconds = image_seconds
         self._facts = FactCollector() if facts is None else facts
+        self._embeddings = EmbeddingCollector() if embeddings is None else embeddings
         self._activity = activity
 
     def predict(self, files: Sequence[LabelledFile]) -> list[Prediction]:
@@ -107,6 +111,8 @@ class BatchPredictor:
         if seconds > self._image_seconds:
             text = f"{file.path}: took {seconds:.1f} s, at most {self._image_seconds:g} s"
             return not_measured(file, ImageError(text, reason="timeout"))
+        if score.embedding is not None:
+            self._embeddings.add(file.path, score.embedding)
         return measured(file, score, self._decision, seconds=seconds, facts=_facts(file, image))
 
 

@@ -77,6 +77,11 @@ def _rates(evaluation: Evaluation) -> Iterator[tuple[str, str, Proportion]]:
         yield "detection_rate", method, rate
     if evaluation.payload is not None:
         yield from _payload_rates(evaluation.payload)
+    if evaluation.embeddings is not None and evaluation.embeddings.probe is not None:
+        yield "embedding_probe_accuracy", "all", evaluation.embeddings.probe.accuracy
+        for name, one in evaluation.embeddings.classes.items():
+            if one.recall is not None:
+                yield "embedding_probe_recall", name, one.recall
 
 
 def _payload_rates(payload: PayloadResult) -> Iterator[tuple[str, str, Proportion]]:

@@ -14,6 +14,7 @@ from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import ImageFormat, Method
 from starlight_exporter.errors import NotMeasuredReason
 from starlight_exporter.evaluation.drift import DriftSample
+from starlight_exporter.evaluation.embedding_results import EmbeddingResult, Projection
 from starlight_exporter.evaluation.payload_results import PayloadResult
 from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.evaluation.unlabelled import UnlabelledResult
@@ -118,6 +119,7 @@ class Evaluation:
     None if the training set is unknown. `origin` is None without a model card, `execution` in results of versions that
     did not record it. `latency_ratio` is None without a baseline model that was timed in the same run. `figures`
     covers clean and stego images. `figures` and `payload` are None in results of versions that did not measure them.
+    `embeddings` covers clean and stego images too; it is None in results of versions that did not measure embeddings.
     `unlabelled` is set if the dataset is unlabelled: then no rate has an image, and nothing is timed.
     """
 
@@ -155,16 +157,18 @@ class Evaluation:
     payload: PayloadResult | None = None
     figures: FiguresOfMerit | None = None
     unlabelled: UnlabelledResult | None = None
+    embeddings: EmbeddingResult | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rates as a pandas data frame with one row per metric and slice.
 
-        Columns: metric (`false_positive_rate`, `negatives_false_positive_rate`, `detection_rate`, or a figure of
-        merit), slice (`all`, a format, category or method; of metrics such as `detection_rate_by_embedding_rate` or
-        `false_positive_rate_by_source` a bin or value), count (<NA> for a figure of merit, whose total is the number of
-        clean and stego images), total, rate, ci_low and ci_high (95% interval; NaN if nothing was measured), then
-        evaluation_id, model, dataset, finished_at, model_sha256, dataset_fingerprint and decision. Predictions of
-        single images are not part of an Evaluation. Raise DependencyError if pandas is not installed.
+        Columns: metric (`false_positive_rate`, `negatives_false_positive_rate`, `detection_rate`, a figure of merit,
+        or `embedding_probe_accuracy` and `embedding_probe_recall`), slice (`all`, a format, category, method or class;
+        of metrics such as `detection_rate_by_embedding_rate` or `false_positive_rate_by_source` a bin or value), count
+        (<NA> for a figure of merit, whose total is the number of clean and stego images), total, rate, ci_low
+        and ci_high (95% interval; NaN if nothing was measured), then evaluation_id, model, dataset, finished_at,
+        model_sha256, dataset_fingerprint and decision. Predictions of single images are not part of
+        an Evaluation. Raise DependencyError if pandas is not installed.
         """
         # pandas is optional, and takes a second to import.
         from starlight_exporter.evaluation.frame import to_frame
@@ -232,6 +236,7 @@ class RunResult:
 
     `warnings` are problems that did not fail the run, such as an invalid training log. `drift_sample` are the clean
     images of a labelled dataset, with which unlabelled images can be compared; None for an unlabelled dataset.
+    `projection` are images of a labelled dataset on two components of their embeddings, None if there is none.
     """
 
     evaluation: Evaluation
@@ -239,3 +244,4 @@ class RunResult:
     latency: LatencyObservations | None
     warnings: tuple[str, ...] = ()
     drift_sample: DriftSample | None = None
+    projection: Projection | None = None

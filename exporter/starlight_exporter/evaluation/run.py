@@ -24,6 +24,9 @@ from starlight_exporter.errors import EvaluationError, ModelError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
 from starlight_exporter.evaluation.drift import MAX_REFERENCE_IMAGES, DriftSample, drift_sample, measure_drift
+from starlight_exporter.evaluation.embedding_results import EmbeddingResult, Projection
+from starlight_exporter.evaluation.embedding_table import EmbeddingCollector, EmbeddingTable
+from starlight_exporter.evaluation.embeddings import measure_embeddings
 from starlight_exporter.evaluation.figures import figures
 from starlight_exporter.evaluation.image_source import ImageSource, open_cache
 from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed, summarise
@@ -94,6 +97,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
     )
     reporter.finish()
     counts = accuracy(bulk.predictions)
+    embeddings, projection = _embeddings(request, detector, bulk)
     evaluation = Evaluation(
         id=_new_id(started),
         model=request.model,
@@ -138,6 +142,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         payload=None if request.unlabelled is not None else by_payload(bulk.predictions),
         figures=None if request.unlabelled is not None else figures(bulk.predictions, seed=request.seed),
         unlabelled=_unlabelled(request, detector, dataset, bulk),
+        embeddings=embeddings,
     )
     return RunResult(
         evaluation=evaluation,
@@ -145,6 +150,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         latency=latency.observations,
         warnings=(*records.problems, *reporter.warnings, *_cache_warnings(bulk.execution), *latency.warnings),
         drift_sample=_reference_sample(request, bulk),
+        projection=projection,
     )
 
 
@@ -213,6 +219,7 @@ def provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Pro
 class _BulkResult:
     predictions: tuple[Prediction, ...]
     facts: FactTable
+    embeddings: EmbeddingTable
     execution: Execution
     seconds: float
 
@@ -233,11 +240,19 @@ def _reference_sample(request: RunRequest, bulk: _BulkResult) -> DriftSample | N
     return drift_sample(bulk.predictions, bulk.facts, "clean", seed=request.seed, limit=MAX_REFERENCE_IMAGES)
 
 
+def _embeddings(
+    request: RunRequest, detector: Detector, bulk: _BulkResult
+) -> tuple[EmbeddingResult | None, Projection | None]:
+    if request.unlabelled is not None:
+        return None, None
+    return measure_embeddings(bulk.predictions, bulk.embeddings, detector.embedding_problem, seed=request.seed)
+
+
 def _predict(
     request: RunRequest, detector: Detector, dataset: Dataset, reporter: ProgressReporter, activity: Activity
 ) -> _BulkResult:
     start = time.perf_counter()
-    limits, files, facts = request.limits, dataset.files, FactCollector()
+    limits, files, facts, embeddings = request.limits, dataset.files, FactCollector(), EmbeddingCollector()
     cache = open_cache(request.cache, files)
     selected = select_scorer(
         detector,
@@ -255,6 +270,7 @@ def _predict(
         request.decision,
         image_seconds=limits.image_seconds,
         facts=facts,
+        embeddings=embeddings,
         activity=activity,
     )
     try:
@@ -272,7 +288,7 @@ def _predict(
         cache_use = None if cache is None else cache.publish()
     seconds = time.perf_counter() - start
     execution = _execution(selected.full_model_reason, cache_use, sum(file.problem is None for file in files))
-    return _BulkResult(predictions, facts.table(), execution, seconds)
+    return _BulkResult(predictions, facts.table(), embeddings.table(), execution, seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ def report_rows(evaluation: Evaluation) -> tuple[ReportRow, ...]:
         *scores,
         *_figures(evaluation),
         *_payload(evaluation),
+        *_embeddings(evaluation),
         *_speed(evaluation),
         *_training(evaluation),
         *missing,
@@ -137,6 +138,22 @@ def _payload(evaluation: Evaluation) -> Iterator[ReportRow]:
             value = at.reason or f"{embedding_rate(at.dose)} {result.unit}"
             interval = "" if (at.lower, at.upper) == (None, None) else embedding_rate_range(at.lower, at.upper)
             yield ReportRow(section, f"{at.level:.0%} {method} detected", value, interval, integer(result.images))
+
+
+def _embeddings(evaluation: Evaluation) -> Iterator[ReportRow]:
+    """Yield the separation of the classes in the embeddings, or why it is not measured."""
+    section, result = "Embeddings", evaluation.embeddings
+    if result is None or result.probe is None:
+        yield ReportRow(section, "linear probe", NOT_MEASURED, "" if result is None else result.detail, "")
+        return
+    balanced, accuracy = result.probe.balanced_accuracy, result.probe.accuracy
+    yield _proportion(section, "linear probe accuracy", accuracy)
+    interval = percent_range(balanced.lower, balanced.upper)
+    yield ReportRow(section, "balanced accuracy", percent(balanced.value), interval, integer(accuracy.total))
+    for name, one in result.classes.items():
+        if one.recall is not None:
+            yield _proportion(section, f"recall of {name}", one.recall)
+    yield ReportRow(section, "mean silhouette", decimal(result.silhouette), "", integer(result.silhouette_images))
 
 
 def _figures(evaluation: Evaluation) -> list[ReportRow]:

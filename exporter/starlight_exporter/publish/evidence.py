@@ -16,6 +16,7 @@ import structlog
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.drift import DriftSample
+from starlight_exporter.evaluation.embedding_results import Projection, read_projection
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish import evidence_files
@@ -55,6 +56,7 @@ class Evidence:
         checks: Sequence[CheckResult] = (),
         thumbnails: Mapping[str, bytes] = MappingProxyType({}),
         drift_sample: DriftSample | None = None,
+        projection: Projection | None = None,
     ) -> Path:
         """Store an evaluation and return its folder. Old evaluations are evicted, also if the disk is full.
 
@@ -67,7 +69,7 @@ class Evidence:
                 try:
                     sequence = 1 + max((entry.sequence for entry in self.entries()), default=0)
                     content = evidence_files.EvaluationFiles(
-                        evaluation, predictions, checks, thumbnails, sequence, drift_sample
+                        evaluation, predictions, checks, thumbnails, sequence, drift_sample, projection
                     )
                     folder = evidence_files.write_folder(self._root, content)
                     break
@@ -161,6 +163,11 @@ class Evidence:
         """Return the file with the facts and scores of the clean images; None if it was not stored."""
         file = self.folder(entry) / evidence_files.DRIFT_SAMPLE_FILE
         return file if file.is_file() else None
+
+    def projection(self, entry: Entry) -> Projection | None:
+        """Return the projected images of an evaluation; None if none were stored. Raises StorageError."""
+        file = self.folder(entry) / evidence_files.PROJECTION_FILE
+        return read_projection(file) if file.exists() else None
 
     def thumbnail(self, entry: Entry, name: str) -> Path | None:
         """Return a thumbnail rendered during the evaluation, by its `thumbnail_name`."""

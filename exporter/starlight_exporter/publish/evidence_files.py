@@ -1,4 +1,4 @@
-"""Files of one stored evaluation: results, predictions, checks, storage order, drift sample and thumbnails."""
+"""Files of one stored evaluation: results, predictions, checks, storage order, samples and thumbnails."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any, Final
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.drift import DriftSample
+from starlight_exporter.evaluation.embedding_results import Projection
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.serialisation import from_json, to_json
 from starlight_exporter.file_access import read_content
@@ -26,6 +27,7 @@ PREDICTIONS_FILE: Final = "predictions.sqlite"
 CHECKS_FILE: Final = "checks.json"
 SEQUENCE_FILE: Final = "sequence"
 DRIFT_SAMPLE_FILE: Final = "drift_sample.npy"
+PROJECTION_FILE: Final = "projection.npy"
 THUMBNAILS: Final = "thumbnails"
 
 FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -37,7 +39,7 @@ _MAX_TEXT_BYTES: Final = 256 * 1024 * 1024
 class EvaluationFiles:
     """What is stored of a result: `thumbnails` are PNG files by name, `sequence` is its number in storage order.
 
-    `drift_sample` is None for an unlabelled dataset.
+    `drift_sample` is None for an unlabelled dataset, `projection` without embeddings that can be projected.
     """
 
     evaluation: Evaluation
@@ -46,6 +48,7 @@ class EvaluationFiles:
     thumbnails: Mapping[str, bytes]
     sequence: int
     drift_sample: DriftSample | None = None
+    projection: Projection | None = None
 
 
 def write_folder(root: Path, content: EvaluationFiles) -> Path:
@@ -63,6 +66,8 @@ def write_folder(root: Path, content: EvaluationFiles) -> Path:
         write_store(partial / PREDICTIONS_FILE, content.predictions)
         if content.drift_sample is not None:
             (partial / DRIFT_SAMPLE_FILE).write_bytes(content.drift_sample.to_bytes())
+        if content.projection is not None:
+            (partial / PROJECTION_FILE).write_bytes(content.projection.to_bytes())
         for written in (*sorted(partial.iterdir()), partial):
             sync(written)
         if content.thumbnails:

@@ -6,6 +6,7 @@ takes 1.0 s (Python 3.11). `benchmarks/evidence_pages.py` measures the pages ove
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -135,6 +136,12 @@ class PredictionStore:
     def by_path(self, path: str) -> StoredPrediction | None:
         """Return the prediction for a file."""
         return self._one("p.path = ?", path)
+
+    def by_numbers(self, numbers: Sequence[int]) -> dict[int, Prediction]:
+        """Return the predictions with these numbers; numbers without one are absent."""
+        query = f"SELECT {self._selected} FROM predictions AS p WHERE p.number IN (SELECT value FROM json_each(?))"
+        rows = (_stored(cells) for cells in self._read(query, None, json.dumps(list(numbers))))
+        return {row.number: row.prediction for row in rows}
 
     def all(self) -> tuple[Prediction, ...]:
         """Return every prediction, in the order of the evaluation."""

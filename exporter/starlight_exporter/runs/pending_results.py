@@ -13,6 +13,7 @@ from typing import Final
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.drift import DriftSample
+from starlight_exporter.evaluation.embedding_results import Projection
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.publish.snapshot import STORES, Store
 
@@ -31,12 +32,14 @@ class PendingResult:
     checks: Sequence[CheckResult]
     thumbnails: Mapping[str, bytes]
     drift_sample: DriftSample | None = None
+    projection: Projection | None = None
     missing: set[Store] = field(default_factory=lambda: set(STORES))
 
     @property
     def size(self) -> int:
         """The estimated memory in bytes."""
         sample = 0 if self.drift_sample is None else self.drift_sample.values.nbytes
+        sample += 0 if self.projection is None else self.projection.images.nbytes
         return len(self.predictions) * _PREDICTION_BYTES + sum(map(len, self.thumbnails.values())) + sample
 
 
@@ -56,7 +59,9 @@ class PendingResults:
     def add(self, result: RunResult, checks: Sequence[CheckResult], thumbnails: Path | None) -> None:
         """Add a result. `thumbnails` is a folder that is deleted soon."""
         images = {} if thumbnails is None else _read_all(thumbnails)
-        self._results.append(PendingResult(result.evaluation, result.predictions, checks, images, result.drift_sample))
+        self._results.append(
+            PendingResult(result.evaluation, result.predictions, checks, images, result.drift_sample, result.projection)
+        )
 
     def predictions(self, evaluation_id: str) -> tuple[Prediction, ...] | None:
         """Return the predictions of a result that is not stored yet; None if there is no such result."""

@@ -160,6 +160,7 @@ class Storage:
                 checks=result.checks,
                 thumbnails=result.thumbnails,
                 drift_sample=result.drift_sample,
+                projection=result.projection,
             )
 
     def _append(self, evaluation: Evaluation) -> None:

@@ -49,6 +49,7 @@ ALLOWED = {
     "synthesis/photographs.py": "an image in memory",
     "web/lookup.py": STORE,
     "web/pages/comparison.py": STORE,
+    "web/pages/embeddings.py": STORE,
     "web/pages/image.py": STORE,
     "web/pages/images.py": STORE,
 }

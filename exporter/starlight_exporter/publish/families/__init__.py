@@ -17,6 +17,7 @@ from starlight_exporter.publish.families import (
     checks,
     comparisons,
     data,
+    embeddings,
     exporter,
     figures,
     latency,
@@ -36,6 +37,7 @@ GROUPS: Final[tuple[FamilyGroup, ...]] = (
     accuracy.GROUP,
     payload.GROUP,
     figures.GROUP,
+    embeddings.GROUP,
     latency.GROUP,
     data.GROUP,
     training.GROUP,
@@ -55,6 +57,7 @@ SECTIONS: Final[Mapping[str, Callable[[Snapshot], Iterator[MetricSample]]]] = Ma
         "accuracy": accuracy.samples,
         "payload": payload.samples,
         "figures": figures.samples,
+        "embeddings": embeddings.samples,
         "latency": latency.samples,
         "data": data.samples,
         "training": training.samples,
@@ -78,6 +81,7 @@ def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
     yield from accuracy.evaluation_samples(evaluation)
     yield from payload.evaluation_samples(evaluation)
     yield from figures.evaluation_samples(evaluation)
+    yield from embeddings.evaluation_samples(evaluation)
     yield from latency.evaluation_samples(evaluation)
     yield from data.evaluation_samples(evaluation)
     yield from training.evaluation_samples(evaluation)

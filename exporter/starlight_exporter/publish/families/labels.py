@@ -12,6 +12,7 @@ from starlight_exporter.dataset.dataset import LABELLED_CLASSES
 from starlight_exporter.detector.contract import FORMATS, METHODS, STREAMS
 from starlight_exporter.errors import MODEL_FAILURE_REASONS, NOT_MEASURED_REASONS
 from starlight_exporter.evaluation.drift import DRIFT_UNAVAILABLE_REASONS, DRIFT_VARIABLES
+from starlight_exporter.evaluation.embedding_results import CLASS_REASONS, EMBEDDING_REASONS
 from starlight_exporter.evaluation.payload_results import (
     DETECTION_LEVELS,
     MAX_SOURCES,
@@ -29,7 +30,7 @@ _METHODS = ", ".join(METHODS)
 
 LABELS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "actual": f"{_METHODS}, clean",
+        "actual": f"{_METHODS}, clean; of reasons also empty: all classes",
         "against": "name of the baseline model, or `previous`: the previous file of the same model",
         "analysis": ", ".join(ANALYSES),
         "card": "directory of the model's card, or of the card of a model with the same bytes; empty without a card",
@@ -61,7 +62,8 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "rate": "false_positive, or the method of a detection rate",
         "reason": f"images: {', '.join(NOT_MEASURED_REASONS)}; model files: {', '.join(MODEL_FAILURE_REASONS)}; checks:"
         f" {', '.join(UNAVAILABLE_REASONS)}; figures of merit: {', '.join(FIGURE_REASONS)};"
-        f" drift: {', '.join(DRIFT_UNAVAILABLE_REASONS)}; embedding rates: a text",
+        f" drift: {', '.join(DRIFT_UNAVAILABLE_REASONS)}; embeddings: {', '.join(EMBEDDING_REASONS)}, of a class"
+        f" {', '.join(CLASS_REASONS)}; embedding rates: a text",
         "reference": "name of the labelled dataset that is the drift reference",
         "revision": "source revision",
         "role": ", ".join(ROLES),

@@ -12,6 +12,11 @@ def evaluation(evaluation_id: str) -> SitePath:
     return SitePath(f"/evaluations/{quote(evaluation_id, safe='')}")
 
 
+def embeddings(evaluation_id: str) -> SitePath:
+    """Return the URL of the embeddings of an evaluation."""
+    return SitePath(f"{evaluation(evaluation_id)}/embeddings")
+
+
 def misclassified(evaluation_id: str, **filters: str | None) -> SitePath:
     """Return the URL of the misclassified images; the filter `class` is passed as `file_class`."""
     named = {("class" if name == "file_class" else name): value for name, value in filters.items()}

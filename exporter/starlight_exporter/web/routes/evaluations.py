@@ -1,4 +1,4 @@
-"""Pages of one evaluation: results, images, comparison and predictions. Evaluations are addressed by their id only."""
+"""Pages of one evaluation, addressed by its id: results, images, comparison, embeddings and predictions."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from starlight_exporter.runs.application import Application
 from starlight_exporter.web.lookup import compared_evaluation, requested_evaluation
 from starlight_exporter.web.pages import links
 from starlight_exporter.web.pages.comparison import comparison_page
+from starlight_exporter.web.pages.embeddings import embeddings_page
 from starlight_exporter.web.pages.evaluation import evaluation_page, parse_prevalence
 from starlight_exporter.web.pages.images import ImagesQuery, all_images_table, images_page
 from starlight_exporter.web.responses import csv_response, page_routes, respond
@@ -38,6 +39,7 @@ class EvaluationRoutes:
             *page_routes("/evaluations/{id}/misclassified", self.misclassified),
             *page_routes("/evaluations/{id}/images", self.images),
             *page_routes("/evaluations/{id}/comparison", self.comparison),
+            *page_routes("/evaluations/{id}/embeddings", self.embeddings),
             *page_routes("/evaluations/{id}", self.evaluation),
         ]
 
@@ -89,6 +91,11 @@ class EvaluationRoutes:
         against = request.query_params.get("against") or None
         before = compared_evaluation(evidence, entry, against)
         return respond(request, comparison_page(evidence, entry, before, against))
+
+    def embeddings(self, request: Request) -> Response:
+        """Return the separation of the embeddings, and the images projected on two components."""
+        evidence = self._application.evidence
+        return respond(request, embeddings_page(evidence, requested_evaluation(evidence, request)))
 
     def predictions_csv(self, request: Request) -> Response:
         """Return all predictions with the columns of scripts/monitor_performance.py --predictions."""
