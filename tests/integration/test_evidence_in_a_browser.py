@@ -132,6 +132,7 @@ def test_no_page_is_wider_than_its_window(exporter: Exporter, tmp_path: Path, wi
             latest,
             f"{latest}/misclassified",
             f"{latest}/comparison",
+            f"{latest}/embeddings",
             f"{latest}/images/0",
         ):
             browser.open(exporter.url + path)

@@ -120,6 +120,8 @@ def test_frame_has_one_row_per_metric_and_slice() -> None:
         *((f"{rate}_by_source", "camera") for rate in ("detection_rate", "false_positive_rate")),
         *(("detection_rate", method) for method in METHODS),
         *((figure, "all") for figure in FIGURES),
+        ("embedding_probe_accuracy", "all"),
+        *(("embedding_probe_recall", name) for name in ("alpha", "palette", "lsb", "exif", "clean")),
     }
     p_e = rows["p_e", "all"]
     assert (p_e["rate"], p_e["ci_low"], p_e["total"]) == (0.0125, 0.00625, 5_000)

@@ -7,10 +7,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-_BLOCK: Final = 256
+_BLOCK: Final = 512
 """Rows of the distance matrix that are in memory."""
-_ROUNDING: Final = 1e-13
-"""Squared distances below this share of the squared lengths are rounding errors of equal vectors."""
+_ROUNDING: Final = 4e-13
+"""Squared distances below this share of the squared length are rounding errors of equal vectors."""
 
 
 def silhouettes(vectors: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
@@ -34,15 +34,19 @@ def silhouettes(vectors: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
     x = x - x.mean(axis=0)
     members = np.eye(len(present))[own]
     sizes, squares = members.sum(axis=0), np.einsum("ij,ij->i", x, x)
+    # Equal vectors have equal lengths, so that one length is enough for the rounding error of their distance.
+    rounding = _ROUNDING * squares
+    ones = np.ones(len(x))
+    left, right = np.column_stack((-2 * x, squares, ones)), np.column_stack((x, ones, squares)).T
     result = np.empty(len(x))
     for start in range(0, len(x), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(x)))
-        lengths = squares[rows, np.newaxis] + squares
-        squared = lengths - 2 * (x[rows] @ x.T)
-        squared[squared < _ROUNDING * lengths] = 0.0
-        squared[rows - start, rows] = 0.0
-        sums = np.sqrt(squared) @ members
-        index = (np.arange(len(rows)), own[rows])
+        rows = slice(start, start + _BLOCK)
+        squared = left[rows] @ right
+        squared *= squared >= rounding[rows, np.newaxis]
+        # The distance of a vector to itself can be larger than the rounding error of its length.
+        np.fill_diagonal(squared[:, start:], 0.0)
+        sums = np.sqrt(squared, out=squared) @ members
+        index = (np.arange(len(sums)), own[rows])
         within = sums[index] / np.maximum(sizes[own[rows]] - 1, 1)
         between = sums / sizes
         between[index] = np.inf

@@ -15,9 +15,11 @@ from urllib.parse import urljoin
 
 import bcrypt
 import httpx
+import numpy as np
 import pytest
 
 from starlight_exporter.checks.checks import run_checks
+from starlight_exporter.evaluation.embedding_results import PROJECTED_IMAGE, Projection
 from starlight_exporter.evaluation.results import Evaluation, FileFacts, Prediction
 from starlight_exporter.publish.evidence import Evidence
 from support.images import image_bytes
@@ -61,7 +63,13 @@ def predictions(*, broken: bool) -> list[Prediction]:
 
 
 def stored(evidence: Evidence, result: Evaluation, *, broken: bool) -> None:
-    evidence.store(result, predictions(broken=broken), checks=run_checks(result, basis_of(result)))
+    projection = Projection(np.array([(0, -1.5, 0.25, 0.5), (150, 2.0, 0.5, np.nan)], PROJECTED_IMAGE))
+    evidence.store(
+        result,
+        predictions(broken=broken),
+        checks=run_checks(result, basis_of(result)),
+        projection=projection if broken else None,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +108,8 @@ PAGES = (
     f"/evaluations/{NOW}/comparison",
     f"/evaluations/{NOW}/comparison?against={BEFORE}",
     f"/evaluations/{BEFORE}/comparison",
+    f"/evaluations/{NOW}/embeddings",
+    f"/evaluations/{BEFORE}/embeddings",
     f"/evaluations/{BEFORE}/misclassified?direction=broken",
 )
 

@@ -35,7 +35,7 @@ CLASS_REASON_TEXTS: Final[Mapping[ClassReason, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """One class: its silhouette and recall, the rate at which the model classifies it correctly, or the reason."""
+    """One class: silhouette, recall of the probe and correct verdicts of the model; `reason` if it is not measured."""
 
     name: str
     images: int
@@ -43,7 +43,7 @@ class ClassRow:
     silhouette: float | None
     silhouette_images: int
     recall: Proportion | None
-    verdicts: Proportion | None
+    verdicts: Proportion
     reason: str
 
 
@@ -172,11 +172,21 @@ def _class_rows(evaluation: Evaluation, result: EmbeddingResult) -> list[ClassRo
             one.silhouette,
             one.silhouette_images,
             one.recall,
-            None if name == "clean" else evaluation.detections.get(name),  # type: ignore[call-overload]
+            _correct_verdicts(evaluation, name),
             "" if one.not_measured is None else CLASS_REASON_TEXTS[one.not_measured],
         )
         for name, one in result.classes.items()
     ]
+
+
+def _correct_verdicts(evaluation: Evaluation, name: str) -> Proportion:
+    """Return the detections of a method, or the clean images without a false positive."""
+    for method, detections in evaluation.detections.items():
+        if method == name:
+            return detections
+    false = evaluation.clean
+    ratio, lower, upper = (None if value is None else 1 - value for value in (false.ratio, false.upper, false.lower))
+    return Proportion(false.total - false.count, false.total, ratio, lower, upper, false.covers)
 
 
 def _class_table(classes: list[ClassRow]) -> Table:
@@ -184,9 +194,9 @@ def _class_table(classes: list[ClassRow]) -> Table:
     rows: list[list[Any]] = []
     for one in classes:
         recall = [None if one.recall is None else getattr(one.recall, name) for name in rate]
-        detected = [None if one.verdicts is None else getattr(one.verdicts, name) for name in rate]
+        verdicts = [getattr(one.verdicts, name) for name in rate]
         rows.append(
-            [one.name, one.images, one.covers, one.silhouette, one.silhouette_images, *recall, *detected, one.reason]
+            [one.name, one.images, one.covers, one.silhouette, one.silhouette_images, *recall, *verdicts, one.reason]
         )
     return Table(
         (
@@ -196,7 +206,7 @@ def _class_table(classes: list[ClassRow]) -> Table:
             "silhouette",
             "silhouette_images",
             *(f"recall_{name}" for name in rate),
-            *(f"detection_{name}" for name in rate),
+            *(f"verdicts_{name}" for name in rate),
             "not_measured",
         ),
         rows,
