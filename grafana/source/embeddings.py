@@ -35,6 +35,7 @@ def separation_by_dataset() -> table.Panel:
         Column("balanced high", by(labels, select(embeddings.BALANCED_ACCURACY_UPPER), "max"), "percentunit", 2),
         Column("silhouette", by(labels, select(embeddings.SILHOUETTE), "max"), "none", 3),
         Column("sampled", by(labels, select(embeddings.SILHOUETTE_IMAGES)), "none", 0),
+        Column("finite", by(labels, select(embeddings.IMAGES)), "none", 0),
         Column("not finite", by(labels, select(embeddings.NOT_FINITE)), "none", 0),
         sort_by="dataset",
         descending=False,

@@ -17,7 +17,7 @@ from starlight_exporter.statistics.intervals import Interval, Proportion
 
 EMBEDDING_CLASSES: Final = (*METHODS, "clean")
 
-MIN_IMAGES: Final = 20
+MIN_IMAGES: Final = 10
 MIN_COVERS: Final = 5
 """A class with fewer images or covers is not measured: too few for five folds of different covers."""
 MAX_SAMPLE: Final = 2_000

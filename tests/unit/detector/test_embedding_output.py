@@ -78,10 +78,12 @@ def write_changed(path: Path, kind: str, *attributes: object) -> Path:
     return path
 
 
-def test_full_model_returns_its_embedding(tmp_path: Path) -> None:
-    detector = Detector.load(write_random_model(tmp_path / "model.onnx", embedding_size=SIZE))
+@pytest.mark.parametrize("method_output", [True, False])
+def test_full_model_returns_its_embedding(tmp_path: Path, method_output: bool) -> None:
+    model = write_random_model(tmp_path / "model.onnx", method_output=method_output, embedding_size=SIZE)
+    detector = Detector.load(model)
     assert detector.embedding_problem is None
-    assert detector.used_outputs == ("stego_logits", "method_logits", "embedding")
+    assert detector.used_outputs == ("stego_logits", *(["method_logits"] if method_output else []), "embedding")
     zeros, noise = scores(FullModel(detector).score(images(2)))
     assert zeros.embedding is not None
     assert noise.embedding is not None

@@ -95,7 +95,7 @@ def test_numbers_of_table_and_json_agree(site: httpx.Client) -> None:
     accuracy = result["probe"]["accuracy"]
     assert f"{accuracy['count']} of {accuracy['total']}" in content
     assert stored["conclusion"] in content
-    assert "exif not measured: fewer than 20 images" in content
+    assert "exif not measured: fewer than 10 images" in content
     assert "eoi not measured: no images" in content
     answer = site.get(f"/evaluations/{MEASURED}/embeddings.csv?table=classes").raise_for_status()
     rows = {row["actual"]: row for row in csv.DictReader(io.StringIO(answer.text))}
