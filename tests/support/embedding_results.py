@@ -24,6 +24,7 @@ from support.results import make_prediction
 EMBEDDINGS: Final = EmbeddingResult(
     images=4_779,
     not_finite=3,
+    measured=4_782,
     not_measured=None,
     explained_variance=(0.41, 0.17),
     silhouette=0.362,

@@ -68,7 +68,8 @@ class LinearProbe:
 class EmbeddingResult:
     """Separation of clean images and methods in the embeddings of a model.
 
-    `images` are measured clean and stego images with a finite embedding, `not_finite` those without. `silhouette` is
+    `images` are measured clean and stego images with a finite embedding, `not_finite` those without; both are a random
+    sample of the `measured` ones if there are more than the limit of the bulk pass (50,000). `silhouette` is
     the mean over the images of all measured classes, estimated from `silhouette_images`. `explained_variance` are the
     shares of the two components of the projection, None without a projection. `classes` has every name of
     EMBEDDING_CLASSES, and is empty for a model without embeddings. Silhouette and probe are None if the separation is
@@ -77,6 +78,7 @@ class EmbeddingResult:
 
     images: int
     not_finite: int
+    measured: int
     not_measured: EmbeddingReason | None
     detail: str = ""
     explained_variance: tuple[float, float] | None = None

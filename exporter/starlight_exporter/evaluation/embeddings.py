@@ -39,15 +39,18 @@ def measure_embeddings(
 
     `problem` is why the model has no usable embedding: empty for no output, None if it has one. Negatives are excluded.
     """
+    measured = sum(one.verdict is not None and _label(one) is not None for one in predictions)
     if problem is not None:
         reason: EmbeddingReason = "unsupported_output" if problem else "no_output"
-        return EmbeddingResult(0, 0, reason, problem or "the model has no output embedding"), None
+        text = problem or "the model has no output embedding"
+        return EmbeddingResult(0, 0, measured, reason, text), None
     known = _known_images(predictions, table)
-    finite = np.isfinite(known.values).all(axis=1)
+    finite = np.all(np.isfinite(known.values), axis=1)
     images = known.subset(finite)
     result = EmbeddingResult(
         images=len(images.labels),
         not_finite=int(np.count_nonzero(~finite)),
+        measured=measured,
         not_measured=None,
         classes=dict(zip(EMBEDDING_CLASSES, _class_counts(images), strict=True)),
     )
@@ -65,11 +68,11 @@ def measure_embeddings(
     result = replace(result, explained_variance=(first, second))
     if result.not_measured is None:
         classes = [name for name, one in result.classes.items() if one.not_measured is None]
-        measured = np.isin(images.labels, [EMBEDDING_CLASSES.index(name) for name in classes])
-        of_sample = measured[sample]
+        of_classes = np.isin(images.labels, [EMBEDDING_CLASSES.index(name) for name in classes])
+        of_sample = of_classes[sample]
         projected["silhouette"][of_sample] = _silhouettes(images, sample[of_sample])
         result = _with_silhouettes(result, classes, images.labels[sample], projected["silhouette"])
-        result = _with_probe(result, classes, images.subset(measured), seed)
+        result = _with_probe(result, classes, images.subset(of_classes), seed)
     return result, Projection(projected)
 
 

@@ -25,7 +25,7 @@ from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
 from starlight_exporter.evaluation.drift import MAX_REFERENCE_IMAGES, DriftSample, drift_sample, measure_drift
 from starlight_exporter.evaluation.embedding_results import EmbeddingResult, Projection
-from starlight_exporter.evaluation.embedding_table import EmbeddingCollector, EmbeddingTable
+from starlight_exporter.evaluation.embedding_table import EmbeddingCollector, EmbeddingTable, sampled_paths
 from starlight_exporter.evaluation.embeddings import measure_embeddings
 from starlight_exporter.evaluation.figures import figures
 from starlight_exporter.evaluation.image_source import ImageSource, open_cache
@@ -252,7 +252,8 @@ def _predict(
     request: RunRequest, detector: Detector, dataset: Dataset, reporter: ProgressReporter, activity: Activity
 ) -> _BulkResult:
     start = time.perf_counter()
-    limits, files, facts, embeddings = request.limits, dataset.files, FactCollector(), EmbeddingCollector()
+    limits, files, facts = request.limits, dataset.files, FactCollector()
+    embeddings = EmbeddingCollector(sampled_paths(files, seed=request.seed))
     cache = open_cache(request.cache, files)
     selected = select_scorer(
         detector,

@@ -26,7 +26,8 @@ class LinearDiscriminant:
 
     def predict(self, vectors: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the label with the largest score of each vector, shape (vectors,)."""
-        return self.labels[(vectors @ self.weights.T + self.bias).argmax(axis=1)]
+        predicted: NDArray[np.int64] = self.labels[(vectors @ self.weights.T + self.bias).argmax(axis=1)]
+        return predicted
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -87,7 +87,8 @@ def test_full_model_returns_its_embedding(tmp_path: Path, method_output: bool) -
     zeros, noise = scores(FullModel(detector).score(images(2)))
     assert zeros.embedding is not None
     assert noise.embedding is not None
-    assert (noise.embedding.shape, noise.embedding.dtype) == ((SIZE,), np.float32)
+    assert noise.embedding.shape == (SIZE,)
+    assert noise.embedding.dtype == np.float32
     assert not np.array_equal(zeros.embedding, noise.embedding)
 
 

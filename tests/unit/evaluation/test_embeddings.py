@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from starlight_exporter.dataset.dataset import LABELLED_CLASSES, LabelledFile
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation import embeddings
 from starlight_exporter.evaluation.embedding_results import (
@@ -18,7 +19,7 @@ from starlight_exporter.evaluation.embedding_results import (
     Projection,
     read_projection,
 )
-from starlight_exporter.evaluation.embedding_table import EmbeddingCollector
+from starlight_exporter.evaluation.embedding_table import EmbeddingCollector, sampled_paths
 from starlight_exporter.evaluation.embeddings import measure_embeddings
 from starlight_exporter.evaluation.results import Prediction
 from support.embedding_results import example_image, example_images, table
@@ -83,7 +84,7 @@ def test_only_measured_clean_and_stego_images_count() -> None:
     others = [negative, late]
     more = table([*predictions, *others], np.vstack([values, np.full((2, 64), 9, np.float32)]))
     result, projection = measure_embeddings([*others, unknown, *predictions], more, None, seed=0)
-    assert result == expected
+    assert result == replace(expected, measured=301)
     assert projection is not None
     assert projection.images["number"].tolist() == list(range(3, 303))
 
@@ -95,7 +96,7 @@ def test_embeddings_that_are_not_finite_are_excluded() -> None:
     damaged = values.copy()
     damaged[:7, 3] = [np.nan, np.inf, -np.inf, np.nan, np.nan, np.inf, np.nan]
     result, projection = measure(predictions, damaged)
-    assert result == replace(expected, not_finite=7)
+    assert result == replace(expected, not_finite=7, measured=300)
     assert projection is not None
     assert projection.images["number"].min() == 7
 
@@ -163,6 +164,30 @@ def test_collected_embeddings_are_sorted_by_path() -> None:
     found = collector.table()
     assert found.paths == ("a", "b", "c")
     assert found.values[:, 5].tolist() == [2, 0, 1]
+
+
+def test_embeddings_of_larger_datasets_are_a_sample_of_clean_and_stego_files() -> None:
+    files = [
+        LabelledFile(f"{number:03}", LABELLED_CLASSES[number % 3], None, None, "png", 1, "c" * 64, None)
+        for number in range(120)
+    ]
+    assert sum(file.file_class != "negative" for file in files) == 80
+    assert sampled_paths(files, seed=0, limit=80) is None
+    chosen = sampled_paths(files, seed=0, limit=50)
+    assert chosen is not None
+    assert len(chosen) == 50
+    assert not {file.path for file in files if file.file_class == "negative"} & chosen
+    assert chosen == sampled_paths(files, seed=0, limit=50) != sampled_paths(files, seed=1, limit=50)
+    collector = EmbeddingCollector(chosen)
+    for file in files:
+        collector.add(file.path, np.zeros(64, np.float32))
+    assert set(collector.table().paths) == chosen
+
+
+def test_sample_of_the_bulk_pass_is_stated() -> None:
+    predictions, values = example_images(COUNTS)
+    result, _ = measure_embeddings(predictions, table(predictions[:200], values[:200]), None, seed=0)
+    assert (result.images, result.measured) == (200, 300)
 
 
 def test_largest_values_of_single_precision_are_measured() -> None:

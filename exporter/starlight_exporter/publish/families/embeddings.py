@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from starlight_exporter.evaluation.embedding_results import EmbeddingResult
+from starlight_exporter.evaluation.embedding_table import MAX_IMAGES
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.families.family import (
     PREFIX,
@@ -48,7 +49,7 @@ def _proportion(labels: str, prefix: str, by: str, positive: str, ratio: str) ->
 IMAGES = GROUP.of_evaluation(
     "embedding_images",
     _PAIR,
-    "Measured clean and stego images with a finite embedding.",
+    f"Measured clean and stego images with a finite embedding; of more than {MAX_IMAGES}, a random sample.",
     unit="images",
     absent=_NO_OUTPUT,
 )
