@@ -119,6 +119,22 @@ def test_staged_model_with_another_embedding_is_refused(tmp_path: Path) -> None:
     assert text == "output embedding of the staged model differs on sample 0"
 
 
+def test_constant_embedding_is_not_run_in_batches(tmp_path: Path) -> None:
+    model = onnx.load(str(two_stage_model(tmp_path / "model.onnx")))
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["hidden" if name == "embedding" else name for name in names]
+    model.graph.initializer.append(numpy_helper.from_array(np.ones((1, SIZE), np.float32), "constant"))
+    model.graph.node.append(helper.make_node("Identity", ["constant"], ["embedding"]))
+    detector = Detector.load(save(model, tmp_path / "constant.onnx"))
+    assert detector.embedding_problem is None
+    staged = stage(detector, images(2), PLAIN)
+    assert isinstance(staged, StagedModel)
+    for one in scores(staged.score(images(20))):
+        assert one.embedding is not None
+        assert one.embedding.tolist() == [1.0] * SIZE
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_embedding_that_is_not_finite_does_not_fail_the_image(tmp_path: Path, value: float) -> None:
     detector = Detector.load(with_added_values(two_stage_model(tmp_path / "model.onnx"), value))
