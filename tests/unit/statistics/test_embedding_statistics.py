@@ -140,6 +140,18 @@ def test_probe_predicts_out_of_sample() -> None:
     assert np.mean(out_of_sample_labels(vectors, labels, covers, seed=0) == labels) < 0.65
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_probe_is_a_discriminant_of_the_other_folds(seed: int) -> None:
+    vectors, labels = blobs(seed=seed)
+    covers = np.arange(len(labels)) // 3
+    folds = grouped_folds(labels, covers, seed=seed)
+    expected = np.empty_like(labels)
+    for fold in range(FOLDS):
+        fitted = linear_discriminant(vectors[folds != fold], labels[folds != fold])
+        expected[folds == fold] = fitted.predict(vectors[folds == fold])
+    assert out_of_sample_labels(vectors, labels, covers, seed=seed).tolist() == expected.tolist()
+
+
 def test_probe_does_not_recognise_covers() -> None:
     """Each cover has its own vector and label: only files of the same cover could predict it."""
     rng = np.random.default_rng(0)
