@@ -20,7 +20,7 @@ EMBEDDING_CLASSES: Final = (*METHODS, "clean")
 MIN_IMAGES: Final = 10
 MIN_COVERS: Final = 5
 """A class with fewer images or covers is not measured: too few for five folds of different covers."""
-MAX_SAMPLE: Final = 2_000
+MAX_SAMPLE: Final = 1_200
 """Images of the silhouettes and of the stored projection; of more, equal numbers of each class as far as possible."""
 
 EmbeddingReason = Literal[

