@@ -8,8 +8,9 @@ The public API runs without the service:
     print(evaluation.clean.ratio, evaluation.clean.lower, evaluation.clean.upper)
 
 `evaluate` returns an Evaluation, `compare` a paired Comparison of two models on the same images, `ablate` an
-AblationStudy, and `read_history` the evaluations that a service has stored. `Evaluation.to_frame` needs the extra
-`pandas`. Every error is a StarlightError. Other modules are internal and may change between versions.
+AblationStudy, `study` a Study of several models and datasets, and `read_history` the evaluations that a service has
+stored. `Evaluation.to_frame` needs the extra `pandas`. Every error is a StarlightError. Other modules are internal and
+may change between versions.
 """
 
 import os
@@ -22,8 +23,10 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 if TYPE_CHECKING:
     from starlight_exporter.analysis.comparison import Comparison, PairedSlice
+    from starlight_exporter.analysis.model_pairs import PairTest
+    from starlight_exporter.analysis.model_study import Study
     from starlight_exporter.analysis.stream_effects import AblationStudy, StreamEffect
-    from starlight_exporter.api import ablate, compare, evaluate, read_history
+    from starlight_exporter.api import ablate, compare, evaluate, read_history, study
     from starlight_exporter.detector.decision import DecisionRule
     from starlight_exporter.errors import StarlightError
     from starlight_exporter.evaluation.results import Evaluation
@@ -36,14 +39,17 @@ __all__ = [
     "Comparison",
     "DecisionRule",
     "Evaluation",
+    "PairTest",
     "PairedSlice",
     "Proportion",
     "StarlightError",
     "StreamEffect",
+    "Study",
     "ablate",
     "compare",
     "evaluate",
     "read_history",
+    "study",
 ]
 
 _MODULES = {
@@ -51,14 +57,17 @@ _MODULES = {
     "Comparison": "analysis.comparison",
     "DecisionRule": "detector.decision",
     "Evaluation": "evaluation.results",
+    "PairTest": "analysis.model_pairs",
     "PairedSlice": "analysis.comparison",
     "Proportion": "statistics.intervals",
     "StarlightError": "errors",
     "StreamEffect": "analysis.stream_effects",
+    "Study": "analysis.model_study",
     "ablate": "api",
     "compare": "api",
     "evaluate": "api",
     "read_history": "api",
+    "study": "api",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlight_exporter.analysis.comparison import Comparison
 from starlight_exporter.analysis.modes import AblationMode
@@ -16,6 +17,9 @@ from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest, available_cores
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.models.names import model_name
+
+if TYPE_CHECKING:
+    from starlight_exporter.analysis.model_study import Study
 
 # ONNX Runtime and the decoders are imported by the functions that use them, not with this module.
 
@@ -104,10 +108,42 @@ def ablate(
     Raise ModelError or DatasetError if the model or dataset cannot be used, and EvaluationError if no image could be
     measured.
     """
-    from starlight_exporter.analysis.study import study
+    from starlight_exporter.analysis.study import study as run
 
     request = _request(model, dataset, decision=decision, latency_sample=0, seed=seed, threads=threads, cache=cache)
-    return study(request, mode=mode, streams=streams, progress=progress)
+    return run(request, mode=mode, streams=streams, progress=progress)
+
+
+def study(
+    models: Sequence[str | Path],
+    datasets: Sequence[str | Path],
+    *,
+    decision: DecisionRule = PRODUCTION,
+    seed: int = 0,
+    threads: int | None = None,
+    cache: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Study:
+    """Evaluate ONNX models on datasets and test which pairs are distinguished on which dataset and metric.
+
+    `Study.results` has the evaluations, `Study.pairs` the paired tests; the command `starlight study` writes them as
+    tables. Raise ComparisonError if two models have the same content or name or a dataset changes between evaluations,
+    DatasetError if two datasets have the same content or name; otherwise as `evaluate`. `progress` is called for each
+    evaluation in turn, and then for the pairs.
+    """
+    from starlight_exporter.analysis.model_study import StudyRequest
+    from starlight_exporter.analysis.model_study import study as run
+
+    request = StudyRequest(
+        models=tuple(Path(model) for model in models),
+        datasets=tuple(Path(dataset) for dataset in datasets),
+        trigger="api",
+        decision=decision,
+        seed=seed,
+        threads=available_cores() if threads is None else threads,
+        cache=None if cache is None else CacheSettings(Path(cache)),
+    )
+    return run(request, progress=None if progress is None else lambda _, done, total: progress(done, total))
 
 
 def read_history(path: str | Path) -> Iterator[Evaluation]:

@@ -11,7 +11,7 @@ from typing import Final, NoReturn, TextIO
 
 import rich.console
 import rich.progress
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from starlight_exporter.evaluation.progress import Progress
 
@@ -47,12 +47,30 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
     The callback takes the completed and total counts.
     """
-    if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if not _has_terminal():
         yield ProgressLines(title, sys.stderr).report
         return
     with new_bar(Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def step_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """As `progress_bar` for several steps; yield a callback that takes the step and its counts."""
+    if not _has_terminal():
+        lines: dict[str, ProgressLines] = {}
+        yield lambda step, done, total: lines.setdefault(step, ProgressLines(step, sys.stderr)).report(done, total)
+        return
+    with new_bar(Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def update(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bar.add_task(step, total=total)
+            bar.update(tasks[step], completed=done, total=total)
+
+        yield update
 
 
 @contextmanager
@@ -78,3 +96,7 @@ class ProgressLines:
         self._printed_at, self._completed = now, completed
         share = f" ({done / total:.0%})" if total else ""
         print(f"{self._title}: {done:,} of {total:,}{share}", file=self._stream, flush=True)
+
+
+def _has_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

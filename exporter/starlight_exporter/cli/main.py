@@ -23,6 +23,7 @@ from starlight_exporter.cli import (
     evaluate,
     gate,
     history_export,
+    study,
     variants,
 )
 from starlight_exporter.cli.command import EPILOG, Command, command_line, configure, exit_code, run
@@ -33,6 +34,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "compare": compare,
     "ablate": ablate,
     "variants": variants,
+    "study": study,
     "dataset make": dataset_make,
     "dataset hash": dataset_hash,
     "dataset fingerprint": dataset_fingerprint,

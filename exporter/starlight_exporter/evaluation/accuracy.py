@@ -58,15 +58,15 @@ def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
     scores = class_scores(scored((*clean, *stego)))
     return Accuracy(
         not_measured={reason: missing[reason] for reason in NOT_MEASURED_REASONS},
-        clean=_positive(clean),
+        clean=positive_rate(clean),
         clean_by_format={
-            name: _positive(entry for entry in clean if entry.image_format == name)
+            name: positive_rate(entry for entry in clean if entry.image_format == name)
             for name in get_args(ImageFormat)
             if name in formats
         },
-        negatives={name: _positive(entry for entry in negatives if entry.category == name) for name in categories},
-        stego=_positive(stego),
-        detections={method: _positive(entry for entry in stego if entry.method == method) for method in METHODS},
+        negatives={name: positive_rate(entry for entry in negatives if entry.category == name) for name in categories},
+        stego=positive_rate(stego),
+        detections={method: positive_rate(entry for entry in stego if entry.method == method) for method in METHODS},
         confusion=_confusion((*clean, *stego)),
         roc_auc=roc_auc(scores),
         log_loss=log_loss(scores),
@@ -75,7 +75,7 @@ def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
     )
 
 
-def _positive(entries: Iterable[Prediction]) -> Proportion:
+def positive_rate(entries: Iterable[Prediction]) -> Proportion:
     """Return the positive verdicts among the measured predictions, with an interval that accounts for shared covers."""
     measured = [entry for entry in entries if entry.verdict is not None]
     if not measured:

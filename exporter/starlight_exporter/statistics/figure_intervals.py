@@ -96,7 +96,7 @@ def figures_of_merit(
     over covers. Constant scores rank no file, so that no figure is measured.
     """
     files = rank(scores.probabilities, scores.is_stego, covers)
-    reason = _not_measured(files)
+    reason = not_measured_reason(files)
     clean, stego = len(files.clean_covers), len(files.stego_covers)
     figures: dict[Figure, FigureOfMerit] = {figure: FigureOfMerit(None, None, None, reason) for figure in FIGURES}
     roc: tuple[RocPoint, ...] = ()
@@ -139,7 +139,7 @@ def figure_differences(
     if not np.array_equal(after.is_stego, before.is_stego):
         raise ValueError("expected the same files for both models")
     files = [rank(scores.probabilities, scores.is_stego, covers) for scores in (after, before)]
-    if any(_not_measured(one) is not None for one in files):
+    if any(not_measured_reason(one) is not None for one in files):
         return {figure: FigureDifference(None) for figure in FIGURES}
     clean = len(files[0].clean_covers)
     measured = [figure for figure in FIGURES if clean >= min_clean_files(figure)]
@@ -158,15 +158,8 @@ def figure_differences(
     }
 
 
-def _difference(value: float, resampled: NDArray[np.float64]) -> FigureDifference:
-    if not np.any(resampled):
-        return FigureDifference(value)
-    # The biases of two models cancel, and correcting the rest gives 6 to 9% false significance at 5%: not corrected.
-    lower, upper = np.quantile(resampled, _BOUNDS)
-    return FigureDifference(value, min(value, float(lower)), max(value, float(upper)), percentile_p_value(resampled))
-
-
-def _not_measured(files: RankedFiles) -> FigureReason | None:
+def not_measured_reason(files: RankedFiles) -> FigureReason | None:
+    """Return why no figure of these files is measured; None if those with enough clean files are."""
     present = [len(covers) > 0 for covers in (files.clean_covers, files.stego_covers)]
     if not any(present):
         return "no_images"
@@ -175,6 +168,14 @@ def _not_measured(files: RankedFiles) -> FigureReason | None:
     if any(int(covers.min()) == int(covers.max()) for covers in (files.clean_covers, files.stego_covers)):
         return "one_cover"
     return "constant_scores" if files.constant else None
+
+
+def _difference(value: float, resampled: NDArray[np.float64]) -> FigureDifference:
+    if not np.any(resampled):
+        return FigureDifference(value)
+    # The biases of two models cancel, and correcting the rest gives 6 to 9% false significance at 5%: not corrected.
+    lower, upper = np.quantile(resampled, _BOUNDS)
+    return FigureDifference(value, min(value, float(lower)), max(value, float(upper)), percentile_p_value(resampled))
 
 
 def _plotted_rates(clean: int) -> list[Fraction]:

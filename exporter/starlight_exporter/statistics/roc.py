@@ -121,6 +121,24 @@ def resampled_curves(files: Sequence[RankedFiles], resamples: int, seed: int) ->
         yield tuple(RocCurves(clean[complete], stego[complete]) for clean, stego in counts)
 
 
+def swapped_curves(files: RankedFiles, kept: NDArray[np.bool_]) -> tuple[RocCurves, RocCurves]:
+    """Return the curves of two models after the files of some covers were exchanged between them.
+
+    `files` are the files of both models together, of the second with the cover numbers from `covers` / 2. `kept`, shape
+    (curves, covers / 2), is False for the covers whose files are exchanged.
+    """
+    weights = np.concatenate((kept, ~kept), axis=1).astype(np.int32)
+    clean = _cumulative(weights, files.clean_covers, files.clean_ends)
+    stego = _cumulative(weights, files.stego_covers, files.stego_ends)
+    # A file that does not count for one model counts for the other.
+    return RocCurves(clean, stego), RocCurves(files.clean_ends - clean, files.stego_ends - stego)
+
+
+def rows_per_block(files: RankedFiles) -> int:
+    """Return the number of curves that are computed at once, at least 1."""
+    return max(1, _BLOCK_VALUES // max(files.covers, len(files.clean_covers) + len(files.stego_covers)))
+
+
 def _cover_weights(random: np.random.Generator, rows: int, covers: int) -> NDArray[np.int32]:
     """Return how often each cover was drawn, shape (rows, covers)."""
     chosen = random.integers(0, covers, (rows, covers))

@@ -19,7 +19,8 @@ from training import train_model
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPTS = sorted(path for path in (ROOT / "scripts").glob("*.py") if path.stem != "wrapper")
 SEEDED = {
-    name: starlight.COMMANDS[name] for name in ("ablate", "baseline record", "compare", "evaluate", "gate", "variants")
+    name: starlight.COMMANDS[name]
+    for name in ("ablate", "baseline record", "compare", "evaluate", "gate", "study", "variants")
 }
 
 

@@ -1,0 +1,152 @@
+"""Test which pairs of models are distinguished on which dataset and metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Final, Literal
+
+from starlight_exporter.analysis.comparison import in_slice, is_wrong
+from starlight_exporter.analysis.study_metrics import FIGURE_METRICS, METRICS, RATE_METRICS, RateMetric, StudyMetric
+from starlight_exporter.errors import ComparisonError
+from starlight_exporter.evaluation.figures import class_scores
+from starlight_exporter.evaluation.progress import Progress
+from starlight_exporter.evaluation.results import Prediction, RunResult
+from starlight_exporter.evaluation.spec import differences
+from starlight_exporter.statistics.figure_intervals import FigureReason, figure_differences, not_measured_reason
+from starlight_exporter.statistics.figures_of_merit import min_clean_files
+from starlight_exporter.statistics.multiple_testing import holm
+from starlight_exporter.statistics.paired_rates import rate_difference
+from starlight_exporter.statistics.roc import cover_numbers, rank
+from starlight_exporter.statistics.swap_tests import required_swaps, swap_tests
+
+SIGNIFICANCE_LEVEL: Final = 0.01
+"""Pairs with an adjusted p-value below this are distinguished: at most 1% of studies of interchangeable models have
+such a pair."""
+
+PairConclusion = Literal["distinguished", "not distinguished", "not measured"]
+
+
+@dataclass(frozen=True, slots=True)
+class PairTest:
+    """Metric of the first model minus that of the second on the `images` that both measured, from `covers` covers.
+
+    `lower` and `upper` are the 95% interval; both are None if no resample differs. `only_first` and `only_second` are
+    the images of a rate that are positive for one model only. `swaps` is the number of random swaps of the test of a
+    figure of merit. `adjusted` is the p-value adjusted (Holm) over all measured tests of the study. Everything else is
+    None if the difference is not measured, for the reason `not_measured`.
+    """
+
+    dataset: str
+    first: str
+    second: str
+    metric: StudyMetric
+    images: int
+    covers: int
+    not_measured: FigureReason | None = None
+    value: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    only_first: int | None = None
+    only_second: int | None = None
+    p_value: float | None = None
+    swaps: int | None = None
+    adjusted: float | None = None
+
+    @property
+    def conclusion(self) -> PairConclusion:
+        """The conclusion from the adjusted p-value."""
+        if self.adjusted is None:
+            return "not measured"
+        return "distinguished" if self.adjusted < SIGNIFICANCE_LEVEL else "not distinguished"
+
+
+def max_swaps(models: int, datasets: int) -> int:
+    """Return the largest number of swaps of a test, from the largest number of tests of such a study."""
+    return required_swaps(models * (models - 1) // 2 * datasets * len(METRICS), SIGNIFICANCE_LEVEL)
+
+
+def pair_tests(
+    datasets: Sequence[Sequence[RunResult]], *, seed: int, progress: Progress | None = None
+) -> tuple[PairTest, ...]:
+    """Test all pairs of models on each dataset; each element of `datasets` has the results of all models on one.
+
+    Raise ComparisonError if a dataset changed between the evaluations.
+    """
+    swaps = max_swaps(len(datasets[0]), len(datasets))
+    pairs = [pair for results in datasets for pair in combinations(results, 2)]
+    tests: list[PairTest] = []
+    for done, (first, second) in enumerate(pairs, start=1):
+        tests += _tests(first, second, seed=seed, swaps=swaps)
+        if progress is not None:
+            progress(done, len(pairs))
+    measured = [test.p_value for test in tests if test.p_value is not None]
+    adjusted = iter(holm(measured))
+    return tuple(test if test.p_value is None else replace(test, adjusted=next(adjusted)) for test in tests)
+
+
+_Pairs = Sequence[tuple[Prediction, Prediction]]
+
+
+def _tests(first: RunResult, second: RunResult, *, seed: int, swaps: int) -> Iterator[PairTest]:
+    one, other = first.evaluation, second.evaluation
+    if reason := differences(one.provenance, other.provenance, "images", "rule"):
+        raise ComparisonError(f"{one.model} and {other.model} on {one.dataset} are not comparable: {reason}")
+    images = _measured_by_both(first.predictions, second.predictions)
+    names = (one.dataset, one.model, other.model)
+    for metric in RATE_METRICS:
+        yield _rate_test(names, metric, [pair for pair in images if in_slice(pair[0], metric.group)])
+    yield from _figure_tests(names, [pair for pair in images if pair[0].file_class != "negative"], seed, swaps)
+
+
+def _measured_by_both(first: Sequence[Prediction], second: Sequence[Prediction]) -> _Pairs:
+    """Return the predictions of the images with both verdicts, sorted so that swaps do not depend on their order."""
+    others = {(entry.path, entry.sha256): entry for entry in second if is_wrong(entry) is not None}
+    return [
+        (entry, others[entry.path, entry.sha256])
+        for entry in sorted(first, key=lambda entry: entry.path)
+        if is_wrong(entry) is not None and (entry.path, entry.sha256) in others
+    ]
+
+
+def _rate_test(names: tuple[str, str, str], metric: RateMetric, images: _Pairs) -> PairTest:
+    covers = cover_numbers(entry.cover_key for entry, _ in images)
+    test = PairTest(*names, metric, len(images), len(set(covers.tolist())))
+    if test.covers < 2:
+        return replace(test, not_measured="one_cover" if images else "no_images")
+    found = rate_difference([bool(one.verdict) for one, _ in images], [bool(two.verdict) for _, two in images], covers)
+    return replace(
+        test,
+        value=found.value,
+        lower=found.lower,
+        upper=found.upper,
+        only_first=found.only_first,
+        only_second=found.only_second,
+        p_value=found.p_value,
+    )
+
+
+def _figure_tests(names: tuple[str, str, str], images: _Pairs, seed: int, swaps: int) -> Iterator[PairTest]:
+    covers = cover_numbers(entry.cover_key for entry, _ in images)
+    first, second = class_scores(one for one, _ in images), class_scores(other for _, other in images)
+    reasons = [not_measured_reason(rank(one.probabilities, one.is_stego, covers)) for one in (first, second)]
+    reason = next((found for found in reasons if found is not None), None)
+    clean = int((~first.is_stego).sum())
+    measured = [metric.name for metric in FIGURE_METRICS if reason is None and clean >= min_clean_files(metric.name)]
+    changes = figure_differences(first, second, covers, seed=seed) if measured else {}
+    found = swap_tests(first, second, covers, measured, seed=seed, swaps=swaps) if measured else {}
+    for metric in FIGURE_METRICS:
+        test = PairTest(*names, metric, len(images), len(set(covers.tolist())))
+        if metric.name not in found:
+            yield replace(test, not_measured=reason or "few_clean_images")
+            continue
+        change, swap = changes[metric.name], found[metric.name]
+        yield replace(
+            test,
+            value=change.value,
+            lower=change.lower,
+            upper=change.upper,
+            p_value=swap.p_value,
+            swaps=swap.swaps,
+        )

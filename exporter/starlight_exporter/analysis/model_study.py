@@ -1,0 +1,167 @@
+"""Study: evaluate models on datasets, and test which pairs of models are distinguished on which."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from starlight_exporter.activity import NO_ACTIVITY
+from starlight_exporter.analysis.model_pairs import PairTest, pair_tests
+from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
+from starlight_exporter.detector.model_file import model_sha256
+from starlight_exporter.errors import ComparisonError, DatasetError, StorageError
+from starlight_exporter.evaluation.progress import Progress
+from starlight_exporter.evaluation.request import RunRequest, available_cores
+from starlight_exporter.evaluation.results import RunResult
+from starlight_exporter.evaluation.run import evaluate, load_detector, scan_dataset
+from starlight_exporter.models.names import model_name
+
+StudyProgress = Callable[[str, int, int], None]
+"""Called with the step, and the completed and total number of its images or pairs."""
+
+_PAIRS: Final = "testing pairs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRequest:
+    """Models and datasets of a study, and the parameters of all evaluations. `trigger` as in RunRequest.
+
+    Without `cache`, decoded images are kept until all models were evaluated on their dataset.
+    """
+
+    models: tuple[Path, ...]
+    datasets: tuple[Path, ...]
+    trigger: str
+    decision: DecisionRule = PRODUCTION
+    seed: int = 0
+    threads: int = field(default_factory=available_cores)
+    cache: CacheSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """Results of every model on every dataset, and the tests of all pairs of models.
+
+    `results` has one element per dataset with the results of all models, in the order of the request. `pairs` is empty
+    for one model.
+    """
+
+    results: tuple[tuple[RunResult, ...], ...]
+    pairs: tuple[PairTest, ...]
+    seed: int
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return tuple(result.evaluation.model for result in self.results[0])
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the datasets."""
+        return tuple(results[0].evaluation.dataset for results in self.results)
+
+
+def study(request: StudyRequest, *, progress: StudyProgress | None = None) -> Study:
+    """Evaluate every model on every dataset, without latencies, and test all pairs of models.
+
+    The same models, images and seed give the same results for any number of threads, except for times and ids. Raise
+    ComparisonError if two models have the same content or name or a dataset changes between evaluations, and
+    DatasetError if two datasets have the same content or name; otherwise as `evaluate`.
+    """
+    models = _distinct_models(request.models)
+    _check_names(request.datasets)
+    _check_usable(request, models)
+    results = []
+    for dataset in request.datasets:
+        with _cache(request) as cache:
+            runs = [_run_request(request, model, sha256, dataset, cache) for model, sha256 in models.items()]
+            results.append(
+                tuple(evaluate(run, progress=_step(progress, f"{run.model} on {run.dataset}")) for run in runs)
+            )
+    pairs = pair_tests(results, seed=request.seed, progress=_step(progress, _PAIRS)) if len(models) > 1 else ()
+    return Study(tuple(results), pairs, request.seed)
+
+
+def _distinct_models(models: Sequence[Path]) -> dict[Path, str]:
+    """Return the SHA-256 of each model file."""
+    if not models:
+        raise ComparisonError("a study requires at least 1 model")
+    contents: dict[str, Path] = {}
+    for model in models:
+        same = contents.setdefault(model_sha256(model), model)
+        if same is not model:
+            raise ComparisonError(f"{same} and {model} are the same model file")
+    name, count = Counter(map(model_name, models)).most_common(1)[0]
+    if count > 1:
+        raise ComparisonError(f"{count} models are called {name}; put them into folders of different names")
+    return {model: content for content, model in contents.items()}
+
+
+def _check_names(datasets: Sequence[Path]) -> None:
+    if not datasets:
+        raise DatasetError("a study requires at least 1 dataset")
+    found: dict[str, Path] = {}
+    for dataset in datasets:
+        folder = dataset.resolve()
+        same = found.setdefault(folder.name, dataset)
+        if same is not dataset:
+            if same.resolve() == folder:
+                raise DatasetError(f"{dataset}: given twice")
+            raise DatasetError(f"{same} and {dataset} are both called {folder.name}; rename one of the folders")
+
+
+def _check_usable(request: StudyRequest, models: Mapping[Path, str]) -> None:
+    """Load every model and scan every dataset, so that none of them fails after minutes of evaluation."""
+    for model, sha256 in models.items():
+        load_detector(_run_request(request, model, sha256, request.datasets[0], None))
+    contents: dict[str, Path] = {}
+    model, sha256 = next(iter(models.items()))
+    for dataset in request.datasets:
+        found = scan_dataset(_run_request(request, model, sha256, dataset, None), NO_ACTIVITY)
+        same = contents.setdefault(found.fingerprint, dataset)
+        if same is not dataset:
+            raise DatasetError(f"{same} and {dataset} have the same content")
+
+
+@contextmanager
+def _cache(request: StudyRequest) -> Iterator[CacheSettings | None]:
+    """Yield the cache of the request, or one that is deleted at the end if several models decode the same images."""
+    if request.cache is not None or len(request.models) == 1:
+        yield request.cache
+        return
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="starlight-study-")
+    except OSError as error:
+        raise StorageError(f"{tempfile.gettempdir()}: cannot be written: {error.strerror or error}") from error
+    with folder as name:
+        yield CacheSettings(Path(name))
+
+
+def _run_request(
+    request: StudyRequest, model: Path, sha256: str, dataset: Path, cache: CacheSettings | None
+) -> RunRequest:
+    return RunRequest(
+        model=model_name(model),
+        role="research",
+        model_path=model,
+        decision=request.decision,
+        dataset=dataset.resolve().name,
+        dataset_root=dataset,
+        trigger=request.trigger,
+        latency_sample=0,
+        seed=request.seed,
+        threads=request.threads,
+        # The same content on all datasets.
+        expected_sha256=sha256,
+        cache=cache,
+    )
+
+
+def _step(progress: StudyProgress | None, step: str) -> Progress | None:
+    return None if progress is None else lambda done, total: progress(step, done, total)
