@@ -108,10 +108,10 @@ def ablate(
     Raise ModelError or DatasetError if the model or dataset cannot be used, and EvaluationError if no image could be
     measured.
     """
-    from starlight_exporter.analysis.study import study as run
+    from starlight_exporter.analysis.ablation_study import ablation_study
 
     request = _request(model, dataset, decision=decision, latency_sample=0, seed=seed, threads=threads, cache=cache)
-    return run(request, mode=mode, streams=streams, progress=progress)
+    return ablation_study(request, mode=mode, streams=streams, progress=progress)
 
 
 def study(

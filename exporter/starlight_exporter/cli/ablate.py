@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the ablation study, write JSON and document, print a table."""
     from starlight_exporter.analysis.ablation import streams_named
-    from starlight_exporter.analysis.study import study
+    from starlight_exporter.analysis.ablation_study import ablation_study
     from starlight_exporter.cli.console import Console, progress_bar
     from starlight_exporter.cli.outputs import require_writable
     from starlight_exporter.evaluation.request import RunRequest, available_cores
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads or available_cores(),
     )
     with progress_bar("ablating") as progress:
-        result = study(request, mode=options.mode, streams=streams, progress=progress)
+        result = ablation_study(request, mode=options.mode, streams=streams, progress=progress)
     write_text(options.output, ablation_json(result))
     write_text(options.document, document(result))
     Console().print(ablation_table(result))

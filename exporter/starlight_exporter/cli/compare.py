@@ -52,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate both models on every dataset, compare, ablate the candidate, write all files."""
+    from starlight_exporter.analysis.ablation_study import ablation_study
     from starlight_exporter.analysis.comparison import compare, flips, require_different_files
     from starlight_exporter.analysis.figure_changes import figure_changes
-    from starlight_exporter.analysis.study import study
     from starlight_exporter.checks.basis import basis_without_baseline
     from starlight_exporter.checks.checks import run_checks
     from starlight_exporter.cli.console import progress_bar
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
             checks = run_checks(result.evaluation, basis_without_baseline(result.evaluation, result.predictions))
             written[options.results / f"{stem}_metrics.json"] = metrics_json(result.evaluation, checks)
     with progress_bar("ablating") as progress:
-        ablation = study(
+        ablation = ablation_study(
             request(options.candidate, options.candidate_decision, names[0], options.dataset[0]), progress=progress
         )
     written[options.results / "comparison.json"] = json.dumps([asdict(one.comparison) for one in results], indent=2)

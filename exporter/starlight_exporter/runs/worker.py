@@ -68,10 +68,10 @@ def probe(request: RunRequest, path: str, activity_file: Path) -> None:
 
 
 def ablate(request: RunRequest) -> AblationStudy:
-    """Run a stream ablation. Raises like `analysis.study.study`."""
-    from starlight_exporter.analysis.study import study
+    """Run a stream ablation. Raises like `analysis.ablation_study.ablation_study`."""
+    from starlight_exporter.analysis.ablation_study import ablation_study
 
-    return study(request)
+    return ablation_study(request)
 
 
 def _mixed_slices(predictions: Sequence[Prediction]) -> list[str]:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from starlight_exporter.analysis.ablation import ablate, streams_named
+from starlight_exporter.analysis.ablation_study import ablation_study
 from starlight_exporter.analysis.modes import ABLATION_MODES, AblationMode
 from starlight_exporter.analysis.stream_effects import AblationStudy, StreamEffect
-from starlight_exporter.analysis.study import study
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.decision import PLAIN, DecisionRule
@@ -45,7 +45,7 @@ def effect(result: AblationStudy, stream: Stream) -> StreamEffect:
 def test_zero_mode_equals_full_model_on_zeroed_tensors(
     request_for: MakeRequest, model_path: Path, dataset_root: Path
 ) -> None:
-    result = study(request_for())
+    result = ablation_study(request_for())
     detector = Detector.load(model_path)
     files = scan("generated", dataset_root).files
     decoded = [tensors(decode((dataset_root / file.path).read_bytes())) for file in files]
@@ -70,14 +70,14 @@ def test_zero_mode_equals_full_model_on_zeroed_tensors(
 
 @pytest.mark.parametrize("mode", ABLATION_MODES)
 def test_result_does_not_depend_on_the_number_of_threads(request_for: MakeRequest, mode: AblationMode) -> None:
-    one = study(request_for(threads=1), mode=mode).ablation
-    assert one == study(request_for(threads=2), mode=mode).ablation
+    one = ablation_study(request_for(threads=1), mode=mode).ablation
+    assert one == ablation_study(request_for(threads=2), mode=mode).ablation
     assert all(entry.changed.count for entry in one.effects if entry.state == "measured")
 
 
 def test_shuffle_mode_uses_streams_of_other_images(request_for: MakeRequest) -> None:
-    zero = effect(study(request_for(), mode="zero"), "format")
-    shuffled = effect(study(request_for(), mode="shuffle"), "format")
+    zero = effect(ablation_study(request_for(), mode="zero"), "format")
+    shuffled = effect(ablation_study(request_for(), mode="shuffle"), "format")
     assert 0 < shuffled.changed.count <= zero.changed.count
     assert shuffled.log_loss != zero.log_loss
 
@@ -89,7 +89,7 @@ def test_stream_of_zeros_is_not_measurable(request_for: MakeRequest, tmp_path: P
         decoded = decode((root / file.path).read_bytes())
         if decoded.mode != "RGB":
             (root / file.path).unlink()
-    result = study(request_for(dataset_root=root, dataset="set"))
+    result = ablation_study(request_for(dataset_root=root, dataset="set"))
     for stream in ("alpha", "palette", "palette_lsb"):
         found = effect(result, stream)
         assert found.state == "not measurable"
@@ -101,7 +101,7 @@ def test_stream_of_zeros_is_not_measurable(request_for: MakeRequest, tmp_path: P
 
 def test_streams_that_are_no_inputs_are_absent(request_for: MakeRequest, tmp_path: Path) -> None:
     model = write_random_model(tmp_path / "older.onnx", streams=("meta", "lsb"))
-    result = study(request_for(model_path=model))
+    result = ablation_study(request_for(model_path=model))
     states = {entry.stream: entry.state for entry in result.ablation.effects}
     assert {stream for stream, state in states.items() if state == "absent"} == set(STREAMS) - {"meta", "lsb"}
     assert states["lsb"] == "measured"
@@ -110,7 +110,7 @@ def test_streams_that_are_no_inputs_are_absent(request_for: MakeRequest, tmp_pat
 def test_effects_are_sorted_by_importance(request_for: MakeRequest) -> None:
     increases = [
         entry.log_loss_increase.value
-        for entry in study(request_for()).ablation.effects
+        for entry in ablation_study(request_for()).ablation.effects
         if entry.log_loss_increase is not None
     ]
     assert increases == sorted(increases, reverse=True)
@@ -118,7 +118,7 @@ def test_effects_are_sorted_by_importance(request_for: MakeRequest) -> None:
 
 
 def test_importance_is_the_difference_of_the_log_losses(request_for: MakeRequest) -> None:
-    ablation = study(request_for()).ablation
+    ablation = ablation_study(request_for()).ablation
     assert ablation.log_loss is not None
     for entry in ablation.effects:
         if entry.state != "measured":
@@ -141,7 +141,7 @@ def test_verdicts_at_a_threshold_are_those_of_the_full_model(
     raise_staged_log_odds(monkeypatch)
     selected = select_scorer(detector, rule, dataset_root, files, limits=RunLimits(), seed=0)
     assert selected.full_model_reason is None
-    ours = study(request_for(decision=rule)).ablation
+    ours = ablation_study(request_for(decision=rule)).ablation
     theirs = ablate(full, source, rule, files)
     assert (ours.clean, ours.stego, ours.detections) == (theirs.clean, theirs.stego, theirs.detections)
     expected = {entry.stream: entry for entry in theirs.effects}
@@ -153,16 +153,16 @@ def test_verdicts_at_a_threshold_are_those_of_the_full_model(
 def test_unreadable_files_are_not_measured(request_for: MakeRequest, tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", clean=6, stego=6, negatives=0)
     (root / "clean" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
-    result = study(request_for(dataset_root=root, dataset="set")).ablation
+    result = ablation_study(request_for(dataset_root=root, dataset="set")).ablation
     assert (result.images, result.not_measured) == (12, 1)
     assert result.clean.total == 6
 
 
 def test_single_image_cannot_be_shuffled(request_for: MakeRequest, tmp_path: Path) -> None:
     root = write_dataset(tmp_path / "set", clean=1, stego=0, negatives=0)
-    result = study(request_for(dataset_root=root, dataset="set"), mode="shuffle").ablation
+    result = ablation_study(request_for(dataset_root=root, dataset="set"), mode="shuffle").ablation
     assert {entry.state for entry in result.effects} == {"not measurable"}
-    zero = study(request_for(dataset_root=root, dataset="set")).ablation
+    zero = ablation_study(request_for(dataset_root=root, dataset="set")).ablation
     (any_measured, *_) = zero.effects
     assert any_measured.stego is not None
     assert any_measured.stego.ratio is None
@@ -172,7 +172,7 @@ def test_dataset_without_measurable_image_is_an_error(request_for: MakeRequest, 
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "a.png").write_bytes(b"nothing")
     with pytest.raises(EvaluationError, match="small on set: no image could be measured"):
-        study(request_for(dataset_root=tmp_path, dataset="set"))
+        ablation_study(request_for(dataset_root=tmp_path, dataset="set"))
 
 
 def test_error_names_unknown_stream() -> None:

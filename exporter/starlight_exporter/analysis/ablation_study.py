@@ -18,7 +18,7 @@ from starlight_exporter.evaluation.run import load_detector, provenance, scan_da
 from starlight_exporter.evaluation.scorers import select_scorer
 
 
-def study(
+def ablation_study(
     request: RunRequest,
     *,
     mode: AblationMode = "zero",
