@@ -1,4 +1,4 @@
-"""Evaluate, compare and ablate models, and read a stored history.
+"""Evaluate, compare, study and ablate models, and read a stored history.
 
 python docs/examples/api.py models/v3/model.onnx models/v4/model.onnx datasets/reference data/history.jsonl
 """
@@ -25,8 +25,13 @@ def main(baseline: str, candidate: str, dataset: str, history: str) -> None:
         p_value = "no flips" if pairs.p_value is None else f"p = {pairs.p_value:.4f}"
         print(f"{name}: {pairs.images} images, {pairs.fixed} fixed, {pairs.broken} broken, {p_value}")
 
-    study = starlight.ablate(candidate, dataset, mode="zero", decision=rule)
-    for effect in study.ablation.effects:
+    study = starlight.study([baseline, candidate], [dataset], decision=rule)
+    for pair in study.pairs:
+        if pair.value is not None and pair.adjusted is not None:
+            print(f"{pair.metric.name} {pair.metric.slice}: {pair.value:+.4f}, adjusted p = {pair.adjusted:.4f}")
+
+    ablated = starlight.ablate(candidate, dataset, mode="zero", decision=rule)
+    for effect in ablated.ablation.effects:
         if effect.log_loss_increase is not None:
             print(f"without {effect.stream}: log loss increases by {effect.log_loss_increase.value:.3f} nats")
 

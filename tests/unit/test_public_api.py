@@ -158,6 +158,7 @@ def test_example_of_every_function(model_path: Path, other_model: Path, dataset_
     output = run(EXAMPLES / "api.py", other_model, model_path, dataset_root, history)
     assert "false positive rate: " in output
     assert "clean: 40 images, " in output
+    assert "p_e all: " in output
     assert "log loss increases by " in output
     assert f"{full_evaluation().model} on {full_evaluation().dataset}: " in output
 

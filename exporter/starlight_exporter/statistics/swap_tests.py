@@ -38,7 +38,7 @@ def swap_tests(
     """Test for each figure whether two models are interchangeable, with the difference of the figure as statistic.
 
     The files are the same in the same order, of both classes; `covers` are numbers from 0, all of them used, shape
-    (files,). A swap exchanges the two models for all files of a random half of the covers. Scores are replaced by
+    (files,). A swap exchanges the two models for all files of each cover with probability ½. Scores are replaced by
     mid-ranks within each model, so that their scales do not matter; figures depend on the order of scores only. Source:
     Venkatraman and Begg, Biometrika 83 (1996). A test ends after EXTREME swaps with a difference at least as large as
     the observed one, otherwise after `swaps`. Source: Besag and Clifford, Biometrika 78 (1991). Raise ValueError if the

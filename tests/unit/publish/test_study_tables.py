@@ -116,6 +116,8 @@ def test_document_lists_distinguished_and_other_pairs(study: Study) -> None:
     text = document(study, COMMAND)
     assert "| metric | good | bad | worse\\|odd |" in text
     assert "370 images from 270 covers." in text
+    counts = "250 clean, 100 stego from 250 covers"
+    assert f"| images of the figures of merit | {counts} | {counts} | {counts} |" in text
     assert "### Not distinguished on any metric\n\n- reference: bad – worse\\|odd.\n" in text
     assert "| bad – worse\\|odd | not distinguished (0 of " in text
     assert "| good – bad | reference | P_E | -" in text

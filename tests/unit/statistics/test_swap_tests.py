@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.swap_tests import SETTINGS, Setting, measure
 from starlight_exporter.statistics.figure_intervals import figures_of_merit
 from starlight_exporter.statistics.figures_of_merit import FIGURES, Figure
 from starlight_exporter.statistics.scores import Scores
@@ -120,3 +121,13 @@ def test_requires_the_same_files() -> None:
             seed=0,
             swaps=10,
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", SETTINGS[:2])
+def test_interchangeable_models_are_rarely_distinguished(setting: Setting) -> None:
+    # At most 1% is expected; more than 7 of 150 would have a probability below 0.1%.
+    found = measure(setting, runs=150, bootstrap=False)
+    assert found.studies.count <= 7
+    # All figures of a study may agree, so that p <= 0.01 in up to 6% of them is consistent with 1%.
+    assert found.swaps.count / found.swaps.total < 0.06

@@ -9,7 +9,7 @@ from typing import Final
 from starlight_exporter.analysis.model_pairs import SIGNIFICANCE_LEVEL, PairTest, max_swaps
 from starlight_exporter.analysis.model_study import Study
 from starlight_exporter.analysis.study_metrics import METRICS, FigureMetric, StudyMetric, rate
-from starlight_exporter.evaluation.results import RunResult
+from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.formatting import (
     NOT_APPLICABLE,
     NOT_MEASURED,
@@ -67,13 +67,23 @@ def metric_title(metric: StudyMetric) -> str:
 
 def _results(results: Sequence[RunResult]) -> Iterator[str]:
     first = results[0].evaluation
-    yield f"## {first.dataset}"
+    yield f"## {escaped(first.dataset)}"
     covers = len({entry.cover_key for entry in results[0].predictions})
     yield f"{integer(first.images)} images from {integer(covers)} covers."
     yield table(
         ("metric", *(one.evaluation.model for one in results)),
-        ((metric_title(metric), *(_value(one, metric) for one in results)) for metric in METRICS),
+        (
+            *((metric_title(metric), *(_value(one, metric) for one in results)) for metric in METRICS),
+            ("images of the figures of merit", *(_scored_images(one.evaluation) for one in results)),
+        ),
     )
+
+
+def _scored_images(evaluation: Evaluation) -> str:
+    figures = evaluation.figures
+    if figures is None:
+        return NOT_MEASURED
+    return f"{integer(figures.clean)} clean, {integer(figures.stego)} stego from {integer(figures.covers)} covers"
 
 
 def _value(result: RunResult, metric: StudyMetric) -> str:
