@@ -94,9 +94,10 @@ def _distinct_models(models: Sequence[Path]) -> dict[Path, str]:
         raise ComparisonError("a study requires at least 1 model")
     contents: dict[str, Path] = {}
     for model in models:
-        same = contents.setdefault(model_sha256(model), model)
-        if same is not model:
-            raise ComparisonError(f"{same} and {model} are the same model file")
+        sha256 = model_sha256(model)
+        if sha256 in contents:
+            raise ComparisonError(f"{contents[sha256]} and {model} are the same model file")
+        contents[sha256] = model
     name, count = Counter(map(model_name, models)).most_common(1)[0]
     if count > 1:
         raise ComparisonError(f"{count} models are called {name}; put them into folders of different names")
@@ -109,11 +110,12 @@ def _check_names(datasets: Sequence[Path]) -> None:
     found: dict[str, Path] = {}
     for dataset in datasets:
         folder = dataset.resolve()
-        same = found.setdefault(folder.name, dataset)
-        if same is not dataset:
+        same = found.get(folder.name)
+        if same is not None:
             if same.resolve() == folder:
                 raise DatasetError(f"{dataset}: given twice")
             raise DatasetError(f"{same} and {dataset} are both called {folder.name}; rename one of the folders")
+        found[folder.name] = dataset
 
 
 def _check_usable(request: StudyRequest, models: Mapping[Path, str]) -> None:
@@ -123,10 +125,10 @@ def _check_usable(request: StudyRequest, models: Mapping[Path, str]) -> None:
     contents: dict[str, Path] = {}
     model, sha256 = next(iter(models.items()))
     for dataset in request.datasets:
-        found = scan_dataset(_run_request(request, model, sha256, dataset, None), NO_ACTIVITY)
-        same = contents.setdefault(found.fingerprint, dataset)
-        if same is not dataset:
-            raise DatasetError(f"{same} and {dataset} have the same content")
+        fingerprint = scan_dataset(_run_request(request, model, sha256, dataset, None), NO_ACTIVITY).fingerprint
+        if fingerprint in contents:
+            raise DatasetError(f"{contents[fingerprint]} and {dataset} have the same content")
+        contents[fingerprint] = dataset
 
 
 @contextmanager
