@@ -35,11 +35,16 @@ def test_identical_models_have_p_1() -> None:
     assert all((one.p_value, one.swaps) == (1.0, EXTREME) for one in found.values())
 
 
-def test_increasing_function_of_the_scores_has_p_1() -> None:
-    scores = example(1.0, 1)
-    other = Scores.of(scores.probabilities**3, scores.is_stego)
-    found = swap_tests(scores, other, own_covers(scores), FIGURES, seed=0, swaps=1000)
-    assert {one.p_value for one in found.values()} == {1.0}
+def test_scale_of_the_scores_does_not_matter() -> None:
+    first, second = example(1.0, 1), example(1.4, 2)
+    scaled = Scores.of(second.probabilities**9, second.is_stego)
+    found, same = (
+        swap_tests(first, other, own_covers(first), MEASURED, seed=0, swaps=1000) for other in (second, scaled)
+    )
+    assert found == same
+    assert {
+        one.p_value for one in swap_tests(second, scaled, own_covers(first), MEASURED, seed=0, swaps=99).values()
+    } == {1.0}
 
 
 def test_better_model_has_the_smallest_p_value_and_the_order_does_not_matter() -> None:
