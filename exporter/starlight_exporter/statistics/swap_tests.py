@@ -39,20 +39,23 @@ def swap_tests(
 
     The files are the same in the same order, of both classes; `covers` are numbers from 0, all of them used, shape
     (files,). A swap exchanges the two models for all files of each cover with probability ½. Scores are replaced by
-    mid-ranks within each model, so that their scales do not matter; figures depend on the order of scores only. Source:
-    Venkatraman and Begg, Biometrika 83 (1996). A test ends after EXTREME swaps with a difference at least as large as
-    the observed one, otherwise after `swaps`. Source: Besag and Clifford, Biometrika 78 (1991). Raise ValueError if the
-    classes of the files differ.
+    ranks within each model, so that their scales do not matter; figures depend on the order of scores only. Equal
+    scores of a model are ranked in random order, the same for both models: otherwise, swapped models would have fewer
+    ties than the observed ones, and differences too small. Source: Venkatraman and Begg, Biometrika 83 (1996).
+
+    A test ends after EXTREME swaps with a difference at least as large as the observed one, otherwise after `swaps`.
+    Source: Besag and Clifford, Biometrika 78 (1991). Raise ValueError if the classes of the files differ.
     """
     if not np.array_equal(first.is_stego, second.is_stego):
         raise ValueError("expected the same files for both models")
     count = int(covers.max()) + 1
+    random = np.random.default_rng(seed)
+    order = random.permutation(covers.size)
     files = rank(
-        np.concatenate((_mid_ranks(first.probabilities), _mid_ranks(second.probabilities))),
+        np.concatenate((_ranks(first.probabilities, order), _ranks(second.probabilities, order))),
         np.concatenate((first.is_stego, second.is_stego)),
         np.concatenate((covers, covers + count)),
     )
-    random = np.random.default_rng(seed)
     one, other = swapped_curves(files, np.ones((1, count), dtype=np.bool_))
     pending = {
         figure: _Pending(abs(float((figure_values(one, figure) - figure_values(other, figure))[0])))
@@ -91,8 +94,8 @@ class _Pending:
         return int(places[missing - 1]) if len(places) >= missing else None
 
 
-def _mid_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return twice the mid-rank of each value: equal values have equal ranks."""
-    _, positions, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: NDArray[np.float64] = (2 * np.cumsum(counts) - counts + 1)[positions].astype(np.float64)
+def _ranks(values: NDArray[np.float64], order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the rank of each value, from 0; equal values are ranked by `order`."""
+    ranks = np.empty(values.size)
+    ranks[np.lexsort((order, values))] = np.arange(values.size)
     return ranks

@@ -129,10 +129,11 @@ def test_requires_the_same_files() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", SETTINGS[:2])
-def test_interchangeable_models_are_rarely_distinguished(setting: Setting) -> None:
-    # At most 1% is expected; more than 7 of 150 would have a probability below 0.1%.
-    found = measure(setting, runs=150, bootstrap=False)
-    assert found.studies.count <= 7
+@pytest.mark.parametrize(("setting", "runs", "limit"), [(SETTINGS[0], 150, 7), (SETTINGS[-1], 300, 9)])
+def test_interchangeable_models_are_rarely_distinguished(setting: Setting, runs: int, limit: int) -> None:
+    # At most 1% is expected; more than the limit would have a probability below 0.12%. The last setting has ties: with
+    # mid-ranks, 5.6% are distinguished.
+    found = measure(setting, runs=runs, bootstrap=False)
+    assert found.studies.count <= limit
     # All figures of a study may agree, so that p <= 0.01 in up to 6% of them is consistent with 1%.
     assert found.swaps.count / found.swaps.total < 0.06
