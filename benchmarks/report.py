@@ -39,7 +39,8 @@ sizes were measured while tests were running, everything else without other load
 
 How often the regression checks are wrong: [operating characteristics](operating_characteristics.md). Intervals of
 embedding rates: [payload thresholds](payload_thresholds.md). How often drift of unlabelled images is detected:
-[drift](drift.md).
+[drift](drift.md). How often a study distinguishes equal models: [swap tests](swap_tests.md). The shipped models on the
+shipped datasets: [study](study/study.md), [by payload, size and source](breakdowns.md).
 """
 
 

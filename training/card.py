@@ -112,8 +112,9 @@ def _failures(found: Sequence[Record]) -> list[str]:
         "",
         "Detections of all methods, and false positives among clean files, on every dataset of the cards. "
         "[docs/datasets.md](../docs/datasets.md) describes the datasets and what rates on `adversarial` mean. Results "
-        "by payload, size and source are in [benchmarks/model_pairs.md](../benchmarks/model_pairs.md), payloads above "
-        "the centre crop in the cards.",
+        "by payload, size and source are in [benchmarks/breakdowns.md](../benchmarks/breakdowns.md), payloads above "
+        "the centre crop in the cards, and tests of which models differ in "
+        "[benchmarks/study/study.md](../benchmarks/study/study.md).",
         "",
     ]
     titles = list(dict.fromkeys(record["dataset"] for card in found for record in card.get("measured", [])))
