@@ -24,8 +24,8 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 if TYPE_CHECKING:
     from starlight_exporter.analysis.comparison import Comparison, PairedSlice
     from starlight_exporter.analysis.model_pairs import PairTest
-    from starlight_exporter.analysis.model_study import Study
     from starlight_exporter.analysis.stream_effects import AblationStudy, StreamEffect
+    from starlight_exporter.analysis.study_results import Study
     from starlight_exporter.api import ablate, compare, evaluate, read_history, study
     from starlight_exporter.detector.decision import DecisionRule
     from starlight_exporter.errors import StarlightError
@@ -62,7 +62,7 @@ _MODULES = {
     "Proportion": "statistics.intervals",
     "StarlightError": "errors",
     "StreamEffect": "analysis.stream_effects",
-    "Study": "analysis.model_study",
+    "Study": "analysis.study_results",
     "ablate": "api",
     "compare": "api",
     "evaluate": "api",

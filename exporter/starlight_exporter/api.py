@@ -19,7 +19,7 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.models.names import model_name
 
 if TYPE_CHECKING:
-    from starlight_exporter.analysis.model_study import Study
+    from starlight_exporter.analysis.study_results import Study
 
 # ONNX Runtime and the decoders are imported by the functions that use them, not with this module.
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from starlight_exporter.analysis.model_pairs import pair_tests
-from starlight_exporter.analysis.model_study import Study
+from starlight_exporter.analysis.study_results import Study
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.figures import figures

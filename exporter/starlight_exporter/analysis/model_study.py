@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from starlight_exporter.activity import NO_ACTIVITY
-from starlight_exporter.analysis.model_pairs import PairTest, pair_tests
+from starlight_exporter.analysis.model_pairs import pair_tests
+from starlight_exporter.analysis.study_results import Study
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.errors import ComparisonError, DatasetError, StorageError
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest, available_cores
-from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.evaluation.run import evaluate, load_detector, scan_dataset
 from starlight_exporter.models.names import model_name
 
@@ -42,29 +42,6 @@ class StudyRequest:
     seed: int = 0
     threads: int = field(default_factory=available_cores)
     cache: CacheSettings | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """Results of every model on every dataset, and the tests of all pairs of models.
-
-    `results` has one element per dataset with the results of all models, in the order of the request. `pairs` is empty
-    for one model.
-    """
-
-    results: tuple[tuple[RunResult, ...], ...]
-    pairs: tuple[PairTest, ...]
-    seed: int
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Names of the models."""
-        return tuple(result.evaluation.model for result in self.results[0])
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        """Names of the datasets."""
-        return tuple(results[0].evaluation.dataset for results in self.results)
 
 
 def study(request: StudyRequest, *, progress: StudyProgress | None = None) -> Study:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from starlight_exporter.analysis.model_pairs import PairTest
-from starlight_exporter.analysis.model_study import Study
 from starlight_exporter.analysis.study_metrics import FIGURE_METRICS, RATE_METRICS, rate
+from starlight_exporter.analysis.study_results import Study
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.formatting import iso
 from starlight_exporter.publish.csv_text import csv_text

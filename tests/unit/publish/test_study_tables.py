@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from starlight_exporter.analysis.model_study import Study
 from starlight_exporter.analysis.study_metrics import METRICS
+from starlight_exporter.analysis.study_results import Study
 from starlight_exporter.publish.documents.model_study import document
 from starlight_exporter.publish.study_tables import PAIR_COLUMNS, STUDY_COLUMNS, pairs_csv, study_csv
 from support.snapshots import example_prediction

@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import Final
 
 from starlight_exporter.analysis.model_pairs import SIGNIFICANCE_LEVEL, PairTest, max_swaps
-from starlight_exporter.analysis.model_study import Study
 from starlight_exporter.analysis.study_metrics import METRICS, FigureMetric, StudyMetric, rate
+from starlight_exporter.analysis.study_results import Study
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.formatting import (
     NOT_APPLICABLE,
