@@ -5,7 +5,6 @@ They are written to `data/run/`; the shipped files are not modified.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -34,13 +33,6 @@ def write_prometheus(root: Path, run: Path, ports: Ports) -> Path:
     return write_settings(run / "prometheus.yml", "prometheus.yml", settings)
 
 
-def remove_dashboard_links(prometheus: Path) -> None:
-    """Remove the base URL of the Grafana dashboards, so that notifications have no links to them."""
-    settings = read_settings(prometheus)
-    del settings["global"]["external_labels"]["dashboard_base"]
-    write_settings(prometheus, "prometheus.yml", settings)
-
-
 def write_alertmanager(root: Path, run: Path, ports: Ports) -> Path:
     """Write the shipped alertmanager.yml with the addresses of this run and the shipped templates, as the rules."""
     settings = move_addresses(read_settings(root / "alerting" / "alertmanager.yml"), ports.addresses())
@@ -65,17 +57,6 @@ def write_access(run: Path, password: str, password_file: Path) -> Access:
         write_settings(run / "alertmanager-web.yml", "a generated password", users),
         write_settings(run / "alertmanager-client.yml", "a generated password", client),
     )
-
-
-def write_dashboards(dashboards: Path, target: Path, ports: Ports) -> Path:
-    """Copy the Grafana dashboards with the addresses of this run; return the folder. Removes other dashboards."""
-    files = sorted(dashboards.glob("*.json"))
-    for file in files:
-        moved = move_addresses(json.loads(file.read_text(encoding="utf-8")), ports.addresses())
-        write_text(target / file.name, json.dumps(moved, indent=1, ensure_ascii=False) + "\n")
-    for left in {*target.glob("*.json")} - {target / file.name for file in files}:
-        left.unlink()
-    return target
 
 
 def write_exporter(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from pathlib import Path
 
-from stack.configuration import read_settings, write_dashboards, write_settings
+from stack.configuration import read_settings, write_settings
 from stack.datasets import DATASETS, make_dataset
 from stack.errors import StackError
 from stack.passwords import GRAFANA_PASSWORD, make_password
-from stack.ports import LOOPBACK, SHIPPED, Ports, move_addresses
+from stack.ports import LOOPBACK, SHIPPED, move_addresses
 from starlight_exporter.asset_files import assets_folder
 from starlight_exporter.cli.command import exit_code
 from starlight_exporter.errors import StorageError
@@ -26,7 +25,7 @@ def main() -> int:
 def prepare(volumes: Path) -> int:
     """Write everything that the other services need; return the exit code."""
     try:
-        write_configurations(volumes / "generated", Ports.of({}, os.environ))
+        write_configurations(volumes / "generated")
         # Grafana's user reads it; only containers see the volume.
         make_password(volumes / "secrets" / GRAFANA_PASSWORD, mode=0o444)
         for name in DATASETS:
@@ -37,28 +36,26 @@ def prepare(volumes: Path) -> int:
     return OK
 
 
-def write_configurations(folder: Path, ports: Ports) -> None:
-    """Write the configurations of Prometheus, Alertmanager and Grafana, with copies of rules, templates and dashboards.
+def write_configurations(folder: Path) -> None:
+    """Write the configurations of Prometheus and Alertmanager, and copies of rules, templates and dashboards.
 
-    Services reach each other by name. Links in alerts and dashboards are opened in the reader's browser: they have the
-    published ports on loopback.
+    Services reach each other by name.
     """
     shipped = assets_folder()
-    prometheus = read_settings(shipped / "prometheus" / "prometheus.yml")
-    labels = move_addresses(prometheus["global"]["external_labels"], ports.addresses())
-    prometheus = move_addresses(prometheus, _names("exporter", "alertmanager"))
-    prometheus["global"]["external_labels"] = labels
-    alertmanager = move_addresses(read_settings(shipped / "alerting" / "alertmanager.yml"), _names("notifications"))
-    for name, settings, copied in (
-        ("prometheus", prometheus, shipped / "prometheus" / "rules"),
-        ("alertmanager", alertmanager, shipped / "alerting" / "templates"),
+    for name, reached, source, copied in (
+        ("prometheus", _names("exporter", "alertmanager"), "prometheus", "rules"),
+        ("alertmanager", _names("notifications"), "alerting", "templates"),
     ):
-        target = folder / name / copied.name
-        # Not only added files: a rule that was removed must not stay active.
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(copied, target)
+        settings = move_addresses(read_settings(shipped / source / f"{name}.yml"), reached)
         write_settings(folder / name / f"{name}.yml", f"{name}.yml", settings)
-    write_dashboards(shipped / "grafana" / "dashboards", folder / "grafana" / "dashboards", ports)
+        _copy(shipped / source / copied, folder / name / copied)
+    _copy(shipped / "grafana" / "dashboards", folder / "grafana" / "dashboards")
+
+
+def _copy(source: Path, target: Path) -> None:
+    # Not only added files: a rule that was removed must not stay active.
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
 
 
 def _names(*services: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from stack.configuration import write_dashboards
 from stack.passwords import GRAFANA_PASSWORD, make_password
 from stack.ports import LOOPBACK, Ports
 from stack.processes import Service
@@ -24,7 +23,7 @@ def service(root: Path, data: Path, ports: Ports) -> Service | None:
     if found is None:
         return None
     make_password(data / "secrets" / GRAFANA_PASSWORD, mode=0o600)
-    dashboards = write_dashboards(root / "grafana" / "dashboards", data / "run" / "dashboards", ports)
+    dashboards = root / "grafana" / "dashboards"
     # The folder of a tarball, or where packages install it.
     parent = Path(found).resolve().parents[1]
     home = next((folder for folder in (parent, *_HOMES) if (folder / "public").is_dir()), parent)

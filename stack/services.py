@@ -33,7 +33,7 @@ def services(arguments: argparse.Namespace, ports: Ports, *, without: Collection
     return [
         _notifications(address["notifications"], data),
         *_alertmanager(address["alertmanager"], data, ports),
-        _exporter(address["exporter"], _exporter_config(arguments, without=without)),
+        _exporter(address["exporter"], _exporter_config(arguments, without=without), _grafana_url(address["grafana"])),
         _prometheus(address["prometheus"], data, ports),
         _markdown_dashboard(address, data),
     ]
@@ -106,12 +106,18 @@ def rewrite_exporter_config(arguments: argparse.Namespace, *, without: Collectio
     )
 
 
-def _exporter(address: str, config: Path) -> Service:
+def _grafana_url(address: str) -> tuple[str, ...]:
+    """Return the flag for links to dashboards, or nothing where Grafana is not installed."""
+    return () if grafana.program() is None else (f"--web.grafana-url=http://{address}/",)
+
+
+def _exporter(address: str, config: Path, flags: tuple[str, ...]) -> Service:
     return Service(
         name="exporter",
         command=(
             *(sys.executable, "-m", "starlight_exporter", f"--config.file={config}"),
-            *(f"--web.listen-address={address}", "--web.enable-lifecycle"),
+            *(f"--web.listen-address={address}", f"--web.external-url=http://{address}/", *flags),
+            "--web.enable-lifecycle",
         ),
         ready_url=f"http://{address}/-/healthy",
         location=f"http://{address}",
@@ -120,8 +126,6 @@ def _exporter(address: str, config: Path) -> Service:
 
 def _prometheus(address: str, data: Path, ports: Ports) -> Service:
     config = configuration.write_prometheus(ROOT, data / "run", ports)
-    if grafana.program() is None:
-        configuration.remove_dashboard_links(config)
     return Service(
         name="prometheus",
         command=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from grafana.source.queries import by, select
+from grafana.source.queries import ALL_MODELS, by, select
 from grafana.source.style import BAD, BLUE, GOOD, UNKNOWN, WARNING
 from starlight_exporter.checks.results import NOT_COMPARABLE_REASONS
 from starlight_exporter.formatting import NOT_MEASURED
@@ -43,7 +43,7 @@ def check_states(checks_pattern: str = ".+", **labels: str) -> str:
     passed = of(checks.REGRESSION_CHECK_PASSED)
     failed = f"({passed} == 0)"
     # Of production, only informational checks and those on a dataset without alerts do not alert.
-    production = f'{models.MODEL_INFO.name}{{role="production"}}'
+    production = select(models.MODEL_INFO, role="production", model=ALL_MODELS)
     informational = f"({of(checks.CHECK_ALERTS)} == 0 and on (model) {production})"
     return (
         f"({INCONCLUSIVE_STATE} - {of(checks.REGRESSION_CHECK_CONCLUSIVE)} and {passed} == 1"

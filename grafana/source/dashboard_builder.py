@@ -13,18 +13,21 @@ from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     GridPos,
+    VariableHide,
     VariableOption,
     VariableRefresh,
     VariableSort,
 )
 
+from grafana.source.health import alerts
 from grafana.source.panels import DATASOURCE, Panel
+from grafana.source.queries import ALL_MODELS, EXPORTER, select
 from grafana.source.style import MODEL_CHANGE, RED
-from starlight_exporter.publish.families import accuracy, models, runs
+from starlight_exporter.publish.families import accuracy, exporter, models, runs
+from starlight_exporter.publish.families.family import Family
 
 TAG: Final = "starlight"
 COLUMNS: Final = 24
-EXPORTER_URL: Final = "http://127.0.0.1:9877"
 _ALL: Final = VariableOption(selected=True, text="All", value="$__all")
 
 
@@ -104,34 +107,56 @@ def _variables(*, one_model: bool) -> Sequence[Any]:
         .current(VariableOption(selected=True, text="Prometheus", value="prometheus"))
     )
     model = (
-        _of_label("model", "Model", models.MODEL_INFO.name)
+        _of_label("model", "Model", _of_exporter(models.MODEL_INFO))
         .description("Model of all panels on this page. The dashboard Models compares all models.")
         .multi(False)
         .include_all(False)
         .current(VariableOption(selected=True, text="production", value="production"))
     )
-    exporter = (
-        dashboard.TextBoxVariable("exporter")
-        .label("Exporter")
-        .description("URL of the exporter as seen from this browser, for links to images and runbooks.")
-        .default_value(EXPORTER_URL)
-        .current(VariableOption(selected=True, text=EXPORTER_URL, value=EXPORTER_URL))
-    )
     return (
         source,
+        _one_of("job", "Job", exporter.BUILD_INFO.name),
+        _one_of("instance", "Exporter", f'{exporter.BUILD_INFO.name}{{job="$job"}}'),
         *([model] if one_model else []),
-        _all_of(_of_label("dataset", "Dataset", runs.EVALUATION_IN_PROGRESS.name)),
-        _all_of(_of_label("method", "Method", accuracy.STEGO.total.name)),
-        exporter,
+        _all_of(_of_label("dataset", "Dataset", _of_exporter(runs.EVALUATION_IN_PROGRESS))),
+        _all_of(_of_label("method", "Method", _of_exporter(accuracy.STEGO.total))),
+        _exporter_url(),
     )
 
 
-def _of_label(name: str, label: str, metric: str) -> dashboard.QueryVariable:
+def _exporter_url() -> dashboard.QueryVariable:
+    """Return the hidden variable `exporter`: the URL with which links to the selected exporter begin.
+
+    Without `--web.external-url` it is the address that Prometheus scrapes, because a link needs some address.
+    """
+    info = exporter.BUILD_INFO.name
+    known = f'{info}{{{EXPORTER},external_url!=""}}'
+    scraped = f'label_replace({info}{{{EXPORTER},external_url=""}}, "external_url", "http://$1/", "instance", "(.+)")'
+    return (
+        _query_variable("exporter", "Exporter URL", f"query_result({known} or {scraped})")
+        .regex('/external_url="([^"]+)"/')
+        .hide(VariableHide.HIDE_VARIABLE)
+    )
+
+
+def _one_of(name: str, label: str, selector: str) -> dashboard.QueryVariable:
+    return _of_label(name, label, selector).multi(False).include_all(False)
+
+
+def _of_exporter(family: Family) -> str:
+    return f"{family.name}{{{EXPORTER}}}"
+
+
+def _of_label(name: str, label: str, selector: str) -> dashboard.QueryVariable:
+    return _query_variable(name, label, f"label_values({selector}, {name})")
+
+
+def _query_variable(name: str, label: str, query: str) -> dashboard.QueryVariable:
     return (
         dashboard.QueryVariable(name)
         .label(label)
         .datasource(DATASOURCE)
-        .query(f"label_values({metric}, {name})")
+        .query(query)
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(VariableSort.ALPHABETICAL_ASC)
     )
@@ -142,17 +167,16 @@ def _all_of(variable: dashboard.QueryVariable) -> dashboard.QueryVariable:
 
 
 def _annotations(*, one_model: bool) -> Sequence[dashboard.AnnotationQuery]:
-    of, for_alerts = (',model=~"$model"', ',model=~"$model|"') if one_model else ("", "")
-    now = f'max by (model, sha256) ({models.MODEL_INFO.name}{{sha256!=""{of}}})'
+    info = select(models.MODEL_INFO, sha256="~.+", **({} if one_model else {"model": ALL_MODELS}))
+    now = f"max by (model, sha256) ({info})"
     # A file is new if its hash did not exist two minutes ago. The longer window ignores exporter restarts.
-    before = f'max by (model, sha256) (last_over_time({models.MODEL_INFO.name}{{sha256!=""{of}}}[15m] offset 2m))'
+    before = f"max by (model, sha256) (last_over_time({info}[15m] offset 2m))"
     # The first samples of a model are not a change.
     changed = f"({now} unless {before}) and on (model) {before}"
-    # Alerts about the monitoring stack have no model label and apply to every model.
-    alerts = f'ALERTS{{alertname=~"Starlight.+",alertstate="firing",severity!="info"{for_alerts}}}'
+    firing = alerts('alertstate="firing"', 'severity!="info"', of_model=one_model)
     # Model changes last, so that they are rendered above the alerts that they cause.
     return (
-        _annotation("Firing alerts", f"max by (alertname, severity) ({alerts})", RED)
+        _annotation("Firing alerts", f"max by (alertname, severity) ({firing})", RED)
         .title_format("{{alertname}}")
         .text_format("{{severity}}"),
         _annotation("Model changes", changed, MODEL_CHANGE).title_format("{{model}} changed").text_format("{{sha256}}"),

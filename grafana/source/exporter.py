@@ -6,10 +6,9 @@ from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseri
 
 from grafana.source import exporter_resources as resources
 from grafana.source.dashboard_builder import DashboardBuilder
-from grafana.source.exporter_resources import JOB
 from grafana.source.limits import ANY_IS_BAD, HIGHLIGHT_ANY, STALE_INTERVALS
 from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
-from grafana.source.queries import by, select
+from grafana.source.queries import EXPORTER, by, select
 from grafana.source.style import BAD, BLUE, GOOD, GREY, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, table_panel
 from starlight_exporter.publish.families import analyses, exporter, models, runs
@@ -64,7 +63,7 @@ def _up() -> stat.Panel:
             "again.",
             "none",
         ),
-        Query(f"up{JOB}", "{{instance}}"),
+        Query(f"up{{{EXPORTER}}}", "{{instance}}"),
         states=_UP,
         show_name=False,
     )

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from grafana_foundation_sdk.builders import stat, table, timeseries
 
 from grafana.source.limits import ANY_IS_WARNING, FREE_SPACE
 from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel
-from grafana.source.queries import by, select
+from grafana.source.queries import EXPORTER, by, select
 from grafana.source.style import BAD, BLUE, GOOD, GREY, WARNING, YELLOW, reference_line
 from grafana.source.tables import MODEL_WIDTH, Column, table_panel
 from starlight_exporter.publish.families import exporter, runs
 
-JOB: Final = '{job="starlight-exporter"}'
 _STAGED = {0: ("full model", GREY), 1: ("staged", BLUE)}
 _WRITABLE = {0: ("not writable", WARNING), 1: ("writable", GOOD)}
 
@@ -106,7 +103,7 @@ def scrape_duration() -> timeseries.Panel:
             "starvation on the machine.",
             "s",
         ),
-        Query(f"scrape_duration_seconds{JOB}", "{{instance}}"),
+        Query(f"scrape_duration_seconds{{{EXPORTER}}}", "{{instance}}"),
     )
 
 
@@ -119,7 +116,7 @@ def memory() -> timeseries.Panel:
             "restart the exporter and report it.",
             "bytes",
         ),
-        Query(f"process_resident_memory_bytes{JOB}", "{{instance}}"),
+        Query(f"process_resident_memory_bytes{{{EXPORTER}}}", "{{instance}}"),
     )
 
 
@@ -129,7 +126,7 @@ def cpu() -> timeseries.Panel:
         PanelInfo(
             "CPU", "Cores used by the exporter process without its workers. Near 1: too many scrapes.", "none", 3
         ),
-        Query(f"rate(process_cpu_seconds_total{JOB}[$__rate_interval])", "{{instance}}"),
+        Query(f"rate(process_cpu_seconds_total{{{EXPORTER}}}[$__rate_interval])", "{{instance}}"),
     )
 
 
@@ -142,8 +139,8 @@ def samples() -> timeseries.Panel:
             "none",
             0,
         ),
-        Query(f"scrape_samples_scraped{JOB}", "samples"),
-        Query(f"process_open_fds{JOB}", "open files"),
+        Query(f"scrape_samples_scraped{{{EXPORTER}}}", "samples"),
+        Query(f"process_open_fds{{{EXPORTER}}}", "open files"),
         colours={"files": YELLOW},
     )
 
@@ -194,6 +191,6 @@ def uptime() -> stat.Panel:
             "s",
             0,
         ),
-        Query(f"time() - max(process_start_time_seconds{JOB})", "since start"),
+        Query(f"time() - max(process_start_time_seconds{{{EXPORTER}}})", "since start"),
         show_name=False,
     )

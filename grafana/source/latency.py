@@ -8,7 +8,7 @@ from grafana.source.check_states import CHECK_STATES, STATE_WIDTH, limit_in_use,
 from grafana.source.dashboard_builder import DashboardBuilder
 from grafana.source.limits import BUSY
 from grafana.source.panels import PanelInfo, Query, heatmap_panel, line_chart, stat_panel
-from grafana.source.queries import by, select
+from grafana.source.queries import EXPORTER, by, select
 from grafana.source.shared_panels import (
     P95,
     images_per_second,
@@ -23,8 +23,9 @@ from starlight_exporter.publish.families import checks, latency
 
 # Recorded in prometheus/rules/recording.yml. A latency run takes seconds every few minutes, so shorter windows would be
 # empty most of the time. `> 0` drops hours without a run.
-_BUCKETS = 'model_stage_le:starlight_inference_duration_seconds_bucket:increase1h{model=~"$model",stage="total"}'
-_HISTOGRAM_QUANTILE = 'model_stage:starlight_inference_duration_seconds:%s_%s{model=~"$model",stage="total"}'
+_OF = f'{{{EXPORTER},model=~"$model",stage="total"}}'
+_BUCKETS = f"model_stage_le:starlight_inference_duration_seconds_bucket:increase1h{_OF}"
+_HISTOGRAM_QUANTILE = f"model_stage:starlight_inference_duration_seconds:%s_%s{_OF}"
 _PARTS = "|".join(stage for stage in LATENCY_STAGES if stage != "total")
 
 

@@ -36,6 +36,13 @@ def alert_limit(alert: str, severity: str) -> float:
     raise LookupError(f"no rule {alert} with severity {severity} that compares with a number")
 
 
+@cache
+def alerts_of(file: str) -> tuple[str, ...]:
+    """Return the names of the alerts of a rule file."""
+    groups = yaml.safe_load((RULES / file).read_text(encoding="utf-8"))["groups"]
+    return tuple(sorted({rule["alert"] for group in groups for rule in group["rules"]}))
+
+
 def just_above(limit: float) -> float:
     """Return the next float above a limit, because Grafana applies a colour from its value on."""
     return math.nextafter(limit, math.inf)

@@ -1,4 +1,7 @@
-"""Links from values to the exporter's evidence pages and runbooks. `exporter` is a text box on every dashboard."""
+"""Links from values to the exporter's evidence pages and runbooks.
+
+The variable `exporter` is the URL of the selected exporter with a trailing slash.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from typing import Final
 
 from grafana.source.panels import Link
 
-_LATEST: Final = "${exporter}/evaluations/latest"
+_LATEST: Final = "${exporter}evaluations/latest"
 _OF: Final = "model=${model:percentencode}&dataset=${__data.fields.dataset:percentencode}"
 _MISCLASSIFIED: Final = f"{_LATEST}/misclassified?{_OF}"
 
@@ -33,5 +36,5 @@ MISSED_BY_PROPERTY: Final = Link("Missed images of this slice", f"{_MISCLASSIFIE
 FALSE_POSITIVES_BY_PROPERTY: Final = Link(
     "False positives of this slice", f"{_MISCLASSIFIED}&class=clean&{_BY_PROPERTY}"
 )
-RUNBOOK: Final = Link("Runbook", "${exporter}/runbooks/${__value.raw}.md")
-TRAINING: Final = Link("Training curves", "${exporter}/training?model=${__data.fields.model:percentencode}")
+RUNBOOK: Final = Link("Runbook", "${exporter}runbooks/${__value.raw}.md")
+TRAINING: Final = Link("Training curves", "${exporter}training?model=${__data.fields.model:percentencode}")

@@ -280,7 +280,7 @@ def _stream_ablation() -> table.Panel:
 
 
 def _with_role(selector: str, role: str) -> str:
-    return f'{selector} and on (model) {models.MODEL_INFO.name}{{role="{role}"}}'
+    return f"{selector} and on (model) {select_all_models(models.MODEL_INFO, role=role)}"
 
 
 def _by_role(

@@ -6,7 +6,7 @@ from grafana_foundation_sdk.builders import stat, statetimeline, table, timeseri
 
 from grafana.source import links
 from grafana.source.dashboard_builder import DashboardBuilder
-from grafana.source.health import HEALTH, HEALTH_STATES, WORST_FIRING
+from grafana.source.health import FIRING_SINCE, HEALTH, HEALTH_STATES
 from grafana.source.limits import HIGHLIGHT_ANY, STALE, STALE_INTERVALS
 from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
 from grafana.source.queries import by, select
@@ -165,7 +165,6 @@ def _false_positive_intervals() -> table.Panel:
 
 def _alerts() -> table.Panel:
     labels = "severity alertname method dataset"
-    since = f"ALERTS_FOR_STATE and ignoring (alertstate) {WORST_FIRING}"
     return table_panel(
         PanelInfo(
             "Firing alerts",
@@ -177,7 +176,7 @@ def _alerts() -> table.Panel:
         Column("alert", label="alertname", link=links.RUNBOOK),
         Column("method", width=62),
         Column("dataset", width=76),
-        Column("since", f"{by(labels, since, 'min')} * 1000", "dateTimeFromNow", width=124),
+        Column("since", f"{by(labels, FIRING_SINCE, 'min')} * 1000", "dateTimeFromNow", width=124),
         sort_by="severity",
         descending=False,
     ).no_value(NO_ALERTS)

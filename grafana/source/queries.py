@@ -6,6 +6,8 @@ from typing import Final
 
 from starlight_exporter.publish.families.family import Family
 
+EXPORTER: Final = 'job="$job",instance="$instance"'
+"""Matchers of the selected exporter. Every query has them, so no panel mixes exporters."""
 VARIABLES: Final = ("model", "dataset", "method")
 """Dashboard variables; families with such a label are filtered by the variable."""
 ALL_MODELS: Final = "~.+"
@@ -13,19 +15,20 @@ ALL_MODELS: Final = "~.+"
 
 
 def select(family: Family, suffix: str = "", **labels: str) -> str:
-    """Return a selector with the dashboard variables and `labels` as matchers: exact values, `~pattern` or
-    `!~pattern`.
+    """Return a selector with the selected exporter, the dashboard variables and `labels` as matchers: exact values,
+    `~pattern` or `!~pattern`.
 
     Raises ValueError for a label that the family does not have.
     """
-    unknown = set(labels) - set(family.labels) - {"le", "job", "instance"}
+    unknown = set(labels) - set(family.labels) - {"le"}
     if unknown:
         raise ValueError(f"{family.name} has no label {', '.join(sorted(unknown))}")
-    matchers = [f'{name}=~"${name}"' for name in VARIABLES if name in family.labels and name not in labels]
+    matchers = [EXPORTER]
+    matchers += [f'{name}=~"${name}"' for name in VARIABLES if name in family.labels and name not in labels]
     for name, value in labels.items():
         operator, pattern = next((one, value[len(one) :]) for one in ("!~", "~", "") if value.startswith(one))
         matchers.append(f'{name}{operator if operator == "!~" else "=" + operator}"{pattern}"')
-    return family.name + suffix + ("{" + ",".join(matchers) + "}" if matchers else "")
+    return family.name + suffix + "{" + ",".join(matchers) + "}"
 
 
 def select_all_models(family: Family, **labels: str) -> str:

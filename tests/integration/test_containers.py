@@ -159,9 +159,9 @@ def test_prometheus_scrapes_the_exporter(stack: Compose) -> None:
 
 
 def test_links_have_the_published_ports(stack: Compose) -> None:
-    configuration = httpx.get(f"{stack.url('PROMETHEUS')}/api/v1/status/config").json()["data"]["yaml"]
-    labels = yaml.safe_load(configuration)["global"]["external_labels"]
-    assert labels["exporter_url"] == stack.url("EXPORTER")
+    (build,) = stack.query("starlight_exporter_build_info")
+    assert build["metric"]["external_url"] == f"{stack.url('EXPORTER')}/"
+    assert build["metric"]["grafana_url"] == f"{stack.url('GRAFANA')}/"
 
 
 def test_prometheus_has_no_lifecycle_api_and_loads_all_rules(stack: Compose) -> None:

@@ -17,6 +17,7 @@ from support.browser import Browser
 from support.exporter import Exporter, write_config
 from support.images import image_bytes
 from support.models import write_constant_model, write_random_model
+from support.rules import link_of
 
 pytestmark = pytest.mark.integration
 
@@ -62,9 +63,8 @@ def evidence_address(exporter: Exporter) -> str:
     """Return the link of the false positive alert, as Prometheus renders it."""
     rules = yaml.safe_load((REPOSITORY / "prometheus/rules/false_positives.yml").read_text())
     rule = rules["groups"][0]["rules"][0]
-    filled = rule["annotations"]["evidence_url"]
+    filled = f"{exporter.url}/{link_of(rule['annotations']['evidence_url']).rest}"
     for template, value in (
-        ("{{ $externalLabels.exporter_url }}", exporter.url),
         ("{{ $labels.model | urlquery }}", "production"),
         ("{{ $labels.dataset | urlquery }}", "small"),
     ):

@@ -32,7 +32,7 @@ SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "mirror_dashboard.py"
 CONFIG = """
 global:
   scrape_interval: 15s
-  external_labels: {exporter_url: "http://exporter.test", runbook_base: "http://exporter.test/runbooks"}
+  external_labels: {cluster: test}
 """
 MINUTE, HOUR = 60.0, 3600.0
 OLD, NEW = "0" * 64, "f" * 64
@@ -118,7 +118,7 @@ def test_every_section_has_the_values_of_prometheus(tmp_path: Path) -> None:
         text = output.read_text(encoding="utf-8")
         status = table(text, "Status")[1]
         assert status[:3] == [
-            "[`production`](http://exporter.test/evaluations/latest?model=production&dataset=reference)",
+            "[`production`](https://example.org/starlight/evaluations/latest?model=production&dataset=reference)",
             "`models/production/model.onnx`",
             f"`{NEW[:12]}`",
         ]
@@ -157,7 +157,7 @@ def test_every_section_has_the_values_of_prometheus(tmp_path: Path) -> None:
         assert others[0] == "`v3`"
         assert others[4:] == ["not measured"] * 4
         name, severity, labels, start, end, state = table(text, "Alerts of the last 24 hours")[1]
-        assert name == "[StarlightFalsePositiveTargetMissed](http://exporter.test/runbooks/" + (
+        assert name == "[StarlightFalsePositiveTargetMissed](https://example.org/starlight/runbooks/" + (
             "StarlightFalsePositiveTargetMissed.md)"
         )
         assert (severity, labels, state) == ("info", "model=production", "resolved")

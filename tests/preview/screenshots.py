@@ -30,7 +30,6 @@ from preview.history import SCRAPE_SECONDS, Timeline, scrapes, write_scrapes
 from preview.incident import record_incident
 from preview.rule_history import write_rule_history
 
-from grafana.source.dashboard_builder import EXPORTER_URL
 from stack.configuration import write_exporter
 from starlight_exporter.models.cards import find_models
 from support.browser import Browser
@@ -89,8 +88,6 @@ def write_screenshots(folder: Path, dataset: Path, out: Path) -> None:
             Path(rendered),
             seconds=24 * HOUR,
             end=end,
-            # The default address instead of the one of this run.
-            exporter=EXPORTER_URL,
             width=WIDTH,
             scrape_seconds=SCRAPE_SECONDS,
         )

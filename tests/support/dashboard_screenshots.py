@@ -42,7 +42,6 @@ def render_dashboards(
     out: Path,
     *,
     seconds: float,
-    exporter: str,
     end: float | None = None,
     width: int = 1280,
     scrape_seconds: float = 3,
@@ -63,7 +62,6 @@ def render_dashboards(
         "scrape-ms": int(1000 * scrape_seconds),
         "from": end_ms - int(1000 * seconds),
         "to": end_ms,
-        "var": f"exporter={exporter}",
     }
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     reports: dict[str, Any] = json.loads(run(["node", "render.mjs", *flags, *map(str, files)], build_preview()))

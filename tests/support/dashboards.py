@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[2] / "grafana" / "dashboards"
 FILES = tuple(sorted(FOLDER.glob("*.json")))
 NAMES = tuple(path.stem for path in FILES)
 
-LABEL_VALUES = re.compile(r"label_values\((?:(?P<selector>.+),\s*)?(?P<label>\w+)\)")
+VARIABLE_QUERY = re.compile(r"label_values\((?P<selector>.+),\s*\w+\)|query_result\((?P<expression>.+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,18 @@ def queries(name: str) -> Iterator[DashboardQuery]:
         yield DashboardQuery(name, f"annotation {annotation['name']}", annotation["expr"], instant=False)
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
-            match = LABEL_VALUES.fullmatch(variable["query"])
+            match = VARIABLE_QUERY.fullmatch(variable["query"])
             assert match, f"{name}: variable {variable['name']} has the query {variable['query']}"
-            yield DashboardQuery(name, f"variable {variable['name']}", match["selector"], instant=True)
+            yield DashboardQuery(
+                name, f"variable {variable['name']}", match["selector"] or match["expression"], instant=True
+            )
 
 
 def plain(expr: str, **variables: str) -> str:
-    """Substitute Grafana variables: the given ones by their values, the others by a pattern that matches all."""
+    """Substitute Grafana variables: the given ones by their values, the others by a pattern that matches all.
+
+    The matchers of job and instance are removed if they are not given, because those are exact.
+    """
     values = {
         "__rate_interval": "1m",
         "__interval": "15s",
@@ -62,5 +67,7 @@ def plain(expr: str, **variables: str) -> str:
         **dict.fromkeys(("model", "dataset", "method"), ".+"),
         **variables,
     }
+    for name in {"job", "instance"} - set(variables):
+        expr = re.sub(rf'{name}="\$?{name}",?', "", expr)
     # A dollar before a digit is a group of label_replace.
     return re.sub(r"\$\{?([a-zA-Z_]\w*)\}?", lambda match: values[match[1]], expr)

@@ -135,6 +135,26 @@ def functions(expression: str) -> set[str]:
     return {node.func.name for node in nodes(expression) if isinstance(node, promql_parser.Call)}
 
 
+def mixing(expression: str) -> list[str]:
+    """Return the matchings and aggregations of an expression that drop job or instance, and so mix exporters."""
+    found = []
+    for node in nodes(expression):
+        modifier = getattr(node, "modifier", None)
+        if isinstance(node, promql_parser.AggregateExpr):
+            if modifier is None or _drops_target(modifier, promql_parser.AggModifierType.By):
+                found.append(f"{node.op}")
+        elif isinstance(node, promql_parser.BinaryExpr):
+            matching = modifier and modifier.matching
+            if matching and _drops_target(matching, promql_parser.LabelModifierType.Include):
+                found.append(f"{node.op} {modifier}")
+    return found
+
+
+def _drops_target(modifier: Any, including: Any) -> bool:
+    labels = set(modifier.labels)
+    return not labels >= TARGET_LABELS if modifier.type == including else bool(labels & TARGET_LABELS)
+
+
 def known_metrics() -> dict[str, frozenset[str]]:
     """Return all metric names that expressions may use, with their labels."""
     known: dict[str, frozenset[str]] = {}
@@ -156,7 +176,35 @@ def known_metrics() -> dict[str, frozenset[str]]:
     return known
 
 
+class Link(NamedTuple):
+    """A link in an annotation: the label whose value it begins with, and the rest, with the labels of the alert."""
+
+    label: str
+    rest: str
+    of_own_exporter: bool
+
+
+_INFO = "last_over_time(starlight_exporter_build_info{"
+_LINK = re.compile(
+    r'{{ with (?:query|printf) "' + re.escape(_INFO) + r'(job=%q,instance=%q,)?(?P<label>\w+)!=\\"\\"}\[(?:5m|1d)\]\)"'
+    r"(?: \$labels\.job \$labels\.instance \| query)? }}"
+    r'{{ \. \|(?: sortByLabel "\w+" \|)? first \| label "(?P=label)" }}(?P<rest>.*){{ end }}'
+)
+
+
+def link_of(annotation: str) -> Link:
+    """Return the link of an annotation. Raises AssertionError if it has another form."""
+    match = _LINK.fullmatch(annotation)
+    assert match, annotation
+    return Link(match["label"], match["rest"], match[1] is not None)
+
+
 _LOOKUP = re.compile(r'(?:query|printf) "((?:[^"\\]|\\.)*)"')
+
+
+def template_literals(annotation: str) -> list[str]:
+    """Return the texts from which an annotation template builds its queries."""
+    return [match[1] for match in _LOOKUP.finditer(annotation)]
 
 
 def template_queries(annotation: str) -> list[str]:

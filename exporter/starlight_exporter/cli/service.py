@@ -50,7 +50,13 @@ def build_parser() -> argparse.ArgumentParser:
         dest="external_url",
         metavar="URL",
         help="URL under which users reach the exporter, such as https://example.org/starlight/ behind a proxy; its path"
-        " is the prefix of all endpoints and links",
+        " is the prefix of all endpoints and links; links in alerts and dashboards begin with it",
+    )
+    parser.add_argument(
+        "--web.grafana-url",
+        dest="grafana_url",
+        metavar="URL",
+        help="URL of the Grafana that has the dashboards; links to them in alerts begin with it",
     )
     parser.add_argument(
         "--web.route-prefix",
@@ -91,9 +97,11 @@ def _check(options: argparse.Namespace) -> int:
     from starlight_exporter.config import load_config
     from starlight_exporter.runs.discovery import discover
     from starlight_exporter.web.active_web_config import ActiveWebConfig
+    from starlight_exporter.web.site import make_grafana_url
 
     config = load_config(options.config_file)
     _site(options)
+    make_grafana_url(options.grafana_url)
     ActiveWebConfig(options.web_config, report=lambda _successful: None)
     found = discover(config)
     for warning in found.warnings:
@@ -108,9 +116,11 @@ def _serve(options: argparse.Namespace) -> int:
     from starlight_exporter.web.active_web_config import ActiveWebConfig
     from starlight_exporter.web.app import create_app
     from starlight_exporter.web.server import serve
+    from starlight_exporter.web.site import make_grafana_url
 
     site = _site(options)
-    application = Application(options.config_file, external_url=site.external_url)
+    grafana_url = make_grafana_url(options.grafana_url)
+    application = Application(options.config_file, external_url=site.external_url, grafana_url=grafana_url)
     web_config = ActiveWebConfig(options.web_config, report=application.report_web_config)
     web = create_app(application, lifecycle=options.lifecycle, site=site, web_config=web_config)
     return serve(application, web, listen(*parse_listen_address(options.listen_address)), web_config)

@@ -13,12 +13,13 @@ from starlight_exporter.formatting import utc
 from starlight_exporter.http_client_config import Endpoint
 from starlight_exporter.markdown.alerts import Episode, recent_episodes, with_silences
 from starlight_exporter.markdown.dashboard import build_dashboard
+from starlight_exporter.markdown.exporters import Exporters, exporters_of
 from starlight_exporter.markdown.prometheus import Prometheus
 from starlight_exporter.markdown.samples import Samples, samples_of
 from starlight_exporter.markdown.trends import DAY, WINDOWS, Trends, query_trends
 from starlight_exporter.markdown.unlabelled import QUERIED as UNLABELLED_FAMILIES
 from starlight_exporter.markdown.values import Dashboard
-from starlight_exporter.publish.families import accuracy, checks, data, latency, models, runs
+from starlight_exporter.publish.families import accuracy, checks, data, exporter, latency, models, runs
 from starlight_exporter.publish.families.family import Family, ProportionFamilies
 from starlight_exporter.publish.snapshot import snapshot_of
 
@@ -29,6 +30,7 @@ _PROPORTIONS: tuple[ProportionFamilies, ...] = (
     accuracy.STEGO,
 )
 QUERIED_FAMILIES: tuple[Family, ...] = (
+    exporter.BUILD_INFO,
     models.MODEL_INFO,
     models.MODEL_FILE_INFO,
     runs.EVALUATION_IN_PROGRESS,
@@ -72,14 +74,6 @@ QUERIED_FAMILIES: tuple[Family, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class BaseUrls:
-    """Base URLs of the exporter's pages and of the runbooks; None if the configuration of Prometheus has none."""
-
-    exporter: str | None = None
-    runbooks: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Content:
     """The content of the document. `alerts` is None without Prometheus; `warnings` report unavailable data."""
 
@@ -87,7 +81,7 @@ class Content:
     dashboard: Dashboard
     alerts: tuple[Episode, ...] | None
     trends: tuple[Trends, ...]
-    urls: BaseUrls
+    exporters: Exporters
     warnings: tuple[str, ...]
 
 
@@ -95,7 +89,8 @@ def query_content(server: Endpoint, alertmanager: Endpoint | None, *, now: float
     """Query Prometheus and Alertmanager. MonitoringError without Prometheus; a warning without Alertmanager."""
     prometheus = Prometheus(server.url, server.client())
     names = "|".join(family.name for family in QUERIED_FAMILIES)
-    dashboard = build_dashboard(Samples(prometheus.instant(f'{{__name__=~"{names}"}}', at=now)), now=now)
+    samples = Samples(prometheus.instant(f'{{__name__=~"{names}"}}', at=now))
+    dashboard = build_dashboard(samples, now=now)
     alerts = recent_episodes(prometheus, now=now)
     warnings = []
     if alertmanager is not None:
@@ -116,13 +111,12 @@ def query_content(server: Endpoint, alertmanager: Endpoint | None, *, now: float
             warnings.append(f"The last evaluation of {name} in Prometheus ended {utc(at)}.")
             shown.append((labels, None))
     trends = (query_trends(prometheus, labels, current_until=until, now=now) for labels, until in shown)
-    external = prometheus.external_labels()
     return Content(
         source="Prometheus",
         dashboard=dashboard,
         alerts=alerts,
         trends=tuple(one for one in trends if one is not None),
-        urls=BaseUrls(external.get("exporter_url"), external.get("runbook_base")),
+        exporters=exporters_of(samples),
         warnings=tuple(warnings),
     )
 
@@ -137,7 +131,7 @@ def evaluation_content(
         dashboard=build_dashboard(samples, now=evaluation.finished_at, role=evaluation.role),
         alerts=None,
         trends=(),
-        urls=BaseUrls(),
+        exporters=Exporters(),
         warnings=(),
     )
 
@@ -146,7 +140,7 @@ def _last_evaluations(prometheus: Prometheus, now: float) -> list[tuple[dict[str
     """Return labels and time of the last evaluation of each model on each dataset within the longest window."""
     newest = f"max_over_time({runs.EVALUATION_TIMESTAMP.name}[{WINDOWS[-1] / DAY:g}d])"
     found = prometheus.instant(newest, at=now)
-    kept = ("instance", "model", "dataset")
+    kept = ("job", "instance", "model", "dataset")
     return sorted(
         (({name: one.labels[name] for name in kept if name in one.labels}, one.value) for _, one in found),
         key=lambda pair: sorted(pair[0].items()),

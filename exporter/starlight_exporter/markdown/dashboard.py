@@ -27,7 +27,7 @@ def build_dashboard(samples: Samples, *, now: float, role: str = "production") -
     """Return the values of every model on every labelled dataset; models with `role` have their own sections."""
     found = []
     for info in samples.of(models.MODEL_INFO):
-        place = _only(info, "instance", "model")
+        place = _only(info, "job", "instance", "model")
         datasets = {
             sample.label("dataset")
             for family in (runs.EVALUATION_IN_PROGRESS, runs.EVALUATION_TIMESTAMP)
@@ -36,11 +36,11 @@ def build_dashboard(samples: Samples, *, now: float, role: str = "production") -
         }
         found += [_model_result(samples, info, {**place, "dataset": name}, now) for name in sorted(datasets)]
     found.sort(key=lambda one: (one.role, sorted(one.labels.items())))
-    places = {(sample.label("instance"), sample.label("dataset")) for sample in _dataset_samples(samples)}
+    places = {tuple(_only(one, "job", "instance", "dataset").items()) for one in _dataset_samples(samples)}
     return Dashboard(
         production=tuple(one for one in found if one.role == role),
         others=tuple(one for one in found if one.role != role),
-        datasets=tuple(_dataset(samples, instance, name) for instance, name in sorted(places)),
+        datasets=tuple(_dataset(samples, dict(place)) for place in sorted(places)),
         unlabelled=unlabelled_summaries(samples),
     )
 
@@ -51,7 +51,7 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
     interval = samples.value(runs.EVALUATION_INTERVAL, labels)
     due = None if evaluated is None or interval is None else evaluated + OVERDUE_INTERVALS * interval
     provenance = samples.of(runs.EVALUATION_INFO, labels)
-    on_disk = samples.of(models.MODEL_FILE_INFO, _only(info, "instance", "model"))
+    on_disk = samples.of(models.MODEL_FILE_INFO, _only(info, "job", "instance", "model"))
     sha256 = provenance[0].label("model_sha256") if provenance else info.label("sha256")
     newer = on_disk[0].label("sha256") if on_disk else sha256
     return ModelResult(
@@ -82,20 +82,19 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
 
 def _is_labelled(samples: Samples, of: Sample) -> bool:
     """Return whether the dataset of a sample is labelled, as all are without the metric."""
-    return samples.value(data.DATASET_LABELLED, _only(of, "instance", "dataset")) != 0
+    return samples.value(data.DATASET_LABELLED, _only(of, "job", "instance", "dataset")) != 0
 
 
 def _dataset_samples(samples: Samples) -> Iterable[Sample]:
     return (*samples.of(data.DATASET_INFO), *samples.of(data.DATASET_IMAGES))
 
 
-def _dataset(samples: Samples, instance: str, name: str) -> DatasetSummary:
-    labels = {"dataset": name} | ({"instance": instance} if instance else {})
+def _dataset(samples: Samples, labels: dict[str, str]) -> DatasetSummary:
     images = samples.of(data.DATASET_IMAGES, labels)
     info = samples.of(data.DATASET_INFO, labels)
     duplicates = samples.value(data.DATASET_DUPLICATES, labels)
     return DatasetSummary(
-        name=name,
+        labels=labels,
         fingerprint=info[0].label("fingerprint") if info else "",
         classes=_summed(images, "class", ("clean", "stego", "negative")),
         formats=_summed(images, "format", FORMATS),

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from starlight_exporter.formatting import NOT_MEASURED, integer, percent, utc, words
 from starlight_exporter.markdown.alerts import Episode
-from starlight_exporter.markdown.content import BaseUrls, Content
+from starlight_exporter.markdown.content import Content
 from starlight_exporter.markdown.escaping import cell, code
+from starlight_exporter.markdown.exporters import Exporters, target
 from starlight_exporter.markdown.metric_tables import (
     FAILED,
     PASSED,
@@ -47,7 +48,11 @@ class Document:
 
 def render_document(content: Content, *, stem: str, now: float) -> Document:
     """Return the document; the file names of its charts start with `stem`."""
-    dashboard, urls = content.dashboard, content.urls
+    dashboard, exporters = content.dashboard, content.exporters
+
+    def accuracy(one: ModelResult) -> list[str]:
+        return accuracy_table(one, exporters.url(one.labels))
+
     charts, trends = _trends(content.trends, stem)
     lines = [
         "# Starlight performance dashboard",
@@ -57,12 +62,16 @@ def render_document(content: Content, *, stem: str, now: float) -> Document:
         f"Generated from {content.source}; do not edit. Rates have exact 95% confidence intervals (Clopper-Pearson), "
         "latencies have intervals of order statistics.",
         *_section("Status", [*_status(content), *(f"\n{warning}" for warning in content.warnings)]),
-        *_section("Current metrics", _per_model(dashboard.production, lambda one: accuracy_table(one, urls.exporter))),
-        *_section("Inference performance", _per_model(dashboard.production, latency_table)),
-        *_section("Dataset quality", _datasets(dashboard.datasets)),
-        *(_section("Unlabelled data", unlabelled_table(dashboard.unlabelled)) if dashboard.unlabelled else ()),
-        *_section("Baseline and research models", _others(dashboard)),
-        *_section("Alerts of the last 24 hours", _alerts(content.alerts, urls)),
+        *_section("Current metrics", _per_model(dashboard.production, exporters, accuracy)),
+        *_section("Inference performance", _per_model(dashboard.production, exporters, latency_table)),
+        *_section("Dataset quality", _datasets(dashboard.datasets, exporters)),
+        *(
+            _section("Unlabelled data", unlabelled_table(dashboard.unlabelled, exporters))
+            if dashboard.unlabelled
+            else ()
+        ),
+        *_section("Baseline and research models", _others(dashboard, exporters)),
+        *_section("Alerts of the last 24 hours", _alerts(content.alerts, exporters)),
         *_section("Trends", trends),
     ]
     return Document("\n".join(lines) + "\n", charts)
@@ -73,26 +82,30 @@ def _section(title: str, body: Iterable[str]) -> list[str]:
 
 
 def _status(content: Content) -> list[str]:
-    production = content.dashboard.production
+    production, exporters = content.dashboard.production, content.exporters
     if not production:
         return [f"**{NOT_MEASURED.capitalize()}.**"]
     header = ("model", "file", "SHA-256", "dataset", "evaluated", "status")
     rows = [
         (
-            linked(code(one.model), page_url(content.urls.exporter, one, "")),
+            linked(exporters.name(one.labels, "model"), page_url(exporters.url(one.labels), one, "")),
             code(one.file),
             code(one.sha256) if one.sha256 else NOT_MEASURED,
             f"{code(one.dataset)} {code(one.fingerprint)}" if one.fingerprint else code(one.dataset),
             NOT_MEASURED if one.evaluated_at is None else utc(one.evaluated_at),
-            _model_status(one, content.alerts or ()),
+            _model_status(one, content.alerts or (), exporters),
         )
         for one in production
     ]
-    return [*table(header, rows), *(line for one in production for line in _details(one))]
+    return [*table(header, rows), *(line for one in production for line in _details(one, exporters))]
 
 
-def _model_status(one: ModelResult, alerts: Sequence[Episode]) -> str:
-    firing = {alert.severity for alert in alerts if _is_firing_for(alert, one)}
+def _model_status(one: ModelResult, alerts: Sequence[Episode], exporters: Exporters) -> str:
+    firing = {
+        alert.severity
+        for alert in alerts
+        if exporters.concerns(alert.labels, one.labels) and _is_firing_for(alert, one)
+    }
     failed = [check for check in one.concluded(*FAILED) if check.severity != "info"]
     counts = check_counts(one)
     states = (
@@ -117,42 +130,42 @@ def _is_firing_for(alert: Episode, one: ModelResult) -> bool:
     )
 
 
-def _details(one: ModelResult) -> list[str]:
+def _details(one: ModelResult, exporters: Exporters) -> list[str]:
+    model, pair = exporters.name(one.labels, "model"), exporters.name(one.labels, "model", "dataset")
     lines = []
     if one.newer_on_disk is not None:
         lines.append(
-            f"- {code(one.model)}: the model file on disk, {code(one.newer_on_disk)}, is not evaluated yet; all values "
+            f"- {model}: the model file on disk, {code(one.newer_on_disk)}, is not evaluated yet; all values "
             f"below are those of {code(one.sha256)}."
         )
-    lines += check_sentences(one)
+    lines += check_sentences(one, pair)
     if one.not_measured:
         reasons = ", ".join(f"{integer(count)} {words(reason)}" for reason, count in one.not_measured.items())
-        lines.append(
-            f"- {code(one.model)} on {code(one.dataset)}: images not measured and excluded from all rates: "
-            f"{cell(reasons)}."
-        )
-    lines.append(f"- {code(one.model)}: decision rule: {cell(one.decision)}.")
+        lines.append(f"- {pair}: images not measured and excluded from all rates: {cell(reasons)}.")
+    lines.append(f"- {model}: decision rule: {cell(one.decision)}.")
     return ["", *lines]
 
 
-def _per_model(entries: Sequence[ModelResult], body: Callable[[ModelResult], list[str]]) -> list[str]:
+def _per_model(
+    entries: Sequence[ModelResult], exporters: Exporters, body: Callable[[ModelResult], list[str]]
+) -> list[str]:
     if not entries:
         return [f"{NOT_MEASURED.capitalize()}."]
     if len(entries) == 1:
         return body(entries[0])
     lines: list[str] = []
     for one in entries:
-        lines += [*([""] if lines else []), f"### {code(one.model)} on {code(one.dataset)}", "", *body(one)]
+        lines += [*([""] if lines else []), f"### {exporters.name(one.labels, 'model', 'dataset')}", "", *body(one)]
     return lines
 
 
-def _datasets(datasets: Sequence[DatasetSummary]) -> list[str]:
+def _datasets(datasets: Sequence[DatasetSummary], exporters: Exporters) -> list[str]:
     if not datasets:
         return [f"{NOT_MEASURED.capitalize()}."]
     header = ("dataset", "clean", "stego", "negative", "duplicates", "entropy of methods", "shares of methods")
     rows = [
         (
-            f"{code(one.name)} {code(one.fingerprint)}" if one.fingerprint else code(one.name),
+            " ".join((exporters.name(one.labels, "dataset"), *([code(one.fingerprint)] if one.fingerprint else ()))),
             *(
                 integer(one.classes.get(name, 0)) if one.classes else NOT_MEASURED
                 for name in ("clean", "stego", "negative")
@@ -164,7 +177,7 @@ def _datasets(datasets: Sequence[DatasetSummary]) -> list[str]:
         for one in datasets
     ]
     formats = [
-        f"- {code(one.name)} by format: {counts}."
+        f"- {exporters.name(one.labels, 'dataset')} by format: {counts}."
         for one in datasets
         if (counts := ", ".join(f"{cell(name)} {integer(count)}" for name, count in one.formats.items()))
     ]
@@ -177,20 +190,20 @@ def _entropy(one: DatasetSummary) -> str:
     return f"{one.entropy:.3f} of {one.entropy_max:.3f} bits"
 
 
-def _others(dashboard: Dashboard) -> list[str]:
+def _others(dashboard: Dashboard, exporters: Exporters) -> list[str]:
     if not dashboard.others:
         return [f"{NOT_MEASURED.capitalize()}: no baseline or research model is configured."]
     header = ("model", "role", "SHA-256", "dataset", "false positive rate", "lowest detection rate", "p95", "checks")
-    return table(header, [_other(one) for one in dashboard.others])
+    return table(header, [_other(one, exporters) for one in dashboard.others])
 
 
-def _other(one: ModelResult) -> tuple[str, ...]:
+def _other(one: ModelResult, exporters: Exporters) -> tuple[str, ...]:
     measured = [metric for metric in one.detections if metric.value is not None]
     lowest = min(measured, key=lambda metric: metric.value or 0.0, default=None)
     p95 = next(metric for metric in one.latency if metric.name == "p95")
     checks = check_counts(one) if one.concluded(*PASSED, *FAILED) else NOT_MEASURED
     return (
-        code(one.model),
+        exporters.name(one.labels, "model"),
         cell(one.role),
         code(one.sha256) if one.sha256 else NOT_MEASURED,
         code(one.dataset),
@@ -201,7 +214,7 @@ def _other(one: ModelResult) -> tuple[str, ...]:
     )
 
 
-def _alerts(alerts: Sequence[Episode] | None, urls: BaseUrls) -> list[str]:
+def _alerts(alerts: Sequence[Episode] | None, exporters: Exporters) -> list[str]:
     if alerts is None:
         return [f"{NOT_MEASURED.capitalize()}: written without Prometheus."]
     if not alerts:
@@ -209,7 +222,7 @@ def _alerts(alerts: Sequence[Episode] | None, urls: BaseUrls) -> list[str]:
     header = ("alert", "severity", "labels", "start", "end", "state")
     rows = [
         (
-            linked(cell(one.name), f"{urls.runbooks}/{one.name}.md" if urls.runbooks else None),
+            linked(cell(one.name), exporters.runbook(one.name, one.labels)),
             cell(one.severity),
             cell(one.subject()),
             utc(one.started),
@@ -227,9 +240,10 @@ def _trends(trends: Sequence[Trends], stem: str) -> tuple[dict[str, str], list[s
     lines: list[str] = []
     for one in trends:
         names = [one.labels[name] for name in ("model", "dataset")]
+        subject = " on ".join(names)
         if len({tuple(other.labels[name] for name in ("model", "dataset")) for other in trends}) < len(trends):
-            names.append(one.labels.get("instance", ""))
-        subject = " on ".join(names[:2])
+            names += target(one.labels)
+            subject += f" ({' '.join(target(one.labels))})"
         for name, title, chart_of in _CHARTS:
             chart = chart_of(one, subject)
             if chart is None:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from starlight_exporter.checks.results import CheckResult, Conclusion
 from starlight_exporter.formatting import NOT_APPLICABLE, integer, p_value_equation, percent, words
-from starlight_exporter.markdown.escaping import cell, code
+from starlight_exporter.markdown.escaping import cell
 from starlight_exporter.markdown.values import MetricValue, ModelResult
 from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION
 
@@ -46,11 +46,11 @@ def linked(text: str, url: str | None) -> str:
 def page_url(
     exporter: str | None, one: ModelResult, below: str, filters: Mapping[str, str] | None = None
 ) -> str | None:
-    """Return the URL of a page about the last evaluation; None if the URL of the exporter is unknown."""
+    """Return the URL of a page about the last evaluation; None without the URL of the exporter, which ends in `/`."""
     if exporter is None:
         return None
     query = urlencode({"model": one.model, "dataset": one.dataset, **(filters or {})})
-    return f"{exporter}/evaluations/latest{below}?{query}"
+    return f"{exporter}evaluations/latest{below}?{query}"
 
 
 def accuracy_table(one: ModelResult, exporter: str | None) -> list[str]:
@@ -100,9 +100,11 @@ def inconclusive_targets(metrics: Iterable[MetricValue]) -> list[str]:
     ]
 
 
-def check_sentences(one: ModelResult) -> list[str]:
-    """Return list items about failed checks and about checks without a result, with their reasons."""
-    name = f"{code(one.model)} on {code(one.dataset)}"
+def check_sentences(one: ModelResult, name: str) -> list[str]:
+    """Return list items about failed checks and about checks without a result, with their reasons.
+
+    `name` is that of the model and the dataset in the document.
+    """
     lines = []
     for conclusion in reversed(FAILED):
         if failed := one.concluded(conclusion):

@@ -1,4 +1,4 @@
-"""Client of the Prometheus HTTP API: instant queries, range queries and external labels."""
+"""Client of the Prometheus HTTP API: instant queries and range queries."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from starlight_exporter.errors import MonitoringError
 from starlight_exporter.http_client import HttpClient, shown_url
@@ -54,13 +52,6 @@ class Prometheus:
                 for row in self._result("query_range", {"query": expression, **times})
             ]
 
-    def external_labels(self) -> dict[str, str]:
-        """Return `external_labels` of the configuration, which hold the base URLs of the exporter and the runbooks."""
-        with self._parsing("its configuration"):
-            data = self._client.get_json(f"{self.url}/api/v1/status/config", "Prometheus")["data"]
-            settings = yaml.safe_load(data["yaml"]).get("global") or {}
-            return {str(name): str(value) for name, value in (settings.get("external_labels") or {}).items()}
-
     def _result(self, endpoint: str, parameters: dict[str, str]) -> list[dict[str, Any]]:
         url = f"{self.url}/api/v1/{endpoint}?{urllib.parse.urlencode(parameters)}"
         result: list[dict[str, Any]] = self._client.get_json(url, "Prometheus")["data"]["result"]
@@ -75,5 +66,5 @@ def parsing(url: str, server: str, expected: str) -> Iterator[None]:
     """Raise MonitoringError if the code in this context cannot parse the response."""
     try:
         yield
-    except (LookupError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise MonitoringError(f"{url}: the response of {server} is not {expected}") from error

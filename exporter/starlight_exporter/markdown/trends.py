@@ -45,8 +45,8 @@ class Trend:
 class Trends:
     """Trends of one model on one dataset from `start` to `end` (UTC seconds); empty where never measured.
 
-    `labels` are those of its series in Prometheus (instance, model, dataset). Between points more than `longest_gap`
-    seconds apart nothing was measured. `limits` are the newest limits in use, by check and slice.
+    `labels` are those of its series in Prometheus (job, instance, model, dataset). Between points more than
+    `longest_gap` seconds apart nothing was measured. `limits` are the newest limits in use, by check and slice.
     """
 
     labels: Mapping[str, str]
@@ -63,7 +63,7 @@ class Trends:
 def query_trends(
     prometheus: Prometheus, labels: Mapping[str, str], *, current_until: float | None, now: float
 ) -> Trends | None:
-    """Return the trends of the series with these labels (instance, model, dataset); None without any data.
+    """Return the trends of the series with these labels (job, instance, model, dataset); None without data.
 
     They end with the newest value (`current_until`), so that a chart changes only with its values. Without a current
     value (None) they end with the current hour.

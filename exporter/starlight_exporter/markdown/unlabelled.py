@@ -7,6 +7,7 @@ from typing import Final
 
 from starlight_exporter.formatting import NOT_MEASURED, integer, rate, words
 from starlight_exporter.markdown.escaping import cell, code
+from starlight_exporter.markdown.exporters import Exporters
 from starlight_exporter.markdown.metric_tables import table
 from starlight_exporter.markdown.samples import Samples
 from starlight_exporter.markdown.values import UnlabelledSummary
@@ -29,19 +30,21 @@ QUERIED: Final[tuple[Family, ...]] = (
 def unlabelled_summaries(samples: Samples) -> tuple[UnlabelledSummary, ...]:
     """Return the results of every model on every unlabelled dataset."""
     return tuple(
-        _summary(samples, {name: value for name in ("instance", "model", "dataset") if (value := one.label(name))})
+        _summary(
+            samples, {name: value for name in ("job", "instance", "model", "dataset") if (value := one.label(name))}
+        )
         for one in samples.of(unlabelled.IMAGES)
     )
 
 
-def unlabelled_table(summaries: Sequence[UnlabelledSummary]) -> list[str]:
+def unlabelled_table(summaries: Sequence[UnlabelledSummary], exporters: Exporters) -> list[str]:
     """Return the lines of the table."""
     header = ("model", "dataset", "images", "outside the window", "alarm rate", "drift")
     return table(
         header,
         [
             (
-                code(one.labels["model"]),
+                exporters.name(one.labels, "model"),
                 code(one.labels["dataset"]),
                 integer(one.images),
                 integer(one.outside_window),

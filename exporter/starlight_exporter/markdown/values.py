@@ -106,9 +106,9 @@ def _rank(check: CheckResult) -> tuple[int, int]:
 class ModelResult:
     """The last complete evaluation of one model on one dataset. Times are UTC seconds, hashes have 12 digits.
 
-    `labels` are those of its series in Prometheus (instance, model, dataset). `sha256` and `fingerprint` belong to the
-    values; `newer_on_disk` is the hash of a model file that is not evaluated yet. `evaluated_at` is None before the
-    first complete evaluation; `overdue_since` is the time at which the next one was due. `alerts` is whether failed
+    `labels` are those of its series in Prometheus (job, instance, model, dataset). `sha256` and `fingerprint` belong to
+    the values; `newer_on_disk` is the hash of a model file that is not evaluated yet. `evaluated_at` is None before
+    the first complete evaluation; `overdue_since` is the time at which the next one was due. `alerts` is whether failed
     checks on the dataset raise alerts. `contention` is the share of wall time that the timed thread did not run.
     """
 
@@ -153,9 +153,9 @@ class ModelResult:
 
 @dataclass(frozen=True, slots=True)
 class DatasetSummary:
-    """The content of a dataset; entropies in bits, None if not measured."""
+    """The content of a dataset; entropies in bits, None if not measured. `labels` are those of its series."""
 
-    name: str
+    labels: Mapping[str, str]
     fingerprint: str
     classes: Mapping[str, int]
     formats: Mapping[str, int]

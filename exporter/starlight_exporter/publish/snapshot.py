@@ -35,13 +35,14 @@ Pair = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class BuildInfo:
-    """Versions of the exporter, Python and ONNX Runtime, and the external URL (empty without one)."""
+    """Versions of the exporter, Python and ONNX Runtime; URLs of the exporter and of Grafana for users (or empty)."""
 
     version: str
     revision: str
     python: str
     onnxruntime: str
     external_url: str = ""
+    grafana_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,9 @@ from starlight_exporter.runs.watcher import Watcher
 class Application:
     """The exporter for its HTTP side: current state, requests for evaluations, and its lifecycle."""
 
-    def __init__(self, config_file: Path, *, external_url: str = "") -> None:
+    def __init__(self, config_file: Path, *, external_url: str = "", grafana_url: str = "") -> None:
         """Load the configuration and connect the parts; nothing is started or written. Raises ConfigError."""
-        self.state = State(_first_snapshot(external_url))
+        self.state = State(_first_snapshot(external_url, grafana_url))
         self._config = ActiveConfiguration(config_file, self.state)
         self._storage = Storage(self.state, self._config.loaded)
         self._runner = Runner(
@@ -165,12 +165,13 @@ def _after_load(before: ConfigReload | None, successful: bool) -> ConfigReload:
     return ConfigReload(successful=False, success_at=0.0 if before is None else before.success_at)
 
 
-def _first_snapshot(external_url: str) -> Snapshot:
+def _first_snapshot(external_url: str, grafana_url: str) -> Snapshot:
     build = BuildInfo(
         version=starlight_exporter.__version__,
         revision=os.environ.get("STARLIGHT_REVISION", ""),
         python=platform.python_version(),
         onnxruntime=metadata.version("onnxruntime"),
         external_url=external_url,
+        grafana_url=grafana_url,
     )
     return Snapshot(build=build, config=ConfigReload(successful=False, success_at=0.0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.web.allowed_hosts import own_host_names, parse_host
@@ -37,18 +37,22 @@ def make_site(external_url: str | None, route_prefix: str | None, allowed_hosts:
     if external_url is None:
         path = _normalized("--web.route-prefix", route_prefix or "/")
         return Site(path, path, None, "", hosts)
-    try:
-        parts = urlsplit(external_url)
-    except ValueError as error:
-        raise ConfigError(f"--web.external-url: {error}") from error
-    host = parse_host(parts.netloc)
-    if parts.scheme not in DEFAULT_PORTS or host is None or parts.query or parts.fragment:
-        # The value may contain a password.
-        raise ConfigError("--web.external-url: expected http:// or https:// with a host and an optional path")
+    parts, host = _parsed("--web.external-url", external_url)
     prefix = _normalized("--web.external-url", parts.path)
     route = prefix if route_prefix is None else _normalized("--web.route-prefix", route_prefix)
     origin = make_origin(parts.scheme, parts.netloc)
-    return Site(prefix, route, origin, f"{parts.scheme}://{parts.netloc}{prefix}/", hosts | {host.host})
+    return Site(prefix, route, origin, f"{parts.scheme}://{parts.netloc}{prefix}/", hosts | {host})
+
+
+def make_grafana_url(url: str | None) -> str:
+    """Return the URL of the flag `--web.grafana-url` with a trailing slash; empty without it.
+
+    Raises ConfigError if it is invalid.
+    """
+    if url is None:
+        return ""
+    parts, _ = _parsed("--web.grafana-url", url)
+    return f"{parts.scheme}://{parts.netloc}{_normalized('--web.grafana-url', parts.path)}/"
 
 
 def make_origin(scheme: str, authority: str) -> str | None:
@@ -59,6 +63,19 @@ def make_origin(scheme: str, authority: str) -> str | None:
     host = f"[{parsed.host}]" if ":" in parsed.host else parsed.host
     default = parsed.port in (None, DEFAULT_PORTS.get(scheme))
     return f"{scheme}://{host}" if default else f"{scheme}://{host}:{parsed.port}"
+
+
+def _parsed(flag: str, url: str) -> tuple[SplitResult, str]:
+    """Return the parts of an HTTP URL without query and fragment, and its host."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigError(f"{flag}: {error}") from error
+    host = parse_host(parts.netloc)
+    if parts.scheme not in DEFAULT_PORTS or host is None or parts.query or parts.fragment:
+        # The value may contain a password.
+        raise ConfigError(f"{flag}: expected http:// or https:// with a host and an optional path")
+    return parts, host.host
 
 
 def _normalized(flag: str, path: str) -> str:

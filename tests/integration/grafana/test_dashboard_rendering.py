@@ -33,17 +33,13 @@ LEGITIMATELY_EMPTY = {
 
 
 @pytest.fixture(scope="module")
-def rendered(
-    measured: Prometheus, measuring: Exporter, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, dict[str, Any]]:
+def rendered(measured: Prometheus, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The report of every dashboard: state of each panel, links and messages."""
     screenshots = os.environ.get("STARLIGHT_SCREENSHOTS")
     out = Path(screenshots or tmp_path_factory.mktemp("screenshots"))
     if screenshots:
-        render_dashboards(
-            measured.url, out / "measured-1920", seconds=HISTORY_SECONDS, exporter=measuring.url, width=1920
-        )
-    return render_dashboards(measured.url, out / "measured-1280", seconds=HISTORY_SECONDS, exporter=measuring.url)
+        render_dashboards(measured.url, out / "measured-1920", seconds=HISTORY_SECONDS, width=1920)
+    return render_dashboards(measured.url, out / "measured-1280", seconds=HISTORY_SECONDS)
 
 
 @pytest.mark.parametrize("name", NAMES)

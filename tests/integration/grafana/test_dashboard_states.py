@@ -46,10 +46,8 @@ class MonitoredModel:
         screenshots = os.environ.get("STARLIGHT_SCREENSHOTS")
         out = Path(screenshots) if screenshots else self.folder
         if screenshots:
-            render_dashboards(
-                self.prometheus.url, out / f"{state}-1920", seconds=300, exporter=self.exporter.url, width=1920
-            )
-        return render_dashboards(self.prometheus.url, out / f"{state}-1280", seconds=300, exporter=self.exporter.url)
+            render_dashboards(self.prometheus.url, out / f"{state}-1920", seconds=300, width=1920)
+        return render_dashboards(self.prometheus.url, out / f"{state}-1280", seconds=300)
 
     def health(self) -> float | None:
         return self.prometheus.value(plain(HEALTH, model="production"))

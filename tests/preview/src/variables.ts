@@ -11,6 +11,7 @@ export type Variables = Record<string, Variable>;
 const VARIABLE = /\$(\w+)|\$\{(\w+)(?::(\w+))?\}|\[\[(\w+)\]\]/g;
 const OF_DATA = /\$\{__data\.fields\.(\w+)(?::(\w+))?\}|\$\{__value\.raw(?::(\w+))?\}/g;
 const LABEL_VALUES = /^label_values\((?:(.+),\s*)?(\w+)\)$/;
+const QUERY_RESULT = /^query_result\((.+)\)$/;
 
 // Escaped twice: for the regular expression and for the PromQL string around it.
 const escapeForQuery = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\\\$&');
@@ -53,18 +54,43 @@ export function interpolate(text: string, variables: Variables, builtIn: Record<
 }
 
 async function queryValues(definition: any, range: TimeRange, known: Variables): Promise<string[]> {
-  const query = interpolate(typeof definition.query === 'string' ? definition.query : definition.query?.query ?? '', known);
-  const match = LABEL_VALUES.exec(query.trim());
+  const query = interpolate(typeof definition.query === 'string' ? definition.query : definition.query?.query ?? '', known).trim();
+  const values = matching(await (labelValues(query, range) ?? queryResult(query, range) ?? []), definition.regex);
+  if (!values.length) {
+    throw new Error(`variable ${definition.name}: no values of ${query}`);
+  }
+  return values;
+}
+
+function labelValues(query: string, range: TimeRange): Promise<string[]> | undefined {
+  const match = LABEL_VALUES.exec(query);
   if (!match) {
-    throw new Error(`variable ${definition.name}: the preview supports only label_values(), not ${query}`);
+    return undefined;
   }
   const [, selector, label] = match;
   const times = { start: String(range.from.unix()), end: String(range.to.unix()) };
-  const values: string[] = await queryApi(`label/${label}/values`, selector ? { 'match[]': selector, ...times } : times);
-  if (!values.length) {
-    throw new Error(`variable ${definition.name}: no values`);
+  return queryApi(`label/${label}/values`, selector ? { 'match[]': selector, ...times } : times);
+}
+
+// One text per series, as in Grafana: name{labels} value time.
+async function queryResult(query: string, range: TimeRange): Promise<string[]> {
+  const match = QUERY_RESULT.exec(query);
+  if (!match) {
+    throw new Error(`the preview supports only label_values() and query_result(), not ${query}`);
   }
-  return values;
+  const { result } = await queryApi('query', { query: match[1], time: String(range.to.unix()) });
+  return result.map(({ metric: { __name__: name = '', ...labels }, value: [time, value] }: any) => {
+    const text = Object.entries(labels).map(([label, of]) => `${label}="${of}"`);
+    return `${name}{${text.join(',')}} ${value} ${1000 * time}`;
+  });
+}
+
+function matching(values: string[], regex: string | undefined): string[] {
+  if (!regex) {
+    return values;
+  }
+  const pattern = new RegExp(regex.slice(1, -1));
+  return values.flatMap((value) => pattern.exec(value)?.[1] ?? []);
 }
 
 export async function loadVariables(definitions: any[], range: TimeRange): Promise<Variables> {

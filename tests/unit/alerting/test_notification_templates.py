@@ -136,6 +136,20 @@ def test_alerts_of_two_methods_or_exporters_are_different_problems(render: Rende
         assert render("starlight.mail.text", notification).count("Since 24 Nov") == 2
 
 
+@pytest.mark.parametrize("template", ["starlight.mail.text", "starlight.mail.html", "starlight.slack.text"])
+def test_problems_are_separate_and_not_linked_without_urls(
+    render: Render, make_notification: Make, template: str
+) -> None:
+    """Annotations are empty if the exporter has no URL for users."""
+    notification = make_notification(FALSE_POSITIVES, BELOW_FLOOR, BELOW_BASELINE)
+    for alert in notification["alerts"]:
+        alert["annotations"] |= {"evidence_url": "", "runbook_url": "", "dashboard_url": ""}
+    assert " and 1 more" in render("starlight.subject", notification)
+    text = render(template, notification)
+    assert text.count("Since 24 Nov") == 2
+    assert not re.search("Evidence|Dashboard|Runbook", text)
+
+
 @pytest.mark.parametrize(
     ("labels", "subject"),
     [
@@ -151,8 +165,11 @@ def test_alerts_of_two_methods_or_exporters_are_different_problems(render: Rende
             "[CRITICAL] Exporter Down: starlight-exporter 127.0.0.1:9877",
         ),
         (
-            {"alertname": "StarlightExporterAbsent", "method": None, "model": None, "dataset": None, "instance": None},
-            "[CRITICAL] Exporter Absent: starlight-exporter",
+            {
+                **{"alertname": "StarlightExporterAbsent", "job": None, "instance": None},
+                **{"method": None, "model": None, "dataset": None},
+            },
+            "[CRITICAL] Exporter Absent: Starlight",
         ),
         (
             {"alertname": "FPRHigh", "method": None, "model": None, "dataset": None, "instance": None, "job": None},

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import promql_parser
 import pytest
+import yaml
 
+from grafana.source.health import MONITORING
 from starlight_exporter.publish.families import FAMILIES
-from support.dashboards import NAMES, DashboardQuery, plain, queries
-from support.rules import rules
+from support.dashboards import NAMES, DashboardQuery, load, plain, queries
+from support.rules import promtool, rules
 
 ALL_QUERIES = [query for name in NAMES for query in queries(name)]
 
@@ -96,6 +99,78 @@ def test_query_parses_and_uses_existing_metrics(query: DashboardQuery) -> None:
         assert selector.name in KNOWN, f"no such metric: {selector.name}"
         labels = {matcher.name for matcher in selector.matchers.matchers} - SCRAPE_LABELS
         assert labels <= KNOWN[selector.name], f"{selector.name} has no label {labels - KNOWN[selector.name]}"
+
+
+OF_EXPORTER = {("job", "=", "$job"), ("instance", "=", "$instance")}
+OF_CHOICE = {"variable job": set[Any](), "variable instance": {("job", "=", "$job")}}
+"""The variables that select the exporter list all jobs, and the instances of a job."""
+
+
+def matchers(selector: Any) -> set[tuple[str, str, str]]:
+    operators = [(promql_parser.MatchOp.Equal, "="), (promql_parser.MatchOp.Re, "=~")]
+    return {
+        (one.name, next((text for op, text in operators if one.op == op), "!"), one.value)
+        for one in selector.matchers.matchers
+    }
+
+
+@pytest.mark.parametrize("query", ALL_QUERIES, ids=lambda query: f"{query.dashboard}: {query.place}")
+def test_no_query_mixes_exporters(query: DashboardQuery) -> None:
+    """Every selector is limited to the selected exporter, except that of alerts about the monitoring."""
+    for selector in selectors(promql_parser.parse(re.sub(r"\$__\w+", "1m", query.expr))):
+        found = matchers(selector)
+        if selector.name in ("ALERTS", "ALERTS_FOR_STATE") and ("alertname", "=~", MONITORING) in found:
+            continue
+        assert OF_CHOICE.get(query.place, OF_EXPORTER) <= found, selector.name
+
+
+def test_variables_select_one_exporter() -> None:
+    for name in NAMES:
+        variables = {one["name"]: one for one in load(name)["templating"]["list"]}
+        assert list(variables)[:3] == ["datasource", "job", "instance"]
+        for selecting in ("job", "instance"):
+            assert (variables[selecting]["multi"], variables[selecting]["includeAll"]) == (False, False)
+        assert all(one["type"] != "textbox" for one in variables.values())
+        assert variables["exporter"]["hide"] == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ('job="a",instance="b:1",external_url="https://b.example/x/"', "https://b.example/x/"),
+        ('job="a",instance="b:1"', "http://b:1/"),
+    ],
+)
+def test_links_begin_with_the_external_url_or_the_scraped_address(tmp_path: Path, labels: str, expected: str) -> None:
+    """Grafana takes the URL from the text of the series with the regular expression of the variable."""
+    (variable,) = (one for one in load("overview")["templating"]["list"] if one["name"] == "exporter")
+    expression = next(one.expr for one in queries("overview") if one.place == "variable exporter")
+    others = [f'{labels},version="1"'.replace("b:1", "c:1"), f'{labels},version="1"'.replace('"a"', '"z"')]
+    test = {
+        "interval": "15s",
+        "input_series": [
+            {"series": f"starlight_exporter_build_info{{{one}}}", "values": "1x9"} for one in (labels, *others)
+        ],
+        "promql_expr_test": [
+            {
+                "expr": expression.replace("$job", "a").replace("$instance", "b:1"),
+                "eval_time": "1m",
+                "exp_samples": [
+                    {
+                        "labels": f'starlight_exporter_build_info{{job="a",instance="b:1",external_url="{expected}"}}',
+                        "value": 1,
+                    }
+                ],
+            }
+        ],
+    }
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump({"tests": [test]}))
+    result = promtool("test", "rules", tmp_path / "tests.yml")
+    assert result.returncode == 0, result.stdout + result.stderr
+    pattern = variable["regex"]
+    series = f'starlight_exporter_build_info{{external_url="{expected}",instance="b:1",job="a"}} 1 1700000000000'
+    assert re.findall(pattern[1:-1], series) == [expected]
+    assert pattern[0] == pattern[-1] == "/"
 
 
 @pytest.mark.parametrize("query", ALL_QUERIES, ids=lambda query: f"{query.dashboard}: {query.place}")

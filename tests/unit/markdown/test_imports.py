@@ -18,6 +18,7 @@ ORDER = (
     "values",
     "metrics",
     "escaping",
+    "exporters",
     "metric_tables",
     "unlabelled",
     "dashboard",

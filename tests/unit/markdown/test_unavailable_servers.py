@@ -87,19 +87,6 @@ def test_invalid_query_result_is_an_error(content: object) -> None:
                 ask()
 
 
-@pytest.mark.parametrize(
-    "content",
-    [[], {}, {"data": {"yaml": "a: [b"}}, {"data": {"yaml": "no mapping"}}, {"data": {"yaml": ""}},
-     {"data": {"yaml": "global: [1]"}}, {"data": {"yaml": "global: {external_labels: text}"}}, {"data": {"yaml": 7}}],
-)  # fmt: skip
-def test_invalid_configuration_is_an_error(content: object) -> None:
-    with (
-        serving({"/api/v1/status/config": answer(content)}) as url,
-        pytest.raises(MonitoringError, match=f"{url}: the response of Prometheus is not its configuration"),
-    ):
-        Prometheus(url, HttpClient()).external_labels()
-
-
 @pytest.mark.parametrize("content", [7, {"data": []}, [{}], [{"status": {"silencedBy": []}}], ["alert"]])
 def test_invalid_list_of_alerts_is_an_error(content: object) -> None:
     with (
@@ -112,8 +99,8 @@ def test_invalid_list_of_alerts_is_an_error(content: object) -> None:
 def test_document_is_marked_stale_after_error(tmp_path: Path) -> None:
     output = tmp_path / "dashboard.md"
     output.write_text(DOCUMENT)
-    invalid = answer({"data": {"yaml": "a: [b"}})
-    with serving({"/api/v1/status/config": invalid}) as url, pytest.raises(MonitoringError):
+    invalid = answer({"data": {"result": "no list"}})
+    with serving({"/api/v1/query_range": invalid}) as url, pytest.raises(MonitoringError):
         DashboardWriter(Endpoint(url), None, output).update()
     assert STALE in output.read_text()
 

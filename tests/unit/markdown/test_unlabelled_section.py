@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from starlight_exporter.evaluation.drift import Drift
-from starlight_exporter.markdown.content import BaseUrls, Content
+from starlight_exporter.markdown.content import Content
 from starlight_exporter.markdown.dashboard import build_dashboard
 from starlight_exporter.markdown.document import render_document
+from starlight_exporter.markdown.exporters import Exporters
 from starlight_exporter.markdown.samples import samples_of
 from starlight_exporter.publish.snapshot import DatasetState, Snapshot, snapshot_of
 from starlight_exporter.statistics.intervals import proportion
@@ -18,7 +19,7 @@ HEADER = "| model | dataset | images | outside the window | alarm rate | drift |
 
 def rows_of(snapshot: Snapshot) -> list[list[str]]:
     dashboard = build_dashboard(samples_of(snapshot), now=FINISHED_AT)
-    content = Content("Prometheus", dashboard, None, (), BaseUrls(), ())
+    content = Content("Prometheus", dashboard, None, (), Exporters(), ())
     lines = render_document(content, stem="dashboard", now=FINISHED_AT).text.splitlines()
     if HEADER not in lines:
         return []

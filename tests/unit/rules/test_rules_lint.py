@@ -21,10 +21,13 @@ from support.rules import (
     RULES,
     Rule,
     known_metrics,
+    link_of,
+    mixing,
     nodes,
     numbers,
     promtool,
     selectors,
+    template_literals,
     template_queries,
 )
 from support.rules import functions as functions_of
@@ -87,8 +90,8 @@ def test_promtool_accepts_every_rule() -> None:
     result = promtool("check", "rules", "--lint-fatal", *sorted(RULES.glob("*.yml")))
     assert result.returncode == 0, result.stdout + result.stderr
     found = [int(count) for count in re.findall(r"SUCCESS: (\d+) rules found", result.stdout)]
-    assert sum(found) == len(RULE_LIST) == 76
-    assert (len(ALERTS), len({rule.alert for rule in ALERTS}), len(RECORDS)) == (56, 35, 20)
+    assert sum(found) == len(RULE_LIST) == 77
+    assert (len(ALERTS), len({rule.alert for rule in ALERTS}), len(RECORDS)) == (57, 36, 20)
 
 
 @each_alert
@@ -100,11 +103,31 @@ def test_alert_has_name_and_annotations(rule: Rule) -> None:
     assert re.fullmatch(r"[A-Z][^{}\n]+\.", summary), "one fixed sentence with a full stop"
     assert "{{" in description
     assert description.endswith((".", "}}"))
-    assert rule.annotations["runbook_url"] == f"{{{{ $externalLabels.runbook_base }}}}/{rule.alert}.md"
-    assert rule.annotations.get("evidence_url", "{{ $externalLabels.exporter_url }}/").startswith(
-        "{{ $externalLabels.exporter_url }}/"
-    )
     assert set(rule.annotations) <= ANNOTATIONS
+
+
+@each_alert
+def test_links_begin_with_the_urls_of_the_exporter_of_the_alert(rule: Rule) -> None:
+    """Alerts without an exporter link the runbook on any exporter."""
+    has_exporter = rule.file != "monitoring.yml" and rule.alert != "StarlightExporterAbsent"
+    assert link_of(rule.annotations["runbook_url"]) == ("external_url", f"runbooks/{rule.alert}.md", has_exporter)
+    if "evidence_url" in rule.annotations:
+        label, rest, of_own_exporter = link_of(rule.annotations["evidence_url"])
+        assert (label, of_own_exporter) == ("external_url", True)
+        assert not rest.startswith("/"), "the URL ends in a slash"
+    if "dashboard_url" in rule.annotations:
+        assert link_of(rule.annotations["dashboard_url"])[::2] == ("grafana_url", True)
+    # After five minutes without a scrape, only this alert needs a link.
+    for annotation in ("runbook_url", "evidence_url", "dashboard_url"):
+        window = "[1d]" if rule.alert == "StarlightExporterDown" or not has_exporter else "[5m]"
+        assert window in rule.annotations.get(annotation, window)
+
+
+def test_no_rule_depends_on_the_configuration_of_prometheus() -> None:
+    for file in (*RULES.glob("*.yml"), *(ROOT / "alerting" / "templates").glob("*.tmpl")):
+        text = file.read_text(encoding="utf-8")
+        assert "$externalLabels" not in text
+        assert not re.search(r"127\.0\.0\.1|localhost|job=\"", text), file
 
 
 def test_severities_have_different_summaries() -> None:
@@ -125,6 +148,31 @@ def test_expressions_use_existing_metrics_and_labels(rule: Rule) -> None:
 
 
 @each_rule
+def test_no_expression_mixes_exporters(rule: Rule) -> None:
+    if rule.alert != "StarlightExporterAbsent":
+        assert mixing(rule.expr) == []
+
+
+def test_mixing_is_detected() -> None:
+    for expression in ("sum(a)", "sum by (job) (a)", "sum without (instance) (a)", "a * on (job) b", "a or on () b"):
+        assert len(mixing(expression)) == 1, expression
+    for expression in ("sum without (method) (a)", "a / b", "a / ignoring (method) b", "a and on (job, instance) b"):
+        assert mixing(expression) == [], expression
+    assert mixing("a unless ignoring (job) (max(b))") == ["unless ignoring (job)", "max"]
+
+
+@each_alert
+def test_annotations_query_only_the_exporter_of_the_alert(rule: Rule) -> None:
+    for name, annotation in rule.annotations.items():
+        for text in template_literals(annotation):
+            of_own = re.findall(r"starlight_\w+(?::\w+)?(%s|\{job=%q,instance=%q)?", text)
+            if rule.file != "monitoring.yml" and rule.alert != "StarlightExporterAbsent":
+                assert all(of_own), (name, text)
+            if text.startswith("{"):
+                assert text.startswith("{job=%q,instance=%q"), (name, text)
+
+
+@each_rule
 def test_expressions_support_prometheus_2_42(rule: Rule) -> None:
     assert functions_of(rule.expr) <= ALLOWED_FUNCTIONS
     # Prometheus 3 normalises le="1" to le="1.0", so a matcher would work in only one version.
@@ -133,9 +181,12 @@ def test_expressions_support_prometheus_2_42(rule: Rule) -> None:
 
 @each_alert
 def test_gauges_are_read_over_a_range(rule: Rule) -> None:
-    """A failed scrape must neither raise nor clear an alert, except those on `up`."""
+    """A failed scrape must neither raise nor clear an alert, except those on `up` and one that waits with `for`."""
+    instant = {"up"} | (
+        {"starlight_exporter_build_info", "ALERTS"} if rule.alert == "StarlightExporterAbsent" else set()
+    )
     for selector in selectors(rule.expr):
-        assert selector.range_seconds is not None or selector.metric == "up", selector.metric
+        assert selector.range_seconds is not None or selector.metric in instant, selector.metric
     if rule.file in QUALITY_FILES:
         assert {selector.range_seconds for selector in selectors(rule.expr)} == {300.0}
 
@@ -170,7 +221,9 @@ def test_quality_alert_needs_no_wait(rule: Rule) -> None:
 def test_alerts_of_one_cause_have_the_same_evidence(rule: Rule) -> None:
     """Notifications show them as one entry."""
     cause = rule.labels["cause"]
-    assert re.split(r"[&](?=class=)|(?=#)", rule.annotations["evidence_url"])[1] == EVIDENCE_OF_CAUSE[cause]
+    assert (
+        re.split(r"[&](?=class=)|(?=#)", link_of(rule.annotations["evidence_url"]).rest)[1] == EVIDENCE_OF_CAUSE[cause]
+    )
     assert {one.labels.get("cause") for one in ALERTS if one.alert == rule.alert} == {cause}
     assert {"model_file", "dashboard_url"} <= set(rule.annotations)
 
@@ -200,12 +253,14 @@ def test_accuracy_alerts_state_p_value_and_covers() -> None:
 def test_dashboard_links_name_existing_dashboards_and_variables() -> None:
     for rule in ALERTS:
         if link := rule.annotations.get("dashboard_url"):
-            base, uid, model, dataset = re.split(r"/|\?var-model=|&var-dataset=", link)
-            assert base == "{{ $externalLabels.dashboard_base }}"
+            path, *values = re.split(r"[?&]var-\w+=", link_of(link).rest)
+            uid = path.removeprefix("d/")
             (file,) = (one for one in DASHBOARDS if json.loads(one.read_text(encoding="utf-8"))["uid"] == uid)
             variables = json.loads(file.read_text(encoding="utf-8"))["templating"]["list"]
-            assert {"model", "dataset"} <= {one["name"] for one in variables}
-            assert (model, dataset) == ("{{ $labels.model | urlquery }}", "{{ $labels.dataset | urlquery }}")
+            names = re.findall(r"[?&]var-(\w+)=", link)
+            assert names == ["job", "instance", "model", "dataset"]
+            assert set(names) <= {one["name"] for one in variables}
+            assert values == [f"{{{{ $labels.{name} | urlquery }}}}" for name in names]
 
 
 def test_data_alerts_respect_the_datasets_setting() -> None:

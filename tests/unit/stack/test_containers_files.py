@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import yaml
 from stack import grafana
 from stack.containers import write_configurations
 from stack.passwords import GRAFANA_PASSWORD, make_password
-from stack.ports import SHIPPED, Ports, variable
+from stack.ports import SHIPPED, variable
 from stack.services import CORS_ORIGIN, DASHBOARD_INTERVAL, RETENTION
 from starlight_exporter.cli.main import COMMANDS
 
@@ -139,11 +138,10 @@ def test_memory_of_the_exporter_holds_its_worker_and_files() -> None:
     assert worker + service + int(re.findall(r"\d+", files[0])[0]) <= 3 * 1024
 
 
-def test_setup_knows_all_published_ports() -> None:
-    environment = SERVICES["setup"]["environment"]
-    assert environment == {
-        variable(name): f"${{{variable(name)}:-{port}}}" for name, port in SHIPPED.by_service().items()
-    }
+def test_links_in_alerts_and_dashboards_have_the_published_ports() -> None:
+    for flag, name in (("external", "exporter"), ("grafana", "grafana")):
+        port = f"${{{variable(name)}:-{SHIPPED.by_service()[name]}}}"
+        assert f"--web.{flag}-url=http://127.0.0.1:{port}/" in SERVICES["exporter"]["command"]
 
 
 def test_alertmanager_is_published_only_through_its_proxy() -> None:
@@ -188,7 +186,7 @@ def test_image_runs_as_an_unprivileged_user() -> None:
 
 
 def test_setup_replaces_loopback_by_service_names(tmp_path: Path) -> None:
-    write_configurations(tmp_path, Ports(exporter=19877, grafana=13000, prometheus=9877))
+    write_configurations(tmp_path)
     prometheus = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text())
     targets = {job["job_name"]: job["static_configs"][0]["targets"] for job in prometheus["scrape_configs"]}
     assert targets == {
@@ -197,21 +195,17 @@ def test_setup_replaces_loopback_by_service_names(tmp_path: Path) -> None:
         "alertmanager": ["alertmanager:9093"],
     }
     assert prometheus["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"] == ["alertmanager:9093"]
-    # Links are opened in the reader's browser.
-    assert prometheus["global"]["external_labels"]["exporter_url"] == "http://127.0.0.1:19877"
-    assert prometheus["global"]["external_labels"]["dashboard_base"] == "http://127.0.0.1:13000/d"
     alertmanager = (tmp_path / "alertmanager" / "alertmanager.yml").read_text()
     assert "url: http://notifications:9876/notifications" in alertmanager
     assert sorted(path.name for path in (tmp_path / "prometheus" / "rules").iterdir()) == sorted(
         path.name for path in (ROOT / "prometheus" / "rules").iterdir()
     )
-    assert "http://127.0.0.1:19877" in (tmp_path / "grafana" / "dashboards" / "overview.json").read_text()
+    for file in (ROOT / "grafana" / "dashboards").iterdir():
+        assert (tmp_path / "grafana" / "dashboards" / file.name).read_bytes() == file.read_bytes()
     # A second start overwrites them, and removes rules that are no longer shipped.
     (tmp_path / "prometheus" / "rules" / "removed.yml").touch()
-    write_configurations(tmp_path, SHIPPED)
+    write_configurations(tmp_path)
     assert not (tmp_path / "prometheus" / "rules" / "removed.yml").exists()
-    written = yaml.safe_load((tmp_path / "prometheus" / "prometheus.yml").read_text())
-    assert written["global"]["external_labels"]["exporter_url"] == "http://127.0.0.1:9877"
 
 
 def test_password_is_generated_once_and_unique(tmp_path: Path) -> None:
@@ -237,17 +231,18 @@ def test_native_grafana_password_is_private(tmp_path: Path, monkeypatch: pytest.
     assert (tmp_path / "data" / "secrets" / GRAFANA_PASSWORD).stat().st_mode & 0o777 == 0o600
 
 
-def test_setup_runs_as_a_module_and_reports_an_invalid_port(tmp_path: Path) -> None:
+def test_setup_runs_as_a_module_and_reports_an_unusable_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     done = subprocess.run(
-        [sys.executable, "-m", "stack.containers", str(tmp_path)],
+        [sys.executable, "-m", "stack.containers", str(tmp_path / "file")],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
-        env=os.environ | {"STARLIGHT_EXPORTER_PORT": "none"},
     )
     assert done.returncode == 1
-    assert done.stderr == "setup: STARLIGHT_EXPORTER_PORT: expected a port from 1 to 65535, got 'none'\n"
+    assert done.stderr.startswith("setup: ")
+    assert "Not a directory" in done.stderr
 
 
 @pytest.mark.parametrize(

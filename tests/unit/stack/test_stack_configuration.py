@@ -10,10 +10,12 @@ import pytest
 import yaml
 
 from stack import configuration, native
+from stack.arguments import parse_arguments
 from stack.datasets import DATASETS
 from stack.errors import StackError
 from stack.native import shipped_datasets
 from stack.ports import LOOPBACK, SHIPPED, Ports, move_addresses, require_free
+from stack.services import services
 from starlight_exporter.config import load_config
 from starlight_exporter.errors import ConfigError
 
@@ -42,16 +44,6 @@ def test_prometheus_configuration_uses_the_shipped_rules(tmp_path: Path) -> None
     assert jobs["starlight-exporter"] == [f"{LOOPBACK}:{MOVED.exporter}"]
 
 
-def test_dashboard_links_are_removed_without_grafana(tmp_path: Path) -> None:
-    file = configuration.write_prometheus(ROOT, tmp_path, MOVED)
-    before = yaml.safe_load(file.read_text())
-    labels = before["global"]["external_labels"]
-    assert labels["dashboard_base"] == f"http://{LOOPBACK}:{MOVED.grafana}/d"
-    configuration.remove_dashboard_links(file)
-    del labels["dashboard_base"]
-    assert yaml.safe_load(file.read_text()) == before
-
-
 def test_alertmanager_configuration_uses_the_shipped_templates(tmp_path: Path) -> None:
     settings = yaml.safe_load(configuration.write_alertmanager(ROOT, tmp_path, MOVED).read_text())
     shipped = sorted((ROOT / "alerting" / "templates").glob("*.tmpl"))
@@ -68,15 +60,20 @@ def test_pattern_characters_of_file_names_are_escaped(tmp_path: Path) -> None:
     assert yaml.safe_load(file.read_text())["rule_files"] == [r"rules/a\[1]\?.yml"]
 
 
-def test_dashboards_have_the_addresses_of_the_run(tmp_path: Path) -> None:
-    (tmp_path / "old.json").touch()
-    configuration.write_dashboards(ROOT / "grafana" / "dashboards", tmp_path, MOVED)
-    names = [file.name for file in sorted((ROOT / "grafana" / "dashboards").glob("*.json"))]
-    assert sorted(file.name for file in tmp_path.iterdir()) == names
-    for name in names:
-        text = (tmp_path / name).read_text()
-        assert f"{LOOPBACK}:{MOVED.exporter}" in text
-        assert f"{LOOPBACK}:{SHIPPED.exporter}" not in text
+def test_links_have_the_addresses_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("prometheus", "prometheus-alertmanager", "grafana"):
+        (tmp_path / name).touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    arguments = parse_arguments(["--data", str(tmp_path / "data")])
+
+    def flags() -> list[str]:
+        (exporter,) = (one for one in services(arguments, MOVED) if one.name == "exporter")
+        return [flag for flag in exporter.command if "-url=" in flag]
+
+    external = f"--web.external-url=http://{LOOPBACK}:{MOVED.exporter}/"
+    assert flags() == [external, f"--web.grafana-url=http://{LOOPBACK}:{MOVED.grafana}/"]
+    (tmp_path / "grafana").unlink()
+    assert flags() == [external], "without Grafana, alerts have no links to dashboards"
 
 
 def test_replaces_dataset_and_production_model(tmp_path: Path) -> None:

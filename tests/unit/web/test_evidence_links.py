@@ -16,10 +16,12 @@ import pytest
 import yaml
 
 from starlight_exporter.checks.checks import run_checks
-from starlight_exporter.markdown.content import BaseUrls, evaluation_content
+from starlight_exporter.markdown.content import evaluation_content
 from starlight_exporter.markdown.document import render_document
+from starlight_exporter.markdown.exporters import Exporters
 from starlight_exporter.publish.snapshot import DatasetState
 from support.results import make_prediction
+from support.rules import link_of
 from support.snapshots import (
     FINISHED_AT,
     basis_of,
@@ -51,7 +53,7 @@ def rule_links() -> Iterator[tuple[str, str]]:
             for rule in group["rules"]:
                 link = rule.get("annotations", {}).get("evidence_url")
                 if link is not None:
-                    filled = link.replace("{{ $externalLabels.exporter_url }}", BASE)
+                    filled = f"{BASE}/{link_of(link).rest}"
                     labels = {**LABELS, "dataset": INCOMING.dataset} if file.stem == "unlabelled" else LABELS
                     for name, value in labels.items():
                         filled = filled.replace(f"{{{{ $labels.{name} | urlquery }}}}", value)
@@ -73,16 +75,15 @@ def dashboard_links() -> Iterator[tuple[str, str]]:
 
     for file in sorted((REPOSITORY / "grafana" / "dashboards").glob("*.json")):
         for link in addresses(json.loads(file.read_text())):
-            filled = link.replace("${exporter}", BASE)
+            filled = link.replace("${exporter}", f"{BASE}/")
             filled = re.sub(r"\$\{(?:__data\.fields\.)?(\w+)(?::percentencode)?\}", lambda m: LABELS[m[1]], filled)
             yield file.stem, filled.replace("${__value.raw}", "StarlightExporterDown")
 
 
 def markdown_links() -> Iterator[tuple[str, str]]:
     """Yield (text, URL) of every link to the exporter in the markdown dashboard."""
-    content = replace(
-        evaluation_content(RESULT, run_checks(RESULT, basis_of(RESULT))), urls=BaseUrls(BASE, f"{BASE}/runbooks")
-    )
+    content = evaluation_content(RESULT, run_checks(RESULT, basis_of(RESULT)))
+    content = replace(content, exporters=Exporters({("", ""): f"{BASE}/"}))
     text = render_document(content, stem="dashboard", now=FINISHED_AT).text
     yield from re.findall(rf"\[([^\]]+)\]\(({re.escape(BASE)}[^)]*)\)", text)
 

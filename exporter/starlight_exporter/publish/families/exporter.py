@@ -12,8 +12,9 @@ GROUP = FamilyGroup("Exporter")
 BUILD_INFO = GROUP.family(
     "exporter_build_info",
     "info",
-    "version revision python onnxruntime external_url",
-    "Versions of the exporter, Python and ONNX Runtime, and the external URL if one is set; always 1.",
+    "version revision python onnxruntime external_url grafana_url",
+    "Versions of the exporter, Python and ONNX Runtime, and the URLs with which links in alerts and dashboards begin;"
+    " always 1.",
     absent=NEVER,
 )
 CONFIG_RELOAD_SUCCESSFUL = GROUP.family(
@@ -135,8 +136,8 @@ HISTORY_DAMAGED_LINES = GROUP.family(
 def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
     """Yield the samples of the exporter; COLLECTOR_ERRORS is counted by the collector."""
     build = snapshot.build
-    labels = (build.version, build.revision, build.python, build.onnxruntime, build.external_url)
-    yield MetricSample(BUILD_INFO, labels, 1)
+    versions = (build.version, build.revision, build.python, build.onnxruntime)
+    yield MetricSample(BUILD_INFO, (*versions, build.external_url, build.grafana_url), 1)
     yield MetricSample(CONFIG_RELOAD_SUCCESSFUL, (), int(snapshot.config.successful))
     yield MetricSample(CONFIG_RELOAD_SUCCESS_TIMESTAMP, (), snapshot.config.success_at)
     if snapshot.web_config is not None:
