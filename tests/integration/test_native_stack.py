@@ -17,7 +17,6 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-import yaml
 
 from stack.ports import LOOPBACK, Ports
 from stack.processes import answers
