@@ -1,9 +1,13 @@
-"""Export the stored results as OpenMetrics with timestamps, for `promtool tsdb create-blocks-from`."""
+"""Export the stored results as OpenMetrics with timestamps, for `promtool tsdb create-blocks-from`.
+
+Dashboards select an exporter by job and instance: add both with --label, with the values that Prometheus has.
+"""
 
 from __future__ import annotations
 
 import argparse
 import codecs
+import re
 import sys
 from pathlib import Path
 
@@ -27,6 +31,15 @@ def add_output(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the output file; the default configuration is in `root`."""
     parser.set_defaults(config_root=root)
     parser.add_argument("--output", type=Path, help="file to write (default: standard output)")
+    parser.add_argument(
+        "--label",
+        dest="labels",
+        type=_label,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="label of all samples, such as instance=127.0.0.1:9877 (repeatable)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,10 +51,20 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(locate_config(options.config_file, options.config_root))
     evaluations = History(config.paths.data / "history.jsonl").evaluations()
     if options.output is None:
-        export_openmetrics(evaluations, sys.stdout)
+        export_openmetrics(evaluations, sys.stdout, extra_labels=dict(options.labels))
         return OK
     # Regular files atomically: promtool would import a truncated file as if it were complete.
     with open_output(options.output) as file:
-        samples = export_openmetrics(evaluations, codecs.getwriter("utf-8")(file))
+        writer = codecs.getwriter("utf-8")(file)
+        samples = export_openmetrics(evaluations, writer, extra_labels=dict(options.labels))
     print(f"{options.output}: {samples} samples", file=sys.stderr)
     return OK
+
+
+def _label(text: str) -> tuple[str, str]:
+    """Parse a label. Raises ArgumentTypeError."""
+    name, separator, value = text.partition("=")
+    # Names that begin with two underscores are reserved.
+    if not separator or not value or not re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", name):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    return name, value

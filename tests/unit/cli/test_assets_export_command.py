@@ -9,18 +9,62 @@ import pytest
 
 from starlight_exporter.asset_files import assets_folder, exported_files
 from starlight_exporter.cli import main as starlight
+from support.rules import RULE_LIST
+from support.servers import program
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def test_exports_every_file_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+RULES = sorted((ROOT / "prometheus" / "rules").glob("*.yml"))
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder of PATH, which is empty."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def test_exports_every_file_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str], programs: Path) -> None:
+    assert not list(programs.iterdir())
     assert starlight.main(["assets", "export", str(tmp_path / "out")]) == 0
     files = list(exported_files())
-    assert capsys.readouterr().out == f"{tmp_path / 'out'}: {len(files)} files written\n"
+    assert capsys.readouterr().out == (
+        f"{tmp_path / 'out'}: {len(files)} files written\npromtool is not installed: the rules were not checked\n"
+    )
     for file in files:
         assert (tmp_path / "out" / file).read_bytes() == (ROOT / file).read_bytes()
     # A second export finds the same contents.
     assert starlight.main(["assets", "export", str(tmp_path / "out")]) == 0
+
+
+def test_installed_promtool_checks_all_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    program("promtool")
+    assert starlight.main(["assets", "export", str(tmp_path)]) == 0
+    checked = f"promtool: {len(RULE_LIST)} rules in {len(RULES)} files are valid"
+    assert capsys.readouterr().out.splitlines()[1:] == [checked]
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("#!/bin/sh\necho 'unknown function' >&2\nexit 1\n", "rejects the rules:\nunknown function\n"),
+        ("#!/no/such/shell\n", ": the rules were not checked: [Errno 2] No such file or directory: "),
+    ],
+)
+def test_failure_of_promtool_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], programs: Path, script: str, reason: str
+) -> None:
+    promtool = programs / "promtool"
+    promtool.write_text(script)
+    promtool.chmod(0o755)
+    assert starlight.main(["assets", "export", str(tmp_path / "out")]) == 1
+    output = capsys.readouterr()
+    assert output.out.endswith(" files written\n")
+    assert output.err.startswith(str(promtool))
+    assert reason in output.err
 
 
 def test_exports_all_rules_dashboards_runbooks_and_templates() -> None:

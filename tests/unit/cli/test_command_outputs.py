@@ -57,6 +57,24 @@ def test_export_to_a_pipe(config: Path, tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
+def test_exported_samples_have_the_given_labels(config: Path, tmp_path: Path) -> None:
+    output = tmp_path / "history.om"
+    given = ["--label", "job=team/images", "--label", "instance=host=a:9877"]
+    assert starlight.main([*command(config, output), *given]) == 0
+    samples = [line for line in output.read_text().splitlines() if not line.startswith("#")]
+    assert samples
+    assert all('job="team/images"' in line and 'instance="host=a:9877"' in line for line in samples)
+
+
+@pytest.mark.parametrize("label", ["job", "job=", "=a", "__name__=up", "a-b=c"])
+def test_invalid_label_is_a_usage_error(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], label: str
+) -> None:
+    assert starlight.main([*command(config, tmp_path / "history.om"), "--label", label]) == 2
+    assert capsys.readouterr().err.endswith(f"argument --label: expected NAME=VALUE, got {label!r}\n")
+    assert not (tmp_path / "history.om").exists()
+
+
 def test_export_to_standard_output(config: Path) -> None:
     with process(config, "/dev/stdout", subprocess.PIPE) as exporting:
         text, error = exporting.communicate(timeout=120)
