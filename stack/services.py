@@ -17,6 +17,8 @@ from stack.processes import Service
 
 RETENTION = "1y"
 """Of Prometheus; docker-compose.yml uses the same."""
+EXEMPLARS = "--enable-feature=exemplar-storage"
+"""Slow latency buckets link to an image; docker-compose.yml uses the same."""
 CORS_ORIGIN = "none"
 """Pattern of the origins whose pages may read Prometheus' API; matches no origin. docker-compose.yml uses the same."""
 DASHBOARD_INTERVAL = "30s"
@@ -134,6 +136,7 @@ def _prometheus(address: str, data: Path, ports: Ports) -> Service:
             f"--config.file={config.name}",
             f"--storage.tsdb.path={data / 'prometheus'}",
             f"--storage.tsdb.retention.time={RETENTION}",
+            EXEMPLARS,
             f"--web.listen-address={address}",
             f"--web.cors.origin={CORS_ORIGIN}",
         ),

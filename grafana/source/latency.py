@@ -24,7 +24,6 @@ from starlight_exporter.publish.families import checks, latency
 # Recorded in prometheus/rules/recording.yml. A latency run takes seconds every few minutes, so shorter windows would be
 # empty most of the time. `> 0` drops hours without a run.
 _OF = f'{{{EXPORTER},model=~"$model",stage="total"}}'
-_BUCKETS = f"model_stage_le:starlight_inference_duration_seconds_bucket:increase1h{_OF}"
 _HISTOGRAM_QUANTILE = f"model_stage:starlight_inference_duration_seconds:%s_%s{_OF}"
 _PARTS = "|".join(stage for stage in LATENCY_STAGES if stage != "total")
 
@@ -102,10 +101,16 @@ def _latency_distribution() -> heatmap.Panel:
         PanelInfo(
             "Latency distribution",
             "Timings of the previous hour, all datasets. A second band indicates two kinds of images or other load "
-            "on the machine. After a model change both models are visible for an hour.",
+            "on the machine. After a model change both models are visible for an hour. Points are slow images: click "
+            "one for its page.",
             "s",
         ),
-        Query(by("le", _BUCKETS), "{{le}}"),
+        # Not the recorded increase, because only the metric itself has exemplars.
+        Query(
+            by("le", f"increase({select(latency.INFERENCE_DURATION, '_bucket', stage='total')}[1h])"),
+            "{{le}}",
+            exemplars=True,
+        ),
     )
 
 

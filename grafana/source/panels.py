@@ -75,10 +75,11 @@ P = TypeVar(
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A PromQL expression and the legend of its series, with `{{label}}` placeholders."""
+    """A PromQL expression and the legend of its series, with `{{label}}` placeholders; with or without exemplars."""
 
     expr: str
     legend: str = ""
+    exemplars: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +275,11 @@ def with_table_queries(panel: P, expressions: Sequence[str]) -> P:
 
 def _target(place: int, query: Query) -> prometheus.Dataquery:
     # Without a legend, Grafana names a series by its labels.
-    return (
+    target = (
         prometheus.Dataquery()
         .ref_id(ascii_uppercase[place])
         .expr(query.expr)
         .datasource(DATASOURCE)
         .legend_format(query.legend or "__auto")
     )
+    return target.exemplar(True) if query.exemplars else target

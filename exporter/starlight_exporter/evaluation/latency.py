@@ -64,7 +64,7 @@ def measure_latency(
     """
     generator = random.Random(seed)
     chosen = generator.sample(list(files), min(sample, len(files)))
-    return _observations(_time_in_turn((detector,), chosen, 1, generator, progress).timings[0])
+    return _observations(chosen, _time_in_turn((detector,), chosen, 1, generator, progress).timings[0])
 
 
 def measure_latency_pair(
@@ -87,7 +87,7 @@ def measure_latency_pair(
     own, other = calls.timings
     common = [index for index in range(len(chosen)) if index not in calls.failed]
     return PairedTimings(
-        observations=_observations(own),
+        observations=_observations(chosen, own),
         model=_timings([own[index] for index in common]),
         baseline=_timings([other[index] for index in common]),
     )
@@ -185,7 +185,9 @@ def _timed(detector: TimedDetector, file: LabelledFile) -> TimedVerdict | None:
         return None
 
 
-def _observations(timings: Sequence[Sequence[TimedVerdict]]) -> LatencyObservations | None:
+def _observations(
+    files: Sequence[LabelledFile], timings: Sequence[Sequence[TimedVerdict]]
+) -> LatencyObservations | None:
     """Return the first timing of every image that has one."""
     first = [rounds[0] for rounds in timings if rounds]
     if not first:
@@ -193,6 +195,7 @@ def _observations(timings: Sequence[Sequence[TimedVerdict]]) -> LatencyObservati
     return LatencyObservations(
         {stage: np.array([getattr(one, stage) for one in first], dtype=np.float64) for stage in LATENCY_STAGES},
         np.array([one.cpu for one in first], dtype=np.float64),
+        tuple(file.path for file, rounds in zip(files, timings, strict=True) if rounds),
     )
 
 

@@ -224,10 +224,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class LatencyObservations:
-    """Seconds of every stage and CPU seconds of the total, each an array of shape (images,) in sample order."""
+    """Seconds of every stage and CPU seconds of the total, each an array of shape (images,) in sample order.
+
+    `paths` are the paths of the images in the dataset, in the same order; empty if they are unknown.
+    """
 
     seconds: dict[LatencyStage, NDArray[np.float64]]
     cpu: NDArray[np.float64]
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import Metric
-from prometheus_client.samples import Sample
+from prometheus_client.samples import Exemplar, Sample
 
 from starlight_exporter.publish.families import FAMILIES, SECTIONS
 from starlight_exporter.publish.families.exporter import COLLECTOR_ERRORS
@@ -93,7 +93,10 @@ def _sample(sample: MetricSample) -> Sample:
     labels = dict(zip(family.labels, map(_utf8, sample.labels), strict=True))
     if sample.le is not None:
         labels["le"] = sample.le
-    return Sample(family.name + sample.suffix, labels, sample.value)
+    exemplar = None
+    if sample.exemplar is not None:
+        exemplar = Exemplar(dict(sample.exemplar.labels), sample.exemplar.value, sample.exemplar.timestamp)
+    return Sample(family.name + sample.suffix, labels, sample.value, exemplar=exemplar)
 
 
 def _utf8(label: str) -> str:

@@ -116,7 +116,11 @@ def label_text(labels: dict[str, str]) -> str:
 
 
 def _sample_line(sample: Sample) -> str:
-    return f"{sample.name}{label_text(sample.labels)} {number_text(sample.value)}\n"
+    line = f"{sample.name}{label_text(sample.labels)} {number_text(sample.value)}"
+    if sample.exemplar is None:
+        return line + "\n"
+    labels, value, timestamp = sample.exemplar
+    return f"{line} # {label_text(dict(labels))} {number_text(value)} {timestamp}\n"
 
 
 @lru_cache(maxsize=16_384)

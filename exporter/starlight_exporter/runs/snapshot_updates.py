@@ -14,6 +14,7 @@ from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.request import FileFault
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
+from starlight_exporter.publish.histogram import TimedEvaluation
 from starlight_exporter.publish.snapshot import (
     DatasetState,
     ModelState,
@@ -106,10 +107,12 @@ def with_finished_run(
         if one.not_measured in ("timeout", "crashed")
     )
     new = with_run_changed(new, run.pair, faults=faults)
-    if output.result.latency is None:
+    model, result = new.models[run.model], output.result
+    if result.latency is None:
         return new
-    model = new.models[run.model]
-    return new.with_model(replace(model, latency=model.latency.add(output.result.latency)))
+    numbers = {one.path: number for number, one in enumerate(result.predictions)}
+    timed = TimedEvaluation(result.evaluation.id, result.evaluation.finished_at, numbers)
+    return new.with_model(replace(model, latency=model.latency.add(result.latency, timed)))
 
 
 def with_result(old: Snapshot, evaluation: Evaluation, assessment: Assessment) -> Snapshot:

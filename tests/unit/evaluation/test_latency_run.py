@@ -92,6 +92,8 @@ def test_times_every_stage_of_a_seeded_sample(detector: TimedDetector, dataset_r
     assert observed.cpu.shape == (30,)
     assert (observed.cpu > 0).all()
     assert (observed.cpu <= observed.seconds["total"]).all()
+    assert len(set(observed.paths)) == 30
+    assert set(observed.paths) <= {file.path for file in files}
 
 
 @pytest.mark.slow

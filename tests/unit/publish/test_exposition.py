@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Exemplar
 
 from starlight_exporter.publish.exposition import CONTENT_TYPES, negotiate, render
 
@@ -74,6 +75,20 @@ def test_bytes_equal_prometheus_client(labels: dict[str, str], value: float, tex
     registry = every_kind(labels, value, text)
     assert render(registry, None, [])[0] == generate_latest(registry)
     assert render(registry, "application/openmetrics-text", [])[0] == openmetrics_of_the_library(registry)
+
+
+@given(
+    labels=st.dictionaries(st.sampled_from(["b", "a"]), TEXTS, min_size=1, max_size=2),
+    at=st.sampled_from([1e9, 1.7e9 + 0.125]),
+)
+def test_exemplars_equal_prometheus_client(labels: dict[str, str], at: float) -> None:
+    buckets = family("a_histogram", "histogram")
+    buckets.add_sample("a_histogram_bucket", {"le": "0.5"}, 1, exemplar=Exemplar(labels, 0.0125, at))
+    buckets.add_sample("a_histogram_bucket", {"le": "+Inf"}, 1)
+    registry = registry_of(buckets)
+    assert b" # {" in render(registry, "application/openmetrics-text", [])[0]
+    assert render(registry, "application/openmetrics-text", [])[0] == openmetrics_of_the_library(registry)
+    assert b" # {" not in render(registry, None, [])[0]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e6, 1234567.5, 1e-9])

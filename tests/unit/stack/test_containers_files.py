@@ -15,7 +15,7 @@ from stack import grafana
 from stack.containers import write_configurations
 from stack.passwords import GRAFANA_PASSWORD, make_password
 from stack.ports import SHIPPED, variable
-from stack.services import CORS_ORIGIN, DASHBOARD_INTERVAL, RETENTION
+from stack.services import CORS_ORIGIN, DASHBOARD_INTERVAL, EXEMPLARS, RETENTION
 from starlight_exporter.cli.main import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -86,6 +86,7 @@ def test_intervals_equal_those_of_the_processes() -> None:
     assert f"--storage.tsdb.retention.time={RETENTION}" in SERVICES["prometheus"]["command"]
     assert f"--watch={DASHBOARD_INTERVAL}" in SERVICES["markdown-dashboard"]["command"]
     assert f"--web.cors.origin={CORS_ORIGIN}" in SERVICES["prometheus"]["command"]
+    assert EXEMPLARS in SERVICES["prometheus"]["command"]
 
 
 EDGES = {

@@ -5,7 +5,7 @@ Names follow the Prometheus conventions: base units, ratios from 0 to 1, UTC sec
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -100,14 +100,23 @@ class FamilyGroup:
         return self.family(name, kind, labels, help_text, unit=unit, absent=absent, of_evaluation=True)
 
 
+class Exemplar(NamedTuple):
+    """An observation in a bucket: labels of at most 128 characters in total, value, and UTC seconds."""
+
+    labels: Mapping[str, str]
+    value: float
+    timestamp: float
+
+
 class MetricSample(NamedTuple):
-    """One sample: label values in the order of the family. `suffix` and `le` belong to histograms."""
+    """One sample: label values in the order of the family. `suffix`, `le` and `exemplar` belong to histograms."""
 
     family: Family
     labels: tuple[str, ...]
     value: float
     suffix: str = ""
     le: str | None = None
+    exemplar: Exemplar | None = None
 
 
 def optional(family: Family, labels: tuple[str, ...], value: float | None) -> Iterator[MetricSample]:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Final
 
 from starlight_exporter.evaluation.latency import LATENCY_BUCKETS
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.exposition import number_text
 from starlight_exporter.publish.families.family import (
     UNTIL_EVALUATED,
+    Exemplar,
     FamilyGroup,
     MetricSample,
     number_label,
     optional,
 )
-from starlight_exporter.publish.histogram import StageHistogram
+from starlight_exporter.publish.histogram import SlowImage, StageHistogram
 from starlight_exporter.publish.snapshot import Snapshot
 from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION
 
+EXEMPLAR_CHARACTERS: Final = 128
+"""Limit of OpenMetrics for the names and values of the labels of an exemplar."""
 GROUP = FamilyGroup("Latency")
 
 _TIMED = "file to verdict: read, decode, features, inference; files were read once before"
@@ -104,7 +108,7 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
     """Yield the histograms of the models and the quantiles of the last complete evaluations."""
     for model in snapshot.models.values():
         for stage, histogram in model.latency.stages.items():
-            yield from _histogram_samples((model.name, stage), histogram)
+            yield from _histogram_samples((model.name, stage), histogram, snapshot.build.external_url)
     for evaluation in snapshot.evaluations():
         yield from evaluation_samples(evaluation)
 
@@ -130,10 +134,22 @@ def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
         yield MetricSample(CONTENTION, pair, ratio.contention)
 
 
-def _histogram_samples(labels: tuple[str, ...], histogram: StageHistogram) -> Iterator[MetricSample]:
+def _histogram_samples(labels: tuple[str, ...], histogram: StageHistogram, external_url: str) -> Iterator[MetricSample]:
     cumulative = 0
-    for le, count in zip(_BUCKET_LABELS, histogram.counts, strict=True):
+    for place, (le, count) in enumerate(zip(_BUCKET_LABELS, histogram.counts, strict=True)):
         cumulative += count
-        yield MetricSample(INFERENCE_DURATION, labels, cumulative, "_bucket", le)
+        slow = histogram.slowest.get(place)
+        exemplar = None if slow is None else _exemplar(slow, external_url)
+        yield MetricSample(INFERENCE_DURATION, labels, cumulative, "_bucket", le, exemplar)
     yield MetricSample(INFERENCE_DURATION, labels, cumulative, "_count")
     yield MetricSample(INFERENCE_DURATION, labels, histogram.sum_seconds, "_sum")
+
+
+def _exemplar(slow: SlowImage, external_url: str) -> Exemplar:
+    """Return the exemplar of a slow image, with the URL of its page if that is known and short enough."""
+    labels = {"image": f"{slow.evaluation}/{slow.number}"}
+    page = {"url": f"{external_url}evaluations/{slow.evaluation}/images/{slow.number}"}
+    if external_url and sum(len(name) + len(value) for name, value in (labels | page).items()) <= EXEMPLAR_CHARACTERS:
+        labels |= page
+    # With the time of the evaluation, so that Prometheus stores it once and not at every scrape.
+    return Exemplar(labels, slow.seconds, round(slow.finished_at, 3))
