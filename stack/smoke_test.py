@@ -92,7 +92,9 @@ def panel_query(file: str, title: str) -> str:
     """Return the first query of a panel with variables that match everything; raises KeyError for unknown titles."""
     for panel in json.loads((DASHBOARDS / file).read_text())["panels"]:
         if panel.get("title") == title:
-            return re.sub(r"\$\{?\w+\}?", ".+", str(panel["targets"][0]["expr"]))
+            # The exporter is selected by exact matchers.
+            expr = re.sub(r'="\$(?:job|instance)"', '=~".+"', str(panel["targets"][0]["expr"]))
+            return re.sub(r"\$\{?\w+\}?", ".+", expr)
     raise KeyError(f"no panel {title!r} in {file}")
 
 

@@ -25,7 +25,7 @@ from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.evaluation.run import evaluate
-from support.accelerated_stack import AcceleratedStack, AlertKey, plain_text
+from support.accelerated_stack import GRAFANA_URL, AcceleratedStack, AlertKey, plain_text
 from support.models import write_shifted_model
 from support.rules import ALERT_OF, ALERTS, ROOT
 from support.run_cache import RunCache
@@ -241,6 +241,7 @@ def assert_mail_content(stack: AcceleratedStack, main: AlertKey, evaluation: Eva
     html = mail.get_body(("html",))
     assert html is not None
     assert f'href="{alert["annotations"]["runbook_url"]}"' in html.get_content()
+    assert alert["annotations"]["dashboard_url"].startswith(f"{GRAFANA_URL}d/starlight-")
 
 
 def test_killed_exporter_alerts_and_inhibits_stale_alerts(stack: AcceleratedStack) -> None:

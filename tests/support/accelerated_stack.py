@@ -22,6 +22,9 @@ from support.servers import Prometheus, free_port
 SPEED = 15
 """Shipped seconds per second of a test. The duration of an evaluation is not divided."""
 
+GRAFANA_URL = "https://grafana.example/"
+"""Alerts link to dashboards, which no server of the tests has."""
+
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _DURATION = r"(\d+)(ms|s|m|h|d)\b"
 _SLICE_LABELS = ("method", "format", "category", "class", "reason", "store", "section")
@@ -114,7 +117,9 @@ class AcceleratedStack:
         """Start or restart the exporter at the same address."""
         config = self.folder / "starlight.yml"
         config.write_text(yaml.safe_dump(self._settings))
-        self.exporter = Exporter(config, port=self.ports.exporter)
+        url = f"http://127.0.0.1:{self.ports.exporter}/"
+        flags = ("--web.enable-lifecycle", f"--web.external-url={url}", f"--web.grafana-url={GRAFANA_URL}")
+        self.exporter = Exporter(config, port=self.ports.exporter, flags=flags)
 
     def firing(self) -> set[AlertKey]:
         """Return all alerts that were notified as firing."""

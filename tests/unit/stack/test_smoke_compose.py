@@ -74,6 +74,8 @@ def test_accepts_all_dashboards_and_a_query_result(grafana: FakeGrafana) -> None
     assert smoke_test.unprovisioned(grafana.url, SECRET) == []
     (query,) = grafana.queries
     promql_parser.parse(query)
+    assert "$" not in query
+    assert '=".+"' not in query, "an exact matcher of a pattern matches nothing"
 
 
 def test_names_a_missing_dashboard(grafana: FakeGrafana) -> None:
