@@ -140,9 +140,9 @@ def test_example_has_routes_and_inhibition_of_default(path: Path) -> None:
     assert example["inhibit_rules"] == default["inhibit_rules"]
 
 
-def test_groups_by_model_and_dataset() -> None:
+def test_groups_by_exporter_model_and_dataset() -> None:
     route = load(DEFAULT)["route"]
-    assert route["group_by"] == ["model", "dataset"]
+    assert route["group_by"] == ["job", "instance", "model", "dataset"]
     assert not any("group_by" in child for child in route["routes"])
 
 

@@ -233,6 +233,7 @@ Runbook: {RUNBOOKS}/StarlightLatencyAboveBaseline.md
 Query: {QUERY}
 
 -- 
+Target: starlight-exporter 127.0.0.1:9877
 Silence: {SILENCE}
 Alertmanager: http://127.0.0.1:9093
 """  # noqa: W291 (the signature separator ends with a space)
@@ -446,6 +447,7 @@ Last value: {SLOWER}
 <{escaped(LATEST)}#latency|Evidence>   <{escaped(DASHBOARD.format("latency"))}|Dashboard>   \
 <{RUNBOOKS}/StarlightLatencyAboveBaseline.md|Runbook>   <{escaped(QUERY)}|Query>
 
+Target: starlight-exporter 127.0.0.1:9877
 <{SILENCE}|Silence these alerts>
 """
     )
