@@ -31,8 +31,11 @@ async function loadState(dashboard: any): Promise<DashboardState> {
     const given = parameters.get(`var-${one.name}`);
     return given === null ? one : { ...one, current: { text: given, value: one.multi ? given.split(',') : given } };
   });
-  dashboard.templating.list = definitions;
   const variables = await loadVariables(definitions, range);
+  // Without a stored value, Grafana selects the first one.
+  dashboard.templating.list = definitions.map((one: any) =>
+    one.current ? one : { ...one, current: { text: variables[one.name].value, value: variables[one.name].value } }
+  );
   const enabled = dashboard.annotations.list.filter((one: any) => one.enable && one.expr);
   const annotations = await Promise.all(enabled.map((one: any) => runAnnotation(one, range, variables)));
   const scrapeMs = Number(parameters.get('scrapeMs') ?? 15000);
