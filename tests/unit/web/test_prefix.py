@@ -17,7 +17,7 @@ import pytest
 
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.runs.application import Application
-from starlight_exporter.web.site import make_site
+from starlight_exporter.web.site import make_grafana_url, make_site
 from support.html_links import page_links
 from support.images import image_bytes
 from support.reverse_proxy import reverse_proxy
@@ -172,4 +172,25 @@ def test_prefixes_follow_the_flags(
 def test_invalid_flag_is_an_error_without_credentials(external_url: str | None, route_prefix: str | None) -> None:
     with pytest.raises(ConfigError, match=r"--web\.(external-url|route-prefix)") as caught:
         make_site(external_url, route_prefix, frozenset())
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (None, ""),
+        ("https://grafana.example", "https://grafana.example/"),
+        ("http://host:3000/base/", "http://host:3000/base/"),
+    ],
+)
+def test_grafana_url_ends_in_a_slash(url: str | None, expected: str) -> None:
+    assert make_grafana_url(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url", ["", "host", "ftp://host/", "http://user:secret@host/", "http://host/?a=b", "http://[::1/"]
+)
+def test_invalid_grafana_url_is_an_error_without_credentials(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--web\.grafana-url: ") as caught:
+        make_grafana_url(url)
     assert "secret" not in str(caught.value)
