@@ -11,7 +11,7 @@ import torch
 from rich.progress import Progress
 
 from starlight_exporter.dataset import layout
-from starlight_exporter.dataset.walk import find_files
+from starlight_exporter.dataset.labelled_files import find_labelled_files
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.errors import ModelError, StorageError
@@ -57,7 +57,7 @@ def run(job: Job, bar: Progress, report: Callable[[str], object]) -> None:
     torch.set_num_threads(job.threads)
     for _, root in job.measure:
         # An unusable folder must not be noticed only after hours of training.
-        find_files(root)
+        find_labelled_files(root)
     if job.measure_only:
         card = read_card(job.out)
         if card.get("sha256") != Detector.load(job.out / MODEL).sha256:

@@ -187,7 +187,7 @@ class WindowConfig(StrictModel):
 
 
 class DatasetConfig(StrictModel):
-    """Folder with the subfolders clean/, stego/ and negatives/ or with a label manifest, or any folder of images.
+    """Folder with the subfolders clean/, stego/ and negatives/ or another layout, or any folder of images.
 
     With `alerts: false`, failed checks on this dataset neither alert nor colour the status page, and labelled images
     are evaluated only after a change, behind others. `drift_reference` names the labelled dataset with whose clean

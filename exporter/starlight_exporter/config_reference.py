@@ -55,7 +55,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "datasets[].name": ("reference", "label value on metrics and pages"),
     "datasets[].path": (
         "../datasets/reference",
-        "folder with `clean/`, `stego/` and `negatives/` or with a label manifest; of an unlabelled dataset any folder",
+        "folder with `clean/`, `stego/` and `negatives/` or another layout; of an unlabelled dataset any folder",
     ),
     "datasets[].alerts": (
         "true",

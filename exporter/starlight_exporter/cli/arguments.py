@@ -13,8 +13,11 @@ from starlight_exporter.errors import ConfigError, DatasetError
 from starlight_exporter.models.roles import ROLES
 
 RESULTS = Path("results")
-DATASET_HELP = "folder with clean/, stego/ and negatives/, or with a label manifest"
-DECISION_HELP = "production (thresholds per predicted method), plain (0.5) or a threshold (default: production)"
+DATASET_HELP = "folder with class folders such as clean/ and stego/, a label manifest or metadata.csv"
+DECISION_HELP = (
+    "production (thresholds per predicted method, 0.5 for a model without methods), plain (0.5) or a threshold"
+    " (default: production)"
+)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, root: Path) -> None:

@@ -8,6 +8,10 @@ from typing import Final
 SIDECAR_SUFFIX: Final = ".json"
 MANIFEST_NAMES: Final = ("labels.csv", "labels.jsonl", "labels.parquet")
 """Names of a label manifest, in the root of a dataset."""
+METADATA_NAMES: Final = ("metadata.csv", "metadata.jsonl")
+"""Names of the metadata of ImageFolder, in the root of a dataset."""
+LABEL_FILES: Final = (*MANIFEST_NAMES, *METADATA_NAMES)
+"""Names of the files in the root of a dataset that state labels."""
 IGNORED_SUFFIXES: Final = frozenset(
     (
         *(".json", ".jsonl", ".csv", ".tsv", ".parquet", ".yml", ".yaml", ".toml"),

@@ -1,7 +1,7 @@
 """Labels of a file without a label manifest: from its sidecar, from its folder and from its name.
 
-Folders are `clean/{source}/**`, `stego/{method}/**` and `negatives/{category}/**`; names of stego files are
-`{payload}_{method}_{index}.{ext}`.
+Folders are `clean/{source}/**`, `stego/{method}/**` or `{method}/**`, and `negatives/{category}/**` (see
+`class_folders`); names of stego files are `{payload}_{method}_{index}.{ext}`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from starlight_exporter.dataset.class_folders import class_named
 from starlight_exporter.dataset.dataset import FileProblem
 from starlight_exporter.dataset.names import is_source, one_line, printable_path
 from starlight_exporter.dataset.sidecar import Sidecar, SidecarError, read_sidecar
@@ -41,7 +42,7 @@ def read_labels(found: FoundFile) -> Labels:
         case "negative":
             if folders:
                 return Labels(category=printable_path(folders[0]))
-            return unlabelled(found.path, "is not in a category folder below negatives/")
+            return unlabelled(found.path, f"is not in a category folder below {found.path.partition('/')[0]}/")
         case "stego":
             return _stego_labels(found, folders)
 
@@ -51,8 +52,10 @@ def _stego_labels(found: FoundFile, folders: list[str]) -> Labels:
         sidecar = Sidecar() if found.sidecar is None else read_sidecar(found.root / found.sidecar, root=found.root)
     except SidecarError as error:
         return unlabelled(found.sidecar or found.path, str(error))
+    named = class_named(found.path.partition("/")[0])
     stated = {
         "sidecar": sidecar.method,
+        "class folder": None if named is None else named.method,
         "folder": TECHNIQUES.get(folders[0].lower()) if folders else None,
         "name": _name_method(PurePosixPath(found.path)),
     }

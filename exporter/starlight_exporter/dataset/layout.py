@@ -4,9 +4,10 @@
     <root>/stego/**                    labelled by sidecar, folder `stego/{method}/**` or name (see `labels`)
     <root>/negatives/{category}/**     hard negatives
 
-All files below these three folders are images, except those whose names are ignored (see `ignored`). With a label
-manifest (see `manifest`), all files below the root are. Files that cannot be measured are listed with their problem, so
-that they are counted as not measured. Nothing is decoded.
+All files below these three folders are images, except those whose names are ignored (see `ignored`). Other layouts are
+other class folders (see `class_folders`), a label manifest (see `manifest`), and ImageFolder with metadata (see
+`metadata`); with the latter two, all files below the root are images. Files that cannot be measured are listed with
+their problem, so that they are counted as not measured. Nothing is decoded.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from typing import BinaryIO, Final
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import Dataset, FileProblem, LabelledFile
-from starlight_exporter.dataset.labels import Labels, read_labels
-from starlight_exporter.dataset.manifest import read_manifest
+from starlight_exporter.dataset.labelled_files import find_labelled_files
+from starlight_exporter.dataset.labels import Labels
 from starlight_exporter.dataset.names import one_line, printable_path
-from starlight_exporter.dataset.walk import FoundFile, find_all_files, find_files
+from starlight_exporter.dataset.walk import FoundFile
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, ImageFormat, image_format
 from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES, decoded_format
-from starlight_exporter.errors import DatasetError, ImageError, NotMeasuredReason
+from starlight_exporter.errors import ImageError, NotMeasuredReason
 from starlight_exporter.file_access import FileTooLargeError, hash_open_file, open_regular
 
 _CHUNK: Final = 64
@@ -48,25 +49,26 @@ def scan(
     """Return all files of the dataset in `root`, labelled and hashed; larger files are not read.
 
     The files of `excluded` are not opened; the texts of their problems do not name them.
-    Raises DatasetError if `root` is missing, cannot be listed, or contains no image in its class folders, and if its
-    label manifest cannot be used.
+    Raises DatasetError if `root` is missing, cannot be listed, has none of the layouts (or it is ambiguous which), or
+    contains no image, and if the file with its labels cannot be used.
     """
-    manifest = read_manifest(root)
-    if manifest is None:
-        found, labels_of = find_files(root), read_labels
-    else:
-        found, labels_of = find_all_files(root, manifest.classes, manifest=manifest.name), manifest.labels_of
-    if not found.files:
-        raise DatasetError(f"{root}: no images" + (" in clean/, stego/ or negatives/" if manifest is None else ""))
+    dataset = find_labelled_files(root)
     files = _with_covers(
-        label_files(found.files, labels_of, max_file_bytes=max_file_bytes, excluded=excluded, activity=activity)
+        label_files(
+            dataset.found.files,
+            dataset.labels_of,
+            max_file_bytes=max_file_bytes,
+            excluded=excluded,
+            activity=activity,
+        ),
+        dataset.clean_folder,
     )
     return Dataset(
         name=name,
         root=root,
         files=tuple(files),
-        fingerprint=fingerprint(files) if manifest is None else fingerprint(files, _stated_facts(files)),
-        ignored_files=found.ignored,
+        fingerprint=fingerprint(files, _stated_facts(files)) if dataset.has_manifest else fingerprint(files),
+        ignored_files=dataset.found.ignored,
     )
 
 
@@ -75,8 +77,8 @@ def label_files(
     labels_of: Callable[[FoundFile], Labels],
     *,
     max_file_bytes: int,
-    excluded: Mapping[str, FileProblem],
-    activity: Activity,
+    excluded: Mapping[str, FileProblem] = MappingProxyType({}),
+    activity: Activity = NO_ACTIVITY,
 ) -> list[LabelledFile]:
     """Return the files with label, format and hash, sorted by path. Failures become the problem of the file."""
     # One task for many files, because a pending task takes more memory than the result of a file.
@@ -176,15 +178,16 @@ def _format(start: bytes) -> tuple[ImageFormat | None, FileProblem | None]:
         return None, FileProblem(error.reason, str(error))
 
 
-def _with_covers(files: list[LabelledFile]) -> list[LabelledFile]:
+def _with_covers(files: list[LabelledFile], clean_folder: str) -> list[LabelledFile]:
     """Replace a stated cover by the path of that clean file, if it is in the dataset: both have the same cover.
 
-    A clean file can have a cover too. A stego file without a source has that of its cover.
+    A cover can be stated relative to the folder of the clean files. A clean file can have a cover too. A stego file
+    without a source has that of its cover.
     """
     clean = {file.path: file for file in files if file.file_class == "clean"}
 
     def clean_file(cover: str) -> LabelledFile | None:
-        return next((clean[path] for path in (f"clean/{cover}", cover) if path in clean), None)
+        return next((clean[path] for path in (f"{clean_folder}/{cover}", cover) if path in clean), None)
 
     def resolved(cover: str) -> str:
         passed: list[str] = []

@@ -1,7 +1,8 @@
 """Labels of a dataset from its label manifest, `labels.csv`, `labels.jsonl` or `labels.parquet` in its root.
 
-With a manifest, images may be anywhere below the root, and the manifest is the only source of labels: folders, file
-names and sidecars are not read. Errors are of two kinds:
+The metadata of ImageFolder are read the same way (see `metadata`). With a manifest, images may be anywhere below the
+root, and the manifest is the only source of labels: folders, file names and sidecars are not read. Errors are of two
+kinds:
 
 - The dataset cannot be used (DatasetError) if it is uncertain which files the manifest lists or what they are: more
   than one manifest, a manifest that cannot be read or is damaged, unknown columns, a path that is not relative and
@@ -13,15 +14,17 @@ names and sidecars are not read. Errors are of two kinds:
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from starlight_exporter.dataset.class_folders import class_named
 from starlight_exporter.dataset.dataset import LABELLED_CLASSES, FileClass
-from starlight_exporter.dataset.ignored import MANIFEST_NAMES
+from starlight_exporter.dataset.ignored import MANIFEST_NAMES, METADATA_NAMES
 from starlight_exporter.dataset.labels import Labels, unlabelled
 from starlight_exporter.dataset.manifest_rows import ManifestError, ManifestRow, manifest_rows
+from starlight_exporter.dataset.metadata import as_manifest_row
 from starlight_exporter.dataset.names import LONGEST_COVER, LONGEST_SOURCE, is_cover, is_source
 from starlight_exporter.dataset.sidecar import BIT_ORDERS, MAX_PAYLOAD_BYTES
 from starlight_exporter.dataset.walk import FoundFile
@@ -51,13 +54,16 @@ class Manifest:
 
 
 def read_manifest(root: Path) -> Manifest | None:
-    """Return the label manifest in the root of a dataset, None without one. Raise DatasetError; see the module."""
-    present = [name for name in MANIFEST_NAMES if os.path.lexists(root / name)]
-    if not present:
+    """Return the label manifest in the root of a dataset, otherwise its metadata, None without either.
+
+    Raise DatasetError; see the module.
+    """
+    manifest = _only(root, MANIFEST_NAMES, "label manifest")
+    name = manifest or _only(root, METADATA_NAMES, "metadata file")
+    if name is None:
         return None
-    if len(present) > 1:
-        raise DatasetError(f"{root}: has more than one label manifest: {', '.join(present)}")
-    name = present[0]
+    if manifest is None:
+        _require_no_class_folders(root, name)
     try:
         data = read_content(root / name, max_bytes=MAX_MANIFEST_BYTES, root=root).data
     except OSError as error:
@@ -65,13 +71,34 @@ def read_manifest(root: Path) -> Manifest | None:
     classes: dict[str, FileClass] = {}
     labels: dict[str, Labels] = {}
     try:
-        for row in manifest_rows(name, data):
+        rows = manifest_rows(name, data)
+        for row in rows if manifest is not None else map(as_manifest_row, rows):
             path = _path(row, classes)
             classes[path] = _class(row)
             labels[path] = _labels(row, path, classes[path])
     except ManifestError as error:
         raise DatasetError(f"{root / name}: {error}") from error
     return Manifest(name, classes, labels)
+
+
+def _only(root: Path, names: Sequence[str], title: str) -> str | None:
+    present = [name for name in names if os.path.lexists(root / name)]
+    if len(present) > 1:
+        raise DatasetError(f"{root}: has more than one {title}: {', '.join(present)}")
+    return present[0] if present else None
+
+
+def _require_no_class_folders(root: Path, metadata: str) -> None:
+    """Raise DatasetError if class folders could be the labels as well as the metadata."""
+    try:
+        folders = sorted(entry.name for entry in root.iterdir() if class_named(entry.name) and entry.is_dir())
+    except OSError as error:
+        raise DatasetError(f"{root}: cannot be listed: {error.strerror}") from error
+    if folders:
+        raise DatasetError(
+            f"{root}: ambiguous: has {metadata} and the class folder {folders[0]}; rename one of them, or add a label"
+            " manifest, which takes precedence"
+        )
 
 
 def _path(row: ManifestRow, listed: Collection[str]) -> str:

@@ -3,6 +3,8 @@
 labels.csv       a header, then one line per file (RFC 4180, UTF-8, with or without BOM)
 labels.jsonl     one JSON object per line
 labels.parquet   one row per file; requires pyarrow
+
+Metadata of ImageFolder (metadata.csv, metadata.jsonl) have the first two formats, and any columns.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from starlight_exporter.dataset.ignored import METADATA_NAMES
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.formatting import size
 
@@ -22,6 +25,8 @@ COLUMNS: Final = (
     *("payload_bytes", "bit_order", "reaches_crop"),
 )
 REQUIRED: Final = ("path", "class")
+FILE_NAME: Final = "file_name"
+"""Required column of the metadata of ImageFolder."""
 MAX_ROWS: Final = 1_000_000
 _LONGEST_CELL: Final = 4096
 """Bytes of a text in a Parquet file, whose dictionary can repeat a long text a million times."""
@@ -59,7 +64,7 @@ def _csv_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
     reader = csv.reader(io.StringIO(_decoded(data), newline=""), strict=True)
     try:
         columns = next(reader, [])
-        _check_columns(columns, complete=True)
+        _check_columns(name, columns, complete=True)
         for cells in reader:
             where = f"{name}:{reader.line_num}"
             if not cells:
@@ -82,7 +87,7 @@ def _json_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
             raise ManifestError(f"line {number}: {error}") from error
         if not isinstance(content, dict):
             raise ManifestError(f"line {number}: expected an object")
-        _check_columns(list(content), complete=False, where=f"line {number}: ")
+        _check_columns(name, list(content), complete=False, where=f"line {number}: ")
         yield ManifestRow(f"{name}:{number}", {key: cell for key, cell in content.items() if cell not in (None, "")})
 
 
@@ -94,7 +99,7 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
         raise DatasetError(f"{name} needs pyarrow; install starlight-exporter[parquet]") from error
     try:
         schema = parquet.read_schema(arrow.BufferReader(data))
-        _check_columns(schema.names, complete=True)
+        _check_columns(name, schema.names, complete=True)
         texts = [field.name for field in schema if _is_text(field.type)]
         # Texts as dictionaries, so that they are only copied once their length is checked.
         file = parquet.ParquetFile(arrow.BufferReader(data), read_dictionary=texts)
@@ -143,6 +148,8 @@ _READERS: Final[Mapping[str, Callable[[str, bytes], Iterator[ManifestRow]]]] = {
     "labels.csv": _csv_rows,
     "labels.jsonl": _json_rows,
     "labels.parquet": _parquet_rows,
+    "metadata.csv": _csv_rows,
+    "metadata.jsonl": _json_rows,
 }
 
 
@@ -160,13 +167,15 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return content
 
 
-def _check_columns(columns: Sequence[str], *, complete: bool, where: str = "") -> None:
+def _check_columns(name: str, columns: Sequence[str], *, complete: bool, where: str = "") -> None:
     """Raise ManifestError for unknown and repeated columns, and if `complete` for missing ones."""
+    is_metadata = name in METADATA_NAMES
     unknown = [column for column in columns if column not in COLUMNS]
-    if unknown:
+    if unknown and not is_metadata:
         raise ManifestError(f"{where}unknown column {unknown[0][:40]!r}; expected {', '.join(COLUMNS)}")
     if len(set(columns)) != len(columns):
         raise ManifestError(f"{where}a column occurs twice")
-    missing = [column for column in REQUIRED if complete and column not in columns]
+    required = (FILE_NAME,) if is_metadata else REQUIRED
+    missing = [column for column in required if complete and column not in columns]
     if missing:
         raise ManifestError(f"{where}no column {missing[0]!r}")

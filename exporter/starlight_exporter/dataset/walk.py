@@ -14,11 +14,10 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Final
 
+from starlight_exporter.dataset.class_folders import class_folders
 from starlight_exporter.dataset.dataset import FileClass
-from starlight_exporter.dataset.ignored import MANIFEST_NAMES, SIDECAR_SUFFIX, is_ignored, is_ignored_folder
+from starlight_exporter.dataset.ignored import LABEL_FILES, SIDECAR_SUFFIX, is_ignored, is_ignored_folder
 from starlight_exporter.errors import DatasetError
-
-FOLDERS: Final[dict[str, FileClass]] = {"clean": "clean", "stego": "stego", "negatives": "negative"}
 
 MAX_DEPTH: Final = 64
 """Number of nested folders that are searched."""
@@ -50,16 +49,17 @@ class FoundFiles:
     ignored: int = 0
 
 
-def find_files(root: Path) -> FoundFiles:
-    """Return the files below the class folders. Raise DatasetError if `root` is not a dataset or cannot be listed."""
+def find_files(root: Path) -> tuple[Mapping[str, FileClass], FoundFiles]:
+    """Return the class folders with their classes, and the files below them.
+
+    Raise DatasetError if `root` has no class folders, ambiguous ones, or cannot be listed.
+    """
     present, identity = _listed(root)
-    if not present & FOLDERS.keys():
-        raise DatasetError(f"{root}: has none of the folders clean, stego and negatives")
+    folders = class_folders(root, present, {name for name, is_folder in present.items() if is_folder})
     search = _Search(root)
-    for folder, file_class in FOLDERS.items():
-        if folder in present:
-            search.enter(folder, file_class, (identity,))
-    return search.found
+    for folder, file_class in folders.items():
+        search.enter(folder, file_class, (identity,))
+    return folders, search.found
 
 
 def find_all_files(root: Path, classes: Mapping[str, FileClass], *, manifest: str) -> FoundFiles:
@@ -88,11 +88,11 @@ def find_unlabelled_files(root: Path) -> FoundFiles:
     return search.found
 
 
-def _listed(root: Path) -> tuple[set[str], _Identity]:
-    """Return the names in the root of a dataset, and its identity. Raise DatasetError."""
+def _listed(root: Path) -> tuple[dict[str, bool], _Identity]:
+    """Return the names in the root of a dataset and whether they are folders, and its identity. Raise DatasetError."""
     try:
         with os.scandir(root) as entries:
-            present = {entry.name for entry in entries}
+            present = {entry.name: _is_folder(entry) for entry in entries}
         status = root.stat()
     except FileNotFoundError as error:
         raise DatasetError(f"{root}: no such dataset folder") from error
@@ -150,7 +150,7 @@ class _Search:
                         self._root, prefix + name, self._class(prefix + name, file_class), sidecar and prefix + sidecar
                     )
                 )
-            elif is_folder or not (sidecars.is_used(name) or (not above and name in MANIFEST_NAMES)):
+            elif is_folder or not (sidecars.is_used(name) or (not above and name in LABEL_FILES)):
                 self.found.ignored += 1
 
     def _class(self, path: str, file_class: FileClass | None) -> FileClass:

@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from starlight_exporter.dataset.ignored import MANIFEST_NAMES, is_ignored, is_ignored_folder, may_be_sidecar
+from starlight_exporter.dataset.ignored import LABEL_FILES, is_ignored, is_ignored_folder, may_be_sidecar
 from starlight_exporter.dataset.walk import MAX_DEPTH, MAX_LINKED_FOLDERS
 from starlight_exporter.models.cards import CARD, MODEL
 
@@ -195,7 +195,7 @@ def _files(folder: str, above: tuple[tuple[int, int], ...], linked: list[str]) -
             continue
         here = (status.st_dev, status.st_ino)
         if not is_folder:
-            is_manifest = len(above) == 1 and entry.name in MANIFEST_NAMES
+            is_manifest = len(above) == 1 and entry.name in LABEL_FILES
             if is_manifest or may_be_sidecar(entry.name) or not is_ignored(entry.name):
                 yield entry.path, (*here, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         elif here not in above and not is_ignored_folder(entry.name) and len(above) <= MAX_DEPTH:

@@ -293,7 +293,7 @@ def test_rejects_a_root_that_is_not_a_dataset(tmp_path: Path, what: str) -> None
         expected = "is a file"
     elif what in ("empty", "no class folder"):
         root.mkdir()
-        expected = "none of the folders clean, stego and negatives"
+        expected = "none of the folders clean (or cover), stego (or a method) and negatives"
         if what != "empty":
             write(root, "images/a.png")
     elif what == "empty class folder":
