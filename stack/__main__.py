@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from stack import compose, native
+    from stack.preflight import check_inputs
 
     console = Console(stderr=True)
     for number in STOP_SIGNALS:
@@ -33,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt)
     try:
+        check_inputs(model=arguments.model, dataset=arguments.dataset, config=arguments.config, console=console)
         command = None if arguments.native else compose.command()
         flags = process_only_flags(arguments)
         if command is not None and flags:

@@ -36,9 +36,11 @@ def evaluate(
     cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Evaluate an ONNX model on a folder with `clean/`, `stego/` and `negatives/`, or with a label manifest.
+    """Evaluate an ONNX model on a folder with `clean/`, `stego/` and `negatives/`, or another layout of a dataset.
 
-    `latency_sample` images are timed one at a time; 0 skips the latency run. `threads` defaults to one per core.
+    A rule with thresholds per method is replaced by one threshold of 0.5 if the model predicts no method; then
+    `replaced_decision` of the result is not None. `latency_sample` images are timed one at a time; 0 skips the latency
+    run. `threads` defaults to one per core.
     `cache` is a folder for decoded images. `models_dir` is searched for the card and the training log of a model with
     the same content. `progress` is called with the number of images done and the total.
     Raise ModelError or DatasetError if the model or dataset cannot be used, and EvaluationError if the run fails.

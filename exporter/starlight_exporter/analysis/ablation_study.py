@@ -11,6 +11,7 @@ from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.errors import EvaluationError
+from starlight_exporter.evaluation.applied_rule import with_applied_rule
 from starlight_exporter.evaluation.image_source import ImageSource, open_cache
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest
@@ -32,6 +33,7 @@ def ablation_study(
     """
     started = time.time()
     detector = load_detector(request)
+    request = with_applied_rule(request, detector)
     dataset = scan_dataset(request, NO_ACTIVITY)
     cache = open_cache(request.cache, dataset.files)
     limits = request.limits

@@ -139,15 +139,20 @@ def comparable_rows(
 
 def _rates_result(model: ModelConfig, recorded: Baseline, fingerprint: str | None) -> str:
     from starlight_exporter.checks.baseline import obstacle
+    from starlight_exporter.evaluation.applied_rule import applied_rule_of_file
     from starlight_exporter.evaluation.spec import current_spec
 
+    try:
+        rule = applied_rule_of_file(model.file, model.decision.rule())
+    except ModelError as error:
+        return f"not comparable: {error}"
     origin = recorded.provenance
     stated = None if origin is None else origin.dataset_fingerprint
     spec = current_spec(
         model_sha256="",
         # Without a dataset, only the decision rule is compared.
         dataset_fingerprint=fingerprint or stated or "",
-        decision=model.decision.rule().describe(),
+        decision=rule.describe(),
     )
     if found := obstacle(recorded, spec):
         return f"not comparable: {found[1]}"

@@ -50,6 +50,10 @@ class DecisionRule:
             raise ConfigError(f"thresholds per method need exactly {', '.join(METHODS)} ({problems})")
         return cls(tuple(float(thresholds[method]) for method in METHODS))
 
+    def for_model(self, *, has_method: bool) -> DecisionRule:
+        """Return this rule, or PLAIN if this one needs a predicted method and the model has none."""
+        return PLAIN if self.needs_method and not has_method else self
+
     @property
     def needs_method(self) -> bool:
         """Whether the threshold depends on the predicted method."""

@@ -121,6 +121,7 @@ class Evaluation:
     covers clean and stego images. `figures` and `payload` are None in results of versions that did not measure them.
     `embeddings` covers clean and stego images too; it is None in results of versions that did not measure embeddings.
     `unlabelled` is set if the dataset is unlabelled: then no rate has an image, and nothing is timed.
+    `replaced_decision` is the requested decision rule if it needs a method and the model predicts none, otherwise None.
     """
 
     id: str
@@ -158,6 +159,12 @@ class Evaluation:
     figures: FiguresOfMerit | None = None
     unlabelled: UnlabelledResult | None = None
     embeddings: EmbeddingResult | None = None
+    replaced_decision: str | None = None
+
+    @property
+    def requested_decision(self) -> str:
+        """The decision rule that was requested, as text; the provenance has the one that was applied."""
+        return self.provenance.decision if self.replaced_decision is None else self.replaced_decision
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rates as a pandas data frame with one row per metric and slice.

@@ -18,10 +18,10 @@ from starlight_exporter.dataset.layout import scan
 from starlight_exporter.dataset.quality import measure as measure_quality
 from starlight_exporter.dataset.shortcuts import find_shortcuts
 from starlight_exporter.dataset.unlabelled import scan_unlabelled
-from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.errors import EvaluationError, ModelError
 from starlight_exporter.evaluation.accuracy import accuracy
+from starlight_exporter.evaluation.applied_rule import applied_rule, replaced_rule, rule_warnings, with_applied_rule
 from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
 from starlight_exporter.evaluation.drift import MAX_REFERENCE_IMAGES, DriftSample, drift_sample, measure_drift
 from starlight_exporter.evaluation.embedding_results import EmbeddingResult, Projection
@@ -32,7 +32,7 @@ from starlight_exporter.evaluation.image_source import ImageSource, open_cache
 from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed, summarise
 from starlight_exporter.evaluation.payload import by_payload
 from starlight_exporter.evaluation.progress import Progress, ProgressReporter
-from starlight_exporter.evaluation.request import BaselineModel, RunRequest
+from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import (
     Evaluation,
     Execution,
@@ -70,6 +70,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         request = replace(request, latency_sample=0, baseline=None)
     with activity.during("load"):
         detector = load_detector(request)
+    requested, request = request.decision, with_applied_rule(request, detector)
     dataset = scan_dataset(request, activity)
     measurable = sum(file.problem is None for file in dataset.files)
     reporter = ProgressReporter(
@@ -143,12 +144,19 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         figures=None if request.unlabelled is not None else figures(bulk.predictions, seed=request.seed),
         unlabelled=_unlabelled(request, detector, dataset, bulk),
         embeddings=embeddings,
+        replaced_decision=replaced_rule(requested, request.decision),
     )
     return RunResult(
         evaluation=evaluation,
         predictions=bulk.predictions,
         latency=latency.observations,
-        warnings=(*records.problems, *reporter.warnings, *_cache_warnings(bulk.execution), *latency.warnings),
+        warnings=(
+            *rule_warnings(detector, requested),
+            *records.problems,
+            *reporter.warnings,
+            *_cache_warnings(bulk.execution),
+            *latency.warnings,
+        ),
         drift_sample=_reference_sample(request, bulk),
         projection=projection,
     )
@@ -181,12 +189,11 @@ def scan_dataset(request: RunRequest, activity: Activity) -> Dataset:
 
 
 def load_detector(request: RunRequest) -> Detector:
-    """Load the model of a request. Raise ModelError if it cannot be used with the decision rule."""
+    """Load the model of a request. Raise ModelError if it cannot be used."""
     try:
-        detector = Detector.load(request.model_path, expected_sha256=request.expected_sha256, root=request.model_root)
+        return Detector.load(request.model_path, expected_sha256=request.expected_sha256, root=request.model_root)
     except ModelError as error:
         raise _with_problem_of_card(error, request) from error
-    return _checked(detector, request.model_path, request.decision)
 
 
 def _with_problem_of_card(error: ModelError, request: RunRequest) -> ModelError:
@@ -195,14 +202,6 @@ def _with_problem_of_card(error: ModelError, request: RunRequest) -> ModelError:
         return error
     problem = model_in(request.model_path.parent).problem
     return error if problem is None else ModelError(f"{problem}; {error}", reason=error.reason)
-
-
-def _checked(detector: Detector, path: Path, decision: DecisionRule) -> Detector:
-    if decision.needs_method and not detector.has_method:
-        raise ModelError(
-            f'{path}: predicts no method, which the decision rule "{decision.describe()}" needs', reason="signature"
-        )
-    return detector
 
 
 def provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Provenance:
@@ -313,13 +312,14 @@ def _latency(
         return _LatencyResult(_single_latency(request, model, files, progress))
     try:
         with activity.during("load", str(request.baseline.path)):
-            other = _load_baseline(request.baseline)
+            other = Detector.load(request.baseline.path)
     except ModelError as error:
         return _LatencyResult(
             _single_latency(request, model, files, progress),
             warnings=(f"{_NOT_COMPARED}: {error}",),
         )
-    baseline = TimedDetector(other, request.baseline.decision, root, request.limits, activity)
+    rule = applied_rule(other, request.baseline.decision)
+    baseline = TimedDetector(other, rule, root, request.limits, activity)
     pair = measure_latency_pair(
         model, baseline, files, sample=request.latency_sample, seed=request.seed, progress=progress
     )
@@ -337,10 +337,6 @@ def _single_latency(
     request: RunRequest, model: TimedDetector, files: Sequence[LabelledFile], progress: Progress
 ) -> LatencyObservations | None:
     return measure_latency(model, files, sample=request.latency_sample, seed=request.seed, progress=progress)
-
-
-def _load_baseline(baseline: BaselineModel) -> Detector:
-    return _checked(Detector.load(baseline.path), baseline.path, baseline.decision)
 
 
 def _latency_calls(request: RunRequest, images: int) -> int:

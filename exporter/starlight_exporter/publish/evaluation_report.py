@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from starlight_exporter.checks.results import CONCLUSIONS, CheckResult, Severity
+from starlight_exporter.evaluation.applied_rule import rule_text
 from starlight_exporter.evaluation.results import Evaluation, LatencyQuantile
 from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.formatting import (
@@ -213,5 +214,5 @@ def _provenance(evaluation: Evaluation) -> str:
     card = "" if origin is None else f" ({origin.describe()})"
     return (
         f"model {provenance.model_sha256[:12]}{card}, dataset {provenance.dataset_fingerprint[:12]}, "
-        f"{provenance.decision}, seed {provenance.seed}, {utc(evaluation.finished_at)}"
+        f"{rule_text(evaluation)}, seed {provenance.seed}, {utc(evaluation.finished_at)}"
     )

@@ -12,6 +12,7 @@ from starlight_exporter.config import Config, DatasetConfig, ModelConfig
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.model_file import MAX_MODEL_BYTES, model_sha256, read_model
 from starlight_exporter.errors import BaselineError, ConfigError, DatasetError, ModelError, StorageError
+from starlight_exporter.evaluation.applied_rule import applied_rule_of_file
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.spec import current_spec
 from starlight_exporter.file_access import read_content
@@ -99,7 +100,7 @@ def recorded_problem(plan: Acceptance) -> str:
     spec = current_spec(
         model_sha256=plan.sha256,
         dataset_fingerprint=scan(plan.dataset.name, plan.dataset.path, max_file_bytes=limit).fingerprint,
-        decision=plan.production.decision.rule().describe(),
+        decision=applied_rule_of_file(plan.production.file, plan.production.decision.rule()).describe(),
     )
     found = obstacle(recorded, spec) or latency_obstacle(recorded, current_machine())
     return "" if found is None else f"{plan.recorded}: {found[1]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -88,7 +89,9 @@ class Restorer:
             dataset_fingerprint=fingerprint,
             decision=model.decision.rule().describe(),
         )
-        return not differences(evaluation.provenance, current)
+        # Which rule was applied depends on the model file; what is configured is the requested rule.
+        stored = replace(evaluation.provenance, decision=evaluation.requested_decision)
+        return not differences(stored, current)
 
     def _fingerprint(self, name: str, root: Path) -> str | None:
         """Scan a dataset once; None if that fails, as the evaluation that follows will report."""

@@ -149,12 +149,19 @@ def test_constant_model_has_auc_of_one_half(request_for: Requests, tmp_path: Pat
     assert {one.not_measured for one in evaluation.figures.figures.values()} == {"constant_scores"}
 
 
-def test_rejects_rule_per_method_for_model_without_methods(request_for: Requests, tmp_path: Path) -> None:
+def test_model_without_methods_is_decided_by_one_threshold(request_for: Requests, tmp_path: Path) -> None:
     model = write_random_model(tmp_path / "plain.onnx", method_output=False)
-    with pytest.raises(ModelError, match=r"plain\.onnx: predicts no method") as error:
-        evaluate(request_for(model_path=model, decision=PRODUCTION))
-    assert error.value.reason == "signature"
-    assert evaluate(request_for(model_path=model, decision=PLAIN)).evaluation.confusion == {}
+    result = evaluate(request_for(model_path=model, decision=PRODUCTION))
+    evaluation = result.evaluation
+    assert evaluation.provenance.decision == "probability > 0.5"
+    assert evaluation.replaced_decision == evaluation.requested_decision == PRODUCTION.describe()
+    assert evaluation.confusion == {}
+    (warning,) = result.warnings
+    assert warning == f"{model}: predicts no method: decided by probability > 0.5, not by {PRODUCTION.describe()}"
+    plain = evaluate(request_for(model_path=model, decision=PLAIN))
+    assert (plain.evaluation.replaced_decision, plain.warnings) == (None, ())
+    assert plain.evaluation.requested_decision == "probability > 0.5"
+    assert without_times(plain)[1] == without_times(result)[1]
 
 
 def test_rejects_model_with_unexpected_hash(request_for: Requests, model_path: Path) -> None:

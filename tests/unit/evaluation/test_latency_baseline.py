@@ -50,9 +50,9 @@ def test_baseline_is_timed_under_its_own_decision_rule(request_for: Requests, tm
     assert result.evaluation.latency_ratio.baseline_sha256 == model_sha256(plain)
     assert result.evaluation.latency_ratio.timings == 4
     assert not result.evaluation.latency_ratio.enough
-    rejected = evaluate(request_for(latency_sample=4, baseline=BaselineModel(plain, PRODUCTION)))
-    assert rejected.evaluation.latency_ratio is None
-    assert rejected.warnings[0].startswith(f"{WARNING}{plain}: predicts no method")
+    replaced = evaluate(request_for(latency_sample=4, baseline=BaselineModel(plain, PRODUCTION)))
+    assert replaced.evaluation.latency_ratio is not None
+    assert replaced.warnings == ()
 
 
 @pytest.mark.parametrize(("content", "reason"), [(None, "no such model file"), (b"text", "not a loadable ONNX model")])

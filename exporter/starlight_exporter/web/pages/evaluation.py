@@ -11,6 +11,7 @@ from starlight_exporter.checks.latency_checks import contention
 from starlight_exporter.checks.results import CheckResult, Conclusion
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.errors import QueryError
+from starlight_exporter.evaluation.applied_rule import rule_text
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
 from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.evaluation.spec import differences
@@ -167,7 +168,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("inputs", ", ".join(facts.inputs)),
         ("outputs", ", ".join(facts.outputs)),
         ("dataset fingerprint", provenance.dataset_fingerprint),
-        ("decision rule", provenance.decision),
+        ("decision rule", rule_text(evaluation)),
         ("exporter", provenance.exporter_version),
         ("onnxruntime", provenance.onnxruntime_version),
         ("numpy", provenance.numpy_version),
