@@ -1,4 +1,4 @@
-"""Evaluate, compare, study and ablate models, and read a stored history.
+"""Evaluate, compare, study and ablate models, score images without labels, and read a stored history.
 
 python docs/examples/api.py models/v3/model.onnx models/v4/model.onnx datasets/reference data/history.jsonl
 """
@@ -34,6 +34,10 @@ def main(baseline: str, candidate: str, dataset: str, history: str) -> None:
     for effect in ablated.ablation.effects:
         if effect.log_loss_increase is not None:
             print(f"without {effect.stream}: log loss increases by {effect.log_loss_increase.value:.3f} nats")
+
+    scoring = starlight.score(candidate, dataset, decision=rule)
+    alarms = [score.path for score in scoring.scores if score.verdict]
+    print(f"{len(alarms)} of {scoring.images} images are classified as stego by {scoring.decision}")
 
     try:
         for stored in starlight.read_history(history):

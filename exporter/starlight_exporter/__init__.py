@@ -8,9 +8,9 @@ The public API runs without the service:
     print(evaluation.clean.ratio, evaluation.clean.lower, evaluation.clean.upper)
 
 `evaluate` returns an Evaluation, `compare` a paired Comparison of two models on the same images, `ablate` an
-AblationStudy, `study` a Study of several models and datasets, and `read_history` the evaluations that a service has
-stored. `Evaluation.to_frame` needs the extra `pandas`. Every error is a StarlightError. Other modules are internal and
-may change between versions.
+AblationStudy, `study` a Study of several models and datasets, `score` the verdicts on images without labels, and
+`read_history` the evaluations that a service has stored. `Evaluation.to_frame` needs the extra `pandas`. Every error is a
+StarlightError. Other modules are internal and may change between versions.
 """
 
 import os
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from starlight_exporter.analysis.model_pairs import PairTest
     from starlight_exporter.analysis.stream_effects import AblationStudy, StreamEffect
     from starlight_exporter.analysis.study_results import Study
-    from starlight_exporter.api import ablate, compare, evaluate, read_history, study
+    from starlight_exporter.api import ablate, compare, evaluate, read_history, score, study
     from starlight_exporter.detector.decision import DecisionRule
     from starlight_exporter.errors import StarlightError
     from starlight_exporter.evaluation.results import Evaluation
+    from starlight_exporter.evaluation.scoring import ImageScore, Scoring
     from starlight_exporter.statistics.intervals import Proportion
 
 __version__ = "0.2.0"
@@ -39,9 +40,11 @@ __all__ = [
     "Comparison",
     "DecisionRule",
     "Evaluation",
+    "ImageScore",
     "PairTest",
     "PairedSlice",
     "Proportion",
+    "Scoring",
     "StarlightError",
     "StreamEffect",
     "Study",
@@ -49,6 +52,7 @@ __all__ = [
     "compare",
     "evaluate",
     "read_history",
+    "score",
     "study",
 ]
 
@@ -57,9 +61,11 @@ _MODULES = {
     "Comparison": "analysis.comparison",
     "DecisionRule": "detector.decision",
     "Evaluation": "evaluation.results",
+    "ImageScore": "evaluation.scoring",
     "PairTest": "analysis.model_pairs",
     "PairedSlice": "analysis.comparison",
     "Proportion": "statistics.intervals",
+    "Scoring": "evaluation.scoring",
     "StarlightError": "errors",
     "StreamEffect": "analysis.stream_effects",
     "Study": "analysis.study_results",
@@ -67,6 +73,7 @@ _MODULES = {
     "compare": "api",
     "evaluate": "api",
     "read_history": "api",
+    "score": "api",
     "study": "api",
 }
 

@@ -20,6 +20,7 @@ from starlight_exporter.models.names import model_name
 
 if TYPE_CHECKING:
     from starlight_exporter.analysis.study_results import Study
+    from starlight_exporter.evaluation.scoring import Scoring
 
 # ONNX Runtime and the decoders are imported by the functions that use them, not with this module.
 
@@ -146,6 +147,29 @@ def study(
         cache=None if cache is None else CacheSettings(Path(cache)),
     )
     return run(request, progress=None if progress is None else lambda _, done, total: progress(done, total))
+
+
+def score(
+    model: str | Path,
+    images: str | Path | Sequence[str | Path],
+    *,
+    decision: DecisionRule = PRODUCTION,
+    threads: int | None = None,
+) -> Scoring:
+    """Score images without labels: files, and all images below folders. Iterate over `scores` of the result, once.
+
+    An image that cannot be measured has no verdict, but a reason.
+    Raise ModelError if the model cannot be used, and DatasetError if a path does not exist or there is no image.
+    """
+    from starlight_exporter.evaluation.scoring import score_images
+
+    paths = [images] if isinstance(images, str | Path) else images
+    return score_images(
+        Path(model),
+        [Path(path) for path in paths],
+        decision=decision,
+        threads=available_cores() if threads is None else threads,
+    )
 
 
 def read_history(path: str | Path) -> Iterator[Evaluation]:

@@ -160,6 +160,7 @@ def test_example_of_every_function(model_path: Path, other_model: Path, dataset_
     assert "clean: 40 images, " in output
     assert "p_e all: " in output
     assert "log loss increases by " in output
+    assert " of 92 images are classified as stego by probability > 0.9\n" in output
     assert f"{full_evaluation().model} on {full_evaluation().dataset}: " in output
 
 

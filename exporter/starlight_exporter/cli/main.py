@@ -1,4 +1,4 @@
-"""Evaluate, compare and gate steganalysis models; manage datasets, baselines, history and assets."""
+"""Evaluate, compare and gate steganalysis models, score images; manage datasets, baselines, history and assets."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from starlight_exporter.cli import (
     evaluate,
     gate,
     history_export,
+    score,
     study,
     variants,
 )
@@ -31,6 +32,7 @@ from starlight_exporter.cli.command import EPILOG, Command, command_line, config
 COMMANDS: Final[Mapping[str, Command]] = {
     "evaluate": evaluate,
     "gate": gate,
+    "score": score,
     "compare": compare,
     "ablate": ablate,
     "variants": variants,

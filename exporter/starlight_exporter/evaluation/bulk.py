@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import LabelledFile
@@ -31,11 +31,18 @@ from starlight_exporter.evaluation.results import FileFacts, Prediction
 _PROGRESS_SECONDS: Final = 0.1
 
 
+class ImageObserver(Protocol):
+    """Collects something of every decoded image, so that no image is decoded again for it. Thread-safe."""
+
+    def add(self, file: LabelledFile, image: CompactImage) -> None:
+        """Add one image."""
+
+
 class BatchPredictor:
     """Predict batches of files of one dataset with one model; thread-safe.
 
-    `facts` collects the facts of every decoded image, so that no image is decoded again for them; `embeddings` the
-    embedding of every measured image, if the model returns one.
+    `facts` is called with every decoded image, so that no image is decoded again for its facts; `embeddings` collects
+    the embedding of every measured image, if the model returns one.
     """
 
     def __init__(
@@ -45,7 +52,7 @@ class BatchPredictor:
         decision: DecisionRule,
         *,
         image_seconds: float,
-        facts: FactCollector | None = None,
+        facts: ImageObserver | None = None,
         embeddings: EmbeddingCollector | None = None,
         activity: Activity = NO_ACTIVITY,
     ) -> None:
@@ -53,7 +60,7 @@ class BatchPredictor:
         self._scorer = scorer
         self._decision = decision
         self._image_seconds = image_seconds
-        self._facts = FactCollector() if facts is None else facts
+        self._facts: ImageObserver = FactCollector() if facts is None else facts
         self._embeddings = EmbeddingCollector() if embeddings is None else embeddings
         self._activity = activity
 

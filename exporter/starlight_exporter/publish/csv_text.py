@@ -18,11 +18,15 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, line_end
 
     A text that looks like a formula is preceded by an apostrophe; see `unescaped`.
     """
+    return csv_lines([columns], line_end=line_end) + csv_lines(rows, line_end=line_end)
+
+
+def csv_lines(rows: Iterable[Sequence[Cell]], *, line_end: str = "\n") -> str:
+    """Return one line per row, without a header; see `csv_text`."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator=line_end)
     # With LF line ends the csv module does not quote a carriage return, and cannot read it back.
     quoting_writer = csv.writer(text, lineterminator=line_end, quoting=csv.QUOTE_ALL)
-    writer.writerow(columns)
     for row in rows:
         cells = [_text(cell) for cell in row]
         (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)

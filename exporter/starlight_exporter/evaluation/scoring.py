@@ -1,0 +1,197 @@
+"""Score images without labels: one verdict per image, and how much of each input stream is used.
+
+The full model scores every image on its own, so that a score does not depend on the other images. Images are scored in
+chunks: memory use depends on the number of threads, apart from the paths.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.dataset.labels import read_labels
+from starlight_exporter.dataset.layout import label_files
+from starlight_exporter.dataset.names import printable_path
+from starlight_exporter.dataset.walk import FoundFile, find_unlabelled_files
+from starlight_exporter.detector.compact import CompactImage
+from starlight_exporter.detector.contract import STREAMS, ImageFormat, Method, Stream
+from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.staged import FullModel
+from starlight_exporter.detector.streams import ThreadWorkspace
+from starlight_exporter.errors import DatasetError, NotMeasuredReason
+from starlight_exporter.evaluation.applied_rule import applied_rule, replaced_rule, rule_warnings
+from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
+from starlight_exporter.evaluation.image_source import ImageSource
+from starlight_exporter.evaluation.request import RunLimits
+from starlight_exporter.evaluation.results import Prediction
+
+CHUNK: Final = 256
+"""Images that are scored before their scores are yielded."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScore:
+    """Score of one image. `path` is the path as given, or the path of the given folder with the path below it.
+
+    `verdict` is True for stego; it and `probability` (of stego, 0..1) are None if the image was not measured, and
+    `not_measured` is the reason then, `detail` a text that states it. `predicted_method` is None for a model that
+    predicts no method. `nonzero` is the share (0..1) of the values of each stream that are not zero: 0 means that the
+    image does not have what the stream contains. It is empty if the image was not decoded.
+    """
+
+    path: str
+    verdict: bool | None
+    probability: float | None
+    predicted_method: Method | None
+    not_measured: NotMeasuredReason | None
+    detail: str
+    image_format: ImageFormat | None
+    width: int | None
+    height: int | None
+    sha256: str
+    nonzero: Mapping[Stream, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scoring:
+    """Scores of images by one model.
+
+    `decision` is the applied decision rule, `replaced_decision` the requested one if it needs a method and the model
+    predicts none. `streams` are those that the model reads. `images` is the number of files; iterate over `scores` once
+    to compute their scores, in order.
+    """
+
+    model: Path
+    model_sha256: str
+    decision: str
+    replaced_decision: str | None
+    streams: tuple[Stream, ...]
+    images: int
+    scores: Iterator[ImageScore] = field(repr=False)
+    warnings: tuple[str, ...] = ()
+
+
+def score_images(
+    model: Path,
+    images: Sequence[Path],
+    *,
+    decision: DecisionRule,
+    threads: int,
+    limits: RunLimits | None = None,
+) -> Scoring:
+    """Load a model and find the images: files, and all images below folders, except names that datasets ignore.
+
+    Raise ModelError if the model cannot be used, and DatasetError for a path that does not exist, and if there is no
+    image.
+    """
+    detector = Detector.load(model)
+    inputs = [one for path in images for one in _inputs(path)]
+    if not inputs:
+        raise DatasetError(f"{', '.join(map(str, images))}: no images")
+    rule = applied_rule(detector, decision)
+    scorer = _ChunkScorer(detector, rule, RunLimits() if limits is None else limits, threads)
+    return Scoring(
+        model=model,
+        model_sha256=detector.sha256,
+        decision=rule.describe(),
+        replaced_decision=replaced_rule(decision, rule),
+        streams=tuple(stream for stream in STREAMS if stream in detector.streams),
+        images=len(inputs),
+        scores=scorer.scores(inputs),
+        warnings=rule_warnings(detector, decision),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    shown: str
+    file: FoundFile
+
+
+def _inputs(path: Path) -> Iterator[_Input]:
+    try:
+        # A file that is named may be a link to anywhere; links in a folder may not leave it.
+        real = Path(os.path.realpath(path, strict=True))
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror or error}") from error
+    if not real.is_dir():
+        yield _Input(printable_path(str(path)), FoundFile(real.parent, real.name, "unlabelled"))
+        return
+    for file in find_unlabelled_files(path).files:
+        yield _Input(printable_path(str(path / file.path)), file)
+
+
+class _ChunkScorer:
+    def __init__(self, detector: Detector, rule: DecisionRule, limits: RunLimits, threads: int) -> None:
+        self._model = FullModel(detector)
+        self._rule = rule
+        self._limits = limits
+        self._threads = threads
+
+    def scores(self, inputs: Sequence[_Input]) -> Iterator[ImageScore]:
+        """Yield the scores, in order."""
+        for root, group in groupby(inputs, key=lambda one: one.file.root):
+            files = iter(group)
+            while chunk := list(islice(files, CHUNK)):
+                yield from self._chunk(root, chunk)
+
+    def _chunk(self, root: Path, chunk: Sequence[_Input]) -> Iterator[ImageScore]:
+        shares = _StreamShares()
+        predictor = BatchPredictor(
+            ImageSource(root, self._limits),
+            self._model,
+            self._rule,
+            image_seconds=self._limits.image_seconds,
+            facts=shares,
+        )
+        files = label_files([one.file for one in chunk], read_labels, max_file_bytes=self._limits.max_file_bytes)
+        predictions = predict_all(predictor, files, threads=self._threads, progress=_no_progress)
+        found = {prediction.path: prediction for prediction in predictions}
+        for one in chunk:
+            prediction = found[printable_path(one.file.path)]
+            yield _score(one.shown, prediction, shares.of.get(prediction.path, {}))
+
+
+class _StreamShares:
+    """Collects the share of values that are not zero of every decoded image. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._workspace = ThreadWorkspace(frozenset(STREAMS))
+        self._lock = threading.Lock()
+        self.of: dict[str, Mapping[Stream, float]] = {}
+
+    def add(self, file: LabelledFile, image: CompactImage) -> None:
+        """See `bulk.ImageObserver`."""
+        tensors = image.tensors(STREAMS, out=self._workspace.arrays)
+        shares = {stream: float(np.count_nonzero(tensors[stream]) / tensors[stream].size) for stream in STREAMS}
+        with self._lock:
+            self.of[file.path] = shares
+
+
+def _score(shown: str, prediction: Prediction, nonzero: Mapping[Stream, float]) -> ImageScore:
+    return ImageScore(
+        path=shown,
+        verdict=prediction.verdict,
+        probability=prediction.probability,
+        predicted_method=prediction.predicted_method,
+        not_measured=prediction.not_measured,
+        detail=prediction.detail.removeprefix(f"{prediction.path}: "),
+        image_format=prediction.image_format,
+        width=prediction.facts.width,
+        height=prediction.facts.height,
+        sha256=prediction.sha256,
+        nonzero=nonzero,
+    )
+
+
+def _no_progress(_done: int, _total: int) -> None:
+    """Ignore the progress within a chunk."""
