@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -85,7 +86,10 @@ def run(options: argparse.Namespace) -> int:
 
     def evaluate_one(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunResult:
         with progress_bar(f"{model_name(model)} on {name}") as progress:
-            return evaluate(request(model, rule, name, dataset), progress=progress)
+            result = evaluate(request(model, rule, name, dataset), progress=progress)
+        for warning in result.warnings:
+            print(f"{options.name}: {warning}", file=sys.stderr)
+        return result
 
     if options.baseline_decision != options.candidate_decision and not options.allow_different_rules:
         raise ComparisonError("the decision rules differ; pass --allow-different-rules to compare anyway")
@@ -101,6 +105,12 @@ def run(options: argparse.Namespace) -> int:
     for name, dataset in zip(names, options.dataset, strict=True):
         old = evaluate_one(options.baseline, options.baseline_decision, name, dataset)
         new = evaluate_one(options.candidate, options.candidate_decision, name, dataset)
+        rules = [one.evaluation.provenance.decision for one in (old, new)]
+        if rules[0] != rules[1] and not options.allow_different_rules:
+            # One of the models predicts no method.
+            raise ComparisonError(
+                f"the decision rules differ ({'; '.join(rules)}); pass --allow-different-rules to compare anyway"
+            )
         comparison = compare(
             old.evaluation,
             old.predictions,

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     add_output(parser, root)
 
 
-def add_config(parser: argparse.ArgumentParser, default: object = None) -> None:
+def add_config(parser: argparse._ActionsContainer, default: object = None) -> None:
     """Add the path of the configuration file, for `locate_config`."""
     parser.add_argument("--config.file", dest="config_file", type=Path, default=default, help=f"default {CONFIG_FILE}")
 

@@ -23,6 +23,8 @@ from starlight_exporter.cli import (
     evaluate,
     gate,
     history_export,
+    history_to_csv,
+    history_to_parquet,
     score,
     study,
     variants,
@@ -44,13 +46,15 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "baseline show": baseline_show,
     "baseline accept": baseline_accept,
     "history export": history_export,
+    "history to-csv": history_to_csv,
+    "history to-parquet": history_to_parquet,
     "dashboard": dashboard,
     "assets export": assets_export,
 }
 GROUPS: Final[Mapping[str, str]] = {
     "dataset": "generate, hash or identify datasets",
     "baseline": "show, record or accept the baseline of the regression checks",
-    "history": "export stored results",
+    "history": "export stored results to Prometheus, CSV or Parquet",
     "assets": "export rules, dashboards, runbooks and templates",
 }
 

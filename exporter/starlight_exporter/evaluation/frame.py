@@ -1,10 +1,11 @@
-"""Rates of an evaluation as a pandas data frame."""
+"""Rates of an evaluation as records, for tables and data frames."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from starlight_exporter.errors import DependencyError
 from starlight_exporter.statistics.intervals import Proportion
@@ -16,54 +17,63 @@ if TYPE_CHECKING:
     from starlight_exporter.evaluation.results import Evaluation
 
 
+@dataclass(frozen=True, slots=True)
+class RateRecord:
+    """One metric of one slice of an evaluation, with the columns of `Evaluation.to_frame`; None if not measured."""
+
+    metric: str
+    slice: str
+    count: int | None
+    total: int
+    rate: float | None
+    ci_low: float | None
+    ci_high: float | None
+    evaluation_id: str
+    model: str
+    dataset: str
+    finished_at: datetime
+    model_sha256: str
+    dataset_fingerprint: str
+    decision: str
+
+
 def to_frame(evaluation: Evaluation) -> pd.DataFrame:
     """Return one row per metric and slice; see `Evaluation.to_frame`."""
     try:
         import pandas as pd
     except ImportError as error:
         raise DependencyError("to_frame needs pandas; install starlight-exporter[pandas]") from error
-    frame = pd.DataFrame(
-        [
-            {
-                "metric": row.metric,
-                "slice": row.slice,
-                "count": row.events,
-                "total": row.total,
-                "rate": _number(row.rate),
-                "ci_low": _number(row.lower),
-                "ci_high": _number(row.upper),
-                "evaluation_id": evaluation.id,
-                "model": evaluation.model,
-                "dataset": evaluation.dataset,
-                "finished_at": datetime.fromtimestamp(evaluation.finished_at, UTC),
-                "model_sha256": evaluation.provenance.model_sha256,
-                "dataset_fingerprint": evaluation.provenance.dataset_fingerprint,
-                "decision": evaluation.provenance.decision,
-            }
-            for row in _rows(evaluation)
-        ]
-    )
+    numbers = ("rate", "ci_low", "ci_high")
+    frame = pd.DataFrame([asdict(record) for record in rate_records(evaluation)])
     # Figures of merit have no count.
-    return frame.astype({"count": "Int64"})
+    return frame.astype({"count": "Int64", **dict.fromkeys(numbers, "float64")})
 
 
-class _Row(NamedTuple):
-    metric: str
-    slice: str
-    events: int | None
-    total: int
-    rate: float | None
-    lower: float | None
-    upper: float | None
+def rate_records(evaluation: Evaluation) -> Iterator[RateRecord]:
+    """Yield all rates and figures of merit of an evaluation."""
 
+    def record(metric: str, slice_: str, count: int | None, total: int, *rate: float | None) -> RateRecord:
+        return RateRecord(
+            metric,
+            slice_,
+            count,
+            total,
+            *rate,
+            evaluation_id=evaluation.id,
+            model=evaluation.model,
+            dataset=evaluation.dataset,
+            finished_at=datetime.fromtimestamp(evaluation.finished_at, UTC),
+            model_sha256=evaluation.provenance.model_sha256,
+            dataset_fingerprint=evaluation.provenance.dataset_fingerprint,
+            decision=evaluation.provenance.decision,
+        )
 
-def _rows(evaluation: Evaluation) -> Iterator[_Row]:
-    for metric, slice_, rate in _rates(evaluation):
-        yield _Row(metric, slice_, rate.count, rate.total, rate.ratio, rate.lower, rate.upper)
+    for metric, slice_, one in _rates(evaluation):
+        yield record(metric, slice_, one.count, one.total, one.ratio, one.lower, one.upper)
     figures = evaluation.figures
     if figures is not None:
         for name, figure in figures.figures.items():
-            yield _Row(name, "all", None, figures.clean + figures.stego, figure.value, figure.lower, figure.upper)
+            yield record(name, "all", None, figures.clean + figures.stego, figure.value, figure.lower, figure.upper)
 
 
 def _rates(evaluation: Evaluation) -> Iterator[tuple[str, str, Proportion]]:
@@ -75,6 +85,8 @@ def _rates(evaluation: Evaluation) -> Iterator[tuple[str, str, Proportion]]:
     yield "detection_rate", "all", evaluation.stego
     for method, rate in evaluation.detections.items():
         yield "detection_rate", method, rate
+    if evaluation.unlabelled is not None:
+        yield "alarm_rate", "all", evaluation.unlabelled.alarms
     if evaluation.payload is not None:
         yield from _payload_rates(evaluation.payload)
     if evaluation.embeddings is not None and evaluation.embeddings.probe is not None:
@@ -94,7 +106,3 @@ def _payload_rates(payload: PayloadResult) -> Iterator[tuple[str, str, Proportio
                 yield f"detection_rate_by_{name}", part.name, part.detections
             if part.false_positives is not None:
                 yield f"false_positive_rate_by_{name}", part.name, part.false_positives
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else value

@@ -169,13 +169,13 @@ class Evaluation:
     def to_frame(self) -> pd.DataFrame:
         """Return the rates as a pandas data frame with one row per metric and slice.
 
-        Columns: metric (`false_positive_rate`, `negatives_false_positive_rate`, `detection_rate`, a figure of merit,
-        or `embedding_probe_accuracy` and `embedding_probe_recall`), slice (`all`, a format, category, method or class;
-        of metrics such as `detection_rate_by_embedding_rate` or `false_positive_rate_by_source` a bin or value), count
-        (<NA> for a figure of merit, whose total is the number of clean and stego images), total, rate, ci_low
-        and ci_high (95% interval; NaN if nothing was measured), then evaluation_id, model, dataset, finished_at,
-        model_sha256, dataset_fingerprint and decision. Predictions of single images are not part of
-        an Evaluation. Raise DependencyError if pandas is not installed.
+        Columns: metric (`false_positive_rate`, `negatives_false_positive_rate`, `detection_rate`, `alarm_rate` of
+        unlabelled images, a figure of merit, or `embedding_probe_accuracy` and `embedding_probe_recall`), slice (`all`,
+        a format, category, method or class; of metrics such as `detection_rate_by_embedding_rate` or
+        `false_positive_rate_by_source` a bin or value), count (<NA> for a figure of merit, whose total is the number of
+        clean and stego images), total, rate, ci_low and ci_high (95% interval; NaN if nothing was measured), then
+        evaluation_id, model, dataset, finished_at, model_sha256, dataset_fingerprint and decision. Predictions of
+        single images are not part of an Evaluation. Raise DependencyError if pandas is not installed.
         """
         # pandas is optional, and takes a second to import.
         from starlight_exporter.evaluation.frame import to_frame
