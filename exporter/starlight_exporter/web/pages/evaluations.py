@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Final
 
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import Snapshot
 from starlight_exporter.web.pages.check_groups import Level
+from starlight_exporter.web.pages.evaluation_list import PATH, ListQuery
 from starlight_exporter.web.pages.page import Page, Table
 
 SHOWN = 200
 
 
-def evaluations_page(evidence: Evidence, snapshot: Snapshot, model: str | None, dataset: str | None) -> Page:
-    """Return the stored evaluations, newest first, optionally of one model or dataset."""
-    entries = evidence.entries(model, dataset)
-    query = {name: value for name, value in (("model", model), ("dataset", dataset)) if value is not None}
+_COLUMNS: Final = (
+    ("finished", "finished"),
+    ("model", "model"),
+    ("dataset", "dataset"),
+    ("false positive rate", "false_positive_rate"),
+    ("detection rate", "detection_rate"),
+    ("checks", "failed_checks"),
+)
+"""Columns that can be sorted, with the value of the parameter `sort`."""
+
+
+def evaluations_page(evidence: Evidence, snapshot: Snapshot, query: ListQuery) -> Page:
+    """Return the stored evaluations that a query selects, in its order."""
+    every = evidence.entries()
+    entries = query.selected(every)
     return Page(
         template="evaluations.html",
-        path="/evaluations",
-        query=query,
+        path=PATH,
+        query=query.parameters,
         values={
             "entries": entries[:SHOWN],
             "count": len(entries),
-            "model": model,
-            "dataset": dataset,
+            "total": len(every),
+            "model": query.filters.get("model"),
+            "dataset": query.filters.get("dataset"),
+            "filters": query.choices(every),
+            "columns": [
+                (title, query.heading(sort), query.order if sort == query.sort else None) for title, sort in _COLUMNS
+            ],
             "levels": {entry.id: _level(entry, snapshot) for entry in entries[:SHOWN]},
         },
         content={"evaluations": [_content(entry) for entry in entries]},

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from starlight_exporter.runs.application import Application
+from starlight_exporter.web.pages.evaluation_list import ListQuery
 from starlight_exporter.web.pages.evaluations import evaluations_page
 from starlight_exporter.web.pages.status import status_page
 from starlight_exporter.web.pages.training import training_page
@@ -34,12 +35,9 @@ class OverviewRoutes:
         return respond(request, page)
 
     def evaluations(self, request: Request) -> Response:
-        """Return the stored evaluations, of one `model` or `dataset` if given."""
-        query, snapshot = request.query_params, self._application.state.snapshot
-        page = evaluations_page(
-            self._application.evidence, snapshot, query.get("model") or None, query.get("dataset") or None
-        )
-        return respond(request, page)
+        """Return the stored evaluations, filtered and sorted."""
+        query = ListQuery.parse(request.query_params)
+        return respond(request, evaluations_page(self._application.evidence, self._application.state.snapshot, query))
 
     def training(self, request: Request) -> Response:
         """Return the training curves of all models, or of one `model`."""
