@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from starlight_exporter.api import ablate, compare, evaluate, read_history, score, study
     from starlight_exporter.detector.decision import DecisionRule
     from starlight_exporter.errors import StarlightError
+    from starlight_exporter.evaluation.image_scores import ImageScore, Scoring
     from starlight_exporter.evaluation.results import Evaluation
-    from starlight_exporter.evaluation.scoring import ImageScore, Scoring
     from starlight_exporter.statistics.intervals import Proportion
 
 __version__ = "0.2.0"
@@ -61,11 +61,11 @@ _MODULES = {
     "Comparison": "analysis.comparison",
     "DecisionRule": "detector.decision",
     "Evaluation": "evaluation.results",
-    "ImageScore": "evaluation.scoring",
+    "ImageScore": "evaluation.image_scores",
     "PairTest": "analysis.model_pairs",
     "PairedSlice": "analysis.comparison",
     "Proportion": "statistics.intervals",
-    "Scoring": "evaluation.scoring",
+    "Scoring": "evaluation.image_scores",
     "StarlightError": "errors",
     "StreamEffect": "analysis.stream_effects",
     "Study": "analysis.study_results",

@@ -20,7 +20,7 @@ from starlight_exporter.models.names import model_name
 
 if TYPE_CHECKING:
     from starlight_exporter.analysis.study_results import Study
-    from starlight_exporter.evaluation.scoring import Scoring
+    from starlight_exporter.evaluation.image_scores import Scoring
 
 # ONNX Runtime and the decoders are imported by the functions that use them, not with this module.
 

@@ -25,6 +25,7 @@ from starlight_exporter.cli import (
     history_export,
     history_to_csv,
     history_to_parquet,
+    report,
     score,
     study,
     variants,
@@ -48,6 +49,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "history export": history_export,
     "history to-csv": history_to_csv,
     "history to-parquet": history_to_parquet,
+    "report": report,
     "dashboard": dashboard,
     "assets export": assets_export,
 }

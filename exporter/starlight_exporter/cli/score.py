@@ -20,7 +20,7 @@ from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
 if TYPE_CHECKING:
-    from starlight_exporter.evaluation.scoring import ImageScore
+    from starlight_exporter.evaluation.image_scores import ImageScore
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths

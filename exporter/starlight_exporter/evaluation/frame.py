@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from starlight_exporter.evaluation.payload_results import PayloadResult
     from starlight_exporter.evaluation.results import Evaluation
 
+_Rate = tuple[float | None, float | None, float | None]
+"""Value and 95% interval."""
+
 
 @dataclass(frozen=True, slots=True)
 class RateRecord:
@@ -52,13 +55,15 @@ def to_frame(evaluation: Evaluation) -> pd.DataFrame:
 def rate_records(evaluation: Evaluation) -> Iterator[RateRecord]:
     """Yield all rates and figures of merit of an evaluation."""
 
-    def record(metric: str, slice_: str, count: int | None, total: int, *rate: float | None) -> RateRecord:
+    def record(metric: str, slice_: str, count: int | None, total: int, rate: _Rate) -> RateRecord:
         return RateRecord(
-            metric,
-            slice_,
-            count,
-            total,
-            *rate,
+            metric=metric,
+            slice=slice_,
+            count=count,
+            total=total,
+            rate=rate[0],
+            ci_low=rate[1],
+            ci_high=rate[2],
             evaluation_id=evaluation.id,
             model=evaluation.model,
             dataset=evaluation.dataset,
@@ -69,11 +74,12 @@ def rate_records(evaluation: Evaluation) -> Iterator[RateRecord]:
         )
 
     for metric, slice_, one in _rates(evaluation):
-        yield record(metric, slice_, one.count, one.total, one.ratio, one.lower, one.upper)
+        yield record(metric, slice_, one.count, one.total, (one.ratio, one.lower, one.upper))
     figures = evaluation.figures
     if figures is not None:
         for name, figure in figures.figures.items():
-            yield record(name, "all", None, figures.clean + figures.stego, figure.value, figure.lower, figure.upper)
+            value = (figure.value, figure.lower, figure.upper)
+            yield record(name, "all", None, figures.clean + figures.stego, value)
 
 
 def _rates(evaluation: Evaluation) -> Iterator[tuple[str, str, Proportion]]:

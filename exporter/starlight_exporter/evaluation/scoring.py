@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
@@ -22,62 +22,21 @@ from starlight_exporter.dataset.layout import label_files
 from starlight_exporter.dataset.names import printable_path
 from starlight_exporter.dataset.walk import FoundFile, find_unlabelled_files
 from starlight_exporter.detector.compact import CompactImage
-from starlight_exporter.detector.contract import STREAMS, ImageFormat, Method, Stream
+from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.detector.streams import ThreadWorkspace
-from starlight_exporter.errors import DatasetError, NotMeasuredReason
+from starlight_exporter.errors import DatasetError
 from starlight_exporter.evaluation.applied_rule import applied_rule, replaced_rule, rule_warnings
 from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
+from starlight_exporter.evaluation.image_scores import ImageScore, Scoring
 from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunLimits
 from starlight_exporter.evaluation.results import Prediction
 
 CHUNK: Final = 256
 """Images that are scored before their scores are yielded."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImageScore:
-    """Score of one image. `path` is the path as given, or the path of the given folder with the path below it.
-
-    `verdict` is True for stego; it and `probability` (of stego, 0..1) are None if the image was not measured, and
-    `not_measured` is the reason then, `detail` a text that states it. `predicted_method` is None for a model that
-    predicts no method. `nonzero` is the share (0..1) of the values of each stream that are not zero: 0 means that the
-    image does not have what the stream contains. It is empty if the image was not decoded.
-    """
-
-    path: str
-    verdict: bool | None
-    probability: float | None
-    predicted_method: Method | None
-    not_measured: NotMeasuredReason | None
-    detail: str
-    image_format: ImageFormat | None
-    width: int | None
-    height: int | None
-    sha256: str
-    nonzero: Mapping[Stream, float]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Scoring:
-    """Scores of images by one model.
-
-    `decision` is the applied decision rule, `replaced_decision` the requested one if it needs a method and the model
-    predicts none. `streams` are those that the model reads. `images` is the number of files; iterate over `scores` once
-    to compute their scores, in order.
-    """
-
-    model: Path
-    model_sha256: str
-    decision: str
-    replaced_decision: str | None
-    streams: tuple[Stream, ...]
-    images: int
-    scores: Iterator[ImageScore] = field(repr=False)
-    warnings: tuple[str, ...] = ()
 
 
 def score_images(

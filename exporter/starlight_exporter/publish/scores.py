@@ -9,7 +9,7 @@ from typing import Final, Literal, get_args
 
 from starlight_exporter.dataset.names import one_line
 from starlight_exporter.detector.contract import STREAMS
-from starlight_exporter.evaluation.scoring import ImageScore, Scoring
+from starlight_exporter.evaluation.image_scores import ImageScore, Scoring
 from starlight_exporter.formatting import NOT_APPLICABLE, NOT_MEASURED, decimal, percent
 from starlight_exporter.publish.csv_text import csv_lines
 from starlight_exporter.publish.prediction_columns import Cell

@@ -52,6 +52,7 @@ ALLOWED = {
     "web/pages/embeddings.py": STORE,
     "web/pages/image.py": STORE,
     "web/pages/images.py": STORE,
+    "web/pages/report.py": f"{PACKAGED}, and a store of the exporter",
 }
 """Modules that open something themselves -> why that is no untrusted file."""
 

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from stack import preflight
 from stack.preflight import check_inputs
+from starlight_exporter.detector.contract import STREAMS
 from starlight_exporter.errors import DatasetError, ModelError
 from support.images import image_bytes, write_dataset
 from support.models import write_random_model
@@ -33,7 +34,7 @@ def test_nothing_is_checked_without_flags() -> None:
 
 
 def test_model_without_methods_and_its_dataset_are_accepted(tmp_path: Path) -> None:
-    model = write_random_model(tmp_path / "plain.onnx", streams=("pixel",), method_output=False)
+    model = write_random_model(tmp_path / "plain.onnx", streams=STREAMS[:1], method_output=False)
     dataset = write_dataset(tmp_path / "images", clean=5, stego=5, negatives=2)
     (dataset / "clean" / "notes.png").write_text("no image")
     lines = checked(model, dataset).splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final
 
 from starlight_exporter.errors import QueryError
 from starlight_exporter.publish.retention import Entry
@@ -14,8 +14,7 @@ from starlight_exporter.web.pages.page import SitePath, url
 
 PATH: Final = "/evaluations"
 
-ListFilter = Literal["model", "dataset", "checks"]
-LIST_FILTERS: Final[tuple[ListFilter, ...]] = get_args(ListFilter)
+LIST_FILTERS: Final = ("model", "dataset", "checks")
 CHECKS: Final = ("significant", "failed", "passed")
 """Values of the filter `checks`: failures that are significant, failures that are not, and no failures."""
 ORDERS: Final = ("ascending", "descending")
@@ -28,7 +27,7 @@ def checks_of(entry: Entry) -> str | None:
     return "significant" if entry.significant_checks else "failed" if entry.failed_checks else "passed"
 
 
-_VALUES: Final[Mapping[ListFilter, Callable[[Entry], str | None]]] = {
+_VALUES: Final[Mapping[str, Callable[[Entry], str | None]]] = {
     "model": lambda entry: entry.model,
     "dataset": lambda entry: entry.dataset,
     "checks": checks_of,
@@ -51,7 +50,7 @@ _FIRST_ORDER: Final[Mapping[str, str]] = {
 class ListQuery:
     """Filters (None: all) and order of the list; the newest evaluations are first by default."""
 
-    filters: Mapping[ListFilter, str]
+    filters: Mapping[str, str]
     sort: str = "finished"
     order: str = "descending"
 
@@ -72,7 +71,8 @@ class ListQuery:
     def parameters(self) -> dict[str, str]:
         """The query string of this list, without defaults."""
         order = {} if self.order == _FIRST_ORDER[self.sort] else {"order": self.order}
-        return {**self.filters, **({} if self.sort == "finished" else {"sort": self.sort}), **order}
+        sort = {} if self.sort == "finished" else {"sort": self.sort}
+        return {**self.filters, **sort, **order}
 
     def selected(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return the entries that match the filters, in order. `entries` are the newest first.
@@ -91,7 +91,7 @@ class ListQuery:
 
     def choices(self, entries: Sequence[Entry]) -> list[tuple[str, list[Choice]]]:
         """Return the values of every filter with their numbers of evaluations under the other filters."""
-        filters = []
+        filters: list[tuple[str, list[Choice]]] = []
         for name in LIST_FILTERS:
             counts = Counter(_VALUES[name](entry) for entry in entries if self._matches(entry, except_for=name))
             active = self.filters.get(name)

@@ -20,6 +20,9 @@ TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 
 CHART_WIDTH: Final = 560
 
+_MAIN_START, _MAIN_END = '<main id="content">', "</main>"
+"""Around the content of a page in base.html."""
+
 
 class SitePath(str):
     """A path of this site without the prefix of the site, which is added when a page is rendered."""
@@ -69,6 +72,18 @@ def html(page: Page, root: str) -> str:
     """Return the page as HTML; all values are escaped. `root` is the prefix of the site in links."""
     template = _ENVIRONMENT.get_template(page.template)
     return template.render(page=page, version=starlight_exporter.__version__, root=root, **page.values)
+
+
+def body_html(page: Page) -> str:
+    """Return the content of a page as HTML, without the frame of the site."""
+    _, _, rest = html(page, "").partition(_MAIN_START)
+    body, _, _ = rest.partition(_MAIN_END)
+    return body
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Return a template that is not a page of the site as HTML."""
+    return _ENVIRONMENT.get_template(template).render(version=starlight_exporter.__version__, root="", **values)
 
 
 def error_html(status: int, text: str, root: str) -> str:
