@@ -39,20 +39,37 @@ def query(prometheus: str, expression: str) -> list[Sample]:
 def wait_for_first(
     prometheus: str, status_page: str, console: Console, *, seconds: float, check: Callable[[], None]
 ) -> None:
-    """Return as soon as Prometheus has the false positive ratio of a production model; StackError after `seconds`.
+    """Return as soon as Prometheus has the false positive ratio of a production model.
 
-    Calls `check` every second, which may raise.
+    Raise StackError if its first evaluation fails, with the reason, and after `seconds`. Calls `check` every second,
+    which may raise.
     """
     deadline = time.monotonic() + seconds
     with console.status("waiting for the first evaluation to reach Prometheus"):
         while not false_positive_ratio(prometheus):
             check()
+            reason = first_failure(status_page)
+            if reason is not None:
+                raise StackError(f"the first evaluation failed: {reason}")
             if time.monotonic() > deadline:
                 raise StackError(
                     f"no false positive ratio of a production model in Prometheus after {seconds:.0f} s; "
                     f"see the status page: {status_page}"
                 )
             time.sleep(1)
+
+
+def first_failure(status_page: str) -> str | None:
+    """Return why no production model has a result; None if one has, while none has failed, or without the exporter."""
+    try:
+        cells = HttpClient().get_json(f"{status_page}status.json", "the exporter", timeout=5)["cells"]
+    except MonitoringError:
+        return None
+    production = [cell for cell in cells if cell["role"] == "production"]
+    if any(cell["evaluation"] is not None for cell in production):
+        return None
+    reasons = ((cell, cell["load_error"] or cell["run_error"]) for cell in production)
+    return next((f"{cell['model']} on {cell['dataset']}: {reason}" for cell, reason in reasons if reason), None)
 
 
 def false_positive_ratio(prometheus: str) -> list[Sample]:

@@ -1,0 +1,52 @@
+"""`scripts/up` waits for the first results, and ends if there will be none."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from stack import results
+from stack.errors import StackError
+from starlight_exporter.publish.snapshot import RunState
+from support.servers import free_port
+from support.snapshots import full_evaluation, full_snapshot, model_state, run_state
+from support.web import LocalServer, idle_application
+
+pytestmark = pytest.mark.slow
+
+NOBODY = f"http://127.0.0.1:{free_port()}"
+FAILED = replace(
+    model_state(),
+    last_load_successful=False,
+    last_failure="invalid",
+    last_failure_detail="model.onnx: it is a ZIP archive",
+)
+
+
+def wait(status_page: str, *, seconds: float) -> None:
+    results.wait_for_first(NOBODY, status_page, Console(quiet=True), seconds=seconds, check=lambda: None)
+
+
+def test_model_that_does_not_load_ends_the_wait_with_the_reason(tmp_path: Path) -> None:
+    snapshot = full_snapshot().with_model(FAILED).with_run("production", "reference", RunState())
+    start = time.monotonic()
+    with (
+        LocalServer(idle_application(tmp_path, snapshot)) as served,
+        pytest.raises(StackError, match=r"first evaluation failed: production on reference: .*it is a ZIP archive"),
+    ):
+        wait(f"{served.url}/", seconds=60)
+    assert time.monotonic() - start < 30
+
+
+def test_model_with_an_earlier_result_and_no_exporter_are_waited_for(tmp_path: Path) -> None:
+    current = run_state(full_evaluation())
+    snapshot = full_snapshot().with_model(FAILED).with_run("production", "reference", current)
+    with LocalServer(idle_application(tmp_path, snapshot)) as served:
+        assert results.first_failure(f"{served.url}/") is None
+    assert results.first_failure(f"{NOBODY}/") is None
+    with pytest.raises(StackError, match="no false positive ratio of a production model in Prometheus after 0 s"):
+        wait(f"{NOBODY}/", seconds=0)
