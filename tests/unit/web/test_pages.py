@@ -92,6 +92,8 @@ PAGES = (
     "/",
     "/evaluations",
     "/evaluations?model=production",
+    "/models",
+    "/models?dataset=reference&models=production",
     "/training",
     "/training?model=production",
     f"/evaluations/{NOW}",

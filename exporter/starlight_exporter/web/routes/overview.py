@@ -1,4 +1,4 @@
-"""Pages about all models: status, stored evaluations and training curves."""
+"""Pages about all models: status, stored evaluations, models side by side and training curves."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from starlette.routing import Route
 from starlight_exporter.runs.application import Application
 from starlight_exporter.web.pages.evaluation_list import ListQuery
 from starlight_exporter.web.pages.evaluations import evaluations_page
+from starlight_exporter.web.pages.models import ModelsQuery, models_page
 from starlight_exporter.web.pages.status import status_page
 from starlight_exporter.web.pages.training import training_page
 from starlight_exporter.web.responses import page_routes, respond
 
 
 class OverviewRoutes:
-    """Handlers of /, /evaluations and /training."""
+    """Handlers of /, /evaluations, /models and /training."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -25,6 +26,7 @@ class OverviewRoutes:
         return [
             *page_routes("/", self.status, data_path="/status"),
             *page_routes("/evaluations", self.evaluations),
+            *page_routes("/models", self.models),
             *page_routes("/training", self.training),
         ]
 
@@ -38,6 +40,11 @@ class OverviewRoutes:
         """Return the stored evaluations, filtered and sorted."""
         query = ListQuery.parse(request.query_params)
         return respond(request, evaluations_page(self._application.evidence, self._application.state.snapshot, query))
+
+    def models(self, request: Request) -> Response:
+        """Return the results of several models side by side."""
+        query = ModelsQuery.parse(request.query_params)
+        return respond(request, models_page(self._application.evidence, self._application.state.snapshot, query))
 
     def training(self, request: Request) -> Response:
         """Return the training curves of all models, or of one `model`."""
