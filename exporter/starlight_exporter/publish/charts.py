@@ -20,6 +20,9 @@ STYLE_SHEET: Final = Path(__file__).with_name("chart.css")
 MARGIN: Final = 16
 LEFT, TOP, BOTTOM, LABEL_WIDTH, PANEL_GAP = 74, 74, 34, 96, 22
 
+SERIES: Final = 6
+"""Lines with a colour of their own."""
+
 HOUR, DAY = 3_600.0, 86_400.0
 _TIME_STEPS: Final = (HOUR / 6, HOUR, 3 * HOUR, 6 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY)
 
@@ -85,12 +88,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One pair of axes, `height` pixels high. chart.css has colours for three lines; dots have the second one.
+    """One pair of axes, `height` pixels high. chart.css has colours for SERIES lines; dots have the second one.
 
     The text of the limit is next to the name, or at the limit in a panel without a name.
     """
 
-    y: Scale
+    y: Scale | LogScale
     lines: tuple[Line, ...]
     name: str = ""
     limit: Limit | None = None

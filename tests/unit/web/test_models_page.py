@@ -72,8 +72,9 @@ def test_page_links_to_evaluations_and_paired_comparisons_that_are_stored(site: 
     assert '<a href="/evaluations/three/comparison?against=now">comparison</a>' in text
     assert "/evaluations/plain" not in text
     assert "not comparable: old, " in text
-    assert "0.30% (95% CI 0.06–0.87%; 3 of 1,000)" in text
-    assert '<td class="quiet">not measured' in text
+    assert '<b>0.30%</b> <span class="quiet">(95% CI ' in text
+    assert "; 3 of 1,000)</span>" in text
+    assert '<td><span class="quiet">not measured' in text
 
 
 def test_models_are_selected_and_removed_by_links(site: httpx.Client) -> None:

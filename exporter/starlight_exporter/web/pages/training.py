@@ -12,6 +12,7 @@ from starlight_exporter.formatting import axis_percent
 from starlight_exporter.models.training_log import TrainingEpoch, TrainingHealth
 from starlight_exporter.publish.charts import Chart, Line, Panel, Point, inline_svg, linear_scale
 from starlight_exporter.publish.snapshot import Snapshot
+from starlight_exporter.web.pages.compared_curves import compared_curves
 from starlight_exporter.web.pages.page import CHART_WIDTH, Page, Table
 
 
@@ -34,6 +35,7 @@ def training_page(snapshot: Snapshot, model: str | None) -> Page:
                 for epochs in (() if health is None else health.epochs,)
             ],
             "model": model,
+            "compared": compared_curves(health) if model is None else None,
         },
         content={"models": health, "origins": origins},
         tables={"epochs": _table(health.items())},
