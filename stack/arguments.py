@@ -21,7 +21,8 @@ def build_parser() -> argparse.ArgumentParser:
         description="Start exporter, Prometheus, Alertmanager, Grafana, notification log and markdown dashboard on"
         " loopback, in containers if a Docker engine answers, otherwise as processes (Grafana if it is installed)."
         " Ctrl-C stops all of them.",
-        epilog="exit codes: 0 stopped, or --check succeeded; 1 a service failed; 2 usage or configuration error",
+        epilog="exit codes: 0 stopped, or --check succeeded; 1 a service failed; 2 usage or configuration error,"
+        " or a model or dataset that cannot be used",
     )
     parser.add_argument("--check", action="store_true", help="exit 0 as soon as Prometheus has the first result")
     parser.add_argument("--native", action="store_true", help="start processes even if a Docker engine answers")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from starlight_exporter.dataset.ignored import MANIFEST_NAMES
+from starlight_exporter.dataset.ignored import LABEL_FILES
 from starlight_exporter.runs.watcher import Watcher, file_signature, tree_signature
 from support.unreadable_folder import make_unreadable_folder
 from support.waiting import wait_until
@@ -266,8 +266,8 @@ def test_reports_every_change_below_a_folder(scene: Scene, images: Path, change:
     assert [scene.after(10), scene.after(4)] == [[], ["dataset reference"]]
 
 
-@pytest.mark.parametrize("name", MANIFEST_NAMES)
-def test_signature_changes_with_the_manifest_in_the_root_only(images: Path, name: str) -> None:
+@pytest.mark.parametrize("name", LABEL_FILES)
+def test_signature_changes_with_a_file_of_labels_in_the_root_only(images: Path, name: str) -> None:
     before = tree_signature(images)
     (images / "clean" / name).touch()
     folder = tree_signature(images)
