@@ -38,6 +38,8 @@ def test_one_threshold_is_logged_displayed_and_restored(tmp_path: Path) -> None:
         page = httpx.get(f"{exporter.url}/evaluations/{newest(exporter)}").text
         text = "probability &gt; 0.5 (the model predicts no method; requested: probability &gt; alpha 0.7, "
         assert text in page
+        image = httpx.get(f"{exporter.url}/evaluations/{newest(exporter)}/images/0.json").json()
+        assert {one["decision"] for one in image["verdicts"]} == {"probability > 0.5"}
         assert exporter.stop() == 0
         log = exporter.log.read_text()
     assert f"predicts no method: decided by probability > 0.5, not by {REQUESTED}" in log

@@ -58,7 +58,8 @@ def _model_result(samples: Samples, info: Sample, labels: dict[str, str], now: f
         labels=labels,
         role=info.label("role"),
         file=info.label("file"),
-        decision=info.label("decision"),
+        # The applied rule; the configured one needs a method that the model may not predict.
+        decision=(provenance[0] if provenance else info).label("decision"),
         sha256=sha256,
         newer_on_disk=None if newer == sha256 else newer,
         fingerprint=provenance[0].label("dataset_fingerprint") if provenance else "",

@@ -18,7 +18,7 @@ from support.web import LocalServer, idle_application
 
 pytestmark = pytest.mark.slow
 
-NOBODY = f"http://127.0.0.1:{free_port()}"
+UNUSED = f"http://127.0.0.1:{free_port()}"
 FAILED = replace(
     model_state(),
     last_load_successful=False,
@@ -28,7 +28,7 @@ FAILED = replace(
 
 
 def wait(status_page: str, *, seconds: float) -> None:
-    results.wait_for_first(NOBODY, status_page, Console(quiet=True), seconds=seconds, check=lambda: None)
+    results.wait_for_first(UNUSED, status_page, Console(quiet=True), seconds=seconds, check=lambda: None)
 
 
 def test_model_that_does_not_load_ends_the_wait_with_the_reason(tmp_path: Path) -> None:
@@ -47,6 +47,6 @@ def test_model_with_an_earlier_result_and_no_exporter_are_waited_for(tmp_path: P
     snapshot = full_snapshot().with_model(FAILED).with_run("production", "reference", current)
     with LocalServer(idle_application(tmp_path, snapshot)) as served:
         assert results.first_failure(f"{served.url}/") is None
-    assert results.first_failure(f"{NOBODY}/") is None
+    assert results.first_failure(f"{UNUSED}/") is None
     with pytest.raises(StackError, match="no false positive ratio of a production model in Prometheus after 0 s"):
-        wait(f"{NOBODY}/", seconds=0)
+        wait(f"{UNUSED}/", seconds=0)

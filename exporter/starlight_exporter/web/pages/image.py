@@ -51,6 +51,11 @@ class ModelVerdict:
         """Return whether the verdict is wrong; None without a verdict."""
         return None if self.row is None else is_wrong(self.row.prediction)
 
+    @property
+    def decision(self) -> str:
+        """Return the rule of the verdict, which may not be the configured one; the configured one without a verdict."""
+        return self.model.decision if self.evaluation is None else self.evaluation.spec.decision
+
 
 @dataclass(frozen=True, slots=True)
 class StreamView:
@@ -157,7 +162,7 @@ def _by_rule(verdicts: Iterable[ModelVerdict]) -> dict[str, list[str]]:
     """Return the models by decision rule."""
     rules: dict[str, list[str]] = {}
     for one in verdicts:
-        rules.setdefault(one.model.decision, []).append(one.model.name)
+        rules.setdefault(one.decision, []).append(one.model.name)
     return rules
 
 
@@ -166,7 +171,7 @@ def _verdict_content(one: ModelVerdict) -> dict[str, Any]:
     return {
         "model": one.model.name,
         "role": one.model.role,
-        "decision": one.model.decision,
+        "decision": one.decision,
         "evaluation": None if one.evaluation is None else one.evaluation.id,
         "probability": None if prediction is None else prediction.probability,
         "verdict": None if prediction is None else prediction.verdict,
@@ -182,7 +187,7 @@ def _verdicts(verdicts: list[ModelVerdict]) -> Table:
             (
                 one.model.name,
                 one.model.role,
-                one.model.decision,
+                one.decision,
                 None if p is None else p.probability,
                 None if p is None or p.verdict is None else "stego" if p.verdict else "clean",
                 None if p is None else p.predicted_method,
