@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, Literal, TextIO, get_args
 
 import structlog
@@ -60,6 +62,26 @@ def configure_logging(log_format: LogFormat, level: LogLevel, stream: TextIO | N
         # At level "info" they log every connection.
         logging.getLogger(name).setLevel("DEBUG" if level == "debug" else "WARNING")
     logging.captureWarnings(capture=True)
+
+
+@contextmanager
+def warnings_on_standard_error() -> Iterator[None]:
+    """Write warnings and errors of this package to standard error: the output of a command may be a table.
+
+    Without it, structlog writes all events to standard output.
+    """
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, structlog.processors.EventRenamer("msg"), _logfmt],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        # The stream at the time of the event.
+        logger_factory=lambda *_names: structlog.PrintLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def _logfmt(_logger: WrappedLogger, _method: str, event: EventDict) -> str:

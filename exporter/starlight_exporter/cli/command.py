@@ -64,8 +64,12 @@ def run_script(command: Command, *, prog: str, root: Path) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command that the parser selected."""
+    # Imports structlog, which a parser must not need.
+    from starlight_exporter.logs import warnings_on_standard_error
+
     command: Callable[[argparse.Namespace], int] = options.run
-    return exit_code(options.name, lambda: command(options))
+    with warnings_on_standard_error():
+        return exit_code(options.name, lambda: command(options))
 
 
 def exit_code(name: str, action: Callable[[], int]) -> int:

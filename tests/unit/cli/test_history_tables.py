@@ -78,6 +78,24 @@ def test_reads_the_history_of_the_configuration_and_of_version_0_1_0(
     assert "detection_rate,palette," in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["to-csv", "export"])
+def test_damaged_records_are_reported_on_standard_error(
+    command: str, history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "starlight.yml"
+    config.write_text(
+        "models: [{name: a, file: a.onnx, role: production}]\ndatasets: [{name: d, path: d}]\npaths: {data: data}\n"
+    )
+    words = ["history", command, "--config.file", str(config)]
+    assert starlight.main(words) == 0
+    expected = capsys.readouterr().out
+    history.write_text(f"damaged\n{history.read_text()}")
+    assert starlight.main(words) == 0
+    printed = capsys.readouterr()
+    assert printed.out == expected
+    assert printed.err.startswith('level=warning msg="damaged history record skipped" file=')
+
+
 @pytest.mark.parametrize("command", ["to-csv", "to-parquet"])
 def test_missing_history_is_one_error_and_nothing_is_written(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
