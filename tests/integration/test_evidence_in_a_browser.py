@@ -128,6 +128,7 @@ def test_no_page_is_wider_than_its_window(exporter: Exporter, tmp_path: Path, wi
         for path in (
             "/",
             "/evaluations",
+            "/models",
             "/training",
             latest,
             f"{latest}/misclassified",
