@@ -9,8 +9,8 @@ The public API runs without the service:
 
 `evaluate` returns an Evaluation, `compare` a paired Comparison of two models on the same images, `ablate` an
 AblationStudy, `study` a Study of several models and datasets, `score` the verdicts on images without labels, and
-`read_history` the evaluations that a service has stored. `Evaluation.to_frame` needs the extra `pandas`. Every error is a
-StarlightError. Other modules are internal and may change between versions.
+`read_history` the evaluations that a service has stored. `Evaluation.to_frame` needs the extra `pandas`. Every error is
+a StarlightError. Other modules are internal and may change between versions.
 """
 
 import os

@@ -7,13 +7,11 @@ paper, provenance, and the command). With one model there are no pairs. Exit cod
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from starlight_exporter.cli.arguments import DATASET_HELP, DECISION_HELP, add_threads, decision, integer
 from starlight_exporter.detector.decision import PRODUCTION
-from starlight_exporter.errors import StorageError
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
 OUT = Path("results", "study")
@@ -34,13 +32,14 @@ def run(options: argparse.Namespace) -> int:
     """Run the study and write all files."""
     from starlight_exporter.analysis.model_study import StudyRequest, study
     from starlight_exporter.cli.console import step_bar
+    from starlight_exporter.cli.outputs import require_writable
     from starlight_exporter.dataset.cache_settings import CacheSettings
     from starlight_exporter.evaluation.request import available_cores
     from starlight_exporter.files import write_text
     from starlight_exporter.publish.documents.model_study import document
     from starlight_exporter.publish.study_tables import pairs_csv, study_csv
 
-    _require_writable(options.out)
+    require_writable(options.out / "study.csv")
     request = StudyRequest(
         models=tuple(options.model),
         datasets=tuple(options.dataset),
@@ -67,13 +66,3 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.name}: no image could be measured", file=sys.stderr)
         return NOT_MEASURED
     return OK
-
-
-def _require_writable(folder: Path) -> None:
-    """Create the folder before minutes of computation. Raise StorageError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{folder}: cannot be written: {error.strerror or error}") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise StorageError(f"{folder}: cannot be written: permission denied")

@@ -136,9 +136,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ),
         ("--model a.onnx b.onnx --dataset images ./images", "images: given twice"),
         ("--model a.onnx --dataset images twin", "images and twin have the same content"),
-        ("--model a.onnx --dataset empty", "empty: has none of the folders clean, stego and negatives"),
+        (
+            "--model a.onnx --dataset empty",
+            "empty: has none of the folders clean (or cover), stego (or a method) and negatives, and no label manifest",
+        ),
         ("--model a.onnx --dataset images none", "none: no such dataset folder"),
-        ("--model a.onnx --dataset images --out file", "file: cannot be written: File exists"),
+        ("--model a.onnx --dataset images --out file", "file/study.csv: cannot be written: Not a directory"),
         ("--model a.onnx file --dataset images", "file: not a loadable ONNX model: the file is empty"),
     ],
 )
