@@ -70,7 +70,8 @@ def test_links_use_the_labels_of_their_row(rendered: dict[str, Any]) -> None:
     links = rendered["overview"]["links"]
     missed = {match[1] for link in links if (match := re.search(r"misclassified\?.*&class=stego&method=(\w+)$", link))}
     assert missed == set(METHODS)
-    assert all("model=production&dataset=reference" in link for link in links if "/evaluations/" in link)
+    of_pairs = re.compile(r"model=production&dataset=(reference|incoming)\b")
+    assert all(of_pairs.search(link) for link in links if "/evaluations/" in link)
 
 
 def _text(panel: dict[str, Any]) -> str:
