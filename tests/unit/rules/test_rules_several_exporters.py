@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("release")]
 FIRST = {
     'job="starlight-exporter",instance="exporter:9877"': 'job="images",instance="exporter:9877"',
     "job=starlight-exporter&var-instance": "job=images&var-instance",
+    "starlight-exporter": "images",
 }
 """The exporter of the tests under the name of another job."""
 SECOND = {
@@ -91,7 +92,8 @@ def run(folder: Path, tests: list[dict[str, Any]], rules: list[Path], interval: 
 def test_every_alert_fires_once_for_each_exporter_with_its_own_links(tmp_path: Path, path: Path) -> None:
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     groups = [with_second_exporter(one) for one in content["tests"]]
-    run(tmp_path, groups, [RULES / path.name], content["evaluation_interval"])
+    rules = [(RULE_TESTS / name).resolve() for name in content["rule_files"]]
+    run(tmp_path, groups, rules, content["evaluation_interval"])
 
 
 def series(name: str, values: str, exporter: str, **labels: str) -> dict[str, str]:
