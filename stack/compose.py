@@ -14,6 +14,7 @@ from rich.console import Console
 from stack import results
 from stack.errors import StackError
 from stack.loaded import require_receivers, require_rules
+from stack.pages import ALERTMANAGER_PAGES, PROMETHEUS_PAGES, page_address
 from stack.passwords import GRAFANA_PASSWORD
 from stack.ports import LOOPBACK, Ports
 
@@ -40,11 +41,16 @@ def run(compose: Sequence[str], ports: Ports, console: Console, *, check: bool) 
     call = partial(_run_compose, compose, os.environ | ports.environment())
     try:
         call("up", "--build", "--detach")
-        for name, port in ports.by_service().items():
-            console.print(f"{name:14} http://{LOOPBACK}:{port}", highlight=False)
-        prometheus = f"http://{LOOPBACK}:{ports.prometheus}"
+        prometheus, alertmanager = (f"http://{LOOPBACK}:{port}" for port in (ports.prometheus, ports.alertmanager))
         require_rules(prometheus, ROOT / "prometheus" / "rules")
-        require_receivers(f"http://{LOOPBACK}:{ports.alertmanager}", ROOT / "alerting" / "alertmanager.yml")
+        require_receivers(alertmanager, ROOT / "alerting" / "alertmanager.yml")
+        for name, page in (
+            ("exporter", f"http://{LOOPBACK}:{ports.exporter}/"),
+            ("prometheus", page_address(prometheus, PROMETHEUS_PAGES)),
+            ("alertmanager", page_address(alertmanager, ALERTMANAGER_PAGES)),
+            ("grafana", f"http://{LOOPBACK}:{ports.grafana}/"),
+        ):
+            console.print(f"{name:14} {page}", highlight=False)
         status_page = f"http://{LOOPBACK}:{ports.exporter}/"
         results.wait_for_first(prometheus, status_page, console, seconds=FIRST_RESULT_SECONDS, check=lambda: None)
         results.show(prometheus, Console())

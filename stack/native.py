@@ -15,6 +15,7 @@ from stack.arguments import ROOT
 from stack.datasets import DATASETS, make_dataset
 from stack.errors import StackError
 from stack.loaded import require_receivers, require_rules
+from stack.pages import page_address
 from stack.ports import LOOPBACK, Ports, require_free
 from stack.processes import Supervisor
 from stack.services import rewrite_exporter_config, services
@@ -60,7 +61,8 @@ def _start(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, 
         console.print("grafana             not installed; see README.md for the dashboards", highlight=False)
     for service in (*services(arguments, ports, without=later), *([] if dashboards is None else [dashboards])):
         supervisor.start(service)
-        console.print(f"{service.name:19} {service.location}", highlight=False)
+        shown = page_address(service.location, service.pages) if service.pages else service.location
+        console.print(f"{service.name:19} {shown}", highlight=False)
     prometheus = f"http://{LOOPBACK}:{ports.prometheus}"
     require_rules(prometheus, ROOT / "prometheus" / "rules")
     require_receivers(f"http://{LOOPBACK}:{ports.alertmanager}", arguments.data / "run" / "alertmanager.yml")

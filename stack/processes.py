@@ -20,6 +20,7 @@ class Service:
     """One process: its command, the URL that answers once it is ready, and the page or file that people open.
 
     Without a `ready_url` it is ready as soon as it runs. `folder` is its working directory, by default the current one.
+    `pages` are the paths below `location` of which the first that exists is shown.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Service:
     ready_url: str | None
     location: str
     folder: Path | None = None
+    pages: tuple[str, ...] = ()
 
 
 class Supervisor:

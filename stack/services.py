@@ -11,6 +11,7 @@ from pathlib import Path
 from stack import configuration, grafana
 from stack.arguments import ROOT
 from stack.errors import StackError
+from stack.pages import ALERTMANAGER_PAGES, PROMETHEUS_PAGES
 from stack.passwords import ALERTMANAGER_PASSWORD, make_password
 from stack.ports import LOOPBACK, Ports, free_port
 from stack.processes import Service
@@ -35,7 +36,7 @@ def services(arguments: argparse.Namespace, ports: Ports, *, without: Collection
     return [
         _notifications(address["notifications"], data),
         *_alertmanager(address["alertmanager"], data, ports),
-        _exporter(address["exporter"], _exporter_config(arguments, without=without), _grafana_url(address["grafana"])),
+        _exporter(address["exporter"], _exporter_config(arguments, without=without), _service_urls(address)),
         _prometheus(address["prometheus"], data, ports),
         _markdown_dashboard(address, data),
     ]
@@ -74,7 +75,7 @@ def _alertmanager(address: str, data: Path, ports: Ports) -> tuple[Service, Serv
             "--cluster.listen-address=",
         ),
         ready_url=None,
-        location=f"http://{behind}  (password in {password})",
+        location=f"behind alertmanager-gate (password in {password})",
         folder=config.parent,
     )
     gate = Service(
@@ -85,6 +86,7 @@ def _alertmanager(address: str, data: Path, ports: Ports) -> tuple[Service, Serv
         ),
         ready_url=f"http://{address}/-/ready",
         location=f"http://{address}",
+        pages=ALERTMANAGER_PAGES,
     )
     return alertmanager, gate
 
@@ -108,9 +110,10 @@ def rewrite_exporter_config(arguments: argparse.Namespace, *, without: Collectio
     )
 
 
-def _grafana_url(address: str) -> tuple[str, ...]:
-    """Return the flag for links to dashboards, or nothing where Grafana is not installed."""
-    return () if grafana.program() is None else (f"--web.grafana-url=http://{address}/",)
+def _service_urls(address: dict[str, str]) -> tuple[str, ...]:
+    """Return the flags for the commands of runbooks and the links to dashboards; Grafana only if it is installed."""
+    names = ("prometheus", "alertmanager", *(() if grafana.program() is None else ("grafana",)))
+    return tuple(f"--web.{name}-url=http://{address[name]}/" for name in names)
 
 
 def _exporter(address: str, config: Path, flags: tuple[str, ...]) -> Service:
@@ -143,6 +146,7 @@ def _prometheus(address: str, data: Path, ports: Ports) -> Service:
         ready_url=f"http://{address}/-/ready",
         location=f"http://{address}",
         folder=config.parent,
+        pages=PROMETHEUS_PAGES,
     )
 
 

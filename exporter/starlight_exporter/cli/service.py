@@ -17,6 +17,7 @@ from starlight_exporter.listen_address import DEFAULT_LISTEN_ADDRESS, listen, pa
 from starlight_exporter.logs import LOG_FORMATS, LOG_LEVELS, configure_logging
 
 if TYPE_CHECKING:
+    from starlight_exporter.web.service_addresses import ServiceAddresses
     from starlight_exporter.web.site import Site
 
 NAME: Final = "starlight-exporter"
@@ -58,6 +59,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="URL of the Grafana that has the dashboards; links to them in alerts begin with it",
     )
+    for service in ("Prometheus", "Alertmanager"):
+        parser.add_argument(
+            f"--web.{service.lower()}-url",
+            dest=f"{service.lower()}_url",
+            metavar="URL",
+            help=f"URL of {service} in the commands of runbooks; it is never requested",
+        )
     parser.add_argument(
         "--web.route-prefix",
         dest="route_prefix",
@@ -97,11 +105,12 @@ def _check(options: argparse.Namespace) -> int:
     from starlight_exporter.config import load_config
     from starlight_exporter.runs.discovery import discover
     from starlight_exporter.web.active_web_config import ActiveWebConfig
-    from starlight_exporter.web.site import make_grafana_url
+    from starlight_exporter.web.site import make_service_url
 
     config = load_config(options.config_file)
     _site(options)
-    make_grafana_url(options.grafana_url)
+    make_service_url("--web.grafana-url", options.grafana_url)
+    _addresses(options)
     ActiveWebConfig(options.web_config, report=lambda _successful: None)
     found = discover(config)
     for warning in found.warnings:
@@ -116,13 +125,14 @@ def _serve(options: argparse.Namespace) -> int:
     from starlight_exporter.web.active_web_config import ActiveWebConfig
     from starlight_exporter.web.app import create_app
     from starlight_exporter.web.server import serve
-    from starlight_exporter.web.site import make_grafana_url
+    from starlight_exporter.web.site import make_service_url
 
     site = _site(options)
-    grafana_url = make_grafana_url(options.grafana_url)
+    addresses = _addresses(options)
+    grafana_url = make_service_url("--web.grafana-url", options.grafana_url)
     application = Application(options.config_file, external_url=site.external_url, grafana_url=grafana_url)
     web_config = ActiveWebConfig(options.web_config, report=application.report_web_config)
-    web = create_app(application, lifecycle=options.lifecycle, site=site, web_config=web_config)
+    web = create_app(application, lifecycle=options.lifecycle, site=site, web_config=web_config, addresses=addresses)
     return serve(application, web, listen(*parse_listen_address(options.listen_address)), web_config)
 
 
@@ -133,6 +143,16 @@ def _site(options: argparse.Namespace) -> Site:
     allowed = parse_allowed_hosts(options.allowed_hosts)
     host, _ = parse_listen_address(options.listen_address)
     return make_site(options.external_url, options.route_prefix, allowed | {host.lower()})
+
+
+def _addresses(options: argparse.Namespace) -> ServiceAddresses:
+    from starlight_exporter.web.service_addresses import ServiceAddresses
+    from starlight_exporter.web.site import make_service_url
+
+    return ServiceAddresses(
+        prometheus=make_service_url("--web.prometheus-url", options.prometheus_url),
+        alertmanager=make_service_url("--web.alertmanager-url", options.alertmanager_url),
+    )
 
 
 if __name__ == "__main__":

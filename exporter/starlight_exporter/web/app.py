@@ -27,9 +27,13 @@ from starlight_exporter.web.routes.evaluations import EvaluationRoutes
 from starlight_exporter.web.routes.files import FileRoutes
 from starlight_exporter.web.routes.images import ImageRoutes
 from starlight_exporter.web.routes.overview import OverviewRoutes
+from starlight_exporter.web.routes.runbooks import RunbookRoutes
+from starlight_exporter.web.service_addresses import ServiceAddresses
 from starlight_exporter.web.site import Site
 
 _log = structlog.get_logger(__name__)
+
+UNKNOWN_ADDRESSES: Final = ServiceAddresses()
 
 SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -40,10 +44,17 @@ SECURITY_HEADERS: Final = {
 }
 
 
-def create_app(application: Application, *, lifecycle: bool, site: Site, web_config: ActiveWebConfig) -> ASGIApp:
-    """Return the ASGI application. `lifecycle` enables POST requests."""
+def create_app(
+    application: Application,
+    *,
+    lifecycle: bool,
+    site: Site,
+    web_config: ActiveWebConfig,
+    addresses: ServiceAddresses = UNKNOWN_ADDRESSES,
+) -> ASGIApp:
+    """Return the ASGI application. `lifecycle` enables POST requests; `addresses` are in commands of runbooks."""
     starlette = Starlette(
-        routes=all_routes(application, web_config, lifecycle=lifecycle),
+        routes=all_routes(application, web_config, addresses, lifecycle=lifecycle),
         middleware=[Middleware(GZipMiddleware, minimum_size=1000, compresslevel=4)],
         exception_handlers={
             HTTPException: _http_error,
@@ -61,14 +72,21 @@ def create_app(application: Application, *, lifecycle: bool, site: Site, web_con
     return SecurityHeaders(RequestChecks(authenticated, site=site))
 
 
-def all_routes(application: Application, web_config: ActiveWebConfig, *, lifecycle: bool) -> list[Route]:
+def all_routes(
+    application: Application,
+    web_config: ActiveWebConfig,
+    addresses: ServiceAddresses = UNKNOWN_ADDRESSES,
+    *,
+    lifecycle: bool,
+) -> list[Route]:
     """Return the routes of all groups, in the order in which they are matched."""
     return [
         *ApiRoutes(application, web_config, lifecycle=lifecycle).routes(),
         *OverviewRoutes(application).routes(),
         *EvaluationRoutes(application).routes(),
         *ImageRoutes(application).routes(),
-        *FileRoutes(application).routes(),
+        *RunbookRoutes(application, addresses).routes(),
+        *FileRoutes().routes(),
     ]
 
 

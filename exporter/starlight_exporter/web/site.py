@@ -44,15 +44,15 @@ def make_site(external_url: str | None, route_prefix: str | None, allowed_hosts:
     return Site(prefix, route, origin, f"{parts.scheme}://{parts.netloc}{prefix}/", hosts | {host})
 
 
-def make_grafana_url(url: str | None) -> str:
-    """Return the URL of the flag `--web.grafana-url` with a trailing slash; empty without it.
+def make_service_url(flag: str, url: str | None) -> str:
+    """Return the URL of a flag such as `--web.grafana-url` with a trailing slash; empty without it.
 
     Raises ConfigError if it is invalid.
     """
     if url is None:
         return ""
-    parts, _ = _parsed("--web.grafana-url", url)
-    return f"{parts.scheme}://{parts.netloc}{_normalized('--web.grafana-url', parts.path)}/"
+    parts, _ = _parsed(flag, url)
+    return f"{parts.scheme}://{parts.netloc}{_normalized(flag, parts.path)}/"
 
 
 def make_origin(scheme: str, authority: str) -> str | None:

@@ -140,7 +140,7 @@ def test_memory_of_the_exporter_holds_its_worker_and_files() -> None:
 
 
 def test_links_in_alerts_and_dashboards_have_the_published_ports() -> None:
-    for flag, name in (("external", "exporter"), ("grafana", "grafana")):
+    for flag, name in (("external", "exporter"), *((name, name) for name in ("grafana", "prometheus", "alertmanager"))):
         port = f"${{{variable(name)}:-{SHIPPED.by_service()[name]}}}"
         assert f"--web.{flag}-url=http://127.0.0.1:{port}/" in SERVICES["exporter"]["command"]
 

@@ -70,10 +70,18 @@ def test_links_have_the_addresses_of_the_run(tmp_path: Path, monkeypatch: pytest
         (exporter,) = (one for one in services(arguments, MOVED) if one.name == "exporter")
         return [flag for flag in exporter.command if "-url=" in flag]
 
-    external = f"--web.external-url=http://{LOOPBACK}:{MOVED.exporter}/"
-    assert flags() == [external, f"--web.grafana-url=http://{LOOPBACK}:{MOVED.grafana}/"]
+    urls = [
+        f"--web.{name}-url=http://{LOOPBACK}:{port}/"
+        for name, port in (
+            ("external", MOVED.exporter),
+            ("prometheus", MOVED.prometheus),
+            ("alertmanager", MOVED.alertmanager),
+            ("grafana", MOVED.grafana),
+        )
+    ]
+    assert flags() == urls
     (tmp_path / "grafana").unlink()
-    assert flags() == [external], "without Grafana, alerts have no links to dashboards"
+    assert flags() == urls[:3], "without Grafana, alerts have no links to dashboards"
 
 
 def test_replaces_dataset_and_production_model(tmp_path: Path) -> None:

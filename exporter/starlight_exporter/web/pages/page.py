@@ -81,16 +81,15 @@ def body_html(page: Page) -> str:
     return body
 
 
-def render(template: str, values: Mapping[str, Any]) -> str:
-    """Return a template that is not a page of the site as HTML."""
-    return _ENVIRONMENT.get_template(template).render(version=starlight_exporter.__version__, root="", **values)
+def render(template: str, root: str, **values: object) -> str:
+    """Return a page that has no other forms as HTML; all values but markup are escaped."""
+    found = _ENVIRONMENT.get_template(template)
+    return found.render(version=starlight_exporter.__version__, root=root, page=None, **values)
 
 
 def error_html(status: int, text: str, root: str) -> str:
     """Return the HTML page of an error."""
-    return _ENVIRONMENT.get_template("error.html").render(
-        version=starlight_exporter.__version__, root=root, status=status, text=text, page=None
-    )
+    return render("error.html", root, status=status, text=text)
 
 
 def json_text(page: Page, root: str) -> str:

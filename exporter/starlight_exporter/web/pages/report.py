@@ -46,13 +46,12 @@ def report_html(evidence: Evidence, entry: Entry, *, alerts: bool) -> str:
     rows = store.page(selection, limit=SHOWN)
     return render(
         "report.html",
-        {
-            "entry": entry,
-            "styles": [file.read_text(encoding="utf-8") for file in (TEMPLATES / "style.css", STYLE_SHEET)],
-            "body": without_links(body_html(page)),
-            "images": [ReportImage(row.prediction, _thumbnail(evidence, entry, row.prediction.path)) for row in rows],
-            "count": store.count(selection),
-        },
+        "",
+        entry=entry,
+        styles=[file.read_text(encoding="utf-8") for file in (TEMPLATES / "style.css", STYLE_SHEET)],
+        body=without_links(body_html(page)),
+        images=[ReportImage(row.prediction, _thumbnail(evidence, entry, row.prediction.path)) for row in rows],
+        count=store.count(selection),
     )
 
 
