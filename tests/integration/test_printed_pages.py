@@ -35,7 +35,7 @@ def test_link_to_prometheus_is_its_page_of_alerts(version: str, tmp_path: Path) 
 @pytest.mark.usefixtures("version")
 def test_alertmanager_without_pages_has_no_link(tmp_path: Path) -> None:
     config = tmp_path / "alertmanager.yml"
-    config.write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
+    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
     with Alertmanager(config, tmp_path / "data", log=tmp_path / "log", port=free_port()) as alertmanager:
         shown = page_address(alertmanager.url, ALERTMANAGER_PAGES)
         if "does not include a web" in httpx.get(alertmanager.url).text:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.cli.service import build_parser
-from starlight_exporter.config import DEFAULT_WORKER_MEMORY
+from starlight_exporter.evaluation.request import DEFAULT_WORKER_MEMORY
 from starlight_exporter.exit_codes import NOT_MEASURED
 from support.units import DEPLOY, UNIT, settings, values
 
