@@ -164,7 +164,7 @@ def models_signature(root: Path) -> Signature:
 def tree_signature(root: Path) -> Signature:
     """Return a value that changes with any file of a dataset that a scan reads, following links; None if unreadable.
 
-    Files and folders with ignored names do not count.
+    Files and folders with ignored names do not count, and links to folders outside the dataset are not followed.
     """
     try:
         status = root.stat()
@@ -172,15 +172,24 @@ def tree_signature(root: Path) -> Signature:
     except OSError:
         return None
     files, combined = 0, 0
-    for path, signature in _files(str(root), ((status.st_dev, status.st_ino),), []):
+    walk = _Walk(Path(os.path.realpath(root)))
+    for path, signature in _files(str(root), ((status.st_dev, status.st_ino),), walk):
         files += 1
         # A sum does not depend on the order of the directory entries.
         combined = (combined + hash((path, signature))) & 0xFFFFFFFFFFFFFFFF
     return files, combined
 
 
-def _files(folder: str, above: tuple[tuple[int, int], ...], linked: list[str]) -> Iterator[tuple[str, Signature]]:
-    """Yield the files below a folder, within the limits of a scan. `linked` are the linked folders so far."""
+@dataclass(slots=True)
+class _Walk:
+    """A walk through a dataset: its folder without links, and the number of linked folders so far."""
+
+    root: Path
+    linked: int = 0
+
+
+def _files(folder: str, above: tuple[tuple[int, int], ...], walk: _Walk) -> Iterator[tuple[str, Signature]]:
+    """Yield the files below a folder, within the limits of a scan."""
     try:
         with os.scandir(folder) as listing:
             entries = list(listing)
@@ -200,6 +209,10 @@ def _files(folder: str, above: tuple[tuple[int, int], ...], linked: list[str]) -
                 yield entry.path, (*here, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         elif here not in above and not is_ignored_folder(entry.name) and len(above) <= MAX_DEPTH:
             if entry.is_symlink():
-                linked.append(entry.path)
-            if len(linked) <= MAX_LINKED_FOLDERS:
-                yield from _files(entry.path, (*above, here), linked)
+                walk.linked += 1
+                if not Path(os.path.realpath(entry.path)).is_relative_to(walk.root):
+                    # A scan reports the link. What it leads to may be large and change all the time, such as /proc.
+                    yield entry.path, None
+                    continue
+            if walk.linked <= MAX_LINKED_FOLDERS:
+                yield from _files(entry.path, (*above, here), walk)

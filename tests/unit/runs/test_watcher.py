@@ -220,7 +220,7 @@ def swap(root: Path) -> None:
 
 
 def change_behind_folder_link(root: Path) -> None:
-    (root.parent / "elsewhere" / "n.png").write_bytes(b"other")
+    (root / ".elsewhere" / "n.png").write_bytes(b"other")
 
 
 def replace_folder(root: Path) -> None:
@@ -247,12 +247,12 @@ TREE_CHANGES: list[Callable[[Path], None]] = [
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
     root = tmp_path / "images"
-    for file in ("clean/a.png", "stego/lsb/b.png", "../elsewhere/n.png"):
+    for file in ("clean/a.png", "stego/lsb/b.png", ".elsewhere/n.png"):
         (root / file).parent.mkdir(parents=True, exist_ok=True)
         (root / file).write_bytes(file.encode())
-    (root / "negatives").symlink_to(tmp_path / "elsewhere")
+    (root / "negatives").symlink_to(root / ".elsewhere")
     # The scan must not follow cyclic links.
-    (tmp_path / "elsewhere" / "up").symlink_to(root)
+    (root / ".elsewhere" / "up").symlink_to(root)
     (root / "clean" / "dangling.png").symlink_to("nowhere")
     (root / "clean" / "itself.png").symlink_to("itself.png")
     return root
@@ -425,3 +425,20 @@ def test_links_that_multiply_and_deep_folders_are_limited(tmp_path: Path, monkey
     before = tree_signature(tmp_path / "0")
     (deep / "beyond.png").touch()
     assert tree_signature(tmp_path / "0") == before
+
+
+def test_link_out_of_the_dataset_is_not_followed(tmp_path: Path) -> None:
+    root, outside = tmp_path / "images", tmp_path / "outside"
+    for folder in (root / "clean", outside):
+        folder.mkdir(parents=True)
+    before = tree_signature(root)
+    (root / "clean" / "link").symlink_to(outside)
+    with_link = tree_signature(root)
+    (outside / "new.png").touch()
+    assert before != with_link == tree_signature(root)
+    (outside / "new.png").rename(root / "new.png")
+    (root / "clean" / "inside").symlink_to(root / "stego")
+    (root / "stego").mkdir()
+    linked = tree_signature(root)
+    (root / "stego" / "new.png").touch()
+    assert linked != tree_signature(root)
