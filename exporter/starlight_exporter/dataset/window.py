@@ -15,8 +15,9 @@ from starlight_exporter.dataset.walk import FoundFile
 class Window:
     """The newest `images` files, or the files of the last `seconds`, by modification time; exactly one is set.
 
-    Modification times are compared with the system clock: if the clock is set back, files of the future are in the
-    window.
+    A modification time can be set to any value. One that is later than the last change of the file's entry counts as
+    the time of that change, so that files dated in the future do not keep new files out of the window. The times are
+    compared with the system clock: if the clock is set back, files of the future are in the window.
     """
 
     images: int | None = None
@@ -47,6 +48,7 @@ def inside(found: Sequence[FoundFile], window: Window | None) -> list[FoundFile]
 
 def _modified_ns(file: FoundFile) -> int | None:
     try:
-        return os.stat(file.root / file.path).st_mtime_ns  # noqa: PTH116  # faster than a Path for each file
+        status = os.stat(file.root / file.path)  # noqa: PTH116  # faster than a Path for each file
     except (OSError, ValueError):
         return None
+    return min(status.st_mtime_ns, status.st_ctime_ns)

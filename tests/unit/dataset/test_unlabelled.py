@@ -83,6 +83,13 @@ def test_window_has_the_images_of_the_last_seconds(tmp_path: Path) -> None:
     assert found.files_outside_window == 1
 
 
+def test_file_dated_in_the_future_does_not_keep_new_files_out(tmp_path: Path) -> None:
+    write(tmp_path, "future/a.png", "future/b.png", age=-100_000_000)
+    time.sleep(0.02)
+    write(tmp_path, "new.png")
+    assert paths(scanned(tmp_path, images=1)) == ["new.png"]
+
+
 def test_broken_link_is_reported_although_it_has_no_time(tmp_path: Path) -> None:
     write(tmp_path, "a.png", "b.png")
     (tmp_path / "broken.png").symlink_to(tmp_path / "nowhere")
