@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from starlight_exporter.dataset.sidecar import MAX_PAYLOAD_BYTES
 from starlight_exporter.evaluation.payload import by_payload
 from starlight_exporter.evaluation.results import Evaluation, FileFacts, Prediction
 from starlight_exporter.runs.application import Application
@@ -115,6 +116,14 @@ def test_reason_without_payload_sizes(tmp_path: Path, files: list[Prediction] | 
         address = f"{served.url}/evaluations/{evaluation.id}"
         assert text in section_of(get(address))
         assert httpx.get(f"{address}.csv?table=payload").raise_for_status().text.count("\n") == 1
+
+
+def test_largest_payload_that_can_be_stated_has_a_chart(tmp_path: Path) -> None:
+    facts = FileFacts(width=1, height=1, payload_bytes=MAX_PAYLOAD_BYTES)
+    files = [replace(one, facts=facts) if one.method is not None else one for one in predictions()]
+    evaluation = replace(full_evaluation(), payload=by_payload(files))
+    with LocalServer(stored(tmp_path, evaluation, files)) as served:
+        assert "<svg" in section_of(get(f"{served.url}/evaluations/{evaluation.id}"))
 
 
 def test_pooled_sources_have_no_link() -> None:

@@ -29,6 +29,8 @@ from starlight_exporter.web.pages.page import CHART_WIDTH, SitePath, Table
 from starlight_exporter.web.pages.slices import Bar, interval_bar
 
 _MOST_TICKS: Final = 8
+_HIGHEST_POWER: Final = 20
+"""The highest rate is 7.4e19 bits per pixel: the largest payload that can be stated (2**63 - 1 bytes) in one pixel."""
 TITLES: Final[dict[SliceProperty, str]] = {
     "size": "Image size (pixels)",
     "reaches_crop": "Payload reaches the centre crop",
@@ -232,7 +234,7 @@ def _chart(method: Method, result: MethodPayload) -> Markup:
 
 def _logarithmic_scale(doses: Sequence[float]) -> LogScale:
     """Return a scale from one step of 1, 2, 5, 10, … to another, with ticks at the steps."""
-    steps = [float(f"{digit}e{power}") for power in range(-9, 20) for digit in (1, 2, 5)]
+    steps = [float(f"{digit}e{power}") for power in range(-9, _HIGHEST_POWER + 1) for digit in (1, 2, 5)]
     first = max(step for step in steps if step <= min(doses))
     last = min(step for step in steps if step >= max(doses) and step > first)
     shown = [step for step in steps if first <= step <= last]
