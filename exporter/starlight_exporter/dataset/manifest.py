@@ -14,6 +14,7 @@ kinds:
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,7 @@ from starlight_exporter.file_access import read_content
 
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
 _LONGEST_PATH: Final = 4096
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _FORMULA: Final = ("=", "+", "-", "@")
 """A spreadsheet evaluates a text that begins with one of these."""
 _STEGO_ONLY: Final = ("method", "payload_bytes", "bit_order", "reaches_crop")
@@ -105,6 +107,9 @@ def _path(row: ManifestRow, listed: Collection[str]) -> str:
     path = row.cells.get("path")
     if not isinstance(path, str):
         raise ManifestError(f"{row.where}: has no path")
+    if _SURROGATE.search(path):
+        # Python cannot encode it; JSON can contain it as \ud800.
+        raise ManifestError(f"{row.where}: path {path[:200]!r} is not valid Unicode")
     if len(path) > _LONGEST_PATH or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise ManifestError(
             f"{row.where}: path {path[:200]!r} must be relative to the dataset, without empty parts, . and .."

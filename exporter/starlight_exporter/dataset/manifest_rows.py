@@ -30,6 +30,8 @@ FILE_NAME: Final = "file_name"
 MAX_ROWS: Final = 1_000_000
 _LONGEST_CELL: Final = 4096
 """Bytes of a text in a Parquet file, whose dictionary can repeat a long text a million times."""
+_LONGEST_LINE: Final = 128 * 1024
+"""Characters of a line of JSON, of which nested arrays take thirty times as many bytes of memory."""
 _MAX_PARQUET_BYTES: Final = 1024 * 1024 * 1024
 _PARQUET_BATCH: Final = 4096
 
@@ -78,9 +80,11 @@ def _csv_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
 
 def _json_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
     # Not splitlines: it also splits at characters that JSON permits in texts.
-    for number, line in enumerate(_decoded(data).split("\n"), 1):
+    for number, line in enumerate(io.StringIO(_decoded(data), newline="\n"), 1):
         if not line.strip():
             continue
+        if len(line) > _LONGEST_LINE:
+            raise ManifestError(f"line {number}: longer than {_LONGEST_LINE} characters")
         try:
             content = json.loads(line, object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
@@ -133,13 +137,16 @@ def _is_text(of_type: Any) -> bool:
 
 
 def _values(column: Any) -> list[object]:
-    """Return the values of an Arrow array. Raise ManifestError for a text that is too long."""
+    """Return the values of an Arrow array; equal texts are one object. Raise ManifestError for a text too long."""
     import pyarrow as arrow
 
     if arrow.types.is_dictionary(column.type):
         texts = column.dictionary.cast(arrow.large_binary())
         if max((len(text) for text in texts.to_pylist() if text is not None), default=0) > _LONGEST_CELL:
             raise ManifestError(f"a text is longer than {_LONGEST_CELL} bytes")
+        # A small file can repeat a long text a million times: copies of it would exceed the memory limit.
+        distinct = column.dictionary.to_pylist()
+        return [None if index is None else distinct[index] for index in column.indices.to_pylist()]
     values: list[object] = column.to_pylist()
     return values
 

@@ -205,6 +205,8 @@ def test_damaged_manifest_is_an_error_of_the_dataset(tmp_path: Path, text: str, 
         ('{"path": 3, "class": "clean"}', "labels.jsonl:1: has no path"),
         ('{"path": "a", "class": ["clean"]}', "labels.jsonl:1: class must be"),
         ('\n{"path": "a"}', "labels.jsonl:2: class must be"),
+        (r'{"path": "\ud800.png", "class": "clean"}', r"labels.jsonl:1: path '\ud800.png' is not valid Unicode"),
+        (f'{{"path": "a", "class": "clean", "cover": [{"[]," * 50_000}0]}}', "line 1: longer than 131072 characters"),
     ],
 )
 def test_damaged_json_lines_are_an_error_of_the_dataset(tmp_path: Path, line: str, error: str) -> None:
@@ -355,6 +357,17 @@ def test_parquet_with_a_huge_repeated_text_is_refused_before_it_is_copied(tmp_pa
     parquet.write_table(table, tmp_path / "labels.parquet")
     with pytest.raises(DatasetError, match="a text is longer than 4096 bytes"):
         read_manifest(tmp_path)
+
+
+def test_parquet_with_a_repeated_text_takes_little_memory(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = 40_000
+    table = arrow.table({"path": [str(number) for number in range(rows)], "class": ["clean"] * rows})
+    parquet.write_table(table.append_column("cover", [["c" * 1000] * rows]), tmp_path / "labels.parquet")
+    manifest = read_manifest(tmp_path)
+    assert manifest is not None
+    assert len({id(labels.cover) for labels in manifest.labels.values()}) < 100
 
 
 _TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12).filter(
