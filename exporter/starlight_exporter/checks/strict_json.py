@@ -15,6 +15,8 @@ from starlight_exporter.file_access import read_content
 from starlight_exporter.formatting import integer
 
 MAX_FILE_BYTES: Final = 64 * 1024 * 1024
+MAX_VALUES: Final = 1_000_000
+"""Values of a file, of which each takes up to fifty times its bytes in the memory of the exporter."""
 MAX_COUNT: Final = 10**12
 MAX_NUMBER: Final = 10**9
 MAX_TEXT: Final = 10_000
@@ -125,9 +127,13 @@ class JsonObject:
 
 def read_json_object(path: Path, known: Sequence[str]) -> JsonObject:
     """Read a file that contains one object with these keys. Raise BaselineError, which names file and key."""
+    text = _read(path)
+    # Marks in texts count too: a baseline has few of them.
+    if sum(text.count(mark) for mark in ",[{") > MAX_VALUES:
+        raise BaselineError(f"{path}: has more than {integer(MAX_VALUES)} values")
     try:
         content = json.loads(
-            _read(path),
+            text,
             parse_float=Decimal,
             parse_int=Decimal,
             parse_constant=Decimal,

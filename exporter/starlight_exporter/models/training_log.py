@@ -22,6 +22,8 @@ from starlight_exporter.errors import StorageError
 from starlight_exporter.file_access import read_content
 
 MAX_LOG_BYTES: Final = 64 * 1024 * 1024
+MAX_LINE: Final = 1024 * 1024
+"""Characters of a line, of which nested arrays take thirty times as many bytes of memory."""
 DIVERGED_RATIO: Final = 2.0
 SMALLEST_LOSS: Final = 1e-12
 MAX_EPOCHS: Final = 10_000
@@ -70,6 +72,8 @@ def read_training_log(path: Path, *, root: Path | None = None) -> TrainingHealth
         if line.strip():
             if len(epochs) == MAX_EPOCHS:
                 raise StorageError(f"{path}: training log has more than {MAX_EPOCHS} epochs")
+            if len(line) > MAX_LINE:
+                raise StorageError(f"{path}:{number}: longer than {MAX_LINE} characters")
             epoch, is_finite = _epoch(line, f"{path}:{number}")
             if epochs and epoch.epoch <= epochs[-1].epoch:
                 raise StorageError(f"{path}:{number}: epoch {epoch.epoch} follows epoch {epochs[-1].epoch}")

@@ -227,6 +227,7 @@ def without(place: str) -> dict[str, Any]:
         ('{"fpr": 0, "counts": {"latency_images": NaN}}', "counts.latency_images: expected a whole number"),
         ("[" * 100_000, "not JSON: "),
         ("\ufeff{}", "not JSON: "),
+        (f'{{"fpr": [{"1," * 1_000_000}1]}}', "has more than 1,000,000 values"),
     ],
 )
 def test_rejects_inconsistent_file(tmp_path: Path, content: object, message: str) -> None:

@@ -92,6 +92,7 @@ def test_diverged_if_a_loss_is_not_finite(tmp_path: Path, broken: float) -> None
         ('{"epoch": 2, "train_loss": -1, "validation_loss": 1}', "2: train_loss: expected a loss"),
         ('{"epoch": 2, "train_loss": 1, "validation_loss": 1, "train_accuracy": 97}', "2: train_accuracy: expected"),
         (f'{{"epoch": 2, "train_loss": 1{"0" * 400}, "validation_loss": 1}}', "2: train_loss: too large"),
+        (f'{{"epoch": 2, "other": [{"[]," * 350_000}0]}}', "2: longer than 1048576 characters"),
     ],
 )
 def test_error_names_invalid_line(tmp_path: Path, line: str, message: str) -> None:
