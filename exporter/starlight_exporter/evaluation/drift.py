@@ -8,6 +8,7 @@ which detects any difference in a large sample, and an effect size, which needs 
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -140,14 +141,28 @@ def read_sample(path: Path) -> DriftSample:
     """Return a stored sample. Raise StorageError if it cannot be read or has other variables."""
     try:
         content = read_content(path, max_bytes=_MAX_SAMPLE_BYTES).data
-        values = np.load(io.BytesIO(content), allow_pickle=False)
+        values = _loaded(content)
     except (OSError, ValueError, EOFError) as error:
         raise StorageError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    if values.ndim != 2 or values.shape[1] != len(DRIFT_VARIABLES) or values.dtype != np.float32:
-        raise StorageError(f"{path}: damaged: expected {len(DRIFT_VARIABLES)} variables")
     if not np.isfinite(values).all():
         raise StorageError(f"{path}: damaged: contains values that are not finite")
     return DriftSample(values)
+
+
+def _loaded(content: bytes) -> NDArray[np.float32]:
+    """Return the array of a file in NumPy's format. Raise ValueError before memory is allocated for a stated shape.
+
+    `numpy.load` opens other formats too, and allocates what the header states.
+    """
+    file = io.BytesIO(content)
+    if np.lib.format.read_magic(file) != (1, 0):
+        raise ValueError("damaged: expected version 1.0 of NumPy's format")
+    shape, in_columns, dtype = np.lib.format.read_array_header_1_0(file)
+    rows = content[file.tell() :]
+    expected = len(rows) // (len(DRIFT_VARIABLES) * dtype.itemsize or 1), len(DRIFT_VARIABLES)
+    if shape != expected or dtype != np.float32 or len(rows) != math.prod(expected) * dtype.itemsize:
+        raise ValueError(f"damaged: expected {len(DRIFT_VARIABLES)} variables")
+    return np.frombuffer(rows, np.float32).reshape(expected, order="F" if in_columns else "C")
 
 
 def measure_drift(reference: DriftReference | None, sample: DriftSample, spec: EvaluationSpec) -> Drift:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -178,6 +179,25 @@ def test_stored_sample_with_other_variables_or_nan_is_damaged(tmp_path: Path, va
     reference = reference_file(tmp_path, MIN_IMAGES)
     (tmp_path / "sample.npy").write_bytes(DriftSample(values).to_bytes())
     assert measure_drift(reference, sample(200), SPEC).unavailable == "reference_not_readable"
+
+
+@pytest.mark.parametrize("name", ["archive", "shape", "fewer rows", "no rows"])
+def test_sample_that_states_another_shape_is_damaged(tmp_path: Path, name: str) -> None:
+    reference = reference_file(tmp_path, MIN_IMAGES)
+    file = io.BytesIO()
+    match name:
+        case "archive":
+            np.savez(file, np.zeros(3))
+        case "shape":
+            header = {"descr": "<f4", "fortran_order": False, "shape": (10**14, len(DRIFT_VARIABLES))}
+            np.lib.format.write_array_header_1_0(file, header)
+        case "fewer rows":
+            file.write((tmp_path / "sample.npy").read_bytes()[:-4])
+        case "no rows":
+            file.write(DriftSample(np.zeros((0, len(DRIFT_VARIABLES)), np.float32)).to_bytes())
+    (tmp_path / "sample.npy").write_bytes(file.getvalue())
+    expected = "too_few_reference_images" if name == "no rows" else "reference_not_readable"
+    assert measure_drift(reference, sample(200), SPEC).unavailable == expected
 
 
 def test_pickled_sample_is_not_loaded(tmp_path: Path) -> None:
