@@ -2,7 +2,7 @@
 
     <root>/clean/**                    covers
     <root>/stego/**                    labelled by sidecar, folder `stego/{method}/**` or name (see `labels`)
-    <root>/negatives/{category}/**     hard negatives
+    <root>/negatives/{category}/**     hard negatives, of at most MAX_CATEGORIES
 
 All files below these three folders are images, except those whose names are ignored (see `ignored`). Other layouts are
 other class folders (see `class_folders`), a label manifest (see `manifest`), and ImageFolder with metadata (see
@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES, decod
 from starlight_exporter.errors import ImageError, NotMeasuredReason
 from starlight_exporter.file_access import FileTooLargeError, hash_open_file, open_regular
 
+MAX_CATEGORIES: Final = 100
+"""Categories of negatives that are measured: each has metrics of its own, and a dataset may name one for every file."""
 _CHUNK: Final = 64
 _MAX_THREADS: Final = 64
 """Fewer than the slots of `Activity`; more threads do not read faster."""
@@ -53,16 +56,14 @@ def scan(
     contains no image, and if the file with its labels cannot be used.
     """
     dataset = find_labelled_files(root)
-    files = _with_covers(
-        label_files(
-            dataset.found.files,
-            dataset.labels_of,
-            max_file_bytes=max_file_bytes,
-            excluded=excluded,
-            activity=activity,
-        ),
-        dataset.clean_folder,
+    labelled = label_files(
+        dataset.found.files,
+        dataset.labels_of,
+        max_file_bytes=max_file_bytes,
+        excluded=excluded,
+        activity=activity,
     )
+    files = _with_covers(_with_few_categories(labelled), dataset.clean_folder)
     return Dataset(
         name=name,
         root=root,
@@ -176,6 +177,23 @@ def _format(start: bytes) -> tuple[ImageFormat | None, FileProblem | None]:
         return image_format(decoded_format(start)), None
     except ImageError as error:
         return None, FileProblem(error.reason, str(error))
+
+
+def _with_few_categories(files: list[LabelledFile]) -> list[LabelledFile]:
+    """Return the files with at most MAX_CATEGORIES, those with the most files; files of the others are unlabelled."""
+    counts = Counter(file.category for file in files if file.category is not None)
+    if len(counts) <= MAX_CATEGORIES:
+        return files
+    kept = {None, *sorted(counts, key=lambda name: (-counts[name], name))[:MAX_CATEGORIES]}
+    text = f"its category is one of {len(counts)}, of which the {MAX_CATEGORIES} with the most files are measured"
+    return [
+        file
+        if file.category in kept
+        else replace(
+            file, category=None, problem=file.problem or FileProblem("unlabelled", f"{one_line(file.path)}: {text}")
+        )
+        for file in files
+    ]
 
 
 def _with_covers(files: list[LabelledFile], clean_folder: str) -> list[LabelledFile]:

@@ -340,3 +340,15 @@ def test_files_are_sorted_by_path(tmp_path: Path) -> None:
     paths = [file.path for file in layout.scan("x", tmp_path).files]
     assert paths == sorted(paths)
     assert len(paths) == 5
+
+
+def test_number_of_measured_categories_is_limited(tmp_path: Path) -> None:
+    for number in range(layout.MAX_CATEGORIES + 1):
+        write(tmp_path, f"negatives/{number:03}/a.png")
+    write(tmp_path, f"negatives/{layout.MAX_CATEGORIES}/b.png")
+    files = scan(tmp_path)
+    assert {path for path, file in files.items() if file.problem is not None} == {"negatives/099/a.png"}
+    excluded = files["negatives/099/a.png"]
+    assert excluded.category is None
+    assert problem(excluded).startswith("unlabelled: negatives/099/a.png: its category is one of 101")
+    assert len({file.category for file in files.values() if file.category is not None}) == layout.MAX_CATEGORIES
