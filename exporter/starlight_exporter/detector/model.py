@@ -17,6 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state
 from starlight_exporter.detector.contract import (
     BIT_ORDER_VALUE,
     EMBEDDING_OUTPUT,
+    EMBEDDING_SIZE,
     METHODS,
     STREAM_SHAPES,
     STREAMS,
@@ -106,6 +107,9 @@ class Detector:
         self.used_outputs: tuple[str, ...] = (
             (*self._scored_outputs, EMBEDDING_OUTPUT) if self.has_embedding else self._scored_outputs
         )
+        # Elements for one image, in the order of `used_outputs`.
+        scored = (1, 1 if self.method_is_id else len(METHODS))[: len(self._scored_outputs)]
+        self._sizes: tuple[int, ...] = (*scored, EMBEDDING_SIZE) if self.has_embedding else scored
 
     @classmethod
     def load(cls, path: Path, *, expected_sha256: str | None = None, root: Path | None = None) -> Detector:
@@ -185,6 +189,18 @@ class Detector:
         except RUNTIME_ERRORS as error:
             raise self.failure(error) from error
 
+    def rows(self, outputs: Sequence[NDArray[Any]], images: int) -> list[tuple[NDArray[Any], ...]]:
+        """Return the `used_outputs` of each image of a batch, without batch axis.
+
+        Raises ImageError `model_error` if the number of rows is another one, which can depend on the images.
+        """
+        for name, values in zip(self.used_outputs, outputs, strict=True):
+            if values.shape[:1] != (images,):
+                raise ImageError(
+                    f"{self.path}: output {name} has shape {values.shape} for {images} images", reason="model_error"
+                )
+        return [tuple(values[row] for values in outputs) for row in range(images)]
+
     def failure(self, error: Exception) -> ImageError:
         """Convert an error of the runtime to an ImageError."""
         return ImageError(f"{self.path}: the model failed: {_one_line(error)}", reason="model_error")
@@ -192,8 +208,15 @@ class Detector:
     def score(self, outputs: Sequence[NDArray[Any]]) -> Score:
         """Convert the `used_outputs` of one image to a Score.
 
-        Raises ImageError `model_error` for a stego logit or method output that is not finite.
+        Raises ImageError `model_error` for a stego logit or method output that is not finite, and for another number of
+        values than at load.
         """
+        for name, values, expected in zip(self.used_outputs, outputs, self._sizes, strict=True):
+            if values.size != expected:
+                raise ImageError(
+                    f"{self.path}: output {name} has {values.size} values for one image, expected {expected}",
+                    reason="model_error",
+                )
         scored = outputs[: len(self._scored_outputs)]
         embedding = outputs[len(scored)] if self.has_embedding else None
         # For a few numbers, plain Python is ten times faster than numpy.
@@ -207,8 +230,7 @@ class Detector:
         return Score(probability, *self._method_of(rows[1]), embedding)
 
     def _scores(self, batch: Sequence[Mapping[Stream, Tensor]]) -> tuple[Score, ...]:
-        outputs = self.raw_outputs(batch)
-        return tuple(self.score([values[index] for values in outputs]) for index in range(len(batch)))
+        return tuple(self.score(row) for row in self.rows(self.raw_outputs(batch), len(batch)))
 
     def _method_of(self, row: Sequence[float]) -> tuple[tuple[float, ...], Method]:
         assert self._method is not None

@@ -170,21 +170,13 @@ class StagedModel:
     def _run_head(self, images: list[dict[str, NDArray[Any]]]) -> list[Outputs | ImageError]:
         filled = images + images[:1] * (self._batch - len(images))
         try:
-            outputs = self._run(self._head, _LazyBatch(filled))
-            self._check_rows(outputs)
+            rows = self._detector.rows(self._run(self._head, _LazyBatch(filled)), self._batch)
         except ImageError as error:
             if len(images) == 1:
                 return [error]
             # One of the images makes the head fail. Run them one by one, so that the others are scored.
             return [self._run_head([feeds])[0] for feeds in images]
-        return [tuple(values[row] for values in outputs) for row in range(len(images))]
-
-    def _check_rows(self, outputs: Outputs) -> None:
-        """Raise ImageError if an output does not have one row per image of the batch, such as a constant."""
-        for name, values in zip(self._head.outputs, outputs, strict=True):
-            if len(values) != self._batch:
-                text = f"{self._detector.path}: output {name} has {len(values)} rows for {self._batch} images"
-                raise ImageError(text, reason="model_error")
+        return list(rows[: len(images)])
 
     def _run(self, part: _Part, feeds: Mapping[str, NDArray[Any]]) -> Outputs:
         try:
@@ -238,7 +230,7 @@ def _difference(detector: Detector, staged: StagedModel, samples: Sequence[Compa
     for number, (image, outputs) in enumerate(zip(samples, staged.outputs(samples), strict=True)):
         score = _score(detector, outputs)
         try:
-            full = [values[0] for values in detector.raw_outputs((image.tensors(detector.streams, out=arrays),))]
+            (full,) = detector.rows(detector.raw_outputs((image.tensors(detector.streams, out=arrays),)), 1)
             detector.score(full)
         except ImageError:
             if isinstance(score, ImageError):

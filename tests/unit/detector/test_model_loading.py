@@ -19,7 +19,7 @@ from starlight_exporter.detector.contract import STREAM_SHAPES, Stream
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.model_file import MAX_MODEL_BYTES, model_sha256, model_sha256_or_none
 from starlight_exporter.detector.model_graph import graph_facts
-from starlight_exporter.errors import ModelError
+from starlight_exporter.errors import ImageError, ModelError
 from support.models import write_constant_model, write_random_model
 
 FORMAT: dict[Stream, Tensor] = {"format": np.zeros(STREAM_SHAPES["format"], np.float32)}
@@ -264,6 +264,35 @@ def test_operators_of_other_domains_are_not_known_to_be_random() -> None:
     facts = graph_facts(model.SerializeToString())
     assert facts is not None
     assert facts.random_operators == ()
+
+
+def test_image_without_an_output_is_not_measured(tmp_path: Path) -> None:
+    # Images with a sum of at least 0.5 have no row in the output.
+    nodes = [
+        helper.make_node("MatMul", ["format_features", "ones"], ["sum"]),
+        helper.make_node("Reshape", ["sum", "flat"], ["sums"]),
+        helper.make_node("Less", ["sums", "half"], ["chosen"]),
+        helper.make_node("Compress", ["sum", "chosen"], ["stego_logits"], axis=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info("format_features", TensorProto.FLOAT, ["batch", 6])],
+        [helper.make_tensor_value_info("stego_logits", TensorProto.FLOAT, ["rows", 1])],
+        [
+            numpy_helper.from_array(np.full((6, 1), 0.01, np.float32), "ones"),
+            numpy_helper.from_array(np.array([-1], np.int64), "flat"),
+            numpy_helper.from_array(np.array(0.5, np.float32), "half"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    onnx.save_model(model, str(tmp_path / "model.onnx"))
+    detector = Detector.load(tmp_path / "model.onnx")
+    without: dict[Stream, Tensor] = {"format": np.full(STREAM_SHAPES["format"], 90, np.float32)}
+    assert detector.predict([FORMAT])[0].probability == 0.5
+    for batch in ([without], [without, FORMAT, FORMAT]):
+        with pytest.raises(ImageError, match=r"output stego_logits has shape \(\d, 1\) for \d images"):
+            detector.predict(batch)
 
 
 def test_outputs_that_differ_between_two_runs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
