@@ -207,16 +207,22 @@ def _with_covers(files: list[LabelledFile], clean_folder: str) -> list[LabelledF
     def clean_file(cover: str) -> LabelledFile | None:
         return next((clean[path] for path in (f"{clean_folder}/{cover}", cover) if path in clean), None)
 
+    # Each clean file is followed once: a manifest may state a chain of all its files.
+    known: dict[str, str] = {}
+
     def resolved(cover: str) -> str:
-        passed: list[str] = []
+        passed: dict[str, int] = {}
         while (file := clean_file(cover)) is not None:
-            if file.cover is None:
-                return file.path
+            if file.cover is None or file.path in known:
+                cover = known.get(file.path, file.path)
+                break
             if file.path in passed:
                 # Clean files that state each other are one cover.
-                return min(passed[passed.index(file.path) :])
-            passed.append(file.path)
+                cover = min(list(passed)[passed[file.path] :])
+                break
+            passed[file.path] = len(passed)
             cover = file.cover
+        known.update(dict.fromkeys(passed, cover))
         return cover
 
     def with_cover(file: LabelledFile) -> LabelledFile:
