@@ -83,7 +83,8 @@ class DatasetQuality:
 
     `method_shares` has every contract method (empty without labelled stego files). `entropy_bits` is the Shannon
     entropy of these shares (None without stego files), at most `entropy_max_bits` = log2(number of contract methods).
-    `duplicate_groups` are paths with equal content, `clean_equals_stego` the groups with files of both classes.
+    `duplicate_groups` are paths with equal content, `clean_equals_stego` the groups with files of both classes; at most
+    the first MAX_GROUPS groups and MAX_GROUP_PATHS paths of `quality`.
     `duplicate_images` is the number of files beyond the first of each group. `ignored_files` is the number of files and
     folders that are ignored by their names, None in results of versions that did not count them.
     """

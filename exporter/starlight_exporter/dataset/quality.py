@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from typing import Final
 
 from starlight_exporter.dataset.dataset import FILE_CLASSES, Dataset, DatasetQuality, LabelledFile, SliceCount
 from starlight_exporter.detector.contract import FORMATS, METHODS, Method
 
+MAX_GROUPS: Final = 100
+MAX_GROUP_PATHS: Final = 20
+"""Paths of duplicates are in every stored evaluation, and a folder may contain one image a million times."""
 _FORMAT_ORDER = (*FORMATS, "other", None)
 _METHOD_ORDER = (*METHODS, None)
 
@@ -32,11 +36,9 @@ def measure(dataset: Dataset) -> DatasetQuality:
         entropy_bits=entropy_bits(tuple(shares.values())) if shares else None,
         entropy_max_bits=math.log2(len(METHODS)),
         duplicate_images=sum(len(group) - 1 for group in groups),
-        duplicate_groups=tuple(tuple(file.path for file in group) for group in groups),
-        clean_equals_stego=tuple(
-            tuple(file.path for file in group)
-            for group in groups
-            if {"clean", "stego"} <= {file.file_class for file in group}
+        duplicate_groups=_paths(groups),
+        clean_equals_stego=_paths(
+            [group for group in groups if {"clean", "stego"} <= {file.file_class for file in group}]
         ),
         ignored_files=dataset.ignored_files,
     )
@@ -52,6 +54,10 @@ def _method_shares(files: tuple[LabelledFile, ...]) -> dict[Method, float]:
     counts = Counter(file.method for file in files if file.method is not None)
     total = counts.total()
     return {method: counts[method] / total for method in METHODS} if total else {}
+
+
+def _paths(groups: list[list[LabelledFile]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(file.path for file in group[:MAX_GROUP_PATHS]) for group in groups[:MAX_GROUPS])
 
 
 def _duplicate_groups(files: tuple[LabelledFile, ...]) -> list[list[LabelledFile]]:

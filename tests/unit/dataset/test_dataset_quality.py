@@ -9,7 +9,7 @@ import pytest
 
 from starlight_exporter.dataset import layout
 from starlight_exporter.dataset.dataset import Dataset, FileClass, FileProblem, LabelledFile, SliceCount
-from starlight_exporter.dataset.quality import entropy_bits, measure
+from starlight_exporter.dataset.quality import MAX_GROUP_PATHS, MAX_GROUPS, entropy_bits, measure
 from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
 
 
@@ -93,6 +93,15 @@ def test_finds_duplicates_across_classes_except_unreadable_files() -> None:
     assert quality.duplicate_groups == (("clean/a", "clean/b", "stego/x"), ("negatives/p/n", "stego/y"))
     assert quality.duplicate_images == 3
     assert quality.clean_equals_stego == (("clean/a", "clean/b", "stego/x"),)
+
+
+def test_paths_of_many_duplicates_are_limited() -> None:
+    same = [labelled(f"clean/same/{number:04}", sha256="1") for number in range(500)]
+    pairs = [labelled(f"clean/{kind}/{number:04}", sha256=f"pair {number}") for kind in "ab" for number in range(500)]
+    quality = measure(dataset(*same, *pairs))
+    assert quality.duplicate_images == 499 + 500
+    assert len(quality.duplicate_groups) == MAX_GROUPS
+    assert max(map(len, quality.duplicate_groups)) == MAX_GROUP_PATHS
 
 
 @pytest.mark.slow
