@@ -17,7 +17,7 @@ import pytest
 
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.runs.application import Application
-from starlight_exporter.web.site import make_grafana_url, make_site
+from starlight_exporter.web.site import make_service_url, make_site
 from support.html_links import page_links
 from support.images import image_bytes
 from support.reverse_proxy import reverse_proxy
@@ -184,7 +184,7 @@ def test_invalid_flag_is_an_error_without_credentials(external_url: str | None, 
     ],
 )
 def test_grafana_url_ends_in_a_slash(url: str | None, expected: str) -> None:
-    assert make_grafana_url(url) == expected
+    assert make_service_url("--web.grafana-url", url) == expected
 
 
 @pytest.mark.parametrize(
@@ -192,5 +192,5 @@ def test_grafana_url_ends_in_a_slash(url: str | None, expected: str) -> None:
 )
 def test_invalid_grafana_url_is_an_error_without_credentials(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^--web\.grafana-url: ") as caught:
-        make_grafana_url(url)
+        make_service_url("--web.grafana-url", url)
     assert "secret" not in str(caught.value)
