@@ -14,6 +14,7 @@ COPY pyproject.toml ./
 COPY README.md ./
 COPY LICENSE ./
 COPY alerting alerting
+COPY deploy deploy
 COPY exporter exporter
 COPY grafana grafana
 COPY prometheus prometheus

@@ -1,4 +1,4 @@
-"""Rules, dashboards, runbooks and templates: part of the wheel, read from the repository in a checkout."""
+"""Rules, dashboards, runbooks, templates and deployment files: in the wheel, or in the repository of a checkout."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ EXPORTED: Final[Mapping[str, str]] = {
     "runbooks/*.md": "alerting",
     "dashboards/*.json": "grafana",
     "provisioning/*/*.yml": "grafana",
+    "systemd/*": "deploy",
+    "nginx/*.conf": "deploy",
 }
 """Pattern → folder; pyproject.toml includes the same files in the wheel."""
 
 
 def assets_folder() -> Path:
-    """Return the folder that contains `prometheus/`, `alerting/` and `grafana/`."""
+    """Return the folder that contains `prometheus/`, `alerting/`, `grafana/` and `deploy/`."""
     package = Path(str(files("starlight_exporter")))
     packaged = package / "assets"
     return packaged if packaged.is_dir() else package.parents[1]

@@ -1,4 +1,4 @@
-"""Write the Prometheus rules, Grafana dashboards, runbooks and Alertmanager templates of this version to a folder.
+"""Write the rules, dashboards, runbooks, Alertmanager templates and deployment files of this version to a folder.
 
 If one of the files exists with other contents, nothing is written. If promtool is installed, it checks the rules.
 """

@@ -11,6 +11,7 @@ import bcrypt
 import pytest
 import yaml
 
+from starlight_exporter.asset_files import exported_files
 from starlight_exporter.cli.service import build_parser
 from starlight_exporter.config import load_config
 from starlight_exporter.web.site import make_service_url
@@ -21,7 +22,6 @@ from support.servers import program
 from support.units import UNIT, values
 
 CONFIG, WEB, PAIR, REMOTE = blocks(PRODUCTION, "yaml")
-ROOT = PRODUCTION.parents[1]
 
 
 def test_exporter_configuration_is_valid_and_in_the_folders_of_the_unit(tmp_path: Path) -> None:
@@ -73,7 +73,8 @@ def test_commands_of_the_exporter_have_its_flags() -> None:
 def test_installed_files_exist() -> None:
     for line in commands(PRODUCTION):
         if line.startswith("install "):
-            assert (ROOT / shlex.split(line)[-2]).is_file()
+            exported = Path(shlex.split(line)[-2]).relative_to("/opt/starlight/assets")
+            assert exported in set(exported_files())
 
 
 def test_password_is_hashed_as_the_web_configuration_requires() -> None:
