@@ -96,6 +96,7 @@ def test_exporter_and_prometheus_below_one_name(tmp_path: Path) -> None:
 
         assert client.get("/starlight/", auth=("NAME", "wrong"), extensions=SNI).status_code == 401
         assert "starlight_exporter_build_info" in get("/starlight/metrics").text
+        assert get("/starlight/", Host="other.example").status_code == 421
         status = get("/starlight/", Accept="text/html")
         assert status.status_code == 200
         assert 'href="/starlight/static/style.css"' in status.text
