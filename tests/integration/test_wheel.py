@@ -50,7 +50,9 @@ def test_service_serves_pages_and_runbooks(environment: Path, tmp_path: Path, mo
         assert "<html" in page.text
         assert httpx.get(f"{server.url}/static/style.css").status_code == 200
         runbook = httpx.get(f"{server.url}/runbooks/StarlightExporterDown.md").raise_for_status()
-        assert runbook.text == (ROOT / "alerting" / "runbooks" / "StarlightExporterDown.md").read_text()
+        shipped = (ROOT / "alerting" / "runbooks" / "StarlightExporterDown.md").read_text()
+        assert runbook.text == shipped.replace("http://127.0.0.1:9877", server.url)
+        assert "<h1>StarlightExporterDown</h1>" in httpx.get(runbook.url, headers={"Accept": "text/html"}).text
 
 
 def test_gate_needs_no_checkout(environment: Path, tmp_path: Path) -> None:

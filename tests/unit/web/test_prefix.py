@@ -183,14 +183,14 @@ def test_invalid_flag_is_an_error_without_credentials(external_url: str | None, 
         ("http://host:3000/base/", "http://host:3000/base/"),
     ],
 )
-def test_grafana_url_ends_in_a_slash(url: str | None, expected: str) -> None:
+def test_service_url_ends_in_a_slash(url: str | None, expected: str) -> None:
     assert make_service_url("--web.grafana-url", url) == expected
 
 
 @pytest.mark.parametrize(
     "url", ["", "host", "ftp://host/", "http://user:secret@host/", "http://host/?a=b", "http://[::1/"]
 )
-def test_invalid_grafana_url_is_an_error_without_credentials(url: str) -> None:
+def test_invalid_service_url_is_an_error_without_credentials(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^--web\.grafana-url: ") as caught:
         make_service_url("--web.grafana-url", url)
     assert "secret" not in str(caught.value)
