@@ -114,6 +114,8 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
             raise ManifestError(f"has more than {size(_MAX_PARQUET_BYTES)} of uncompressed data")
         number = 0
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
+            # The indices of a damaged file may lead out of its dictionary.
+            batch.validate(full=True)
             for row in zip(*(_values(column) for column in batch.columns), strict=True):
                 number += 1
                 cells = zip(schema.names, row, strict=True)

@@ -380,6 +380,25 @@ def test_parquet_with_a_repeated_text_takes_little_memory(tmp_path: Path) -> Non
     assert len({id(labels.cover) for labels in manifest.labels.values()}) < 100
 
 
+def test_parquet_with_indices_out_of_its_dictionary_is_damaged(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    out = io.BytesIO()
+    paths = [f"{number}.png" for number in range(40)]
+    parquet.write_table(arrow.table({"path": paths, "class": ["clean", "stego"] * 20}), out, compression="none")
+    data, errors = out.getvalue(), set()
+    # One of these bytes is an index.
+    for place in range(len(data) // 2):
+        changed = bytearray(data)
+        changed[place] = 0xFF
+        (tmp_path / "labels.parquet").write_bytes(changed)
+        try:
+            read_manifest(tmp_path)
+        except DatasetError as error:
+            errors.add("out of bounds" in str(error))
+    assert errors == {True, False}
+
+
 _TEXT = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=12).filter(
     lambda text: not text.startswith(("=", "+", "-", "@"))
 )
