@@ -15,7 +15,7 @@ from starlight_exporter.exit_codes import NOT_MEASURED
 from support.units import DEPLOY, UNIT, settings, values
 
 EXPOSURE = 20
-"""Ten times the highest exposure level of `systemd-analyze security`; the unit has 1.7."""
+"""Ten times the highest exposure level of `systemd-analyze security`; the unit has 1.6."""
 
 
 def analyze(tmp_path: Path, *words: str) -> subprocess.CompletedProcess[str]:
