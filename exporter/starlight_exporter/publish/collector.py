@@ -10,12 +10,16 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.metrics_core import Metric
 from prometheus_client.samples import Exemplar, Sample
 
-from starlight_exporter.publish.families import FAMILIES, SECTIONS
+from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.publish.families import EVALUATION_SECTIONS, FAMILIES, SECTIONS
 from starlight_exporter.publish.families.exporter import COLLECTOR_ERRORS
 from starlight_exporter.publish.families.family import Family, MetricSample
-from starlight_exporter.publish.snapshot import Snapshot
+from starlight_exporter.publish.snapshot import Pair, Snapshot
 
 _log = structlog.get_logger(__name__)
+
+_Converted = dict[tuple[str, Pair], tuple[Evaluation, list[tuple[Family, Sample]]]]
+"""Section, model and dataset → the evaluation, and its samples in the form of prometheus_client."""
 
 
 class StarlightCollector:
@@ -26,7 +30,9 @@ class StarlightCollector:
 
     def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
         self._snapshot = snapshot
-        self._errors = dict.fromkeys(("snapshot", *SECTIONS), 0)
+        self._errors = dict.fromkeys(("snapshot", *SECTIONS, *EVALUATION_SECTIONS), 0)
+        # Most samples: they change with the evaluation only, and take most of the time of a scrape.
+        self._converted: _Converted = {}
         self._lock = threading.Lock()
 
     def describe(self) -> list[Metric]:
@@ -51,14 +57,37 @@ class StarlightCollector:
         except Exception:  # noqa: BLE001
             self._count_error("snapshot")
             return
-        for section, samples in SECTIONS.items():
+        converted: _Converted = {}
+        for section in (*SECTIONS, *EVALUATION_SECTIONS):
             try:
-                collected = [(sample.family, _sample(sample)) for sample in samples(snapshot)]
+                if section in SECTIONS:
+                    collected = [(sample.family, _sample(sample)) for sample in SECTIONS[section](snapshot)]
+                else:
+                    collected = self._evaluation_samples(section, snapshot, converted)
             # An error in one section must not affect the others.
             except Exception:  # noqa: BLE001
                 self._count_error(section)
                 continue
             yield from collected
+        self._converted = converted
+
+    def _evaluation_samples(
+        self,
+        section: str,
+        snapshot: Snapshot,
+        converted: _Converted,
+    ) -> list[tuple[Family, Sample]]:
+        """Return the samples of all evaluations, and add them to `converted`; those of the last scrape are reused."""
+        collected: list[tuple[Family, Sample]] = []
+        for evaluation in snapshot.evaluations():
+            key = section, (evaluation.model, evaluation.dataset)
+            known = self._converted.get(key)
+            if known is None or known[0] is not evaluation:
+                samples = EVALUATION_SECTIONS[section](evaluation)
+                known = evaluation, [(sample.family, _sample(sample)) for sample in samples]
+            converted[key] = known
+            collected += known[1]
+        return collected
 
     def _error_samples(self) -> list[tuple[Family, Sample]]:
         with self._lock:

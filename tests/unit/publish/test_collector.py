@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 
 from starlight_exporter.publish.collector import StarlightCollector, build_registry
 from starlight_exporter.publish.exposition import render
-from starlight_exporter.publish.families import FAMILIES, SECTIONS, accuracy
+from starlight_exporter.publish.families import EVALUATION_SECTIONS, FAMILIES, SECTIONS, accuracy
 from starlight_exporter.publish.snapshot import OUTCOMES, RunState, Snapshot
 from support.snapshots import (
     EMPTY,
@@ -311,7 +311,7 @@ def test_scrape_without_snapshot_counts_the_error() -> None:
 
 def test_error_counts_start_at_zero_for_every_section() -> None:
     series = scrape(empty_snapshot())
-    for section in ("snapshot", *SECTIONS):
+    for section in ("snapshot", *SECTIONS, *EVALUATION_SECTIONS):
         assert value(series, "exporter_collector_errors_total", section=section) == 0
 
 
@@ -360,3 +360,24 @@ def test_scrape_reads_the_snapshot_once_and_is_consistent() -> None:
         stop.set()
         swapper.join()
     assert len(seen) > 5
+
+
+def test_next_scrape_has_the_samples_of_the_evaluations_of_its_snapshot() -> None:
+    snapshot = full_snapshot()
+    shown = [snapshot]
+    registry = build_registry(lambda: shown[0])
+    labels = {"model": "production", "dataset": "reference"}
+
+    def false_positives() -> float | None:
+        return registry.get_sample_value("starlight_false_positives", labels)
+
+    before = snapshot.runs["production", "reference"]
+    assert before.evaluation is not None
+    assert false_positives() == before.evaluation.clean.count
+    replaced = full_evaluation(false_positives=before.evaluation.clean.count + 4)
+    shown[0] = snapshot.with_run("production", "reference", replace(before, evaluation=replaced))
+    assert false_positives() == before.evaluation.clean.count + 4
+    shown[0] = snapshot.with_run("production", "reference", replace(before, evaluation=None))
+    assert false_positives() is None
+    shown[0] = snapshot
+    assert false_positives() == before.evaluation.clean.count

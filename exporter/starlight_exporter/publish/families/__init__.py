@@ -54,10 +54,6 @@ SECTIONS: Final[Mapping[str, Callable[[Snapshot], Iterator[MetricSample]]]] = Ma
         "exporter": exporter.samples,
         "models": models.samples,
         "runs": runs.samples,
-        "accuracy": accuracy.samples,
-        "payload": payload.samples,
-        "figures": figures.samples,
-        "embeddings": embeddings.samples,
         "latency": latency.samples,
         "data": data.samples,
         "training": training.samples,
@@ -70,6 +66,16 @@ SECTIONS: Final[Mapping[str, Callable[[Snapshot], Iterator[MetricSample]]]] = Ma
 )
 """Label value `section` → the samples of a snapshot that fail or succeed together."""
 
+EVALUATION_SECTIONS: Final[Mapping[str, Callable[[Evaluation], Iterator[MetricSample]]]] = MappingProxyType(
+    {
+        "accuracy": accuracy.evaluation_samples,
+        "payload": payload.evaluation_samples,
+        "figures": figures.evaluation_samples,
+        "embeddings": embeddings.evaluation_samples,
+    }
+)
+"""The same of one evaluation on a labelled dataset, which depend on nothing else."""
+
 
 def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
     """Yield every sample that comes from one evaluation only."""
@@ -78,10 +84,8 @@ def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
         # Without labels, the counts of every slice are zero: no series of a dataset that has no such slice.
         yield from unlabelled.evaluation_samples(evaluation)
         return
-    yield from accuracy.evaluation_samples(evaluation)
-    yield from payload.evaluation_samples(evaluation)
-    yield from figures.evaluation_samples(evaluation)
-    yield from embeddings.evaluation_samples(evaluation)
+    for samples in EVALUATION_SECTIONS.values():
+        yield from samples(evaluation)
     yield from latency.evaluation_samples(evaluation)
     yield from data.evaluation_samples(evaluation)
     yield from training.evaluation_samples(evaluation)

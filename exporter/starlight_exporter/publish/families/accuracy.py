@@ -16,7 +16,6 @@ from starlight_exporter.publish.families.family import (
     optional,
     proportion_samples,
 )
-from starlight_exporter.publish.snapshot import Snapshot
 
 GROUP = FamilyGroup("Accuracy")
 
@@ -131,12 +130,6 @@ OPERATING_POINT_DETECTIONS = GROUP.of_evaluation(
     unit="ratio",
     absent=f"{UNTIL_EVALUATED}, or no stego image was measured",
 )
-
-
-def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
-    """Yield the samples of the last complete evaluations."""
-    for evaluation in snapshot.evaluations():
-        yield from evaluation_samples(evaluation)
 
 
 def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:

@@ -17,7 +17,6 @@ from starlight_exporter.publish.families.family import (
     optional,
     proportion_samples,
 )
-from starlight_exporter.publish.snapshot import Snapshot
 
 GROUP = FamilyGroup("Embeddings")
 
@@ -127,12 +126,6 @@ NOT_MEASURED = GROUP.of_evaluation(
     "Why the separation of the embeddings, or that of a class, is not measured; always 1.",
     absent=f"{UNTIL_EVALUATED}, or it is measured",
 )
-
-
-def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
-    """Yield the samples of the last complete evaluations."""
-    for evaluation in snapshot.evaluations():
-        yield from evaluation_samples(evaluation)
 
 
 def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:

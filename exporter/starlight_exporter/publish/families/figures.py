@@ -12,7 +12,6 @@ from starlight_exporter.publish.families.family import (
     MetricSample,
     optional,
 )
-from starlight_exporter.publish.snapshot import Snapshot
 
 GROUP = FamilyGroup("Figures of merit")
 
@@ -46,12 +45,6 @@ NOT_MEASURED = GROUP.of_evaluation(
     "Constant 1 for a figure of merit that is not measured, by reason.",
     absent=f"{UNTIL_EVALUATED}, or the figure is measured",
 )
-
-
-def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
-    """Yield the samples of the last complete evaluations."""
-    for evaluation in snapshot.evaluations():
-        yield from evaluation_samples(evaluation)
 
 
 def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:

@@ -17,7 +17,6 @@ from starlight_exporter.publish.families.family import (
     optional,
     proportion_samples,
 )
-from starlight_exporter.publish.snapshot import Snapshot
 
 GROUP = FamilyGroup("Payload")
 
@@ -100,12 +99,6 @@ SLICE_DETECTIONS = _proportion(
 SLICE_FALSE_POSITIVES = _proportion(
     "payload_slice", _SLICE_LABELS, "clean", "false_positives", "false_positive_ratio", by=_BY_PROPERTY
 )
-
-
-def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
-    """Yield the samples of the last complete evaluations."""
-    for evaluation in snapshot.evaluations():
-        yield from evaluation_samples(evaluation)
 
 
 def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
