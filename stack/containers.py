@@ -7,13 +7,15 @@ import sys
 from pathlib import Path
 
 from stack.configuration import read_settings, write_settings
-from stack.datasets import DATASETS, make_dataset
+from stack.datasets import make_dataset, shipped_datasets
 from stack.errors import StackError
 from stack.passwords import GRAFANA_PASSWORD, make_password
 from stack.ports import LOOPBACK, SHIPPED, move_addresses
 from starlight_exporter.asset_files import assets_folder
 from starlight_exporter.cli.command import exit_code
-from starlight_exporter.errors import StorageError
+from starlight_exporter.config import load_config
+from starlight_exporter.config_location import CONFIG_FILE
+from starlight_exporter.errors import ConfigError, StorageError
 from starlight_exporter.exit_codes import CHECK_FAILED, OK
 
 
@@ -28,9 +30,10 @@ def prepare(volumes: Path) -> int:
         write_configurations(volumes / "generated")
         # Grafana's user reads it; only containers see the volume.
         make_password(volumes / "secrets" / GRAFANA_PASSWORD, mode=0o444)
-        for name in DATASETS:
-            make_dataset(name, volumes / "datasets" / name)
-    except (StackError, StorageError, OSError, ValueError) as error:
+        datasets = volumes / "datasets"
+        for name in shipped_datasets(load_config(volumes / CONFIG_FILE), datasets):
+            make_dataset(name, datasets / name)
+    except (StackError, ConfigError, StorageError, OSError, ValueError) as error:
         print(f"setup: {error}", file=sys.stderr)
         return CHECK_FAILED
     return OK

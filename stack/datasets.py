@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from stack.errors import StackError
+from starlight_exporter.config import Config
 
 REFERENCE: Final = "reference"
 REFERENCE_COUNTS: Final = {"seed": 2026, "clean": 1000, "stego": 800, "negatives": 200}
@@ -19,6 +20,12 @@ DATASETS: Final[dict[str, tuple[str, ...]]] = {
     "adversarial": ("--recipe", "adversarial"),
 }
 """Name in the shipped configuration → flags of `starlight dataset make`."""
+
+
+def shipped_datasets(config: Config, folder: Path) -> tuple[str, ...]:
+    """Return the names of the configured datasets that are shipped ones in `folder`, in the order of the file."""
+    folders = {folder / name: name for name in DATASETS}
+    return tuple(folders[dataset.path] for dataset in config.datasets if dataset.path in folders)
 
 
 def make_dataset(name: str, folder: Path) -> None:

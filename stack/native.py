@@ -12,14 +12,14 @@ from rich.console import Console
 
 from stack import grafana, results
 from stack.arguments import ROOT
-from stack.datasets import DATASETS, make_dataset
+from stack.datasets import make_dataset, shipped_datasets
 from stack.errors import StackError
 from stack.loaded import require_receivers, require_rules
 from stack.pages import page_address
 from stack.ports import LOOPBACK, Ports, require_free
 from stack.processes import Supervisor
 from stack.services import rewrite_exporter_config, services
-from starlight_exporter.config import Config, load_config
+from starlight_exporter.config import load_config
 
 DATASETS_FOLDER = ROOT / "datasets"
 FIRST_RESULT_SECONDS = 600.0
@@ -51,7 +51,7 @@ def _start(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, 
     # Report configuration errors before any process starts, and not only in the exporter's log.
     config = load_config(arguments.config)
     require_free(used_ports(ports))
-    configured = () if arguments.dataset is not None else shipped_datasets(config)
+    configured = () if arguments.dataset is not None else shipped_datasets(config, DATASETS_FOLDER)
     # The first results need one dataset. The others would only delay them.
     for name in configured[:1]:
         _make(name, console)
@@ -70,12 +70,6 @@ def _start(arguments: argparse.Namespace, ports: Ports, supervisor: Supervisor, 
     results.wait_for_first(prometheus, status_page, console, seconds=FIRST_RESULT_SECONDS, check=supervisor.check)
     results.show(prometheus, Console())
     return later
-
-
-def shipped_datasets(config: Config) -> tuple[str, ...]:
-    """Return the names of the shipped datasets that are configured, in the order of the configuration."""
-    folders = {DATASETS_FOLDER / name: name for name in DATASETS}
-    return tuple(folders[dataset.path] for dataset in config.datasets if dataset.path in folders)
 
 
 def _add_datasets(

@@ -11,9 +11,8 @@ import yaml
 
 from stack import configuration, native
 from stack.arguments import parse_arguments
-from stack.datasets import DATASETS
+from stack.datasets import DATASETS, shipped_datasets
 from stack.errors import StackError
-from stack.native import shipped_datasets
 from stack.ports import LOOPBACK, SHIPPED, Ports, move_addresses, require_free
 from stack.services import services
 from starlight_exporter.config import load_config
@@ -183,10 +182,11 @@ def test_datasets_that_do_not_exist_yet_are_left_out(tmp_path: Path) -> None:
 
 
 def test_configured_shipped_datasets_are_generated_in_order(tmp_path: Path) -> None:
-    assert shipped_datasets(load_config(ROOT / "config" / "starlight.yml")) == tuple(DATASETS)
+    folder = ROOT / "datasets"
+    assert shipped_datasets(load_config(ROOT / "config" / "starlight.yml"), folder) == tuple(DATASETS)
     file = tmp_path / "mine.yml"
     file.write_text(
         "models: [{name: production, file: m.onnx, role: production}]\n"
         f"datasets: [{{name: mine, path: images}}, {{name: other, path: '{ROOT / 'datasets' / 'sizes'}'}}]\n"
     )
-    assert shipped_datasets(load_config(file)) == ("sizes",)
+    assert shipped_datasets(load_config(file), folder) == ("sizes",)
