@@ -180,13 +180,21 @@ def test_default_sends_to_notification_log_only() -> None:
         assert [entry["url"] for entry in receiver["webhook_configs"]] == ["http://127.0.0.1:9876/notifications"]
 
 
+@every_config
+def test_inhibition_concerns_alerts_of_starlight_only(path: Path) -> None:
+    for rule in load(path)["inhibit_rules"]:
+        for matchers in (rule["source_matchers"], rule["target_matchers"]):
+            assert any(matcher.startswith(('alertname=~"Starlight', 'alertname="Starlight')) for matcher in matchers)
+
+
 def test_critical_inhibits_warnings_about_the_same_problem_only() -> None:
     """Two alerts of one cause and slice have different names; a missing cause must not match a missing cause."""
     (rule,) = (
         one for one in load(DEFAULT)["inhibit_rules"] if "cause" in one["equal"] and "alertname" not in one["equal"]
     )
-    assert rule["source_matchers"] == ['severity="critical"', 'cause=~".+"']
-    assert rule["target_matchers"] == ['severity="warning"', 'cause=~".+"']
+    own = 'alertname=~"Starlight.+"'
+    assert rule["source_matchers"] == [own, 'severity="critical"', 'cause=~".+"']
+    assert rule["target_matchers"] == [own, 'severity="warning"', 'cause=~".+"']
     slices = set(SLICE_LABEL.values())
     assert set(rule["equal"]) == {"cause", "job", "instance", "model", "dataset", *slices}
 
