@@ -140,7 +140,8 @@ def _prometheus(address: str, data: Path, ports: Ports) -> Service:
             f"--storage.tsdb.path={data / 'prometheus'}",
             f"--storage.tsdb.retention.time={RETENTION}",
             EXEMPLARS,
-            f"--web.listen-address={address}",
+            # Otherwise links in notifications have the name of the machine, on which nothing listens.
+            *(f"--web.listen-address={address}", f"--web.external-url=http://{address}/"),
             f"--web.cors.origin={CORS_ORIGIN}",
         ),
         ready_url=f"http://{address}/-/ready",
