@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the flags."""
     add_config(parser)
     add_output(parser, root)
+    add_labels(parser)
 
 
 def add_config(parser: argparse._ActionsContainer, default: object = None) -> None:
@@ -31,6 +32,10 @@ def add_output(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the output file; the default configuration is in `root`."""
     parser.set_defaults(config_root=root)
     parser.add_argument("--output", type=Path, help="file to write (default: standard output)")
+
+
+def add_labels(parser: argparse.ArgumentParser) -> None:
+    """Add the labels of all samples."""
     parser.add_argument(
         "--label",
         dest="labels",

@@ -90,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     # Without a default of its own, the flag is accepted before the command as well as after it.
     history_export.add_config(export, argparse.SUPPRESS)
     history_export.add_output(export, Path())
+    history_export.add_labels(export)
     return parser
 
 

@@ -100,7 +100,7 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError as error:
-        raise DatasetError(f"{name} needs pyarrow; install starlight-exporter[parquet]") from error
+        raise DatasetError(f"{name} needs pyarrow; install it, or this package with the extra parquet") from error
     try:
         schema = parquet.read_schema(arrow.BufferReader(data))
         _check_columns(name, schema.names, complete=True)

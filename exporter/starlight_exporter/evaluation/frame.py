@@ -45,7 +45,7 @@ def to_frame(evaluation: Evaluation) -> pd.DataFrame:
     try:
         import pandas as pd
     except ImportError as error:
-        raise DependencyError("to_frame needs pandas; install starlight-exporter[pandas]") from error
+        raise DependencyError("to_frame needs pandas; install it, or this package with the extra pandas") from error
     numbers = ("rate", "ci_low", "ci_high")
     frame = pd.DataFrame([asdict(record) for record in rate_records(evaluation)])
     # Figures of merit have no count.

@@ -34,7 +34,7 @@ def write_history_parquet(evaluations: Iterable[Evaluation], file: BinaryIO) -> 
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError as error:
-        raise DependencyError("Parquet needs pyarrow; install starlight-exporter[parquet]") from error
+        raise DependencyError("Parquet needs pyarrow; install it, or this package with the extra parquet") from error
     types = {
         **dict.fromkeys(("count", "total"), arrow.int64()),
         **dict.fromkeys(("rate", "ci_low", "ci_high"), arrow.float64()),

@@ -113,5 +113,5 @@ def test_parquet_without_pyarrow_names_the_extra(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     output = tmp_path / "table.parquet"
     assert starlight.main(["history", "to-parquet", "--history", str(history), "--output", str(output)]) == 2
-    assert "install starlight-exporter[parquet]" in capsys.readouterr().err
+    assert "with the extra parquet" in capsys.readouterr().err
     assert not output.exists()

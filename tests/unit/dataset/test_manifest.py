@@ -326,7 +326,7 @@ def test_long_chain_of_covers_is_followed_once(tmp_path: Path, last: str) -> Non
 def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     (tmp_path / "labels.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DatasetError, match=r"labels.parquet needs pyarrow; install starlight-exporter\[parquet\]"):
+    with pytest.raises(DatasetError, match=r"labels\.parquet needs pyarrow; install it"):
         read_manifest(tmp_path)
 
 
