@@ -34,6 +34,8 @@ def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun],
     """Return the status of each model on each dataset."""
     cells = matrix_cells(snapshot, evidence, runs)
     unlabelled = unlabelled_rows(snapshot, evidence, last_errors(runs))
+    labelled = [name for name, dataset in snapshot.datasets.items() if dataset.labelled]
+    first = [name for name in labelled if snapshot.datasets[name].comes_first] or labelled
     summary, alerting = status_summary(cells.values()), alerting_checks(cells.values())
     return Page(
         template="status.html",
@@ -46,7 +48,8 @@ def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun],
             "alerting": alerting,
             "exporter": snapshot,
             "models": [snapshot.models[name] for name in dict.fromkeys([*(m for m, _ in cells), *snapshot.models])],
-            "datasets": [name for name, dataset in snapshot.datasets.items() if dataset.labelled],
+            "datasets": first,
+            "other_datasets": [name for name in labelled if name not in first],
             "unlabelled": unlabelled,
             "cells": cells,
             "runs": runs[:SHOWN_RUNS],
