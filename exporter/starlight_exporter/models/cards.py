@@ -133,5 +133,6 @@ def _is_inside_models_dir(folder: Path, value: object) -> bool:
     """Return whether a value of a card is a relative path that stays inside the parent of the model folder."""
     if not isinstance(value, str) or not value.isprintable() or not value or Path(value).is_absolute():
         return False
-    folder = folder.absolute()
+    # Normalised, because the path of a model may contain `..` too.
+    folder = Path(os.path.normpath(folder.absolute()))
     return Path(os.path.normpath(folder / value)).is_relative_to(folder.parent)

@@ -128,6 +128,13 @@ def share_manifest(models: Path, name: str, content: bytes, *, value: str = "../
     return model
 
 
+def test_path_of_the_model_may_contain_the_parent_folder(tmp_path: Path) -> None:
+    model = share_manifest(tmp_path / "models", "v4", b"model")
+    (tmp_path / "elsewhere").mkdir()
+    found = found_for(tmp_path / "elsewhere" / ".." / model.relative_to(tmp_path), None)
+    assert (found.problems, found.manifest) == ((), tmp_path / "models" / "training_files.sha256")
+
+
 def test_finds_manifest_that_the_card_names(tmp_path: Path) -> None:
     shared = tmp_path / "training_files.sha256"
     shared.write_text("0123456789abcdef\n")
