@@ -129,13 +129,15 @@ def with_stored_result(old: Snapshot, evaluation: Evaluation, checks: Sequence[C
 def _displayed(old: Snapshot, evaluation: Evaluation) -> Snapshot:
     """Return the snapshot with a result and the facts of its model file, and without an outdated ablation."""
     pair = (evaluation.model, evaluation.dataset)
-    facts = evaluation.model_facts
+    facts, before, sha256 = evaluation.model_facts, old.models[evaluation.model], evaluation.provenance.model_sha256
+    # Every evaluation loads the file, but only the first one of a file is a deployment.
+    known = before.loaded_at if before.sha256 == sha256 else None
     model = replace(
-        old.models[evaluation.model],
-        sha256=evaluation.provenance.model_sha256,
+        before,
+        sha256=sha256,
         size_bytes=facts.size_bytes,
         modified_at=facts.modified_at,
-        loaded_at=facts.loaded_at,
+        loaded_at=facts.loaded_at if known is None else known,
         last_load_successful=True,
         quarantine=None,
     )

@@ -404,6 +404,21 @@ def test_datasets_without_alerts_are_evaluated_only_after_a_change_and_behind_th
     assert handler.request(sizes, "schedule") is not None
 
 
+def test_time_of_loading_is_that_of_the_first_evaluation_of_a_file(compared: Application) -> None:
+    """Otherwise each dataset on which a new model is evaluated would look like another deployment."""
+    shown = []
+    for number, (sha256, loaded_at) in enumerate((("a" * 64, 10.0), ("a" * 64, 20.0), ("b" * 64, 30.0)), start=1):
+        result = result_with("production", 0, run=number)
+        evaluation = replace(
+            result.evaluation,
+            provenance=replace(result.evaluation.provenance, model_sha256=sha256),
+            model_facts=replace(result.evaluation.model_facts, loaded_at=loaded_at),
+        )
+        finish(compared, request_of(compared), replace(result, evaluation=evaluation))
+        shown.append(compared.state.snapshot.models["production"].loaded_at)
+    assert shown == [10.0, 10.0, 30.0]
+
+
 def test_baseline_has_no_evaluation_interval(compared: Application) -> None:
     runs = compared.state.snapshot.runs
     assert runs[PAIR].interval_seconds == 3600.0

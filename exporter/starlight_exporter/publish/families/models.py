@@ -39,7 +39,7 @@ MODEL_LOADED_TIMESTAMP = GROUP.family(
     "model_loaded_timestamp_seconds",
     "gauge",
     "model",
-    "Time at which the model file was loaded.",
+    "Time at which the model file was loaded for the first time; another file of the model has another time.",
     unit="UTC seconds",
     absent=_NOT_LOADED,
 )
