@@ -110,18 +110,26 @@ def _failures(found: Sequence[Record]) -> list[str]:
     lines = [
         "## Where the models fail",
         "",
-        "Detections of all methods, and false positives among clean files, on every dataset of the cards. "
-        "[docs/datasets.md](../docs/datasets.md) describes the datasets and what rates on `adversarial` mean. Results "
-        "by payload, size and source are in [benchmarks/breakdowns.md](../benchmarks/breakdowns.md), payloads above "
-        "the centre crop in the cards, and tests of which models differ in "
-        "[benchmarks/study/study.md](../benchmarks/study/study.md).",
+        "The models read text that is stored in the usual order. They do not detect random or compressed contents, "
+        "messages of fewer than 64 bytes (with few exceptions), and messages in pixels outside of the centre crop; "
+        "`v3` also misses most text in palettes. Counts by payload, content, size and source are in "
+        "[benchmarks/breakdowns.md](../benchmarks/breakdowns.md).",
+        "",
+        "Detections of all methods, and false positives among clean files and hard negatives, on every dataset of the "
+        "cards; the cards have 95% confidence intervals of every rate. [docs/datasets.md](../docs/datasets.md) "
+        "describes the datasets and what rates on `adversarial` mean. Which pairs of models differ on which dataset "
+        "and metric, with tests, is in [benchmarks/study/study.md](../benchmarks/study/study.md).",
         "",
     ]
     titles = list(dict.fromkeys(record["dataset"] for card in found for record in card.get("measured", [])))
     lines += ["| Dataset | Result | " + " | ".join(f"`{card['name']}`" for card in found) + " |"]
     lines += ["|---|---|" + "---:|" * len(found)]
     for title in titles:
-        for name, select in (("detections", _all_detections), ("false positives", lambda one: one["false_positives"])):
+        for name, select in (
+            ("detections", _all_detections),
+            ("false positives", lambda one: one["false_positives"]),
+            ("false positives, hard negatives", _all_negatives),
+        ):
             cells = []
             for card in found:
                 records = [record for record in card.get("measured", []) if record["dataset"] == title]
@@ -135,6 +143,11 @@ def _failures(found: Sequence[Record]) -> list[str]:
 
 def _all_detections(record: Record) -> Record:
     parts = record["detections"].values()
+    return {"count": sum(part["count"] for part in parts), "total": sum(part["total"] for part in parts)}
+
+
+def _all_negatives(record: Record) -> Record:
+    parts = record["false_positives_among_negatives"].values()
     return {"count": sum(part["count"] for part in parts), "total": sum(part["total"] for part in parts)}
 
 
