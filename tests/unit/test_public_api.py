@@ -147,7 +147,7 @@ def test_frame_has_nan_where_nothing_was_measured() -> None:
 
 def test_frame_without_pandas_is_an_error_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(DependencyError, match=r"install starlight-exporter\[pandas\]"):
+    with pytest.raises(DependencyError, match=r"with the extra pandas"):
         full_evaluation().to_frame()
 
 
