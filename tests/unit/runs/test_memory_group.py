@@ -38,18 +38,21 @@ def groups() -> set[Path]:
 
 
 def test_kernel_ends_a_process_that_exceeds_the_limit() -> None:
+    # Other tests of this process may run workers.
+    others = groups()
     group = group_of(64 * MIB)
     assert run_in(group, 16) == 0
     assert group.kills() == 0
     assert run_in(group, 256) == -9
     assert group.kills() == 1
     group.remove()
-    assert groups() == set()
+    assert groups() <= others
 
 
 def test_group_that_was_left_behind_is_removed_by_the_next() -> None:
+    others = groups()
     group_of(64 * MIB)
-    left = groups()
+    left = groups() - others
     group = group_of(64 * MIB)
     assert not left & groups()
     group.remove()
