@@ -57,6 +57,17 @@ class EvaluationPage:
         return {row["slice"]: row for group in self.json["slices"].values() for row in group}
 
 
+def test_page_begins_with_the_failed_checks(application: Application) -> None:
+    show(application, PRODUCTION)
+    page = EvaluationPage(application, PRODUCTION)
+    beginning = page.html.partition("<section>")[0]
+    assert '<li class="bad">' in beginning
+    assert "detection below floor: " in beginning
+    assert beginning.index("detection below floor") < beginning.index("checks are inconclusive")
+    passing = EvaluationPage(application, BASELINE)
+    assert "<li" not in passing.html.partition("<main")[2].partition("<section>")[0]
+
+
 def test_rates_and_checks_have_the_same_conclusion(application: Application) -> None:
     show(application, PRODUCTION, BASELINE)
     page = EvaluationPage(application, PRODUCTION)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Final, Literal
@@ -99,6 +99,11 @@ def check_row(evaluation_id: str, check: CheckResult, *, alerts: bool) -> CheckR
         value=_value_text(check.name, check.value),
         limit=_value_text(check.name, check.limit),
     )
+
+
+def failed_checks(checks: Sequence[CheckResult]) -> list[CheckResult]:
+    """Return the failed checks that are not informational."""
+    return [check for check in checks if check.passed is False and check.severity != "info"]
 
 
 def group_checks(evaluation_id: str, checks: Iterable[CheckResult], *, alerts: bool) -> tuple[CheckGroup, ...]:

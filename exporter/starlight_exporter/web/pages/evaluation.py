@@ -23,7 +23,7 @@ from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION, Latency
 from starlight_exporter.statistics.sample_sizes import Precision, precision
 from starlight_exporter.web.pages import figures, links, slices
 from starlight_exporter.web.pages.baseline_in_use import baseline_reference
-from starlight_exporter.web.pages.check_groups import check_content, check_row
+from starlight_exporter.web.pages.check_groups import check_content, check_row, failed_checks, group_checks
 from starlight_exporter.web.pages.inconclusive import inconclusive_text, sample_for_check
 from starlight_exporter.web.pages.page import Page, Table
 from starlight_exporter.web.pages.payload import payload_section, payload_tables
@@ -88,6 +88,7 @@ def evaluation_page(
             "conclusions": [(name, count) for name in _ORDER if (count := conclusions[name])],
             "open_checks": any(check.passed is False for check in checks),
             "alerts": alerts,
+            "failed": group_checks(entry.id, failed_checks(checks), alerts=alerts),
             "inconclusive": inconclusive_text(evaluation, checks),
             "baseline": baseline,
             "contention": contention(evaluation),

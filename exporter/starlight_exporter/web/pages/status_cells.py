@@ -15,7 +15,13 @@ from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.snapshot import ModelState, Pair, RunState, Snapshot
 from starlight_exporter.runs.finished_run import FinishedRun
 from starlight_exporter.statistics.intervals import Proportion
-from starlight_exporter.web.pages.check_groups import CheckGroup, Level, group_checks, unavailable_reasons
+from starlight_exporter.web.pages.check_groups import (
+    CheckGroup,
+    Level,
+    failed_checks,
+    group_checks,
+    unavailable_reasons,
+)
 from starlight_exporter.web.pages.inconclusive import inconclusive_text
 from starlight_exporter.web.pages.trend import CellTrend, cell_trend
 
@@ -122,11 +128,6 @@ def last_errors(runs: Sequence[FinishedRun]) -> dict[Pair, str]:
         if run.outcome != "cancelled":
             newest.setdefault(run.pair, run.error)
     return newest
-
-
-def failed_checks(checks: Sequence[CheckResult]) -> list[CheckResult]:
-    """Return the failed checks that are not informational."""
-    return [check for check in checks if check.passed is False and check.severity != "info"]
 
 
 def _load_error(model: ModelState) -> str:
