@@ -5,6 +5,7 @@ The dataset contains only images that the accepted model classifies correctly: e
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -229,7 +230,8 @@ def assert_mail_content(stack: AcceleratedStack, main: AlertKey, evaluation: Eva
     assert description.endswith("Worse than the baseline (p < 0.001).")
     assert description.partition(" The check fails ")[2] in text
     sha256 = evaluation.provenance.model_sha256[:12]
-    assert f"Model file {sha256}, loaded at 20" in text
+    replaced = hashlib.sha256(ACCEPTED.read_bytes()).hexdigest()[:12]
+    assert f"Model file {sha256} replaced {replaced}, loaded at 20" in text
     silence = re.findall(r"^Silence: (\S+)$", text, re.MULTILINE)[0]
     assert "production" in silence.partition("/#/silences/new?filter=")[2]
     # Both links work, and the evidence page has as many files as the text states.
