@@ -14,9 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlight_exporter.dataset.found_files import FoundFile, FoundFiles
 from starlight_exporter.dataset.labels import Labels, read_labels
 from starlight_exporter.dataset.manifest import read_manifest
-from starlight_exporter.dataset.walk import FoundFile, FoundFiles, find_all_files, find_files
+from starlight_exporter.dataset.walk import find_all_files, find_files
 from starlight_exporter.errors import DatasetError
 
 
@@ -49,6 +50,6 @@ def find_labelled_files(root: Path) -> LabelledFiles:
         clean = next((name for name, file_class in folders.items() if file_class == "clean"), "clean")
         files = LabelledFiles(found, read_labels, has_manifest=False, clean_folder=clean)
         where = f" in {', '.join(f'{name}/' for name in folders)}"
-    if not found.files:
+    if not found:
         raise DatasetError(f"{root}: no images{where}")
     return files

@@ -11,9 +11,9 @@ from pathlib import PurePosixPath
 
 from starlight_exporter.dataset.class_folders import class_named
 from starlight_exporter.dataset.dataset import FileProblem
+from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.names import is_source, one_line, printable_path
 from starlight_exporter.dataset.sidecar import Sidecar, SidecarError, read_sidecar
-from starlight_exporter.dataset.walk import FoundFile
 from starlight_exporter.detector.contract import TECHNIQUES, Method
 
 

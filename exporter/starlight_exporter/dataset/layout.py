@@ -25,10 +25,10 @@ from typing import BinaryIO, Final
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import Dataset, FileProblem, LabelledFile
+from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.labelled_files import find_labelled_files
 from starlight_exporter.dataset.labels import Labels
 from starlight_exporter.dataset.names import one_line, printable_path
-from starlight_exporter.dataset.walk import FoundFile
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, ImageFormat, image_format
 from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES, decoded_format
 from starlight_exporter.errors import ImageError, NotMeasuredReason
@@ -57,7 +57,7 @@ def scan(
     """
     dataset = find_labelled_files(root)
     labelled = label_files(
-        dataset.found.files,
+        dataset.found,
         dataset.labels_of,
         max_file_bytes=max_file_bytes,
         excluded=excluded,

@@ -22,13 +22,13 @@ from typing import Final
 
 from starlight_exporter.dataset.class_folders import class_named
 from starlight_exporter.dataset.dataset import LABELLED_CLASSES, FileClass
+from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.ignored import MANIFEST_NAMES, METADATA_NAMES
 from starlight_exporter.dataset.labels import Labels, unlabelled
 from starlight_exporter.dataset.manifest_rows import ManifestError, ManifestRow, manifest_rows
 from starlight_exporter.dataset.metadata import as_manifest_row
 from starlight_exporter.dataset.names import LONGEST_COVER, LONGEST_SOURCE, is_cover, is_source
 from starlight_exporter.dataset.sidecar import BIT_ORDERS, MAX_PAYLOAD_BYTES
-from starlight_exporter.dataset.walk import FoundFile
 from starlight_exporter.detector.contract import TECHNIQUES
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.file_access import read_content

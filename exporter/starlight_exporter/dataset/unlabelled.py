@@ -30,7 +30,7 @@ def scan_unlabelled(
     links followed as in `layout.scan`. Raise DatasetError if `root` is missing or cannot be listed.
     """
     found = find_unlabelled_files(root)
-    chosen = inside(found.files, window)
+    chosen = inside(found, window)
     files = label_files(chosen, read_labels, max_file_bytes=max_file_bytes, excluded=excluded, activity=activity)
     return Dataset(
         name=name,
@@ -38,5 +38,5 @@ def scan_unlabelled(
         files=tuple(files),
         fingerprint=fingerprint(files),
         ignored_files=found.ignored,
-        files_outside_window=len(found.files) - len(chosen),
+        files_outside_window=len(found) - len(chosen),
     )

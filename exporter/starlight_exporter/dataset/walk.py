@@ -9,14 +9,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Final
 
 from starlight_exporter.dataset.class_folders import class_folders
 from starlight_exporter.dataset.dataset import FileClass
+from starlight_exporter.dataset.found_files import FoundFile, FoundFiles, FoundFilesBuilder
 from starlight_exporter.dataset.ignored import LABEL_FILES, SIDECAR_SUFFIX, is_ignored, is_ignored_folder
+from starlight_exporter.dataset.names import printable_path
 from starlight_exporter.errors import DatasetError
 
 MAX_DEPTH: Final = 64
@@ -27,28 +28,6 @@ MAX_LINKED_FOLDERS: Final = 1000
 _Identity = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """A file that is treated as an image, or an entry with a problem that is known before it is opened.
-
-    Paths are relative to the root. `sidecar` is None if there is none.
-    """
-
-    root: Path
-    path: str
-    file_class: FileClass
-    sidecar: str | None = None
-    problem: str | None = None
-
-
-@dataclass(slots=True)
-class FoundFiles:
-    """The files of a dataset, and the number of files and folders that are ignored by their names."""
-
-    files: list[FoundFile] = field(default_factory=list)
-    ignored: int = 0
-
-
 def find_files(root: Path) -> tuple[Mapping[str, FileClass], FoundFiles]:
     """Return the class folders with their classes, and the files below them.
 
@@ -57,9 +36,9 @@ def find_files(root: Path) -> tuple[Mapping[str, FileClass], FoundFiles]:
     present, identity = _listed(root)
     folders = class_folders(root, present, {name for name, is_folder in present.items() if is_folder})
     search = _Search(root)
-    for folder, file_class in folders.items():
+    for folder, file_class in sorted(folders.items(), key=lambda item: f"{item[0]}/"):
         search.enter(folder, file_class, (identity,))
-    return folders, search.found
+    return folders, search.found()
 
 
 def find_all_files(root: Path, classes: Mapping[str, FileClass], *, manifest: str) -> FoundFiles:
@@ -70,14 +49,13 @@ def find_all_files(root: Path, classes: Mapping[str, FileClass], *, manifest: st
     """
     _listed(root)
     search = _Search(root, classes)
+    search.depend_on(manifest)
     search.enter("", None, ())
-    found = {file.path for file in search.found.files}
-    search.found.files += [
-        FoundFile(root, path, file_class, problem=f"is listed in {manifest}, but was not found")
-        for path, file_class in classes.items()
-        if path not in found
-    ]
-    return search.found
+    found = search.found()
+    missing = [path for path in classes if found.number_of(printable_path(path)) is None]
+    for path in missing:
+        search.add(path, classes[path], problem=f"is listed in {manifest}, but was not found")
+    return search.found() if missing else found
 
 
 def find_unlabelled_files(root: Path) -> FoundFiles:
@@ -85,7 +63,7 @@ def find_unlabelled_files(root: Path) -> FoundFiles:
     _listed(root)
     search = _Search(root)
     search.enter("", "unlabelled", ())
-    return search.found
+    return search.found()
 
 
 def _listed(root: Path) -> tuple[dict[str, bool], _Identity]:
@@ -108,10 +86,16 @@ class _Search:
 
     def __init__(self, root: Path, classes: Mapping[str, FileClass] = MappingProxyType({})) -> None:
         self._root = root
+        self._prefix = f"{root}{os.sep}"
         self._real_root = Path(os.path.realpath(root))
         self._classes = classes
         self._linked = 0
-        self.found = FoundFiles()
+        self._ignored = 0
+        self._builder = FoundFilesBuilder(root)
+
+    def found(self) -> FoundFiles:
+        """Return the files so far, sorted by path."""
+        return self._builder.finish(ignored=self._ignored, by_path=True)
 
     def enter(self, folder: str, file_class: FileClass | None, above: tuple[_Identity, ...]) -> None:
         """Search a folder below those that are identified by `above`; a class of None is looked up for each file."""
@@ -134,30 +118,48 @@ class _Search:
                     self._report(folder, file_class, f"is one of more than {MAX_LINKED_FOLDERS} linked folders")
                     return
             with os.scandir(path) as entries:
-                names = sorted((entry.name, _is_folder(entry)) for entry in entries)
+                # Names only, because an entry takes several times the memory. A folder sorts by the paths of its files.
+                names = [f"{entry.name}/" if _is_folder(entry) else entry.name for entry in entries]
         except OSError as error:
             self._report(folder, file_class, f"cannot be listed: {error.strerror}")
             return
-        sidecars = _Sidecars([name for name, is_folder in names if not is_folder] if file_class == "stego" else [])
+        names.sort(key=printable_path)
+        sidecars = _Sidecars([name for name in names if not name.endswith("/")] if file_class == "stego" else [])
         prefix = f"{folder}/" if folder else ""
-        for name, is_folder in names:
-            if is_folder and not is_ignored_folder(name):
-                self.enter(prefix + name, file_class, (*above, here))
+        for name in names:
+            is_folder = name.endswith("/")
+            if is_folder and not is_ignored_folder(name[:-1]):
+                self.enter(prefix + name[:-1], file_class, (*above, here))
             elif not is_folder and not is_ignored(name):
                 sidecar = sidecars.of(name)
-                self.found.files.append(
-                    FoundFile(
-                        self._root, prefix + name, self._class(prefix + name, file_class), sidecar and prefix + sidecar
-                    )
-                )
+                self.add(prefix + name, self._class(prefix + name, file_class), sidecar and prefix + sidecar)
             elif is_folder or not (sidecars.is_used(name) or (not above and name in LABEL_FILES)):
-                self.found.ignored += 1
+                self._ignored += 1
+
+    def add(self, path: str, file_class: FileClass, sidecar: str | None = None, *, problem: str | None = None) -> None:
+        """Add a file with its size, which is unknown if it cannot be read."""
+        size, stamp = self._status(path)
+        if sidecar is not None:
+            stamp += self._status(sidecar)[1]
+        self._builder.add(FoundFile(self._root, path, file_class, sidecar, problem, size), stamp=stamp)
+
+    def depend_on(self, path: str) -> None:
+        """Make the digest of the listing depend on a file with labels."""
+        self._builder.digest.update(self._status(path)[1].encode())
+
+    def _status(self, path: str) -> tuple[int | None, str]:
+        """Return the size of a file and text that changes with its content; None and no text if it is unknown."""
+        try:
+            status = os.stat(f"{self._prefix}{path}")  # noqa: PTH116  # faster than a Path for each file
+        except (OSError, ValueError):
+            return None, ""
+        return status.st_size, f"{status.st_ino} {status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} "
 
     def _class(self, path: str, file_class: FileClass | None) -> FileClass:
         return self._classes.get(path, "stego") if file_class is None else file_class
 
     def _report(self, path: str, file_class: FileClass | None, problem: str) -> None:
-        self.found.files.append(FoundFile(self._root, path, self._class(path, file_class), problem=problem))
+        self.add(path, self._class(path, file_class), problem=problem)
 
 
 class _Sidecars:
@@ -166,7 +168,7 @@ class _Sidecars:
     def __init__(self, names: list[str]) -> None:
         images = [name for name in names if not is_ignored(name)]
         present = {name for name in names if name.endswith(SIDECAR_SUFFIX)}
-        stems = Counter(PurePosixPath(name).stem for name in images)
+        stems = Counter(PurePosixPath(name).stem for name in images if present)
         self._of: dict[str, str] = {}
         for name in images if present else ():
             stem = PurePosixPath(name).stem

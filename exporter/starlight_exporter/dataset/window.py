@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starlight_exporter.dataset.walk import FoundFile
+from starlight_exporter.dataset.found_files import FoundFile
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,10 +36,10 @@ def check_dataset(root: Path) -> tuple[str, ...]:
     Raise DatasetError if the dataset cannot be used, or no file of the sample can be measured.
     """
     dataset = find_labelled_files(root)
-    counts = Counter(file.file_class for file in dataset.found.files)
+    counts = Counter(file.file_class for file in dataset.found)
     chosen = []
     for file_class in counts:
-        files = [file for file in dataset.found.files if file.file_class == file_class]
+        files = [file for file in dataset.found if file.file_class == file_class]
         chosen += files[:: max(1, len(files) // SAMPLE_FILES)][:SAMPLE_FILES]
     sample = label_files(chosen, dataset.labels_of, max_file_bytes=DEFAULT_MAX_FILE_BYTES)
     problems = [file.problem.text for file in sample if file.problem is not None]

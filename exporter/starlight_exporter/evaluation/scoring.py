@@ -17,10 +17,11 @@ from typing import Final
 import numpy as np
 
 from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.labels import read_labels
 from starlight_exporter.dataset.layout import label_files
 from starlight_exporter.dataset.names import printable_path
-from starlight_exporter.dataset.walk import FoundFile, find_unlabelled_files
+from starlight_exporter.dataset.walk import find_unlabelled_files
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.decision import DecisionRule
@@ -85,7 +86,7 @@ def _inputs(path: Path) -> Iterator[_Input]:
     if not real.is_dir():
         yield _Input(printable_path(str(path)), FoundFile(real.parent, real.name, "unlabelled"))
         return
-    for file in find_unlabelled_files(path).files:
+    for file in find_unlabelled_files(path):
         yield _Input(printable_path(str(path / file.path)), file)
 
 

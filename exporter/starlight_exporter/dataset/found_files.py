@@ -1,0 +1,225 @@
+"""Listing of a dataset: the files that were found, packed, because a dataset may have a million of them.
+
+A file takes its path and about 30 bytes. `FoundFile` objects are created on access.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from starlight_exporter.dataset.dataset import FILE_CLASSES, FileClass
+from starlight_exporter.dataset.ignored import SIDECAR_SUFFIX
+from starlight_exporter.dataset.names import printable_path
+
+if TYPE_CHECKING:
+    from starlight_exporter.dataset.labels import Labels
+
+_UNKNOWN: Final = -1
+_NO_SIDECAR, _LONG_SIDECAR, _SHORT_SIDECAR, _OTHER_SIDECAR = range(4)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that is treated as an image, or an entry with a problem that is known before it is opened.
+
+    Paths are relative to the root. `sidecar` is None if there is none. `size_bytes` is None if it is unknown.
+    `identity` is opaque text: equal identities have equal contents; None if only the content identifies the file.
+    `number` is the position in the listing. `labels` are those that a label manifest states, None without a manifest:
+    then they are read from the sidecar, the folder and the name.
+    """
+
+    root: Path
+    path: str
+    file_class: FileClass
+    sidecar: str | None = None
+    problem: str | None = None
+    size_bytes: int | None = None
+    identity: str | None = None
+    number: int = 0
+    labels: Labels | None = None
+
+
+class FoundFiles(Sequence[FoundFile]):
+    """The files of a dataset in the order of the listing, and the number of entries that are ignored by their names.
+
+    `digest` changes with every path, class, size, time and identity, without reading a file.
+    """
+
+    def __init__(self, builder: FoundFilesBuilder, *, ignored: int) -> None:
+        self.root = builder.root
+        self.ignored = ignored
+        self.digest = builder.digest.hexdigest()
+        self._paths = builder.paths
+        self._classes = bytes(builder.classes)
+        self._sidecars = bytes(builder.sidecars)
+        self._other_sidecars = builder.other_sidecars
+        self._problems = builder.problems
+        self._sizes = builder.sizes
+        self._identities = builder.identities
+        self._index: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
+
+    @staticmethod
+    def of(root: Path, files: Iterable[FoundFile], *, ignored: int = 0) -> FoundFiles:
+        """Return a listing of these files, in this order."""
+        builder = FoundFilesBuilder(root)
+        for file in files:
+            builder.add(file)
+        return builder.finish(ignored=ignored)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+    @overload
+    def __getitem__(self, which: int) -> FoundFile: ...
+    @overload
+    def __getitem__(self, which: slice) -> tuple[FoundFile, ...]: ...
+    def __getitem__(self, which: int | slice) -> FoundFile | tuple[FoundFile, ...]:
+        if isinstance(which, slice):
+            return tuple(self[number] for number in range(*which.indices(len(self))))
+        number = which + len(self) if which < 0 else which
+        if not 0 <= number < len(self):
+            raise IndexError(which)
+        path = self._paths.text(number)
+        size = self._sizes[number]
+        return FoundFile(
+            root=self.root,
+            path=path,
+            file_class=FILE_CLASSES[self._classes[number]],
+            sidecar=self._sidecar(number, path),
+            problem=self._problems.get(number),
+            size_bytes=None if size == _UNKNOWN else size,
+            identity=self._identities.text(number) or None,
+            number=number,
+        )
+
+    def of_class(self, *file_classes: FileClass) -> NDArray[np.int64]:
+        """Return the numbers of the files of these classes, ascending."""
+        codes = np.frombuffer(self._classes, np.uint8)
+        return np.flatnonzero(np.isin(codes, [FILE_CLASSES.index(name) for name in file_classes]))
+
+    def number_of(self, path: str) -> int | None:
+        """Return the number of the file with this printable path; None if there is none."""
+        hashes, order = self._hashes()
+        wanted = _path_hash(path)
+        at = int(np.searchsorted(hashes, wanted))
+        while at < len(hashes) and int(hashes[at]) == wanted:
+            number = int(order[at])
+            if printable_path(self._paths.text(number)) == path:
+                return number
+            at += 1
+        return None
+
+    def _hashes(self) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+        """Return the sorted hashes of the paths and the numbers of their files; computed at first use."""
+        if self._index is None:
+            hashes = np.fromiter(
+                (_path_hash(printable_path(self._paths.text(number))) for number in range(len(self))),
+                np.uint64,
+                len(self),
+            )
+            order = np.argsort(hashes, kind="stable")
+            self._index = hashes[order], order
+        return self._index
+
+    def _sidecar(self, number: int, path: str) -> str | None:
+        match self._sidecars[number]:
+            case code if code == _NO_SIDECAR:
+                return None
+            case code if code == _LONG_SIDECAR:
+                return f"{path}{SIDECAR_SUFFIX}"
+            case code if code == _SHORT_SIDECAR:
+                return _short_sidecar(path)
+            case _:
+                return self._other_sidecars[number]
+
+
+class FoundFilesBuilder:
+    """Collects the files of a listing. Use `add` for each, then `finish`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.paths = _Texts()
+        self.identities = _Texts()
+        self.classes = bytearray()
+        self.sidecars = bytearray()
+        self.other_sidecars: dict[int, str] = {}
+        self.problems: dict[int, str] = {}
+        self.sizes = array("q")
+        self.digest = hashlib.sha256()
+        self._last = ""
+        self._sorted = True
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def add(self, file: FoundFile, *, stamp: str = "") -> None:
+        """Add a file. `stamp` is text that changes with its content or labels, such as its modification time."""
+        number = len(self.classes)
+        self.paths.append(file.path)
+        self.classes.append(FILE_CLASSES.index(file.file_class))
+        self.sizes.append(_UNKNOWN if file.size_bytes is None else file.size_bytes)
+        self.identities.append(file.identity or "")
+        if file.problem is not None:
+            self.problems[number] = file.problem
+        code = _sidecar_code(file)
+        self.sidecars.append(code)
+        if code == _OTHER_SIDECAR and file.sidecar is not None:
+            self.other_sidecars[number] = file.sidecar
+        shown = printable_path(file.path)
+        self._sorted = self._sorted and self._last <= shown
+        self._last = shown
+        row = f"{shown}\0{file.file_class}\0{file.size_bytes}\0{file.identity}\0{file.problem}\0{stamp}\n"
+        self.digest.update(row.encode("utf-8", "surrogateescape"))
+
+    def finish(self, *, ignored: int, by_path: bool = False) -> FoundFiles:
+        """Return the listing, optionally sorted by printable path."""
+        found = FoundFiles(self, ignored=ignored)
+        if not by_path or self._sorted:
+            return found
+        # Rare: listings are produced in this order, except for folders that could not be searched.
+        digest = found.digest
+        found = FoundFiles.of(self.root, sorted(found, key=lambda file: printable_path(file.path)), ignored=ignored)
+        found.digest = digest
+        return found
+
+
+class _Texts:
+    """Texts in one buffer."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+        self._ends = array("Q")
+
+    def append(self, text: str) -> None:
+        self._bytes += os.fsencode(text)
+        self._ends.append(len(self._bytes))
+
+    def text(self, number: int) -> str:
+        start = self._ends[number - 1] if number else 0
+        return os.fsdecode(bytes(self._bytes[start : self._ends[number]]))
+
+
+def _sidecar_code(file: FoundFile) -> int:
+    if file.sidecar is None:
+        return _NO_SIDECAR
+    if file.sidecar == f"{file.path}{SIDECAR_SUFFIX}":
+        return _LONG_SIDECAR
+    return _SHORT_SIDECAR if file.sidecar == _short_sidecar(file.path) else _OTHER_SIDECAR
+
+
+def _short_sidecar(path: str) -> str:
+    folder, slash, name = path.rpartition("/")
+    return f"{folder}{slash}{PurePosixPath(name).stem}{SIDECAR_SUFFIX}"
+
+
+def _path_hash(path: str) -> int:
+    return int.from_bytes(hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest())
