@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
+from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
 from starlight_exporter.evaluation.figures import class_scores, scored
 from starlight_exporter.evaluation.results import Prediction
-from starlight_exporter.statistics.figure_intervals import RESAMPLES, FigureDifference, figure_differences
-from starlight_exporter.statistics.figures_of_merit import Figure
+from starlight_exporter.statistics.figure_intervals import FigureDifference, figure_differences
+from starlight_exporter.statistics.figures_of_merit import TESTED_FIGURES, Figure
 from starlight_exporter.statistics.roc import cover_numbers
+from starlight_exporter.statistics.swap_tests import required_swaps
+
+_SWAPS: Final = required_swaps(len(TESTED_FIGURES), FALSE_DISCOVERY_RATE)
 
 
 def figure_changes(
-    before: Sequence[Prediction], after: Sequence[Prediction], *, seed: int, resamples: int = RESAMPLES
+    before: Sequence[Prediction], after: Sequence[Prediction], *, seed: int
 ) -> dict[Figure, FigureDifference]:
-    """Return the change of every figure of merit from `before` to `after`, on the images that both measured.
+    """Return the change of every tested figure of merit from `before` to `after`, on the images that both measured.
 
     Images are paired by path and content; the covers are those of `after`.
     """
@@ -28,5 +33,5 @@ def figure_changes(
         class_scores(earlier[entry.path, entry.sha256] for entry in later),
         cover_numbers(entry.cover_key for entry in later),
         seed=seed,
-        resamples=resamples,
+        swaps=_SWAPS,
     )

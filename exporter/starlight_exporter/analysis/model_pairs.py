@@ -14,12 +14,11 @@ from starlight_exporter.evaluation.figures import class_scores
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.results import Prediction, RunResult
 from starlight_exporter.evaluation.spec import differences
-from starlight_exporter.statistics.figure_intervals import FigureReason, figure_differences, not_measured_reason
-from starlight_exporter.statistics.figures_of_merit import min_clean_files
+from starlight_exporter.statistics.figure_intervals import FigureReason, figure_differences
 from starlight_exporter.statistics.multiple_testing import holm
 from starlight_exporter.statistics.paired_rates import rate_difference
-from starlight_exporter.statistics.roc import cover_numbers, rank
-from starlight_exporter.statistics.swap_tests import required_swaps, swap_tests
+from starlight_exporter.statistics.roc import cover_numbers
+from starlight_exporter.statistics.swap_tests import required_swaps
 
 SIGNIFICANCE_LEVEL: Final = 0.01
 """Pairs with an adjusted p-value below this are distinguished: at most 1% of studies of interchangeable models have
@@ -129,24 +128,24 @@ def _rate_test(names: tuple[str, str, str], metric: RateMetric, images: _Pairs) 
 
 def _figure_tests(names: tuple[str, str, str], images: _Pairs, seed: int, swaps: int) -> Iterator[PairTest]:
     covers = cover_numbers(entry.cover_key for entry, _ in images)
-    first, second = class_scores(one for one, _ in images), class_scores(other for _, other in images)
-    reasons = [not_measured_reason(rank(one.probabilities, one.is_stego, covers)) for one in (first, second)]
-    reason = next((found for found in reasons if found is not None), None)
-    clean = int((~first.is_stego).sum())
-    measured = [metric.name for metric in FIGURE_METRICS if reason is None and clean >= min_clean_files(metric.name)]
-    changes = figure_differences(first, second, covers, seed=seed) if measured else {}
-    found = swap_tests(first, second, covers, measured, seed=seed, swaps=swaps) if measured else {}
+    changes = figure_differences(
+        class_scores(one for one, _ in images),
+        class_scores(other for _, other in images),
+        covers,
+        seed=seed,
+        swaps=swaps,
+    )
     for metric in FIGURE_METRICS:
-        test = PairTest(*names, metric, len(images), len(set(covers.tolist())))
-        if metric.name not in found:
-            yield replace(test, not_measured=reason or "few_clean_images")
-            continue
-        change, swap = changes[metric.name], found[metric.name]
-        yield replace(
-            test,
+        change = changes[metric.name]
+        yield PairTest(
+            *names,
+            metric,
+            len(images),
+            len(set(covers.tolist())),
+            not_measured=change.not_measured,
             value=change.value,
             lower=change.lower,
             upper=change.upper,
-            p_value=swap.p_value,
-            swaps=swap.swaps,
+            p_value=change.p_value,
+            swaps=change.swaps,
         )

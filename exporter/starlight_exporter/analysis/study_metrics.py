@@ -10,7 +10,7 @@ from starlight_exporter.analysis.comparison import in_slice
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.accuracy import positive_rate
 from starlight_exporter.evaluation.results import Prediction
-from starlight_exporter.statistics.figures_of_merit import FIGURES, Figure
+from starlight_exporter.statistics.figures_of_merit import TESTED_FIGURES, Figure
 from starlight_exporter.statistics.intervals import Proportion
 
 
@@ -39,7 +39,7 @@ RATE_METRICS: Final = (
     RateMetric("detection_rate", "all", "stego"),
     *(RateMetric("detection_rate", method, method) for method in METHODS),
 )
-FIGURE_METRICS: Final = tuple(FigureMetric(figure) for figure in FIGURES)
+FIGURE_METRICS: Final = tuple(FigureMetric(figure) for figure in TESTED_FIGURES)
 METRICS: Final[tuple[StudyMetric, ...]] = (*RATE_METRICS, *FIGURE_METRICS)
 
 

@@ -1,4 +1,4 @@
-"""Bootstrap intervals and p-values from resampled values."""
+"""Bootstrap intervals from resampled values."""
 
 from __future__ import annotations
 
@@ -18,16 +18,6 @@ def bias_corrected_bounds(value: float, resampled: NDArray[np.float64], tail: fl
     levels = special.ndtr(2 * _bias(value, resampled) + special.ndtri([tail, 1 - tail]))
     lower, upper = np.quantile(resampled, levels)
     return float(lower), float(upper)
-
-
-def percentile_p_value(resampled: NDArray[np.float64]) -> float:
-    """Return the two-sided p-value of a true value of 0: the level at which the percentile interval ends there.
-
-    It is at least 2 / (resamples + 1). Source: Davison and Hinkley, Bootstrap Methods and Their Application, 1997,
-    section 4.2.
-    """
-    smaller = min(np.count_nonzero(resampled <= 0), np.count_nonzero(resampled >= 0))
-    return min(1.0, 2 * (int(smaller) + 1) / (len(resampled) + 1))
 
 
 def _bias(value: float, resampled: NDArray[np.float64]) -> float:

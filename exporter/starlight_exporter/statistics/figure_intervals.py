@@ -9,11 +9,12 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from starlight_exporter.statistics.bootstrap_interval import bias_corrected_bounds, percentile_p_value
+from starlight_exporter.statistics.bootstrap_interval import bias_corrected_bounds
 from starlight_exporter.statistics.calibration import CalibrationBin, calibration_curve
 from starlight_exporter.statistics.figure_bounds import exact_bounds
 from starlight_exporter.statistics.figures_of_merit import (
     FIGURES,
+    TESTED_FIGURES,
     Figure,
     detection_rates,
     figure_values,
@@ -22,6 +23,7 @@ from starlight_exporter.statistics.figures_of_merit import (
 from starlight_exporter.statistics.intervals import TAIL
 from starlight_exporter.statistics.roc import RankedFiles, RocCurves, observed_curve, rank, resampled_curves
 from starlight_exporter.statistics.scores import Scores
+from starlight_exporter.statistics.swap_tests import SwapTest, swap_tests
 
 RESAMPLES: Final = 1000
 _ROC_POINTS: Final = 33
@@ -78,13 +80,16 @@ class FiguresOfMerit:
 class FigureDifference:
     """Figure of one model minus that of another on the same files, with 95% interval and two-sided p-value.
 
-    Value, bounds and p-value are None if a figure is not measured; bounds and p-value also if no resample differs.
+    Everything is None if the figure is not measured by both, for the reason `not_measured`; the bounds also if no
+    resample differs. `p_value` is that of a permutation test with `swaps` random swaps of the models.
     """
 
     value: float | None
     lower: float | None = None
     upper: float | None = None
     p_value: float | None = None
+    swaps: int | None = None
+    not_measured: FigureReason | None = None
 
 
 def figures_of_merit(
@@ -129,32 +134,37 @@ def figures_of_merit(
 
 
 def figure_differences(
-    after: Scores, before: Scores, covers: NDArray[np.int64], *, seed: int, resamples: int = RESAMPLES
+    after: Scores, before: Scores, covers: NDArray[np.int64], *, seed: int, swaps: int, resamples: int = RESAMPLES
 ) -> dict[Figure, FigureDifference]:
-    """Return the difference of each figure of two models on the same files in the same order.
+    """Return the difference of each tested figure of two models on the same files in the same order.
 
-    Both models are evaluated on the same resampled covers, and the p-value inverts the percentile interval; more
-    resamples give smaller p-values. Raise ValueError if the classes of the files differ.
+    `covers` are numbers from 0, all of them used, shape (files,). For the interval, both models are evaluated on the
+    same resampled covers; the p-value is that of `swap_tests`, with at most `swaps` swaps. Raise ValueError if the
+    classes of the files differ.
     """
     if not np.array_equal(after.is_stego, before.is_stego):
         raise ValueError("expected the same files for both models")
     files = [rank(scores.probabilities, scores.is_stego, covers) for scores in (after, before)]
-    if any(not_measured_reason(one) is not None for one in files):
-        return {figure: FigureDifference(None) for figure in FIGURES}
+    reason = next((found for found in map(not_measured_reason, files) if found is not None), None)
+    if reason is not None:
+        return {figure: FigureDifference(None, not_measured=reason) for figure in TESTED_FIGURES}
     clean = len(files[0].clean_covers)
-    measured = [figure for figure in FIGURES if clean >= min_clean_files(figure)]
+    measured = [figure for figure in TESTED_FIGURES if clean >= min_clean_files(figure)]
     blocks: dict[Figure, list[NDArray[np.float64]]] = {figure: [] for figure in measured}
     for new, old in resampled_curves(files, resamples, seed):
         for figure in measured:
             blocks[figure].append(figure_values(new, figure) - figure_values(old, figure))
     new, old = (observed_curve(one) for one in files)
+    tests = swap_tests(after, before, covers, measured, seed=seed, swaps=swaps)
     return {
         figure: _difference(
-            float((figure_values(new, figure) - figure_values(old, figure))[0]), np.concatenate(blocks[figure])
+            float((figure_values(new, figure) - figure_values(old, figure))[0]),
+            np.concatenate(blocks[figure]),
+            tests[figure],
         )
         if figure in blocks
-        else FigureDifference(None)
-        for figure in FIGURES
+        else FigureDifference(None, not_measured="few_clean_images")
+        for figure in TESTED_FIGURES
     }
 
 
@@ -170,12 +180,14 @@ def not_measured_reason(files: RankedFiles) -> FigureReason | None:
     return "constant_scores" if files.constant else None
 
 
-def _difference(value: float, resampled: NDArray[np.float64]) -> FigureDifference:
+def _difference(value: float, resampled: NDArray[np.float64], test: SwapTest) -> FigureDifference:
     if not np.any(resampled):
-        return FigureDifference(value)
+        return FigureDifference(value, p_value=test.p_value, swaps=test.swaps)
     # The biases of two models cancel, and correcting the rest gives 6 to 9% false significance at 5%: not corrected.
     lower, upper = np.quantile(resampled, _BOUNDS)
-    return FigureDifference(value, min(value, float(lower)), max(value, float(upper)), percentile_p_value(resampled))
+    return FigureDifference(
+        value, min(value, float(lower)), max(value, float(upper)), p_value=test.p_value, swaps=test.swaps
+    )
 
 
 def _plotted_rates(clean: int) -> list[Fraction]:

@@ -33,6 +33,10 @@ FALSE_ALARM_RATES: Final[Mapping[Figure, Fraction]] = {
 }
 """Figures at the largest false alarm rate that does not exceed a limit, with this limit."""
 
+TESTED_FIGURES: Final = tuple(figure for figure in FIGURES if figure != "detection_at_5_percent_fpr")
+"""Figures of which differences between models are tested: that of the detection rate at 5% false alarms is the one of
+its complement, the missed detection rate, which must not count twice."""
+
 LARGER_IS_BETTER: Final[Mapping[Figure, bool]] = {
     figure: figure == "weighted_auc" or figure.startswith("detection_at") for figure in FIGURES
 }

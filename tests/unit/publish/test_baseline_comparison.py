@@ -165,14 +165,14 @@ def test_figures_have_paired_tests() -> None:
     changes: dict[Figure, FigureDifference] = {
         "p_e": FigureDifference(-0.02, -0.03, -0.01, 0.002),
         "weighted_auc": FigureDifference(-0.01, -0.02, -0.001, 0.01),
-        "detection_at_5_percent_fpr": FigureDifference(0.0),
+        "missed_detection_at_5_percent_fpr": FigureDifference(0.0, p_value=1.0),
         "detection_at_0_1_percent_fpr": FigureDifference(None),
     }
     text = document([DatasetComparison(old, new, compared, Flips((), (), (), 0), changes)], None)
     rows = {cells[0]: cells[3:] for line in text.splitlines() for cells in [line.strip("| ").split(" | ")]}
-    assert rows["reference, P_E"] == ["-2.00 pp (95% CI -3.00 to -1.00)", "0.002", "0.004", "better"]
-    assert rows["reference, weighted AUC"] == ["-0.0100 (95% CI -0.0200 to -0.0010)", "0.010", "0.010", "worse"]
-    assert rows["reference, detection at 5% FPR"] == ["+0.00 pp", "–", "–", "no change"]
+    assert rows["reference, P_E"] == ["-2.00 pp (95% CI -3.00 to -1.00)", "0.002", "0.006", "better"]
+    assert rows["reference, weighted AUC"] == ["-0.0100 (95% CI -0.0200 to -0.0010)", "0.010", "0.015", "worse"]
+    assert rows["reference, MD5"] == ["+0.00 pp", "1.000", "1.000", "no change"]
     assert rows["reference, detection at 0.1% FPR"] == ["not measured", "–", "–", "not measured"]
     assert "not measured: requires 2,000 clean images" in text
 

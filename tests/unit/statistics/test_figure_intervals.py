@@ -12,7 +12,7 @@ from starlight_exporter.statistics.figure_intervals import (
     figure_differences,
     figures_of_merit,
 )
-from starlight_exporter.statistics.figures_of_merit import FIGURES
+from starlight_exporter.statistics.figures_of_merit import TESTED_FIGURES
 from starlight_exporter.statistics.scores import Scores
 
 
@@ -136,19 +136,22 @@ def test_calibration_bins_contain_all_files() -> None:
     assert (curve[2].stego.lower, curve[2].stego.upper) == pytest.approx((0.012579, 0.987421), abs=1e-6)
 
 
-def test_difference_of_equal_models_has_no_test() -> None:
+def test_difference_of_equal_models_has_no_interval_and_p_1() -> None:
     scores = example()
-    found = figure_differences(scores, scores, own_covers(scores), seed=0)
+    found = figure_differences(scores, scores, own_covers(scores), seed=0, swaps=100)
     assert found["p_e"].value == 0.0
-    assert found["p_e"].lower is found["p_e"].upper is found["p_e"].p_value is None
+    assert found["p_e"].lower is found["p_e"].upper is None
+    assert found["p_e"].p_value == 1.0
     assert found["detection_at_0_1_percent_fpr"].value is None
 
 
 def test_difference_is_significant_for_a_better_model_and_reverses() -> None:
     better, worse = example(mean=2.5), example(mean=0.5)
     covers = own_covers(better)
-    found, reversed_ = (figure_differences(*pair, covers, seed=1) for pair in ((better, worse), (worse, better)))
-    for figure in FIGURES:
+    found, reversed_ = (
+        figure_differences(*pair, covers, seed=1, swaps=2000) for pair in ((better, worse), (worse, better))
+    )
+    for figure in TESTED_FIGURES:
         one, other = found[figure], reversed_[figure]
         if one.value is None:
             continue
@@ -165,10 +168,10 @@ def test_difference_of_similar_models_is_not_significant() -> None:
     scores = example()
     noise = np.random.default_rng(9).normal(0.0, 0.01, scores.is_stego.size)
     similar = Scores.of(np.clip(scores.probabilities + noise, 0, 1), scores.is_stego)
-    found = figure_differences(similar, scores, own_covers(scores), seed=1)
+    found = figure_differences(similar, scores, own_covers(scores), seed=1, swaps=2000)
     assert all(one.p_value is None or one.p_value > 0.01 for one in found.values())
 
 
 def test_difference_requires_the_same_files() -> None:
     with pytest.raises(ValueError, match="same files"):
-        figure_differences(example(10, 20), example(20, 10), np.arange(30), seed=0)
+        figure_differences(example(10, 20), example(20, 10), np.arange(30), seed=0, swaps=10)

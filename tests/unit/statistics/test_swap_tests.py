@@ -133,7 +133,7 @@ def test_requires_the_same_files() -> None:
 def test_interchangeable_models_are_rarely_distinguished(setting: Setting, runs: int, limit: int) -> None:
     # At most 1% is expected; more than the limit would have a probability below 0.12%. The last setting has ties: with
     # mid-ranks, 5.6% are distinguished.
-    found = measure(setting, runs=runs, bootstrap=False)
+    found = measure(setting, runs=runs)
     assert found.studies.count <= limit
     # All figures of a study may agree, so that p <= 0.01 in up to 6% of them is consistent with 1%.
-    assert found.swaps.count / found.swaps.total < 0.06
+    assert found.tests.count / found.tests.total < 0.06

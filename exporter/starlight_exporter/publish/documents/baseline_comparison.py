@@ -41,8 +41,8 @@ def document(results: Sequence[DatasetComparison], ablation: AblationStudy | Non
         "## Figures of merit",
         table(HEADINGS, figure_rows(results)),
         "Of the stego probability of clean and stego images, independent of the decision rules; 95% intervals from"
-        " resampled covers. Difference: on the images that both models measured, with the same resampled covers; p"
-        " inverts the bootstrap interval, – if no resample differs; adjusted (Benjamini-Hochberg) over all rows.",
+        " resampled covers. Difference: on the images that both models measured, with the same resampled covers; p:"
+        " permutation test with random swaps of the models by cover; adjusted (Benjamini-Hochberg) over all rows.",
         "## Metrics by dataset",
         table(
             ("model and dataset", "false positive rate", "detection rate", "ROC AUC", "log loss"), _by_dataset(results)

@@ -39,7 +39,7 @@ class FigureTest:
         """The conclusion from the adjusted p-value."""
         if self.change.value is None:
             return "not measured"
-        if self.adjusted is None:
+        if self.adjusted is None or self.change.lower is None:
             return "no change"
         if self.adjusted > FALSE_DISCOVERY_RATE:
             return "not significant"

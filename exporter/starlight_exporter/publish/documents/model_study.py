@@ -118,7 +118,10 @@ def _pairs(study: Study) -> Iterator[str]:
         ("pair", *study.datasets),
         ((" – ".join(pair), *(_summary(by_pair[name, *pair]) for name in study.datasets)) for pair in models),
     )
-    yield "Number of metrics on which a pair is distinguished, of those that are measured."
+    yield (
+        "Number of metrics on which a pair is distinguished, of those that are measured. The detection rate at 5% FPR"
+        " is not tested: it is the complement of MD5."
+    )
     found = [pair for pair in study.pairs if pair.conclusion == "distinguished"]
     yield "### Distinguished"
     if found:
@@ -149,7 +152,8 @@ def _summary(tests: Sequence[PairTest]) -> str:
     if not measured:
         return NOT_MEASURED
     found = _found(tests)
-    return f"{found} of {measured}" if found else f"not distinguished (0 of {measured})"
+    smallest = f"smallest adjusted p {p_value(min(test.adjusted for test in tests if test.adjusted is not None))}"
+    return f"{found} of {measured} ({smallest})" if found else f"not distinguished (0 of {measured}, {smallest})"
 
 
 def _found(tests: Iterable[PairTest]) -> int:

@@ -164,8 +164,8 @@ def document(variants: Sequence[Variant]) -> str:
         f"All models on the same images of {name}. {RATE_NOTE}",
         table(headings(), cells(variants)),
         f"{BEST}: best in its column; {NOT_SIGNIFICANT}: not significantly different from the best (exact McNemar test"
-        " on the same images, for figures of merit a bootstrap over the same covers; Benjamini-Hochberg over the table,"
-        f" {FALSE_DISCOVERY_RATE:g}). Latencies are from one run.",
+        " on the same images, for figures of merit random swaps of the two models by cover; Benjamini-Hochberg over the"
+        f" table, {FALSE_DISCOVERY_RATE:g}). Latencies are from one run.",
         *(("## Descriptions", titles) if titles else ()),
         "## Provenance",
         table(PROVENANCE_HEADINGS, provenance_rows(measured)),
