@@ -24,7 +24,7 @@ from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
 from starlight_exporter.durations import format_duration, parse_duration
-from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_WORKER_MEMORY
+from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_WORKER_MEMORY, RunLimits
 from starlight_exporter.models.roles import Role
 from starlight_exporter.strict_yaml import StrictModel, load_strict, shown
 
@@ -265,6 +265,15 @@ class LimitsConfig(StrictModel):
     max_file_bytes: Annotated[Size, Field(ge=1, le=2**40)] = DEFAULT_MAX_FILE_BYTES
     worker_memory: Annotated[Size, Field(ge=256 * 1024**2, le=2**44)] = DEFAULT_WORKER_MEMORY
     cache_bytes: Annotated[Size, Field(ge=0, le=2**50)] = DEFAULT_CACHE_BYTES
+
+    def of_image(self) -> RunLimits:
+        """Return the limits per image."""
+        return RunLimits(
+            image_seconds=self.image_timeout,
+            max_file_bytes=self.max_file_bytes,
+            max_pixels=self.max_image_pixels,
+            decode_bytes=self.worker_memory // 2,
+        )
 
 
 class LatencyConfig(StrictModel):

@@ -1,9 +1,9 @@
 """Gate a deployment: compare a model with the baseline model and the limits, on the same images.
 
 Tests: false positive stability, detection rates, inference speed, format consistency, negatives resistance. Both models
-are evaluated and timed side by side. With --config, the decision rule, the baseline and the limits are those of
-production. On a shared CI runner, --skip latency_limit: the absolute limit depends on the machine. The last line of the
-output is the result.
+are evaluated and timed side by side. With --config, the decision rule, the baseline and all limits, those of images
+too, are those of production. On a shared CI runner, --skip latency_limit: the absolute limit depends on the machine.
+The last line of the output is the result.
 Exit code 1: a regression; 2: a required check has no result, which never counts as passed; 3: a pass is inconclusive
 (with --require-conclusive).
 """

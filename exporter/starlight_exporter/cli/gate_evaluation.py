@@ -16,7 +16,6 @@ from starlight_exporter.cli.gate_settings import GateSettings
 from starlight_exporter.cli.linked_folder import link_folder
 from starlight_exporter.cli.measuring import ProgressDisplay, measure, run_request
 from starlight_exporter.dataset.rendering import read_evaluated, thumbnail
-from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES
 from starlight_exporter.errors import DatasetError, ImageError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.request import BaselineModel
@@ -39,6 +38,7 @@ class GateEvaluation:
     warnings: tuple[str, ...]
     dataset: Path
     negatives: Path | None
+    max_file_bytes: int
 
     def thumbnails(self, predictions: Iterable[Prediction]) -> dict[str, bytes]:
         """Return path → PNG of the images that can still be read and decoded."""
@@ -46,7 +46,7 @@ class GateEvaluation:
         for one in predictions:
             root, path = self._place(one.path)
             try:
-                data = read_evaluated(root, path, one.sha256, max_bytes=DEFAULT_MAX_FILE_BYTES)
+                data = read_evaluated(root, path, one.sha256, max_bytes=self.max_file_bytes)
                 found[one.path] = thumbnail(data)
             except ImageError:
                 # The page states that the image has no thumbnail.
@@ -68,7 +68,7 @@ def require_inputs(options: argparse.Namespace, settings: GateSettings) -> None:
         _require_folder(options.negatives, "no such folder of negatives")
     load_detector(run_request(_of_model(options, settings)))
     if settings.baseline_model is not None:
-        load_detector(run_request(_of_baseline(options, settings.baseline_model)))
+        load_detector(run_request(_of_baseline(options, settings, settings.baseline_model)))
 
 
 def evaluate_both(options: argparse.Namespace, settings: GateSettings) -> GateEvaluation:
@@ -78,7 +78,7 @@ def evaluate_both(options: argparse.Namespace, settings: GateSettings) -> GateEv
     evaluation, predictions = result.evaluation, result.predictions
     baseline: RunResult | None = None
     if settings.baseline_model is not None:
-        baseline = _evaluate(_of_baseline(options, settings.baseline_model), show)
+        baseline = _evaluate(_of_baseline(options, settings, settings.baseline_model), show)
         basis = basis_against_model(evaluation, predictions, baseline.evaluation, baseline.predictions)
     elif settings.recorded is not None:
         basis = basis_against_recorded(evaluation, predictions, settings.recorded)
@@ -94,6 +94,7 @@ def evaluate_both(options: argparse.Namespace, settings: GateSettings) -> GateEv
         warnings=(*result.warnings, *(() if baseline is None else baseline.warnings)),
         dataset=options.dataset,
         negatives=options.negatives,
+        max_file_bytes=settings.image_limits.max_file_bytes,
     )
 
 
@@ -132,11 +133,13 @@ def _evaluate(options: argparse.Namespace, show: ProgressDisplay, baseline: Base
 
 def _of_model(options: argparse.Namespace, settings: GateSettings) -> argparse.Namespace:
     timed = {} if settings.timed else {"latency_sample": 0}
-    return argparse.Namespace(**{**vars(options), "decision": settings.decision, **timed})
+    chosen = {"decision": settings.decision, "image_limits": settings.image_limits}
+    return argparse.Namespace(**{**vars(options), **chosen, **timed})
 
 
-def _of_baseline(options: argparse.Namespace, baseline: BaselineModel) -> argparse.Namespace:
+def _of_baseline(options: argparse.Namespace, settings: GateSettings, baseline: BaselineModel) -> argparse.Namespace:
     chosen = {
+        "image_limits": settings.image_limits,
         "model": baseline.path,
         "decision": baseline.decision,
         "role": "baseline",

@@ -13,7 +13,7 @@ from starlight_exporter.checks.suite import SUITE
 from starlight_exporter.config import Config, load_config
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import BaselineError, ConfigError
-from starlight_exporter.evaluation.request import BaselineModel
+from starlight_exporter.evaluation.request import BaselineModel, RunLimits
 
 BASELINE_MODEL: Final = Path("models", "baseline", "model.onnx")
 NEED_BASELINE: Final[tuple[CheckName, ...]] = (*BASELINE_CHECKS, "fpr_stability")
@@ -24,13 +24,14 @@ LATENCY_CHECKS: Final[tuple[CheckName, ...]] = ("latency_baseline", "latency_lim
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """Decision rule and limits of the gate, and either a baseline model or a recorded baseline, or neither.
+    """Decision rule, limits of checks and of images, and either a baseline model or a recorded baseline, or neither.
 
     Checks in `not_required` run, but do not decide.
     """
 
     decision: DecisionRule
     limits: CheckLimits
+    image_limits: RunLimits
     not_required: frozenset[CheckName]
     baseline_model: BaselineModel | None
     recorded: Baseline | None
@@ -55,16 +56,17 @@ def gate_settings(options: argparse.Namespace) -> GateSettings:
     """
     config = None if options.config is None else load_config(options.config)
     limits = DEFAULT_LIMITS if config is None else config.checks.limits()
+    image_limits = RunLimits() if config is None else config.limits.of_image()
     not_required = _not_required(options, limits)
     rule = options.decision or (PRODUCTION if config is None else _production_rule(config, options.config))
     file, baseline_rule = _baseline(options, config, rule)
     if file is None:
         if needing := [name for name in NEED_BASELINE if name not in not_required]:
             raise BaselineError(f"no baseline for {', '.join(needing)}: use --baseline, --config, --only or --skip")
-        return GateSettings(rule, limits, not_required, None, None, None)
+        return GateSettings(rule, limits, image_limits, not_required, None, None, None)
     if file.suffix == ".json":
-        return GateSettings(rule, limits, not_required, None, read_baseline(file), file)
-    return GateSettings(rule, limits, not_required, BaselineModel(file, baseline_rule), None, file)
+        return GateSettings(rule, limits, image_limits, not_required, None, read_baseline(file), file)
+    return GateSettings(rule, limits, image_limits, not_required, BaselineModel(file, baseline_rule), None, file)
 
 
 def _not_required(options: argparse.Namespace, limits: CheckLimits) -> frozenset[CheckName]:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.evaluation.progress import Progress
-from starlight_exporter.evaluation.request import BaselineModel, RunRequest, available_cores
+from starlight_exporter.evaluation.request import BaselineModel, RunLimits, RunRequest, available_cores
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.models.names import model_name
@@ -35,9 +35,15 @@ def measure(
 
 
 def run_request(
-    options: argparse.Namespace, *, expected_sha256: str | None = None, baseline: BaselineModel | None = None
+    options: argparse.Namespace,
+    *,
+    expected_sha256: str | None = None,
+    baseline: BaselineModel | None = None,
 ) -> RunRequest:
-    """Return the request of a run that the flags of `add_run_arguments` select."""
+    """Return the request of a run that the flags of `add_run_arguments` select.
+
+    `options.image_limits` are the limits per image, the defaults if it is missing.
+    """
     return RunRequest(
         model=model_name(options.model),
         role=options.role,
@@ -48,6 +54,7 @@ def run_request(
         trigger="command",
         training_log=options.training_log,
         models_dir=options.models_dir,
+        limits=getattr(options, "image_limits", RunLimits()),
         latency_sample=options.latency_sample,
         seed=options.seed,
         threads=options.threads or available_cores(),

@@ -24,11 +24,22 @@ def add_history(parser: argparse.ArgumentParser) -> None:
 
 
 def stored_evaluations(options: argparse.Namespace) -> Iterator[Evaluation]:
-    """Return all evaluations, oldest first. Raise StorageError if there is no history, and ConfigError."""
+    """Yield all evaluations, oldest first.
+
+    Raise ConfigError, and StorageError if there is no history or a file that contains no evaluation.
+    """
     from starlight_exporter.api import read_history
     from starlight_exporter.config import load_config
+    from starlight_exporter.errors import StorageError
 
-    if options.history is not None:
-        return read_history(options.history)
-    config = load_config(locate_config(options.config_file, options.config_root))
-    return read_history(config.paths.data / "history.jsonl")
+    path = options.history
+    if path is None:
+        config = load_config(locate_config(options.config_file, options.config_root))
+        path = config.paths.data / "history.jsonl"
+    found = False
+    for evaluation in read_history(path):
+        found = True
+        yield evaluation
+    # The history of a new exporter is an empty file.
+    if not found and path.exists() and path.stat().st_size > 0:
+        raise StorageError(f"{path}: contains no evaluation; expected the history.jsonl of an exporter")

@@ -5,8 +5,9 @@
     alpha/, palette/, lsb/, exif/, eoi/           stego files of this method, in place of stego/
     negatives/ or negative/                       hard negatives
 
-Case is ignored. If the names are `clean`, `stego` and `negatives` in lower case, other folders are ignored. Otherwise
-every folder has to be a class: a folder that is silently left out would change the results.
+Case is ignored. If the names are `clean`, `stego` and `negatives` in lower case, other folders are ignored, unless
+their names resemble those of classes. Otherwise every folder has to be a class: a folder that is silently left out
+would change the results.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +45,9 @@ CLASS_NAMES: Final[Mapping[str, ClassLabel]] = {
 }
 """Names of classes in lower case."""
 
+_SIMILAR: Final = 0.8
+"""Similarity of `difflib` from which a name is a misspelt class: `cleen` and `negatvies`, but not `clean_old`."""
+
 _SPLITS: Final = ("train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval")
 """Names of the parts of a dataset for training and evaluation."""
 
@@ -62,6 +67,7 @@ def class_folders(root: Path, names: Collection[str], folders: Collection[str]) 
     standard = {name: file_class for name, file_class in FOLDERS.items() if name in names}
     if named.keys() <= standard.keys():
         if standard:
+            _require_no_misspelt_class(root, visible, standard)
             return standard
         raise DatasetError(f"{root}: {_without_classes(visible)}")
     by_class: defaultdict[ClassLabel, list[str]] = defaultdict(list)
@@ -83,6 +89,16 @@ def class_folders(root: Path, names: Collection[str], folders: Collection[str]) 
             f"{root}: the folder {unknown[0]} is no class; expected {', '.join(CLASS_NAMES)}, or a label manifest"
         )
     return {name: label.file_class for name, label in named.items()}
+
+
+def _require_no_misspelt_class(root: Path, folders: Collection[str], classes: Collection[str]) -> None:
+    for name in folders:
+        similar = get_close_matches(name.lower(), CLASS_NAMES, n=1, cutoff=_SIMILAR)
+        if name not in classes and similar:
+            raise DatasetError(
+                f"{root}: the folder {name} is no class, but resembles {similar[0]}; rename it, or move it out of the"
+                " dataset"
+            )
 
 
 def _without_classes(folders: Collection[str]) -> str:

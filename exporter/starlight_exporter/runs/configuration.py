@@ -15,7 +15,6 @@ from starlight_exporter.errors import BaselineError, ConfigError
 from starlight_exporter.evaluation.request import (
     BaselineModel,
     DriftReference,
-    RunLimits,
     RunRequest,
     UnlabelledImages,
     available_cores,
@@ -109,7 +108,6 @@ def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
     model, dataset = config.model(pair[0]), config.dataset(pair[1])
     if model is None or dataset is None:
         return None
-    limits = config.limits
     return RunRequest(
         model=model.name,
         role=model.role,
@@ -120,15 +118,10 @@ def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
         trigger=trigger,
         training_log=model.training_log,
         models_dir=None if config.research is None else config.research.models_dir,
-        limits=RunLimits(
-            image_seconds=limits.image_timeout,
-            max_file_bytes=limits.max_file_bytes,
-            max_pixels=limits.max_image_pixels,
-            decode_bytes=limits.worker_memory // 2,
-        ),
+        limits=config.limits.of_image(),
         latency_sample=config.latency.sample,
         seed=config.latency.seed,
-        threads=limits.threads or available_cores(),
+        threads=config.limits.threads or available_cores(),
         cache=config.cache(),
         baseline=None if model.role == "baseline" else _baseline_model(config),
         unlabelled=_unlabelled(dataset),

@@ -198,6 +198,17 @@ def test_config_gives_decision_rule_baseline_and_limits_of_production(tmp_path: 
     assert "detection_baseline" not in {name for name, _ in checks}
 
 
+@pytest.mark.slow
+def test_config_gives_limits_of_images(tmp_path: Path, dataset_root: Path) -> None:
+    model = write_constant_model(tmp_path / "model.onnx", logit=-4.0)
+    config = write_configuration(tmp_path)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"limits": {"max_image_pixels": 1}}))
+    common = ("--model", model, "--dataset", dataset_root, "--report-dir", tmp_path / "reports")
+    done = gate(*common, "--config", config, "--latency-sample", "0", "--skip", "latency_limit", "--quiet")
+    assert done.returncode == 2
+    assert done.stdout.startswith("NOT MEASURED 20 of 20: fpr_baseline: no image of this slice was measured; ")
+
+
 def test_flags_take_precedence_over_the_configuration(tmp_path: Path, dataset_root: Path) -> None:
     config = write_configuration(tmp_path)
     parser = script_parser(gate_command, "regression_tests.py", tmp_path)

@@ -107,6 +107,25 @@ def test_missing_history_is_one_error_and_nothing_is_written(
     assert not output.exists()
 
 
+@pytest.mark.parametrize("command", ["to-csv", "to-parquet"])
+def test_file_without_evaluations_is_an_error(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong, output = tmp_path / "labels.csv", tmp_path / "table"
+    wrong.write_text("path,class\na.png,clean\n")
+    assert starlight.main(["history", command, "--history", str(wrong), "--output", str(output)]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        last
+        == f"starlight history {command}: {wrong}: contains no evaluation; expected the history.jsonl of an exporter"
+    )
+    assert not output.exists()
+
+
+def test_history_of_a_new_exporter_is_an_empty_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "history.jsonl").touch()
+    assert starlight.main(["history", "to-csv", "--history", str(tmp_path / "history.jsonl")]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
 def test_parquet_without_pyarrow_names_the_extra(
     history: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,18 @@ def test_cover_is_the_class_clean(tmp_path: Path) -> None:
     assert found["cover/camera/a.png"].source == "camera"
 
 
+@pytest.mark.parametrize("name", ["stegos", "Negatvies", "negativs", "claen"])
+def test_misspelt_class_next_to_classes_is_an_error(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "clean/a.png", f"{name}/a.png")
+    with pytest.raises(DatasetError, match=rf"the folder {name} is no class, but resembles \w+; rename it"):
+        files(tmp_path)
+
+
+def test_other_folders_next_to_standard_classes_are_ignored(tmp_path: Path) -> None:
+    write(tmp_path, "clean/a.png", "stego/lsb/a.png", "clean_old/a.png", "thumbnails/a.png", "notes/a.png")
+    assert sorted(files(tmp_path)) == ["clean/a.png", "stego/lsb/a.png"]
+
+
 def test_folder_of_a_method_is_a_class(tmp_path: Path) -> None:
     write(tmp_path, "Cover/a.png", "LSB/a.png", "exif/deep/b.png")
     found = {path: (one.file_class, one.method) for path, one in files(tmp_path).items()}
