@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from starlight_exporter.dataset.dataset import FILE_CLASSES, FileClass
 from starlight_exporter.dataset.ignored import SIDECAR_SUFFIX
 from starlight_exporter.dataset.names import printable_path
+from starlight_exporter.dataset.sources.root import DatasetRoot
 
 if TYPE_CHECKING:
     from starlight_exporter.dataset.labels import Labels
@@ -32,12 +33,13 @@ class FoundFile:
     """A file that is treated as an image, or an entry with a problem that is known before it is opened.
 
     Paths are relative to the root. `sidecar` is None if there is none. `size_bytes` is None if it is unknown.
-    `identity` is opaque text: equal identities have equal contents; None if only the content identifies the file.
-    `number` is the position in the listing. `labels` are those that a label manifest states, None without a manifest:
-    then they are read from the sidecar, the folder and the name.
+    `shard` is the tar or Parquet file that contains the file, and `offset` its first byte in it, or its row.
+    `identity` is opaque text that changes with the content of the shard, without a shard with that of the file; None if
+    only the content identifies the file. `number` is the position in the listing. `labels` are those that a label
+    manifest states, None without a manifest: then they are read from the sidecar, the folder and the name.
     """
 
-    root: Path
+    root: DatasetRoot
     path: str
     file_class: FileClass
     sidecar: str | None = None
@@ -46,6 +48,16 @@ class FoundFile:
     identity: str | None = None
     number: int = 0
     labels: Labels | None = None
+    shard: str | None = None
+    offset: int = 0
+
+    @property
+    def content_key(self) -> str | None:
+        """Text that is equal for equal content in a remote dataset; None if only the content identifies the file."""
+        if self.identity is None or isinstance(self.root, Path):
+            return None
+        name = self.path if self.shard is None else self.shard
+        return f"{self.root}\0{name}\0{self.identity}\0{self.offset}\0{self.size_bytes}"
 
 
 class FoundFiles(Sequence[FoundFile]):
@@ -65,10 +77,13 @@ class FoundFiles(Sequence[FoundFile]):
         self._problems = builder.problems
         self._sizes = builder.sizes
         self._identities = builder.identities
+        self._shards = builder.shards
+        self._shard_codes = builder.shard_codes
+        self._offsets = builder.offsets
         self._index: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
 
     @staticmethod
-    def of(root: Path, files: Iterable[FoundFile], *, ignored: int = 0) -> FoundFiles:
+    def of(root: DatasetRoot, files: Iterable[FoundFile], *, ignored: int = 0) -> FoundFiles:
         """Return a listing of these files, in this order."""
         builder = FoundFilesBuilder(root)
         for file in files:
@@ -90,6 +105,7 @@ class FoundFiles(Sequence[FoundFile]):
             raise IndexError(which)
         path = self._paths.text(number)
         size = self._sizes[number]
+        shard, identity = self._shard(number)
         return FoundFile(
             root=self.root,
             path=path,
@@ -97,8 +113,10 @@ class FoundFiles(Sequence[FoundFile]):
             sidecar=self._sidecar(number, path),
             problem=self._problems.get(number),
             size_bytes=None if size == _UNKNOWN else size,
-            identity=self._identities.text(number) or None,
+            identity=identity or self._identities.text(number) or None,
             number=number,
+            shard=shard,
+            offset=self._offsets[number] if shard is not None else 0,
         )
 
     def of_class(self, *file_classes: FileClass) -> NDArray[np.int64]:
@@ -130,6 +148,10 @@ class FoundFiles(Sequence[FoundFile]):
             self._index = hashes[order], order
         return self._index
 
+    def _shard(self, number: int) -> tuple[str | None, str | None]:
+        """Return the shard of a file and its identity."""
+        return self._shards[self._shard_codes[number]] if self._shard_codes else (None, None)
+
     def _sidecar(self, number: int, path: str) -> str | None:
         match self._sidecars[number]:
             case code if code == _NO_SIDECAR:
@@ -145,7 +167,7 @@ class FoundFiles(Sequence[FoundFile]):
 class FoundFilesBuilder:
     """Collects the files of a listing. Use `add` for each, then `finish`."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: DatasetRoot) -> None:
         self.root = root
         self.paths = _Texts()
         self.identities = _Texts()
@@ -154,7 +176,12 @@ class FoundFilesBuilder:
         self.other_sidecars: dict[int, str] = {}
         self.problems: dict[int, str] = {}
         self.sizes = array("q")
+        self.shards: list[tuple[str | None, str | None]] = []
+        """Distinct shards with their identities. Empty, as are the codes and offsets, without files in shards."""
+        self.shard_codes = array("l")
+        self.offsets = array("q")
         self.digest = hashlib.sha256()
+        self._last_shard = 0
         self._last = ""
         self._sorted = True
 
@@ -167,7 +194,8 @@ class FoundFilesBuilder:
         self.paths.append(file.path)
         self.classes.append(FILE_CLASSES.index(file.file_class))
         self.sizes.append(_UNKNOWN if file.size_bytes is None else file.size_bytes)
-        self.identities.append(file.identity or "")
+        self.identities.append("" if file.shard is not None else file.identity or "")
+        self._add_shard(file, number)
         if file.problem is not None:
             self.problems[number] = file.problem
         code = _sidecar_code(file)
@@ -177,8 +205,25 @@ class FoundFilesBuilder:
         shown = printable_path(file.path)
         self._sorted = self._sorted and self._last <= shown
         self._last = shown
-        row = f"{shown}\0{file.file_class}\0{file.size_bytes}\0{file.identity}\0{file.problem}\0{stamp}\n"
+        row = f"{shown}\0{file.file_class}\0{file.size_bytes}\0{file.identity}\0{file.problem}\0{stamp}"
+        row += "\n" if file.shard is None else f"\0{file.shard}\0{file.offset}\n"
         self.digest.update(row.encode("utf-8", "surrogateescape"))
+
+    def _add_shard(self, file: FoundFile, number: int) -> None:
+        if file.shard is None and not self.shards:
+            return
+        if not self.shards:
+            self.shards.append((None, None))
+            self.shard_codes.extend([0] * number)
+            self.offsets.extend([0] * number)
+        shard = (file.shard, file.identity) if file.shard is not None else (None, None)
+        if self.shards[self._last_shard] != shard:
+            # Files of one shard follow each other in nearly all listings.
+            self._last_shard = self.shards.index(shard) if shard in self.shards else len(self.shards)
+            if self._last_shard == len(self.shards):
+                self.shards.append(shard)
+        self.shard_codes.append(self._last_shard)
+        self.offsets.append(file.offset)
 
     def finish(self, *, ignored: int, by_path: bool = False) -> FoundFiles:
         """Return the listing, optionally sorted by printable path."""

@@ -6,8 +6,9 @@ Folders are `clean/{source}/**`, `stego/{method}/**` or `{method}/**`, and `nega
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from starlight_exporter.dataset.class_folders import class_named
 from starlight_exporter.dataset.dataset import FileProblem
@@ -31,7 +32,18 @@ class Labels:
     problem: FileProblem | None = None
 
 
-def read_labels(found: FoundFile) -> Labels:
+SidecarReader = Callable[[FoundFile], Sidecar]
+"""Returns what the sidecar of a file states, nothing for a file without one. Raises SidecarError."""
+
+
+def folder_sidecar(found: FoundFile) -> Sidecar:
+    """Return what the sidecar of a file in a local folder states. Raises SidecarError."""
+    if found.sidecar is None or not isinstance(found.root, Path):
+        return Sidecar()
+    return read_sidecar(found.root / found.sidecar, root=found.root)
+
+
+def read_labels(found: FoundFile, sidecar_of: SidecarReader = folder_sidecar) -> Labels:
     """Return the labels of a file. Missing labels and those that contradict each other are a problem."""
     folders = found.path.split("/")[1:-1]
     match found.file_class:
@@ -44,12 +56,12 @@ def read_labels(found: FoundFile) -> Labels:
                 return Labels(category=printable_path(folders[0]))
             return unlabelled(found.path, f"is not in a category folder below {found.path.partition('/')[0]}/")
         case "stego":
-            return _stego_labels(found, folders)
+            return _stego_labels(found, folders, sidecar_of)
 
 
-def _stego_labels(found: FoundFile, folders: list[str]) -> Labels:
+def _stego_labels(found: FoundFile, folders: list[str], sidecar_of: SidecarReader) -> Labels:
     try:
-        sidecar = Sidecar() if found.sidecar is None else read_sidecar(found.root / found.sidecar, root=found.root)
+        sidecar = sidecar_of(found)
     except SidecarError as error:
         return unlabelled(found.sidecar or found.path, str(error))
     named = class_named(found.path.partition("/")[0])

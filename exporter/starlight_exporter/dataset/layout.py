@@ -133,7 +133,7 @@ class _Scanner:
         try:
             with (
                 self.activity.during("scan", shown),
-                open_regular(found.root / found.path, root=found.root) as file,
+                open_regular(Path(str(found.root)) / found.path, root=Path(str(found.root))) as file,
             ):
                 return _read(file, self.max_file_bytes)
         except OSError as error:

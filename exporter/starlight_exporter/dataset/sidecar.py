@@ -41,11 +41,18 @@ class SidecarError(Exception):
 def read_sidecar(path: Path, *, root: Path) -> Sidecar:
     """Return the content of a sidecar, empty without one. `root` is that of the dataset. Raises SidecarError."""
     try:
-        content = json.loads(read_content(path, max_bytes=MAX_SIDECAR_BYTES, root=root).data)
+        data = read_content(path, max_bytes=MAX_SIDECAR_BYTES, root=root).data
     except FileNotFoundError:
         return Sidecar()
     except OSError as error:
         raise SidecarError(f"sidecar cannot be read: {error.strerror or error}") from error
+    return parsed_sidecar(data)
+
+
+def parsed_sidecar(data: bytes) -> Sidecar:
+    """Return what the content of a sidecar states. Raises SidecarError."""
+    try:
+        content = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise SidecarError(f"sidecar is not JSON: {error}") from error
     embedding = content.get("embedding") if isinstance(content, dict) else None

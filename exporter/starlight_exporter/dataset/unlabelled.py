@@ -10,6 +10,7 @@ from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import Dataset, FileProblem
 from starlight_exporter.dataset.labels import read_labels
 from starlight_exporter.dataset.layout import fingerprint, label_files
+from starlight_exporter.dataset.sources.folder import folder_modified_ns
 from starlight_exporter.dataset.walk import find_unlabelled_files
 from starlight_exporter.dataset.window import Window, inside
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES
@@ -30,7 +31,7 @@ def scan_unlabelled(
     links followed as in `layout.scan`. Raise DatasetError if `root` is missing or cannot be listed.
     """
     found = find_unlabelled_files(root)
-    chosen = inside(found, window)
+    chosen = inside(found, window, folder_modified_ns)
     files = label_files(chosen, read_labels, max_file_bytes=max_file_bytes, excluded=excluded, activity=activity)
     return Dataset(
         name=name,

@@ -124,7 +124,7 @@ class _Search:
             self._report(folder, file_class, f"cannot be listed: {error.strerror}")
             return
         names.sort(key=printable_path)
-        sidecars = _Sidecars([name for name in names if not name.endswith("/")] if file_class == "stego" else [])
+        sidecars = Sidecars([name for name in names if not name.endswith("/")] if file_class == "stego" else [])
         prefix = f"{folder}/" if folder else ""
         for name in names:
             is_folder = name.endswith("/")
@@ -162,7 +162,7 @@ class _Search:
         self.add(path, self._class(path, file_class), problem=problem)
 
 
-class _Sidecars:
+class Sidecars:
     """The sidecars of one folder: `{file}.json`, or `{stem}.json` if only one image has this stem."""
 
     def __init__(self, names: list[str]) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import heapq
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from starlight_exporter.dataset.found_files import FoundFile
@@ -24,8 +23,10 @@ class Window:
     seconds: float | None = None
 
 
-def inside(found: Sequence[FoundFile], window: Window | None) -> list[FoundFile]:
-    """Return the files in the window; all of them without a window.
+def inside(
+    found: Sequence[FoundFile], window: Window | None, modified_ns: Callable[[FoundFile], int | None]
+) -> list[FoundFile]:
+    """Return the files in the window; all of them without a window. `modified_ns` returns the time of a file.
 
     Entries with a problem, and files whose time cannot be read, are always in the window, so that they are reported.
     """
@@ -33,7 +34,7 @@ def inside(found: Sequence[FoundFile], window: Window | None) -> list[FoundFile]
         return list(found)
     dated, undated = [], []
     for file in found:
-        modified = None if file.problem is not None else _modified_ns(file)
+        modified = None if file.problem is not None else modified_ns(file)
         if modified is None:
             undated.append(file)
         else:
@@ -44,11 +45,3 @@ def inside(found: Sequence[FoundFile], window: Window | None) -> list[FoundFile]
         oldest = (time.time() - (window.seconds or 0.0)) * 1e9
         kept = [one for one in dated if one[0] >= oldest]
     return [*undated, *(file for _, _, file in kept)]
-
-
-def _modified_ns(file: FoundFile) -> int | None:
-    try:
-        status = os.stat(file.root / file.path)  # noqa: PTH116  # faster than a Path for each file
-    except (OSError, ValueError):
-        return None
-    return min(status.st_mtime_ns, status.st_ctime_ns)

@@ -50,7 +50,7 @@ _BRANCH: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceProcess:
     """Where covers come from: their pixels from the recipe's covers and an index, the methods, file formats and modes.
 
     `is_phone` replaces the EXIF by that of phones, and adds XMP.
@@ -115,7 +115,7 @@ def _messages(task: int) -> int:
     return 1 + task // len(SOURCES) % 2
 
 
-def _storages(source: Source, method: Method) -> Shares:
+def _storages(source: SourceProcess, method: Method) -> Shares:
     return tuple(
         (storage, share)
         for storage, share in STORAGES[method]
@@ -151,13 +151,13 @@ def _gradient(rng: Rng, covers: CoverSource, index: int) -> Bytes:  # noqa: ARG0
 
 UNMODIFIED: Final = "covers"
 """The recipe's covers as they are; the folder has the name of their source."""
-SOURCES: Final[dict[str, Source]] = {
-    UNMODIFIED: Source(_unmodified),
-    "recompressed": Source(_recompressed),
-    "resized": Source(_resized),
-    "palette": Source(_unmodified, ("palette", "palette", "eoi"), ("gif", "png", "bmp"), ("P",)),
-    "phone": Source(_unmodified, ("exif", "exif", "eoi"), ("jpeg", "webp"), ("RGB",), is_phone=True),
-    "screenshot": Source(_flat, formats=("png", "webp", "gif", "bmp")),
-    "gradient": Source(_gradient, formats=("png", "webp", "gif", "bmp")),
+SOURCES: Final[dict[str, SourceProcess]] = {
+    UNMODIFIED: SourceProcess(_unmodified),
+    "recompressed": SourceProcess(_recompressed),
+    "resized": SourceProcess(_resized),
+    "palette": SourceProcess(_unmodified, ("palette", "palette", "eoi"), ("gif", "png", "bmp"), ("P",)),
+    "phone": SourceProcess(_unmodified, ("exif", "exif", "eoi"), ("jpeg", "webp"), ("RGB",), is_phone=True),
+    "screenshot": SourceProcess(_flat, formats=("png", "webp", "gif", "bmp")),
+    "gradient": SourceProcess(_gradient, formats=("png", "webp", "gif", "bmp")),
 }
 """Name → source; the name is the folder of its clean files."""

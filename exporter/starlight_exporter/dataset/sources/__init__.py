@@ -1,0 +1,1 @@
+"""Sources of images: folders, tar and Parquet shards, and object stores."""
