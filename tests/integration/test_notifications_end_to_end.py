@@ -17,12 +17,12 @@ import httpx
 import pytest
 import yaml
 
-from starlight_exporter.analysis.comparison import misclassified
 from starlight_exporter.checks.basis import basis_against_model
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.checks.suite import SUITE
 from starlight_exporter.detector.decision import PRODUCTION
+from starlight_exporter.evaluation.predictions import is_wrong
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.evaluation.run import evaluate
@@ -71,7 +71,7 @@ def original(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> P
     """A folder of images that the accepted model classifies correctly."""
     images = tmp_path_factory.mktemp("reference") / "images"
     shutil.copytree(run_cache.synthetic(seed=303, clean=120, stego=150, negatives=25), images)
-    for wrong in misclassified(measured(ACCEPTED, images).predictions):
+    for wrong in filter(is_wrong, measured(ACCEPTED, images).predictions):
         file = images / wrong.path
         file.unlink()
         file.with_name(f"{file.name}.json").unlink(missing_ok=True)

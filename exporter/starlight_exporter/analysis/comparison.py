@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from starlight_exporter.dataset.dataset import LABELLED_CLASSES
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.errors import ComparisonError
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.spec import Aspect, differences
 from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
@@ -36,17 +41,29 @@ class Flip:
     after: Prediction
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Flips:
-    """Files with a wrong verdict before and a correct one after (fixed), and the reverse (broken), sorted by path.
+    """Files with a wrong verdict before and a correct one after (fixed), and the reverse (broken).
 
-    `compared` are the files measured in both evaluations; `not_comparable` counts the others.
+    `compared` are the numbers of the files measured in both evaluations, sorted by path, of shape (files, 2): before
+    and after. `was_wrong` and `is_wrong` are of shape (files,). `not_comparable` counts the other files.
     """
 
-    fixed: tuple[Flip, ...]
-    broken: tuple[Flip, ...]
-    compared: tuple[Prediction, ...]
+    before: PredictionTable
+    after: PredictionTable
+    compared: NDArray[np.int64]
+    was_wrong: NDArray[np.bool_]
+    is_wrong: NDArray[np.bool_]
     not_comparable: int
+
+    def chosen(self, direction: FlipDirection) -> NDArray[np.bool_]:
+        """Return which compared files were flipped in this direction, of shape (files,)."""
+        return self.was_wrong & ~self.is_wrong if direction == "fixed" else self.is_wrong & ~self.was_wrong
+
+    def files(self, direction: FlipDirection, limit: int | None = None) -> tuple[Flip, ...]:
+        """Return the flips in this direction, sorted by path, at most `limit`."""
+        before, after = self.compared[self.chosen(direction)][:limit].T
+        return tuple(map(Flip, self.before.rows(before), self.after.rows(after)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +90,10 @@ class Comparison:
     not_comparable: int
 
 
-def is_wrong(prediction: Prediction) -> bool | None:
-    """Return whether the verdict contradicts the label; None if the file was not measured or has no label."""
-    if prediction.verdict is None or prediction.file_class == "unlabelled":
-        return None
-    return prediction.verdict != (prediction.file_class == "stego")
-
-
-def noteworthy(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
-    """Return the predictions with a wrong verdict, and the alarms among unlabelled images, in the given order."""
-    return tuple(one for one in predictions if is_wrong(one) or (one.verdict and one.file_class == "unlabelled"))
-
-
-def misclassified(predictions: Sequence[Prediction]) -> tuple[Prediction, ...]:
-    """Return the predictions with a wrong verdict, in the given order."""
-    return tuple(prediction for prediction in predictions if is_wrong(prediction))
+def noteworthy(predictions: PredictionTable) -> NDArray[np.bool_]:
+    """Return which images have a wrong verdict or are alarms among unlabelled images, of shape (images,)."""
+    wrong: NDArray[np.bool_] = predictions.wrong == 1
+    return wrong | (predictions.positive & predictions.equals("file_class", "unlabelled"))
 
 
 def require_different_files(before: Path, after: Path) -> None:
@@ -98,22 +104,19 @@ def require_different_files(before: Path, after: Path) -> None:
 
 def flips(before: Sequence[Prediction], after: Sequence[Prediction]) -> Flips:
     """Pair the predictions by path and content, and return the flips."""
-    earlier = {(prediction.path, prediction.sha256): prediction for prediction in before}
-    fixed: list[Flip] = []
-    broken: list[Flip] = []
-    compared: list[Prediction] = []
-    not_comparable = 0
-    for prediction in sorted(after, key=lambda item: item.path):
-        other = earlier.pop((prediction.path, prediction.sha256), None)
-        was_wrong = None if other is None else is_wrong(other)
-        now_wrong = is_wrong(prediction)
-        if other is None or was_wrong is None or now_wrong is None:
-            not_comparable += 1
-            continue
-        compared.append(prediction)
-        if was_wrong != now_wrong:
-            (fixed if was_wrong else broken).append(Flip(other, prediction))
-    return Flips(tuple(fixed), tuple(broken), tuple(compared), not_comparable + len(earlier))
+    earlier, later = PredictionTable.of(before), PredictionTable.of(after)
+    now, then = later.same_files(earlier)
+    measured = (later.wrong[now] != MISSING) & (earlier.wrong[then] != MISSING)
+    pairs = np.stack([then[measured], now[measured]], axis=1)
+    return Flips(
+        before=earlier,
+        after=later,
+        compared=pairs,
+        was_wrong=earlier.wrong[pairs[:, 0]] == 1,
+        is_wrong=later.wrong[pairs[:, 1]] == 1,
+        # Files of one evaluation only count once, as do pairs that one evaluation did not measure.
+        not_comparable=len(earlier) + len(later) - len(now) - len(pairs),
+    )
 
 
 def compare(
@@ -143,17 +146,19 @@ def compare(
     )
 
 
-def in_slice(prediction: Prediction, name: str) -> bool:
-    """Return whether a file belongs to this slice."""
-    return name in (prediction.file_class, prediction.method if prediction.file_class == "stego" else None)
+def in_slice(predictions: PredictionTable, name: str) -> NDArray[np.bool_]:
+    """Return which files belong to this slice, of shape (images,)."""
+    if name in LABELLED_CLASSES:
+        return predictions.equals("file_class", name)
+    return predictions.equals("file_class", "stego") & predictions.equals("method", name)
 
 
 def paired_slice(found: Flips, name: str) -> PairedSlice:
     """Count the flips of one slice and apply the exact two-sided McNemar test."""
-    fixed = sum(in_slice(flip.after, name) for flip in found.fixed)
-    broken = sum(in_slice(flip.after, name) for flip in found.broken)
+    chosen = in_slice(found.after, name)[found.compared[:, 1]]
+    fixed, broken = (int(np.count_nonzero(found.chosen(direction) & chosen)) for direction in ("fixed", "broken"))
     return PairedSlice(
-        images=sum(in_slice(prediction, name) for prediction in found.compared),
+        images=int(np.count_nonzero(chosen)),
         fixed=fixed,
         broken=broken,
         p_value=mcnemar_p_value(fixed, broken),

@@ -7,6 +7,7 @@ from typing import Final
 
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
 from starlight_exporter.evaluation.figures import class_scores, scored
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.statistics.figure_intervals import FigureDifference, figure_differences
 from starlight_exporter.statistics.figures_of_merit import TESTED_FIGURES, Figure
@@ -23,15 +24,14 @@ def figure_changes(
 
     Images are paired by path and content; the covers are those of `after`.
     """
-    earlier = {(entry.path, entry.sha256): entry for entry in scored(before)}
-    # Sorted, so that the resamples do not depend on the order of the predictions.
-    later = sorted(
-        (entry for entry in scored(after) if (entry.path, entry.sha256) in earlier), key=lambda entry: entry.path
-    )
+    earlier, later = PredictionTable.of(before), PredictionTable.of(after)
+    # Sorted by path, so that the resamples do not depend on the order of the predictions.
+    now, then = later.same_files(earlier)
+    both = scored(later)[now] & scored(earlier)[then]
     return figure_differences(
-        class_scores(later),
-        class_scores(earlier[entry.path, entry.sha256] for entry in later),
-        cover_numbers(entry.cover_key for entry in later),
+        class_scores(later, now[both]),
+        class_scores(earlier, then[both]),
+        cover_numbers(later.column("cover")[now[both]]),
         seed=seed,
         swaps=_SWAPS,
     )

@@ -7,12 +7,17 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Final, Literal
 
-from starlight_exporter.analysis.comparison import in_slice, is_wrong
+import numpy as np
+from numpy.typing import NDArray
+
+from starlight_exporter.analysis.comparison import in_slice
 from starlight_exporter.analysis.study_metrics import FIGURE_METRICS, METRICS, RATE_METRICS, RateMetric, StudyMetric
 from starlight_exporter.errors import ComparisonError
 from starlight_exporter.evaluation.figures import class_scores
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.progress import Progress
-from starlight_exporter.evaluation.results import Prediction, RunResult
+from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.statistics.figure_intervals import FigureReason, figure_differences
 from starlight_exporter.statistics.multiple_testing import holm
@@ -85,36 +90,49 @@ def pair_tests(
     return tuple(test if test.p_value is None else replace(test, adjusted=next(adjusted)) for test in tests)
 
 
-_Pairs = Sequence[tuple[Prediction, Prediction]]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """Two tables, and the numbers of the images with both verdicts, sorted so that swaps do not depend on the order."""
+
+    first: PredictionTable
+    second: PredictionTable
+    numbers: NDArray[np.int64]
+    others: NDArray[np.int64]
+
+    @property
+    def covers(self) -> NDArray[np.int64]:
+        """The numbers of the covers, of shape (images,)."""
+        return cover_numbers(self.first.column("cover")[self.numbers])
+
+    def subset(self, chosen: NDArray[np.bool_]) -> _Pairs:
+        """Return the pairs of a mask of the images of the first table."""
+        of_pairs = chosen[self.numbers]
+        return replace(self, numbers=self.numbers[of_pairs], others=self.others[of_pairs])
 
 
 def _tests(first: RunResult, second: RunResult, *, seed: int, swaps: int) -> Iterator[PairTest]:
     one, other = first.evaluation, second.evaluation
     if reason := differences(one.provenance, other.provenance, "images", "rule"):
         raise ComparisonError(f"{one.model} and {other.model} on {one.dataset} are not comparable: {reason}")
-    images = _measured_by_both(first.predictions, second.predictions)
+    images = _measured_by_both(PredictionTable.of(first.predictions), PredictionTable.of(second.predictions))
     names = (one.dataset, one.model, other.model)
     for metric in RATE_METRICS:
-        yield _rate_test(names, metric, [pair for pair in images if in_slice(pair[0], metric.group)])
-    yield from _figure_tests(names, [pair for pair in images if pair[0].file_class != "negative"], seed, swaps)
+        yield _rate_test(names, metric, images.subset(in_slice(images.first, metric.group)))
+    yield from _figure_tests(names, images.subset(~images.first.equals("file_class", "negative")), seed, swaps)
 
 
-def _measured_by_both(first: Sequence[Prediction], second: Sequence[Prediction]) -> _Pairs:
-    """Return the predictions of the images with both verdicts, sorted so that swaps do not depend on their order."""
-    others = {(entry.path, entry.sha256): entry for entry in second if is_wrong(entry) is not None}
-    return [
-        (entry, others[entry.path, entry.sha256])
-        for entry in sorted(first, key=lambda entry: entry.path)
-        if is_wrong(entry) is not None and (entry.path, entry.sha256) in others
-    ]
+def _measured_by_both(first: PredictionTable, second: PredictionTable) -> _Pairs:
+    numbers, others = first.same_files(second)
+    both = (first.wrong[numbers] != MISSING) & (second.wrong[others] != MISSING)
+    return _Pairs(first, second, numbers[both], others[both])
 
 
 def _rate_test(names: tuple[str, str, str], metric: RateMetric, images: _Pairs) -> PairTest:
-    covers = cover_numbers(entry.cover_key for entry, _ in images)
-    test = PairTest(*names, metric, len(images), len(set(covers.tolist())))
+    covers = images.covers
+    test = PairTest(*names, metric, len(covers), len(np.unique(covers)))
     if test.covers < 2:
-        return replace(test, not_measured="one_cover" if images else "no_images")
-    found = rate_difference([bool(one.verdict) for one, _ in images], [bool(two.verdict) for _, two in images], covers)
+        return replace(test, not_measured="one_cover" if len(covers) else "no_images")
+    found = rate_difference(images.first.positive[images.numbers], images.second.positive[images.others], covers)
     return replace(
         test,
         value=found.value,
@@ -127,10 +145,10 @@ def _rate_test(names: tuple[str, str, str], metric: RateMetric, images: _Pairs) 
 
 
 def _figure_tests(names: tuple[str, str, str], images: _Pairs, seed: int, swaps: int) -> Iterator[PairTest]:
-    covers = cover_numbers(entry.cover_key for entry, _ in images)
+    covers = images.covers
     changes = figure_differences(
-        class_scores(one for one, _ in images),
-        class_scores(other for _, other in images),
+        class_scores(images.first, images.numbers),
+        class_scores(images.second, images.others),
         covers,
         seed=seed,
         swaps=swaps,
@@ -140,8 +158,8 @@ def _figure_tests(names: tuple[str, str, str], images: _Pairs, seed: int, swaps:
         yield PairTest(
             *names,
             metric,
-            len(images),
-            len(set(covers.tolist())),
+            len(covers),
+            len(np.unique(covers)),
             not_measured=change.not_measured,
             value=change.value,
             lower=change.lower,

@@ -9,6 +9,7 @@ from typing import Final
 from starlight_exporter.analysis.comparison import in_slice
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.accuracy import positive_rate
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.statistics.figures_of_merit import TESTED_FIGURES, Figure
 from starlight_exporter.statistics.intervals import Proportion
@@ -45,4 +46,5 @@ METRICS: Final[tuple[StudyMetric, ...]] = (*RATE_METRICS, *FIGURE_METRICS)
 
 def rate(metric: RateMetric, predictions: Sequence[Prediction]) -> Proportion:
     """Return the rate among the measured images, with an interval that accounts for shared covers."""
-    return positive_rate(entry for entry in predictions if in_slice(entry, metric.group))
+    table = PredictionTable.of(predictions)
+    return positive_rate(table, in_slice(table, metric.group))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
+import numpy as np
+
 from starlight_exporter.checks.accuracy_rules import decimal
 from starlight_exporter.checks.baseline import Baseline, latency_obstacle, obstacle
 from starlight_exporter.checks.comparison_basis import NO_BASELINE, BaselineInUse, CheckBasis
-from starlight_exporter.checks.counts import WasWrong, baseline_errors, counts_of_rates, slice_counts, slice_keys
+from starlight_exporter.checks.counts import WasWrong, baseline_errors, counts_of_rates, slice_counts, slice_masks
 from starlight_exporter.checks.machine import current_machine
 from starlight_exporter.checks.recorded_parts import RecordedCount, RecordedCounts
 from starlight_exporter.checks.results import Unavailable
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.spec import EvaluationSpec, differences
 from starlight_exporter.statistics.intervals import Proportion
@@ -60,7 +63,11 @@ def basis_against_model(
         else None,
         same_verdicts=not differences(baseline.provenance, evaluation.provenance, "model", "images", "rule"),
     )
-    comparable = None if other_images or baseline_predictions is None else baseline_errors(baseline_predictions)
+    comparable = (
+        None
+        if other_images or predictions is None or baseline_predictions is None
+        else baseline_errors(predictions, baseline_predictions)
+    )
     return _basis(evaluation, predictions, in_use, comparable)
 
 
@@ -78,27 +85,25 @@ def basis_against_recorded(
 def _recorded_errors(
     predictions: Sequence[Prediction], counts: RecordedCounts, misclassified: frozenset[str]
 ) -> WasWrong:
-    """Return a lookup of the recorded errors, in slices of which as many files were recorded as are measured now.
+    """Return the recorded errors, in slices of which as many files were recorded as are measured now.
 
     A file that is not listed was correct or not measured; in an extended slice, nothing distinguishes the two. Of equal
     files with different labels, one is wrong, and the list does not state which.
     """
-    contents = {(one.sha256, one.file_class == "stego") for one in predictions}
-    ambiguous = {sha256 for sha256, is_stego in contents if is_stego and (sha256, False) in contents}
+    table = PredictionTable.of(predictions)
+    stego, content = table.equals("file_class", "stego"), table.column("content")
+    ambiguous = np.isin(content, np.intersect1d(content[stego], content[~stego]))
     recorded = {
         "clean": counts.clean,
         **{f"stego:{method}": one for method, one in counts.detections.items()},
         **{f"negative:{category}": one for category, one in counts.negatives.items()},
     }
-    measured = Counter(next(slice_keys(one)) for one in predictions if one.verdict is not None)
-    complete = {key for key, one in recorded.items() if one is not None and one.total == measured[key]}
-
-    def was_wrong(prediction: Prediction) -> bool | None:
-        if next(slice_keys(prediction)) not in complete or prediction.sha256 in ambiguous:
-            return None
-        return prediction.sha256 in misclassified
-
-    return was_wrong
+    complete = np.zeros(len(table), np.bool_)
+    for key, chosen in slice_masks(table).items():
+        found = recorded.get(key)
+        if found is not None and found.total == np.count_nonzero(chosen & table.measured):
+            complete |= chosen
+    return np.where(complete & ~ambiguous, table.with_content(misclassified), MISSING).astype(np.int8)
 
 
 def recorded_in_use(recorded: Baseline, spec: EvaluationSpec) -> BaselineInUse:

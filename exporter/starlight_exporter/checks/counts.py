@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from starlight_exporter.analysis.comparison import is_wrong
+from starlight_exporter.dataset.dataset import LABELLED_CLASSES
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.statistics.clustered import ClusterCounts, effective_sample_size
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.paired import sign_flip_p_value
 
-WasWrong = Callable[[Prediction], bool | None]
-"""Returns whether the baseline's verdict on the same file was wrong; None if it has none."""
+WasWrong = NDArray[np.int8]
+"""Whether the baseline's verdict on the same file was wrong (0 or 1), MISSING if it has none, of shape (images,)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +55,26 @@ class SliceCounts:
         return self.errors / self.files * (self.effective_files or 0.0)
 
 
-def slice_counts(predictions: Iterable[Prediction], was_wrong: WasWrong | None) -> dict[str, SliceCounts]:
-    """Count every checked slice of an evaluation; the keys are those of `slice_keys`."""
-    files: dict[str, list[tuple[str, bool, bool | None]]] = defaultdict(list)
-    for prediction in predictions:
-        now = is_wrong(prediction)
-        if now is None:
-            continue
-        before = None if was_wrong is None else was_wrong(prediction)
-        for key in slice_keys(prediction):
-            files[key].append((prediction.cover_key, now, before))
-    return {key: _counts(entries, paired=was_wrong is not None) for key, entries in files.items()}
+def slice_counts(predictions: Sequence[Prediction], was_wrong: WasWrong | None) -> dict[str, SliceCounts]:
+    """Count every checked slice of an evaluation; the keys are those of `slice_masks`."""
+    table = PredictionTable.of(predictions)
+    measured = table.wrong != MISSING
+    return {
+        key: _counts(table, np.flatnonzero(chosen & measured), was_wrong)
+        for key, chosen in slice_masks(table).items()
+        if (chosen & measured).any()
+    }
 
 
-def slice_keys(prediction: Prediction) -> Iterator[str]:
-    """Yield the keys of the slices of a file: `clean`, `format:png`, `negative:patterns`, `stego:lsb`."""
-    match prediction.file_class:
-        case "clean":
-            yield "clean"
-            yield f"format:{prediction.image_format}"
-        case "negative":
-            yield f"negative:{prediction.category}"
-        case "stego":
-            yield f"stego:{prediction.method}"
+def slice_masks(table: PredictionTable) -> dict[str, NDArray[np.bool_]]:
+    """Return which images are in each slice: `clean`, `format:png`, `negative:patterns`, `stego:lsb`."""
+    clean, stego, negative = (table.equals("file_class", name) for name in LABELLED_CLASSES)
+    return {
+        "clean": clean,
+        **{f"format:{name}": clean & table.equals("image_format", name) for name in table.names("image_format")},
+        **{f"negative:{name}": negative & table.equals("category", name) for name in table.names("category")},
+        **{f"stego:{name}": stego & table.equals("method", name) for name in table.names("method")},
+    }
 
 
 def counts_of_rates(evaluation: Evaluation) -> dict[str, SliceCounts]:
@@ -102,41 +100,42 @@ def counts_of_rates(evaluation: Evaluation) -> dict[str, SliceCounts]:
     }
 
 
-def baseline_errors(predictions: Iterable[Prediction]) -> WasWrong:
-    """Return a lookup of the baseline's errors by path and content."""
-    errors: Mapping[tuple[str, str], bool | None] = {(p.path, p.sha256 or ""): is_wrong(p) for p in predictions}
-    return lambda prediction: errors.get((prediction.path, prediction.sha256 or ""))
+def baseline_errors(predictions: Sequence[Prediction], baseline: Sequence[Prediction]) -> WasWrong:
+    """Return whether the baseline was wrong on each file, paired by path and content."""
+    table, other = PredictionTable.of(predictions), PredictionTable.of(baseline)
+    numbers = table.aligned(other)
+    errors = np.full(len(table), MISSING, np.int8)
+    errors[numbers != MISSING] = other.wrong[numbers[numbers != MISSING]]
+    return errors
 
 
-def _counts(entries: list[tuple[str, bool, bool | None]], *, paired: bool) -> SliceCounts:
-    covers, now, _ = zip(*entries, strict=True)
+def _counts(table: PredictionTable, chosen: NDArray[np.int64], was_wrong: WasWrong | None) -> SliceCounts:
+    covers, now = table.column("cover")[chosen], table.wrong[chosen] == 1
     clusters = ClusterCounts.by_cover(covers, now)
     return SliceCounts(
-        files=len(entries),
-        errors=sum(now),
+        files=len(chosen),
+        errors=int(np.count_nonzero(now)),
         covers=len(clusters.files),
-        effective_files=float(len(entries)) if clusters.independent else effective_sample_size(clusters),
-        paired=_pairs([(cover, now, before) for cover, now, before in entries if before is not None])
-        if paired
-        else None,
+        effective_files=float(len(chosen)) if clusters.independent else effective_sample_size(clusters),
+        paired=None if was_wrong is None else _pairs(covers, now, was_wrong[chosen]),
     )
 
 
-def _pairs(entries: list[tuple[str, bool, bool]]) -> PairedCounts | None:
-    if not entries:
+def _pairs(covers: NDArray[np.int32], now: NDArray[np.bool_], was_wrong: WasWrong) -> PairedCounts | None:
+    known = was_wrong != MISSING
+    if not known.any():
         return None
-    names, is_now_wrong, was_wrong = zip(*entries, strict=True)
-    now, before = np.array(is_now_wrong, dtype=bool), np.array(was_wrong, dtype=bool)
-    _, covers = np.unique(np.array(names), return_inverse=True)
+    now, before = now[known], was_wrong[known] == 1
+    _, place = np.unique(covers[known], return_inverse=True)
     change: NDArray[np.int64] = now.astype(np.int64) - before.astype(np.int64)
-    per_cover = np.bincount(covers, weights=change).astype(np.int64)
-    discordant = ClusterCounts.by_cover(covers, now != before)
-    size = float(len(entries)) if discordant.independent else effective_sample_size(discordant)
+    per_cover = np.bincount(place, weights=change).astype(np.int64)
+    discordant = ClusterCounts.by_cover(place, now != before)
+    size = float(len(now)) if discordant.independent else effective_sample_size(discordant)
     return PairedCounts(
-        files=len(entries),
+        files=len(now),
         broken=int(np.count_nonzero(now & ~before)),
         fixed=int(np.count_nonzero(before & ~now)),
         both_wrong=int(np.count_nonzero(now & before)),
         p_value=sign_flip_p_value(per_cover),
-        effective_share=0.0 if size is None else size / len(entries),
+        effective_share=0.0 if size is None else size / len(now),
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from starlight_exporter.checks.basis import basis_against_model, basis_against_recorded, basis_without_baseline
@@ -18,6 +19,7 @@ from starlight_exporter.cli.measuring import ProgressDisplay, measure, run_reque
 from starlight_exporter.dataset.rendering import read_evaluated, thumbnail
 from starlight_exporter.errors import DatasetError, ImageError
 from starlight_exporter.evaluation.accuracy import accuracy
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.request import BaselineModel
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.evaluation.run import load_detector
@@ -27,11 +29,11 @@ from starlight_exporter.evaluation.run import load_detector
 class GateEvaluation:
     """Results of the new model, what they are checked against, and where the images are.
 
-    `baseline` is the evaluation of the baseline model, `was_wrong` looks up its errors; both are None without one.
+    `baseline` is the evaluation of the baseline model, `was_wrong` are its errors; both are None without one.
     """
 
     evaluation: Evaluation
-    predictions: tuple[Prediction, ...]
+    predictions: Sequence[Prediction]
     basis: CheckBasis
     baseline: Evaluation | None
     was_wrong: WasWrong | None
@@ -90,7 +92,7 @@ def evaluate_both(options: argparse.Namespace, settings: GateSettings) -> GateEv
         predictions=predictions,
         basis=basis,
         baseline=None if baseline is None else baseline.evaluation,
-        was_wrong=baseline_errors(baseline.predictions) if baseline is not None and comparable else None,
+        was_wrong=baseline_errors(predictions, baseline.predictions) if baseline is not None and comparable else None,
         warnings=(*result.warnings, *(() if baseline is None else baseline.warnings)),
         dataset=options.dataset,
         negatives=options.negatives,
@@ -109,7 +111,9 @@ def with_negatives(options: argparse.Namespace, first: RunResult, *, show: Progr
     known = {(one.category, one.sha256) for one in first.predictions if one.file_class == "negative" and one.sha256}
     # Files of both folders may have the same relative path, but are different images with covers of their own.
     added = (replace(one, path=f"{options.negatives}/{one.path}") for one in more.predictions)
-    predictions = (*first.predictions, *(one for one in added if (one.category, one.sha256) not in known))
+    predictions = PredictionTable.of(
+        chain(first.predictions, (one for one in added if (one.category, one.sha256) not in known))
+    )
     counts = accuracy(predictions)
     evaluation = replace(
         first.evaluation, images=len(predictions), negatives=counts.negatives, not_measured=counts.not_measured

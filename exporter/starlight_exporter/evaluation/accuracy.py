@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from starlight_exporter.dataset.dataset import FileClass
+from starlight_exporter.dataset.dataset import LABELLED_CLASSES
 from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
 from starlight_exporter.errors import NOT_MEASURED_REASONS, NotMeasuredReason
 from starlight_exporter.evaluation.figures import class_scores, scored
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import OperatingPoint, Prediction
 from starlight_exporter.statistics.clustered import ClusterCounts, clustered_proportion
 from starlight_exporter.statistics.intervals import Proportion, proportion
@@ -48,26 +50,26 @@ def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
 
     Images of the class `unlabelled` are in no rate.
     """
-    missing = Counter(entry.not_measured for entry in predictions if entry.not_measured is not None)
-    by_class: dict[FileClass, list[Prediction]] = {"clean": [], "stego": [], "negative": [], "unlabelled": []}
-    for entry in predictions:
-        by_class[entry.file_class].append(entry)
-    clean, stego, negatives = by_class["clean"], by_class["stego"], by_class["negative"]
-    formats = {entry.image_format for entry in clean}
-    categories = sorted({entry.category for entry in negatives if entry.category is not None})
-    scores = class_scores(scored((*clean, *stego)))
+    table = PredictionTable.of(predictions)
+    missing = np.bincount(table.column("not_measured") + 1, minlength=len(NOT_MEASURED_REASONS) + 1)[1:].tolist()
+    clean, stego, negative = (table.equals("file_class", name) for name in LABELLED_CLASSES)
+    scores = class_scores(table, np.flatnonzero(scored(table) & (clean | stego)))
     return Accuracy(
-        not_measured={reason: missing[reason] for reason in NOT_MEASURED_REASONS},
-        clean=positive_rate(clean),
+        not_measured=dict(zip(NOT_MEASURED_REASONS, missing, strict=True)),
+        clean=positive_rate(table, clean),
         clean_by_format={
-            name: positive_rate(entry for entry in clean if entry.image_format == name)
+            name: positive_rate(table, chosen)
             for name in get_args(ImageFormat)
-            if name in formats
+            if (chosen := clean & table.equals("image_format", name)).any()
         },
-        negatives={name: positive_rate(entry for entry in negatives if entry.category == name) for name in categories},
-        stego=positive_rate(stego),
-        detections={method: positive_rate(entry for entry in stego if entry.method == method) for method in METHODS},
-        confusion=_confusion((*clean, *stego)),
+        negatives={
+            name: positive_rate(table, chosen)
+            for name in sorted(table.names("category"))
+            if (chosen := negative & table.equals("category", name)).any()
+        },
+        stego=positive_rate(table, stego),
+        detections={method: positive_rate(table, stego & table.equals("method", method)) for method in METHODS},
+        confusion=_confusion(table, clean | stego),
         roc_auc=roc_auc(scores),
         log_loss=log_loss(scores),
         expected_calibration_error=expected_calibration_error(scores),
@@ -75,27 +77,26 @@ def accuracy(predictions: Sequence[Prediction]) -> Accuracy:
     )
 
 
-def positive_rate(entries: Iterable[Prediction]) -> Proportion:
-    """Return the positive verdicts among the measured predictions, with an interval that accounts for shared covers."""
-    measured = [entry for entry in entries if entry.verdict is not None]
-    if not measured:
+def positive_rate(table: PredictionTable, chosen: NDArray[np.bool_]) -> Proportion:
+    """Return the positive verdicts among the measured images of a mask, with an interval for shared covers."""
+    measured = chosen & table.measured
+    if not measured.any():
         return proportion(0, 0)
-    return clustered_proportion(
-        ClusterCounts.by_cover([entry.cover_key for entry in measured], [entry.verdict is True for entry in measured])
-    )
+    return clustered_proportion(ClusterCounts.by_cover(table.column("cover")[measured], table.positive[measured]))
 
 
-def _confusion(entries: Iterable[Prediction]) -> dict[str, dict[str, int]]:
-    measured = [entry for entry in entries if entry.verdict is not None]
-    if all(entry.predicted_method is None for entry in measured):
+def _confusion(table: PredictionTable, chosen: NDArray[np.bool_]) -> dict[str, dict[str, int]]:
+    predicted = table.column("predicted_method")
+    measured = chosen & table.measured
+    if not (predicted[measured] != MISSING).any():
         return {}
     names = (*METHODS, CLEAN)
-    counts: dict[str, dict[str, int]] = {actual: dict.fromkeys(names, 0) for actual in names}
-    for entry in measured:
-        predicted = entry.predicted_method if entry.verdict else CLEAN
-        if predicted is not None:
-            counts[entry.method or CLEAN][predicted] += 1
-    return counts
+    known = measured & ((predicted != MISSING) | ~table.positive)
+    method = table.column("method")[known]
+    actual = np.where(method == MISSING, len(METHODS), method)
+    columns = np.where(table.positive, predicted, len(METHODS))[known]
+    counts = np.bincount(actual * len(names) + columns, minlength=len(names) ** 2).reshape(len(names), len(names))
+    return {name: dict(zip(names, row, strict=True)) for name, row in zip(names, counts.tolist(), strict=True)}
 
 
 def _operating_point(scores: Scores, threshold: float) -> OperatingPoint:

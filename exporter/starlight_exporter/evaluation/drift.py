@@ -26,7 +26,7 @@ from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
 
 if TYPE_CHECKING:
     from starlight_exporter.dataset.dataset import FileClass
-    from starlight_exporter.evaluation.results import Prediction
+    from starlight_exporter.evaluation.prediction_table import PredictionTable
 
 DriftVariable = Literal[Fact, "score"]
 DRIFT_VARIABLES: Final[tuple[DriftVariable, ...]] = (*FACTS, "score")
@@ -120,21 +120,25 @@ class DriftSample:
 
 
 def drift_sample(
-    predictions: tuple[Prediction, ...], facts: FactTable, file_class: FileClass, *, seed: int, limit: int | None = None
+    predictions: PredictionTable, facts: FactTable, file_class: FileClass, *, seed: int, limit: int | None = None
 ) -> DriftSample:
-    """Return facts and scores of the measured images of a class, at most `limit` of them, chosen at random."""
-    rows = {path: row for row, path in enumerate(facts.paths)}
-    chosen = [
-        (rows[one.path], one.probability)
-        for one in predictions
-        if one.file_class == file_class and one.probability is not None and one.path in rows
-    ]
-    if limit is not None and len(chosen) > limit:
-        kept = np.sort(np.random.default_rng(seed).choice(len(chosen), limit, replace=False))
-        chosen = [chosen[index] for index in kept]
-    scores = np.array([probability for _, probability in chosen], np.float64).reshape(-1, 1)
-    of_files = facts.values[[row for row, _ in chosen]].reshape(-1, len(FACTS))
-    return DriftSample(np.hstack([of_files, scores]).astype(np.float32))
+    """Return facts and scores of the measured images of a class, at most `limit` of them, chosen at random.
+
+    Images without facts, because they were not decoded or are not in the sample of `facts`, are not part of it.
+    """
+    numbers = predictions.numbers(facts.paths)
+    of_rows = np.array([numbers.get(path, -1) for path in facts.paths], np.int64)
+    rows = np.flatnonzero(of_rows >= 0)
+    rows = rows[np.argsort(of_rows[rows])]
+    scores = predictions.column("probability")[of_rows[rows]]
+    chosen = predictions.equals("file_class", file_class)[of_rows[rows]] & ~np.isnan(scores)
+    rows, scores = rows[chosen], scores[chosen]
+    if limit is not None and len(rows) > limit:
+        kept = np.sort(np.random.default_rng(seed).choice(len(rows), limit, replace=False))
+        rows, scores = rows[kept], scores[kept]
+    return DriftSample(
+        np.hstack([facts.values[rows].reshape(-1, len(FACTS)), scores[:, np.newaxis]]).astype(np.float32)
+    )
 
 
 def read_sample(path: Path) -> DriftSample:

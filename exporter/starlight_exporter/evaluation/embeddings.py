@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.embedding_results import (
     EMBEDDING_CLASSES,
     MAX_SAMPLE,
@@ -22,6 +23,8 @@ from starlight_exporter.evaluation.embedding_results import (
     Projection,
 )
 from starlight_exporter.evaluation.embedding_table import EmbeddingTable
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.statistics.balanced_accuracy import balanced_accuracy
 from starlight_exporter.statistics.class_samples import balanced_sample
@@ -39,7 +42,7 @@ def measure_embeddings(
 
     `problem` is why the model has no usable embedding: empty for no output, None if it has one. Negatives are excluded.
     """
-    known, measured = _known_images(predictions, table)
+    known, measured = _known_images(PredictionTable.of(predictions), table)
     if problem is not None:
         reason: EmbeddingReason = "unsupported_output" if problem else "no_output"
         text = problem or "the model has no output embedding"
@@ -88,29 +91,27 @@ class _Images:
         return _Images(self.values[chosen], self.labels[chosen], self.covers[chosen], self.numbers[chosen])
 
 
-def _known_images(predictions: Sequence[Prediction], table: EmbeddingTable) -> tuple[_Images, int]:
+def _known_images(predictions: PredictionTable, table: EmbeddingTable) -> tuple[_Images, int]:
     """Return the measured clean and stego images with an embedding, and the number of those with and without one."""
-    rows = {path: row for row, path in enumerate(table.paths)}
-    places: dict[str | None, int] = {name: place for place, name in enumerate(EMBEDDING_CLASSES)}
-    # One loop, because each of several takes as long as the statistics.
-    chosen: list[tuple[int, int, int, str]] = []
-    measured = 0
-    for number, one in enumerate(predictions):
-        label = places.get(one.method if one.file_class == "stego" else one.file_class)
-        if label is None or one.verdict is None:
-            continue
-        measured += 1
-        row = rows.get(one.path)
-        if row is not None:
-            chosen.append((row, label, number, one.cover_key))
-    positions, labels, numbers, covers = zip(*chosen, strict=True) if chosen else ((), (), (), ())
-    images = _Images(
-        table.values[np.array(positions, np.int64)],
-        np.array(labels, np.int64),
-        cover_numbers(covers),
-        np.array(numbers, np.int64),
-    )
-    return images, measured
+    every = _labels(predictions)
+    found = predictions.numbers(table.paths)
+    numbers = np.array([found.get(path, MISSING) for path in table.paths], np.int64)
+    rows = np.flatnonzero(numbers != MISSING)
+    rows = rows[every[numbers[rows]] != MISSING]
+    rows = rows[np.argsort(numbers[rows])]
+    chosen = numbers[rows]
+    covers = cover_numbers(predictions.column("cover")[chosen])
+    return _Images(table.values[rows], every[chosen], covers, chosen), int(np.count_nonzero(every != MISSING))
+
+
+def _labels(predictions: PredictionTable) -> NDArray[np.int64]:
+    """Return the place of each measured image in EMBEDDING_CLASSES, MISSING if it has none, of shape (images,)."""
+    labels = np.full(len(predictions), MISSING, np.int64)
+    stego = predictions.equals("file_class", "stego")
+    for place, name in enumerate(EMBEDDING_CLASSES):
+        own = stego & predictions.equals("method", name) if name in METHODS else predictions.equals("file_class", name)
+        labels[own & predictions.measured] = place
+    return labels
 
 
 def _class_counts(images: _Images) -> Iterable[ClassEmbeddings]:

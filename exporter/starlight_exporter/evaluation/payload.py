@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, get_args
 
 import numpy as np
@@ -25,17 +24,20 @@ from starlight_exporter.evaluation.payload_results import (
     RateBin,
     SliceProperty,
 )
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from starlight_exporter.statistics.clustered import ClusterCounts, clustered_proportion
 from starlight_exporter.statistics.intervals import Proportion
 from starlight_exporter.statistics.isotonic import CurvePoint, fit_isotonic
+from starlight_exporter.statistics.roc import cover_numbers
 
 _BOOLEANS: Final = ("false", "true")
 
 
 def by_payload(predictions: Sequence[Prediction]) -> PayloadResult:
     """Compute detection by embedding rate and the slices, over measured clean and stego images."""
-    images = _Images([one for one in predictions if one.verdict is not None and one.file_class != "negative"])
+    images = _Images(PredictionTable.of(predictions))
     rates = {method: _by_rate(images, method) for method in METHODS}
     measured = {method: result for method, result in rates.items() if result.images}
     slices = {name: _slices(images, name) for name in SLICE_PROPERTIES}
@@ -43,6 +45,36 @@ def by_payload(predictions: Sequence[Prediction]) -> PayloadResult:
     if not measured:
         reason = "no stego image states its payload size" if images.stego.any() else "no stego image was measured"
     return PayloadResult(measured, reason, {name: found for name, found in slices.items() if found})
+
+
+def embedding_rates(table: PredictionTable, method: Method) -> NDArray[np.float64]:
+    """Return the embedding rate of every image of a method in its unit, NaN if it is unknown, of shape (images,)."""
+    payload: NDArray[np.int64] = table.column("payload_bytes")
+    known = table.equals("method", method) & (payload != MISSING)
+    if RATE_UNITS[method] == "bytes":
+        return np.where(known, payload, np.nan)
+    pixels, rates = _pixel_counts(table), np.full(len(table), np.nan)
+    np.divide(8.0 * payload, pixels, out=rates, where=known & (pixels > 0))
+    return rates
+
+
+def slice_codes(table: PredictionTable, name: SliceProperty) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return the code of the slice of every image, MISSING if it is unknown, and the names of the slices by code."""
+    match name:
+        case "size":
+            pixels = _pixel_counts(table)
+            return np.where(pixels == MISSING, MISSING, SIZE_BINS.index(pixels)), SIZE_BINS.names
+        case "reaches_crop":
+            return table.column("reaches_crop"), _BOOLEANS
+        case "bit_order" | "source":
+            return table.column(name), table.names(name)
+        case "format":
+            return table.column("image_format"), table.names("image_format")
+
+
+def _pixel_counts(table: PredictionTable) -> NDArray[np.int64]:
+    width, height = (table.column(name).astype(np.int64) for name in ("width", "height"))
+    return np.where((width == MISSING) | (height == MISSING), MISSING, width * height)
 
 
 def prediction_rate(prediction: Prediction) -> float | None:
@@ -75,14 +107,14 @@ def _pixels(facts: FileFacts) -> int | None:
 
 
 class _Images:
-    """The measured predictions as arrays of shape (images,): stego or clean, verdict, number of the cover."""
+    """The measured clean and stego images as arrays of shape (images,): stego or clean, verdict, cover."""
 
-    def __init__(self, predictions: Sequence[Prediction]) -> None:
-        self.predictions = predictions
-        self.stego = np.array([one.file_class == "stego" for one in predictions], np.bool_)
-        self.positive = np.array([one.verdict is True for one in predictions], np.bool_)
-        numbers: dict[str, int] = {}
-        self.cover = np.array([numbers.setdefault(one.cover_key, len(numbers)) for one in predictions], np.int64)
+    def __init__(self, table: PredictionTable) -> None:
+        self.table = table
+        self.chosen = np.flatnonzero(table.measured & ~table.equals("file_class", "negative"))
+        self.stego = table.equals("file_class", "stego")[self.chosen]
+        self.positive = table.positive[self.chosen]
+        self.cover = cover_numbers(table.column("cover")[self.chosen])
 
     def rate(self, chosen: NDArray[np.bool_]) -> Proportion | None:
         """Return the positive verdicts among the chosen images, None if there is none."""
@@ -93,11 +125,8 @@ class _Images:
 
 def _by_rate(images: _Images, method: Method) -> MethodPayload:
     unit, bins = RATE_UNITS[method], RATE_BINS[RATE_UNITS[method]]
-    of_method = [one.method == method for one in images.predictions]
-    found = [
-        prediction_rate(one) if chosen else None for one, chosen in zip(images.predictions, of_method, strict=True)
-    ]
-    rates = np.array([np.nan if rate is None else rate for rate in found], np.float64)
+    of_method = images.table.equals("method", method)[images.chosen]
+    rates = embedding_rates(images.table, method)[images.chosen]
     known = ~np.isnan(rates)
     numbers = np.where(known, bins.index(rates), -1)
     by_bin = []
@@ -113,7 +142,7 @@ def _by_rate(images: _Images, method: Method) -> MethodPayload:
     return MethodPayload(
         unit=unit,
         images=int(np.count_nonzero(known)),
-        unknown=sum(of_method) - int(np.count_nonzero(known)),
+        unknown=int(np.count_nonzero(of_method & ~known)),
         bins=tuple(by_bin),
         curve=() if fit is None else tuple(_rounded(point) for point in fit.points),
         thresholds=() if fit is None else fit.at_levels,
@@ -131,11 +160,13 @@ def _four_digits(value: float) -> float:
 
 
 def _slices(images: _Images, name: SliceProperty) -> tuple[PropertySlice, ...]:
-    values = [slice_name(one, name) for one in images.predictions]
-    order = _order(values, name)
+    every, names = slice_codes(images.table, name)
+    codes = every[images.chosen]
+    counts = np.bincount(codes[codes != MISSING], minlength=len(names)).tolist()
+    order = _order({value: count for value, count in zip(names, counts, strict=True) if count}, name)
     numbers = {value: number for number, value in enumerate(order)}
     # Values without a slice of their own are in the last one, which is that of the other sources.
-    index = np.array([-1 if value is None else numbers.get(value, len(order) - 1) for value in values], np.int64)
+    index = np.array([*(numbers.get(value, len(order) - 1) for value in names), MISSING], np.int64)[codes]
     found = []
     for number, value in enumerate(order):
         chosen = index == number
@@ -146,7 +177,7 @@ def _slices(images: _Images, name: SliceProperty) -> tuple[PropertySlice, ...]:
     return tuple(found)
 
 
-def _order(values: Sequence[str | None], name: SliceProperty) -> tuple[str, ...]:
+def _order(counts: Mapping[str, int], name: SliceProperty) -> tuple[str, ...]:
     """Return the names of all slices of a property, in the order in which they are shown."""
     match name:
         case "size":
@@ -158,7 +189,6 @@ def _order(values: Sequence[str | None], name: SliceProperty) -> tuple[str, ...]
         case "format":
             return get_args(ImageFormat)
         case "source":
-            counts = Counter(value for value in values if value is not None)
             named = sorted(counts, key=lambda value: (-counts[value], value))[:MAX_SOURCES]
             if len(counts) <= MAX_SOURCES:
                 return tuple(sorted(named))

@@ -1,4 +1,4 @@
-"""Construct the prediction of one file, measured or not."""
+"""Construct the prediction of one file, measured or not, and compare it with its label."""
 
 from __future__ import annotations
 
@@ -61,3 +61,10 @@ def not_measured(file: LabelledFile, error: ImageError) -> Prediction:
             reaches_crop=file.reaches_crop,
         ),
     )
+
+
+def is_wrong(prediction: Prediction) -> bool | None:
+    """Return whether the verdict contradicts the label; None if the file was not measured or has no label."""
+    if prediction.verdict is None or prediction.file_class == "unlabelled":
+        return None
+    return prediction.verdict != (prediction.file_class == "stego")

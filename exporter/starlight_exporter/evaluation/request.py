@@ -90,7 +90,8 @@ class RunRequest:
 
     `latency_sample` is the number of images to time; 0 skips the latency run. With a `baseline`, both models are timed
     alternately, and images are repeated until there are that many timings per model. `progress_file` is rewritten at
-    most twice a second with `{"done": images, "total": images}` and the dataset's `fingerprint`. Without `cache` every
+    most twice a second with `{"done": images, "total": images}` and the dataset's `fingerprint`. The predictions are
+    written to `predictions_file`, by default a temporary file that is deleted with the result. Without `cache` every
     image is decoded. `models_dir` is searched for the training log, manifest and card of a model with the same content
     if they are not next to the model; `training_log` takes precedence. The files of `faults` are not measured. A thread
     decodes `batch` files, then scores them together. With `unlabelled`, all images below the root are one class without
@@ -114,6 +115,7 @@ class RunRequest:
     batch: int = BATCH
     faults: tuple[FileFault, ...] = ()
     progress_file: Path | None = None
+    predictions_file: Path | None = None
     cache: CacheSettings | None = None
     baseline: BaselineModel | None = None
     unlabelled: UnlabelledImages | None = None

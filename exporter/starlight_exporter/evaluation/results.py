@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
@@ -245,13 +246,14 @@ class LatencyObservations:
 class RunResult:
     """Result of one run: the Evaluation and the predictions and timings behind it.
 
-    `warnings` are problems that did not fail the run, such as an invalid training log. `drift_sample` are the clean
-    images of a labelled dataset, with which unlabelled images can be compared; None for an unlabelled dataset.
-    `projection` are images of a labelled dataset on two components of their embeddings, None if there is none.
+    `predictions` of a run are a PredictionTable. `warnings` are problems that did not fail the run, such as an invalid
+    training log. `drift_sample` are the clean images of a labelled dataset, with which unlabelled images can be
+    compared; None for an unlabelled dataset. `projection` are images of a labelled dataset on two components of their
+    embeddings, None if there is none.
     """
 
     evaluation: Evaluation
-    predictions: tuple[Prediction, ...]
+    predictions: Sequence[Prediction]
     latency: LatencyObservations | None
     warnings: tuple[str, ...] = ()
     drift_sample: DriftSample | None = None

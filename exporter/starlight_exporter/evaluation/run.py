@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import compress
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,6 @@ from starlight_exporter.dataset.cache import CacheUsage
 from starlight_exporter.dataset.dataset import Dataset, FileProblem, LabelledFile
 from starlight_exporter.dataset.facts import FactCollector, FactTable
 from starlight_exporter.dataset.layout import scan
-from starlight_exporter.dataset.quality import measure as measure_quality
 from starlight_exporter.dataset.shortcuts import find_shortcuts
 from starlight_exporter.dataset.unlabelled import scan_unlabelled
 from starlight_exporter.detector.model import Detector
@@ -31,14 +31,15 @@ from starlight_exporter.evaluation.figures import figures
 from starlight_exporter.evaluation.image_source import ImageSource, open_cache
 from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed, summarise
 from starlight_exporter.evaluation.payload import by_payload
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.progress import Progress, ProgressReporter
+from starlight_exporter.evaluation.quality import measure_quality
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import (
     Evaluation,
     Execution,
     LatencyObservations,
     ModelFacts,
-    Prediction,
     Provenance,
     RunResult,
 )
@@ -81,7 +82,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
     )
     reporter.report(0)
     bulk = _predict(request, detector, dataset, reporter, activity)
-    measured = [file for file, entry in zip(dataset.files, bulk.predictions, strict=True) if entry.verdict is not None]
+    measured = list(compress(dataset.files, bulk.predictions.measured))
     latency = _latency(
         request,
         detector,
@@ -132,11 +133,11 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         operating_points=counts.operating_points,
         latency=None if latency.observations is None else summarise(latency.observations),
         latency_ratio=latency.ratio,
-        quality=measure_quality(dataset),
+        quality=measure_quality(bulk.predictions, ignored_files=dataset.ignored_files),
         shortcuts={} if request.unlabelled is not None else find_shortcuts(bulk.facts, seed=request.seed),
         leaked_images=None
         if records.manifest is None or request.unlabelled is not None
-        else leaked_images(dataset.files, records.manifest),
+        else leaked_images(bulk.predictions.content_prefixes(), records.manifest),
         training=records.training,
         origin=records.origin,
         execution=bulk.execution,
@@ -216,7 +217,7 @@ def provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Pro
 
 @dataclass(frozen=True, slots=True)
 class _BulkResult:
-    predictions: tuple[Prediction, ...]
+    predictions: PredictionTable
     facts: FactTable
     embeddings: EmbeddingTable
     execution: Execution
@@ -251,8 +252,9 @@ def _predict(
     request: RunRequest, detector: Detector, dataset: Dataset, reporter: ProgressReporter, activity: Activity
 ) -> _BulkResult:
     start = time.perf_counter()
-    limits, files, facts = request.limits, dataset.files, FactCollector()
-    embeddings = EmbeddingCollector(sampled_paths(files, seed=request.seed))
+    limits, files = request.limits, dataset.files
+    sample = sampled_paths(files, seed=request.seed)
+    facts, embeddings = FactCollector(sample), EmbeddingCollector(sample)
     cache = open_cache(request.cache, files)
     selected = select_scorer(
         detector,
@@ -288,7 +290,12 @@ def _predict(
         cache_use = None if cache is None else cache.publish()
     seconds = time.perf_counter() - start
     execution = _execution(selected.full_model_reason, cache_use, sum(file.problem is None for file in files))
-    return _BulkResult(predictions, facts.table(), embeddings.table(), execution, seconds)
+    table = (
+        PredictionTable.of(predictions)
+        if request.predictions_file is None
+        else PredictionTable.write(request.predictions_file, predictions)
+    )
+    return _BulkResult(table, facts.table(), embeddings.table(), execution, seconds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -10,12 +9,11 @@ import numpy as np
 
 from starlight_exporter.detector.contract import METHODS, Method
 from starlight_exporter.evaluation.drift import Drift
+from starlight_exporter.evaluation.prediction_arrays import MISSING
 from starlight_exporter.statistics.intervals import Proportion, proportion
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from starlight_exporter.evaluation.results import Prediction
+    from starlight_exporter.evaluation.prediction_table import PredictionTable
 
 SCORE_BINS: Final = 20
 
@@ -45,21 +43,21 @@ class UnlabelledResult:
         return "no images" if self.images == 0 else "no image could be measured"
 
 
-def unlabelled_result(
-    predictions: Sequence[Prediction], *, images_outside_window: int, drift: Drift
-) -> UnlabelledResult:
+def unlabelled_result(predictions: PredictionTable, *, images_outside_window: int, drift: Drift) -> UnlabelledResult:
     """Return the result of the predictions of one window."""
-    measured = [one for one in predictions if one.verdict is not None]
-    alarms = [one for one in measured if one.verdict]
-    predicted = Counter(one.predicted_method for one in alarms)
-    predicts_method = any(one.predicted_method is not None for one in measured)
-    scores = [one.probability for one in measured if one.probability is not None]
-    counts, _ = np.histogram(scores, bins=SCORE_BINS, range=(0.0, 1.0))
+    measured, alarms = (int(np.count_nonzero(one)) for one in (predictions.measured, predictions.positive))
+    methods = predictions.column("predicted_method")
+    predicted = np.bincount(methods[predictions.positive] + 1, minlength=len(METHODS) + 1)[1:].tolist()
+    predicts_method = bool((methods[predictions.measured] != MISSING).any())
+    scores = predictions.column("probability")[predictions.measured]
+    counts, _ = np.histogram(scores[~np.isnan(scores)], bins=SCORE_BINS, range=(0.0, 1.0))
     return UnlabelledResult(
         images=len(predictions),
         images_outside_window=images_outside_window,
-        alarms=proportion(len(alarms), len(measured)),
-        methods={method: proportion(predicted[method], len(alarms)) for method in METHODS} if predicts_method else {},
+        alarms=proportion(alarms, measured),
+        methods={method: proportion(count, alarms) for method, count in zip(METHODS, predicted, strict=True)}
+        if predicts_method
+        else {},
         histogram=tuple(int(count) for count in counts),
         drift=drift,
     )

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from starlight_exporter.publish.prediction_columns import Cell
+from starlight_exporter.evaluation.prediction_columns import Cell
 
 _ESCAPED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 """A spreadsheet evaluates a text that begins with one of these; the apostrophe marks a text."""

@@ -17,6 +17,7 @@ from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.drift import DriftSample
 from starlight_exporter.evaluation.embedding_results import Projection, read_projection
+from starlight_exporter.evaluation.prediction_table import PREDICTIONS_FILE, PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish import evidence_files
@@ -148,15 +149,17 @@ class Evidence:
         """Return the checks of an evaluation, with the last baseline while it was displayed. Raises StorageError."""
         return evidence_files.read_checks(self.folder(entry))
 
-    def predictions(self, entry: Entry) -> tuple[Prediction, ...]:
-        """Return all stored predictions. Raises StorageError."""
-        return self.open(entry).all()
+    def predictions(self, entry: Entry) -> PredictionTable:
+        """Return all stored predictions. Raises StorageError, as does every later access."""
+        table = PredictionTable(self.folder(entry) / PREDICTIONS_FILE)
+        len(table)
+        return table
 
     def open(self, entry: Entry, *, before: Entry | None = None) -> PredictionStore:
         """Return the stored predictions, and those of `before` to compare with."""
         return PredictionStore(
-            self.folder(entry) / evidence_files.PREDICTIONS_FILE,
-            before=None if before is None else self.folder(before) / evidence_files.PREDICTIONS_FILE,
+            self.folder(entry) / PREDICTIONS_FILE,
+            before=None if before is None else self.folder(before) / PREDICTIONS_FILE,
         )
 
     def drift_sample(self, entry: Entry) -> Path | None:

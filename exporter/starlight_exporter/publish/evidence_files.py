@@ -15,15 +15,14 @@ from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.drift import DriftSample
 from starlight_exporter.evaluation.embedding_results import Projection
+from starlight_exporter.evaluation.prediction_table import PREDICTIONS_FILE, PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 from starlight_exporter.evaluation.serialisation import from_json, to_json
 from starlight_exporter.file_access import read_content
 from starlight_exporter.files import sync, write_text
-from starlight_exporter.publish.prediction_store import write_store
 from starlight_exporter.publish.retention import Entry
 
 EVALUATION_FILE: Final = "evaluation.json"
-PREDICTIONS_FILE: Final = "predictions.sqlite"
 CHECKS_FILE: Final = "checks.json"
 SEQUENCE_FILE: Final = "sequence"
 DRIFT_SAMPLE_FILE: Final = "drift_sample.npy"
@@ -63,7 +62,7 @@ def write_folder(root: Path, content: EvaluationFiles) -> Path:
         (partial / EVALUATION_FILE).write_text(to_json(evaluation) + "\n", encoding="utf-8")
         (partial / CHECKS_FILE).write_text(_checks_json(content.checks), encoding="utf-8")
         (partial / SEQUENCE_FILE).write_text(f"{content.sequence}\n", encoding="utf-8")
-        write_store(partial / PREDICTIONS_FILE, content.predictions)
+        PredictionTable.of(content.predictions).save(partial / PREDICTIONS_FILE)
         if content.drift_sample is not None:
             (partial / DRIFT_SAMPLE_FILE).write_bytes(content.drift_sample.to_bytes())
         if content.projection is not None:

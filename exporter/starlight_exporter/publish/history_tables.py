@@ -9,9 +9,9 @@ from typing import BinaryIO, Final
 
 from starlight_exporter.errors import DependencyError
 from starlight_exporter.evaluation.frame import RateRecord, rate_records
+from starlight_exporter.evaluation.prediction_columns import Cell
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.csv_text import csv_lines
-from starlight_exporter.publish.prediction_columns import Cell
 
 COLUMNS: Final = tuple(field.name for field in fields(RateRecord))
 _ROWS: Final = 10_000

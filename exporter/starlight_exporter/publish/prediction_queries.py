@@ -1,4 +1,4 @@
-"""Selections of stored predictions, and their SQL."""
+"""Selections of stored predictions, and which images they contain."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from starlight_exporter.dataset.embedding import RATE_UNITS
-from starlight_exporter.evaluation.payload_results import RATE_BINS, SIZE_BINS
-from starlight_exporter.statistics.bins import Bins
+from starlight_exporter.evaluation.payload import embedding_rates, slice_codes
+from starlight_exporter.evaluation.payload_results import RATE_BINS, SliceProperty
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 
 SelectionDirection = Literal["false_positive", "false_negative", "broken", "fixed"]
 SELECTION_DIRECTIONS: Final[tuple[SelectionDirection, ...]] = get_args(SelectionDirection)
@@ -23,39 +28,11 @@ FILTERS: Final[Mapping[str, str]] = {
     "format": "image_format",
     "category": "category",
 }
-"""Name of a filter → column in SQLite."""
+"""Name of a filter → field of the prediction."""
 
-
-def _bin_of(value: str, bins: Bins) -> str:
-    """Return an SQL expression for the name of the bin of a value, NULL if the value is NULL."""
-    below = " ".join(
-        f"WHEN {value} < {edge!r} THEN '{name}'" for edge, name in zip(bins.edges, bins.names, strict=False)
-    )
-    return f"CASE WHEN {value} IS NULL THEN NULL {below} ELSE '{bins.names[-1]}' END"
-
-
-def _rate_bin() -> str:
-    """Return an SQL expression for the bin of the embedding rate; the same value as `dataset.embedding`."""
-    of_unit = {
-        "bits per pixel": "(8.0 * p.payload_bytes / (p.width * p.height))",
-        "bits per palette index": "(8.0 * p.payload_bytes / (p.width * p.height))",
-        "bytes": "p.payload_bytes",
-    }
-    cases = (f"WHEN '{method}' THEN {_bin_of(of_unit[unit], RATE_BINS[unit])}" for method, unit in RATE_UNITS.items())
-    return f"CASE p.method {' '.join(cases)} END"
-
-
-SLICE_FILTERS: Final[Mapping[str, str]] = {
-    "embedding_rate": _rate_bin(),
-    "size": _bin_of("(p.width * p.height)", SIZE_BINS),
-    "reaches_crop": "CASE p.reaches_crop WHEN 0 THEN 'false' WHEN 1 THEN 'true' END",
-    "bit_order": "p.bit_order",
-    "source": "p.source",
-}
-"""Name of a filter by payload or by a property of the image → SQL expression, which is evaluated for every image."""
-
-JOIN_BEFORE: Final = "JOIN before.predictions AS b ON b.path = p.path AND b.sha256 = p.sha256"
-"""Joins the predictions `p` with those of the other evaluation for the same paths and contents."""
+_SLICES: Final[tuple[SliceProperty, ...]] = ("size", "reaches_crop", "bit_order", "source")
+SLICE_FILTERS: Final = ("embedding_rate", *_SLICES)
+"""Names of the filters by payload or by a property of the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,40 +56,41 @@ class Selection:
         """The filters that are in SLICE_FILTERS."""
         return {name: value for name, value in self.filters.items() if name in SLICE_FILTERS}
 
-    @property
-    def count(self) -> str:
-        """SQL expression for the number of images of `source()`."""
-        return "count(*)" if self._of_rows else "total(p.images)"
 
-    @property
-    def _of_rows(self) -> bool:
-        """Whether the table of counts does not suffice: it has neither verdicts nor slices."""
-        return self.compares or bool(self.slices) or (self.direction is None and self.shown == "alarms")
-
-    def source(self, *, rows: bool = False) -> str:
-        """Return FROM and WHERE clauses; filter values are parameters, names are constants of this module.
-
-        `rows` selects from the predictions instead of from the table of counts.
-        """
-        conditions = ["true", *(f"{_expression(name)} = ?" for name in self.filters)]
-        match self.direction:
-            case "broken":
-                conditions += ["b.wrong = 0 AND p.wrong = 1"]
-            case "fixed":
-                conditions += ["b.wrong = 1 AND p.wrong = 0"]
-            case "false_positive":
-                conditions += ["p.wrong = 1 AND p.file_class != 'stego'"]
-            case "false_negative":
-                conditions += ["p.wrong = 1 AND p.file_class = 'stego'"]
-            case None if self.shown == "wrong":
-                conditions += ["p.wrong = 1"]
-            case None if self.shown == "alarms":
-                conditions += ["p.verdict = 1"]
-            case None if self.shown == "not_measured":
-                conditions += ["p.not_measured IS NOT NULL"]
-        table = "predictions" if rows or self._of_rows else "kinds"
-        return f"{table} AS p {JOIN_BEFORE if self.compares else ''} WHERE {' AND '.join(conditions)}"
+def shown(table: PredictionTable, selection: Selection) -> NDArray[np.bool_]:
+    """Return which images a selection without filters, that does not compare, contains, of shape (images,)."""
+    wrong: NDArray[np.bool_] = table.wrong == 1
+    match selection.direction or selection.shown:
+        case "false_positive":
+            return wrong & ~table.equals("file_class", "stego")
+        case "false_negative":
+            return wrong & table.equals("file_class", "stego")
+        case "wrong":
+            return wrong
+        case "alarms":
+            return table.positive
+        case "not_measured":
+            return ~table.equals("not_measured", None)
+        case _:
+            return np.ones(len(table), np.bool_)
 
 
-def _expression(name: str) -> str:
-    return f"p.{FILTERS[name]}" if name in FILTERS else SLICE_FILTERS[name]
+def has_value(table: PredictionTable, name: str, value: str) -> NDArray[np.bool_]:
+    """Return which images have the value of a filter, of shape (images,)."""
+    if name in FILTERS:
+        return table.equals(FILTERS[name], value)
+    if name == "embedding_rate":
+        return _is_in_rate_bin(table, value)
+    codes, names = slice_codes(table, name)  # type: ignore[arg-type]  # one of _SLICES
+    found: NDArray[np.bool_] = codes == (names.index(value) if value in names else len(names))
+    return found
+
+
+def _is_in_rate_bin(table: PredictionTable, name: str) -> NDArray[np.bool_]:
+    found = np.zeros(len(table), np.bool_)
+    for method, unit in RATE_UNITS.items():
+        bins = RATE_BINS[unit]
+        if name in bins.names:
+            rates = embedding_rates(table, method)
+            found |= np.where(np.isnan(rates), MISSING, bins.index(rates)) == bins.names.index(name)
+    return found

@@ -13,16 +13,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from starlight_exporter.errors import StorageError
-from starlight_exporter.evaluation.results import Prediction
-from starlight_exporter.file_access import open_regular
-from starlight_exporter.publish.csv_text import csv_text, unescaped
-from starlight_exporter.publish.prediction_columns import (
+from starlight_exporter.evaluation.prediction_columns import (
     COLUMNS,
     NAMES,
     OPTIONAL,
     PredictionColumn,
     prediction_from,
 )
+from starlight_exporter.evaluation.results import Prediction
+from starlight_exporter.file_access import open_regular
+from starlight_exporter.publish.csv_text import csv_text, unescaped
 
 
 def predictions_csv(predictions: Iterable[Prediction]) -> str:

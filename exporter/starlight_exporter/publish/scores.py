@@ -10,9 +10,9 @@ from typing import Final, Literal, get_args
 from starlight_exporter.dataset.names import one_line
 from starlight_exporter.detector.contract import STREAMS
 from starlight_exporter.evaluation.image_scores import ImageScore, Scoring
+from starlight_exporter.evaluation.prediction_columns import Cell
 from starlight_exporter.formatting import NOT_APPLICABLE, NOT_MEASURED, decimal, percent
 from starlight_exporter.publish.csv_text import csv_lines
-from starlight_exporter.publish.prediction_columns import Cell
 
 ScoreFormat = Literal["table", "csv", "json"]
 SCORE_FORMATS: Final[tuple[ScoreFormat, ...]] = get_args(ScoreFormat)

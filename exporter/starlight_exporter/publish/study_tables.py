@@ -12,10 +12,10 @@ from typing import Final
 from starlight_exporter.analysis.model_pairs import PairTest
 from starlight_exporter.analysis.study_metrics import FIGURE_METRICS, RATE_METRICS, rate
 from starlight_exporter.analysis.study_results import Study
+from starlight_exporter.evaluation.prediction_columns import Cell
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.formatting import iso
 from starlight_exporter.publish.csv_text import csv_text
-from starlight_exporter.publish.prediction_columns import Cell
 from starlight_exporter.statistics.figure_intervals import RESAMPLES, FigureOfMerit
 from starlight_exporter.statistics.intervals import CONFIDENCE
 

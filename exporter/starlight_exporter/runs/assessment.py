@@ -26,7 +26,7 @@ PREVIOUS: Final = "previous"
 
 _log = structlog.get_logger(__name__)
 
-ReadPredictions = Callable[[Entry], tuple[Prediction, ...]]
+ReadPredictions = Callable[[Entry], Sequence[Prediction]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Assessment:
 
 def assess(
     evaluation: Evaluation,
-    predictions: Callable[[], tuple[Prediction, ...]] | None,
+    predictions: Callable[[], Sequence[Prediction]] | None,
     snapshot: Snapshot,
     evidence: Evidence,
     read: ReadPredictions,
@@ -79,7 +79,7 @@ def _as_configured(evaluation: Evaluation, snapshot: Snapshot) -> Evaluation:
 
 def _comparisons(
     evaluation: Evaluation,
-    predictions: Callable[[], tuple[Prediction, ...]],
+    predictions: Callable[[], Sequence[Prediction]],
     snapshot: Snapshot,
     evidence: Evidence,
     read: ReadPredictions,
@@ -131,7 +131,7 @@ def _baseline_evaluation(evaluation: Evaluation, snapshot: Snapshot) -> Evaluati
 
 def _basis(
     evaluation: Evaluation,
-    predictions: Callable[[], tuple[Prediction, ...]] | None,
+    predictions: Callable[[], Sequence[Prediction]] | None,
     snapshot: Snapshot,
     evidence: Evidence,
     read: ReadPredictions,
@@ -139,7 +139,7 @@ def _basis(
     measured = None if predictions is None else predictions()
     baseline = _baseline_evaluation(evaluation, snapshot)
     if baseline is not None:
-        basis = basis_against_model(evaluation, measured, baseline, _stored_predictions(baseline, evidence, read))
+        basis = _basis_against_model(evaluation, measured, baseline, evidence, read)
     elif evaluation.role != "baseline" and snapshot.recorded_baseline is not None:
         basis = basis_against_recorded(evaluation, measured, snapshot.recorded_baseline)
     else:
@@ -156,15 +156,20 @@ def _why_no_baseline(evaluation: Evaluation, snapshot: Snapshot) -> str:
     return f"the baseline model {model.name} has no result on {evaluation.dataset} yet"
 
 
-def _stored_predictions(
-    baseline: Evaluation, evidence: Evidence, read: ReadPredictions
-) -> tuple[Prediction, ...] | None:
+def _basis_against_model(
+    evaluation: Evaluation,
+    measured: Sequence[Prediction] | None,
+    baseline: Evaluation,
+    evidence: Evidence,
+    read: ReadPredictions,
+) -> CheckBasis:
     try:
         entry = evidence.find(baseline.id)
-        return None if entry is None else read(entry)
+        if entry is not None:
+            return basis_against_model(evaluation, measured, baseline, read(entry))
     except StorageError as error:
         _log.warning("predictions of the baseline not readable", evaluation=baseline.id, reason=str(error))
-        return None
+    return basis_against_model(evaluation, measured, baseline, None)
 
 
 def _previous_latency(evaluation: Evaluation, evidence: Evidence) -> LatencyRatio | None:

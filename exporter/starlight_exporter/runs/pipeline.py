@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Final
@@ -219,10 +219,12 @@ class Pipeline:
             if name != dataset or model == excluding or evaluation is None:
                 continue
             entry = self._storage.find(evaluation.id)
-            predictions = None if entry is None else functools.partial(read, entry)
+            predictions: Callable[[], Sequence[Prediction]] | None = None
+            if entry is not None:
+                predictions = functools.partial(read, entry)
             pending = self._storage.pending_predictions(evaluation.id) if entry is None else None
             if pending is not None:
-                predictions = functools.partial(tuple, pending)
+                predictions = functools.partial(_identity, pending)
             assessment = self._assess_stored(evaluation, predictions, snapshot, read)
             if predictions is not None:
                 self._storage.replace_checks(evaluation.id, assessment.checks)
@@ -231,7 +233,7 @@ class Pipeline:
     def _assess_stored(
         self,
         evaluation: Evaluation,
-        predictions: Callable[[], tuple[Prediction, ...]] | None,
+        predictions: Callable[[], Sequence[Prediction]] | None,
         snapshot: Snapshot,
         read: ReadPredictions,
     ) -> Assessment:
@@ -240,6 +242,10 @@ class Pipeline:
         except StorageError as error:
             _log.warning("predictions not readable", evaluation=evaluation.id, reason=str(error))
             return assess(evaluation, None, snapshot, self._storage.evidence, read)
+
+
+def _identity(predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+    return predictions
 
 
 def _assessed_by(snapshot: Snapshot) -> object:

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config, DatasetConfig, ModelConfig
 from starlight_exporter.errors import ModelFailureReason
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.request import FileFault
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
@@ -100,18 +103,19 @@ def with_finished_run(
     if not is_current or output.result is None or assessment is None:
         return new
     new = with_result(new, output.result.evaluation, assessment)
+    table = PredictionTable.of(output.result.predictions)
     excluded = {fault.path: fault for fault in output.faults}
+    overdue = table.equals("not_measured", "timeout") | table.equals("not_measured", "crashed")
     faults = tuple(
         excluded.get(one.path) or FileFault(one.path, one.not_measured, one.detail, "decode")
-        for one in output.result.predictions
-        if one.not_measured in ("timeout", "crashed")
+        for one in table.rows(np.flatnonzero(overdue))
+        if one.not_measured is not None
     )
     new = with_run_changed(new, run.pair, faults=faults)
     model, result = new.models[run.model], output.result
     if result.latency is None:
         return new
-    numbers = {one.path: number for number, one in enumerate(result.predictions)}
-    timed = TimedEvaluation(result.evaluation.id, result.evaluation.finished_at, numbers)
+    timed = TimedEvaluation(result.evaluation.id, result.evaluation.finished_at, table.numbers(result.latency.paths))
     return new.with_model(replace(model, latency=model.latency.add(result.latency, timed)))
 
 

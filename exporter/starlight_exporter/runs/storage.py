@@ -16,7 +16,8 @@ import structlog
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config
 from starlight_exporter.errors import StorageError
-from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
+from starlight_exporter.evaluation.prediction_table import PredictionTable
+from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.publish.disk import bytes_below, free_bytes, is_full, on_one_device
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
@@ -55,6 +56,7 @@ class Storage:
         with self._storing:
             if len(self._pending):
                 _log.error("pending results lost at exit", results=len(self._pending))
+            self._pending.close()
             self.history.close()
 
     def move(self, config: Config) -> None:
@@ -70,13 +72,14 @@ class Storage:
         self.update_metrics()
 
     def store(self, result: RunResult, checks: Sequence[CheckResult], thumbnails: Path | None) -> None:
-        """Store a result with its predictions, checks and thumbnails; keep it in memory if that fails."""
+        """Store a result with its predictions, checks and thumbnails; keep it if that fails."""
         with self._storing:
             self._pending.add(result, checks, thumbnails)
             for store, error in self._pending.write(self._write).items():
                 self._failed(store, error)
             for dropped in self._pending.drop_oldest():
                 _log.error("result dropped, because too many could not be stored", evaluation=dropped.id)
+            self._pending.keep()
             self._update_pending()
 
     def retry(self) -> None:
@@ -95,7 +98,7 @@ class Storage:
             if waiting - len(self._pending) > rejected:
                 _log.info("pending results stored", results=waiting - len(self._pending), waiting=len(self._pending))
 
-    def pending_predictions(self, evaluation_id: str) -> tuple[Prediction, ...] | None:
+    def pending_predictions(self, evaluation_id: str) -> PredictionTable | None:
         """Return the predictions of a result that could not be stored yet; None if there is no such result."""
         with self._storing:
             return self._pending.predictions(evaluation_id)

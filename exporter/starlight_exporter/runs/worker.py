@@ -20,7 +20,10 @@ THUMBNAILS: Final = 120
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A run, the folder for the thumbnails of misclassified images, and the file for the activity of the worker."""
+    """A run, the folder for the thumbnails of misclassified images, and the file for the activity of the worker.
+
+    The predictions are written next to the thumbnails.
+    """
 
     request: RunRequest
     thumbnails: Path
@@ -29,8 +32,8 @@ class Work:
 
 def evaluate(work: Work) -> RunResult:
     """Run one evaluation and write thumbnails of its errors and alarms. Raises like `evaluation.run.evaluate`."""
-    from starlight_exporter.analysis.comparison import noteworthy
     from starlight_exporter.dataset.rendering import write_thumbnails
+    from starlight_exporter.evaluation.prediction_table import PREDICTIONS_FILE
     from starlight_exporter.evaluation.run import evaluate as run
 
     activity, problem = NO_ACTIVITY, ""
@@ -39,11 +42,12 @@ def evaluate(work: Work) -> RunResult:
     except OSError as error:
         # Then a file that ends or blocks the worker is not found.
         problem = f"activity not recorded: {error.strerror or error}"
-    result = run(work.request, activity=activity)
+    predictions_file = work.thumbnails.with_name(PREDICTIONS_FILE)
+    result = run(replace(work.request, predictions_file=predictions_file), activity=activity)
     if problem:
         result = replace(result, warnings=(*result.warnings, problem))
     failed = {fault.path for fault in work.request.faults}
-    paths = [path for path in _mixed_slices(noteworthy(result.predictions)) if path not in failed]
+    paths = [path for path in _mixed_slices(result.predictions, THUMBNAILS + len(failed)) if path not in failed]
     try:
         limits = work.request.limits
         write_thumbnails(
@@ -74,12 +78,24 @@ def ablate(request: RunRequest) -> AblationStudy:
     return ablation_study(request)
 
 
-def _mixed_slices(predictions: Sequence[Prediction]) -> list[str]:
-    """Return the paths, one of each slice in turn, so that every filter of the pages shows some."""
-    slices: dict[tuple[str | None, ...], list[str]] = {}
-    for one in predictions:
-        slices.setdefault((one.file_class, one.method, one.category, one.image_format), []).append(one.path)
-    return [path for turn in zip_longest(*slices.values()) for path in turn if path is not None]
+def _mixed_slices(predictions: Sequence[Prediction], limit: int) -> list[str]:
+    """Return paths of misclassified images and alarms, one of each slice in turn: every filter of the pages shows some.
+
+    At most `limit` paths.
+    """
+    import numpy as np
+
+    from starlight_exporter.analysis.comparison import noteworthy
+    from starlight_exporter.evaluation.prediction_table import PredictionTable
+
+    table = PredictionTable.of(predictions)
+    numbers = noteworthy(table).nonzero()[0]
+    fields = ("file_class", "method", "category", "image_format")
+    codes = np.stack([table.column(field)[numbers] for field in fields], axis=1)
+    _, first, place = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    slices = (numbers[place.ravel() == one][:limit].tolist() for one in np.argsort(first))
+    chosen = [number for turn in zip_longest(*slices) for number in turn if number is not None]
+    return [one.path for one in table.rows(chosen[:limit])]
 
 
 def render_streams(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: int) -> RenderedStreams:

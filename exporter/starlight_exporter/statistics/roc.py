@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,10 +72,12 @@ def rank(scores: ArrayLike, is_stego: ArrayLike, covers: ArrayLike) -> RankedFil
     return RankedFiles(cover[~y], cover[y], ends - stego_ends, stego_ends, int(cover.max(initial=-1)) + 1)
 
 
-def cover_numbers(keys: Iterable[Hashable]) -> NDArray[np.int64]:
+def cover_numbers(keys: ArrayLike) -> NDArray[np.int64]:
     """Return the number of each key in order of first occurrence, shape (files,)."""
-    numbers: dict[Hashable, int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+    _, first, place = np.unique(np.asarray(keys), return_index=True, return_inverse=True)
+    numbers = np.empty(len(first), dtype=np.int64)
+    numbers[np.argsort(first)] = np.arange(len(first))
+    return numbers[place]
 
 
 def _segment_ends(descending: NDArray[np.float64], is_stego: NDArray[np.bool_]) -> NDArray[np.int64]:

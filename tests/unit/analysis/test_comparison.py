@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from starlight_exporter.analysis.comparison import SLICES, Flips, compare, flips, in_slice, is_wrong, misclassified
+from starlight_exporter.analysis.comparison import SLICES, Flips, compare, flips, in_slice, noteworthy
 from starlight_exporter.errors import ComparisonError
+from starlight_exporter.evaluation.prediction_table import PredictionTable
+from starlight_exporter.evaluation.predictions import is_wrong
 from starlight_exporter.evaluation.results import Prediction
 from support.snapshots import example_prediction, full_evaluation
 
@@ -36,11 +38,11 @@ def stego(number: int, verdict: bool | None) -> Prediction:
 )
 def test_verdict_is_wrong_if_it_contradicts_the_label(given: Prediction, expected: bool | None) -> None:
     assert is_wrong(given) is expected
-    assert misclassified([given]) == ((given,) if expected else ())
+    assert noteworthy(PredictionTable.of([given])).tolist() == [bool(expected)]
 
 
 def paths(found: Flips) -> tuple[list[str], list[str]]:
-    return [flip.after.path for flip in found.fixed], [flip.after.path for flip in found.broken]
+    return [flip.after.path for flip in found.files("fixed")], [flip.after.path for flip in found.files("broken")]
 
 
 def test_flips_are_files_whose_correctness_differs() -> None:
@@ -64,7 +66,7 @@ def test_flips_are_files_whose_correctness_differs() -> None:
     ]
     found = flips(before, after)
     assert paths(found) == (["clean/fixed.png", "stego/a-fixed.png"], ["clean/broken.png"])
-    assert [entry.path for entry in found.compared] == [
+    assert [entry.path for entry in found.after.rows(found.compared[:, 1])] == [
         "clean/broken.png",
         "clean/fixed.png",
         "stego/a-fixed.png",
@@ -77,7 +79,7 @@ def test_flips_are_files_whose_correctness_differs() -> None:
 def test_same_path_with_other_content_is_not_comparable() -> None:
     before = clean(1, verdict=False)
     found = flips([before], [replace(clean(1, verdict=True), sha256="e" * 64)])
-    assert (found.fixed, found.broken, found.compared, found.not_comparable) == ((), (), (), 2)
+    assert (found.files("fixed"), found.files("broken"), len(found.compared), found.not_comparable) == ((), (), 0, 2)
 
 
 def test_tests_every_slice_separately() -> None:
@@ -100,7 +102,7 @@ def test_tests_every_slice_separately() -> None:
 
 def test_negative_belongs_to_no_method() -> None:
     entry = example_prediction(negative=True)
-    assert [name for name in SLICES if in_slice(entry, name)] == ["negative"]
+    assert [name for name in SLICES if in_slice(PredictionTable.of([entry]), name).any()] == ["negative"]
 
 
 def test_equal_verdicts_have_no_p_value() -> None:

@@ -72,26 +72,28 @@ def test_pairs_count_files_of_equal_path_and_content() -> None:
     before = [clean(1, wrong=True), clean(2, wrong=True), clean(3, wrong=False), clean(4, wrong=False)]
     after = [clean(1, wrong=True), clean(2, wrong=False), clean(3, wrong=True), clean(5, wrong=True)]
     replaced = replace(clean(4, wrong=True), sha256="f" * 64)
-    paired = slice_counts([*after, replaced], baseline_errors(before))["clean"].paired
+    paired = slice_counts([*after, replaced], baseline_errors([*after, replaced], before))["clean"].paired
     assert paired is not None
     assert (paired.files, paired.both_wrong, paired.fixed, paired.broken) == (3, 1, 1, 1)
 
 
 def test_file_that_the_baseline_did_not_measure_is_not_paired() -> None:
     before = [replace(clean(1, wrong=False), verdict=None), clean(2, wrong=False)]
-    paired = slice_counts([clean(1, wrong=True), clean(2, wrong=False)], baseline_errors(before))["clean"].paired
+    after = [clean(1, wrong=True), clean(2, wrong=False)]
+    paired = slice_counts(after, baseline_errors(after, before))["clean"].paired
     assert paired is not None
     assert (paired.files, paired.broken) == (1, 0)
 
 
 def test_paired_test_is_mcnemar_for_independent_files_and_by_cover_otherwise() -> None:
     before = [clean(n, wrong=False) for n in range(40)]
-    independent = slice_counts([clean(n, wrong=n < 12) for n in range(40)], baseline_errors(before))["clean"].paired
+    after = [clean(n, wrong=n < 12) for n in range(40)]
+    independent = slice_counts(after, baseline_errors(after, before))["clean"].paired
     assert independent is not None
     assert independent.p_value == pytest.approx(2.0**-12, rel=1e-12)
     assert independent.effective_share == 1.0
     after = [clean(n, wrong=n < 12, cover=f"cover-{n // 6}") for n in range(40)]
-    shared = slice_counts(after, baseline_errors(before))["clean"].paired
+    shared = slice_counts(after, baseline_errors(after, before))["clean"].paired
     assert shared is not None
     # Two covers changed, each with six files: both signs positive.
     assert (shared.broken, shared.p_value) == (12, 0.25)

@@ -13,10 +13,11 @@ from starlight_exporter.dataset.dataset import FileClass
 from starlight_exporter.detector.contract import Method
 from starlight_exporter.evaluation.payload import by_payload, prediction_rate, slice_name
 from starlight_exporter.evaluation.payload_results import MAX_SOURCES, RATE_BINS, SIZE_BINS, PayloadResult
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from starlight_exporter.evaluation.serialisation import from_json, to_json
 from starlight_exporter.publish.prediction_queries import Selection
-from starlight_exporter.publish.prediction_store import PredictionStore, write_store
+from starlight_exporter.publish.prediction_store import PredictionStore
 from starlight_exporter.statistics.intervals import Proportion
 from support.results import empty_evaluation, make_prediction
 from support.snapshots import full_evaluation
@@ -193,7 +194,7 @@ def many_predictions() -> Iterable[Prediction]:
 
 def test_filters_select_the_images_of_each_slice(tmp_path: Path) -> None:
     predictions = list(many_predictions())
-    write_store(tmp_path / "predictions.sqlite", predictions)
+    PredictionTable.write(tmp_path / "predictions.sqlite", predictions)
     store = PredictionStore(tmp_path / "predictions.sqlite")
     result = by_payload(predictions)
     for name, found in result.slices.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from starlight_exporter.analysis.comparison import is_wrong, noteworthy
+from starlight_exporter.analysis.comparison import noteworthy
 from starlight_exporter.dataset.window import Window
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.drift import (
@@ -24,6 +24,8 @@ from starlight_exporter.evaluation.drift import (
     compare_samples,
     measure_drift,
 )
+from starlight_exporter.evaluation.prediction_table import PredictionTable
+from starlight_exporter.evaluation.predictions import is_wrong
 from starlight_exporter.evaluation.request import DriftReference, RunRequest, UnlabelledImages
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.evaluation.run import evaluate
@@ -80,7 +82,7 @@ def test_images_are_in_no_labelled_result(request_for: Requests, tmp_path: Path)
     assert evaluation.not_measured["unreadable"] == 1
     assert {one.file_class for one in result.predictions} == {"unlabelled"}
     assert [is_wrong(one) for one in result.predictions] == [None] * 61
-    assert len(noteworthy(result.predictions)) == found.alarms.count
+    assert noteworthy(PredictionTable.of(result.predictions)).sum() == found.alarms.count
     assert found.drift.unavailable == "no_drift_reference"
     assert from_json(to_json(evaluation)) == evaluation
 
@@ -226,7 +228,7 @@ def test_counts_of_predicted_methods_and_scores() -> None:
         make_prediction("c.png", "unlabelled", 0.9, predicted="eoi"),
         make_prediction("d.png", "unlabelled", None),
     ]
-    found = unlabelled_result(predictions, images_outside_window=3, drift=NO_DRIFT)
+    found = unlabelled_result(PredictionTable.of(predictions), images_outside_window=3, drift=NO_DRIFT)
     assert (found.images, found.alarms.count, found.alarms.total) == (4, 2, 3)
     assert {method: one.count for method, one in found.methods.items() if one.count} == {"lsb": 1, "eoi": 1}
     assert found.histogram[0] == found.histogram[SCORE_BINS - 1] == found.histogram[18] == 1
@@ -234,7 +236,7 @@ def test_counts_of_predicted_methods_and_scores() -> None:
 
 def test_model_without_methods_has_no_shares() -> None:
     predictions = [make_prediction("a.png", "unlabelled", 0.9, predicted=None)]
-    assert unlabelled_result(predictions, images_outside_window=0, drift=NO_DRIFT).methods == {}
+    assert unlabelled_result(PredictionTable.of(predictions), images_outside_window=0, drift=NO_DRIFT).methods == {}
 
 
 def test_accuracy_ignores_unlabelled_images() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from scipy import stats
 
-from starlight_exporter.analysis.comparison import SLICES, Comparison, Flips, PairedSlice
+from starlight_exporter.analysis.comparison import SLICES, Comparison, PairedSlice, flips
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.detector.contract import Stream
 from starlight_exporter.publish.documents.baseline_comparison import conclusion, document, insight
@@ -149,7 +149,7 @@ def test_small_difference_is_not_rounded_to_zero() -> None:
     new = full_evaluation(model="v4", false_positives=4, clean_images=25_000)
     slices = {name: PairedSlice(25_000, 1, 2, 1.0) for name in SLICES}
     compared = Comparison(new.id, "v3", old.id, slices, not_comparable=0)
-    text = document([DatasetComparison(old, new, compared, Flips((), (), (), 0), {})], None)
+    text = document([DatasetComparison(old, new, compared, flips([], []), {})], None)
     lines = [line.removeprefix("| ").split(" | ") for line in text.splitlines()]
     rows = {cells[0]: cells[1:5] for cells in lines if len(cells) == 6}
     assert rows["false positive rate"][0].startswith("0.012%")
@@ -168,7 +168,7 @@ def test_figures_have_paired_tests() -> None:
         "missed_detection_at_5_percent_fpr": FigureDifference(0.0, p_value=1.0),
         "detection_at_0_1_percent_fpr": FigureDifference(None),
     }
-    text = document([DatasetComparison(old, new, compared, Flips((), (), (), 0), changes)], None)
+    text = document([DatasetComparison(old, new, compared, flips([], []), changes)], None)
     rows = {cells[0]: cells[3:] for line in text.splitlines() for cells in [line.strip("| ").split(" | ")]}
     assert rows["reference, P_E"] == ["-2.00 pp (95% CI -3.00 to -1.00)", "0.002", "0.006", "better"]
     assert rows["reference, weighted AUC"] == ["-0.0100 (95% CI -0.0200 to -0.0010)", "0.010", "0.015", "worse"]

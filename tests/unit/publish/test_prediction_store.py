@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from starlight_exporter.publish.prediction_queries import Selection
-from starlight_exporter.publish.prediction_store import PredictionStore, write_store
+from starlight_exporter.publish.prediction_store import PredictionStore
 from support.snapshots import example_prediction
 
 FACTS = FileFacts(123_456, 640, 480, "RGBA", 12, 99, "msb-first", 17)
@@ -38,7 +39,7 @@ ENTRIES = (
 
 @pytest.fixture
 def store(tmp_path: Path) -> PredictionStore:
-    write_store(tmp_path / "a ?#%.sqlite", ENTRIES)
+    PredictionTable.write(tmp_path / "a ?#%.sqlite", ENTRIES)
     return PredictionStore(tmp_path / "a ?#%.sqlite")
 
 
@@ -47,7 +48,6 @@ def paths(store: PredictionStore, selection: Selection, *, limit: int = 100, off
 
 
 def test_predictions_read_back_equal(store: PredictionStore) -> None:
-    assert store.all() == ENTRIES
     found = store.by_number(5)
     assert found is not None
     assert (found.number, found.prediction) == (5, ENTRIES[5])
@@ -109,8 +109,8 @@ def test_flips_between_two_stores(tmp_path: Path) -> None:
         example_prediction("stego/same.png", verdict=False, stego=True),
         example_prediction("clean/not-measured.png", verdict=True),
     ]
-    write_store(tmp_path / "before.sqlite", before)
-    write_store(tmp_path / "after.sqlite", after)
+    PredictionTable.write(tmp_path / "before.sqlite", before)
+    PredictionTable.write(tmp_path / "after.sqlite", after)
     store = PredictionStore(tmp_path / "after.sqlite", before=tmp_path / "before.sqlite")
     assert paths(store, Selection(direction="broken")) == ["clean/broken.png"]
     assert sorted(paths(store, Selection(direction="fixed"))) == ["clean/fixed.png", "stego/fixed.png"]
@@ -126,7 +126,7 @@ def test_flips_between_two_stores(tmp_path: Path) -> None:
 
 def test_error_names_damaged_or_missing_store(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"missing\.sqlite: cannot be read: No such file or directory"):
-        PredictionStore(tmp_path / "missing.sqlite").all()
+        PredictionStore(tmp_path / "missing.sqlite").by_number(0)
     (tmp_path / "text.sqlite").write_text("not a database, but long enough to be parsed as one" * 20)
     with pytest.raises(StorageError, match=r"text\.sqlite: cannot be read: file is not a database"):
         PredictionStore(tmp_path / "text.sqlite").count(Selection())

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.prediction_columns import NAMES
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from starlight_exporter.publish.csv_text import csv_text
-from starlight_exporter.publish.prediction_columns import NAMES
 from starlight_exporter.publish.predictions_csv import predictions_csv, read_predictions
 from support.results import make_prediction
 

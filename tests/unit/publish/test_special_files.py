@@ -9,9 +9,9 @@ import pytest
 
 from starlight_exporter.dataset.cache_segment import INDEX_SUFFIX, PLANES_SUFFIX, Segment
 from starlight_exporter.errors import StorageError
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.publish.evidence_files import CHECKS_FILE, EVALUATION_FILE, read_checks, read_evaluation
 from starlight_exporter.publish.history_files import records, records_backwards
-from starlight_exporter.publish.prediction_store import PredictionStore
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -32,7 +32,7 @@ def test_history_that_is_a_pipe_is_an_error(pipe: Path, read: object) -> None:
 
 def test_predictions_that_are_a_pipe_are_an_error(pipe: Path) -> None:
     with pytest.raises(StorageError, match="named pipe, not a regular file"):
-        PredictionStore(pipe).all()
+        len(PredictionTable(pipe))
 
 
 def test_evidence_that_is_a_pipe_is_an_error(tmp_path: Path) -> None:

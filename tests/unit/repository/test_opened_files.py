@@ -33,7 +33,6 @@ ALLOWED = {
     "pem_files.py": "OpenSSL reads a file in memory",
     "publish/changes.py": STORE,
     "publish/charts.py": PACKAGED,
-    "publish/evidence.py": STORE,
     "publish/history.py": OWN,
     "publish/history_files.py": OWN,
     "runs/lifecycle.py": STORE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
+from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE, FlipDirection
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.formatting import NOT_MEASURED, decimal, integer, p_value, rate
 from starlight_exporter.publish.documents.ablation_table import ABLATION_HEADINGS, ABLATION_NOTE, ablation_rows
@@ -145,11 +145,12 @@ def _ablation(study: AblationStudy | None) -> str:
 
 def _flipped_files(results: Sequence[DatasetComparison]) -> Iterator[str]:
     for result in results:
-        for title, flips in (("Broken", result.flips.broken), ("Fixed", result.flips.fixed)):
-            listed = [f"`{flip.after.path}`" for flip in flips[:LISTED_FLIPS]]
-            rest = len(flips) - len(listed)
+        directions: tuple[FlipDirection, ...] = ("broken", "fixed")
+        for direction in directions:
+            listed = [f"`{flip.after.path}`" for flip in result.flips.files(direction, LISTED_FLIPS)]
+            rest = int(result.flips.chosen(direction).sum()) - len(listed)
             more = f", and {integer(rest)} more (see the prediction tables)" if rest else ""
-            yield f"{title} on {result.name}: {', '.join(listed) or 'none'}{more}."
+            yield f"{direction.capitalize()} on {result.name}: {', '.join(listed) or 'none'}{more}."
 
 
 def _listed(names: Sequence[str]) -> str:

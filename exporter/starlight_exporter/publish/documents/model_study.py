@@ -9,6 +9,7 @@ from typing import Final
 from starlight_exporter.analysis.model_pairs import SIGNIFICANCE_LEVEL, PairTest, max_swaps
 from starlight_exporter.analysis.study_metrics import METRICS, FigureMetric, StudyMetric, rate
 from starlight_exporter.analysis.study_results import Study
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.formatting import (
     NOT_APPLICABLE,
@@ -68,7 +69,7 @@ def metric_title(metric: StudyMetric) -> str:
 def _results(results: Sequence[RunResult]) -> Iterator[str]:
     first = results[0].evaluation
     yield f"## {escaped(first.dataset)}"
-    covers = len({entry.cover_key for entry in results[0].predictions})
+    covers = int(PredictionTable.of(results[0].predictions).column("cover").max(initial=-1)) + 1
     yield f"{integer(first.images)} images from {integer(covers)} covers."
     yield table(
         ("metric", *(one.evaluation.model for one in results)),

@@ -31,7 +31,7 @@ class Variant:
     name: str
     title: str
     evaluation: Evaluation | None
-    predictions: tuple[Prediction, ...]
+    predictions: Sequence[Prediction]
     problem: str | None
     has_card: bool = True
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from starlight_exporter.analysis.comparison import is_wrong
-from starlight_exporter.checks.counts import WasWrong, slice_keys
+import numpy as np
+from numpy.typing import NDArray
+
+from starlight_exporter.checks.counts import WasWrong, slice_masks
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.checks.suite import SuiteTest
 from starlight_exporter.checks.suite_result import slice_key
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, Prediction
 
 
@@ -71,18 +75,19 @@ def wrong_images(
         key = slice_key(check)
         if check.passed is False and key is not None:
             failed.setdefault(key, []).append(check)
-    found: dict[str, list[WrongImage]] = {key: [] for key in failed}
-    for prediction in predictions:
-        if not is_wrong(prediction):
-            continue
-        before = None if was_wrong is None else was_wrong(prediction)
-        for key in slice_keys(prediction):
-            if key in found:
-                found[key].append(WrongImage(prediction, None if before is None else not before))
+    table = PredictionTable.of(predictions)
+    masks, wrong, nothing = slice_masks(table), table.wrong == 1, np.zeros(len(table), np.bool_)
     return tuple(
-        WrongImages(key, tuple(failed[key]), tuple(sorted(images, key=lambda one: not one.broken)))
-        for key, images in found.items()
+        WrongImages(key, tuple(checks), _wrong(table, np.flatnonzero(masks.get(key, nothing) & wrong), was_wrong))
+        for key, checks in failed.items()
     )
+
+
+def _wrong(table: PredictionTable, numbers: NDArray[np.int64], was_wrong: WasWrong | None) -> tuple[WrongImage, ...]:
+    broken: dict[int, bool | None] = {MISSING: None, 0: True, 1: False}
+    before = [None] * len(numbers) if was_wrong is None else [broken[code] for code in was_wrong[numbers].tolist()]
+    images = map(WrongImage, table.rows(numbers), before)
+    return tuple(sorted(images, key=lambda one: not one.broken))
 
 
 def distinct(groups: Sequence[WrongImages]) -> tuple[WrongImages, ...]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from starlight_exporter.analysis.comparison import is_wrong
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
+from starlight_exporter.evaluation.predictions import is_wrong
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.prediction_store import StoredPrediction
 from starlight_exporter.publish.retention import Entry

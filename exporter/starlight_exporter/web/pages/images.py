@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from starlight_exporter.analysis.comparison import is_wrong
 from starlight_exporter.dataset.dataset import FILE_CLASSES
 from starlight_exporter.dataset.sidecar import BIT_ORDERS
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.errors import QueryError
 from starlight_exporter.evaluation.payload_results import RATE_BINS, SIZE_BINS
+from starlight_exporter.evaluation.prediction_columns import COLUMNS, NAMES
+from starlight_exporter.evaluation.predictions import is_wrong
 from starlight_exporter.publish.evidence import Evidence
-from starlight_exporter.publish.prediction_columns import COLUMNS, NAMES
 from starlight_exporter.publish.prediction_queries import (
     FILTERS,
     SELECTION_DIRECTIONS,

@@ -14,7 +14,7 @@ from jinja2.runtime import Context
 
 import starlight_exporter
 from starlight_exporter import formatting
-from starlight_exporter.publish.prediction_columns import Cell
+from starlight_exporter.evaluation.prediction_columns import Cell
 
 TEMPLATES: Final = Path(__file__).parents[1] / "templates"
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from pathlib import Path
 
 import pytest
 
 from starlight_exporter.dataset import layout
-from starlight_exporter.dataset.dataset import Dataset, FileClass, FileProblem, LabelledFile, SliceCount
-from starlight_exporter.dataset.quality import MAX_GROUP_PATHS, MAX_GROUPS, entropy_bits, measure
+from starlight_exporter.dataset.dataset import Dataset, DatasetQuality, FileClass, FileProblem, LabelledFile, SliceCount
 from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
+from starlight_exporter.errors import ImageError
+from starlight_exporter.evaluation.predictions import not_measured
+from starlight_exporter.evaluation.quality import MAX_GROUP_PATHS, MAX_GROUPS, entropy_bits, measure_quality
 
 
 def labelled(
@@ -22,12 +25,18 @@ def labelled(
     sha256: str | None = None,
     problem: FileProblem | None = None,
 ) -> LabelledFile:
-    digest = path if sha256 is None else sha256
+    content = path if sha256 is None else sha256
+    digest = content and hashlib.sha256(content.encode()).hexdigest()
     return LabelledFile(path, file_class, method, None, image_format, 10, digest, problem)
 
 
 def dataset(*files: LabelledFile) -> Dataset:
     return Dataset("test", Path("nowhere"), files, "")
+
+
+def measure(found: Dataset) -> DatasetQuality:
+    error = ImageError("", reason="unreadable")
+    return measure_quality([not_measured(file, error) for file in found.files], ignored_files=found.ignored_files)
 
 
 def test_counts_by_class_method_and_format() -> None:
