@@ -5,6 +5,7 @@
     ├── ModelError           a model file cannot be used; names the file, with a bounded `reason`
     ├── DatasetError         a dataset folder cannot be used; names the folder or file
     ├── ImageError           an image has no streams or no verdict; with a bounded `reason`
+    │   └── TooLargeError    a file is larger than the caller reads
     ├── ComparisonError      two evaluations cannot be compared; names both and the difference
     ├── BaselineError        a baseline file cannot be used; names the file and key
     ├── StorageError         a file of the exporter cannot be written or read; names the file
@@ -73,6 +74,18 @@ class ImageError(StarlightError):
         return _rebuild_image_error, (str(self), self.reason)
 
 
+class TooLargeError(ImageError):
+    """A file is larger than the caller reads. `start` are its first bytes, by which its format is known."""
+
+    def __init__(self, message: str, *, size_bytes: int, start: bytes) -> None:
+        super().__init__(message, reason="too_large")
+        self.size_bytes = size_bytes
+        self.start = start
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_too_large, (str(self), self.size_bytes, self.start)
+
+
 class ComparisonError(StarlightError):
     """Two evaluations cannot be compared; the text names both and the difference."""
 
@@ -107,3 +120,7 @@ def _rebuild_model_error(message: str, reason: ModelFailureReason) -> ModelError
 
 def _rebuild_image_error(message: str, reason: NotMeasuredReason) -> ImageError:
     return ImageError(message, reason=reason)
+
+
+def _rebuild_too_large(message: str, size_bytes: int, start: bytes) -> TooLargeError:
+    return TooLargeError(message, size_bytes=size_bytes, start=start)

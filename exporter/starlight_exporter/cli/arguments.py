@@ -8,16 +8,28 @@ from itertools import chain, count
 from pathlib import Path
 
 from starlight_exporter.config_location import CONFIG_FILE
+from starlight_exporter.dataset.sources.root import DatasetRoot, parse_root
 from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
 from starlight_exporter.errors import ConfigError, DatasetError
 from starlight_exporter.models.roles import ROLES
 
 RESULTS = Path("results")
-DATASET_HELP = "folder with class folders such as clean/ and stego/, a label manifest or metadata.csv"
+DATASET_HELP = (
+    "folder with class folders such as clean/ and stego/, a label manifest or metadata.csv; folder of tar or Parquet"
+    " shards; or URL of either"
+)
 DECISION_HELP = (
     "production (thresholds per predicted method, 0.5 for a model without methods), plain (0.5) or a threshold"
     " (default: production)"
 )
+
+
+def dataset_root(text: str) -> DatasetRoot:
+    """Parse the path or URL of a dataset."""
+    try:
+        return parse_root(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, root: Path) -> None:

@@ -20,6 +20,7 @@ from starlight_exporter.cli import (
     dataset_fingerprint,
     dataset_hash,
     dataset_make,
+    dataset_pack,
     evaluate,
     gate,
     history_export,
@@ -43,6 +44,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "dataset make": dataset_make,
     "dataset hash": dataset_hash,
     "dataset fingerprint": dataset_fingerprint,
+    "dataset pack": dataset_pack,
     "baseline record": baseline_record,
     "baseline show": baseline_show,
     "baseline accept": baseline_accept,
@@ -54,7 +56,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "assets export": assets_export,
 }
 GROUPS: Final[Mapping[str, str]] = {
-    "dataset": "generate, hash or identify datasets",
+    "dataset": "generate, pack, hash or identify datasets",
     "baseline": "show, record or accept the baseline of the regression checks",
     "history": "export stored results to Prometheus, CSV or Parquet",
     "assets": "export rules, dashboards, runbooks and templates",

@@ -16,11 +16,11 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Final
 
 from starlight_exporter.dataset.dataset import FileClass
 from starlight_exporter.dataset.ignored import is_ignored_folder
+from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.detector.contract import METHODS, Method
 from starlight_exporter.errors import DatasetError
 
@@ -57,7 +57,7 @@ def class_named(name: object) -> ClassLabel | None:
     return CLASS_NAMES.get(name.lower()) if isinstance(name, str) else None
 
 
-def class_folders(root: Path, names: Collection[str], folders: Collection[str]) -> dict[str, FileClass]:
+def class_folders(root: DatasetRoot, names: Collection[str], folders: Collection[str]) -> dict[str, FileClass]:
     """Return the class of every class folder. `names` are all names in the root, `folders` those of folders.
 
     Raise DatasetError if there is none, or the classes are ambiguous.
@@ -91,7 +91,7 @@ def class_folders(root: Path, names: Collection[str], folders: Collection[str]) 
     return {name: label.file_class for name, label in named.items()}
 
 
-def _require_no_misspelt_class(root: Path, folders: Collection[str], classes: Collection[str]) -> None:
+def _require_no_misspelt_class(root: DatasetRoot, folders: Collection[str], classes: Collection[str]) -> None:
     for name in folders:
         similar = get_close_matches(name.lower(), CLASS_NAMES, n=1, cutoff=_SIMILAR)
         if name not in classes and similar:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Mapping, Sequence
+import sys
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,18 +24,19 @@ from typing import Final
 from starlight_exporter.dataset.class_folders import class_named
 from starlight_exporter.dataset.dataset import LABELLED_CLASSES, FileClass
 from starlight_exporter.dataset.found_files import FoundFile
-from starlight_exporter.dataset.ignored import MANIFEST_NAMES, METADATA_NAMES
+from starlight_exporter.dataset.ignored import LABEL_FILES, MANIFEST_NAMES, METADATA_NAMES
 from starlight_exporter.dataset.labels import Labels, unlabelled
-from starlight_exporter.dataset.manifest_rows import ManifestError, ManifestRow, manifest_rows
+from starlight_exporter.dataset.manifest_rows import PLACE_COLUMNS, ManifestError, ManifestRow, manifest_rows
 from starlight_exporter.dataset.metadata import as_manifest_row
 from starlight_exporter.dataset.names import LONGEST_COVER, LONGEST_SOURCE, is_cover, is_source
 from starlight_exporter.dataset.sidecar import BIT_ORDERS, MAX_PAYLOAD_BYTES
+from starlight_exporter.dataset.sources.names import is_relative, is_shard
+from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.detector.contract import TECHNIQUES
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.file_access import read_content
 
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
-_LONGEST_PATH: Final = 4096
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _FORMULA: Final = ("=", "+", "-", "@")
 """A spreadsheet evaluates a text that begins with one of these."""
@@ -42,12 +44,25 @@ _STEGO_ONLY: Final = ("method", "payload_bytes", "bit_order", "reaches_crop")
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a file is: in a tar shard from the byte `offset` on, or in the row `offset` of a Parquet shard."""
+
+    shard: str
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """The classes and labels of the listed files, by path. `name` is the file name of the manifest."""
+    """The classes and labels of the listed files, by path. `name` is the file name of the manifest.
+
+    `places` are the places of files in shards, of those for which the manifest states them.
+    """
 
     name: str
     classes: Mapping[str, FileClass]
     labels: Mapping[str, Labels]
+    places: Mapping[str, Place]
 
     def labels_of(self, found: FoundFile) -> Labels:
         """Return the labels of a file of the dataset; a file that is not listed is `unlabelled`."""
@@ -60,47 +75,92 @@ def read_manifest(root: Path) -> Manifest | None:
 
     Raise DatasetError; see the module.
     """
-    manifest = _only(root, MANIFEST_NAMES, "label manifest")
-    name = manifest or _only(root, METADATA_NAMES, "metadata file")
+    name = manifest_name(root, [name for name in LABEL_FILES if os.path.lexists(root / name)], _class_folders(root))
     if name is None:
         return None
-    if manifest is None:
-        _require_no_class_folders(root, name)
     try:
         data = read_content(root / name, max_bytes=MAX_MANIFEST_BYTES, root=root).data
     except OSError as error:
         raise DatasetError(f"{root / name}: cannot be read: {error.strerror or error}") from error
-    classes: dict[str, FileClass] = {}
-    labels: dict[str, Labels] = {}
+    return parsed_manifest(root, name, data)
+
+
+def manifest_name(root: DatasetRoot, names: Collection[str], folders: Iterator[str]) -> str | None:
+    """Return which of the names in a root is the label manifest, otherwise the metadata; None without either.
+
+    `folders` are the names of the class folders. Raise DatasetError if that is ambiguous.
+    """
+    manifest = _only(root, names, MANIFEST_NAMES, "label manifest")
+    name = manifest or _only(root, names, METADATA_NAMES, "metadata file")
+    folder = next(folders, None) if name is not None and manifest is None else None
+    if folder is not None:
+        raise DatasetError(
+            f"{root}: ambiguous: has {name} and the class folder {folder}; rename one of them, or add a label"
+            " manifest, which takes precedence"
+        )
+    return name
+
+
+def parsed_manifest(root: DatasetRoot, name: str, data: bytes) -> Manifest:
+    """Return the content of a label manifest or metadata. Raise DatasetError; see the module."""
     try:
         rows = manifest_rows(name, data)
-        for row in rows if manifest is not None else map(as_manifest_row, rows):
-            path = _path(row, classes)
-            classes[path] = _class(row)
-            labels[path] = _labels(row, path, classes[path])
+        return manifest_of(name, rows if name in MANIFEST_NAMES else map(as_manifest_row, rows))
     except ManifestError as error:
-        raise DatasetError(f"{root / name}: {error}") from error
-    return Manifest(name, classes, labels)
+        raise DatasetError(f"{root}/{name}: {error}") from error
 
 
-def _only(root: Path, names: Sequence[str], title: str) -> str | None:
-    present = [name for name in names if os.path.lexists(root / name)]
+def manifest_of(name: str, rows: Iterable[ManifestRow]) -> Manifest:
+    """Return the classes and labels of rows. Raise ManifestError if one cannot be used."""
+    classes: dict[str, FileClass] = {}
+    labels: dict[str, Labels] = {}
+    places: dict[str, Place] = {}
+    known: dict[Labels, Labels] = {}
+    for row in rows:
+        path = _path(row, classes)
+        classes[path] = _class(row)
+        read = _labels(row, path, classes[path])
+        # Equal labels are one object.
+        labels[path] = known.setdefault(read, read)
+        place = _place(row)
+        if place is not None:
+            places[path] = place
+    return Manifest(name, classes, labels, places)
+
+
+def _only(root: DatasetRoot, names: Collection[str], known: Sequence[str], title: str) -> str | None:
+    present = [name for name in known if name in names]
     if len(present) > 1:
         raise DatasetError(f"{root}: has more than one {title}: {', '.join(present)}")
     return present[0] if present else None
 
 
-def _require_no_class_folders(root: Path, metadata: str) -> None:
-    """Raise DatasetError if class folders could be the labels as well as the metadata."""
+def _class_folders(root: Path) -> Iterator[str]:
+    """Yield the names of the class folders in a local root, sorted. Raise DatasetError."""
     try:
-        folders = sorted(entry.name for entry in root.iterdir() if class_named(entry.name) and entry.is_dir())
+        yield from sorted(entry.name for entry in root.iterdir() if class_named(entry.name) and entry.is_dir())
     except OSError as error:
         raise DatasetError(f"{root}: cannot be listed: {error.strerror}") from error
-    if folders:
-        raise DatasetError(
-            f"{root}: ambiguous: has {metadata} and the class folder {folders[0]}; rename one of them, or add a label"
-            " manifest, which takes precedence"
-        )
+
+
+def _place(row: ManifestRow) -> Place | None:
+    """Return where a row states that its file is; None if it does not. Raise ManifestError if that is incomplete."""
+    stated = [row.cells.get(column) for column in PLACE_COLUMNS]
+    if stated == [None, None, None]:
+        return None
+    shard, offset, size_bytes = stated
+    numbers = [_natural(offset), _natural(size_bytes)]
+    if not isinstance(shard, str) or not is_shard(shard) or not is_relative(shard):
+        raise ManifestError(f"{row.where}: shard must be the name of a tar or Parquet file; got {_q(shard)}")
+    if numbers[0] is None or numbers[1] is None:
+        raise ManifestError(f"{row.where}: offset and size_bytes must be integers from 0")
+    return Place(sys.intern(shard), numbers[0], numbers[1])
+
+
+def _natural(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20:
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= MAX_PAYLOAD_BYTES else None
 
 
 def _path(row: ManifestRow, listed: Collection[str]) -> str:
@@ -110,7 +170,7 @@ def _path(row: ManifestRow, listed: Collection[str]) -> str:
     if _SURROGATE.search(path):
         # Python cannot encode it; JSON can contain it as \ud800.
         raise ManifestError(f"{row.where}: path {path[:200]!r} is not valid Unicode")
-    if len(path) > _LONGEST_PATH or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+    if not is_relative(path):
         raise ManifestError(
             f"{row.where}: path {path[:200]!r} must be relative to the dataset, without empty parts, . and .."
         )
@@ -181,10 +241,9 @@ def _name(cells: Mapping[str, object], column: str, longest: int) -> str | None:
 
 
 def _payload_bytes(value: object) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 20:
-        value = int(value)
-    if value is None or (type(value) is int and 0 <= value <= MAX_PAYLOAD_BYTES):
-        return value
+    number = _natural(value)
+    if value is None or number is not None:
+        return number
     raise _LabelError(f"payload_bytes must be an integer from 0; got {_q(value)}")
 
 

@@ -20,10 +20,13 @@ from starlight_exporter.dataset.ignored import METADATA_NAMES
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.formatting import size
 
+PLACE_COLUMNS: Final = ("shard", "offset", "size_bytes")
+"""Columns that state where a file is in a dataset of shards."""
 COLUMNS: Final = (
     *("path", "class", "method", "category", "cover", "source"),
     *("payload_bytes", "bit_order", "reaches_crop"),
 )
+ALL_COLUMNS: Final = (*COLUMNS, *PLACE_COLUMNS)
 REQUIRED: Final = ("path", "class")
 FILE_NAME: Final = "file_name"
 """Required column of the metadata of ImageFolder."""
@@ -104,7 +107,7 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
     try:
         schema = parquet.read_schema(arrow.BufferReader(data))
         _check_columns(name, schema.names, complete=True)
-        texts = [field.name for field in schema if _is_text(field.type)]
+        texts = [field.name for field in schema if is_text(field.type)]
         # Texts as dictionaries, so that they are only copied once their length is checked.
         file = parquet.ParquetFile(arrow.BufferReader(data), read_dictionary=texts)
         if file.metadata.num_rows > MAX_ROWS:
@@ -116,7 +119,7 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
             # The indices of a damaged file may lead out of its dictionary.
             batch.validate(full=True)
-            for row in zip(*(_values(column) for column in batch.columns), strict=True):
+            for row in zip(*(column_values(column) for column in batch.columns), strict=True):
                 number += 1
                 cells = zip(schema.names, row, strict=True)
                 yield ManifestRow(f"{name}: row {number}", {key: cell for key, cell in cells if cell not in (None, "")})
@@ -125,7 +128,7 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
         raise ManifestError(" ".join(str(error).split())[:200]) from error
 
 
-def _is_text(of_type: Any) -> bool:
+def is_text(of_type: Any) -> bool:
     """Return whether a column of an Arrow type has texts. Raise ManifestError unless these, numbers or booleans."""
     from pyarrow import types
 
@@ -138,7 +141,7 @@ def _is_text(of_type: Any) -> bool:
     raise ManifestError(f"a column has the type {of_type}; expected text, integer or boolean")
 
 
-def _values(column: Any) -> list[object]:
+def column_values(column: Any) -> list[object]:
     """Return the values of an Arrow array; equal texts are one object. Raise ManifestError for a text too long."""
     import pyarrow as arrow
 
@@ -179,7 +182,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _check_columns(name: str, columns: Sequence[str], *, complete: bool, where: str = "") -> None:
     """Raise ManifestError for unknown and repeated columns, and if `complete` for missing ones."""
     is_metadata = name in METADATA_NAMES
-    unknown = [column for column in columns if column not in COLUMNS]
+    unknown = [column for column in columns if column not in ALL_COLUMNS]
     if unknown and not is_metadata:
         raise ManifestError(f"{where}unknown column {unknown[0][:40]!r}; expected {', '.join(COLUMNS)}")
     if len(set(columns)) != len(columns):

@@ -8,10 +8,16 @@ from typing import Self
 
 from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.sources.root import DatasetRoot, RemoteRoot
-from starlight_exporter.errors import ImageError
+from starlight_exporter.errors import ImageError, TooLargeError
+from starlight_exporter.formatting import size
 
 Read = tuple[FoundFile, bytes | ImageError]
 """A file with its content, or the reason why it has none; the text does not name the file."""
+
+
+def too_large(max_bytes: int, *, size_bytes: int, start: bytes) -> TooLargeError:
+    """Return the error of a file that is larger than `max_bytes`."""
+    return TooLargeError(f"is larger than {size(max_bytes)}", size_bytes=size_bytes, start=start)
 
 
 class BaseSource:
@@ -29,6 +35,12 @@ class BaseSource:
     def is_remote(self) -> bool:
         """See `Source`."""
         return isinstance(self.root, RemoteRoot)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Another process opens the root again.
+        from starlight_exporter.dataset.sources.opening import open_source
+
+        return open_source, (self.root,)
 
     def read(self, found: FoundFile, *, max_bytes: int) -> bytes:
         """See `Source`."""

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from starlight_exporter.dataset.found_files import FoundFile, FoundFiles
 from starlight_exporter.dataset.labelled_files import LabelledFiles, find_labelled_files
-from starlight_exporter.dataset.sources.base import BaseSource, Read
+from starlight_exporter.dataset.labels import Labels, read_labels
+from starlight_exporter.dataset.sources.base import BaseSource, Read, too_large
 from starlight_exporter.dataset.walk import find_unlabelled_files
+from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES
 from starlight_exporter.errors import ImageError
-from starlight_exporter.file_access import FileTooLargeError, read_content
+from starlight_exporter.file_access import open_regular
 
 
 def folder_modified_ns(found: FoundFile) -> int | None:
@@ -52,11 +54,21 @@ class FolderSource(BaseSource):
     def read(self, found: FoundFile, *, max_bytes: int) -> bytes:
         """See `Source`."""
         try:
-            return read_content(self._folder / found.path, max_bytes=max_bytes, root=self._folder).data
-        except FileTooLargeError as error:
-            raise ImageError(f"is {error.strerror}", reason="too_large") from error
+            with open_regular(self._folder / found.path, root=self._folder) as file:
+                size = os.fstat(file.fileno()).st_size
+                # One more byte than expected, because the file may grow, or have no size of its own, as in /proc.
+                data = file.read(min(size, max_bytes) + 1)
+                while len(data) <= max_bytes and (more := file.read(max_bytes + 1 - len(data))):
+                    data += more
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror or error}", reason="unreadable") from error
+        if len(data) > max_bytes:
+            raise too_large(max_bytes, size_bytes=max(size, len(data)), start=data[:SIGNATURE_BYTES])
+        return data
+
+    def labels(self, found: FoundFile) -> Labels:
+        """See `Source`."""
+        return read_labels(found)
 
     def read_shard(self, files: Sequence[FoundFile], *, max_bytes: int) -> Iterator[Read]:
         """See `Source`."""

@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from starlight_exporter.dataset.found_files import FoundFile, FoundFiles
 from starlight_exporter.dataset.labelled_files import LabelledFiles
+from starlight_exporter.dataset.labels import Labels
 from starlight_exporter.dataset.sources.base import Read
 
 
@@ -38,11 +39,14 @@ class Source(Protocol):
     def find(self, path: str) -> FoundFile | None:
         """Return the file with this path, None if there is none."""
 
+    def labels(self, found: FoundFile) -> Labels:
+        """Return the labels of a file of a dataset without manifest; only its sidecar is read."""
+
     def modified_ns(self, found: FoundFile) -> int | None:
         """Return when a file was last changed, in nanoseconds since 1970; None if that is unknown."""
 
     def read(self, found: FoundFile, *, max_bytes: int) -> bytes:
-        """Return the content of a file. Raise ImageError `unreadable`, or `too_large` for more than `max_bytes`."""
+        """Return the content of a file. Raise ImageError `unreadable`, or TooLargeError for more than `max_bytes`."""
 
     def read_shard(self, files: Sequence[FoundFile], *, max_bytes: int) -> Iterator[Read]:
         """Yield the content of files, in order. Neighbours are read together, and ahead where that is remote."""

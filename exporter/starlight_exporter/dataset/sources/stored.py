@@ -1,0 +1,275 @@
+"""Source of a dataset in a store: objects that are images, or tar and Parquet shards that contain them.
+
+The names in the root determine which, as they determine the layout. A label manifest with the columns `shard`, `offset`
+and `size_bytes` is the index of the shards; without it, the headers of tar shards and the paths of Parquet shards are
+read to list the dataset.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Final
+
+from starlight_exporter.dataset.class_folders import class_named
+from starlight_exporter.dataset.found_files import FoundFile, FoundFiles
+from starlight_exporter.dataset.ignored import is_ignored_folder
+from starlight_exporter.dataset.labelled_files import LabelledFiles
+from starlight_exporter.dataset.labels import Labels, read_labels
+from starlight_exporter.dataset.manifest import (
+    MAX_MANIFEST_BYTES,
+    Manifest,
+    manifest_name,
+    manifest_of,
+    parsed_manifest,
+)
+from starlight_exporter.dataset.manifest_rows import ManifestError, ManifestRow
+from starlight_exporter.dataset.metadata import as_manifest_row
+from starlight_exporter.dataset.sidecar import MAX_SIDECAR_BYTES, Sidecar, SidecarError, parsed_sidecar
+from starlight_exporter.dataset.sources.base import BaseSource, Read, too_large
+from starlight_exporter.dataset.sources.members import (
+    Member,
+    in_class_folders,
+    listed_in_manifest,
+    unlabelled_members,
+)
+from starlight_exporter.dataset.sources.names import PARQUET, has_only_shards, is_shard
+from starlight_exporter.dataset.sources.parquet_shards import ParquetShards
+from starlight_exporter.dataset.sources.ranges import RangeFile, read_files
+from starlight_exporter.dataset.sources.store import Store, StoredObject, start_range
+from starlight_exporter.dataset.sources.tar_index import ShardError, tar_members
+from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES
+from starlight_exporter.errors import DatasetError, ImageError
+from starlight_exporter.formatting import size as formatted_size
+
+_HEADER_BUFFER: Final = 1024 * 1024
+_LOCAL_HEADER_BUFFER: Final = 16 * 1024
+
+
+class StoreSource(BaseSource):
+    """Files of a store. The listing is in the order in which they are stored."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.root)
+        self._store = store
+        self._parquet = ParquetShards(store)
+        self._lock = threading.Lock()
+        self._objects: dict[str, StoredObject] | None = None
+        self._sidecars: dict[str, Member] = {}
+        self._found: FoundFiles | None = None
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._store.close()
+
+    def labelled_files(self) -> LabelledFiles:
+        """See `Source`."""
+        objects = self._list()
+        name = manifest_name(self.root, [name for name in objects if "/" not in name], self._class_folders(objects))
+        manifest, stamp = None, ""
+        if name is not None:
+            stored = objects[name]
+            manifest, stamp = parsed_manifest(self.root, name, self._manifest_data(stored)), f"{stored.identity}"
+        if not has_only_shards(objects):
+            members: Sequence[Member] = [
+                Member(one.name, one.size_bytes, one.identity) for one in objects.values() if one.name != name
+            ]
+        elif manifest is not None and manifest.places:
+            members = self._placed(manifest, objects)
+        else:
+            members, rows = self._members(objects)
+            if manifest is None and rows:
+                manifest = self._manifest_of(rows)
+        labelled = self._with_labels(members, manifest, stamp)
+        if not labelled.found:
+            raise DatasetError(f"{self.root}: no images")
+        self._found = labelled.found
+        return labelled
+
+    def unlabelled_files(self) -> FoundFiles:
+        """See `Source`."""
+        objects = self._list(may_be_empty=True)
+        if has_only_shards(objects):
+            members, _ = self._members(objects)
+        else:
+            members = [Member(one.name, one.size_bytes, one.identity) for one in objects.values()]
+        self._found = unlabelled_members(self.root, members)
+        return self._found
+
+    def find(self, path: str) -> FoundFile | None:
+        """See `Source`; lists the dataset if that was not done."""
+        found = self._found
+        if found is None:
+            try:
+                found = self.labelled_files().found
+            except DatasetError:
+                found = self.unlabelled_files()
+        number = found.number_of(path)
+        return None if number is None else found[number]
+
+    def labels(self, found: FoundFile) -> Labels:
+        """See `Source`."""
+        return read_labels(found, self._sidecar)
+
+    def modified_ns(self, found: FoundFile) -> int | None:
+        """See `Source`; the time of its shard for a file in a shard."""
+        objects = self._objects
+        stored = None if objects is None else objects.get(found.shard or found.path)
+        return None if stored is None else stored.modified_ns
+
+    def read(self, found: FoundFile, *, max_bytes: int) -> bytes:
+        """See `Source`."""
+        for _, content in self.read_shard([found], max_bytes=max_bytes):
+            if isinstance(content, ImageError):
+                raise content
+            return content
+        raise AssertionError("read_shard yields every file")
+
+    def read_shard(self, files: Sequence[FoundFile], *, max_bytes: int) -> Iterator[Read]:
+        """See `Source`."""
+        for is_parquet, group in groupby(files, lambda found: (found.shard or "").lower().endswith(PARQUET)):
+            if is_parquet:
+                yield from (self._read_row(found, max_bytes) for found in group)
+            else:
+                yield from read_files(self._store, group, max_bytes=max_bytes)
+
+    def _list(self, *, may_be_empty: bool = False) -> dict[str, StoredObject]:
+        objects = {one.name: one for one in self._store.objects()}
+        if not objects and not may_be_empty:
+            raise DatasetError(f"{self.root}: no objects")
+        self._objects = objects
+        return objects
+
+    def _manifest_data(self, stored: StoredObject) -> bytes:
+        if stored.size_bytes > MAX_MANIFEST_BYTES:
+            raise DatasetError(f"{self.root}/{stored.name}: larger than {formatted_size(MAX_MANIFEST_BYTES)}")
+        try:
+            return start_range(self._store, stored.name, 0, stored.size_bytes, stored.identity)()
+        except ImageError as error:
+            raise DatasetError(f"{self.root}: {error}") from error
+
+    def _placed(self, manifest: Manifest, objects: dict[str, StoredObject]) -> list[Member]:
+        """Return the files of the manifest where it states that they are, in the order of the shards."""
+        if len(manifest.places) != len(manifest.classes):
+            path = next(path for path in manifest.classes if path not in manifest.places)
+            raise DatasetError(f"{self.root}/{manifest.name}: has the shard of some files, but not of {path[:200]!r}")
+        members = []
+        for path, place in manifest.places.items():
+            stored = objects.get(place.shard)
+            if stored is None:
+                raise DatasetError(f"{self.root}: {place.shard}, which {manifest.name} names, is missing")
+            is_row = place.shard.lower().endswith(PARQUET)
+            if not is_row and place.offset + place.size_bytes > stored.size_bytes:
+                raise DatasetError(
+                    f"{self.root}: {place.shard} is truncated: {manifest.name} names byte"
+                    f" {place.offset + place.size_bytes} of {stored.size_bytes}"
+                )
+            members.append(Member(path, place.size_bytes, stored.identity, place.shard, place.offset))
+        return sorted(members, key=lambda member: (member.shard, member.offset))
+
+    def _members(self, objects: dict[str, StoredObject]) -> tuple[list[Member], list[ManifestRow]]:
+        """Return the files in all shards, and the labels of those in Parquet shards. Raise DatasetError."""
+        members: list[Member] = []
+        rows: list[ManifestRow] = []
+        listed: set[str] = set()
+        for stored in filter(lambda one: is_shard(one.name), objects.values()):
+            try:
+                if stored.name.lower().endswith(PARQUET):
+                    found = self._parquet_members(stored, rows)
+                else:
+                    found = self._tar_members(stored)
+                for member in found:
+                    _require_new(member.path, listed)
+                    members.append(member)
+            except ShardError as error:
+                raise DatasetError(f"{self.root}: {stored.name} {error}") from error
+        return members, rows
+
+    def _tar_members(self, stored: StoredObject) -> Iterator[Member]:
+        buffer = _HEADER_BUFFER if self.is_remote else _LOCAL_HEADER_BUFFER
+        for one in tar_members(RangeFile(self._store, stored, buffer_bytes=buffer)):
+            yield Member(one.name, one.size_bytes, stored.identity, stored.name, one.offset, one.problem)
+
+    def _parquet_members(self, stored: StoredObject, rows: list[ManifestRow]) -> Iterator[Member]:
+        for number, cells in enumerate(self._parquet.shard(stored).rows()):
+            name = cells.pop("path")
+            path = _row_path(stored.name, number, name)
+            rows.append(ManifestRow(f"{stored.name}: row {number}", {**_present(cells), "file_name": path}))
+            yield Member(path, None, stored.identity, stored.name, number)
+
+    def _manifest_of(self, rows: list[ManifestRow]) -> Manifest:
+        try:
+            return manifest_of("the Parquet shards", map(as_manifest_row, rows))
+        except ManifestError as error:
+            raise DatasetError(f"{self.root}: {error}") from error
+
+    def _with_labels(self, members: Sequence[Member], manifest: Manifest | None, stamp: str) -> LabelledFiles:
+        if manifest is not None:
+            found = listed_in_manifest(self.root, members, manifest, stamp)
+            return LabelledFiles(found, manifest.labels_of, has_manifest=True, clean_folder="clean")
+        folders, found = in_class_folders(self.root, members)
+        used = {found.sidecar for found in found if found.sidecar is not None}
+        self._sidecars = {member.path: member for member in members if member.path in used}
+        clean = next((name for name, file_class in folders.items() if file_class == "clean"), "clean")
+        return LabelledFiles(found, self.labels, has_manifest=False, clean_folder=clean)
+
+    def _sidecar(self, found: FoundFile) -> Sidecar:
+        if found.sidecar is None:
+            return Sidecar()
+        with self._lock:
+            if self._found is None:
+                self.labelled_files()
+        member = self._sidecars.get(found.sidecar)
+        if member is None:
+            raise SidecarError("sidecar was not found")
+        try:
+            data = self.read(member.found(self.root, "stego"), max_bytes=MAX_SIDECAR_BYTES)
+        except ImageError as error:
+            raise SidecarError(f"sidecar cannot be read: {error}") from error
+        return parsed_sidecar(data)
+
+    def _read_row(self, found: FoundFile, max_bytes: int) -> Read:
+        assert found.shard is not None
+        stored = self._shard(found.shard, found.identity)
+        try:
+            content = self._parquet.content(stored, found.offset)
+        except ShardError as error:
+            return found, ImageError(f"{found.shard} {error}", reason="unreadable")
+        if content is None:
+            return found, ImageError("has no bytes", reason="unreadable")
+        if len(content) > max_bytes:
+            start = bytes(content[:SIGNATURE_BYTES])
+            return found, too_large(max_bytes, size_bytes=len(content), start=start)
+        return found, bytes(content)
+
+    def _shard(self, name: str, identity: str | None) -> StoredObject:
+        """Return an object of the listing, which is made again in a process that has none."""
+        with self._lock:
+            objects = self._list() if self._objects is None else self._objects
+        stored = objects.get(name)
+        if stored is None or stored.identity != identity:
+            return StoredObject(name, 0 if stored is None else stored.size_bytes, identity)
+        return stored
+
+    @staticmethod
+    def _class_folders(objects: dict[str, StoredObject]) -> Iterator[str]:
+        tops = sorted({name.partition("/")[0] for name in objects if "/" in name})
+        return (name for name in tops if class_named(name) is not None and not is_ignored_folder(name))
+
+
+def _require_new(path: str, listed: set[str]) -> None:
+    if path in listed:
+        raise ShardError(f"contains {path[:200]!r}, which is in the dataset already")
+    listed.add(path)
+
+
+def _row_path(shard: str, row: int, name: object) -> str:
+    """Return a path for a row that no other row has; the paths in Parquet shards may be missing or equal."""
+    stem = shard[: -len(PARQUET)]
+    base = str(name).rpartition("/")[2] if isinstance(name, str) else ""
+    return f"{stem}/{row:06d}-{base}" if base.isprintable() and 0 < len(base) <= 255 else f"{stem}/{row:06d}"
+
+
+def _present(cells: dict[str, object]) -> dict[str, object]:
+    return {name: cell for name, cell in cells.items() if cell not in (None, "")}

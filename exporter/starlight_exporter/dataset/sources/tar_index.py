@@ -1,0 +1,112 @@
+"""Index of a tar archive: name, offset and size of every member, without reading the content of any.
+
+Archives are untrusted. A header may have at most MAX_HEADER_BYTES, with its extended headers; links, devices and sparse
+files are returned with a problem.
+"""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from starlight_exporter.dataset.sources.names import is_relative
+from starlight_exporter.dataset.sources.ranges import RangeFile
+
+MAX_HEADER_BYTES: Final = 1024 * 1024
+_BLOCK: Final = tarfile.BLOCKSIZE
+
+
+@dataclass(frozen=True, slots=True)
+class TarMember:
+    """A member of an archive: its content is `size_bytes` bytes from `offset` on, unless it has a problem."""
+
+    name: str
+    offset: int
+    size_bytes: int
+    problem: str | None = None
+
+
+class ShardError(Exception):
+    """A shard is damaged, or has names that cannot be used; the text does not name the shard."""
+
+
+def tar_members(file: RangeFile) -> Iterator[TarMember]:
+    """Yield the members of an archive, except folders. Raise ShardError if it is damaged or truncated."""
+    headers = _HeaderFile(file)
+    headers.allow(MAX_HEADER_BYTES)
+    last = -1
+    try:
+        with tarfile.open(fileobj=headers, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
+            while True:
+                member = archive.next()
+                if member is None:
+                    break
+                headers.allow(MAX_HEADER_BYTES)
+                # Otherwise every header would be kept.
+                setattr(archive, "members", [])  # noqa: B010  # not in the type stubs
+                if member.size < 0 or member.offset <= last:
+                    raise ShardError(f"is damaged: a member of {member.size} bytes at byte {member.offset}")
+                last = member.offset
+                if not member.isdir():
+                    yield TarMember(_name(member.name), member.offset_data, member.size, _problem(member))
+            end = archive.offset
+    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+        raise ShardError(f"is damaged: {' '.join(str(error).split())[:200]}") from error
+    _require_end(file, end)
+
+
+def _name(name: str) -> str:
+    """Return the normalised name of a member. Raise ShardError if it leads out of the dataset."""
+    while name.startswith("./"):
+        name = name[2:]
+    if not is_relative(name):
+        raise ShardError(f"has a member {name[:200]!r}, whose name must be relative, without empty parts, . and ..")
+    return name
+
+
+def _problem(member: tarfile.TarInfo) -> str | None:
+    if member.issym() or member.islnk():
+        return "is a link in a tar file, which is not followed"
+    if member.issparse():
+        return "is a sparse file in a tar file, which is not read"
+    return None if member.isreg() else "is no regular file in a tar file"
+
+
+def _require_end(file: RangeFile, offset: int) -> None:
+    """Raise ShardError unless an archive ends as it must: iteration also ends at a damaged header."""
+    file.seek(offset)
+    block = file.read(_BLOCK)
+    if len(block) < _BLOCK:
+        raise ShardError("is truncated: it has no end-of-archive mark")
+    if any(block):
+        raise ShardError(f"is damaged: no header at byte {offset}")
+
+
+class _HeaderFile(io.RawIOBase):
+    """A file of which at most a number of bytes is read for one member: extended headers are read into memory."""
+
+    def __init__(self, file: RangeFile) -> None:
+        self._file = file
+        self._left = 0
+
+    def allow(self, size: int) -> None:
+        """Set the number of bytes that may be read from now on."""
+        self._left = size
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most `size` bytes. Raise ShardError beyond the limit."""
+        if size < 0 or size > self._left:
+            raise ShardError(f"has a header of more than {MAX_HEADER_BYTES} bytes")
+        self._left -= size
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Change the position."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._file.tell()
