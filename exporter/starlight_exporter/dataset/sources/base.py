@@ -36,12 +36,6 @@ class BaseSource:
         """See `Source`."""
         return isinstance(self.root, RemoteRoot)
 
-    def __reduce__(self) -> tuple[object, ...]:
-        # Another process opens the root again.
-        from starlight_exporter.dataset.sources.opening import open_source
-
-        return open_source, (self.root,)
-
     def read(self, found: FoundFile, *, max_bytes: int) -> bytes:
         """See `Source`."""
         raise NotImplementedError

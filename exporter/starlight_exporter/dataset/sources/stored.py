@@ -59,6 +59,10 @@ class StoreSource(BaseSource):
         self._sidecars: dict[str, Member] = {}
         self._found: FoundFiles | None = None
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Another process lists again where it needs a listing.
+        return StoreSource, (self._store,)
+
     def close(self) -> None:
         """See `Source`."""
         self._store.close()
