@@ -38,7 +38,7 @@ def contents(root: DatasetRoot) -> dict[str, tuple[object, ...]]:
     """Return class, method, category, cover, payload and content (or the reason why there is none) of every file."""
     with open_source(root) as source:
         labelled = source.labelled_files()
-        result = {}
+        result: dict[str, tuple[object, ...]] = {}
         for found, data in source.read_shard(
             [one for one in labelled.found if one.problem is None], max_bytes=MAX_BYTES
         ):
