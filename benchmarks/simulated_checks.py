@@ -17,8 +17,8 @@ from starlight_exporter.checks.comparison_basis import BaselineInUse, CheckBasis
 from starlight_exporter.checks.counts import SliceCounts
 from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.checks.results import CheckResult
-from starlight_exporter.detector.contract import FORMATS, METHODS
-from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.checks.significance import SIGNIFICANCE_LEVEL
+from starlight_exporter.detector.contract import FORMATS, METHODS, ImageFormat, Method
 from starlight_exporter.statistics.intervals import Proportion, proportion
 from support.checks import pairs
 from support.results import empty_evaluation
@@ -85,8 +85,29 @@ class Outcomes:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """Outcomes of every slice: clean images by format, negatives by category, stego images by method."""
+
+    formats: dict[ImageFormat, Outcomes]
+    negatives: dict[str, Outcomes]
+    stego: dict[Method, Outcomes]
+
+    def __add__(self, other: Slices) -> Slices:
+        return Slices(
+            {name: one + other.formats[name] for name, one in self.formats.items()},
+            {name: one + other.negatives[name] for name, one in self.negatives.items()},
+            {name: one + other.stego[name] for name, one in self.stego.items()},
+        )
+
+
 def simulate(truth: Truth, random: np.random.Generator) -> tuple[CheckResult, ...]:
     """Draw one evaluation of both models, and return the results of the accuracy checks."""
+    return check(draw(truth, random), SIGNIFICANCE_LEVEL)
+
+
+def draw(truth: Truth, random: np.random.Generator) -> Slices:
+    """Draw the outcomes of one evaluation of both models."""
     fpr = (truth.baseline_false_positives, truth.false_positives)
     formats = {
         name: _draw(round(truth.clean_images * share), *fpr, truth.correlation, random)
@@ -99,31 +120,33 @@ def simulate(truth: Truth, random: np.random.Generator) -> tuple[CheckResult, ..
         )
         for method in METHODS
     }
-    clean = sum(formats.values(), Outcomes(0, 0, 0, 0))
+    return Slices(formats, negatives, stego)
+
+
+def check(slices: Slices, level: float) -> tuple[CheckResult, ...]:
+    """Return the results of the accuracy checks at a significance level."""
+    clean = sum(slices.formats.values(), Outcomes(0, 0, 0, 0))
     evaluation = replace(
         _TEMPLATE,
         clean=_false_positives(clean),
-        clean_by_format={name: _false_positives(one) for name, one in formats.items()},
-        negatives={name: _false_positives(one) for name, one in negatives.items()},
-        detections={method: proportion(one.files - _errors(one), one.files) for method, one in stego.items()},
+        clean_by_format={name: _false_positives(one) for name, one in slices.formats.items()},
+        negatives={name: _false_positives(one) for name, one in slices.negatives.items()},
+        detections={method: proportion(one.files - _errors(one), one.files) for method, one in slices.stego.items()},
     )
     named = {
         "clean": clean,
-        **{f"format:{name}": one for name, one in formats.items()},
-        **{f"negative:{name}": one for name, one in negatives.items()},
-        **{f"stego:{name}": one for name, one in stego.items()},
+        **{f"format:{name}": one for name, one in slices.formats.items()},
+        **{f"negative:{name}": one for name, one in slices.negatives.items()},
+        **{f"stego:{name}": one for name, one in slices.stego.items()},
     }
     baseline = BaselineInUse(
         "baseline",
         clean=_baseline_rate(clean),
-        formats={name: _baseline_rate(one) for name, one in formats.items()},
-        detections={method: 1 - _baseline_rate(one) for method, one in stego.items()},
+        formats={name: _baseline_rate(one) for name, one in slices.formats.items()},
+        detections={method: 1 - _baseline_rate(one) for method, one in slices.stego.items()},
     )
-    return _checks(evaluation, {name: _counts(one) for name, one in named.items()}, baseline)
-
-
-def _checks(evaluation: Evaluation, counts: dict[str, SliceCounts], baseline: BaselineInUse) -> tuple[CheckResult, ...]:
-    return accuracy_checks(evaluation, CheckBasis(counts, baseline), DEFAULT_LIMITS)
+    counts = {name: _counts(one) for name, one in named.items()}
+    return accuracy_checks(evaluation, CheckBasis(counts, baseline), DEFAULT_LIMITS, level=level)
 
 
 def _draw(files: int, before: float, now: float, correlation: float, random: np.random.Generator) -> Outcomes:

@@ -15,12 +15,16 @@ from starlight_exporter.analysis.stream_effects import Ablation, AblationStudy, 
 from starlight_exporter.checks.checks import run_checks
 from starlight_exporter.checks.comparison_basis import BaselineInUse, CheckBasis
 from starlight_exporter.checks.counts import counts_of_rates
+from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.checks.machine import Machine
+from starlight_exporter.checks.provisional import check_sample
 from starlight_exporter.dataset.dataset import DatasetQuality, SliceCount
 from starlight_exporter.dataset.shortcuts import Shortcut
 from starlight_exporter.detector.contract import METHODS, ImageFormat
 from starlight_exporter.errors import NOT_MEASURED_REASONS
+from starlight_exporter.evaluation.baseline_verdicts import BaselineVerdicts
 from starlight_exporter.evaluation.drift import DRIFT_VARIABLES, Drift, VariableDrift
+from starlight_exporter.evaluation.provisional_result import ProvisionalResult
 from starlight_exporter.evaluation.results import (
     LATENCY_STAGES,
     Evaluation,
@@ -33,6 +37,7 @@ from starlight_exporter.evaluation.results import (
     Prediction,
     Provenance,
 )
+from starlight_exporter.evaluation.spec import current_spec
 from starlight_exporter.evaluation.unlabelled import UnlabelledResult
 from starlight_exporter.models.cards import Origin
 from starlight_exporter.models.training_log import TrainingEpoch, TrainingHealth
@@ -327,6 +332,35 @@ def example_prediction(
     )
 
 
+def provisional_result(
+    *, model: str = "production", dataset: str = "reference", missed: int = 0, model_sha256: str = MODEL_SHA256
+) -> ProvisionalResult:
+    """Return a sample of 200 clean and 100 stego images; the baseline detected all of these, `missed` are not now."""
+    predictions = (
+        *(example_prediction(f"clean/{number}.png") for number in range(200)),
+        *(example_prediction(f"stego/{number}.png", verdict=number >= missed, stego=True) for number in range(100)),
+        example_prediction("negatives/patterns/0.png", negative=True),
+        example_prediction("clean/broken.png", verdict=None),
+    )
+    spec = current_spec(model_sha256=model_sha256, dataset_fingerprint="", decision="probability > 0.5")
+    verdicts = {
+        one.path: (one.sha256, None if one.verdict is None else one.file_class == "stego") for one in predictions
+    }
+    return ProvisionalResult(
+        model=model,
+        role="production",
+        dataset=dataset,
+        trigger="model",
+        spec=spec,
+        seed=0,
+        dataset_images=1_000_000,
+        predictions=predictions,
+        baseline=BaselineVerdicts(replace(spec, model_sha256="b" * 64), verdicts),
+        started_at=FINISHED_AT + 10,
+        finished_at=FINISHED_AT + 20,
+    )
+
+
 BASELINE = BaselineInUse(
     name="v3",
     clean=Fraction("0.0032"),
@@ -419,9 +453,11 @@ def full_snapshot() -> Snapshot:
     snapshot = snapshot.with_run(
         "production", "reference", run_state(full_evaluation(), in_progress=True, progress=0.25, remaining_seconds=42.0)
     )
-    snapshot = snapshot.with_run(
-        "production", "reference", replace(snapshot.runs["production", "reference"], evaluated_monotonic=700.0)
-    )
+    # The file on disk is newer than that of the complete result.
+    newer = provisional_result(missed=14, model_sha256=model_state().file_sha256 or "")
+    sample = check_sample(newer, DEFAULT_LIMITS, baseline="v3")
+    run = replace(snapshot.runs["production", "reference"], evaluated_monotonic=700.0, provisional=sample)
+    snapshot = snapshot.with_run("production", "reference", run)
     snapshot = snapshot.with_run("production", "field", RunState(interval_seconds=300.0))
     for result in (unlabelled_evaluation(), unlabelled_evaluation(dataset="uploads", drift=NO_DRIFT)):
         snapshot = snapshot.with_dataset(DatasetState(result.dataset, labelled=False))

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Protocol
 
 from starlight_exporter.checks.comparison_basis import CheckBasis
 from starlight_exporter.checks.limits import CheckLimits, CheckName
 from starlight_exporter.checks.results import Unavailable
-from starlight_exporter.detector.contract import METHODS
-from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.detector.contract import METHODS, ImageFormat, Method
 from starlight_exporter.statistics.intervals import Proportion
 
 Operator = Literal[">", ">=", "<", "<="]
@@ -27,6 +26,19 @@ _FAILS: Mapping[Operator, Callable[[Fraction, Fraction], bool]] = MappingProxyTy
 )
 
 NOT_IN_BASELINE = Unavailable("not_in_baseline", "the baseline has no value for this slice")
+
+
+class MeasuredRates(Protocol):
+    """Rates of an evaluation or of a sample; the properties are those of Evaluation."""
+
+    @property
+    def clean(self) -> Proportion: ...
+    @property
+    def clean_by_format(self) -> Mapping[ImageFormat, Proportion]: ...
+    @property
+    def negatives(self) -> Mapping[str, Proportion]: ...
+    @property
+    def detections(self) -> Mapping[Method, Proportion]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +73,12 @@ class AccuracyRule:
         return _FAILS[self.operator](Fraction(rate.count, rate.total), self.limit)
 
 
-def accuracy_rules(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
+def accuracy_rules(rates: MeasuredRates, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
     """Yield the rule of every accuracy check on every slice of the evaluation or the baseline."""
-    yield from _false_positives(evaluation, basis, limits)
-    yield from _detections(evaluation, basis, limits)
-    yield from _formats(evaluation, basis, limits)
-    for category, rate in evaluation.negatives.items():
+    yield from _false_positives(rates, basis, limits)
+    yield from _detections(rates, basis, limits)
+    yield from _formats(rates, basis, limits)
+    for category, rate in rates.negatives.items():
         yield AccuracyRule(
             "negatives",
             category,
@@ -83,8 +95,8 @@ def decimal(value: float) -> Fraction:
     return Fraction(repr(float(value)))
 
 
-def _false_positives(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
-    rate, base = evaluation.clean, None if basis.baseline is None else basis.baseline.clean
+def _false_positives(rates: MeasuredRates, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
+    rate, base = rates.clean, None if basis.baseline is None else basis.baseline.clean
     factor, margin = decimal(limits.fpr_baseline), decimal(limits.fpr_stability)
     why = _missing(basis, known=base is not None)
     yield AccuracyRule(
@@ -113,10 +125,10 @@ def _false_positives(evaluation: Evaluation, basis: CheckBasis, limits: CheckLim
     yield AccuracyRule("fpr_target", "", "clean", rate, ">=", decimal(limits.fpr_target))
 
 
-def _detections(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
+def _detections(rates: MeasuredRates, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
     factor = decimal(limits.detection_baseline)
     for method in METHODS:
-        rate, key = evaluation.detections.get(method), f"stego:{method}"
+        rate, key = rates.detections.get(method), f"stego:{method}"
         base = None if basis.baseline is None else basis.baseline.detections.get(method)
         why = _missing(basis, known=base is not None)
         yield AccuracyRule(
@@ -135,17 +147,17 @@ def _detections(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) 
         yield AccuracyRule("detection_target", method, key, rate, "<=", decimal(limits.detection_target))
 
 
-def _formats(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
+def _formats(rates: MeasuredRates, basis: CheckBasis, limits: CheckLimits) -> Iterator[AccuracyRule]:
     baseline = basis.baseline
     comparable = {} if baseline is None or baseline.obstacle is not None else baseline.formats
     margin = decimal(limits.format_consistency)
-    for name in dict.fromkeys((*evaluation.clean_by_format, *comparable)):
+    for name in dict.fromkeys((*rates.clean_by_format, *comparable)):
         base = comparable.get(name)
         yield AccuracyRule(
             "format_consistency",
             name,
             f"format:{name}",
-            evaluation.clean_by_format.get(name),
+            rates.clean_by_format.get(name),
             ">=",
             (decimal(limits.format_default) if base is None else base) + margin,
             against_baseline=base is not None,

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from starlight_exporter.checks.accuracy_rules import decimal
+from starlight_exporter.checks.accuracy_rules import MeasuredRates, decimal
 from starlight_exporter.checks.baseline import Baseline, latency_obstacle, obstacle
 from starlight_exporter.checks.comparison_basis import NO_BASELINE, BaselineInUse, CheckBasis
 from starlight_exporter.checks.counts import WasWrong, baseline_errors, counts_of_rates, slice_counts, slice_masks
@@ -50,11 +50,8 @@ def basis_against_model(
     Evaluations of different images are not comparable.
     """
     other_images = differences(baseline.provenance, evaluation.provenance, "images")
-    in_use = BaselineInUse(
-        name=baseline.model,
-        clean=_exact(baseline.clean),
-        formats={key: rate for key, one in baseline.clean_by_format.items() if (rate := _exact(one)) is not None},
-        detections={key: rate for key, one in baseline.detections.items() if (rate := _exact(one)) is not None},
+    in_use = replace(
+        rates_in_use(baseline.model, baseline),
         latency_seconds={}
         if baseline.latency is None
         else {entry.quantile: entry.seconds for entry in baseline.latency.quantiles},
@@ -69,6 +66,16 @@ def basis_against_model(
         else baseline_errors(predictions, baseline_predictions)
     )
     return _basis(evaluation, predictions, in_use, comparable)
+
+
+def rates_in_use(name: str, baseline: MeasuredRates) -> BaselineInUse:
+    """Return the measured rates of a baseline model, exactly."""
+    return BaselineInUse(
+        name=name,
+        clean=_exact(baseline.clean),
+        formats={key: rate for key, one in baseline.clean_by_format.items() if (rate := _exact(one)) is not None},
+        detections={key: rate for key, one in baseline.detections.items() if (rate := _exact(one)) is not None},
+    )
 
 
 def basis_against_recorded(

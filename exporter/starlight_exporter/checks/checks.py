@@ -3,7 +3,8 @@
 A check passes or fails by its value. Whether a failure is significant is decided by an exact test: against the
 baseline on the pairs of verdicts, against a constant on the counts, at the effective sample size of shared covers.
 Against a baseline without stored verdicts, nothing is significant.
-The p-values are adjusted for all accuracy checks of the evaluation (Holm). A failure has severity *warning*, a
+The p-values are adjusted for all accuracy checks of the evaluation (Holm), at 1%, or at 0.8% if a sample of the images
+was checked before. A failure has severity *warning*, a
 significant one *critical*, that of an informational check *info*.
 
 Comparisons are exact: a rate is the fraction of its two counts, and a float stands for the decimal that it is written
@@ -12,22 +13,22 @@ as (0.0001 + 0.0002 is 0.0003). Expressions in other languages have to allow for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from starlight_exporter.checks.accuracy_rules import AccuracyRule, accuracy_rules
+from starlight_exporter.checks.accuracy_rules import AccuracyRule, MeasuredRates, accuracy_rules
 from starlight_exporter.checks.comparison_basis import CheckBasis
 from starlight_exporter.checks.counts import PairedCounts, SliceCounts
 from starlight_exporter.checks.latency_checks import latency_checks
 from starlight_exporter.checks.limits import BASELINE_CHECKS, CHECK_NAMES, DEFAULT_LIMITS, CheckLimits
 from starlight_exporter.checks.results import CheckResult, Severity, Unavailable
 from starlight_exporter.checks.significance import (
-    SIGNIFICANCE_LEVEL,
     Hypothesis,
     adjusted_p_values,
     below_with_confidence,
     error_rate_at_limit,
     not_worse_than_baseline,
+    significance_level,
     within_with_confidence,
 )
 from starlight_exporter.evaluation.results import Evaluation
@@ -40,15 +41,26 @@ def run_checks(
     evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits = DEFAULT_LIMITS
 ) -> tuple[CheckResult, ...]:
     """Run every enabled check, in the order of CHECK_NAMES, on every slice of the evaluation or the baseline."""
-    checks = (*accuracy_checks(evaluation, basis, limits), *latency_checks(evaluation, basis, limits))
+    level = significance_level(after_provisional=evaluation.after_provisional)
+    checks = (*accuracy_checks(evaluation, basis, limits, level=level), *latency_checks(evaluation, basis, limits))
+    return in_order(checks, limits)
+
+
+def in_order(checks: Iterable[CheckResult], limits: CheckLimits) -> tuple[CheckResult, ...]:
+    """Return the enabled checks in the order of CHECK_NAMES; failures of informational checks have severity info."""
     ordered = sorted(checks, key=lambda one: CHECK_NAMES.index(one.name))
     return tuple(_informational(one, limits) for one in ordered if one.name not in limits.disabled)
 
 
-def accuracy_checks(evaluation: Evaluation, basis: CheckBasis, limits: CheckLimits) -> tuple[CheckResult, ...]:
-    """Run the checks of false positives and detections, and adjust their p-values for each other."""
-    rules = [rule for rule in accuracy_rules(evaluation, basis, limits) if rule.name not in limits.disabled]
-    measured = [_Measured(rule, basis) for rule in rules]
+def accuracy_checks(
+    rates: MeasuredRates, basis: CheckBasis, limits: CheckLimits, *, level: float
+) -> tuple[CheckResult, ...]:
+    """Run the checks of false positives and detections, and adjust their p-values for each other.
+
+    A failure is significant if its adjusted p-value is at most `level`.
+    """
+    rules = [rule for rule in accuracy_rules(rates, basis, limits) if rule.name not in limits.disabled]
+    measured = [_Measured(rule, basis, level) for rule in rules]
     hypotheses = {
         (one.rule.name, one.rule.slice): hypothesis for one in measured if (hypothesis := one.hypothesis()) is not None
     }
@@ -62,6 +74,7 @@ class _Measured:
 
     rule: AccuracyRule
     basis: CheckBasis
+    level: float
 
     @property
     def counts(self) -> SliceCounts | None:
@@ -104,7 +117,7 @@ class _Measured:
                 rule.name, rule.slice, value, limit, None, None, f"{counted}{reason.text}", unavailable=reason.reason
             )
         passed = not rule.fails(rate)
-        significant = not passed and p is not None and p <= SIGNIFICANCE_LEVEL
+        significant = not passed and p is not None and p <= self.level
         severity: Severity | None = None if passed else "critical" if significant else "warning"
         interval = percent_range(rate.lower, rate.upper)
         detail = (

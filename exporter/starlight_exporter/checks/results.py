@@ -41,10 +41,11 @@ class CheckResult:
     """Result of one check on one slice; `value` and `limit` are ratios, seconds, or a ratio of two latencies.
 
     `passed` compares the value with the limit; None if the check is `unavailable`. A failure is `significant` if its
-    test rejects at 1% after the adjustment of `p_value` for all checks of the evaluation (Holm). A pass is
-    `conclusive` if the whole confidence interval is within the limit, a failure if it is significant. `severity` is
-    None unless the check failed. `paired` is whether `p_value` compares the verdicts with those of the baseline;
-    otherwise it tests the limit.
+    test rejects after the adjustment of `p_value` for all checks of the evaluation (Holm), at the level of the result:
+    1%, or 0.2% for a provisional result and 0.8% for the complete result that follows it. A pass is `conclusive` if the
+    whole confidence interval is within the limit, a failure if it is significant. `severity` is None unless the check
+    failed. `paired` is whether `p_value` compares the verdicts with those of the baseline; otherwise it tests the
+    limit.
     """
 
     name: CheckName

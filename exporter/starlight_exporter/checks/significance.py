@@ -16,6 +16,15 @@ from starlight_exporter.statistics.paired import paired_upper_limit
 SIGNIFICANCE_LEVEL: Final = 0.01
 """A failure is significant if its adjusted p-value is at most this: at most 1% of evaluations of an unchanged model
 have a significant failure."""
+PROVISIONAL_LEVEL: Final = 0.002
+"""The level of the checks on a sample: its share of SIGNIFICANCE_LEVEL."""
+LEVEL_AFTER_PROVISIONAL: Final = 0.008
+"""The level of the complete result after a sample was checked: both together have SIGNIFICANCE_LEVEL (Bonferroni)."""
+
+
+def significance_level(*, after_provisional: bool) -> float:
+    """Return the level at which the checks of a complete result are tested."""
+    return LEVEL_AFTER_PROVISIONAL if after_provisional else SIGNIFICANCE_LEVEL
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from typing import BinaryIO, Final
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import Dataset, FileProblem, LabelledFile
 from starlight_exporter.dataset.found_files import FoundFile
-from starlight_exporter.dataset.labelled_files import find_labelled_files
+from starlight_exporter.dataset.labelled_files import LabelledFiles, find_labelled_files
 from starlight_exporter.dataset.labels import Labels
 from starlight_exporter.dataset.names import one_line, printable_path
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, ImageFormat, image_format
@@ -56,14 +56,7 @@ def scan(
     contains no image, and if the file with its labels cannot be used.
     """
     dataset = find_labelled_files(root)
-    labelled = label_files(
-        dataset.found,
-        dataset.labels_of,
-        max_file_bytes=max_file_bytes,
-        excluded=excluded,
-        activity=activity,
-    )
-    files = _with_covers(_with_few_categories(labelled), dataset.clean_folder)
+    files = label_listed(dataset, dataset.found, max_file_bytes=max_file_bytes, excluded=excluded, activity=activity)
     return Dataset(
         name=name,
         root=root,
@@ -71,6 +64,21 @@ def scan(
         fingerprint=fingerprint(files, _stated_facts(files)) if dataset.has_manifest else fingerprint(files),
         ignored_files=dataset.found.ignored,
     )
+
+
+def label_listed(
+    listing: LabelledFiles,
+    found: Sequence[FoundFile],
+    *,
+    max_file_bytes: int,
+    excluded: Mapping[str, FileProblem] = MappingProxyType({}),
+    activity: Activity = NO_ACTIVITY,
+) -> list[LabelledFile]:
+    """Return files of a listing as `label_files` does, with at most MAX_CATEGORIES, and covers as paths."""
+    labelled = label_files(
+        found, listing.labels_of, max_file_bytes=max_file_bytes, excluded=excluded, activity=activity
+    )
+    return _with_covers(_with_few_categories(labelled), listing.clean_folder)
 
 
 def label_files(

@@ -13,6 +13,7 @@ from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import NotMeasuredReason
+from starlight_exporter.evaluation.baseline_verdicts import BaselineVerdicts
 from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.models.roles import Role
 
@@ -84,6 +85,20 @@ class UnlabelledImages:
     drift_reference: DriftReference | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ProvisionalRequest:
+    """Asks for a provisional result on a sample, if not all images fit into the time of a sample.
+
+    `images_per_second` is the rate of the last evaluation of the dataset, None if there is none. `baseline` are the
+    verdicts on an earlier sample, which are used again if nothing has changed. With `is_published`, the provisional
+    result of this evaluation was published before the evaluation was interrupted, and only the full pass follows.
+    """
+
+    images_per_second: float | None = None
+    baseline: BaselineVerdicts | None = None
+    is_published: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
     """All parameters of a run; picklable. `trigger` is one word, such as `schedule` or `command`.
@@ -95,7 +110,7 @@ class RunRequest:
     image is decoded. `models_dir` is searched for the training log, manifest and card of a model with the same content
     if they are not next to the model; `training_log` takes precedence. The files of `faults` are not measured. A thread
     decodes `batch` files, then scores them together. With `unlabelled`, all images below the root are one class without
-    labels, and nothing is timed.
+    labels, and nothing is timed. Without `provisional`, no sample is measured before.
     """
 
     model: str
@@ -119,6 +134,7 @@ class RunRequest:
     cache: CacheSettings | None = None
     baseline: BaselineModel | None = None
     unlabelled: UnlabelledImages | None = None
+    provisional: ProvisionalRequest | None = None
 
     @property
     def model_root(self) -> Path | None:

@@ -123,6 +123,7 @@ class Evaluation:
     `embeddings` covers clean and stego images too; it is None in results of versions that did not measure embeddings.
     `unlabelled` is set if the dataset is unlabelled: then no rate has an image, and nothing is timed.
     `replaced_decision` is the requested decision rule if it needs a method and the model predicts none, otherwise None.
+    `after_provisional` is whether a sample of the images was checked before, with a share of the significance level.
     """
 
     id: str
@@ -161,6 +162,7 @@ class Evaluation:
     unlabelled: UnlabelledResult | None = None
     embeddings: EmbeddingResult | None = None
     replaced_decision: str | None = None
+    after_provisional: bool = False
 
     @property
     def requested_decision(self) -> str:

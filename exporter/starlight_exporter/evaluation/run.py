@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import compress
@@ -34,7 +34,7 @@ from starlight_exporter.evaluation.payload import by_payload
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.progress import Progress, ProgressReporter
 from starlight_exporter.evaluation.quality import measure_quality
-from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.request import FileFault, RunRequest
 from starlight_exporter.evaluation.results import (
     Evaluation,
     Execution,
@@ -165,12 +165,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
 
 def scan_dataset(request: RunRequest, activity: Activity) -> Dataset:
     """Scan the dataset of a request, without opening the files that its faults exclude. Raise DatasetError."""
-    # Files that fail later keep their hash, so that the fingerprint does not depend on the faults of a run.
-    excluded = {
-        fault.path: FileProblem(fault.reason, fault.detail.removeprefix(f"{fault.path}: "))
-        for fault in request.faults
-        if fault.phase == "scan"
-    }
+    excluded = file_problems(request.faults)
     if request.unlabelled is not None:
         return scan_unlabelled(
             request.dataset,
@@ -187,6 +182,16 @@ def scan_dataset(request: RunRequest, activity: Activity) -> Dataset:
         excluded=excluded,
         activity=activity,
     )
+
+
+def file_problems(faults: Iterable[FileFault]) -> dict[str, FileProblem]:
+    """Return the problems of the files that must not be opened."""
+    # Files that fail later keep their hash, so that the fingerprint does not depend on the faults of a run.
+    return {
+        fault.path: FileProblem(fault.reason, fault.detail.removeprefix(f"{fault.path}: "))
+        for fault in faults
+        if fault.phase == "scan"
+    }
 
 
 def load_detector(request: RunRequest) -> Detector:

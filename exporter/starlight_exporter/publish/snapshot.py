@@ -12,6 +12,7 @@ from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.comparison_basis import CheckBasis
 from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
+from starlight_exporter.checks.provisional import CheckedSample
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.request import FileFault
@@ -137,7 +138,8 @@ class RunState:
     model, and is None before the first other run. `progress` (0 to 1) and `remaining_seconds` are None while no run is
     in progress. `checks`, their `basis` and `comparisons` belong to `evaluation`; `basis` is None while only stored
     checks are known. `ablation` has the same model file, images and rule. `evaluated_monotonic` is the end of
-    `evaluation` on the monotonic clock of this process, and `faults` are the files that the run excluded.
+    `evaluation` on the monotonic clock of this process, and `faults` are the files that the run excluded. `provisional`
+    is a sample of a newer evaluation than `evaluation`, until that is complete.
     """
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
@@ -153,6 +155,7 @@ class RunState:
     ablation: AblationStudy | None = None
     evaluated_monotonic: float | None = None
     faults: tuple[FileFault, ...] = ()
+    provisional: CheckedSample | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +232,14 @@ class Snapshot:
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Return the last complete evaluation of every configured model and labelled dataset that has one."""
         return tuple(one for one in self._displayed() if one.unlabelled is None)
+
+    def provisional(self, pair: Pair) -> CheckedSample | None:
+        """Return the provisional result of a pair; None without one, or if it is of a replaced model file."""
+        checked = self.runs[pair].provisional
+        current = self.models[pair[0]].file_sha256
+        if checked is None or current not in (None, checked.result.spec.model_sha256):
+            return None
+        return checked
 
     def unlabelled_evaluations(self) -> tuple[Evaluation, ...]:
         """Return the last complete evaluation of every configured model and unlabelled dataset that has one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from starlight_exporter.evaluation.provisional_result import ProvisionalResult
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.publish.snapshot import Pair
 from starlight_exporter.runs.analyses import Analyses
@@ -39,7 +40,7 @@ class Evaluations:
         if self._files.postpone(pair, trigger):
             return None
         request = run_request(self._config.current, pair, trigger)
-        return None if request is None else self._pipeline.with_drift_reference(request)
+        return None if request is None else self._pipeline.with_stored_results(request)
 
     def started(self, pair: Pair) -> None:
         """Publish the start of a run."""
@@ -48,6 +49,10 @@ class Evaluations:
     def progressed(self, pair: Pair, ratio: float) -> None:
         """Publish the progress of a run."""
         self._pipeline.progressed(pair, ratio)
+
+    def sampled(self, request: RunRequest, result: ProvisionalResult) -> None:
+        """Publish the provisional result of a run."""
+        self._pipeline.sampled(request, result)
 
     def finished(self, run: FinishedRun, output: RunOutput) -> None:
         """Process a finished run, and queue the analyses of its result and the runs that it makes necessary."""

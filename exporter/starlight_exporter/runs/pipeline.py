@@ -12,8 +12,11 @@ from typing import Final
 
 import structlog
 
+from starlight_exporter.checks.provisional import check_sample
 from starlight_exporter.errors import ModelFailureReason, StorageError
-from starlight_exporter.evaluation.request import DriftReference, RunRequest
+from starlight_exporter.evaluation.baseline_verdicts import BaselineVerdicts
+from starlight_exporter.evaluation.provisional_result import ProvisionalResult
+from starlight_exporter.evaluation.request import DriftReference, ProvisionalRequest, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.snapshot import Pair, QuarantineReason, Snapshot
@@ -54,6 +57,7 @@ class Pipeline:
         # Configuration and baseline do not change between the checks of a result and its publication.
         self._lock = threading.Lock()
         self._time_left = TimeLeft()
+        self._baseline_verdicts: dict[str, BaselineVerdicts] = {}
 
     def started(self, pair: Pair) -> None:
         """Publish that a run is in progress."""
@@ -65,6 +69,27 @@ class Pipeline:
         """Publish the progress of a run and the time left."""
         remaining = self._time_left.estimate(ratio, time.monotonic())
         self._state.update(lambda s: with_run_changed(s, pair, progress=ratio, remaining_seconds=remaining))
+
+    def sampled(self, request: RunRequest, result: ProvisionalResult) -> None:
+        """Check and publish a provisional result, unless the pair has changed since the start of the run."""
+        with self._lock:
+            snapshot, pair = self._state.snapshot, (result.model, result.dataset)
+            if pair not in snapshot.runs or not self._config.applies_to(request):
+                return
+            if result.baseline is not None:
+                self._baseline_verdicts[result.dataset] = result.baseline
+            baseline = snapshot.baseline_model()
+            checked = check_sample(result, snapshot.limits, baseline="" if baseline is None else baseline.name)
+            self._state.update(lambda s: with_run_changed(s, pair, provisional=checked))
+            _log.info(
+                "provisional result published",
+                model=result.model,
+                dataset=result.dataset,
+                images=checked.images,
+                of=result.dataset_images,
+                significant=len(checked.significant),
+                seconds=round(result.finished_at - result.started_at, 1),
+            )
 
     def finish(self, run: FinishedRun, output: RunOutput) -> bool:
         """Process a finished run: validate, compare, check, store, publish, log. Return whether it has a result."""
@@ -166,7 +191,23 @@ class Pipeline:
         spec = run.evaluation.provenance
         return spec.model_sha256 == model.file_sha256 and dataset.fingerprint == spec.dataset_fingerprint
 
-    def with_drift_reference(self, request: RunRequest) -> RunRequest:
+    def with_stored_results(self, request: RunRequest) -> RunRequest:
+        """Return the request with what it needs of earlier results of the dataset."""
+        if request.unlabelled is not None:
+            return self._with_drift_reference(request)
+        results = [
+            run.evaluation
+            for (_, dataset), run in self._state.snapshot.runs.items()
+            if dataset == request.dataset and run.evaluation is not None
+        ]
+        newest = max(results, key=lambda one: one.finished_at, default=None)
+        provisional = ProvisionalRequest(
+            images_per_second=None if newest is None else newest.images_per_second,
+            baseline=self._baseline_verdicts.get(request.dataset),
+        )
+        return replace(request, provisional=provisional)
+
+    def _with_drift_reference(self, request: RunRequest) -> RunRequest:
         """Return the request with the stored result of the same model on the drift reference, if there is one."""
         unlabelled = request.unlabelled
         if unlabelled is None or unlabelled.drift_reference is None:

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 
 import structlog
 
-from starlight_exporter.errors import ModelError
+from starlight_exporter.errors import ModelError, StorageError
+from starlight_exporter.evaluation.provisional_result import ProvisionalResult, read_provisional
 from starlight_exporter.evaluation.request import FileFault, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.models.roles import Role
@@ -41,10 +42,11 @@ PREEMPTED: Final = "cancelled: an evaluation of the production model or its base
 
 @dataclass(frozen=True, slots=True)
 class QueuedRun:
-    """An evaluation that waits for its turn."""
+    """An evaluation that waits for its turn; with `is_sampled`, its provisional result is published already."""
 
     pair: Pair
     trigger: str
+    is_sampled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,9 @@ class RunHandler(Protocol):
     def progressed(self, pair: Pair, ratio: float) -> None:
         """Handle the progress of a run, 0 to 1."""
 
+    def sampled(self, request: RunRequest, result: ProvisionalResult) -> None:
+        """Handle the provisional result of a run."""
+
     def finished(self, run: FinishedRun, output: RunOutput) -> None:
         """Handle the end of a run."""
 
@@ -89,6 +94,7 @@ class Runner:
 
     Each pair is in the queue at most once, and so is each name of a job. On a labelled dataset with alerts, a queued
     production model, and a baseline that has to be evaluated, interrupt any other evaluation, which is queued again.
+    So does one whose provisional result is missing, once that of the running evaluation is published.
     """
 
     def __init__(
@@ -109,6 +115,7 @@ class Runner:
         self._tasks: dict[str, InThreadTask] = {}
         self._current: Pair | None = None
         self._scanned: str | None = None
+        self._is_sampled = False
         self._cancellations: dict[Pair, int] = {}
         self._cancel = False
         self._preempted = False
@@ -125,8 +132,9 @@ class Runner:
         """Queue an evaluation; a pair that is queued already keeps its trigger, unless that is the schedule."""
         with self._wake:
             queued = self._queue.get(pair)
-            # A scheduled run may be skipped, one that was requested may not.
-            if queued is None or queued.trigger == "schedule":
+            # A scheduled run may be skipped, one that was requested may not. Model or images may have changed since an
+            # interrupted run published its provisional result.
+            if queued is None or queued.trigger == "schedule" or queued.is_sampled:
                 self._queue[pair] = QueuedRun(pair, trigger)
             self._wake.notify_all()
 
@@ -232,10 +240,12 @@ class Runner:
             if self._stopping:
                 return None
             if self._queue:
-                self._current = min(self._queue, key=self._priority)
+                self._current = min(self._queue, key=self._order)
+                queued = self._queue.pop(self._current)
                 self._cancel = self._preempted = False
                 self._scanned = None
-                return self._queue.pop(self._current)
+                self._is_sampled = queued.is_sampled
+                return queued
             return self._jobs.pop(next(iter(self._jobs)))
 
     def _evaluate(self, queued: QueuedRun) -> None:
@@ -243,6 +253,8 @@ class Runner:
         request = self.handler.request(queued.pair, queued.trigger)
         if request is None:
             return
+        if queued.is_sampled and request.provisional is not None:
+            request = replace(request, provisional=replace(request.provisional, is_published=True))
         self.handler.started(queued.pair)
         started_at, started = time.time(), time.monotonic()
         with ExitStack() as stack:
@@ -251,7 +263,7 @@ class Runner:
             try:
                 scratch = stack.enter_context(scratch_folder())
                 thumbnails = scratch / "thumbnails"
-                ended, faults = self._supervised(queued.pair, request, scratch, thumbnails)
+                ended, faults = self._supervised(request, scratch, thumbnails)
             except OSError as error:
                 ended = Attempt("error", error=error)
             result = ended.result if isinstance(ended.result, RunResult) else None
@@ -279,20 +291,26 @@ class Runner:
             if ended.outcome != "cancelled":
                 self._cancellations.pop(queued.pair, None)
             if self._preempted and ended.outcome == "cancelled" and not self._cancel and not self._stopping:
-                self._queue.setdefault(queued.pair, queued)
+                self._queue.setdefault(queued.pair, replace(queued, is_sampled=self._is_sampled))
 
     def _supervised(
-        self, pair: Pair, request: RunRequest, scratch: Path, thumbnails: Path
+        self, request: RunRequest, scratch: Path, thumbnails: Path
     ) -> tuple[Attempt, tuple[FileFault, ...]]:
         """Return the outcome of an evaluation and the files that it excluded."""
         progress_file = scratch / "progress.json"
         supervisor = Supervisor(
-            self._make_process, scratch, timeout=self._timeout(), interrupt=lambda: self._poll(pair, progress_file)
+            self._make_process,
+            scratch,
+            timeout=self._timeout(),
+            interrupt=lambda: self._poll(request, progress_file, supervisor.provisional_file),
         )
         return supervisor.evaluate(replace(request, progress_file=progress_file), thumbnails), supervisor.faults
 
-    def _poll(self, pair: Pair, progress_file: Path) -> Attempt | None:
+    def _poll(self, request: RunRequest, progress_file: Path, provisional_file: Path) -> Attempt | None:
         """Report the progress of the running evaluation; return its outcome if it is cancelled, otherwise None."""
+        pair = (request.model, request.dataset)
+        if not self._is_sampled:
+            self._read_provisional(request, provisional_file)
         progress = read_progress(progress_file)
         if progress is not None:
             self.handler.progressed(pair, progress.ratio)
@@ -303,10 +321,32 @@ class Runner:
             self._preempted = self._is_preempted(pair)
             return cancelled_attempt(PREEMPTED) if self._preempted else None
 
+    def _read_provisional(self, request: RunRequest, file: Path) -> None:
+        """Hand over the provisional result of the running evaluation, once its worker has written it."""
+        try:
+            result = read_provisional(file)
+        except StorageError as error:
+            _log.warning("provisional result not readable", reason=str(error))
+            self._is_sampled = True
+            return
+        if result is not None:
+            self._is_sampled = True
+            self.handler.sampled(request, result)
+
+    def _order(self, pair: Pair) -> tuple[int, bool]:
+        """Return the key of the next pair to start, lowest first: provisional results before complete ones."""
+        return self._priority(pair), self._queue[pair].is_sampled
+
     def _is_preempted(self, current: Pair) -> bool:
         """Return whether a queued evaluation has to start now. A scheduled one of the baseline may not be needed."""
         if self._priority(current) < _INTERRUPTS:
-            return False
+            # A long evaluation must not delay the provisional result of another model or dataset.
+            return self._is_sampled and any(
+                not queued.is_sampled
+                and queued.trigger != "schedule"
+                and self._priority(pair) <= self._priority(current)
+                for pair, queued in self._queue.items()
+            )
         priorities = [
             self._priority(queued.pair)
             for queued in self._queue.values()

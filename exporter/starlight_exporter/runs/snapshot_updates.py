@@ -57,6 +57,7 @@ def with_configuration(
                     basis=None,
                     comparisons=(),
                     ablation=None,
+                    provisional=None,
                 )
             runs[pair] = replace(run, interval_seconds=interval if is_scheduled(config, pair) else None)
     return replace(
@@ -159,7 +160,9 @@ def _displayed(old: Snapshot, evaluation: Evaluation) -> Snapshot:
         ablation = None
     # A result from the future has no age: the clock was set back since.
     age = max(0.0, time.time() - evaluation.finished_at)
-    run = replace(run, evaluation=evaluation, ablation=ablation, evaluated_monotonic=time.monotonic() - age)
+    run = replace(
+        run, evaluation=evaluation, ablation=ablation, evaluated_monotonic=time.monotonic() - age, provisional=None
+    )
     return old.with_model(model).with_dataset(dataset).with_run(*pair, run)
 
 

@@ -95,6 +95,7 @@ class Supervisor:
         self._make_process = make_process
         self._scratch = scratch
         self._activity_file = scratch / "activity"
+        self.provisional_file = scratch / "provisional.json"
         self._timeout = timeout
         self._deadline = time.monotonic() + timeout
         self._interrupt = interrupt
@@ -138,7 +139,7 @@ class Supervisor:
             request = careful
 
     def _work(self, request: RunRequest, thumbnails: Path) -> Work:
-        return Work(request, thumbnails, self._activity_file)
+        return Work(request, thumbnails, self._activity_file, self.provisional_file)
 
     def _attempt(self, request: RunRequest, function: Callable[..., object], *arguments: object) -> Attempt:
         self._activity_file.unlink(missing_ok=True)

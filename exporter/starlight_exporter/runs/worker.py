@@ -22,16 +22,21 @@ THUMBNAILS: Final = 120
 class Work:
     """A run, the folder for the thumbnails of misclassified images, and the file for the activity of the worker.
 
-    The predictions are written next to the thumbnails.
+    The predictions are written next to the thumbnails. `provisional_file` is written as soon as the provisional result
+    is known; a run that was restarted keeps it.
     """
 
     request: RunRequest
     thumbnails: Path
     activity_file: Path | None = None
+    provisional_file: Path | None = None
 
 
 def evaluate(work: Work) -> RunResult:
-    """Run one evaluation and write thumbnails of its errors and alarms. Raises like `evaluation.run.evaluate`."""
+    """Run one evaluation and write thumbnails of its errors and alarms. Raises like `evaluation.run.evaluate`.
+
+    A sample of a large dataset is measured first, unless that was done before the run was restarted or interrupted.
+    """
     from starlight_exporter.dataset.rendering import write_thumbnails
     from starlight_exporter.evaluation.prediction_table import PREDICTIONS_FILE
     from starlight_exporter.evaluation.run import evaluate as run
@@ -42,8 +47,10 @@ def evaluate(work: Work) -> RunResult:
     except OSError as error:
         # Then a file that ends or blocks the worker is not found.
         problem = f"activity not recorded: {error.strerror or error}"
+    after_provisional = _measure_sample_first(work, activity)
     predictions_file = work.thumbnails.with_name(PREDICTIONS_FILE)
     result = run(replace(work.request, predictions_file=predictions_file), activity=activity)
+    result = replace(result, evaluation=replace(result.evaluation, after_provisional=after_provisional))
     if problem:
         result = replace(result, warnings=(*result.warnings, problem))
     failed = {fault.path for fault in work.request.faults}
@@ -62,6 +69,23 @@ def evaluate(work: Work) -> RunResult:
         # The result is valid without thumbnails.
         return replace(result, warnings=(*result.warnings, f"no thumbnails: {error.strerror or error}"))
     return result
+
+
+def _measure_sample_first(work: Work, activity: Activity) -> bool:
+    """Write a provisional result if the dataset is large; return whether this evaluation has one."""
+    from starlight_exporter.evaluation.provisional import measure_provisional
+    from starlight_exporter.evaluation.provisional_result import write_provisional
+
+    provisional, file = work.request.provisional, work.provisional_file
+    if provisional is None or file is None:
+        return False
+    if provisional.is_published or file.exists():
+        return True
+    result = measure_provisional(work.request, activity)
+    if result is None:
+        return False
+    write_provisional(file, result)
+    return True
 
 
 def probe(request: RunRequest, path: str, activity_file: Path) -> None:

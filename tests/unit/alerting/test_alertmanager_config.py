@@ -70,7 +70,7 @@ def test_examples_exist() -> None:
 def test_amtool_accepts_configuration(path: Path) -> None:
     code, output = run_tool(["amtool", "check-config", str(path)])
     assert code == 0, output
-    for found in ("4 inhibit rules", "4 receivers", "1 templates"):
+    for found in ("5 inhibit rules", "4 receivers", "1 templates"):
         assert f" - {found}" in output
 
 
@@ -189,7 +189,7 @@ def test_inhibition_concerns_alerts_of_starlight_only(path: Path) -> None:
 
 def test_critical_inhibits_warnings_about_the_same_problem_only() -> None:
     """Two alerts of one cause and slice have different names; a missing cause must not match a missing cause."""
-    (rule,) = (
+    rule, provisional = (
         one for one in load(DEFAULT)["inhibit_rules"] if "cause" in one["equal"] and "alertname" not in one["equal"]
     )
     own = 'alertname=~"Starlight.+"'
@@ -197,6 +197,10 @@ def test_critical_inhibits_warnings_about_the_same_problem_only() -> None:
     assert rule["target_matchers"] == [own, 'severity="warning"', 'cause=~".+"']
     slices = set(SLICE_LABEL.values())
     assert set(rule["equal"]) == {"cause", "job", "instance", "model", "dataset", *slices}
+    # The alerts of a complete result, but not one provisional alert another.
+    assert 'alertname!="StarlightProvisionalRegression"' in provisional["source_matchers"]
+    assert provisional["target_matchers"] == ['alertname="StarlightProvisionalRegression"']
+    assert provisional["equal"] == rule["equal"]
 
 
 def test_inhibition_compares_all_labels_of_the_rules() -> None:

@@ -17,18 +17,19 @@ from structlog.testing import capture_logs
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import DatasetError, ImageError, ModelError, ModelFailureReason
-from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.provisional_result import ProvisionalResult, write_provisional
+from starlight_exporter.evaluation.request import ProvisionalRequest, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.process_isolation import NICENESS
 from starlight_exporter.publish.snapshot import Pair
 from starlight_exporter.runs import worker
-from starlight_exporter.runs.attempt import CANCELLED, Attempt, attempt
+from starlight_exporter.runs.attempt import CANCELLED, INTERRUPT_SECONDS, Attempt, attempt
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.process import WorkerProcess
 from starlight_exporter.runs.runner import MAX_CANCELLATIONS, PREEMPTED, BackgroundJob, InThreadTask, Runner
 from starlight_exporter.runs.worker import Work
 from support.images import write_dataset
-from support.snapshots import example_prediction, full_evaluation
+from support.snapshots import example_prediction, full_evaluation, provisional_result
 from support.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -57,6 +58,17 @@ def take_long(work: Work) -> RunResult:
     assert work.request.progress_file is not None
     work.request.progress_file.write_text('{"done": 25, "total": 100, "fingerprint": "00ff"}')
     signal.pause()
+    return result_of(work)
+
+
+def sample_first(work: Work) -> RunResult:
+    """Publish a provisional result and take long, unless that was published before."""
+    assert work.request.provisional is not None
+    assert work.provisional_file is not None
+    if not work.request.provisional.is_published:
+        result = provisional_result(model=work.request.model, dataset=work.request.dataset)
+        write_provisional(work.provisional_file, result)
+        signal.pause()
     return result_of(work)
 
 
@@ -159,6 +171,8 @@ class RecordingHandler:
         self.runs: list[FinishedRun] = []
         self.outputs: list[RunOutput] = []
         self.progress: list[float] = []
+        self.samples: list[Pair] = []
+        self.published: list[tuple[Pair, bool]] = []
         self.thumbnails: list[list[str]] = []
         self.unknown: set[Pair] = set()
         self.gate = threading.Event()
@@ -180,6 +194,7 @@ class RecordingHandler:
             dataset=pair[1],
             dataset_root=Path("images"),
             trigger=trigger,
+            provisional=ProvisionalRequest(),
         )
 
     def started(self, pair: Pair) -> None:
@@ -193,8 +208,15 @@ class RecordingHandler:
             self.progress.append(ratio)
             self._change.notify_all()
 
+    def sampled(self, _request: RunRequest, result: ProvisionalResult) -> None:
+        with self._change:
+            self.samples.append((result.model, result.dataset))
+            self._change.notify_all()
+
     def finished(self, run: FinishedRun, output: RunOutput) -> None:
         with self._change:
+            assert output.request.provisional is not None
+            self.published.append((run.pair, output.request.provisional.is_published))
             self.runs.append(run)
             self.outputs.append(output)
             self.thumbnails.append([] if output.thumbnails is None else [f.name for f in output.thumbnails.iterdir()])
@@ -434,6 +456,59 @@ def test_production_does_not_preempt_production(handler: RecordingHandler, start
     runner.submit(("production", "b"), "model")
     polls = len(handler.progress)
     handler.wait(lambda: len(handler.progress) > polls + 3)
+    assert handler.runs == []
+
+
+@pytest.mark.parametrize(
+    ("running", "queued"), [(BASELINE, PRODUCTION), (PRODUCTION, ("production", "b")), (RESEARCH, BASELINE)]
+)
+def test_provisional_results_come_before_the_full_pass_of_another_pair(
+    handler: RecordingHandler, start: StartRunner, running: Pair, queued: Pair
+) -> None:
+    runner = start(workers(sample_first))
+    runner.submit(running, "model")
+    handler.wait(lambda: handler.samples == [running])
+    runner.submit(queued, "model")
+    handler.wait(lambda: handler.samples == [running, queued])
+    # Nothing preempts the second pair, whose full pass takes long as well.
+    runner.cancel(lambda pair: pair == queued)
+    handler.wait(lambda: len(handler.runs) == 3)
+    assert handler.samples == [running, queued]
+    assert [(run.pair, run.outcome, run.error) for run in handler.runs] == [
+        (running, "cancelled", PREEMPTED),
+        (queued, "cancelled", CANCELLED),
+        (running, "success", ""),
+    ]
+    # The full pass of the first pair does not measure the sample again.
+    assert handler.published == [(running, False), (queued, False), (running, True)]
+
+
+@pytest.mark.parametrize("trigger", ["schedule", "model"])
+def test_provisional_result_is_measured_again_after_a_change(
+    handler: RecordingHandler, start: StartRunner, trigger: str
+) -> None:
+    runner = start(workers(sample_first))
+    runner.submit(BASELINE, "model")
+    handler.wait(lambda: handler.samples == [BASELINE])
+    handler.gate.clear()
+    runner.submit(PRODUCTION, "model")
+    handler.wait(lambda: len(handler.runs) == 1)
+    # The change is reported while the interrupted run is queued again.
+    wait_until(lambda: runner.queued() == 1)
+    runner.submit(BASELINE, trigger)
+    handler.gate.set()
+    handler.wait(lambda: handler.samples == [BASELINE, PRODUCTION])
+    runner.cancel(lambda pair: pair == PRODUCTION)
+    handler.wait(lambda: handler.samples == [BASELINE, PRODUCTION, BASELINE])
+
+
+def test_scheduled_evaluation_does_not_preempt_a_full_pass(handler: RecordingHandler, start: StartRunner) -> None:
+    runner = start(workers(sample_first))
+    runner.submit(BASELINE, "model")
+    handler.wait(lambda: handler.samples == [BASELINE])
+    runner.submit(PRODUCTION, "schedule")
+    runner.submit(RESEARCH, "model")
+    time.sleep(2 * INTERRUPT_SECONDS)
     assert handler.runs == []
 
 

@@ -36,7 +36,7 @@ def test_every_route_is_documented(tmp_path: Path) -> None:
         if route.path not in forms
     }
     assert set(ENDPOINTS) == routes
-    assert len(PAGES) == 10
+    assert len(PAGES) == 11
 
 
 def test_every_query_parameter_is_documented() -> None:

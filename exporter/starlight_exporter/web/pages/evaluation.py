@@ -9,13 +9,14 @@ from typing import Final
 
 from starlight_exporter.checks.latency_checks import contention
 from starlight_exporter.checks.results import CheckResult, Conclusion
+from starlight_exporter.checks.significance import significance_level
 from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.errors import QueryError
 from starlight_exporter.evaluation.applied_rule import rule_text
 from starlight_exporter.evaluation.results import Evaluation, LatencySummary
 from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.evaluation.spec import differences
-from starlight_exporter.formatting import images_per_second, size, utc
+from starlight_exporter.formatting import images_per_second, percent, size, utc
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import Snapshot
@@ -158,6 +159,13 @@ def _stages(latency: LatencySummary | None) -> list[dict[str, object]]:
     return parts
 
 
+def _level(evaluation: Evaluation) -> str:
+    if evaluation.unlabelled is not None:
+        return "not checked"
+    level = percent(significance_level(after_provisional=evaluation.after_provisional))
+    return f"{level}, after a provisional result" if evaluation.after_provisional else level
+
+
 def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
     provenance, facts = evaluation.provenance, evaluation.model_facts
     return [
@@ -175,6 +183,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("numpy", provenance.numpy_version),
         ("Pillow", provenance.pillow_version),
         ("seed", provenance.seed),
+        ("significance level of the checks", _level(evaluation)),
         ("trigger", evaluation.trigger),
         ("started", utc(evaluation.started_at)),
         ("duration", f"{evaluation.duration_seconds:.1f} s"),

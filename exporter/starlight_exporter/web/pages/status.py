@@ -113,6 +113,7 @@ def _content(cell: MatrixCell) -> dict[str, object]:
         "run_error": cell.run_error or None,
         "quarantine": cell.model.quarantine,
         "in_progress": cell.run.in_progress,
+        "provisional": None if cell.provisional is None else cell.provisional.link,
         "evaluation": None if evaluation is None else evaluation.id,
         "finished_at": None if evaluation is None else evaluation.finished_at,
         "false_positives": None if evaluation is None else evaluation.clean,

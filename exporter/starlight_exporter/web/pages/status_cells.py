@@ -23,6 +23,7 @@ from starlight_exporter.web.pages.check_groups import (
     unavailable_reasons,
 )
 from starlight_exporter.web.pages.inconclusive import inconclusive_text
+from starlight_exporter.web.pages.provisional import ProvisionalRow, provisional_rows
 from starlight_exporter.web.pages.trend import CellTrend, cell_trend
 
 _ROLE_ORDER: Mapping[Role, int] = {"production": 0, "baseline": 1, "research": 2}
@@ -37,7 +38,7 @@ class MatrixCell:
     `informational` and `passed` are groups of checks, `unavailable` the reasons of those without a result,
     `inconclusive` a sentence about all inconclusive passes. `load_error` is why the model file cannot be loaded,
     `run_error` why the last run failed, `lowest` the method with the lowest detection rate. The trend is None if the
-    evidence is not stored.
+    evidence is not stored, `provisional` unless a newer evaluation has measured a sample.
     """
 
     model: ModelState
@@ -59,6 +60,7 @@ class MatrixCell:
     p95: float | None
     age: str
     trend: CellTrend | None
+    provisional: ProvisionalRow | None
 
 
 def matrix_cells(snapshot: Snapshot, evidence: Evidence, runs: Sequence[FinishedRun]) -> dict[Pair, MatrixCell]:
@@ -66,9 +68,9 @@ def matrix_cells(snapshot: Snapshot, evidence: Evidence, runs: Sequence[Finished
 
     Models with the same severity are sorted by their number of failed checks.
     """
-    errors = last_errors(runs)
+    errors, provisional = last_errors(runs), provisional_rows(snapshot)
     cells = {
-        pair: _cell(snapshot, pair, run, evidence, errors.get(pair, ""))
+        pair: _cell(snapshot, pair, run, evidence, error=errors.get(pair, ""), provisional=provisional.get(pair))
         for pair, run in snapshot.runs.items()
         if snapshot.datasets[pair[1]].labelled
     }
@@ -83,11 +85,15 @@ def matrix_cells(snapshot: Snapshot, evidence: Evidence, runs: Sequence[Finished
     return dict(sorted(cells.items(), key=lambda item: order(item[1])))
 
 
-def _cell(snapshot: Snapshot, pair: Pair, run: RunState, evidence: Evidence, error: str) -> MatrixCell:
+def _cell(
+    snapshot: Snapshot, pair: Pair, run: RunState, evidence: Evidence, *, error: str, provisional: ProvisionalRow | None
+) -> MatrixCell:
     model, alerts, evaluation = snapshot.models[pair[0]], snapshot.datasets[pair[1]].alerts, run.evaluation
     checks = () if evaluation is None else run.checks
     load_error = _load_error(model)
     level, state = _state(run, checks, load_error)
+    if provisional is not None and provisional.level == "bad":
+        level = "bad"
     rates = [] if evaluation is None else [(m, p) for m, p in evaluation.detections.items() if p.ratio is not None]
 
     def groups(chosen: Sequence[CheckResult]) -> tuple[CheckGroup, ...]:
@@ -113,6 +119,7 @@ def _cell(snapshot: Snapshot, pair: Pair, run: RunState, evidence: Evidence, err
         p95=None if evaluation is None or (p95 := checked_latency(evaluation)) is None else p95.seconds,
         age=_age(run),
         trend=None if evaluation is None else cell_trend(evidence, evaluation),
+        provisional=provisional,
     )
 
 

@@ -84,6 +84,10 @@ def _clause(cell: MatrixCell) -> str:
         if cell.inconclusive:
             # The sample sizes are in the cell.
             clause += f"; {cell.inconclusive.partition(' (')[0]}"
+    if cell.provisional is not None:
+        clause += f"; newer {cell.provisional.text}"
+        if cell.provisional.failed:
+            clause += f": {_texts(cell.provisional.failed)}"
     if cell.load_error:
         clause += f"; its new file does not load: {cell.load_error}"
     elif cell.run.last_run_successful is False:

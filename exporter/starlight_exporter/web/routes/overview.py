@@ -1,4 +1,4 @@
-"""Pages about all models: status, stored evaluations, models side by side and training curves."""
+"""Pages about all models: status, provisional results, stored evaluations, models side by side, training curves."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from starlight_exporter.runs.application import Application
 from starlight_exporter.web.pages.evaluation_list import ListQuery
 from starlight_exporter.web.pages.evaluations import evaluations_page
 from starlight_exporter.web.pages.models import ModelsQuery, models_page
+from starlight_exporter.web.pages.provisional import provisional_page
 from starlight_exporter.web.pages.status import status_page
 from starlight_exporter.web.pages.training import training_page
 from starlight_exporter.web.responses import page_routes, respond
 
 
 class OverviewRoutes:
-    """Handlers of /, /evaluations, /models and /training."""
+    """Handlers of /, /evaluations, /models, /training and /provisional."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -28,6 +29,7 @@ class OverviewRoutes:
             *page_routes("/evaluations", self.evaluations),
             *page_routes("/models", self.models),
             *page_routes("/training", self.training),
+            *page_routes("/provisional", self.provisional),
         ]
 
     def status(self, request: Request) -> Response:
@@ -45,6 +47,11 @@ class OverviewRoutes:
         """Return the results of several models side by side."""
         query = ModelsQuery.parse(request.query_params)
         return respond(request, models_page(self._application.evidence, self._application.state.snapshot, query))
+
+    def provisional(self, request: Request) -> Response:
+        """Return the provisional results, or those of one `model` and `dataset`."""
+        model, dataset = (request.query_params.get(name) or None for name in ("model", "dataset"))
+        return respond(request, provisional_page(self._application.state.snapshot, model, dataset))
 
     def training(self, request: Request) -> Response:
         """Return the training curves of all models, or of one `model`."""

@@ -1,0 +1,169 @@
+"""Provisional result: model and baseline model on a sample, its checks, and the file that hands it over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from starlight_exporter.checks.limits import DEFAULT_LIMITS
+from starlight_exporter.checks.provisional import check_sample
+from starlight_exporter.checks.results import CheckResult
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.errors import DatasetError, StorageError
+from starlight_exporter.evaluation import sample
+from starlight_exporter.evaluation.provisional import measure_provisional
+from starlight_exporter.evaluation.provisional_result import ProvisionalResult, read_provisional, write_provisional
+from starlight_exporter.evaluation.request import BaselineModel, ProvisionalRequest, RunRequest, UnlabelledImages
+from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.runs.worker import Work
+from starlight_exporter.runs.worker import evaluate as evaluate_in_worker
+from support.models import write_constant_model, write_random_model
+from support.snapshots import provisional_result
+
+pytestmark = pytest.mark.slow
+
+Requests = Callable[..., RunRequest]
+
+
+@pytest.fixture
+def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sample every dataset of more than 30 images."""
+    monkeypatch.setattr(sample, "SAMPLE_IMAGES", 30)
+    monkeypatch.setattr(sample, "_MIN_SAMPLE_IMAGES", 30)
+    monkeypatch.setattr(sample, "DEFAULT_IMAGES_PER_SECOND", 0.1)
+
+
+@pytest.fixture
+def baseline(tmp_path: Path) -> BaselineModel:
+    file = tmp_path / "baseline.onnx"
+    write_random_model(file, seed=5, scale=40.0)
+    return BaselineModel(file, PLAIN)
+
+
+def measured(request: RunRequest) -> ProvisionalResult:
+    result = measure_provisional(request)
+    assert result is not None
+    return result
+
+
+def checked(result: ProvisionalResult) -> dict[tuple[str, str], CheckResult]:
+    return {(one.name, one.slice): one for one in check_sample(result, DEFAULT_LIMITS, baseline="v3").checks}
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_predictions_are_those_of_the_full_pass(request_for: Requests, baseline: BaselineModel) -> None:
+    request = request_for(provisional=ProvisionalRequest(), baseline=baseline)
+    result = measured(request)
+    complete = evaluate(request)
+    by_path = {one.path: replace(one, seconds=None) for one in complete.predictions}
+    assert 25 < len(result.predictions) < 40
+    assert [replace(one, seconds=None) for one in result.predictions] == [
+        by_path[one.path] for one in result.predictions
+    ]
+    assert {one.file_class for one in result.predictions} == {"clean", "stego", "negative"}
+    assert result.dataset_images == len(complete.predictions)
+    assert result.spec == replace(result.spec, model_sha256=complete.evaluation.provenance.model_sha256)
+    other = evaluate(replace(request, model_path=baseline.path, baseline=None))
+    verdicts = {one.path: (one.sha256, one.verdict) for one in other.predictions}
+    assert result.baseline is not None
+    assert result.baseline.verdicts == {one.path: verdicts[one.path] for one in result.predictions}
+
+
+def test_small_and_unlabelled_datasets_have_no_provisional_result(request_for: Requests) -> None:
+    assert measure_provisional(request_for(provisional=ProvisionalRequest())) is None
+    assert measure_provisional(request_for()) is None
+    request = request_for(provisional=ProvisionalRequest(images_per_second=0.001), unlabelled=UnlabelledImages())
+    assert measure_provisional(request) is None
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_verdicts_of_the_baseline_are_used_again(request_for: Requests, baseline: BaselineModel) -> None:
+    request = request_for(provisional=ProvisionalRequest(), baseline=baseline)
+    first = measured(request)
+    assert first.baseline is not None
+    marked = replace(
+        first.baseline, verdicts={path: (sha256, None) for path, (sha256, _) in first.baseline.verdicts.items()}
+    )
+    again = replace(request, provisional=ProvisionalRequest(baseline=marked))
+    assert measured(again).baseline == marked
+    # Another rule, another model file, and another sample are measured.
+    other_rule = BaselineModel(baseline.path, type(PLAIN).single(0.9))
+    assert measured(replace(again, baseline=other_rule)).baseline != marked
+    assert measured(replace(again, seed=7)).baseline != marked
+    write_constant_model(baseline.path, logit=4.0)
+    assert measured(again).baseline != marked
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_baseline_that_does_not_load_is_left_out(request_for: Requests, tmp_path: Path) -> None:
+    request = request_for(provisional=ProvisionalRequest(), baseline=BaselineModel(tmp_path / "missing.onnx", PLAIN))
+    result = measured(request)
+    assert result.baseline is None
+    check = checked(result)["fpr_baseline", ""]
+    assert (check.passed, check.unavailable) == (None, "no_baseline")
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_dataset_without_a_folder_raises(request_for: Requests, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no such dataset folder"):
+        measure_provisional(request_for(provisional=ProvisionalRequest(), dataset_root=tmp_path / "missing"))
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_worker_writes_the_result_once_and_marks_the_complete_result(request_for: Requests, tmp_path: Path) -> None:
+    file = tmp_path / "provisional.json"
+    work = Work(request_for(provisional=ProvisionalRequest()), tmp_path / "thumbnails", provisional_file=file)
+    assert evaluate_in_worker(work).evaluation.after_provisional
+    assert read_provisional(file) is not None
+    before = file.stat().st_mtime_ns
+    # A worker that was restarted keeps it, and so does a run that was interrupted after the publication.
+    assert evaluate_in_worker(work).evaluation.after_provisional
+    assert file.stat().st_mtime_ns == before
+    file.unlink()
+    published = replace(work, request=replace(work.request, provisional=ProvisionalRequest(is_published=True)))
+    assert evaluate_in_worker(published).evaluation.after_provisional
+    assert not file.exists()
+    one_phase = replace(work, request=replace(work.request, provisional=ProvisionalRequest(images_per_second=1000.0)))
+    assert not evaluate_in_worker(one_phase).evaluation.after_provisional
+
+
+def test_file_holds_every_field(tmp_path: Path) -> None:
+    file, result = tmp_path / "provisional.json", provisional_result(missed=3)
+    assert read_provisional(file) is None
+    write_provisional(file, result)
+    assert read_provisional(file) == result
+    file.write_text(file.read_text()[:-10])
+    with pytest.raises(StorageError, match=r"provisional\.json: provisional result is not valid"):
+        read_provisional(file)
+
+
+def test_checks_are_tested_on_pairs_at_their_share_of_the_level() -> None:
+    # Of 100 detected by the baseline, 11 missed: 2^-11 = 0.00049, which Holm multiplies by the number of hypotheses.
+    results = {
+        missed: checked(provisional_result(missed=missed))["detection_baseline", "alpha"] for missed in (4, 11, 14)
+    }
+    assert results[4].passed
+    assert (results[11].conclusion, results[11].paired) == ("fail (not significant)", True)
+    assert results[11].p_value is not None
+    assert 0.002 < results[11].p_value < 0.01
+    assert results[14].conclusion == "fail (significant)"
+    assert results[14].p_value is not None
+    assert results[14].p_value <= 0.002
+
+
+def test_lists_misclassified_images_of_the_sample() -> None:
+    sample_of_three = check_sample(provisional_result(missed=3), DEFAULT_LIMITS, baseline="v3")
+    assert [one.path for one in sample_of_three.misclassified()] == ["stego/0.png", "stego/1.png", "stego/2.png"]
+    assert sample_of_three.images == 302
+    assert sample_of_three.significant == ()
+
+
+def test_same_model_as_the_baseline_passes_conclusively() -> None:
+    result = provisional_result()
+    assert result.baseline is not None
+    same = replace(result, baseline=replace(result.baseline, spec=result.spec))
+    assert checked(same)["fpr_baseline", ""].conclusion == "pass"
+    assert checked(result)["fpr_target", ""].conclusion == "pass (inconclusive)"
