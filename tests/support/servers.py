@@ -105,25 +105,8 @@ class Server:
         self.stop()
 
 
-class Prometheus(Server):
-    """A Prometheus with its own configuration and data folder. Ready on return."""
-
-    def __init__(
-        self, config: Path, data: Path, *, log: Path, flags: Sequence[str] = (), port: int | None = None
-    ) -> None:
-        port = port or free_port()
-        command = [
-            program("prometheus"),
-            f"--config.file={config}",
-            f"--storage.tsdb.path={data}",
-            "--storage.tsdb.retention.time=10y",
-            f"--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-lifecycle",
-            "--storage.remote.flush-deadline=2s",
-            *flags,
-        ]
-        super().__init__(command, port=port, ready_path="/-/ready", log=log)
-        self.wait_ready()
+class QueryServer(Server):
+    """A server with the query API of Prometheus."""
 
     def query(self, expression: str, *, at: float | None = None) -> list[dict[str, Any]]:
         """Return the result of an instant query, at a time in UTC seconds or now."""
@@ -144,15 +127,36 @@ class Prometheus(Server):
         """Wait until an expression has a value and return it."""
         return wait_until(lambda: self.value(expression), f"value of {expression}", timeout=timeout, interval=0.2)
 
-    def reload(self) -> None:
-        """Reload the configuration."""
-        httpx.post(f"{self.url}/-/reload", timeout=10.0).raise_for_status()
-
     def _ask(self, path: str, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
         answer = httpx.get(self.url + path, params=dict(parameters), timeout=10.0).json()
         assert answer["status"] == "success", answer
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
+
+
+class Prometheus(QueryServer):
+    """A Prometheus with its own configuration and data folder. Ready on return."""
+
+    def __init__(
+        self, config: Path, data: Path, *, log: Path, flags: Sequence[str] = (), port: int | None = None
+    ) -> None:
+        port = port or free_port()
+        command = [
+            program("prometheus"),
+            f"--config.file={config}",
+            f"--storage.tsdb.path={data}",
+            "--storage.tsdb.retention.time=10y",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--web.enable-lifecycle",
+            "--storage.remote.flush-deadline=2s",
+            *flags,
+        ]
+        super().__init__(command, port=port, ready_path="/-/ready", log=log)
+        self.wait_ready()
+
+    def reload(self) -> None:
+        """Reload the configuration."""
+        httpx.post(f"{self.url}/-/reload", timeout=10.0).raise_for_status()
 
 
 def run_tool(command: Sequence[str], *, stdin: str | None = None, timeout: float = 60.0) -> tuple[int, str]:

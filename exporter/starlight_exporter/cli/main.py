@@ -26,6 +26,7 @@ from starlight_exporter.cli import (
     history_export,
     history_to_csv,
     history_to_parquet,
+    history_verify,
     report,
     score,
     study,
@@ -51,6 +52,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "history export": history_export,
     "history to-csv": history_to_csv,
     "history to-parquet": history_to_parquet,
+    "history verify": history_verify,
     "report": report,
     "dashboard": dashboard,
     "assets export": assets_export,
@@ -58,7 +60,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
 GROUPS: Final[Mapping[str, str]] = {
     "dataset": "generate, pack, hash or identify datasets",
     "baseline": "show, record or accept the baseline of the regression checks",
-    "history": "export stored results to Prometheus, CSV or Parquet",
+    "history": "export stored results to Prometheus, CSV or Parquet; verify those in a store",
     "assets": "export rules, dashboards, runbooks and templates",
 }
 

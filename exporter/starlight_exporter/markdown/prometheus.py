@@ -1,4 +1,4 @@
-"""Client of the Prometheus HTTP API: instant queries and range queries."""
+"""Client of the Prometheus HTTP API: instant queries, range queries, and samples as they are stored."""
 
 from __future__ import annotations
 
@@ -50,6 +50,16 @@ class Prometheus:
                     tuple((float(t), float(v)) for t, v in row["values"] if math.isfinite(float(v))),
                 )
                 for row in self._result("query_range", {"query": expression, **times})
+            ]
+
+    def raw(self, selector: str, *, at: float, seconds: float) -> list[Series]:
+        """Return every stored sample within `seconds` before `at`; the labels include `__name__`."""
+        expression = f"{selector}[{round(1000 * seconds)}ms]"
+        with self._parsing("a query result"):
+            return [
+                Series(dict(row["metric"]), tuple((float(t), float(v)) for t, v in row["values"]))
+                # VictoriaMetrics hides the newest samples from cached queries; Prometheus ignores the parameter.
+                for row in self._result("query", {"query": expression, "time": f"{at:.3f}", "nocache": "1"})
             ]
 
     def _result(self, endpoint: str, parameters: dict[str, str]) -> list[dict[str, Any]]:

@@ -1,0 +1,47 @@
+"""A real VictoriaMetrics, with the flags of deploy/victoria-metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from support.servers import QueryServer, free_port, program, run_tool
+
+DEDUPLICATION = "-dedup.minScrapeInterval=1ms"
+RETENTION = "-retentionPeriod=10y"
+
+
+class VictoriaMetrics(QueryServer):
+    """A VictoriaMetrics with its own data folder. Ready on return."""
+
+    def __init__(
+        self, data: Path, *, log: Path, flags: Sequence[str] = (DEDUPLICATION, RETENTION), port: int | None = None
+    ) -> None:
+        port = port or free_port()
+        command = [
+            program("victoria-metrics"),
+            f"-storageDataPath={data}",
+            f"-httpListenAddr=127.0.0.1:{port}",
+            # The rest of the machine is not the test's.
+            "-memory.allowedBytes=256MB",
+            *flags,
+        ]
+        super().__init__(command, port=port, ready_path="/health", log=log)
+        self.wait_ready()
+
+    def import_file(self, file: Path) -> None:
+        """Import an export of the history with the command of docs/long-term-storage.md."""
+        command = ["curl", "--fail", "--silent", "--show-error", "--request", "POST", "--upload-file", str(file)]
+        code, output = run_tool([*command, self.import_url])
+        assert code == 0, output
+
+    @property
+    def import_url(self) -> str:
+        """The URL that takes samples in the text format of Prometheus."""
+        return f"{self.url}/api/v1/import/prometheus"
+
+    def flush(self) -> None:
+        """Make all received samples visible to queries."""
+        httpx.get(f"{self.url}/internal/force_flush", timeout=30.0).raise_for_status()
