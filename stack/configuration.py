@@ -33,6 +33,20 @@ def write_prometheus(root: Path, run: Path, ports: Ports) -> Path:
     return write_settings(run / "prometheus.yml", "prometheus.yml", settings)
 
 
+def remote_write(url: str) -> dict[str, Any]:
+    """Return an entry of `remote_write` that sends the metrics, recorded series and alerts of Starlight to a store.
+
+    Samples wait for one second at most (5 s by default): those that were not sent are lost to the store when
+    Prometheus is killed, because it sends only what it scrapes after its restart.
+    """
+    names = "up|ALERTS|starlight_.+|(dataset|model)[a-z_]*:.+"
+    return {
+        "url": url,
+        "write_relabel_configs": [{"source_labels": ["__name__"], "regex": names, "action": "keep"}],
+        "queue_config": {"batch_send_deadline": "1s"},
+    }
+
+
 def write_alertmanager(root: Path, run: Path, ports: Ports) -> Path:
     """Write the shipped alertmanager.yml with the addresses of this run and the shipped templates, as the rules."""
     settings = move_addresses(read_settings(root / "alerting" / "alertmanager.yml"), ports.addresses())
