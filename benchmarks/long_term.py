@@ -66,8 +66,8 @@ def main() -> int:
     return 0 if report.exit_code == 0 and report.after.equal() else 1
 
 
-def run(folder: Path, timing: Timing) -> Report:
-    """Run the stack with all kills; return the counts."""
+def run(folder: Path, timing: Timing, *, backfill: bool = True) -> Report:
+    """Run the stack with all kills; return the counts. With `backfill`, import the history into Prometheus, too."""
     started = time.monotonic()
     with LongTermStack(folder, scrape_seconds=timing.scrape) as stack:
         retried = _operate(stack, timing)
@@ -77,9 +77,14 @@ def run(folder: Path, timing: Timing) -> Report:
         wait_until(stack.is_sent, "all samples sent", timeout=300, interval=1)
         seconds = time.monotonic() - started + 600
         before = stack.counts(seconds)
-        import_history(stack)
+        file = stack.folder / "history.om"
+        file.write_text(history(stack, "export").stdout)
+        stack.store.import_file(file)
         stack.copy_scrapes()
-        wait_until(lambda: _has_imported(stack, stack.prometheus), "backfilled blocks", timeout=180, interval=2)
+        if backfill:
+            create_blocks(file, stack.folder / "tsdb")
+            # Prometheus looks for new blocks once a minute.
+            wait_until(lambda: _has_imported(stack, stack.prometheus), "backfilled blocks", timeout=300, interval=10)
         after = stack.counts(seconds)
         done = history(stack, "verify", f"--prometheus={stack.store.url}")
         return Report(before, after, retried, done.stdout.strip(), done.returncode)
@@ -112,14 +117,9 @@ def _actions(timing: Timing) -> Iterator[tuple[float, Part, bool]]:
         yield killed + timing.outage, part, True
 
 
-def import_history(stack: LongTermStack) -> None:
-    """Import the history into the store, and into Prometheus as blocks."""
-    file = stack.folder / "history.om"
-    with file.open("w") as out:
-        out.write(history(stack, "export").stdout)
-    stack.store.import_file(file)
-    stack.store.flush()
-    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(file), str(stack.folder / "tsdb")]
+def create_blocks(export: Path, data: Path) -> None:
+    """Import an export of the history into Prometheus."""
+    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(export), str(data)]
     subprocess.run(blocks, check=True, capture_output=True)
 
 

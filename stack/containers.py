@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Final
 
-from stack.configuration import read_settings, write_settings
+from stack.configuration import read_settings, remote_write, write_settings
 from stack.datasets import make_dataset, shipped_datasets
 from stack.errors import StackError
 from stack.passwords import GRAFANA_PASSWORD, make_password
@@ -18,6 +20,9 @@ from starlight_exporter.config_location import CONFIG_FILE
 from starlight_exporter.errors import ConfigError, StorageError
 from starlight_exporter.exit_codes import CHECK_FAILED, OK
 
+REMOTE_WRITE: Final = "STARLIGHT_REMOTE_WRITE_URL"
+"""Environment variable with the URL to which Prometheus writes; docker-compose.long-term.yml sets it."""
+
 
 def main() -> int:
     """Prepare the volumes in `/starlight`, or in the folder given as first argument."""
@@ -27,7 +32,7 @@ def main() -> int:
 def prepare(volumes: Path) -> int:
     """Write everything that the other services need; return the exit code."""
     try:
-        write_configurations(volumes / "generated")
+        write_configurations(volumes / "generated", store=os.environ.get(REMOTE_WRITE))
         # Grafana's user reads it; only containers see the volume.
         make_password(volumes / "secrets" / GRAFANA_PASSWORD, mode=0o444)
         datasets = volumes / "datasets"
@@ -39,10 +44,10 @@ def prepare(volumes: Path) -> int:
     return OK
 
 
-def write_configurations(folder: Path) -> None:
+def write_configurations(folder: Path, *, store: str | None = None) -> None:
     """Write the configurations of Prometheus and Alertmanager, and copies of rules, templates and dashboards.
 
-    Services reach each other by name.
+    Services reach each other by name. Prometheus writes to the URL `store`.
     """
     shipped = assets_folder()
     for name, reached, source, copied in (
@@ -50,6 +55,8 @@ def write_configurations(folder: Path) -> None:
         ("alertmanager", _names("notifications"), "alerting", "templates"),
     ):
         settings = move_addresses(read_settings(shipped / source / f"{name}.yml"), reached)
+        if name == "prometheus" and store:
+            settings["remote_write"] = [remote_write(store)]
         write_settings(folder / name / f"{name}.yml", f"{name}.yml", settings)
         _copy(shipped / source / copied, folder / name / copied)
     _copy(shipped / "grafana" / "dashboards", folder / "grafana" / "dashboards")

@@ -1,4 +1,4 @@
-"""Add the digests of the current images to their tags in docker-compose.yml and Dockerfile, so that they cannot change.
+"""Add the digests of the current images to their tags in the compose files and Dockerfile, so that they cannot change.
 
 Asks the registry of each image. Without a registry nothing is changed, and the exit code is 2.
 """
@@ -16,7 +16,7 @@ from stack.registry import ImageName, image_digest
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 from starlight_exporter.files import write_text
 
-FILES: Final = (Path("docker-compose.yml"), Path("Dockerfile"))
+FILES: Final = (Path("docker-compose.yml"), Path("docker-compose.long-term.yml"), Path("Dockerfile"))
 OWN_IMAGE: Final = "starlight-observability"
 _IMAGE: Final = re.compile(r"^(\s*image: |ARG BASE=)([\w./:-]+?)(?:@sha256:[0-9a-f]{64})?$", re.MULTILINE)
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument(
         "--registry", metavar="URL", help="a mirror to ask for all images (default: the registry in the name of each)"
     )
-    parser.add_argument("--folder", type=Path, default=root, metavar="DIR", help="folder of both files (default: .)")
+    parser.add_argument("--folder", type=Path, default=root, metavar="DIR", help="folder of the files (default: .)")
 
 
 def run(options: argparse.Namespace) -> int:

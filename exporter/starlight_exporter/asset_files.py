@@ -17,6 +17,7 @@ EXPORTED: Final[Mapping[str, str]] = {
     "provisioning/*/*.yml": "grafana",
     "systemd/*": "deploy",
     "nginx/*.conf": "deploy",
+    "victoria-metrics/*.yml": "deploy",
 }
 """Pattern → folder; pyproject.toml includes the same files in the wheel."""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-import shlex
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import yaml
 
 from stack.configuration import remote_write
 from support.exporter import Exporter, write_config
-from support.servers import Prometheus, QueryServer, Server, free_port, run_tool
+from support.servers import Prometheus, QueryServer, Server, free_port
 from support.stored import history_records
 from support.victoria_metrics import VictoriaMetrics
 
@@ -116,7 +116,7 @@ class LongTermStack:
 
     def is_complete(self) -> bool:
         """Return whether Prometheus and store have the newest evaluation."""
-        newest = max(record["finished_at"] for record in history_records(self.folder / "data"))
+        newest = max((record["finished_at"] for record in history_records(self.folder / "data")), default=math.inf)
         return all(self._newest(server) >= newest - 0.001 for server in (self.prometheus, self.store))
 
     def is_sent(self) -> bool:
@@ -145,12 +145,7 @@ class LongTermStack:
 
     def copy_scrapes(self) -> None:
         """Copy all samples of Prometheus to the store, from a snapshot."""
-        answer = httpx.post(f"{self.prometheus.url}/api/v1/admin/tsdb/snapshot", timeout=60.0).json()
-        snapshot = self.folder / "tsdb" / "snapshots" / answer["data"]["name"]
-        command = ["vmctl", "prometheus", "-s", f"--prom-snapshot={snapshot}", f"--vm-addr={self.store.url}"]
-        # It requires a terminal.
-        code, output = run_tool(["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"])
-        assert code == 0, output
+        self.store.copy_scrapes(self.prometheus, self.folder / "tsdb")
 
     def _server(self, part: Part) -> Server:
         server: Server = getattr(self, part)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 
-from support.servers import QueryServer, free_port, program, run_tool
+from support.servers import Prometheus, QueryServer, free_port, program, run_tool
 
 DEDUPLICATION = "-dedup.minScrapeInterval=1ms"
 RETENTION = "-retentionPeriod=10y"
@@ -41,6 +42,16 @@ class VictoriaMetrics(QueryServer):
     def import_url(self) -> str:
         """The URL that takes samples in the text format of Prometheus."""
         return f"{self.url}/api/v1/import/prometheus"
+
+    def copy_scrapes(self, prometheus: Prometheus, data: Path) -> None:
+        """Copy all samples of a Prometheus with this data folder and the flag `--web.enable-admin-api`."""
+        answer = httpx.post(f"{prometheus.url}/api/v1/admin/tsdb/snapshot", timeout=60.0).raise_for_status().json()
+        snapshot = data / "snapshots" / answer["data"]["name"]
+        command = [program("vmctl"), "prometheus", "-s", f"--prom-snapshot={snapshot}", f"--vm-addr={self.url}"]
+        # It requires a terminal.
+        code, output = run_tool(["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"])
+        assert code == 0, output
+        self.flush()
 
     def flush(self) -> None:
         """Make all received samples visible to queries."""

@@ -40,7 +40,7 @@ class StoredSeries(Protocol):
     def points(self) -> Sequence[tuple[float, float]]: ...
 
 
-class Store(Protocol):
+class MetricsStore(Protocol):
     """A store that returns the samples of a selector as they are stored."""
 
     def raw(self, selector: str, *, at: float, seconds: float) -> Sequence[StoredSeries]:
@@ -56,7 +56,7 @@ class Verification:
     differences: tuple[str, ...]
 
 
-def verify(evaluations: Iterable[Evaluation], store: Store, labels: Mapping[str, str]) -> Iterator[Verification]:
+def verify(evaluations: Iterable[Evaluation], store: MetricsStore, labels: Mapping[str, str]) -> Iterator[Verification]:
     """Yield the comparison of each evaluation with the series that have these labels (such as job and instance).
 
     Of a scraped evaluation, only series with both labels, model and dataset, are compared: the others show the newest
@@ -65,7 +65,7 @@ def verify(evaluations: Iterable[Evaluation], store: Store, labels: Mapping[str,
     return (_compared(evaluation, store, labels) for evaluation in evaluations)
 
 
-def _compared(evaluation: Evaluation, store: Store, labels: Mapping[str, str]) -> Verification:
+def _compared(evaluation: Evaluation, store: MetricsStore, labels: Mapping[str, str]) -> Verification:
     pair = {"model": evaluation.model, "dataset": evaluation.dataset}
     at = _time_in_store(evaluation, store, {**labels, **pair})
     if at is None:
@@ -85,7 +85,7 @@ def _compared(evaluation: Evaluation, store: Store, labels: Mapping[str, str]) -
     return Verification("imported" if imported else "scraped", len(expected), lines)
 
 
-def _time_in_store(evaluation: Evaluation, store: Store, labels: Mapping[str, str]) -> float | None:
+def _time_in_store(evaluation: Evaluation, store: MetricsStore, labels: Mapping[str, str]) -> float | None:
     """Return the time of the imported sample of an evaluation, otherwise of the first scrape that shows it, or None."""
     end = evaluation.finished_at
     selector = EVALUATION_TIMESTAMP.name + _selector(labels, {})
@@ -102,14 +102,15 @@ def _time_in_store(evaluation: Evaluation, store: Store, labels: Mapping[str, st
 
 
 def _difference(sample: MetricSample, values: list[float]) -> str | None:
-    series = sample.family.name + label_text(dict(zip(sample.family.labels, sample.labels, strict=True)))
-    if len(values) != 1:
-        return f"{series}: " + (f"{len(values)} samples" if values else "no sample")
-    (value,) = values
     expected = sample.value
-    if math.isclose(value, expected, rel_tol=RELATIVE_TOLERANCE) or (math.isnan(value) and math.isnan(expected)):
+    if len(values) != 1:
+        difference = f"{len(values)} samples" if values else "no sample"
+    elif math.isclose(values[0], expected, rel_tol=RELATIVE_TOLERANCE):
         return None
-    return f"{series}: {number_text(value)} instead of {number_text(expected)}"
+    else:
+        difference = f"{number_text(values[0])} instead of {number_text(expected)}"
+    labels = label_text(dict(zip(sample.family.labels, sample.labels, strict=True)))
+    return f"{sample.family.name}{labels}: {difference}"
 
 
 def _key(sample: MetricSample, labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import bcrypt
-import pytest
 import yaml
 
 from starlight_exporter.asset_files import exported_files
@@ -21,7 +20,7 @@ from support.documents import PRODUCTION, blocks, command, commands
 from support.servers import program
 from support.units import UNIT, values
 
-CONFIG, WEB, PAIR, REMOTE = blocks(PRODUCTION, "yaml")
+CONFIG, WEB, PAIR = blocks(PRODUCTION, "yaml")
 
 
 def test_exporter_configuration_is_valid_and_in_the_folders_of_the_unit(tmp_path: Path) -> None:
@@ -41,15 +40,14 @@ def test_web_configuration_is_valid(tmp_path: Path) -> None:
     load_web_config(file)
 
 
-@pytest.mark.parametrize("text", [PAIR, REMOTE], ids=["pair", "remote write"])
-def test_prometheus_configuration_is_valid(text: str, tmp_path: Path) -> None:
+def test_prometheus_configuration_is_valid(tmp_path: Path) -> None:
     file = tmp_path / "prometheus.yml"
-    file.write_text(text)
+    file.write_text(PAIR)
     done = subprocess.run(
         [program("promtool"), "check", "config", str(file)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert yaml.safe_load(text)
+    assert yaml.safe_load(PAIR)
 
 
 def test_commands_are_valid() -> None:

@@ -1,0 +1,109 @@
+"""docs/long-term-storage.md and docker-compose.long-term.yml agree with each other and with the tested settings."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stack.configuration import remote_write
+from stack.containers import REMOTE_WRITE, write_configurations
+from starlight_exporter.asset_files import exported_files
+from starlight_exporter.cli.main import build_parser
+from support.documents import blocks, command, commands
+from support.victoria_metrics import DEDUPLICATION, RETENTION
+
+ROOT = Path(__file__).resolve().parents[3]
+DOCUMENT = ROOT / "docs" / "long-term-storage.md"
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.long-term.yml").read_text())
+BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+STORE = COMPOSE["services"]["victoria-metrics"]
+NEW = ("victoria-metrics", "verify")
+WRITE_URL = "http://victoria-metrics:8428/api/v1/write"
+
+
+def test_remote_write_is_that_of_the_stack() -> None:
+    (text,) = blocks(DOCUMENT, "yaml")
+    (entry,) = yaml.safe_load(text)["remote_write"]
+    assert entry == remote_write(entry["url"])
+
+
+def test_commands_are_valid() -> None:
+    text = "\n".join(commands(DOCUMENT))
+    assert subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True, check=True).stderr == ""
+    found = [shlex.split(line)[1:] for line in commands(DOCUMENT) if line.startswith("starlight ")]
+    assert [words[:2] for words in found] == [["history", "export"], ["history", "verify"]]
+    for words in found:
+        build_parser().parse_args(words)
+    build_parser().parse_args(COMPOSE["services"]["verify"]["command"][1:])
+
+
+def test_flags_of_the_store_are_the_tested_ones() -> None:
+    flags = command(DOCUMENT, "victoria-metrics ").split()
+    assert {DEDUPLICATION, RETENTION} <= set(flags)
+    assert DEDUPLICATION in STORE["command"]
+    assert "-retentionPeriod=${STARLIGHT_LONG_TERM_RETENTION:-10y}" in STORE["command"]
+
+
+def test_data_source_is_exported() -> None:
+    assert Path("deploy/victoria-metrics/datasource.yml") in set(exported_files())
+    (source,) = yaml.safe_load((ROOT / "deploy" / "victoria-metrics" / "datasource.yml").read_text())["datasources"]
+    assert source["url"] == "$STARLIGHT_LONG_TERM_URL"
+    assert COMPOSE["services"]["grafana"]["environment"]["STARLIGHT_LONG_TERM_URL"] == WRITE_URL.partition("/api")[0]
+
+
+def test_setup_adds_remote_write_only_with_a_store(tmp_path: Path) -> None:
+    file = tmp_path / "prometheus" / "prometheus.yml"
+    assert COMPOSE["services"]["setup"]["environment"] == {REMOTE_WRITE: WRITE_URL}
+    write_configurations(tmp_path, store=WRITE_URL)
+    assert yaml.safe_load(file.read_text())["remote_write"] == [remote_write(WRITE_URL)]
+    write_configurations(tmp_path)
+    assert "remote_write" not in yaml.safe_load(file.read_text())
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_service_is_confined(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["pids_limit"] <= 200
+    assert service["mem_limit"]
+    assert service["cpus"]
+    # The store has no users.
+    assert "ports" not in service
+    assert re.fullmatch(r"[\w./-]+:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?", service["image"])
+
+
+def test_each_network_connects_one_pair_of_services() -> None:
+    members: dict[str, set[str]] = {network: set() for network in COMPOSE["networks"]}
+    for name, service in COMPOSE["services"].items():
+        for network in service.get("networks", ()):
+            members[network].add(name)
+    assert members == {
+        f"{name}-victoria-metrics": {name, "victoria-metrics"} for name in ("grafana", "prometheus", "verify")
+    }
+    isolated = BASE["networks"]["prometheus-exporter"]
+    assert all(network == isolated for network in COMPOSE["networks"].values())
+
+
+def test_mounted_files_exist() -> None:
+    for service in COMPOSE["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            if source.startswith("./"):
+                assert (ROOT / source).exists(), source
+                assert volume.endswith(":ro")
+            else:
+                assert source in {**BASE["volumes"], **COMPOSE["volumes"]}
+
+
+def test_labels_of_the_verification_are_those_of_the_scraped_exporter() -> None:
+    words = COMPOSE["services"]["verify"]["command"]
+    jobs = yaml.safe_load((ROOT / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    assert {f"--label=job={jobs[0]['job_name']}", "--label=instance=exporter:9877"} <= set(words)
