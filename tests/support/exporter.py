@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,6 +118,8 @@ class Exporter(Server):
     def worker(self) -> psutil.Process | None:
         """Return the worker process of the active run, or None."""
         for child in psutil.Process(self.process.pid).children():
-            if "worker_main" in " ".join(child.cmdline()):
-                return child
+            # A process that has just been killed is a child until the exporter reads its exit code.
+            with suppress(psutil.NoSuchProcess):
+                if "worker_main" in " ".join(child.cmdline()):
+                    return child
         return None
