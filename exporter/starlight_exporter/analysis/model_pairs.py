@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starlight_exporter.analysis.comparison import in_slice
-from starlight_exporter.analysis.study_metrics import FIGURE_METRICS, METRICS, RATE_METRICS, RateMetric, StudyMetric
+from starlight_exporter.analysis.study_metrics import (
+    RATE_METRICS,
+    TESTED_FIGURE_METRICS,
+    TESTED_METRICS,
+    RateMetric,
+    StudyMetric,
+)
 from starlight_exporter.errors import ComparisonError
 from starlight_exporter.evaluation.figures import class_scores
 from starlight_exporter.evaluation.prediction_arrays import MISSING
@@ -68,7 +74,7 @@ class PairTest:
 
 def max_swaps(models: int, datasets: int) -> int:
     """Return the largest number of swaps of a test, from the largest number of tests of such a study."""
-    return required_swaps(models * (models - 1) // 2 * datasets * len(METRICS), SIGNIFICANCE_LEVEL)
+    return required_swaps(models * (models - 1) // 2 * datasets * len(TESTED_METRICS), SIGNIFICANCE_LEVEL)
 
 
 def pair_tests(
@@ -153,7 +159,7 @@ def _figure_tests(names: tuple[str, str, str], images: _Pairs, seed: int, swaps:
         seed=seed,
         swaps=swaps,
     )
-    for metric in FIGURE_METRICS:
+    for metric in TESTED_FIGURE_METRICS:
         change = changes[metric.name]
         yield PairTest(
             *names,

@@ -11,7 +11,7 @@ from starlight_exporter.detector.contract import METHODS
 from starlight_exporter.evaluation.accuracy import positive_rate
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Prediction
-from starlight_exporter.statistics.figures_of_merit import TESTED_FIGURES, Figure
+from starlight_exporter.statistics.figures_of_merit import FIGURES, TESTED_FIGURES, Figure
 from starlight_exporter.statistics.intervals import Proportion
 
 
@@ -40,8 +40,10 @@ RATE_METRICS: Final = (
     RateMetric("detection_rate", "all", "stego"),
     *(RateMetric("detection_rate", method, method) for method in METHODS),
 )
-FIGURE_METRICS: Final = tuple(FigureMetric(figure) for figure in TESTED_FIGURES)
+FIGURE_METRICS: Final = tuple(FigureMetric(figure) for figure in FIGURES)
 METRICS: Final[tuple[StudyMetric, ...]] = (*RATE_METRICS, *FIGURE_METRICS)
+TESTED_FIGURE_METRICS: Final = tuple(FigureMetric(figure) for figure in TESTED_FIGURES)
+TESTED_METRICS: Final[tuple[StudyMetric, ...]] = (*RATE_METRICS, *TESTED_FIGURE_METRICS)
 
 
 def rate(metric: RateMetric, predictions: Sequence[Prediction]) -> Proportion:

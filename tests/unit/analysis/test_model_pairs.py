@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from starlight_exporter.analysis.model_pairs import SIGNIFICANCE_LEVEL, PairTest, max_swaps, pair_tests
-from starlight_exporter.analysis.study_metrics import FIGURE_METRICS, METRICS, RATE_METRICS
+from starlight_exporter.analysis.study_metrics import RATE_METRICS, TESTED_FIGURE_METRICS, TESTED_METRICS
 from starlight_exporter.errors import ComparisonError
 from starlight_exporter.evaluation.results import Prediction, RunResult
 from starlight_exporter.statistics.multiple_testing import holm
@@ -38,7 +38,7 @@ def test_identical_scores_have_p_1(good: RunResult) -> None:
 
 def test_better_model_is_distinguished(good: RunResult, bad: RunResult) -> None:
     found = by_metric(good, bad)
-    assert {(one.name, one.slice) for one in METRICS} == set(found)
+    assert {(one.name, one.slice) for one in TESTED_METRICS} == set(found)
     for name in ("p_e", "weighted_auc", "detection_rate"):
         test = found[name, "all"]
         assert test.conclusion == "distinguished"
@@ -72,7 +72,7 @@ def test_p_values_are_adjusted_over_all_pairs_and_datasets(good: RunResult, bad:
     one = (good, bad, third)
     two = tuple(replace(run, evaluation=replace(run.evaluation, dataset="other")) for run in one)
     found = pair_tests([one, two], seed=0)
-    assert [(test.dataset, test.first, test.second) for test in found[:: len(METRICS)]] == [
+    assert [(test.dataset, test.first, test.second) for test in found[:: len(TESTED_METRICS)]] == [
         (dataset, *pair)
         for dataset in ("reference", "other")
         for pair in (("good", "bad"), ("good", "third"), ("bad", "third"))
@@ -86,7 +86,7 @@ def test_p_values_are_adjusted_over_all_pairs_and_datasets(good: RunResult, bad:
 
 def test_smallest_adjusted_p_value_of_the_largest_family_is_below_the_level() -> None:
     for models, datasets in ((2, 1), (5, 6), (7, 5)):
-        tests = models * (models - 1) // 2 * datasets * len(METRICS)
+        tests = models * (models - 1) // 2 * datasets * len(TESTED_METRICS)
         assert tests / (max_swaps(models, datasets) + 1) < SIGNIFICANCE_LEVEL / 2
 
 
@@ -114,7 +114,7 @@ def test_figures_that_one_model_does_not_measure_are_not_measured(good: RunResul
     if case == "constant":
         predictions = tuple(replace(one, probability=0.5) for one in predictions)
     found = by_metric(first, result_of(predictions, model="second"))
-    for metric in FIGURE_METRICS:
+    for metric in TESTED_FIGURE_METRICS:
         test = found[metric.name, "all"]
         assert (test.not_measured, test.conclusion, test.value, test.p_value) == (reason, "not measured", None, None)
 
