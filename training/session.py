@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from starlight_exporter.detector.model import open_session
+from starlight_exporter.detector.session import open_session
 
 
 def run_file(path: Path, inputs: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:

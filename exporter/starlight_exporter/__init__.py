@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from starlight_exporter.analysis.study_results import Study
     from starlight_exporter.api import ablate, compare, evaluate, read_history, score, study
     from starlight_exporter.detector.decision import DecisionRule
+    from starlight_exporter.detector.providers import ExecutionProvider
     from starlight_exporter.errors import StarlightError
     from starlight_exporter.evaluation.image_scores import ImageScore, Scoring
     from starlight_exporter.evaluation.results import Evaluation
@@ -40,6 +41,7 @@ __all__ = [
     "Comparison",
     "DecisionRule",
     "Evaluation",
+    "ExecutionProvider",
     "ImageScore",
     "PairTest",
     "PairedSlice",
@@ -61,6 +63,7 @@ _MODULES = {
     "Comparison": "analysis.comparison",
     "DecisionRule": "detector.decision",
     "Evaluation": "evaluation.results",
+    "ExecutionProvider": "detector.providers",
     "ImageScore": "evaluation.image_scores",
     "PairTest": "analysis.model_pairs",
     "PairedSlice": "analysis.comparison",

@@ -12,6 +12,7 @@ from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
+from starlight_exporter.detector.providers import CPU, ExecutionProvider
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest, available_cores
@@ -35,6 +36,7 @@ def evaluate(
     seed: int = 0,
     threads: int | None = None,
     cache: str | Path | None = None,
+    providers: Sequence[ExecutionProvider] = CPU,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate an ONNX model on a folder with `clean/`, `stego/` and `negatives/`, or another layout of a dataset.
@@ -42,6 +44,7 @@ def evaluate(
     A rule with thresholds per method is replaced by one threshold of 0.5 if the model predicts no method; then
     `replaced_decision` of the result is not None. `latency_sample` images are timed one at a time; 0 skips the latency
     run. `threads` defaults to one per core.
+    `providers` of ONNX Runtime run the model, the first that supports an operator; default: the CPU.
     `cache` is a folder for decoded images. `models_dir` is searched for the card and the training log of a model with
     the same content. `progress` is called with the number of images done and the total.
     Raise ModelError or DatasetError if the model or dataset cannot be used, and EvaluationError if the run fails.
@@ -57,6 +60,7 @@ def evaluate(
         seed=seed,
         threads=threads,
         cache=cache,
+        providers=providers,
     )
     return run(request, progress=progress).evaluation
 
@@ -70,6 +74,7 @@ def compare(
     seed: int = 0,
     threads: int | None = None,
     cache: str | Path | None = None,
+    providers: Sequence[ExecutionProvider] = CPU,
     progress: Progress | None = None,
 ) -> Comparison:
     """Evaluate two ONNX models on the same images and compare their verdicts with exact paired tests.
@@ -84,7 +89,16 @@ def compare(
     require_different_files(Path(baseline), Path(candidate))
     before, after = (
         run(
-            _request(model, dataset, decision=decision, latency_sample=0, seed=seed, threads=threads, cache=cache),
+            _request(
+                model,
+                dataset,
+                decision=decision,
+                latency_sample=0,
+                seed=seed,
+                threads=threads,
+                cache=cache,
+                providers=providers,
+            ),
             progress=progress,
         )
         for model in (baseline, candidate)
@@ -104,6 +118,7 @@ def ablate(
     seed: int = 0,
     threads: int | None = None,
     cache: str | Path | None = None,
+    providers: Sequence[ExecutionProvider] = CPU,
     progress: Progress | None = None,
 ) -> AblationStudy:
     """Measure the effect of every input stream: replace it by zeros, its mean, or that of another image.
@@ -113,7 +128,16 @@ def ablate(
     """
     from starlight_exporter.analysis.ablation_study import ablation_study
 
-    request = _request(model, dataset, decision=decision, latency_sample=0, seed=seed, threads=threads, cache=cache)
+    request = _request(
+        model,
+        dataset,
+        decision=decision,
+        latency_sample=0,
+        seed=seed,
+        threads=threads,
+        cache=cache,
+        providers=providers,
+    )
     return ablation_study(request, mode=mode, streams=streams, progress=progress)
 
 
@@ -125,6 +149,7 @@ def study(
     seed: int = 0,
     threads: int | None = None,
     cache: str | Path | None = None,
+    providers: Sequence[ExecutionProvider] = CPU,
     progress: Progress | None = None,
 ) -> Study:
     """Evaluate ONNX models on datasets and test which pairs are distinguished on which dataset and metric.
@@ -145,6 +170,7 @@ def study(
         seed=seed,
         threads=available_cores() if threads is None else threads,
         cache=None if cache is None else CacheSettings(Path(cache)),
+        providers=tuple(providers),
     )
     return run(request, progress=None if progress is None else lambda _, done, total: progress(done, total))
 
@@ -155,6 +181,7 @@ def score(
     *,
     decision: DecisionRule = PRODUCTION,
     threads: int | None = None,
+    providers: Sequence[ExecutionProvider] = CPU,
 ) -> Scoring:
     """Score images without labels: files, and all images below folders. Iterate over `scores` of the result, once.
 
@@ -169,6 +196,7 @@ def score(
         [Path(path) for path in paths],
         decision=decision,
         threads=available_cores() if threads is None else threads,
+        providers=tuple(providers),
     )
 
 
@@ -194,6 +222,7 @@ def _request(
     seed: int,
     threads: int | None,
     cache: str | Path | None,
+    providers: Sequence[ExecutionProvider],
     models_dir: str | Path | None = None,
 ) -> RunRequest:
     root = Path(dataset)
@@ -210,4 +239,5 @@ def _request(
         seed=seed,
         threads=available_cores() if threads is None else threads,
         cache=None if cache is None else CacheSettings(Path(cache)),
+        providers=tuple(providers),
     )

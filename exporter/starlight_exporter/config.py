@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,13 @@ from starlight_exporter.dataset.cache_settings import DEFAULT_CACHE_BYTES, Cache
 from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
+from starlight_exporter.detector.providers import (
+    CPU_PROVIDER,
+    PROVIDER_NAME,
+    ExecutionProvider,
+    Providers,
+    duplicate_provider,
+)
 from starlight_exporter.durations import format_duration, parse_duration
 from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_WORKER_MEMORY, RunLimits
 from starlight_exporter.models.roles import Role
@@ -77,6 +84,24 @@ def _name(value: str) -> str:
             f"expected 1 to 63 letters, digits, '-', '_' or '.', the first a letter or digit; got {shown(value)}"
         )
     return value
+
+
+def _provider_name(value: str) -> str:
+    if not PROVIDER_NAME.fullmatch(value):
+        raise ValueError(f"expected an execution provider such as CUDAExecutionProvider; got {shown(value)}")
+    return value
+
+
+def _option(value: object) -> str:
+    if isinstance(value, str | bool | int | float):
+        return str(value)
+    raise ValueError(f"expected a string, a number, true or false; got {shown(value)}")
+
+
+def _no_duplicates(providers: tuple[ProviderConfig, ...]) -> tuple[ProviderConfig, ...]:
+    if name := duplicate_provider([provider.provider() for provider in providers]):
+        raise ValueError(f"duplicate provider {name}")
+    return providers
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
@@ -148,18 +173,41 @@ class DecisionConfig(StrictModel):
         return DecisionRule.single(PLAIN_THRESHOLD if self.threshold is None else self.threshold)
 
 
+class ProviderConfig(StrictModel):
+    """Execution provider of ONNX Runtime and its options."""
+
+    name: Annotated[str, AfterValidator(_provider_name)]
+    options: Mapping[str, Annotated[str, BeforeValidator(_option)]] = Field(default_factory=dict)
+
+    def provider(self) -> ExecutionProvider:
+        """Return the provider."""
+        return ExecutionProvider.with_options(self.name, self.options)
+
+
+ProvidersConfig = Annotated[
+    tuple[ProviderConfig, ...], Field(strict=False, min_length=1, max_length=8), AfterValidator(_no_duplicates)
+]
+
+
 class ModelConfig(StrictModel):
-    """Model file, decision rule and role. The same file may be configured again with another rule."""
+    """Model file, decision rule, role and execution providers. The same file may be configured again with others."""
 
     name: Name
     file: ConfigPath
     role: Role
     decision: DecisionConfig = DecisionConfig(threshold=PLAIN_THRESHOLD)
     training_log: ConfigPath | None = None
+    providers: ProvidersConfig = (ProviderConfig(name=CPU_PROVIDER),)
+
+    def execution_providers(self) -> Providers:
+        """Return the execution providers."""
+        return tuple(provider.provider() for provider in self.providers)
 
 
 class ResearchConfig(StrictModel):
-    """Folder of research models: each subfolder with a `card.yml` or `model.onnx` is one, under a common decision rule.
+    """Folder of research models: each subfolder with a `card.yml` or `model.onnx` is one.
+
+    All have the same decision rule and execution providers.
 
     Models that are configured by name or file are skipped. Cards, training logs and training file manifests in this
     folder also apply to configured models with identical files that have none of their own.
@@ -167,6 +215,7 @@ class ResearchConfig(StrictModel):
 
     models_dir: ConfigPath
     decision: DecisionConfig = DecisionConfig(threshold=PLAIN_THRESHOLD)
+    providers: ProvidersConfig = (ProviderConfig(name=CPU_PROVIDER),)
 
 
 class WindowConfig(StrictModel):

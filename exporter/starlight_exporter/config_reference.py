@@ -51,6 +51,12 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
         "../models/v4/training_log.jsonl",
         "losses per epoch; by default the log next to the model",
     ),
+    "models[].providers": (
+        "[{name: CUDAExecutionProvider}]",
+        "execution providers in order of preference, by default the CPU; see [detector.md](detector.md)",
+    ),
+    "models[].providers[].name": ("CUDAExecutionProvider", "name in ONNX Runtime; a missing provider is an error"),
+    "models[].providers[].options": ("{device_id: 1}", "options of the provider, passed to ONNX Runtime as text"),
     "datasets": ("", "datasets to evaluate every model on"),
     "datasets[].name": ("reference", "label value on metrics and pages"),
     "datasets[].path": (
@@ -89,6 +95,9 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "research.decision.thresholds.lsb": ("0.95", "as for `models`"),
     "research.decision.thresholds.exif": ("0.5", "as for `models`"),
     "research.decision.thresholds.eoi": ("0.65", "as for `models`"),
+    "research.providers": ("[{name: CUDAExecutionProvider}]", "as for `models`"),
+    "research.providers[].name": ("CUDAExecutionProvider", "as for `models`"),
+    "research.providers[].options": ("{device_id: 1}", "as for `models`"),
     "schedule": (
         "{interval: 15m}",
         "when models are evaluated again on datasets with alerts: either `interval` (by default 1h) or `cron`",
@@ -229,6 +238,8 @@ def _type(annotation: Any, metadata: tuple[Any, ...]) -> str:
     section, is_list = _section(annotation)
     if section is not None:
         return "list of sections" if is_list else "section"
+    if get_origin(annotation) is Mapping:
+        return "mapping"
     if get_origin(annotation) is tuple:
         return f"list of: {_type(get_args(annotation)[0], ())}"
     if get_origin(annotation) is Literal:
@@ -240,7 +251,8 @@ def _default(field: FieldInfo, metadata: tuple[Any, ...]) -> str:
     if field.is_required():
         return "required"
     value = field.default
-    if value is None or isinstance(value, (BaseModel, dict)):
+    of_sections = isinstance(value, tuple) and any(isinstance(one, BaseModel) for one in value)
+    if value is None or of_sections or field.default_factory is not None or isinstance(value, (BaseModel, dict)):
         return ""
     if _alias(metadata) == "duration":
         return f"`{format_duration(value)}`"

@@ -24,7 +24,9 @@ from typing import Final, Literal, get_args
 NotMeasuredReason = Literal["unreadable", "too_large", "timeout", "model_error", "unlabelled", "unsupported", "crashed"]
 NOT_MEASURED_REASONS: Final[tuple[NotMeasuredReason, ...]] = get_args(NotMeasuredReason)
 
-ModelFailureReason = Literal["missing", "unreadable", "invalid", "signature", "changed", "nondeterministic", "limits"]
+ModelFailureReason = Literal[
+    "missing", "unreadable", "invalid", "signature", "changed", "nondeterministic", "limits", "provider"
+]
 MODEL_FAILURE_REASONS: Final[tuple[ModelFailureReason, ...]] = get_args(ModelFailureReason)
 
 
@@ -42,7 +44,7 @@ class ModelError(StarlightError):
     missing: no such file; unreadable: not a regular file, permissions or a read error; invalid: not a loadable ONNX
     graph, or weights in other files; signature: inputs or outputs that do not match the contract; changed: not the
     content that the run requires; nondeterministic: two runs on the same input differ; limits: more time or memory
-    than allowed, or it ended the worker process.
+    than allowed, or it ended the worker process; provider: an execution provider is unavailable or failed.
     """
 
     def __init__(self, message: str, *, reason: ModelFailureReason) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from starlight_exporter.detector.agreement import LOG_ODDS_TOLERANCE
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.shared_outputs import Outputs
-from starlight_exporter.detector.staged import LOG_ODDS_TOLERANCE, StagedModel
+from starlight_exporter.detector.staged import StagedModel
 from starlight_exporter.errors import ImageError
 
 LAST_BITS: Final = 4e-7

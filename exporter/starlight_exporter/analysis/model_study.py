@@ -16,6 +16,7 @@ from starlight_exporter.analysis.study_results import Study
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.detector.model_file import model_sha256
+from starlight_exporter.detector.providers import CPU, Providers
 from starlight_exporter.errors import ComparisonError, DatasetError, StorageError
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest, available_cores
@@ -42,6 +43,7 @@ class StudyRequest:
     seed: int = 0
     threads: int = field(default_factory=available_cores)
     cache: CacheSettings | None = None
+    providers: Providers = CPU
 
 
 def study(request: StudyRequest, *, progress: StudyProgress | None = None) -> Study:
@@ -139,6 +141,7 @@ def _run_request(
         # The same content on all datasets.
         expected_sha256=sha256,
         cache=cache,
+        providers=request.providers,
     )
 
 

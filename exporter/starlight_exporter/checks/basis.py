@@ -50,6 +50,7 @@ def basis_against_model(
     Evaluations of different images are not comparable.
     """
     other_images = differences(baseline.provenance, evaluation.provenance, "images")
+    other_provider = differences(baseline.provenance, evaluation.provenance, "provider")
     in_use = replace(
         rates_in_use(baseline.model, baseline),
         latency_seconds={}
@@ -58,7 +59,12 @@ def basis_against_model(
         obstacle=Unavailable("different_images", f"the baseline was evaluated on {other_images}")
         if other_images
         else None,
-        same_verdicts=not differences(baseline.provenance, evaluation.provenance, "model", "images", "rule"),
+        latency_obstacle=Unavailable("different_machine", f"the latencies have {other_provider}")
+        if other_provider
+        else None,
+        same_verdicts=not differences(
+            baseline.provenance, evaluation.provenance, "model", "images", "rule", "provider"
+        ),
     )
     comparable = (
         None
@@ -115,7 +121,7 @@ def _recorded_errors(
 
 def recorded_in_use(recorded: Baseline, spec: EvaluationSpec) -> BaselineInUse:
     """Return the recorded rates and latencies, and why an evaluation on this machine cannot be compared with them."""
-    rates, latencies = obstacle(recorded, spec), latency_obstacle(recorded, current_machine())
+    rates, latencies = obstacle(recorded, spec), latency_obstacle(recorded, current_machine(spec.execution_provider))
     counts, provenance = recorded.counts, recorded.provenance
     ratio = recorded.false_positive_ratio
     return BaselineInUse(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
+from starlight_exporter.detector.providers import onnxruntime_version
 from starlight_exporter.evaluation.request import available_cores
 from starlight_exporter.evaluation.spec import EXECUTION_PROVIDER
 
@@ -42,13 +42,13 @@ class Machine:
         return ", ".join(f"different {name} ({one}; {two})" for name, one, two in pairs if one != two)
 
 
-def current_machine() -> Machine:
-    """Return the machine of this process, with the installed onnxruntime."""
+def current_machine(execution_provider: str = EXECUTION_PROVIDER) -> Machine:
+    """Return the machine of this process, with the installed onnxruntime and the execution provider of a model."""
     return Machine(
         processor=_processor(),
         cores=available_cores(),
-        execution_provider=EXECUTION_PROVIDER,
-        onnxruntime_version=metadata.version("onnxruntime"),
+        execution_provider=execution_provider,
+        onnxruntime_version=onnxruntime_version(),
         system=platform.system(),
         python=platform.python_version(),
     )

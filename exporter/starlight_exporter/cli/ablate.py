@@ -6,7 +6,16 @@ import argparse
 from pathlib import Path
 
 from starlight_exporter.analysis.modes import ABLATION_MODES
-from starlight_exporter.cli.arguments import DATASET_HELP, DECISION_HELP, add_document, add_threads, decision, integer
+from starlight_exporter.cli.arguments import (
+    DATASET_HELP,
+    DECISION_HELP,
+    add_document,
+    add_providers,
+    add_threads,
+    decision,
+    integer,
+    providers_of,
+)
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.exit_codes import OK
 from starlight_exporter.models.names import model_name
@@ -29,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument("--output", type=Path, default=root / OUTPUT, help=f"all metrics as JSON (default: {OUTPUT})")
     add_document(parser, root, DOCUMENT, flag="--document")
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
+    add_providers(parser)
     add_threads(parser)
     parser.add_argument("--seed", type=integer(0), default=0, help="of the image order and shuffling (default: 0)")
 
@@ -57,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         trigger="command",
         seed=options.seed,
         threads=options.threads or available_cores(),
+        providers=providers_of(options),
     )
     with progress_bar("ablating") as progress:
         result = ablation_study(request, mode=options.mode, streams=streams, progress=progress)

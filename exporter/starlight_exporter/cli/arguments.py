@@ -10,6 +10,13 @@ from pathlib import Path
 from starlight_exporter.config_location import CONFIG_FILE
 from starlight_exporter.dataset.sources.root import DatasetRoot, parse_root
 from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
+from starlight_exporter.detector.providers import (
+    CPU,
+    ExecutionProvider,
+    Providers,
+    duplicate_provider,
+    parse_provider,
+)
 from starlight_exporter.errors import ConfigError, DatasetError
 from starlight_exporter.models.roles import ROLES
 
@@ -37,6 +44,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument("--model", type=Path, required=True, help="ONNX file")
     parser.add_argument("--dataset", type=Path, required=True, help=DATASET_HELP)
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
+    add_providers(parser)
     parser.add_argument("--role", choices=ROLES, default="research", help="role of the model (default: research)")
     parser.add_argument(
         "--training-log",
@@ -54,6 +62,35 @@ def add_config(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the configuration file of the exporter, for `locate_config`."""
     parser.add_argument("--config", type=Path, help=f"configuration of the exporter (default: {CONFIG_FILE})")
     parser.set_defaults(config_root=root)
+
+
+def add_providers(parser: argparse.ArgumentParser) -> None:
+    """Add the execution providers; an empty list stands for the CPU, see `providers_of`."""
+    parser.add_argument(
+        "--provider",
+        dest="providers",
+        type=_provider,
+        action="append",
+        default=[],
+        metavar="NAME[:KEY=VALUE,...]",
+        help="execution provider of ONNX Runtime, such as CUDAExecutionProvider:device_id=1; repeatable, in order of"
+        " preference (default: CPUExecutionProvider)",
+    )
+
+
+def providers_of(options: argparse.Namespace) -> Providers:
+    """Return the selected execution providers. Raises ConfigError if one is given twice."""
+    chosen: list[ExecutionProvider] = options.providers
+    if name := duplicate_provider(chosen):
+        raise ConfigError(f"--provider {name}: given twice")
+    return tuple(chosen) or CPU
+
+
+def _provider(text: str) -> ExecutionProvider:
+    try:
+        return parse_provider(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_models_dir(parser: argparse.ArgumentParser, root: Path) -> None:

@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         result.evaluation,
         misclassified_files(result.predictions),
         command=options.command_line,
-        machine=current_machine(),
+        machine=current_machine(result.evaluation.provenance.execution_provider),
     )
     for path in replace_baseline(plan, text):
         print(f"written: {path}")

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
         evaluation,
         misclassified_files(result.predictions),
         command=options.command_line,
-        machine=current_machine(),
+        machine=current_machine(evaluation.provenance.execution_provider),
     )
     write_text(options.output, text)
     Console().print(evaluation_report.metrics_table(evaluation))

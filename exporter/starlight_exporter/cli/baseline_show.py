@@ -120,6 +120,7 @@ def comparable_rows(
     from starlight_exporter.checks.machine import current_machine
     from starlight_exporter.checks.recorded_parts import RecordedProvenance
     from starlight_exporter.dataset.layout import scan
+    from starlight_exporter.detector.providers import describe_providers
 
     rows: list[Row] = []
     origin = recorded.provenance or RecordedProvenance()
@@ -132,8 +133,11 @@ def comparable_rows(
     fingerprint = None if dataset is None else scan(dataset.name, dataset, max_file_bytes=limit).fingerprint
     compared = [model for model in config.models if model.role == "production"] or config.models
     rows += [(f"rates of {model.name}", _rates_result(model, recorded, fingerprint)) for model in compared]
-    found = latency_obstacle(recorded, current_machine())
-    rows.append(("latency", "comparable if the rates are" if found is None else f"not comparable: {found[1]}"))
+    providers = dict.fromkeys(describe_providers(model.execution_providers()) for model in compared)
+    for provider in providers:
+        found = latency_obstacle(recorded, current_machine(provider))
+        text = "comparable if the rates are" if found is None else f"not comparable: {found[1]}"
+        rows.append(("latency" if len(providers) == 1 else f"latency on {provider}", text))
     return rows
 
 

@@ -14,10 +14,12 @@ from starlight_exporter.cli.arguments import (
     add_document,
     add_latency_sample,
     add_models_dir,
+    add_providers,
     add_threads,
     dataset_names,
     decision,
     integer,
+    providers_of,
 )
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import ComparisonError
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
         help=f"folder for predictions and metrics (default: {RESULTS})",
     )
     add_models_dir(parser, root)
+    add_providers(parser)
     add_threads(parser)
     add_latency_sample(parser)
     parser.add_argument("--seed", type=integer(0), default=0, help="random seed (default: 0)")
@@ -82,6 +85,7 @@ def run(options: argparse.Namespace) -> int:
             latency_sample=options.latency_sample,
             seed=options.seed,
             threads=options.threads or available_cores(),
+            providers=providers_of(options),
         )
 
     def evaluate_one(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunResult:

@@ -137,7 +137,11 @@ def _evaluate(options: argparse.Namespace, show: ProgressDisplay, baseline: Base
 
 def _of_model(options: argparse.Namespace, settings: GateSettings) -> argparse.Namespace:
     timed = {} if settings.timed else {"latency_sample": 0}
-    chosen = {"decision": settings.decision, "image_limits": settings.image_limits}
+    chosen = {
+        "decision": settings.decision,
+        "image_limits": settings.image_limits,
+        "providers": [*settings.providers],
+    }
     return argparse.Namespace(**{**vars(options), **chosen, **timed})
 
 
@@ -148,6 +152,7 @@ def _of_baseline(options: argparse.Namespace, settings: GateSettings, baseline: 
         "decision": baseline.decision,
         "role": "baseline",
         "training_log": None,
+        "providers": [*settings.providers],
         "latency_sample": 0,
     }
     return argparse.Namespace(**{**vars(options), **chosen})

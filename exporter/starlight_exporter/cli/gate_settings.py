@@ -10,8 +10,10 @@ from typing import Final
 from starlight_exporter.checks.baseline import Baseline, read_baseline
 from starlight_exporter.checks.limits import BASELINE_CHECKS, CHECK_NAMES, DEFAULT_LIMITS, CheckLimits, CheckName
 from starlight_exporter.checks.suite import SUITE
-from starlight_exporter.config import Config, load_config
+from starlight_exporter.cli.arguments import providers_of
+from starlight_exporter.config import Config, ModelConfig, load_config
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
+from starlight_exporter.detector.providers import CPU, Providers
 from starlight_exporter.errors import BaselineError, ConfigError
 from starlight_exporter.evaluation.request import BaselineModel, RunLimits
 
@@ -24,8 +26,9 @@ LATENCY_CHECKS: Final[tuple[CheckName, ...]] = ("latency_baseline", "latency_lim
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """Decision rule, limits of checks and of images, and either a baseline model or a recorded baseline, or neither.
+    """Decision rule, limits of checks and images, and either a baseline model or a recorded baseline, or neither.
 
+    The baseline model runs on the same execution providers as the model.
     Checks in `not_required` run, but do not decide.
     """
 
@@ -36,6 +39,7 @@ class GateSettings:
     baseline_model: BaselineModel | None
     recorded: Baseline | None
     baseline_file: Path | None
+    providers: Providers = CPU
 
     @property
     def baseline_name(self) -> str:
@@ -58,15 +62,20 @@ def gate_settings(options: argparse.Namespace) -> GateSettings:
     limits = DEFAULT_LIMITS if config is None else config.checks.limits()
     image_limits = RunLimits() if config is None else config.limits.of_image()
     not_required = _not_required(options, limits)
-    rule = options.decision or (PRODUCTION if config is None else _production_rule(config, options.config))
+    production = None if config is None else _production(config, options.config)
+    rule = options.decision or (PRODUCTION if production is None else production.decision.rule())
+    providers = providers_of(options)
+    if production is not None and not options.providers:
+        providers = production.execution_providers()
     file, baseline_rule = _baseline(options, config, rule)
     if file is None:
         if needing := [name for name in NEED_BASELINE if name not in not_required]:
             raise BaselineError(f"no baseline for {', '.join(needing)}: use --baseline, --config, --only or --skip")
-        return GateSettings(rule, limits, image_limits, not_required, None, None, None)
+        return GateSettings(rule, limits, image_limits, not_required, None, None, None, providers)
     if file.suffix == ".json":
-        return GateSettings(rule, limits, image_limits, not_required, None, read_baseline(file), file)
-    return GateSettings(rule, limits, image_limits, not_required, BaselineModel(file, baseline_rule), None, file)
+        return GateSettings(rule, limits, image_limits, not_required, None, read_baseline(file), file, providers)
+    baseline = BaselineModel(file, baseline_rule)
+    return GateSettings(rule, limits, image_limits, not_required, baseline, None, file, providers)
 
 
 def _not_required(options: argparse.Namespace, limits: CheckLimits) -> frozenset[CheckName]:
@@ -84,11 +93,11 @@ def _not_required(options: argparse.Namespace, limits: CheckLimits) -> frozenset
     return frozenset(CHECK_NAMES) - required
 
 
-def _production_rule(config: Config, file: Path) -> DecisionRule:
+def _production(config: Config, file: Path) -> ModelConfig:
     production = [model for model in config.models if model.role == "production"]
     if len(production) != 1:
         raise ConfigError(f"{file}: models: expected one model with role production, got {len(production)}")
-    return production[0].decision.rule()
+    return production[0]
 
 
 def _baseline(

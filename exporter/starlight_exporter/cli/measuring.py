@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from starlight_exporter.cli.arguments import providers_of
 from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.evaluation.progress import Progress
@@ -61,4 +62,5 @@ def run_request(
         expected_sha256=expected_sha256,
         baseline=baseline,
         cache=None if options.cache is None else CacheSettings(options.cache),
+        providers=providers_of(options),
     )

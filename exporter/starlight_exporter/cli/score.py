@@ -15,7 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlight_exporter.cli.arguments import DECISION_HELP, add_threads, decision
+from starlight_exporter.cli.arguments import (
+    DECISION_HELP,
+    add_providers,
+    add_threads,
+    decision,
+    providers_of,
+)
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
@@ -28,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa:
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="image, or folder of images; repeatable")
     parser.add_argument("--model", type=Path, required=True, help="ONNX file")
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
+    add_providers(parser)
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="default: table")
     parser.add_argument("--output", type=Path, metavar="FILE", help="file to write (default: standard output)")
     add_threads(parser)
@@ -49,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         options.images,
         decision=options.decision,
         threads=options.threads or available_cores(),
+        providers=providers_of(options),
     )
     for warning in scoring.warnings:
         print(f"{options.name}: {warning}", file=sys.stderr)

@@ -10,7 +10,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from starlight_exporter.cli.arguments import DATASET_HELP, DECISION_HELP, add_threads, decision, integer
+from starlight_exporter.cli.arguments import (
+    DATASET_HELP,
+    DECISION_HELP,
+    add_providers,
+    add_threads,
+    decision,
+    integer,
+    providers_of,
+)
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
@@ -23,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
         parser.add_argument(flag, type=Path, nargs="+", action="extend", required=True, help=text)
     parser.add_argument("--out", type=Path, default=root / OUT, help=f"folder of the three files (default: {OUT})")
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
+    add_providers(parser)
     add_threads(parser)
     parser.add_argument("--cache", type=Path, help="folder that keeps decoded images for later runs")
     parser.add_argument("--seed", type=integer(0), default=0, help="of resampled covers and swaps (default: 0)")
@@ -47,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         decision=options.decision,
         seed=options.seed,
         threads=options.threads or available_cores(),
+        providers=providers_of(options),
         cache=None if options.cache is None else CacheSettings(options.cache),
     )
     with step_bar() as progress:

@@ -18,9 +18,11 @@ from starlight_exporter.cli.arguments import (
     DECISION_HELP,
     add_document,
     add_latency_sample,
+    add_providers,
     add_threads,
     decision,
     integer,
+    providers_of,
 )
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.errors import DatasetError, ModelError
@@ -46,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     )
     parser.add_argument("--dataset", type=Path, required=True, help=DATASET_HELP)
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
+    add_providers(parser)
     add_document(parser, root, DOCUMENT)
     parser.add_argument("--json", type=Path, default=root / RECORDS, help=f"all metrics as JSON (default: {RECORDS})")
     add_threads(parser)
@@ -103,6 +106,7 @@ def _evaluate(model: FoundModel, models: tuple[FoundModel, ...], options: argpar
         latency_sample=options.latency_sample,
         seed=options.seed,
         threads=options.threads or available_cores(),
+        providers=providers_of(options),
     )
     try:
         with progress_bar(model.name) as progress:

@@ -7,12 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state
 
 from starlight_exporter.detector.contract import (
     BIT_ORDER_VALUE,
@@ -24,7 +23,7 @@ from starlight_exporter.detector.contract import (
     Method,
     Stream,
 )
-from starlight_exporter.detector.model_file import other_content, read_model
+from starlight_exporter.detector.model_file import read_model
 from starlight_exporter.detector.model_graph import graph_facts
 from starlight_exporter.detector.model_signature import (
     MethodOutput,
@@ -34,23 +33,17 @@ from starlight_exporter.detector.model_signature import (
     embedding_problem,
     select_outputs,
 )
+from starlight_exporter.detector.providers import CPU, Providers
+from starlight_exporter.detector.session import (
+    RUNTIME_ERRORS,
+    is_allocation_failure,
+    load_session,
+    needs_memory,
+    one_line,
+)
 from starlight_exporter.errors import ImageError, ModelError
 
 Tensor = NDArray[np.float32]
-
-# onnxruntime's exceptions have no common base class. It also raises built-in ones for arguments and lack of memory.
-RUNTIME_ERRORS: Final[tuple[type[Exception], ...]] = (
-    *(
-        value
-        for value in vars(onnxruntime_pybind11_state).values()
-        if isinstance(value, type) and issubclass(value, Exception)
-    ),
-    RuntimeError,
-    ValueError,
-    TypeError,
-    MemoryError,
-)
-_FATAL_ONLY: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +80,14 @@ class Detector:
         sha256: str,
         size_bytes: int,
         modified_at: float,
+        providers: Providers = CPU,
     ) -> None:
         self._session = session
         self.path = path
         self.sha256 = sha256
         self.size_bytes = size_bytes
         self.modified_at = modified_at
+        self.providers = providers
         self.loaded_at = time.time()
         declared = session.get_inputs()
         self.input_names: tuple[str, ...] = tuple(node.name for node in declared)
@@ -112,11 +107,14 @@ class Detector:
         self._sizes: tuple[int, ...] = (*scored, EMBEDDING_SIZE) if self.has_embedding else scored
 
     @classmethod
-    def load(cls, path: Path, *, expected_sha256: str | None = None, root: Path | None = None) -> Detector:
+    def load(
+        cls, path: Path, *, expected_sha256: str | None = None, root: Path | None = None, providers: Providers = CPU
+    ) -> Detector:
         """Load a model file and check it against the contract. Raises ModelError.
 
         The session is built from the bytes that were hashed, so the file may change meanwhile. A file whose hash is not
-        `expected_sha256` raises ModelError `changed`. With a `root`, a link that leads out of it is not followed.
+        `expected_sha256` raises ModelError `changed`. With a `root`, a link that leads out of it is not followed. Other
+        `providers` of a session than the requested ones raise ModelError `provider`.
         """
         content = read_model(path, root=root)
         if expected_sha256 is not None and content.sha256 != expected_sha256:
@@ -124,19 +122,14 @@ class Detector:
                 f"{path}: expected content {expected_sha256[:12]}, found {content.sha256[:12]}", reason="changed"
             )
         _check_graph(path, content.data)
-        try:
-            session = open_session(content.data)
-        except RUNTIME_ERRORS as error:
-            if _is_allocation_failure(error):
-                raise _needs_memory(path, error) from error
-            cause = other_content(content.data) or _one_line(error)
-            raise ModelError(f"{path}: not a loadable ONNX model: {cause}", reason="invalid") from error
+        session = load_session(path, content.data, providers)
         return cls(
             session,
             path=path,
             sha256=content.sha256,
             size_bytes=len(content.data),
             modified_at=content.modified_at,
+            providers=providers,
         )
 
     @property
@@ -148,6 +141,11 @@ class Detector:
     def method_is_id(self) -> bool:
         """Whether the model reports its predicted method only as an id, without logits or probabilities."""
         return self._method is not None and self._method.kind == "id"
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether the model runs on several images per call."""
+        return not self._fixed_batch
 
     @property
     def has_embedding(self) -> bool:
@@ -203,7 +201,7 @@ class Detector:
 
     def failure(self, error: Exception) -> ImageError:
         """Convert an error of the runtime to an ImageError."""
-        return ImageError(f"{self.path}: the model failed: {_one_line(error)}", reason="model_error")
+        return ImageError(f"{self.path}: the model failed: {one_line(error)}", reason="model_error")
 
     def score(self, outputs: Sequence[NDArray[Any]]) -> Score:
         """Convert the `used_outputs` of one image to a Score.
@@ -284,24 +282,11 @@ class Detector:
         try:
             return list(self._session.run(list(self.output_names), self.feeds(images)))
         except RUNTIME_ERRORS as error:
-            if _is_allocation_failure(error):
-                raise _needs_memory(self.path, error) from error
+            if is_allocation_failure(error):
+                raise needs_memory(self.path, error) from error
             raise ModelError(
-                f"{self.path}: does not run on inputs of the contract's shapes: {_one_line(error)}", reason="signature"
+                f"{self.path}: does not run on inputs of the contract's shapes: {one_line(error)}", reason="signature"
             ) from error
-
-
-def open_session(model: bytes) -> onnxruntime.InferenceSession:
-    """Create a session for a serialised model: single-threaded, without spinning or logging."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _FATAL_ONLY
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    # The session keeps the serialised model for its whole life, but uses it only to change the execution provider.
-    session._model_bytes = None
-    return session
 
 
 def _check_graph(path: Path, data: bytes) -> None:
@@ -323,22 +308,6 @@ def _sigmoid(logit: float) -> float:
     if logit >= 0:
         return 1.0 / (1.0 + math.exp(-logit))
     return math.exp(logit) / (1.0 + math.exp(logit))
-
-
-def _is_allocation_failure(error: Exception) -> bool:
-    """Return whether an operator could not allocate memory, which onnxruntime reports as any other failure."""
-    return isinstance(error, MemoryError) or any(
-        text in str(error) for text in ("bad_alloc", "Failed to allocate memory")
-    )
-
-
-def _needs_memory(path: Path, error: Exception) -> ModelError:
-    text = f"{path}: needs more memory than this process may use: {_one_line(error)}"
-    return ModelError(text, reason="limits")
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _noise() -> dict[Stream, Tensor]:

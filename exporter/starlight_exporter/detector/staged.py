@@ -4,19 +4,9 @@ The outputs of a stage are computed once for all images that agree in the stream
 streams that are all zeros, and a cover shares streams with its stego files. A stage runs on one image per call, the
 head on a batch.
 
-The full model is the reference. Verdicts and predicted methods are identical to its own by construction:
-
-- `stage` compares both models on sample images and refuses a staged model whose log-odds differ by more than
-  LOG_ODDS_TOLERANCE · max(1, |log-odds|). A difference within this tolerance changes a probability by at most 2e-6,
-  because the slope of the sigmoid at x is at most 1/4 and at most 1/(4·|x|). It changes the predicted method only if
-  the staged probabilities of two methods differ by at most 8e-6.
-- Both are smaller than RESCORING_DISTANCE. Images whose probability is within this distance of their threshold, or
-  whose two most probable methods are within it of each other, are scored again by the full model. So are images on
-  which the staged model fails.
-- Models that report the predicted method only as an id are not staged: an id does not show how close two methods are.
-
-This assumes that the rounding error of all other images is smaller than RESCORING_DISTANCE, too: 5 times the tolerance
-for probabilities of stego. The reference models reach an eighth of the tolerance.
+The full model is the reference: `stage` compares both on sample images, and `agreement` explains why verdicts and
+predicted methods are identical to its own. Models that report the predicted method only as an id are not staged: an id
+does not show how close two methods are.
 """
 
 from __future__ import annotations
@@ -27,9 +17,10 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from starlight_exporter.detector.agreement import difference, score_of, with_close_images_rescored
 from starlight_exporter.detector.arrays import Tensor
 from starlight_exporter.detector.compact import CompactImage
-from starlight_exporter.detector.contract import BIT_ORDER_VALUE, EMBEDDING_OUTPUT, Stream
+from starlight_exporter.detector.contract import BIT_ORDER_VALUE, Stream
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.graph_cut import (
     GraphCut,
@@ -38,23 +29,18 @@ from starlight_exporter.detector.graph_cut import (
     cut_graph,
     with_unknown_shapes_as_outputs,
 )
-from starlight_exporter.detector.model import RUNTIME_ERRORS, Detector, Score, open_session
+from starlight_exporter.detector.model import Detector, Score
 from starlight_exporter.detector.model_signature import ModelInput
+from starlight_exporter.detector.providers import Providers
+from starlight_exporter.detector.session import RUNTIME_ERRORS, open_session
 from starlight_exporter.detector.shared_outputs import Outputs, SharedOutputs
-from starlight_exporter.detector.streams import ThreadWorkspace, workspace
+from starlight_exporter.detector.streams import ThreadWorkspace
 from starlight_exporter.errors import ImageError, ModelError
 
 HEAD_BATCH: Final = 16
 """Batch size of the head. Smaller batches are filled up, so that a result does not depend on the batch size."""
 SHARED_BYTES: Final = 64 * 1024 * 1024
 """Limit of the stored stage outputs."""
-RESCORING_DISTANCE: Final = 1e-5
-"""Images with a probability within this distance of a threshold, or of another method, are scored by the full model."""
-LOG_ODDS_TOLERANCE: Final = 8e-6
-"""Largest difference between the log-odds of full and staged model on the samples: relative above 1, else absolute."""
-
-EMBEDDING_TOLERANCE: Final = 1e-4
-"""Largest difference between the embeddings of full and staged model on the samples, absolute plus relative."""
 
 
 class Scorer(Protocol):
@@ -105,8 +91,8 @@ class StagedModel:
         self._decision = decision
         self.streams = detector.streams
         self._inputs = {entry.name: entry for entry in detector.inputs}
-        self._stages = tuple(_Part(stage, self._inputs) for stage in graph.stages)
-        self._head = _Part(graph.head, self._inputs)
+        self._stages = tuple(_Part(stage, self._inputs, detector.providers) for stage in graph.stages)
+        self._head = _Part(graph.head, self._inputs, detector.providers)
         self._batch = batch
         self._shared = SharedOutputs(shared_bytes)
         self._workspace = ThreadWorkspace(detector.streams)
@@ -123,11 +109,8 @@ class StagedModel:
 
     def score(self, images: Sequence[CompactImage]) -> list[Score | ImageError]:
         """See Scorer."""
-        scores = [_score(self._detector, outputs) for outputs in self.outputs(images)]
-        close = [index for index, score in enumerate(scores) if self._is_close(score)]
-        for index, score in zip(close, self._full.score([images[index] for index in close]), strict=True):
-            scores[index] = score
-        return scores
+        scores = [score_of(self._detector, outputs) for outputs in self.outputs(images)]
+        return with_close_images_rescored(scores, images, self._decision, self._full.score)
 
     def outputs(self, images: Sequence[CompactImage]) -> list[Outputs | ImageError]:
         """Return the model's `used_outputs` of each image without batch axis, or the error that prevented them."""
@@ -143,12 +126,6 @@ class StagedModel:
             for (index, _), outputs in zip(chosen, self._run_head([feeds for _, feeds in chosen]), strict=True):
                 results[index] = outputs
         return [result for result in results if result is not None]
-
-    def _is_close(self, score: Score | ImageError) -> bool:
-        """Whether the verdict or the predicted method of the full model may differ."""
-        if isinstance(score, ImageError) or score.method_margin <= RESCORING_DISTANCE:
-            return True
-        return self._decision.distance(score.probability, score.predicted) <= RESCORING_DISTANCE
 
     def _head_inputs(self, image: CompactImage) -> dict[str, NDArray[Any]]:
         """Run the stages of one image, unless their outputs are stored, and return the inputs of the head."""
@@ -206,11 +183,11 @@ def stage(detector: Detector, samples: Sequence[CompactImage], decision: Decisio
             staged = StagedModel(detector, graph, decision, batch=batch)
         except RUNTIME_ERRORS as error:
             return NoCut(f"a stage does not load: {' '.join(str(error).split())[:200]}")
-        reason = _difference(detector, staged, samples)
+        reason = difference(detector, samples, staged.outputs(samples))
         if not reason:
             # A new one, whose counters and stored outputs do not include the comparison.
             return StagedModel(detector, graph, decision, batch=batch)
-    return NoCut(reason)
+    return NoCut(f"run in stages, {reason}")
 
 
 def _measured_shapes(model: bytes, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
@@ -224,51 +201,11 @@ def _measured_shapes(model: bytes, inputs: Mapping[str, tuple[int, ...]]) -> dic
     return {name: np.shape(value) for name, value in zip(names, values, strict=True)}
 
 
-def _difference(detector: Detector, staged: StagedModel, samples: Sequence[CompactImage]) -> str:
-    """Describe the first difference between staged and full model; empty if there is none."""
-    arrays = workspace(detector.streams)
-    for number, (image, outputs) in enumerate(zip(samples, staged.outputs(samples), strict=True)):
-        score = _score(detector, outputs)
-        try:
-            (full,) = detector.rows(detector.raw_outputs((image.tensors(detector.streams, out=arrays),)), 1)
-            detector.score(full)
-        except ImageError:
-            if isinstance(score, ImageError):
-                continue
-            return f"the staged model succeeds on sample {number}, on which the full model fails"
-        if isinstance(score, ImageError) or isinstance(outputs, ImageError):
-            return f"the staged model fails on sample {number}: {score}"
-        for name, ours, theirs in zip(detector.used_outputs, outputs, full, strict=True):
-            if name == EMBEDDING_OUTPUT:
-                if not np.allclose(ours, theirs, EMBEDDING_TOLERANCE, EMBEDDING_TOLERANCE, equal_nan=True):
-                    return f"output {name} of the staged model differs on sample {number}"
-                continue
-            expected = _log_odds(theirs)
-            if (np.abs(_log_odds(ours) - expected) > LOG_ODDS_TOLERANCE * np.maximum(1.0, np.abs(expected))).any():
-                return f"output {name} of the staged model differs on sample {number}"
-    return ""
-
-
-def _log_odds(output: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the stego logit, or the values of the methods relative to the largest, which determine the method."""
-    values = output.reshape(-1).astype(np.float64)
-    return values if values.size == 1 else values - values.max()
-
-
-def _score(detector: Detector, outputs: Outputs | ImageError) -> Score | ImageError:
-    if isinstance(outputs, ImageError):
-        return outputs
-    try:
-        return detector.score(outputs)
-    except ImageError as error:
-        return error
-
-
 class _Part:
     """A stage or the head, with its session."""
 
-    def __init__(self, stage: GraphStage, inputs: Mapping[str, ModelInput]) -> None:
-        self._session = open_session(stage.model)
+    def __init__(self, stage: GraphStage, inputs: Mapping[str, ModelInput], providers: Providers) -> None:
+        self._session = open_session(stage.model, providers)
         self.feeds, self.reads, self.outputs = stage.feeds, stage.reads, stage.outputs
         streams = {inputs[name].stream for name in stage.depends}
         self.streams: tuple[Stream, ...] = tuple(sorted(stream for stream in streams if stream is not None))

@@ -198,7 +198,7 @@ def _obstacle(reference: DriftReference | None, spec: EvaluationSpec) -> _Obstac
         return "no_reference_result", f"the model has no stored result on {reference.dataset}"
     if text := differences(reference.spec, spec, "model"):
         return "different_model", f"the result on {reference.dataset}: {text}"
-    if text := differences(reference.spec, spec, "software"):
+    if text := differences(reference.spec, spec, "provider", "software"):
         return "different_software", f"the result on {reference.dataset}: {text}"
     return None
 

@@ -54,7 +54,12 @@ def measure_provisional(request: RunRequest, activity: Activity = NO_ACTIVITY) -
         role=request.role,
         dataset=request.dataset,
         trigger=request.trigger,
-        spec=current_spec(model_sha256=detector.sha256, dataset_fingerprint="", decision=request.decision.describe()),
+        spec=current_spec(
+            model_sha256=detector.sha256,
+            dataset_fingerprint="",
+            decision=request.decision.describe(),
+            providers=detector.providers,
+        ),
         seed=request.seed,
         dataset_images=len(listing.found),
         predictions=predictions,
@@ -104,9 +109,14 @@ def _baseline(request: RunRequest, files: Sequence[LabelledFile], activity: Acti
     # The supervisor drops the baseline model if this phase ends the worker: all images were decoded before.
     with activity.during("load", str(request.baseline.path)):
         try:
-            detector = Detector.load(request.baseline.path)
+            detector = Detector.load(request.baseline.path, providers=request.providers)
             rule = applied_rule(detector, request.baseline.decision)
-            spec = current_spec(model_sha256=detector.sha256, dataset_fingerprint="", decision=rule.describe())
+            spec = current_spec(
+                model_sha256=detector.sha256,
+                dataset_fingerprint="",
+                decision=rule.describe(),
+                providers=detector.providers,
+            )
             known = None if request.provisional is None else request.provisional.baseline
             if known is not None and known.spec == spec and known.covers(files):
                 return known

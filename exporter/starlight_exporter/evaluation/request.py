@@ -12,6 +12,7 @@ from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.detector.providers import CPU, Providers
 from starlight_exporter.errors import NotMeasuredReason
 from starlight_exporter.evaluation.baseline_verdicts import BaselineVerdicts
 from starlight_exporter.evaluation.spec import EvaluationSpec
@@ -110,7 +111,8 @@ class RunRequest:
     image is decoded. `models_dir` is searched for the training log, manifest and card of a model with the same content
     if they are not next to the model; `training_log` takes precedence. The files of `faults` are not measured. A thread
     decodes `batch` files, then scores them together. With `unlabelled`, all images below the root are one class without
-    labels, and nothing is timed. Without `provisional`, no sample is measured before.
+    labels, and nothing is timed. Without `provisional`, no sample is measured before. `providers` run the model and the
+    baseline model, so that their latencies are comparable.
     """
 
     model: str
@@ -135,6 +137,7 @@ class RunRequest:
     baseline: BaselineModel | None = None
     unlabelled: UnlabelledImages | None = None
     provisional: ProvisionalRequest | None = None
+    providers: Providers = CPU
 
     @property
     def model_root(self) -> Path | None:

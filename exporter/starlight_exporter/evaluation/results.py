@@ -97,6 +97,7 @@ class Execution:
 
     `full_model_reason` is why the model was not run in stages, None if it was. `cache_bytes` is the size of the cache
     after the run, None without a cache; `cache_problem` is why decoded images could not be stored, None if they were.
+    `batch` is the number of images per call of the full model, None in stages and in results of earlier versions.
     """
 
     full_model_reason: Annotated[str | None, Field(validation_alias=AliasChoices("full_model_reason", "whole_because"))]
@@ -104,6 +105,7 @@ class Execution:
     decoded_images: int
     cache_bytes: int | None
     cache_problem: str | None
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ from starlight_exporter.evaluation.results import (
     Provenance,
     RunResult,
 )
-from starlight_exporter.evaluation.scorers import select_scorer
+from starlight_exporter.evaluation.scorers import SelectedScorer, select_scorer
 from starlight_exporter.evaluation.spec import current_spec
 from starlight_exporter.evaluation.timing import TimedDetector
 from starlight_exporter.evaluation.unlabelled import UnlabelledResult, unlabelled_result
@@ -197,7 +197,12 @@ def file_problems(faults: Iterable[FileFault]) -> dict[str, FileProblem]:
 def load_detector(request: RunRequest) -> Detector:
     """Load the model of a request. Raise ModelError if it cannot be used."""
     try:
-        return Detector.load(request.model_path, expected_sha256=request.expected_sha256, root=request.model_root)
+        return Detector.load(
+            request.model_path,
+            expected_sha256=request.expected_sha256,
+            root=request.model_root,
+            providers=request.providers,
+        )
     except ModelError as error:
         raise _with_problem_of_card(error, request) from error
 
@@ -216,6 +221,7 @@ def provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Pro
         model_sha256=detector.sha256,
         dataset_fingerprint=dataset.fingerprint,
         decision=request.decision.describe(),
+        providers=detector.providers,
     )
     return Provenance(**asdict(spec), seed=request.seed)
 
@@ -294,7 +300,7 @@ def _predict(
         # The next run can use the images that a failed run has decoded.
         cache_use = None if cache is None else cache.publish()
     seconds = time.perf_counter() - start
-    execution = _execution(selected.full_model_reason, cache_use, sum(file.problem is None for file in files))
+    execution = _execution(selected, cache_use, sum(file.problem is None for file in files))
     table = (
         PredictionTable.of(predictions)
         if request.predictions_file is None
@@ -324,7 +330,7 @@ def _latency(
         return _LatencyResult(_single_latency(request, model, files, progress))
     try:
         with activity.during("load", str(request.baseline.path)):
-            other = Detector.load(request.baseline.path)
+            other = Detector.load(request.baseline.path, providers=request.providers)
     except ModelError as error:
         return _LatencyResult(
             _single_latency(request, model, files, progress),
@@ -359,13 +365,14 @@ def _latency_calls(request: RunRequest, images: int) -> int:
     return 2 * chosen * repeats_needed(request.latency_sample, chosen)
 
 
-def _execution(full_model_reason: str | None, use: CacheUsage | None, images: int) -> Execution:
+def _execution(selected: SelectedScorer, use: CacheUsage | None, images: int) -> Execution:
     return Execution(
-        full_model_reason=full_model_reason,
+        full_model_reason=selected.full_model_reason,
         cached_images=0 if use is None else use.hits,
         decoded_images=images if use is None else images - use.hits,
         cache_bytes=None if use is None else use.bytes,
         cache_problem=None if use is None else use.problem,
+        batch=selected.batch,
     )
 
 

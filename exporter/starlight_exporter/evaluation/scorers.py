@@ -1,4 +1,4 @@
-"""Select how images are scored in bulk: the staged model if its results equal those of the full model."""
+"""Select how images are scored in bulk: in stages, in batches or one by one, with the results of the full model."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import numpy as np
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.detector.batched import fastest_batch, full_model
 from starlight_exporter.detector.compact import CompactImage, compact_image
 from starlight_exporter.detector.contract import CROP, META_BYTES, PALETTE_BYTES
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.graph_cut import NoCut
 from starlight_exporter.detector.model import Detector
-from starlight_exporter.detector.staged import FullModel, Scorer, stage
+from starlight_exporter.detector.providers import CPU, describe_providers
+from starlight_exporter.detector.staged import Scorer, stage
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import FileFault, RunLimits
@@ -29,10 +31,14 @@ _LARGEST_SAMPLE_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SelectedScorer:
-    """A scorer; `full_model_reason` is why it is the full model, None if it is the staged model."""
+    """A scorer; `full_model_reason` is why it is the full model, None if it is the staged model.
+
+    `batch` is the number of images per call of the full model, None for the staged model.
+    """
 
     scorer: Scorer
     full_model_reason: str | None
+    batch: int | None = None
 
 
 def select_scorer(
@@ -46,7 +52,11 @@ def select_scorer(
     faults: Sequence[FileFault] = (),
     activity: Activity = NO_ACTIVITY,
 ) -> SelectedScorer:
-    """Return the staged model if it agrees with the full model on a sample of the dataset, else the full model."""
+    """Return the staged model if it agrees with the full model on a sample of the dataset, else the full model.
+
+    Stages run on one image per call, which suits the CPU. With other execution providers, the full model runs on
+    batches of the fastest size.
+    """
     small = [file for file in files if file.problem is None and file.size_bytes <= _LARGEST_SAMPLE_BYTES]
     chosen = random.Random(seed).sample(small, min(SAMPLE_IMAGES, len(small)))
     source = ImageSource(root, limits, faults=faults, activity=activity)
@@ -59,9 +69,13 @@ def select_scorer(
             continue
         sampled.append(file.path)
     with activity.during("score", *sampled):
+        if detector.providers != CPU:
+            batch = fastest_batch(detector, decision, samples)
+            reason = f"{describe_providers(detector.providers)} runs the full model, {batch} images per call"
+            return SelectedScorer(full_model(detector, decision, batch), reason, batch)
         staged = stage(detector, samples, decision)
     if isinstance(staged, NoCut):
-        return SelectedScorer(FullModel(detector), staged.reason)
+        return SelectedScorer(full_model(detector, decision, 1), staged.reason, 1)
     return SelectedScorer(staged, None)
 
 

@@ -26,6 +26,7 @@ from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.providers import CPU, Providers
 from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.detector.streams import ThreadWorkspace
 from starlight_exporter.errors import DatasetError
@@ -47,13 +48,14 @@ def score_images(
     decision: DecisionRule,
     threads: int,
     limits: RunLimits | None = None,
+    providers: Providers = CPU,
 ) -> Scoring:
     """Load a model and find the images: files, and all images below folders, except names that datasets ignore.
 
     Raise ModelError if the model cannot be used, and DatasetError for a path that does not exist, and if there is no
     image.
     """
-    detector = Detector.load(model)
+    detector = Detector.load(model, providers=providers)
     inputs = [one for path in images for one in _inputs(path)]
     if not inputs:
         raise DatasetError(f"{', '.join(map(str, images))}: no images")

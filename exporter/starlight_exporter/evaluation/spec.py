@@ -7,15 +7,19 @@ from importlib import metadata
 from typing import Literal, get_args
 
 import starlight_exporter
+from starlight_exporter.detector.providers import CPU, Providers, describe_providers, onnxruntime_version
 
-EXECUTION_PROVIDER = "CPUExecutionProvider"
+EXECUTION_PROVIDER = describe_providers(CPU)
 
-Aspect = Literal["model", "images", "rule", "software"]
+Aspect = Literal["model", "images", "rule", "provider", "software"]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSpec:
-    """Model file, images, decision rule and software of an evaluation: equal specs give equal verdicts."""
+    """Model file, images, decision rule, execution provider and software: equal specs give equal verdicts.
+
+    `execution_provider` has the requested providers with their options, as text.
+    """
 
     model_sha256: str
     dataset_fingerprint: str
@@ -27,16 +31,19 @@ class EvaluationSpec:
     execution_provider: str = field(default=EXECUTION_PROVIDER, kw_only=True)
 
 
-def current_spec(*, model_sha256: str, dataset_fingerprint: str, decision: str) -> EvaluationSpec:
+def current_spec(
+    *, model_sha256: str, dataset_fingerprint: str, decision: str, providers: Providers = CPU
+) -> EvaluationSpec:
     """Return the spec of an evaluation that runs with the installed software."""
     return EvaluationSpec(
         model_sha256=model_sha256,
         dataset_fingerprint=dataset_fingerprint,
         decision=decision,
         exporter_version=starlight_exporter.__version__,
-        onnxruntime_version=metadata.version("onnxruntime"),
+        onnxruntime_version=onnxruntime_version(),
         numpy_version=metadata.version("numpy"),
         pillow_version=metadata.version("pillow"),
+        execution_provider=describe_providers(providers),
     )
 
 
@@ -57,6 +64,8 @@ def _difference(one: EvaluationSpec, other: EvaluationSpec, aspect: Aspect) -> s
             )
         case "rule" if one.decision != other.decision:
             return f"different decision rules ({one.decision}; {other.decision})"
+        case "provider" if one.execution_provider != other.execution_provider:
+            return f"different execution providers ({one.execution_provider}; {other.execution_provider})"
         case "software" if _software(one) != _software(other):
             return f"different software ({_software(one)}; {_software(other)})"
         case _:
@@ -65,6 +74,6 @@ def _difference(one: EvaluationSpec, other: EvaluationSpec, aspect: Aspect) -> s
 
 def _software(spec: EvaluationSpec) -> str:
     return (
-        f"exporter {spec.exporter_version}, onnxruntime {spec.onnxruntime_version} ({spec.execution_provider}),"
-        f" NumPy {spec.numpy_version}, Pillow {spec.pillow_version}"
+        f"exporter {spec.exporter_version}, onnxruntime {spec.onnxruntime_version}, NumPy {spec.numpy_version},"
+        f" Pillow {spec.pillow_version}"
     )

@@ -214,5 +214,6 @@ def _provenance(evaluation: Evaluation) -> str:
     card = "" if origin is None else f" ({origin.describe()})"
     return (
         f"model {provenance.model_sha256[:12]}{card}, dataset {provenance.dataset_fingerprint[:12]}, "
-        f"{rule_text(evaluation)}, seed {provenance.seed}, {utc(evaluation.finished_at)}"
+        f"{rule_text(evaluation)}, {provenance.execution_provider}, "
+        f"seed {provenance.seed}, {utc(evaluation.finished_at)}"
     )

@@ -113,14 +113,14 @@ class Evidence:
     def previous(self, entry: Entry) -> Entry | None:
         """Return the newest earlier evaluation of the same model on the same images to compare with.
 
-        Evaluations with another model file or decision rule are preferred to repetitions.
+        Evaluations with another model file, decision rule or execution provider are preferred to repetitions.
         """
         earlier = [
             other
             for other in self.entries(entry.model, entry.dataset)
             if storage_order(other) < storage_order(entry) and not differences(other.spec, entry.spec, "images")
         ]
-        changed = (other for other in earlier if differences(other.spec, entry.spec, "model", "rule"))
+        changed = (other for other in earlier if differences(other.spec, entry.spec, "model", "rule", "provider"))
         return next(changed, next(iter(earlier), None))
 
     def predecessor(self, evaluation: Evaluation) -> Entry | None:

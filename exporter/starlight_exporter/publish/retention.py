@@ -45,7 +45,8 @@ def deletion_order(entries: Iterable[Entry]) -> list[Entry]:
     """Return the entries in deletion order, each group oldest first.
 
     Routine evaluations first, then those that explain a change: with failed checks, or directly before or after a
-    change of model file, decision rule or labelled images; then the newest of each model and dataset.
+    change of model file, decision rule, execution provider or labelled images; then the newest of each model and
+    dataset.
     """
     by_pair = _by_pair(entries)
     return [*_all_but_newest(by_pair), *sorted((pair[-1] for pair in by_pair), key=storage_order)]
@@ -79,7 +80,7 @@ def _by_pair(entries: Iterable[Entry]) -> list[list[Entry]]:
 
 
 def _explaining(entry: Entry) -> tuple[Aspect, ...]:
-    return ("model", "images", "rule") if entry.alarms is None else ("model", "rule")
+    return ("model", "images", "rule", "provider") if entry.alarms is None else ("model", "rule", "provider")
 
 
 def _around_changes(pair: Sequence[Entry]) -> set[str]:

@@ -17,6 +17,7 @@ from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.request import FileFault
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.spec import EXECUTION_PROVIDER
 from starlight_exporter.models.roles import Role
 from starlight_exporter.publish.histogram import LatencyHistogram
 
@@ -89,6 +90,7 @@ class ModelState:
     load_failures: Mapping[ModelFailureReason, int] = field(default_factory=dict)
     quarantine: Quarantine | None = None
     latency: LatencyHistogram = field(default_factory=LatencyHistogram.empty)
+    execution_provider: str = EXECUTION_PROVIDER
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class Analyses:
             run = old.runs.get(pair)
             if run is not None and run.evaluation is not None and study is not None:
                 spec = run.evaluation.provenance
-                if not differences(study.provenance, spec, "model", "images", "rule"):
+                if not differences(study.provenance, spec, "model", "images", "rule", "provider"):
                     old = old.with_run(*pair, replace(run, ablation=study))
             return old.with_analysis("ablation", attempt.outcome, time.time())
 

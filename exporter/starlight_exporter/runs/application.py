@@ -6,11 +6,11 @@ import os
 import platform
 import time
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 
 import starlight_exporter
 from starlight_exporter.config import Config
+from starlight_exporter.detector.providers import onnxruntime_version
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.snapshot import BuildInfo, ConfigReload, Pair, Snapshot
 from starlight_exporter.runs.analyses import Analyses
@@ -170,7 +170,7 @@ def _first_snapshot(external_url: str, grafana_url: str) -> Snapshot:
         version=starlight_exporter.__version__,
         revision=os.environ.get("STARLIGHT_REVISION", ""),
         python=platform.python_version(),
-        onnxruntime=metadata.version("onnxruntime"),
+        onnxruntime=onnxruntime_version(),
         external_url=external_url,
         grafana_url=grafana_url,
     )

@@ -101,8 +101,9 @@ def recorded_problem(plan: Acceptance) -> str:
         model_sha256=plan.sha256,
         dataset_fingerprint=scan(plan.dataset.name, plan.dataset.path, max_file_bytes=limit).fingerprint,
         decision=applied_rule_of_file(plan.production.file, plan.production.decision.rule()).describe(),
+        providers=plan.production.execution_providers(),
     )
-    found = obstacle(recorded, spec) or latency_obstacle(recorded, current_machine())
+    found = obstacle(recorded, spec) or latency_obstacle(recorded, current_machine(spec.execution_provider))
     return "" if found is None else f"{plan.recorded}: {found[1]}"
 
 

@@ -11,6 +11,7 @@ import structlog
 from starlight_exporter.checks.baseline import Baseline, read_baseline
 from starlight_exporter.config import Config, DatasetConfig, load_config
 from starlight_exporter.detector.decision import DecisionRule
+from starlight_exporter.detector.providers import Providers
 from starlight_exporter.errors import BaselineError, ConfigError
 from starlight_exporter.evaluation.request import (
     BaselineModel,
@@ -27,13 +28,14 @@ _log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredEvaluation:
-    """Paths and decision rule of a configured pair: results of another one do not apply to it.
+    """Paths, decision rule and execution providers of a configured pair: results of another one do not apply to it.
 
     `unlabelled` has the window and the name of the drift reference, None for a labelled dataset.
     """
 
     model_file: Path
     decision: DecisionRule
+    providers: Providers
     dataset_path: Path
     unlabelled: UnlabelledImages | None = None
 
@@ -66,9 +68,13 @@ class ActiveConfiguration:
         self._state.update(lambda s: replace(s, config=ConfigReload(successful=True, success_at=time.time())))
 
     def applies_to(self, request: RunRequest) -> bool:
-        """Return whether a run has the paths and the decision rule that are configured now."""
+        """Return whether a run has the paths, decision rule and execution providers that are configured now."""
         requested = ConfiguredEvaluation(
-            request.model_path, request.decision, request.dataset_root, _without_result(request.unlabelled)
+            request.model_path,
+            request.decision,
+            request.providers,
+            request.dataset_root,
+            _without_result(request.unlabelled),
         )
         return configured_evaluation(self.current, (request.model, request.dataset)) == requested
 
@@ -85,11 +91,13 @@ class ActiveConfiguration:
 
 
 def configured_evaluation(config: Config, pair: Pair) -> ConfiguredEvaluation | None:
-    """Return the paths and decision rule of a pair; None if it is not configured."""
+    """Return paths, decision rule and execution providers of a pair; None if it is not configured."""
     model, dataset = config.model(pair[0]), config.dataset(pair[1])
     if model is None or dataset is None:
         return None
-    return ConfiguredEvaluation(model.file, model.decision.rule(), dataset.path, _unlabelled(dataset))
+    return ConfiguredEvaluation(
+        model.file, model.decision.rule(), model.execution_providers(), dataset.path, _unlabelled(dataset)
+    )
 
 
 def is_scheduled(config: Config, pair: Pair) -> bool:
@@ -125,6 +133,7 @@ def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
         cache=config.cache(),
         baseline=None if model.role == "baseline" else _baseline_model(config),
         unlabelled=_unlabelled(dataset),
+        providers=model.execution_providers(),
     )
 
 

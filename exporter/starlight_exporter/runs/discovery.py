@@ -60,5 +60,11 @@ def with_discovered(config: Config, found: Discovery) -> Config:
 def _entry(found: FoundModel, config: Config) -> ModelConfig:
     assert config.research is not None
     return ModelConfig.model_validate(
-        {"name": found.name, "file": str(found.file), "role": "research", "decision": config.research.decision}
+        {
+            "name": found.name,
+            "file": str(found.file),
+            "role": "research",
+            "decision": config.research.decision,
+            "providers": config.research.providers,
+        }
     )

@@ -76,7 +76,7 @@ class Restorer:
             self._analyses.after_evaluation(pair)
 
     def _applies(self, evaluation: Evaluation, pair: Pair) -> bool:
-        """Return whether model file, images, decision rule and software are those of a stored result."""
+        """Return whether model file, images, rule, execution providers and software are those of a stored result."""
         model, dataset = self._config.current.model(pair[0]), self._config.current.dataset(pair[1])
         state = self._state.snapshot.models.get(pair[0])
         if model is None or dataset is None or state is None or state.file_sha256 is None:
@@ -88,6 +88,7 @@ class Restorer:
             model_sha256=state.file_sha256,
             dataset_fingerprint=fingerprint,
             decision=model.decision.rule().describe(),
+            providers=model.execution_providers(),
         )
         # Which rule was applied depends on the model file; what is configured is the requested rule.
         stored = replace(evaluation.provenance, decision=evaluation.requested_decision)

@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config, DatasetConfig, ModelConfig
+from starlight_exporter.detector.providers import describe_providers
 from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.request import FileFault
@@ -156,7 +158,9 @@ def _displayed(old: Snapshot, evaluation: Evaluation) -> Snapshot:
         # The first result on new images marks the change; the results of other models follow it.
         dataset = replace(dataset, changed_at=evaluation.started_at)
     ablation = run.ablation
-    if ablation is not None and differences(ablation.provenance, evaluation.provenance, "model", "images", "rule"):
+    if ablation is not None and differences(
+        ablation.provenance, evaluation.provenance, "model", "images", "rule", "provider"
+    ):
         ablation = None
     # A result from the future has no age: the clock was set back since.
     age = max(0.0, time.time() - evaluation.finished_at)
@@ -213,6 +217,10 @@ def _without_path(model: ModelState, detail: str) -> str:
     return after if named else before
 
 
+_RUN_OF_MODEL: Final = ("file", "decision", "execution_provider")
+"""Fields of a model whose change makes its results those of another model."""
+
+
 def _dataset_state(entry: DatasetConfig, old: Snapshot) -> DatasetState:
     return replace(old.datasets.get(entry.name, DatasetState(entry.name)), alerts=entry.alerts, labelled=entry.labelled)
 
@@ -224,8 +232,9 @@ def _model_state(entry: ModelConfig, old: Snapshot, folder: Path) -> ModelState:
         # Labels appear in dashboards and need no absolute paths of this machine.
         file=str(entry.file.relative_to(folder) if entry.file.is_relative_to(folder) else entry.file),
         decision=entry.decision.rule().describe(),
+        execution_provider=describe_providers(entry.execution_providers()),
     )
     known = old.models.get(entry.name)
-    if known is None or (known.file, known.decision) != (new.file, new.decision):
+    if known is None or any(getattr(known, name) != getattr(new, name) for name in _RUN_OF_MODEL):
         return new
     return replace(known, role=entry.role)

@@ -31,7 +31,20 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "research models with roles": (
         VALID + "research: {models_dir: models, role: baseline}\n",
-        "research.role: unknown key; expected one of models_dir, decision",
+        "research.role: unknown key; expected one of models_dir, decision, providers",
+    ),
+    "unknown execution provider": (
+        model_with("providers: [{name: cuda}]"),
+        "models[0].providers[0].name: expected an execution provider such as CUDAExecutionProvider; got 'cuda'",
+    ),
+    "no execution provider": (model_with("providers: []"), "models[0].providers: must contain at least 1 item"),
+    "execution provider given twice": (
+        model_with("providers: [{name: CUDAExecutionProvider}, {name: CUDAExecutionProvider}]"),
+        "models[0].providers: duplicate provider CUDAExecutionProvider",
+    ),
+    "option of an execution provider that is a list": (
+        model_with("providers: [{name: CUDAExecutionProvider, options: {device_id: [1]}}]"),
+        "models[0].providers[0].options.device_id: expected a string, a number, true or false; got a list",
     ),
     "analyses too often": (
         VALID + "analyses: {interval: 1s}\n",

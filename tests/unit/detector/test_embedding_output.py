@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from starlight_exporter.detector import staged as staged_module
+from starlight_exporter.detector.agreement import difference
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import EMBEDDING_SIZE, METHODS, STREAMS
 from starlight_exporter.detector.decision import PLAIN
@@ -115,8 +115,8 @@ def test_staged_model_with_another_embedding_is_refused(tmp_path: Path) -> None:
     graph = cut_graph(other.read_bytes(), {entry.name: entry.shape for entry in detector.inputs}, detector.used_outputs)
     assert isinstance(graph, GraphCut)
     staged = StagedModel(detector, graph, PLAIN, batch=1)
-    text = staged_module._difference(detector, staged, images(2))
-    assert text == "output embedding of the staged model differs on sample 0"
+    text = difference(detector, images(2), staged.outputs(images(2)))
+    assert text == "output embedding differs on sample 0"
 
 
 def test_constant_embedding_is_not_run_in_batches(tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from starlight_exporter.dataset.layout import scan
+from starlight_exporter.detector.agreement import LOG_ODDS_TOLERANCE, RESCORING_DISTANCE
 from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.contract import METHODS, Method
 from starlight_exporter.detector.decision import PLAIN, DecisionRule
 from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.graph_cut import NoCut
 from starlight_exporter.detector.model import Detector, Score
-from starlight_exporter.detector.staged import LOG_ODDS_TOLERANCE, RESCORING_DISTANCE, FullModel, StagedModel, stage
+from starlight_exporter.detector.staged import FullModel, StagedModel, stage
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunLimits
@@ -195,7 +196,7 @@ def test_rejects_log_odds_beyond_the_tolerance(
     staged = stage(two_streams(tmp_path), synthetic_images(), PLAIN)
     assert isinstance(staged, StagedModel) == accepted
     if isinstance(staged, NoCut):
-        assert staged.reason == "output stego_logits of the staged model differs on sample 0"
+        assert staged.reason == "run in stages, output stego_logits differs on sample 0"
 
 
 def test_tolerance_in_probability_is_smaller_than_the_rescoring_distance() -> None:

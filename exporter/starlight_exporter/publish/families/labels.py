@@ -44,6 +44,7 @@ LABELS: Final[Mapping[str, str]] = MappingProxyType(
         "direction": ", ".join(FLIP_DIRECTIONS),
         "embedding_rate": "range of embedding rates, such as `0.01 to 0.02`, in the unit of the method",
         "epoch": f"number of an epoch of the training log; at most {CURVE_EPOCHS} per model",
+        "execution_provider": "execution providers of ONNX Runtime that ran the model, with their options",
         "external_url": "`--web.external-url` with a trailing slash, empty without it",
         "figure": ", ".join(FIGURES),
         "fact": f"{', '.join(DRIFT_VARIABLES)} (only of drift: the probability that the model returns)",

@@ -94,7 +94,7 @@ EVALUATION_STAGED = GROUP.of_evaluation(
     "evaluation_staged",
     "model dataset",
     "Whether the bulk pass ran the model in stages with shared outputs (1) or as a single graph (0: the graph cannot be"
-    " split, or the stages did not reproduce the full model; the log has the reason).",
+    " split, the stages did not reproduce the full model, or it does not run on the CPU; the log has the reason).",
 )
 EVALUATION_CACHED_IMAGES = GROUP.of_evaluation(
     "evaluation_cached_images",
@@ -131,6 +131,13 @@ EVALUATION_INFO = GROUP.of_evaluation(
     "Provenance of the last complete evaluation (hashes: 12 digits); always 1.",
     kind="info",
 )
+# Not a label of the other: series of results that were exported or scraped before would get a new identity.
+EVALUATION_EXECUTION_INFO = GROUP.of_evaluation(
+    "evaluation_execution_info",
+    "model dataset execution_provider",
+    "Execution providers of ONNX Runtime that ran the model in the last complete evaluation; always 1.",
+    kind="info",
+)
 
 
 def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
@@ -162,6 +169,7 @@ def evaluation_samples(evaluation: Evaluation) -> Iterator[MetricSample]:
     hashes = (short_hash(provenance.model_sha256), short_hash(provenance.dataset_fingerprint))
     card = "" if evaluation.origin is None else evaluation.origin.folder
     yield MetricSample(EVALUATION_INFO, (*pair, *hashes, provenance.decision, card), 1)
+    yield MetricSample(EVALUATION_EXECUTION_INFO, (*pair, provenance.execution_provider), 1)
 
 
 def _execution_samples(pair: tuple[str, str], execution: Execution | None) -> Iterator[MetricSample]:

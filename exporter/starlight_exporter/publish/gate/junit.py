@@ -104,6 +104,7 @@ def _run_properties(report: GateReport) -> Mapping[str, object]:
         "seed": provenance.seed,
         "exporter_version": starlight_exporter.__version__,
         "onnxruntime_version": provenance.onnxruntime_version,
+        "execution_provider": provenance.execution_provider,
     }
 
 

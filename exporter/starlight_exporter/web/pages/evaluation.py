@@ -180,6 +180,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("decision rule", rule_text(evaluation)),
         ("exporter", provenance.exporter_version),
         ("onnxruntime", provenance.onnxruntime_version),
+        ("execution provider", provenance.execution_provider),
         ("numpy", provenance.numpy_version),
         ("Pillow", provenance.pillow_version),
         ("seed", provenance.seed),
