@@ -1,0 +1,157 @@
+"""Store of a remote dataset that is read by a fetcher process (see `fetcher`)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any, Final
+
+from starlight_exporter.dataset.sources.fetcher import (
+    MAX_RESPONSE_BYTES,
+    Channel,
+    check_request,
+    start_fetcher,
+)
+from starlight_exporter.dataset.sources.root import RemoteRoot
+from starlight_exporter.dataset.sources.store import MAX_READ_BYTES, Pending, StoredObject
+from starlight_exporter.errors import DatasetError, ImageError
+
+_MAX_PART_BYTES: Final = 64 * 1024 * 1024
+_END_SECONDS: Final = 5.0
+
+
+class FetchedStore:
+    """Objects that a fetcher reads. Thread-safe: many requests are under way at once."""
+
+    ahead = 16
+
+    def __init__(self, root: RemoteRoot, connection: Channel, process: subprocess.Popen[bytes] | None = None) -> None:
+        """Use a connection; `process` is the fetcher if it is to end with this store."""
+        self.root = root
+        self._connection = connection
+        self._process = process
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._waiting: dict[int, _Request] = {}
+        self._closed: str | None = None
+        threading.Thread(target=self._receive, name="fetched", daemon=True).start()
+
+    @staticmethod
+    def started(root: RemoteRoot) -> FetchedStore:
+        """Start a fetcher. Raise DatasetError if that is not possible."""
+        try:
+            process, connection = start_fetcher(root)
+        except OSError as error:
+            raise DatasetError(f"{root}: no process to read it: {error.strerror or error}") from error
+        return FetchedStore(root, connection, process)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return FetchedStore.started, (self.root,)
+
+    def objects(self) -> Sequence[StoredObject]:
+        """See `Store`."""
+        parts: list[bytes] = self._request({"method": "list"}, size=None).result()
+        return [StoredObject(**one) for part in parts for one in json.loads(part)]
+
+    def start(self, name: str, start: int, size: int, identity: str | None) -> Pending:
+        """See `Store`."""
+        check_request(name, start, size)
+        request = {"method": "read", "name": name, "start": start, "size": size, "identity": identity}
+        return self._request(request, size=size).result
+
+    def close(self) -> None:
+        """See `Store`."""
+        if self._process is None:
+            return
+        with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as end:
+            # Closing it would not wake the thread that reads from it.
+            end.shutdown(socket.SHUT_RDWR)
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._connection.close()
+
+    def _request(self, request: dict[str, Any], *, size: int | None) -> Future[Any]:
+        waiting = _Request(size)
+        with self._lock:
+            number = next(self._numbers)
+            if self._closed is not None:
+                raise DatasetError(self._closed)
+            self._waiting[number] = waiting
+            try:
+                self._connection.send_bytes(json.dumps({"id": number, **request}).encode())
+            except OSError as error:
+                del self._waiting[number]
+                raise DatasetError(f"{self.root}: the process that reads it has ended") from error
+        return waiting.future
+
+    def _receive(self) -> None:
+        """Receive responses until the connection closes, then fail the requests that wait."""
+        text = f"{self.root}: the process that reads it has ended"
+        try:
+            while True:
+                self._received(json.loads(self._connection.recv_bytes(MAX_RESPONSE_BYTES)))
+        except (EOFError, OSError):
+            pass
+        except (ValueError, KeyError, TypeError) as error:
+            text = f"{self.root}: invalid response of the process that reads it: {error}"
+        with self._lock:
+            self._closed = text
+            waiting, self._waiting = list(self._waiting.values()), {}
+        for one in waiting:
+            one.future.set_exception(DatasetError(text))
+
+    def _received(self, response: dict[str, Any]) -> None:
+        number, size = response["id"], response.get("size", 0)
+        waiting = self._waiting[number]
+        if not 0 <= size <= (_MAX_PART_BYTES if waiting.size is None else MAX_READ_BYTES):
+            raise ValueError(f"{size} bytes")
+        data = self._connection.recv_bytes(size) if size else b""
+        if "error" in response:
+            error = str(response["text"])
+            is_image = response["error"] == "image"
+            waiting.future.set_exception(ImageError(error, reason="unreadable") if is_image else DatasetError(error))
+        elif waiting.size is not None:
+            waiting.future.set_result(data)
+        elif response.get("end"):
+            waiting.future.set_result(waiting.parts)
+        else:
+            waiting.parts.append(data)
+            return
+        with self._lock:
+            del self._waiting[number]
+
+
+class _Request:
+    """A request without a response yet; `size` is that of the expected bytes, None for a listing in parts."""
+
+    def __init__(self, size: int | None) -> None:
+        self.size = size
+        self.parts: list[bytes] = []
+        self.future: Future[Any] = Future()
+
+
+_inherited: dict[str, FetchedStore] = {}
+"""Stores of the connections that this process inherited, by URL: it has no network to start a fetcher."""
+
+
+def inherit(root: RemoteRoot, descriptor: int) -> None:
+    """Use an inherited connection to a fetcher for a dataset."""
+    from multiprocessing.connection import Connection
+
+    with suppress(OSError):
+        _inherited[root.url] = FetchedStore(root, Connection(descriptor))
+
+
+def fetched_store(root: RemoteRoot) -> FetchedStore:
+    """Return the store of a remote dataset: the inherited one, otherwise that of a new fetcher. Raise DatasetError."""
+    return _inherited.get(root.url) or FetchedStore.started(root)
