@@ -28,7 +28,7 @@ _END_SECONDS: Final = 5.0
 
 
 class FetchedStore:
-    """Objects that a fetcher reads. Thread-safe: many requests are under way at once."""
+    """Objects that a fetcher reads. Thread-safe: many requests are in progress at once."""
 
     ahead = 16
 
