@@ -18,6 +18,11 @@ EXPORTED: Final[Mapping[str, str]] = {
     "systemd/*": "deploy",
     "nginx/*.conf": "deploy",
     "victoria-metrics/*.yml": "deploy",
+    "helm/*/*": "deploy",
+    "helm/*/templates/*": "deploy",
+    # Links to the rules and dashboards in a checkout.
+    "helm/*/files/rules/*.yml": "deploy",
+    "helm/*/files/dashboards/*.json": "deploy",
 }
 """Pattern → folder; pyproject.toml includes the same files in the wheel."""
 
@@ -38,4 +43,4 @@ def exported_files() -> Iterator[Path]:
     """Yield the paths of all asset files, relative to `assets_folder()`."""
     root = assets_folder()
     for pattern, folder in EXPORTED.items():
-        yield from (file.relative_to(root) for file in sorted((root / folder).glob(pattern)))
+        yield from (file.relative_to(root) for file in sorted((root / folder).glob(pattern)) if file.is_file())

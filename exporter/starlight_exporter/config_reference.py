@@ -22,7 +22,7 @@ duplicate keys and values out of bounds are errors that name the file, the key a
 
 Relative paths are relative to the folder of the configuration file. A duration is written as in Prometheus (`30s`,
 `1h30m`); a size is a number of bytes, or has the unit `KiB`, `MiB` or `GiB`. SIGHUP and `POST /-/reload` load the file
-again; an invalid file leaves the active configuration unchanged.
+again, with `--config.watch` every change does; an invalid file leaves the active configuration unchanged.
 
 | key | type | default | bounds | example | meaning |
 |---|---|---|---|---|---|

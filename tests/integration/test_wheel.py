@@ -76,3 +76,13 @@ def test_exported_rules_are_valid(environment: Path, tmp_path: Path) -> None:
     assert [file.name for file in rules] == sorted(file.name for file in (ROOT / "prometheus" / "rules").iterdir())
     call(program("promtool"), "check", "rules", *rules, cwd=tmp_path)
     call(program("promtool"), "check", "config", tmp_path / "out" / "prometheus" / "prometheus.yml", cwd=tmp_path)
+
+
+def test_exported_chart_contains_rules_and_dashboards(environment: Path, tmp_path: Path) -> None:
+    """They are links in the repository."""
+    call(environment / "starlight", "assets", "export", "out", cwd=tmp_path)
+    chart = tmp_path / "out" / "deploy" / "helm" / "starlight-exporter"
+    assert (chart / "templates" / "_helpers.tpl").is_file()
+    for folder in (Path("prometheus", "rules"), Path("grafana", "dashboards")):
+        copied = {file.name: file.read_bytes() for file in (chart / "files" / folder.name).iterdir()}
+        assert copied == {file.name: file.read_bytes() for file in (ROOT / folder).iterdir()}

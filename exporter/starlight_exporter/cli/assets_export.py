@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     for file, text in contents.items():
         write_text(file, text)
     print(f"{options.folder}: {len(contents)} files written")
-    return _check([file for file in contents if file.parent.name == "rules"])
+    return _check([file for file in contents if file.parent == options.folder / "prometheus" / "rules"])
 
 
 def _check(rules: list[Path]) -> int:

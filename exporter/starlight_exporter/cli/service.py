@@ -39,6 +39,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"{NAME} {starlight_exporter.__version__}")
     parser.add_argument("--config.check", dest="config_check", action="store_true", help="check the file and exit")
     parser.add_argument(
+        "--config.watch",
+        dest="config_watch",
+        action="store_true",
+        help="load the configuration file again when it changes; an invalid file leaves the active one unchanged",
+    )
+    parser.add_argument(
         "--web.listen-address",
         dest="listen_address",
         default=DEFAULT_LISTEN_ADDRESS,
@@ -131,7 +137,12 @@ def _serve(options: argparse.Namespace) -> int:
     site = _site(options)
     addresses = _addresses(options)
     grafana_url = make_service_url("--web.grafana-url", options.grafana_url)
-    application = Application(options.config_file, external_url=site.external_url, grafana_url=grafana_url)
+    application = Application(
+        options.config_file,
+        watch_config=options.config_watch,
+        external_url=site.external_url,
+        grafana_url=grafana_url,
+    )
     web_config = ActiveWebConfig(options.web_config, report=application.report_web_config)
     web = create_app(application, lifecycle=options.lifecycle, site=site, web_config=web_config, addresses=addresses)
     return serve(application, web, listen(*parse_listen_address(options.listen_address)), web_config)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import starlight_exporter
 from starlight_exporter.config import Config
 from starlight_exporter.detector.providers import onnxruntime_version
+from starlight_exporter.errors import ConfigError
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.snapshot import BuildInfo, ConfigReload, Pair, Snapshot
 from starlight_exporter.runs.analyses import Analyses
@@ -34,8 +36,13 @@ from starlight_exporter.runs.watcher import Watcher
 class Application:
     """The exporter for its HTTP side: current state, requests for evaluations, and its lifecycle."""
 
-    def __init__(self, config_file: Path, *, external_url: str = "", grafana_url: str = "") -> None:
-        """Load the configuration and connect the parts; nothing is started or written. Raises ConfigError."""
+    def __init__(
+        self, config_file: Path, *, watch_config: bool = False, external_url: str = "", grafana_url: str = ""
+    ) -> None:
+        """Load the configuration and connect the parts; nothing is started or written. Raises ConfigError.
+
+        With `watch_config`, a changed configuration file is loaded as by `reload`.
+        """
         self.state = State(_first_snapshot(external_url, grafana_url))
         self._config = ActiveConfiguration(config_file, self.state)
         self._storage = Storage(self.state, self._config.loaded)
@@ -57,6 +64,7 @@ class Application:
             analyses=analyses,
             watcher=watcher,
             dataset_changed=datasets.changed,
+            config_changed=self._config_changed if watch_config else None,
         )
         self._runner.handler = Evaluations(self._config, files, pipeline, self._runner, analyses)
         restorer = Restorer(
@@ -140,6 +148,11 @@ class Application:
         if not any(model.role == "production" for model in snapshot.models.values()):
             return "no production model is configured"
         return f"no result yet: {', '.join(missing)}" if missing else ""
+
+    def _config_changed(self) -> None:
+        # Logged and reported as a metric; the previous configuration stays active.
+        with suppress(ConfigError):
+            self.reload()
 
     def _report_isolation(self, isolation: Isolation) -> None:
         snapshot = self.state.snapshot

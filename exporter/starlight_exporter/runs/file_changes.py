@@ -1,4 +1,4 @@
-"""Reactions to changed files: models, datasets, the folder of research models and the baseline."""
+"""Reactions to changed files: models, datasets, the folder of research models, the baseline and the configuration."""
 
 from __future__ import annotations
 
@@ -54,7 +54,9 @@ class FileChanges:
         analyses: Analyses,
         watcher: Watcher,
         dataset_changed: Callable[[str], None],
+        config_changed: Callable[[], None] | None = None,
     ) -> None:
+        """Without `config_changed`, the configuration file is not watched."""
         self._config = config
         self._state = state
         self._pipeline = pipeline
@@ -62,6 +64,7 @@ class FileChanges:
         self._analyses = analyses
         self._watcher = watcher
         self._dataset_changed = dataset_changed
+        self._config_changed = config_changed
         # Untrusted files are read without this lock: one that does not respond must not block other changes.
         self._activating = threading.Lock()
         self._activations = 0
@@ -108,7 +111,7 @@ class FileChanges:
                 )
             )
             self._watcher.settle = read.current.watch.settle
-            self._watcher.keep_only(_watched_files(read.current))
+            self._watcher.keep_only(_watched_files(read.current) | {"configuration"})
             return True
 
     def watch_current(self) -> None:
@@ -178,6 +181,8 @@ class FileChanges:
                 self._dataset_changed(name)
             case "research":
                 self._research_changed()
+            case "configuration" if self._config_changed is not None:
+                self._config_changed()
             case _:
                 self._baseline_changed()
 
@@ -188,6 +193,8 @@ class FileChanges:
         return newest
 
     def _watch(self, config: Config) -> None:
+        if self._config_changed is not None:
+            self._watcher.watch_file("configuration", self._config.file)
         for model in config.models:
             self._watcher.watch_file(f"model {model.name}", model.file)
         for dataset in config.datasets:

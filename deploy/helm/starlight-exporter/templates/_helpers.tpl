@@ -1,0 +1,42 @@
+{{- define "starlight.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Labels of selectors. They are immutable: never add one. */}}
+{{- define "starlight.selector" -}}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{- define "starlight.labels" -}}
+{{ include "starlight.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "starlight.image" -}}
+{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end -}}
+
+{{/* Path of web.externalUrl, which is the prefix of all endpoints; empty without one. */}}
+{{- define "starlight.prefix" -}}
+{{- (urlParse .Values.web.externalUrl).path | trimSuffix "/" -}}
+{{- end -}}
+
+{{- define "starlight.claim" -}}
+{{ .Values.storage.existingClaim | default (printf "%s-data" (include "starlight.fullname" .)) }}
+{{- end -}}
+
+{{/* Names of the service inside the cluster, and those of web.allowedHosts. */}}
+{{- define "starlight.hosts" -}}
+{{- $name := include "starlight.fullname" . -}}
+{{- $namespaced := printf "%s.%s" $name .Release.Namespace -}}
+{{- concat (list $name $namespaced (printf "%s.svc" $namespaced) (printf "%s.svc.cluster.local" $namespaced)) .Values.web.allowedHosts | join "," -}}
+{{- end -}}

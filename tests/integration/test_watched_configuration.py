@@ -1,0 +1,79 @@
+"""`--config.watch`: a changed configuration file is loaded, also in a mounted ConfigMap, whose files are links."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support.exporter import Exporter, write_config
+
+pytestmark = pytest.mark.integration
+
+
+class MountedConfigMap:
+    """A folder as the kubelet writes it: `starlight.yml` → `..data` → a folder per version; `..data` is replaced."""
+
+    def __init__(self, folder: Path, text: str) -> None:
+        self.folder = folder
+        self._version = 0
+        folder.mkdir()
+        self.update(text)
+        self.file.symlink_to(Path("..data", self.file.name))
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "starlight.yml"
+
+    def update(self, text: str) -> None:
+        before = (self.folder / "..data").resolve()
+        self._version += 1
+        new = self.folder / f"..version_{self._version}"
+        new.mkdir()
+        (new / self.file.name).write_text(text)
+        (self.folder / "..data_tmp").symlink_to(new.name)
+        (self.folder / "..data_tmp").replace(self.folder / "..data")
+        if self._version > 1:
+            shutil.rmtree(before)
+
+
+def config_text(folder: Path, **sections: object) -> str:
+    """Return a configuration with absolute paths, as in the chart."""
+    content = yaml.safe_load(write_config(folder, latency={"sample": 0}, **sections).read_text())
+    content["models"][0]["file"] = str(folder / "models" / "model.onnx")
+    content["datasets"] = [one | {"path": str(folder / "images")} for one in content["datasets"]]
+    content["paths"] = {"data": str(folder / "data"), "results": str(folder / "results")}
+    return yaml.safe_dump(content)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> MountedConfigMap:
+    return MountedConfigMap(tmp_path / "config", config_text(tmp_path))
+
+
+@pytest.fixture
+def exporter(mounted: MountedConfigMap) -> Iterator[Exporter]:
+    with Exporter(mounted.file, flags=["--config.watch"]) as process:
+        process.wait_for_value(10.0, "clean_images", model="production", dataset="small")
+        yield process
+
+
+def test_updated_config_map_is_loaded_and_an_invalid_one_is_not(
+    exporter: Exporter, mounted: MountedConfigMap, tmp_path: Path
+) -> None:
+    mounted.update(config_text(tmp_path, datasets=[{"name": "renamed"}]))
+    exporter.wait_for_value(10.0, "clean_images", model="production", dataset="renamed")
+    assert exporter.value("clean_images", model="production", dataset="small") is None
+    # An invalid file is reported once, and the active configuration stays.
+    mounted.update(config_text(tmp_path, datasets=[{"name": "third"}], no_such_key=1))
+    exporter.wait_for_value(0.0, "exporter_config_last_reload_successful")
+    assert exporter.value("clean_images", model="production", dataset="renamed") == 10.0
+    mounted.update(config_text(tmp_path, datasets=[{"name": "third"}]))
+    exporter.wait_for_value(10.0, "clean_images", model="production", dataset="third")
+    assert exporter.value("exporter_config_last_reload_successful") == 1.0
+    log = exporter.log.read_text()
+    assert log.count("configuration not reloaded") == 1, log
+    assert log.count("configuration reloaded") == 2, log
