@@ -2,42 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
+from support.config_map import MountedConfigMap
 from support.exporter import Exporter, write_config
 
 pytestmark = pytest.mark.integration
-
-
-class MountedConfigMap:
-    """A folder as the kubelet writes it: `starlight.yml` → `..data` → a folder per version; `..data` is replaced."""
-
-    def __init__(self, folder: Path, text: str) -> None:
-        self.folder = folder
-        self._version = 0
-        folder.mkdir()
-        self.update(text)
-        self.file.symlink_to(Path("..data", self.file.name))
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "starlight.yml"
-
-    def update(self, text: str) -> None:
-        before = (self.folder / "..data").resolve()
-        self._version += 1
-        new = self.folder / f"..version_{self._version}"
-        new.mkdir()
-        (new / self.file.name).write_text(text)
-        (self.folder / "..data_tmp").symlink_to(new.name)
-        (self.folder / "..data_tmp").replace(self.folder / "..data")
-        if self._version > 1:
-            shutil.rmtree(before)
 
 
 def config_text(folder: Path, **sections: object) -> str:
