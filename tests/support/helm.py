@@ -71,7 +71,20 @@ def pod_specs(name: str) -> Iterator[tuple[str, Object]]:
             yield f"{one['kind']}/{one['metadata']['name']}", template["spec"]
 
 
+def component(name: str, kind: str, wanted: str, *flags: str) -> Object:
+    """Return the object of one kind and component."""
+    (found,) = (
+        one for one in objects(name, kind, *flags) if one["metadata"]["labels"]["app.kubernetes.io/component"] == wanted
+    )
+    return found
+
+
+def exporter_pod(name: str, *flags: str) -> Object:
+    """Return the specification of the exporter's pod."""
+    return dict(component(name, "StatefulSet", "exporter", *flags)["spec"]["template"]["spec"])
+
+
 def exporter_container(name: str, *flags: str) -> Object:
     """Return the container of the exporter."""
-    (container,) = only(name, "StatefulSet", *flags)["spec"]["template"]["spec"]["containers"]
+    (container,) = exporter_pod(name, *flags)["containers"]
     return dict(container)

@@ -22,7 +22,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{- define "starlight.image" -}}
-{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default (printf "%s%s" .Chart.AppVersion (ternary "-cluster" "" .Values.dask.enabled))) }}
 {{- end -}}
 
 {{/* Path of web.externalUrl, which is the prefix of all endpoints; empty without one. */}}
@@ -39,4 +39,22 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- $name := include "starlight.fullname" . -}}
 {{- $namespaced := printf "%s.%s" $name .Release.Namespace -}}
 {{- concat (list $name $namespaced (printf "%s.svc" $namespaced) (printf "%s.svc.cluster.local" $namespaced)) .Values.web.allowedHosts | join "," -}}
+{{- end -}}
+
+{{/* Address of the Dask scheduler. */}}
+{{- define "starlight.scheduler" -}}
+{{ ternary "tls" "tcp" (not (empty .Values.dask.tlsSecret)) }}://{{ include "starlight.fullname" . }}-dask-scheduler:8786
+{{- end -}}
+
+{{/* The configuration of the exporter, with the engine of the chart. */}}
+{{- define "starlight.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- if .Values.dask.enabled -}}
+{{- $engine := dict "kind" "dask" "scheduler" (include "starlight.scheduler" .) -}}
+{{- if .Values.dask.tlsSecret -}}
+{{- $_ := set $engine "tls" (dict "ca" "/etc/starlight-dask/ca.crt" "certificate" "/etc/starlight-dask/tls.crt" "key" "/etc/starlight-dask/tls.key") -}}
+{{- end -}}
+{{- $_ := set $config "engine" $engine -}}
+{{- end -}}
+{{- toYaml $config -}}
 {{- end -}}

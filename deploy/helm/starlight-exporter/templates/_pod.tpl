@@ -1,5 +1,5 @@
 {{/* What all pods have in common. PodSecurity: restricted. */}}
-{{- define "starlight.pod" -}}
+{{- define "starlight.podSettings" -}}
 serviceAccountName: {{ include "starlight.fullname" . }}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -22,6 +22,11 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- with .Values.affinity }}
 affinity: {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/* With the containers that fill models and datasets. */}}
+{{- define "starlight.pod" -}}
+{{ include "starlight.podSettings" . }}
 {{- with .Values.initContainers }}
 initContainers:
 {{- range . }}
@@ -38,13 +43,18 @@ securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* A container that reads models or datasets, with the credentials for it. */}}
+{{- define "starlight.readingContainer" -}}
+{{ include "starlight.container" . }}
 {{- with .Values.envFrom }}
 envFrom: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
 {{- define "starlight.initDefaults" -}}
-{{ include "starlight.container" . }}
+{{ include "starlight.readingContainer" . }}
 resources: {{- toYaml .Values.resources | nindent 2 }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
@@ -65,12 +75,29 @@ volumeMounts:
   emptyDir: {sizeLimit: 512Mi}
 - name: config
   configMap: {name: {{ include "starlight.fullname" . }}}
-{{- range $name := list "models" "datasets" }}
-- name: {{ $name }}
-  {{- $source := index $.Values.volumes $name }}
-  {{- if not $source }}
-  {{- fail (printf "\n\nvolumes.%s is required: a Kubernetes volume source, such as {persistentVolumeClaim: {claimName: %s}}.\n" $name $name) }}
-  {{- end }}
+{{ include "starlight.volume" (dict "root" . "name" "models") }}
+{{ include "starlight.volume" (dict "root" . "name" "datasets") }}
+{{- end -}}
+
+{{- define "starlight.volume" -}}
+{{- $source := index .root.Values.volumes .name -}}
+{{- if not $source -}}
+{{- fail (printf "\n\nvolumes.%s is required: a Kubernetes volume source, such as {persistentVolumeClaim: {claimName: %s}}.\n" .name .name) -}}
+{{- end -}}
+- name: {{ .name }}
   {{- toYaml $source | nindent 2 }}
+{{- end -}}
+
+{{/* Mount and volume of the certificates of the Dask cluster. */}}
+{{- define "starlight.daskTlsMount" -}}
+{{- if and .Values.dask.enabled .Values.dask.tlsSecret }}
+- {name: dask-tls, mountPath: /etc/starlight-dask, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "starlight.daskTlsVolume" -}}
+{{- if and .Values.dask.enabled .Values.dask.tlsSecret }}
+- name: dask-tls
+  secret: {secretName: {{ .Values.dask.tlsSecret }}, defaultMode: 0440}
 {{- end }}
 {{- end -}}
