@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -18,6 +18,12 @@ from starlight_exporter.errors import StorageError
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text as `open_output` does. Raises StorageError."""
     write_bytes(path, text.encode())
+
+
+def write_parts(path: Path, parts: Iterable[str]) -> None:
+    """Write UTF-8 text in parts as `open_output` does. Raises StorageError."""
+    with open_output(path) as file:
+        file.writelines(part.encode() for part in parts)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.evaluation.request import RunRequest, available_cores
     from starlight_exporter.evaluation.results import RunResult
     from starlight_exporter.evaluation.run import evaluate
-    from starlight_exporter.files import write_text
+    from starlight_exporter.files import write_parts, write_text
     from starlight_exporter.publish.documents.baseline_comparison import document
     from starlight_exporter.publish.documents.slice_tests import DatasetComparison
     from starlight_exporter.publish.evaluation_report import metrics_json
@@ -105,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     for path in (options.output, options.results / "comparison.json"):
         require_writable(path)
     results = []
-    written: dict[Path, str] = {}
+    written: dict[Path, Iterable[str]] = {}
     for name, dataset in zip(names, options.dataset, strict=True):
         old = evaluate_one(options.baseline, options.baseline_decision, name, dataset)
         new = evaluate_one(options.candidate, options.candidate_decision, name, dataset)
@@ -138,14 +139,14 @@ def run(options: argparse.Namespace) -> int:
             stem = f"{result.evaluation.model}{suffix}"
             written[options.results / f"{stem}_predictions.csv"] = predictions_csv(result.predictions)
             checks = run_checks(result.evaluation, basis_without_baseline(result.evaluation, result.predictions))
-            written[options.results / f"{stem}_metrics.json"] = metrics_json(result.evaluation, checks)
+            written[options.results / f"{stem}_metrics.json"] = [metrics_json(result.evaluation, checks)]
     with progress_bar("ablating") as progress:
         ablation = ablation_study(
             request(options.candidate, options.candidate_decision, names[0], options.dataset[0]), progress=progress
         )
-    written[options.results / "comparison.json"] = json.dumps([asdict(one.comparison) for one in results], indent=2)
-    for path, text in written.items():
-        write_text(path, text)
+    written[options.results / "comparison.json"] = [json.dumps([asdict(one.comparison) for one in results], indent=2)]
+    for path, parts in written.items():
+        write_parts(path, parts)
     write_text(options.output, document(results, ablation))
     print(f"written: {options.output}")
     return OK

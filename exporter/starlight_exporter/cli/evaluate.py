@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.cli.console import Console
     from starlight_exporter.cli.measuring import measure
     from starlight_exporter.cli.outputs import require_writable
-    from starlight_exporter.files import write_text
+    from starlight_exporter.files import write_parts, write_text
     from starlight_exporter.markdown.content import evaluation_content
     from starlight_exporter.markdown.document import render_document
     from starlight_exporter.markdown.writer import write_document
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is not None:
         write_text(options.output, evaluation_report.metrics_json(result.evaluation, checks))
     if options.predictions is not None:
-        write_text(options.predictions, predictions_csv(result.predictions))
+        write_parts(options.predictions, predictions_csv(result.predictions))
     if options.dashboard is not None:
         content = evaluation_content(result.evaluation, checks, basis)
         document = render_document(content, stem=options.dashboard.stem, now=result.evaluation.finished_at)

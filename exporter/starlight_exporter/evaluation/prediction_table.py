@@ -247,7 +247,7 @@ class PredictionTable(Sequence[Prediction]):
         """Return the first 64 bits of the SHA-256 of every file that could be read."""
         with opened(self._path) as database:
             rows = database.execute("SELECT substr(sha256, 1, 8) FROM predictions WHERE sha256 != x''")
-            return np.frombuffer(b"".join(chain.from_iterable(rows)), ">u8").astype(np.uint64)
+            return np.fromiter(chain.from_iterable(rows), "S8").view(">u8").astype(np.uint64)
 
     def aligned(self, other: PredictionTable) -> NDArray[np.int64]:
         """Return the number of each file in another table, MISSING if path or content differ, of shape (images,)."""

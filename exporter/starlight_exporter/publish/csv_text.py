@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 from starlight_exporter.evaluation.prediction_columns import Cell
 
 _ESCAPED: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 """A spreadsheet evaluates a text that begins with one of these; the apostrophe marks a text."""
+
+_ROWS: Final = 512
+"""Rows of a part of `csv_parts`."""
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, line_end: str = "\n") -> str:
@@ -19,6 +23,14 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, line_end
     A text that looks like a formula is preceded by an apostrophe; see `unescaped`.
     """
     return csv_lines([columns], line_end=line_end) + csv_lines(rows, line_end=line_end)
+
+
+def csv_parts(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, line_end: str = "\n") -> Iterator[str]:
+    """Yield the text of `csv_text` in parts, so that a table of any length takes little memory."""
+    yield csv_lines([columns], line_end=line_end)
+    remaining = iter(rows)
+    while part := list(islice(remaining, _ROWS)):
+        yield csv_lines(part, line_end=line_end)
 
 
 def csv_lines(rows: Iterable[Sequence[Cell]], *, line_end: str = "\n") -> str:

@@ -6,7 +6,7 @@ predictions takes less than 300 ms: `benchmarks/evidence_pages.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,9 +62,13 @@ class PredictionStore:
 
     def page(self, selection: Selection, *, limit: int, offset: int = 0) -> list[StoredPrediction]:
         """Return a part of a selection, most confident verdicts first."""
+        return list(self.rows(selection, limit=limit, offset=offset))
+
+    def rows(self, selection: Selection, *, limit: int, offset: int = 0) -> Iterator[StoredPrediction]:
+        """Return the rows of `page`, which are read one block after another."""
         order = self._table.column("order")
         numbers = order[self._selected(selection)[order]][offset : offset + limit].tolist()
-        return [StoredPrediction(*one) for one in zip(numbers, self._table.rows(numbers), strict=True)]
+        return map(StoredPrediction, numbers, self._table.rows(numbers))
 
     def facets(self, selection: Selection) -> dict[str, list[tuple[str, int]]]:
         """Return the values of each filter that occur under the other filters, with their counts."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from starlight_exporter.errors import StorageError
@@ -22,12 +22,12 @@ from starlight_exporter.evaluation.prediction_columns import (
 )
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.file_access import open_regular
-from starlight_exporter.publish.csv_text import csv_text, unescaped
+from starlight_exporter.publish.csv_text import csv_parts, unescaped
 
 
-def predictions_csv(predictions: Iterable[Prediction]) -> str:
-    """Return the text of the file: a header and one row per prediction, with LF line ends."""
-    return csv_text(NAMES, ([column.cell(prediction) for column in COLUMNS] for prediction in predictions))
+def predictions_csv(predictions: Iterable[Prediction]) -> Iterator[str]:
+    """Yield the text of the file in parts: a header and one row per prediction, with LF line ends."""
+    return csv_parts(NAMES, ([column.cell(prediction) for column in COLUMNS] for prediction in predictions))
 
 
 def read_predictions(path: Path) -> tuple[Prediction, ...]:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from starlight_exporter.publish.csv_text import csv_text
+from starlight_exporter.publish.csv_text import csv_parts
 from starlight_exporter.web.pages.page import Page, Table, error_html, html, json_text
 
 
@@ -37,8 +37,8 @@ def respond(request: Request, page: Page) -> Response:
 
 
 def csv_response(table: Table) -> Response:
-    """Return a table as CSV."""
-    return Response(csv_text(table.columns, table.rows, line_end="\r\n"), media_type="text/csv")
+    """Return a table as CSV, sent in parts."""
+    return StreamingResponse(csv_parts(table.columns, table.rows, line_end="\r\n"), media_type="text/csv")
 
 
 def error_response(request: Request, error: HTTPException) -> Response:

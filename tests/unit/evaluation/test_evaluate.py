@@ -60,7 +60,7 @@ def test_verdicts_at_a_threshold_are_those_of_the_full_model(
 
 def test_counts_agree_with_the_predictions_csv(request_for: Requests) -> None:
     result = evaluate(request_for(decision=PRODUCTION))
-    rows = list(csv.DictReader(io.StringIO(predictions_csv(result.predictions))))
+    rows = list(csv.DictReader(io.StringIO("".join(predictions_csv(result.predictions)))))
     evaluation = result.evaluation
     positive = Counter((row["label"], row["method"], row["format"], row["category"], row["verdict"]) for row in rows)
 

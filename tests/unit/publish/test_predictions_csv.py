@@ -31,7 +31,7 @@ ENTRIES = (
 
 
 def write(path: Path, entries: tuple[Prediction, ...]) -> None:
-    path.write_text(predictions_csv(entries), encoding="utf-8", newline="")
+    path.write_text("".join(predictions_csv(entries)), encoding="utf-8", newline="")
 
 
 def test_predictions_read_back_equal(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_numbers_and_names_read_back_equal(
 
 
 def test_standard_csv_reader_reads_the_file() -> None:
-    rows = list(csv.DictReader(predictions_csv(ENTRIES).splitlines(keepends=True)))
+    rows = list(csv.DictReader("".join(predictions_csv(ENTRIES)).splitlines(keepends=True)))
     assert tuple(rows[0]) == NAMES
     assert [row["label"] for row in rows] == ["clean", "clean", "stego", "negative", "clean", "stego"]
     assert [row["verdict"] for row in rows] == ["clean", "clean", "stego", "clean", "", "stego"]
@@ -78,7 +78,7 @@ def test_standard_csv_reader_reads_the_file() -> None:
     ],
 )
 def test_error_names_damaged_row(tmp_path: Path, column: str, cell: str, message: str) -> None:
-    header, row = csv.reader(predictions_csv(ENTRIES[:1]).splitlines())
+    header, row = csv.reader("".join(predictions_csv(ENTRIES[:1])).splitlines())
     row[header.index(column)] = cell
     path = tmp_path / "predictions.csv"
     with path.open("w", newline="") as file:
@@ -96,8 +96,8 @@ def test_error_names_file_without_predictions(tmp_path: Path) -> None:
         (b"", "not a table of predictions"),
         (b"a,b\n1,2\n", "not a table of predictions"),
         (b"\xff\xfe", "damaged"),
-        (predictions_csv(()).encode() + b"clean/a.png,clean\n", ":2: 2 columns"),
-        (predictions_csv(()).encode() + b'"torn', "damaged"),
+        ("".join(predictions_csv(())).encode() + b"clean/a.png,clean\n", ":2: 2 columns"),
+        ("".join(predictions_csv(())).encode() + b'"torn', "damaged"),
     ):
         path.write_bytes(content)
         with pytest.raises(StorageError, match=message):

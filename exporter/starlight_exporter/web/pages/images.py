@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
@@ -129,7 +129,7 @@ def images_page(
 def all_images_table(evidence: Evidence, entry: Entry, before: Entry | None, query: ImagesQuery) -> Table:
     """Return all images of a selection, not one page, up to CSV_ROWS."""
     selection = _applicable(query.selection, before)
-    return images_table(evidence.open(entry, before=before).page(selection, limit=CSV_ROWS))
+    return images_table(evidence.open(entry, before=before).rows(selection, limit=CSV_ROWS))
 
 
 def _applicable(selection: Selection, before: Entry | None) -> Selection:
@@ -142,12 +142,12 @@ def image_content(entry: Entry, row: StoredPrediction) -> dict[str, Any]:
     return {"number": row.number, "page": links.image(entry.id, row.number), **asdict(row.prediction)}
 
 
-def images_table(rows: list[StoredPrediction]) -> Table:
-    """Return predictions with the properties of their files."""
-    return Table(
-        ("number", *NAMES, "wrong"),
-        [(row.number, *(column.cell(row.prediction) for column in COLUMNS), is_wrong(row.prediction)) for row in rows],
+def images_table(rows: Iterable[StoredPrediction]) -> Table:
+    """Return predictions with the properties of their files. The rows are made while the table is read, once."""
+    cells = (
+        (row.number, *(column.cell(row.prediction) for column in COLUMNS), is_wrong(row.prediction)) for row in rows
     )
+    return Table(("number", *NAMES, "wrong"), cells)
 
 
 def _parameters(query: ImagesQuery, misclassified: bool) -> dict[str, str]:

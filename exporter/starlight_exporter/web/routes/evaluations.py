@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from starlight_exporter.publish.predictions_csv import predictions_csv
@@ -101,7 +101,7 @@ class EvaluationRoutes:
         """Return all predictions with the columns of scripts/monitor_performance.py --predictions."""
         evidence = self._application.evidence
         predictions = evidence.predictions(requested_evaluation(evidence, request))
-        return Response(predictions_csv(predictions), media_type="text/csv")
+        return StreamingResponse(predictions_csv(predictions), media_type="text/csv")
 
     def latest(self, request: Request) -> Response:
         """Redirect to the same page of the current evaluation of `model` on `dataset`, with all other parameters."""
