@@ -1,9 +1,9 @@
 """Response time of pages over many stored predictions, and the time to store them.
 
-    .venv/bin/python benchmarks/evidence_pages.py --images 50000
+    .venv/bin/python -m benchmarks.evidence_pages --images 1000000
 
-Requests go over HTTP to a server in this process. Reports the median and range of `--runs` response times, and the CPU
-time of client and server, which does not depend on the load of the machine.
+The predictions are simulated. Requests go over HTTP to a server in this process. Reports the median and range of
+`--runs` response times, and the CPU time of client and server, which does not depend on the load of the machine.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import httpx
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from starlight_exporter.detector.contract import FORMATS, METHODS
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from support.snapshots import FINISHED_AT, full_evaluation, full_snapshot, model_state, run_state
 from support.web import LocalServer, idle_application
@@ -32,8 +34,18 @@ PAGES = (
     ("misclassified", "/evaluations/now/misclassified"),
     ("… class and format", "/evaluations/now/misclassified?class=clean&format=png"),
     ("… method, last page", "/evaluations/now/misclassified?method=lsb&page=999"),
+    ("… embedding rate", "/evaluations/now/misclassified?class=stego&method=lsb&embedding_rate=0.5+to+1"),
+    (
+        "… size, bit order and source",
+        "/evaluations/now/misclassified?size=65536+to+262144&bit_order=lsb-first&source=s3",
+    ),
+    ("… false negatives", "/evaluations/now/misclassified?direction=false_negative&method=eoi"),
     ("… broken since", "/evaluations/now/misclassified?direction=broken"),
+    ("… fixed since, class and format", "/evaluations/now/misclassified?direction=fixed&class=stego&format=webp"),
     ("all images, page 400", "/evaluations/now/images?page=400"),
+    ("all images, last page", "/evaluations/now/images?page=999999"),
+    ("not measured", "/evaluations/now/images?shown=not_measured"),
+    ("one image", "/evaluations/now/images/4711"),
     ("evaluation", "/evaluations/now"),
     ("comparison", "/evaluations/now/comparison"),
     ("status", "/"),
@@ -56,11 +68,17 @@ def _measure(folder: Path, images: int, runs: int) -> None:
     application = idle_application(folder, snapshot)
     before = full_evaluation(evaluation_id="before", finished_at=FINISHED_AT - 900, model_sha256="a" * 64)
     for result, seed in ((before, 1), (now, 2)):
-        predictions = _predictions(images, seed)
-        start = time.perf_counter()
-        stored = application.evidence.store(result, predictions)
+        used = time.process_time()
+        table = PredictionTable.write(folder / "predictions.sqlite", _predictions(images, seed))
+        written = time.process_time() - used
+        used = time.process_time()
+        stored = application.evidence.store(result, table)
         size = sum(file.stat().st_size for file in stored.iterdir())
-        print(f"stored {images} predictions in {time.perf_counter() - start:.2f} s, {size / 2**20:.1f} MiB")
+        print(
+            f"{images} predictions: generated and written in {written:.1f} s, stored in"
+            f" {time.process_time() - used:.2f} s of CPU time, {size / 2**20:.1f} MiB",
+            flush=True,
+        )
     print(f"\n| Page over {images} predictions | Median ms | Range | CPU ms |\n|---|---:|---:|---:|")
     with LocalServer(application) as server, httpx.Client(base_url=server.url, timeout=60.0, trust_env=False) as client:
         for name, path in PAGES:
@@ -75,10 +93,10 @@ def _measure(folder: Path, images: int, runs: int) -> None:
     print(f"\n{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end")
 
 
-def _predictions(images: int, seed: int) -> list[Prediction]:
-    """Return predictions: half clean, half stego, all formats and methods, every tenth verdict wrong on average."""
+def _predictions(images: int, seed: int) -> Iterator[Prediction]:
+    """Yield predictions: half clean, half stego, all formats and methods, every tenth verdict wrong on average."""
     rng = random.Random(seed)
-    return [_prediction(number, rng.random()) for number in range(images)]
+    return (_prediction(number, rng.random()) for number in range(images))
 
 
 def _prediction(number: int, probability: float) -> Prediction:
@@ -99,7 +117,9 @@ def _prediction(number: int, probability: float) -> Prediction:
         detail="",
         seconds=probability / 100,
     )
-    return replace(entry, facts=FileFacts(number, 256, 256, "RGB", 0, number % 3_000, "lsb-first", number % 9_000))
+    source = f"s{number % 20}"
+    facts = FileFacts(number, 256, 256, "RGB", 0, number % 3_000, "lsb-first", number % 9_000, source=source)
+    return replace(entry, facts=facts)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ from scipy import special
 
 from starlight_exporter.statistics.intervals import CONFIDENCE, clopper_pearson
 
+_NEGLIGIBLE = 1e-300
+"""Smaller probabilities are omitted: most numbers of successes in many trials."""
+
 
 def sign_flip_p_value(differences: ArrayLike) -> float:
     """Return P(S >= sum of differences) if the sign of each cover's difference is random; 1 without any difference.
@@ -23,15 +26,27 @@ def sign_flip_p_value(differences: ArrayLike) -> float:
     if len(d) == 0:
         return 1.0
     sizes, repeats = np.unique(np.abs(d), return_counts=True)
+    # Probabilities of the values start, start + 1, …
     distribution: NDArray[np.float64] = np.ones(1)
+    start = 0
     for size, repeat in zip(sizes.tolist(), repeats.tolist(), strict=True):
-        steps = np.zeros(2 * size * repeat + 1)
-        steps[:: 2 * size] = _binomial_half(repeat)
+        first, probabilities = _binomial_half(repeat)
+        start += size * (2 * first - repeat)
+        distribution = _with_steps(distribution, probabilities, 2 * size)
+    return float(min(1.0, np.sum(distribution[max(0, int(d.sum()) - start) :])))
+
+
+def _with_steps(
+    distribution: NDArray[np.float64], probabilities: NDArray[np.float64], step: int
+) -> NDArray[np.float64]:
+    """Return the distribution of the sum with an independent variable that is a multiple of `step`."""
+    result = np.zeros(len(distribution) + step * (len(probabilities) - 1))
+    for place in range(min(step, len(distribution))):
         # Direct convolution keeps the relative accuracy of small tail probabilities, which an FFT loses.
-        distribution = np.convolve(distribution, steps)
-    # Index i of the distribution is the value i - reach.
-    reach = int(np.sum(np.abs(d)))
-    return float(min(1.0, np.sum(distribution[reach + int(d.sum()) :])))
+        result[place::step][: -(-(len(distribution) - place) // step) + len(probabilities) - 1] = np.convolve(
+            distribution[place::step], probabilities
+        )
+    return result
 
 
 def paired_upper_limit(*, broken: float, fixed: float, both_wrong: float, files: float, factor: float) -> float:
@@ -50,8 +65,13 @@ def paired_upper_limit(*, broken: float, fixed: float, both_wrong: float, files:
     return estimate + math.sqrt(recovered)
 
 
-def _binomial_half(trials: int) -> NDArray[np.float64]:
-    """Return the probabilities of 0..trials successes at probability ½, shape (trials + 1,)."""
+def _binomial_half(trials: int) -> tuple[int, NDArray[np.float64]]:
+    """Return the first number of successes with a probability above _NEGLIGIBLE, and the probabilities from there.
+
+    The probability of a success is ½. Of many trials, most numbers are negligible.
+    """
     k = np.arange(trials + 1)
     logs = special.gammaln(trials + 1) - special.gammaln(k + 1) - special.gammaln(trials - k + 1)
-    return np.exp(logs - trials * math.log(2.0))
+    probabilities: NDArray[np.float64] = np.exp(logs - trials * math.log(2.0))
+    kept = np.flatnonzero(probabilities > _NEGLIGIBLE)
+    return int(kept[0]), probabilities[kept[0] : kept[-1] + 1]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from starlight_exporter.statistics.multiple_testing import holm
 from starlight_exporter.statistics.paired import paired_upper_limit, sign_flip_p_value
@@ -36,6 +39,14 @@ def test_sign_flip_p_value_matches_enumeration(differences: list[int]) -> None:
     if not any(differences):
         expected = 1.0
     assert sign_flip_p_value(differences) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.timeout(60)
+def test_sign_flip_p_value_of_many_covers_agrees_with_the_normal_approximation() -> None:
+    """As after a bad change of a model on a million images: quadratic time would take minutes."""
+    differences = np.random.default_rng(0).integers(-3, 4, 200_000)
+    z = (differences.sum() - 0.5) / math.sqrt(np.sum(differences.astype(np.int64) ** 2))
+    assert sign_flip_p_value(differences) == pytest.approx(stats.norm.sf(z), abs=1e-3)
 
 
 @pytest.mark.parametrize("case", VECTORS["mcnemar_one_sided"], ids=range(len(VECTORS["mcnemar_one_sided"])))
