@@ -131,11 +131,13 @@ class PredictionWriter:
 class PredictionTable(Sequence[Prediction]):
     """The predictions of one evaluation, in the order of its files. Every access may raise StorageError.
 
-    A copy that is pickled refers to the same file. Rows are numbered from 0, as in addresses of pages.
+    A pickled copy refers to the same file, unless that is deleted with this object: then the copy has its own. Rows are
+    numbered from 0, as in addresses of pages.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._is_temporary = False
         self._columns: dict[str, tuple[NDArray[Any], tuple[str, ...]]] = {}
 
     @classmethod
@@ -166,6 +168,7 @@ class PredictionTable(Sequence[Prediction]):
     def delete_with_object(self) -> PredictionTable:
         """Delete the file when this object is no longer used; return this object."""
         weakref.finalize(self, _delete, self._path)
+        self._is_temporary = True
         return self
 
     def save(self, path: Path) -> None:
@@ -298,6 +301,8 @@ class PredictionTable(Sequence[Prediction]):
     __hash__ = None  # type: ignore[assignment]  # as a list
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self._is_temporary:
+            return _restored, (self._path.read_bytes(),)
         return PredictionTable, (self._path,)
 
     def __repr__(self) -> str:
@@ -374,6 +379,12 @@ def _temporary_file() -> Path:
     descriptor, name = tempfile.mkstemp(prefix="starlight-predictions-", suffix=".sqlite")
     os.close(descriptor)
     return Path(name)
+
+
+def _restored(content: bytes) -> PredictionTable:
+    path = _temporary_file()
+    path.write_bytes(content)
+    return PredictionTable(path).delete_with_object()
 
 
 def _delete(path: Path) -> None:

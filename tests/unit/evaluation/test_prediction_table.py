@@ -104,6 +104,13 @@ def test_temporary_file_ends_with_its_table() -> None:
     assert not path.exists()
 
 
+def test_pickled_temporary_table_has_a_file_of_its_own() -> None:
+    table = PredictionTable.of(predictions())
+    stored = pickle.dumps(table)
+    del table
+    assert pickle.loads(stored) == tuple(predictions())
+
+
 def test_saved_file_outlives_the_first_one(tmp_path: Path) -> None:
     table = PredictionTable.of(predictions())
     table.save(tmp_path / "saved.sqlite")
