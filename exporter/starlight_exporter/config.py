@@ -336,10 +336,14 @@ class LatencyConfig(StrictModel):
 
 
 class HistoryConfig(StrictModel):
-    """Size at which history.jsonl is rotated, and the number of rotated files to keep."""
+    """Size at which history.jsonl is rotated, and how many times this size rotated files may have in total.
+
+    With `compact_after`, older days keep one evaluation of each model and dataset, and those that follow a change.
+    """
 
     max_bytes: Annotated[Size, Field(ge=64 * 1024, le=2**40)] = 64 * 1024 * 1024
     keep: Annotated[int, Field(ge=0, le=1000)] = 4
+    compact_after: Annotated[Duration, _between("1d", "3660d")] | None = None
 
 
 class EvidenceConfig(StrictModel):

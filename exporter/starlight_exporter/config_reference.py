@@ -150,7 +150,12 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "latency.seed": ("0", "selects the images and the order of the models"),
     "history": ("{keep: 4}", "retention of results in `history.jsonl`"),
     "history.max_bytes": ("64MiB", "size at which the file is rotated"),
-    "history.keep": ("4", "rotated files to keep"),
+    "history.keep": ("4", "rotated files to keep, of `history.max_bytes` each; more if they are smaller"),
+    "history.compact_after": (
+        "90d",
+        "age from which only the first evaluation of a day and the first after each change are kept, see"
+        " [production.md](production.md#retention); by default all are kept",
+    ),
     "evidence": ("{keep: 50}", "retention of predictions and thumbnails"),
     "evidence.keep": ("50", "evaluations per model and dataset"),
     "evidence.max_bytes": ("2GiB", "disk space in total"),

@@ -441,6 +441,8 @@ def full_snapshot() -> Snapshot:
         worker_memory_group=True,
         worker_network_isolated=True,
         history_damaged_lines=0,
+        history_compaction_successful=True,
+        storage_removed={"history": 3},
     )
     snapshot = snapshot.with_dataset(DatasetState("reference", changed_at=FINISHED_AT - 700))
     snapshot = snapshot.with_dataset(DatasetState("field"))

@@ -23,6 +23,7 @@ from starlight_exporter.cli import (
     dataset_pack,
     evaluate,
     gate,
+    history_compact,
     history_export,
     history_to_csv,
     history_to_parquet,
@@ -49,6 +50,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "baseline record": baseline_record,
     "baseline show": baseline_show,
     "baseline accept": baseline_accept,
+    "history compact": history_compact,
     "history export": history_export,
     "history to-csv": history_to_csv,
     "history to-parquet": history_to_parquet,
@@ -60,7 +62,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
 GROUPS: Final[Mapping[str, str]] = {
     "dataset": "generate, pack, hash or identify datasets",
     "baseline": "show, record or accept the baseline of the regression checks",
-    "history": "export stored results to Prometheus, CSV or Parquet; verify those in a store",
+    "history": "export, compact or verify stored results",
     "assets": "export rules, dashboards, runbooks and templates",
 }
 

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -41,7 +41,16 @@ class Evidence:
     `keep` evaluations of each model and dataset are kept, and at most `max_bytes` in total.
     """
 
-    def __init__(self, root: Path, *, keep: int = sys.maxsize, max_bytes: float = math.inf) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        keep: int = sys.maxsize,
+        max_bytes: float = math.inf,
+        deleted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Connect the folder; `deleted` is called after each evaluation that was deleted because of a limit."""
+        self._deleted = deleted
         self._root = root / "evaluations"
         self._keep = keep
         self._max_bytes = max_bytes
@@ -206,4 +215,5 @@ class Evidence:
             _log.warning("old evidence cannot be deleted", folder=str(self._root / name), reason=str(error))
             return False
         _log.info("old evidence deleted", evaluation=name)
+        self._deleted()
         return True

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.files import sync
+from starlight_exporter.publish.compaction import CompactionPlan, plan_compaction, remove_records
 from starlight_exporter.publish.history_files import (
     read_error,
     records,
@@ -48,7 +49,8 @@ class LatestEvaluations:
 class History:
     """Append to a history and read it. Reading needs no write access and changes no file.
 
-    A file that would exceed `max_bytes` is rotated, and the newest `keep` rotated files are kept. The first `append`
+    A file that would exceed `max_bytes` is rotated. The newest `keep` rotated files are kept, and more if all together
+    have at most `keep` times `max_bytes`: compacted files are smaller. The first `append`
     (or `open`) takes a lock until `close`: a history has one writer. Every method raises StorageError with the file.
     """
 
@@ -128,6 +130,43 @@ class History:
                         break
         return LatestEvaluations(latest, damaged)
 
+    def plan_compaction(self, age: float) -> CompactionPlan:
+        """Return what `compact` would remove. Reads all records, and changes nothing."""
+        paths = self.files()
+        try:
+            return plan_compaction(paths, age)
+        except OSError as error:
+            raise read_error(self._path.parent, error) from error
+
+    def compact(self, age: float) -> CompactionPlan:
+        """Thin out the records that are older than `age` seconds, and return what was removed.
+
+        Evaluations can be appended meanwhile. A file that was rotated or deleted meanwhile is left as it is. On a full
+        disk, the files that are not rewritten yet keep their content.
+        """
+        self.open()
+        plan = self.plan_compaction(age)
+        done = []
+        for file in plan.files:
+            if not file.removed:
+                continue
+            with self._mutex:
+                # Nothing is removed without the lock.
+                self._open()
+                try:
+                    if remove_records(file):
+                        done.append(file)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    raise StorageError(f"{file.path}: cannot be compacted: {error.strerror or error}") from error
+                finally:
+                    if file.path == self._path and self._file is not None:
+                        # The next append opens the new file.
+                        os.close(self._file)
+                        self._file = None
+        return replace(plan, files=tuple(done))
+
     def _open(self) -> int:
         if self._file is not None:
             if self._is_in_place(self._file):
@@ -199,11 +238,18 @@ class History:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+        self._delete_old_files()
+        sync(self._path.parent)
+
+    def _delete_old_files(self) -> None:
         rotated = rotated_files(self._path)
+        total = sum(file.stat().st_size for file in rotated)
         for old in rotated[: -self._keep] if self._keep else rotated:
+            if self._keep and total <= self._keep * self._max_bytes:
+                return
+            total -= old.stat().st_size
             old.unlink()
             _log.info("old history file deleted", file=str(old))
-        sync(self._path.parent)
 
     def _write_error(self, what: str, error: OSError) -> StorageError:
         return StorageError(f"{self._path}: {what}: {error.strerror or error}")

@@ -50,6 +50,9 @@ def records(path: Path) -> Iterator[Evaluation | None]:
         with open_regular(path) as file:
             for number, line in enumerate((line for line in file if line.strip()), start=1):
                 yield _parse(path, str(number), line)
+    except FileNotFoundError:
+        # Rotation or compaction deleted it after it was listed.
+        return
     except OSError as error:
         raise read_error(path, error) from error
 
@@ -110,6 +113,8 @@ def _lines_backwards(path: Path) -> Iterator[bytes]:
                 tail, end = first, start
             if tail.strip():
                 yield tail
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise read_error(path, error) from error
 

@@ -189,6 +189,8 @@ class Snapshot:
     worker_network_isolated: bool | None = None
     worker_memory_group: bool | None = None
     history_damaged_lines: int | None = None
+    history_compaction_successful: bool | None = None
+    storage_removed: Mapping[Store, int] = field(default_factory=dict)
     analyses: Mapping[Analysis, AnalysisState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -200,6 +202,7 @@ class Snapshot:
             "datasets",
             "runs",
             "storage_failures",
+            "storage_removed",
             "storage_free_bytes",
             "storage_size_bytes",
             "analyses",
@@ -221,6 +224,12 @@ class Snapshot:
     def with_storage_failure(self, store: Store) -> Snapshot:
         """Return this snapshot with one more failure to write to `store`."""
         return replace(self, storage_failures={**self.storage_failures, store: self.storage_failures.get(store, 0) + 1})
+
+    def with_removed_results(self, store: Store, count: int) -> Snapshot:
+        """Return this snapshot with more results that retention removed from `store`."""
+        return replace(
+            self, storage_removed={**self.storage_removed, store: self.storage_removed.get(store, 0) + count}
+        )
 
     def with_analysis(self, analysis: Analysis, outcome: Outcome, at: float) -> Snapshot:
         """Return this snapshot with one more run of an analysis that ended at `at` (UTC seconds)."""

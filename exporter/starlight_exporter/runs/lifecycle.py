@@ -23,6 +23,8 @@ from starlight_exporter.runs.storage import Storage
 _log = structlog.get_logger(__name__)
 
 STORAGE_CHECK_SECONDS: Final = 60.0
+COMPACTION_SECONDS: Final = 3600.0
+"""Whole days are compacted, so that most runs find nothing to remove."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Lifecycle:
         self._schedule(None)
         self._storage.update_metrics()
         self._scheduler.run_every("storage", STORAGE_CHECK_SECONDS, self._storage.check)
+        self._scheduler.run_every("compaction", COMPACTION_SECONDS, self._storage.compact)
         self._scheduler.run_every("clock", CHECK_SECONDS, self._work.check_clock)
         self._scheduler.start()
         self._runner.start()

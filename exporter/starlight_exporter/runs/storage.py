@@ -41,7 +41,7 @@ class Storage:
         self._storing = threading.Lock()
         self._pending = PendingResults()
         self.history = _history(config)
-        self.evidence = _evidence(config)
+        self.evidence = self._evidence(config)
 
     def open(self) -> None:
         """Open the history for writing."""
@@ -68,7 +68,7 @@ class Storage:
                 self.history = _history(config)
                 self.open()
             if (before.paths.results, before.evidence) != (config.paths.results, config.evidence):
-                self.evidence = _evidence(config)
+                self.evidence = self._evidence(config)
         self.update_metrics()
 
     def store(self, result: RunResult, checks: Sequence[CheckResult], thumbnails: Path | None) -> None:
@@ -136,6 +136,25 @@ class Storage:
         self.retry()
         self.update_metrics()
 
+    def compact(self) -> None:
+        """Thin out old results of the history, if that is configured. Results can be stored meanwhile."""
+        age = self._config.history.compact_after
+        if age is None:
+            return
+        history = self.history
+        try:
+            removed = history.compact(age)
+        except StorageError as error:
+            _log.error("history not compacted", reason=str(error))
+            self._state.update(lambda s: replace(s, history_compaction_successful=False))
+            return
+        self._state.update(
+            lambda s: replace(s, history_compaction_successful=True).with_removed_results("history", removed.records)
+        )
+        if removed.records:
+            _log.info("history compacted", records=removed.records, bytes=removed.bytes)
+            self.update_metrics()
+
     def update_metrics(self) -> None:
         """Publish free and used disk space."""
         folders: dict[Store, Path] = {"history": self._config.paths.data, "evidence": self._config.paths.results}
@@ -182,6 +201,14 @@ class Storage:
             else:
                 return
 
+    def _evidence(self, config: Config) -> Evidence:
+        return Evidence(
+            config.paths.results,
+            keep=config.evidence.keep,
+            max_bytes=config.evidence.max_bytes,
+            deleted=lambda: self._state.update(lambda s: s.with_removed_results("evidence", 1)),
+        )
+
     def _share_a_disk(self) -> bool:
         return on_one_device(self._config.paths.data, self._config.paths.results / "evaluations")
 
@@ -192,10 +219,6 @@ class Storage:
 
 def _history(config: Config) -> History:
     return History(config.paths.data / "history.jsonl", max_bytes=config.history.max_bytes, keep=config.history.keep)
-
-
-def _evidence(config: Config) -> Evidence:
-    return Evidence(config.paths.results, keep=config.evidence.keep, max_bytes=config.evidence.max_bytes)
 
 
 def _history_bytes(folder: Path) -> int:

@@ -45,6 +45,8 @@ EXCLUDED = {
     "starlight_web_config_last_reload_successful": "absent without a web configuration; an alert fires on 0",
     "starlight_web_config_last_reload_success_timestamp_seconds": "an alert fires on a failed reload; times are logged",
     "starlight_clock_steps_total": "explains gaps in time series; the log has each step, the status page the number",
+    "starlight_history_last_compaction_successful": "absent unless configured; no result is lost if it fails",
+    "starlight_storage_removed_results_total": "explains the size of history and evidence, which is on a panel",
     "starlight_evaluation_execution_info": "changes only with the configuration; on the page of the evaluation",
     "starlight_dataset_ignored_files": "changes only with the files of the dataset; the number is for a review of them",
     "starlight_payload_unknown_images": "changes only with the labels of the dataset; on the page of the evaluation",

@@ -178,3 +178,65 @@ def test_disk_usage_ignores_files_that_are_removed_meanwhile(tmp_path: Path) -> 
         over.set()
         other.join()
     assert state.snapshot.storage_size_bytes["evidence"] == 0
+
+
+def old_results(count: int) -> list[Evaluation]:
+    """Return results of one day, and one of today."""
+    day = FINISHED_AT // 86_400 * 86_400
+    old = [full_evaluation(evaluation_id=f"old-{number}", finished_at=day + number) for number in range(count)]
+    return [*old, full_evaluation(evaluation_id="new", finished_at=day + 100 * 86_400)]
+
+
+def compacting(config: Config) -> Config:
+    return config.model_copy(update={"history": config.history.model_copy(update={"compact_after": 30 * 86_400.0})})
+
+
+def success(state: State) -> bool | None:
+    return state.snapshot.history_compaction_successful
+
+
+def test_history_is_compacted_only_if_configured(tmp_path: Path) -> None:
+    config = configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results")
+    state = State(empty_snapshot())
+    storage = Storage(state, config)
+    for one in old_results(4):
+        storage.history.append(one)
+    storage.compact()
+    assert len(list(storage.history.evaluations())) == 5
+    assert success(state) is None
+    storage.move(compacting(config))
+    storage.compact()
+    assert [one.id for one in storage.history.evaluations()] == ["old-0", "new"]
+    assert success(state) is True
+    assert state.snapshot.storage_removed["history"] == 3
+    storage.compact()
+    assert state.snapshot.storage_removed["history"] == 3
+    storage.close()
+
+
+def test_full_disk_keeps_old_results_until_compaction_succeeds(tmp_path: Path, small_disk: Path) -> None:
+    config = compacting(configured(tmp_path, data=small_disk / "data", results=tmp_path / "results"))
+    state = State(empty_snapshot())
+    storage = Storage(state, config)
+    for one in old_results(8):
+        storage.history.append(one)
+    written = (small_disk / "data" / "history.jsonl").read_bytes()
+    fill(small_disk)
+    storage.compact()
+    assert success(state) is False
+    assert (small_disk / "data" / "history.jsonl").read_bytes() == written
+    (small_disk / "filler").unlink()
+    storage.compact()
+    assert success(state) is True
+    assert state.snapshot.storage_removed["history"] == 7
+    storage.close()
+
+
+def test_evicted_evidence_is_counted(tmp_path: Path) -> None:
+    config = configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results")
+    config = config.model_copy(update={"evidence": config.evidence.model_copy(update={"keep": 2})})
+    state = State(empty_snapshot())
+    storage = Storage(state, config)
+    store(storage, range(5))
+    assert state.snapshot.storage_removed["evidence"] == 3
+    storage.close()

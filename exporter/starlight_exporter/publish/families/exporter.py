@@ -78,6 +78,22 @@ STORAGE_SIZE = GROUP.family(
     unit="bytes",
     absent="until the first update",
 )
+STORAGE_REMOVED = GROUP.family(
+    "storage_removed_results_total",
+    "counter",
+    "store",
+    "Results that retention removed since the exporter started: from history by compaction, from evidence by its limits"
+    " or because the disk was full.",
+    absent=NEVER,
+)
+HISTORY_COMPACTION_SUCCESSFUL = GROUP.family(
+    "history_last_compaction_successful",
+    "gauge",
+    "",
+    "Whether the last compaction of the history was successful (1) or not (0: no record was lost; the log has the"
+    " reason).",
+    absent="without `history.compact_after`, and in the first hour",
+)
 EVALUATIONS_QUEUED = GROUP.family(
     "evaluations_queued",
     "gauge",
@@ -145,6 +161,7 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
         yield MetricSample(WEB_CONFIG_RELOAD_SUCCESS_TIMESTAMP, (), snapshot.web_config.success_at)
     for store in STORES:
         yield MetricSample(STORAGE_FAILURES, (store,), snapshot.storage_failures.get(store, 0))
+        yield MetricSample(STORAGE_REMOVED, (store,), snapshot.storage_removed.get(store, 0))
         yield from optional(STORAGE_FREE, (store,), snapshot.storage_free_bytes.get(store))
         yield from optional(STORAGE_SIZE, (store,), snapshot.storage_size_bytes.get(store))
     yield MetricSample(EVALUATIONS_QUEUED, (), snapshot.queued)
@@ -153,4 +170,5 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
     yield from optional(WORKER_NETWORK_ISOLATED, (), snapshot.worker_network_isolated)
     yield from optional(WORKER_MEMORY_GROUP, (), snapshot.worker_memory_group)
     yield MetricSample(CLOCK_STEPS, (), snapshot.clock_steps)
+    yield from optional(HISTORY_COMPACTION_SUCCESSFUL, (), snapshot.history_compaction_successful)
     yield from optional(HISTORY_DAMAGED_LINES, (), snapshot.history_damaged_lines)
