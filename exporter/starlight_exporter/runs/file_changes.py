@@ -145,9 +145,16 @@ class FileChanges:
         for pair in filter(changed, self._state.snapshot.runs):
             self._runner.submit(pair, trigger)
 
+    def poll_datasets(self) -> None:
+        """Check the folders of datasets, which takes long if there are many files; otherwise like `poll`."""
+        self._poll(trees=True)
+
     def poll(self) -> None:
-        """Check all files and react to the changes that have settled."""
-        for key in self._watcher.poll():
+        """Check all other files and react to the changes that have settled."""
+        self._poll(trees=False)
+
+    def _poll(self, *, trees: bool) -> None:
+        for key in self._watcher.poll(trees=trees):
             try:
                 self._changed(key)
             except Exception:  # noqa: BLE001  # one change must not hide the others: each is reported once

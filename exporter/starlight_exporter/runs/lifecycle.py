@@ -119,3 +119,5 @@ class Lifecycle:
             self._scheduler.run_every("analyses", config.analyses.interval, self._work.analyze)
         if before is None or before.watch.interval != config.watch.interval:
             self._scheduler.run_every("watch", config.watch.interval, self._files.poll)
+            # In a thread of its own: a dataset of a million files must not delay the detection of a new model file.
+            self._scheduler.run_every("watch datasets", config.watch.interval, self._files.poll_datasets)

@@ -88,13 +88,17 @@ class Watcher:
         with self._lock:
             return not watched.reported and not self._has_waited(watched, now)
 
-    def poll(self) -> list[str]:
-        """Check everything once, and return the key of each settled change."""
+    def poll(self, *, trees: bool | None = None) -> list[str]:
+        """Check everything once, or only the dataset folders or all but these, and return the key of each change.
+
+        Only settled changes are returned. The check of a folder with a million files takes seconds.
+        """
         with self._lock:
             due = [
                 (key, watched)
                 for key, watched in self._watched.items()
-                if self._clock() >= watched.next_check or not watched.reported
+                if (self._clock() >= watched.next_check or not watched.reported)
+                and trees in (None, watched.sign is tree_signature)
             ]
         changed = []
         for key, watched in due:

@@ -13,7 +13,7 @@ import pytest
 
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import ModelFailureReason
-from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.request import ProvisionalRequest, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.publish.snapshot import Outcome, Pair
 from starlight_exporter.runs.application import Application
@@ -21,7 +21,7 @@ from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.statistics.intervals import proportion
 from starlight_exporter.statistics.latency_ratio import LatencyRatio
 from starlight_exporter.statistics.resampling import QuantileRatio
-from support.snapshots import FINGERPRINT, FINISHED_AT, example_prediction, full_evaluation
+from support.snapshots import FINGERPRINT, FINISHED_AT, example_prediction, full_evaluation, provisional_result
 from support.waiting import wait_until
 from support.web import LocalServer, idle_application
 
@@ -444,3 +444,46 @@ def test_ablation_of_an_unsettled_file_does_not_become_an_evaluation(started: Ap
     finish_successfully(started, request)
     wait_until(lambda: len(started.state.runs()) == 3)
     assert [one.trigger for one in started.state.runs()][:1] == ["model"]
+
+
+def test_provisional_result_is_displayed_until_the_complete_one(application: Application) -> None:
+    request = request_of(application)
+    assert request.provisional == ProvisionalRequest()
+    application._runner.handler.sampled(request, provisional_result())
+    checked = application.state.snapshot.runs[PAIR].provisional
+    assert checked is not None
+    assert application.state.snapshot.runs[PAIR].evaluation is None
+    assert application.evidence.entries() == []
+    # A failed run leaves it.
+    finish(application, request, None, outcome="error")
+    assert application.state.snapshot.runs[PAIR].provisional is checked
+    finish_successfully(application, request)
+    assert application.state.snapshot.runs[PAIR].provisional is None
+    # The rate of the last evaluation, and the verdicts of the baseline on the sample, are known now.
+    following = request_of(application).provisional
+    assert following is not None
+    assert following.images_per_second == full_evaluation().images_per_second
+    assert following.baseline == provisional_result().baseline
+
+
+def test_provisional_result_of_an_earlier_configuration_is_dropped(application: Application, tmp_path: Path) -> None:
+    request = request_of(application)
+    file = tmp_path / "starlight.yml"
+    file.write_text(file.read_text().replace("path: images", "path: others"))
+    application.reload()
+    application._runner.handler.sampled(request, provisional_result())
+    assert application.state.snapshot.runs[PAIR].provisional is None
+    application._runner.handler.sampled(request_of(application), provisional_result())
+    assert application.state.snapshot.runs[PAIR].provisional is not None
+    file.write_text(file.read_text().replace("path: others", "path: images"))
+    application.reload()
+    assert application.state.snapshot.runs[PAIR].provisional is None
+
+
+def test_unlabelled_datasets_have_no_provisional_results(tmp_path: Path) -> None:
+    application = idle_application(tmp_path)
+    models = "models: [{name: production, file: m.onnx, role: production}]\n"
+    text = f"{models}datasets: [{{name: reference, path: images, labelled: false}}]\n"
+    (tmp_path / "starlight.yml").write_text(text)
+    application.reload()
+    assert request_of(application).provisional is None

@@ -427,6 +427,18 @@ def test_links_that_multiply_and_deep_folders_are_limited(tmp_path: Path, monkey
     assert tree_signature(tmp_path / "0") == before
 
 
+def test_datasets_are_checked_separately(tmp_path: Path, scene: Scene, model: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    scene.watcher.watch_tree("dataset", images)
+    (images / "a.png").touch()
+    replace_by_rename(model)
+    for seconds in (0.0, SETTLE):
+        scene.clock.now += seconds
+        model_changes, dataset_changes = scene.watcher.poll(trees=False), scene.watcher.poll(trees=True)
+    assert (model_changes, dataset_changes) == ([KEY], ["dataset"])
+
+
 def test_link_out_of_the_dataset_is_not_followed(tmp_path: Path) -> None:
     root, outside = tmp_path / "images", tmp_path / "outside"
     for folder in (root / "clean", outside):

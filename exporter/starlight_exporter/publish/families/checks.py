@@ -74,8 +74,8 @@ REGRESSION_CHECK_SIGNIFICANT = GROUP.family(
     "regression_check_significant",
     "gauge",
     _CHECK,
-    "Whether the check failed significantly (1): its adjusted p-value is at most 0.01, or for the latency, both"
-    " consecutive evaluations are significantly slower than the baseline.",
+    "Whether the check failed significantly (1): its adjusted p-value is at most 0.01 (0.008 after a provisional"
+    " result), or for the latency, both consecutive evaluations are significantly slower than the baseline.",
     absent=_NO_RESULT,
 )
 REGRESSION_CHECK_P_VALUE = GROUP.family(
