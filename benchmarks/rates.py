@@ -12,21 +12,23 @@ from typing import Final, TypeVar
 from benchmarks import results
 from benchmarks.results import Cost, cost
 from starlight_exporter.analysis.ablation import ablate
-from starlight_exporter.dataset.cache import StreamCache
 from starlight_exporter.dataset.cache_settings import CacheSettings
-from starlight_exporter.dataset.dataset import Dataset, LabelledFile
-from starlight_exporter.dataset.layout import scan
-from starlight_exporter.detector.compact import CompactImage
+from starlight_exporter.dataset.engine import LocalEngine
+from starlight_exporter.dataset.found_files import FoundFile
+from starlight_exporter.dataset.listing import list_labelled
+from starlight_exporter.dataset.sources.folder import FolderSource
+from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.contract import STREAMS
 from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.detector.staged import FullModel, Scorer
 from starlight_exporter.detector.streams import tensors
-from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
-from starlight_exporter.evaluation.image_source import ImageSource
+from starlight_exporter.evaluation.bulk import BulkPass
 from starlight_exporter.evaluation.request import RunLimits
 from starlight_exporter.evaluation.scorers import select_scorer
+from starlight_exporter.evaluation.shard_job import EvaluationJob, ImageAccess
 
 THREADS: Final = 2
 READY_IMAGES: Final = 60
@@ -40,20 +42,17 @@ class Rates:
 
     def __init__(self, model: Path, root: Path) -> None:
         self.detector = Detector.load(model)
-        self.dataset: Dataset = scan(root.name, root)
-        self.files = self.dataset.files
+        self.root = root
+        self.listing = list_labelled(FolderSource(root))
+        self.files = self.listing.files
         self.folder = Path(tempfile.mkdtemp(prefix="starlight-bench-"))
-        self._bulk(FullModel(self.detector), self.cache())
-        self.warm = self.cache()
+        self.warm = CacheSettings(self.folder / "warm", 64 * 1024**3)
+        self._bulk(FullModel(self.detector), self.warm)
         self._ready = [self._compact(file).tensors(self.detector.streams) for file in self._spread(READY_IMAGES)]
 
     def close(self) -> None:
         """Remove the cache."""
         shutil.rmtree(self.folder)
-
-    def cache(self, name: str = "warm") -> StreamCache:
-        """Open a cache as a new process does."""
-        return StreamCache(CacheSettings(self.folder / name, 64 * 1024**3))
 
     def sequential(self) -> Cost:
         """Read, decode, build tensors, run the session: one image at a time on one core, as in latency runs."""
@@ -83,9 +82,9 @@ class Rates:
 
     def cold(self) -> Cost:
         """Run a first evaluation: read, decode, write the cache, staged model."""
-        folder = self.folder / "cold"
-        rate = self._bulk(self.stages(), self.cache("cold"))
-        shutil.rmtree(folder)
+        cold = CacheSettings(self.folder / "cold", 64 * 1024**3)
+        rate = self._bulk(self.stages(), cold)
+        shutil.rmtree(cold.folder)
         return rate
 
     def read_and_decode(self) -> Cost:
@@ -94,24 +93,27 @@ class Rates:
 
     def ablations(self) -> Cost:
         """Run a warm evaluation with all eight ablations."""
-        scorer, source = self.stages(), ImageSource(self.dataset.root, LIMITS, self.warm)
-        return cost(len(self.files), lambda: ablate(scorer, source, PLAIN, self.files, threads=THREADS))
+        scorer = PortableScorer(self.detector, self.stages(), PLAIN)
+        access = ImageAccess(root=self.root, limits=LIMITS, cache=self.warm)
+        return cost(len(self.files), lambda: ablate(scorer, access, PLAIN, self.listing, LocalEngine(THREADS)))
 
     def stages(self) -> Scorer:
         """Return the staged model, without shared outputs yet."""
-        selected = select_scorer(self.detector, PLAIN, self.dataset.root, self.files, limits=LIMITS, seed=0)
+        selected = select_scorer(self.detector, PLAIN, ImageAccess(root=self.root, limits=LIMITS), self.listing, seed=0)
         if selected.full_model_reason is not None:
             raise SystemExit(f"{self.detector.path}: the full model runs: {selected.full_model_reason}")
         return selected.scorer
 
-    def _bulk(self, scorer: Scorer, cache: StreamCache | None) -> Cost:
-        source = ImageSource(self.dataset.root, LIMITS, cache)
-        bulk = BatchPredictor(source, scorer, PLAIN, image_seconds=LIMITS.image_seconds)
+    def _bulk(self, scorer: Scorer, cache: CacheSettings | None) -> Cost:
+        job = EvaluationJob(
+            images=ImageAccess(root=self.root, limits=LIMITS, cache=cache),
+            scorer=PortableScorer(self.detector, scorer, PLAIN),
+            decision=PLAIN,
+        )
 
         def work() -> None:
-            predict_all(bulk, self.files, threads=THREADS, progress=lambda *_: None)
-            if cache is not None:
-                cache.publish()
+            for _ in BulkPass(self.listing).predictions(job, LocalEngine(THREADS), lambda *_: None):
+                pass
 
         return cost(len(self.files), work)
 
@@ -119,13 +121,13 @@ class Rates:
         with ThreadPoolExecutor(THREADS) as pool:
             return cost(len(items), lambda: list(pool.map(work, items)))
 
-    def _compact(self, file: LabelledFile) -> CompactImage:
-        return ImageSource(self.dataset.root, LIMITS, self.warm).image(file)
+    def _compact(self, file: FoundFile) -> CompactImage:
+        return compact(decode(self._read(file)))
 
-    def _read(self, file: LabelledFile) -> bytes:
-        return (self.dataset.root / file.path).read_bytes()
+    def _read(self, file: FoundFile) -> bytes:
+        return (self.root / file.path).read_bytes()
 
-    def _spread(self, count: int) -> Sequence[LabelledFile]:
+    def _spread(self, count: int) -> Sequence[FoundFile]:
         return self.files[:: max(1, len(self.files) // count)][:count]
 
 

@@ -36,7 +36,7 @@ def measure(name: str, model: Path, root: Path, *, images: int = 1000) -> None:
     """Measure every image with the exporter and with the minimum pipeline; record milliseconds."""
     detector = Detector.load(model)
     dataset = scan(root.name, root)
-    measurement = TimedDetector(detector, PLAIN, dataset.root, RunLimits())
+    measurement = TimedDetector(detector, PLAIN, root, RunLimits())
     files = dataset.files[:: max(1, len(dataset.files) // images)][:images]
     full: dict[str, list[float]] = {}
     minimum: dict[str, list[float]] = {}
@@ -49,7 +49,7 @@ def measure(name: str, model: Path, root: Path, *, images: int = 1000) -> None:
             start = thread_time()
             full.setdefault(shown, []).append(1000 * measurement.measure(file).total)
             core.setdefault(shown, []).append(1000 * (thread_time() - start))
-            minimum.setdefault(shown, []).append(1000 * _minimum(detector, (dataset.root / file.path).read_bytes()))
+            minimum.setdefault(shown, []).append(1000 * _minimum(detector, (root / file.path).read_bytes()))
     for times in (full, minimum, core):
         times["all"] = [value for values in list(times.values()) for value in values]
     results.record(

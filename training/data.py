@@ -151,7 +151,7 @@ def _load(dataset: Dataset, workers: int, progress: Callable[[int, int], None]) 
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         futures = {
-            pool.submit(_prepare, [str(dataset.root / file.path) for file in chunk]): number
+            pool.submit(_prepare, [f"{dataset.root}/{file.path}" for file in chunk]): number
             for number, chunk in enumerate(chunks)
         }
         for future in as_completed(futures):

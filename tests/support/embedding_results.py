@@ -65,4 +65,4 @@ def example_image(number: int, name: str, cover: int) -> Prediction:
 
 def table(predictions: list[Prediction], values: NDArray[np.float32]) -> EmbeddingTable:
     """Return the embeddings as the bulk pass collects them."""
-    return EmbeddingTable(tuple(one.path for one in predictions), values)
+    return EmbeddingTable(np.arange(len(predictions)), values)

@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from starlight_exporter.dataset.labelled_files import find_labelled_files
+from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.contract import METHODS
+from starlight_exporter.detector.decoding import decode
 
 _SAVED_AS = {"png": "PNG", "jpeg": "JPEG", "gif": "GIF", "webp": "WEBP", "bmp": "BMP"}
 _METHOD_FORMAT = {"alpha": "png", "palette": "gif", "lsb": "bmp", "exif": "jpeg", "eoi": "webp"}
@@ -31,6 +34,11 @@ def image_bytes(seed: int, image_format: str = "png", *, size: tuple[int, int] =
     else:
         image.save(buffer, _SAVED_AS[image_format])
     return buffer.getvalue()
+
+
+def compact_images(root: Path) -> list[CompactImage]:
+    """Return the decoded images of a dataset, in the order of its listing."""
+    return [compact(decode((root / file.path).read_bytes())) for file in find_labelled_files(root).found]
 
 
 def write_dataset(root: Path, *, clean: int = 10, stego: int = 10, negatives: int = 4, seed: int = 0) -> Path:

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import thread_time
 
-from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.contract import Stream
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector, Score, Tensor
 from starlight_exporter.evaluation.request import RunLimits
-from starlight_exporter.evaluation.timing import TimedDetector, TimedVerdict
+from starlight_exporter.evaluation.timing import TimedDetector, TimedFile, TimedVerdict
 
 
 class SlowedDetector(Detector):
@@ -38,6 +37,6 @@ class SlowedTimedDetector(TimedDetector):
         self._slowed = slowed
         super().__init__(slowed, decision, root, RunLimits())
 
-    def measure(self, file: LabelledFile) -> TimedVerdict:
+    def measure(self, file: TimedFile) -> TimedVerdict:
         self._slowed.started_at = thread_time()
         return super().measure(file)

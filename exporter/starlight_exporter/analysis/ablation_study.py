@@ -5,18 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from starlight_exporter.activity import NO_ACTIVITY
 from starlight_exporter.analysis.ablation import ablate
 from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.analysis.stream_effects import AblationStudy
+from starlight_exporter.dataset.engine import LocalEngine
+from starlight_exporter.dataset.layout import scan_listing
 from starlight_exporter.detector.contract import STREAMS, Stream
+from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.errors import EvaluationError
 from starlight_exporter.evaluation.applied_rule import with_applied_rule
-from starlight_exporter.evaluation.image_source import ImageSource, open_cache
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest
-from starlight_exporter.evaluation.run import load_detector, provenance, scan_dataset
+from starlight_exporter.evaluation.run import list_dataset, load_detector, provenance
 from starlight_exporter.evaluation.scorers import select_scorer
+from starlight_exporter.evaluation.shard_job import ImageAccess
 
 
 def ablation_study(
@@ -34,39 +36,35 @@ def ablation_study(
     started = time.time()
     detector = load_detector(request)
     request = with_applied_rule(request, detector)
-    dataset = scan_dataset(request, NO_ACTIVITY)
-    cache = open_cache(request.cache, dataset.files)
-    limits = request.limits
-    selected = select_scorer(
-        detector,
-        request.decision,
-        dataset.root,
-        dataset.files,
-        limits=limits,
-        seed=request.seed,
+    listing = list_dataset(request)
+    engine = LocalEngine(request.threads)
+    fingerprint = scan_listing(
+        listing,
+        request.dataset_root,
+        max_file_bytes=request.limits.max_file_bytes,
+        image_seconds=request.limits.image_seconds,
         faults=request.faults,
+        engine=engine,
+    ).fingerprint
+    access = ImageAccess.of(request, listing.categories)
+    selected = select_scorer(detector, request.decision, access, listing, seed=request.seed)
+    result = ablate(
+        PortableScorer(detector, selected.scorer, request.decision),
+        access,
+        request.decision,
+        listing,
+        engine,
+        mode=mode,
+        streams=streams,
+        seed=request.seed,
+        progress=progress,
     )
-    try:
-        result = ablate(
-            selected.scorer,
-            ImageSource(dataset.root, limits, cache, faults=request.faults),
-            request.decision,
-            dataset.files,
-            mode=mode,
-            streams=streams,
-            seed=request.seed,
-            threads=request.threads,
-            progress=progress,
-        )
-    finally:
-        if cache is not None:
-            cache.publish()
     if not result.images:
         raise EvaluationError(f"{request.model} on {request.dataset}: no image could be measured")
     return AblationStudy(
         model=request.model,
         dataset=request.dataset,
-        provenance=provenance(request, detector, dataset),
+        provenance=provenance(request, detector, fingerprint),
         started_at=started,
         finished_at=time.time(),
         ablation=result,

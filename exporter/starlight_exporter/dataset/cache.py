@@ -2,6 +2,7 @@
 
     <folder>/<decoder version>/<segment>.planes    pixel planes and bytes, memory-mapped
     <folder>/<decoder version>/<segment>.index     one record per image: SHA-256 of its file, offsets, checksums
+    <folder>/<decoder version>/<dataset>.run       the segments that the last run of a dataset used
 
 Each process writes its own segments and only reads those of other processes, so no locks are needed. Entries that are
 damaged, truncated or written by another decoder version are misses: the image is decoded and written again. A cache
@@ -10,10 +11,10 @@ that cannot be read or written costs time, but never changes a result.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import threading
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,13 @@ from starlight_exporter.dataset.cache_segment import (
 )
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.compact import CompactImage
+from starlight_exporter.errors import StorageError
+from starlight_exporter.files import write_text
 
 DECODER_VERSION: Final = f"{LAYOUT}-{starlight_exporter.__version__}-pillow{PIL.__version__}"
 
+RUN_SUFFIX: Final = ".run"
+"""Names of the segments that the last run of a dataset used."""
 _SEGMENT_BYTES: Final = 256 * 1024**2
 _MIN_SEGMENTS: Final = 16
 _MAX_SEGMENTS: Final = 256
@@ -63,10 +68,13 @@ class StreamCache:
     """The cache of one process. `get` and `put` are thread-safe.
 
     Creating it never fails: if the folder cannot be used, `problem` is the reason, and images are not found or stored.
+    Segments with images of this run are not evicted, nor those that the last run of the same `dataset` used: which
+    images a run needs is known only once it has read them.
     """
 
-    def __init__(self, settings: CacheSettings) -> None:
+    def __init__(self, settings: CacheSettings, dataset: str = "") -> None:
         self._settings = settings
+        self._dataset = dataset
         self._folder = settings.folder / DECODER_VERSION
         self._segment_bytes = min(_SEGMENT_BYTES, max(1, settings.max_bytes // _MIN_SEGMENTS))
         self._entries: dict[bytes, _Entry] = {}
@@ -81,14 +89,7 @@ class StreamCache:
         except OSError as error:
             self._give_up(error)
         self._load()
-
-    def protect(self, sha256s: Iterable[str]) -> None:
-        """Protect the images that this run will request from eviction."""
-        for sha256 in sha256s:
-            entry = self._entries.get(bytes.fromhex(sha256))
-            while entry is not None:
-                segment, _, entry = entry
-                segment.protected = True
+        self._protect_last_run()
 
     def get(self, sha256: str) -> CompactImage | None:
         """Return the image whose file has this SHA-256 (hexadecimal), or None if it is not stored undamaged."""
@@ -97,6 +98,8 @@ class StreamCache:
         while entry is not None and image is None:
             segment, row, entry = entry
             image = segment.image(row)
+            # Damaged ones too: their images are needed.
+            segment.protected = segment.used = True
         with self._lock:
             if image is not None:
                 self._hits += 1
@@ -122,10 +125,11 @@ class StreamCache:
         with self._lock:
             self._finish_segment()
             for segment in self._segments:
-                if segment.protected:
+                if segment.used:
                     with suppress(OSError):
                         os.utime(segment.path.with_suffix(INDEX_SUFFIX))
-            size = _folder_bytes(self._settings.folder)
+            self._remember_run()
+            size = folder_bytes(self._settings.folder)
             return CacheUsage(self._hits, self._decoded, self._damaged, size, self.problem)
 
     def _load(self) -> None:
@@ -134,7 +138,7 @@ class StreamCache:
         except OSError as error:
             self._give_up(error)
             return
-        self._used_bytes = _folder_bytes(self._settings.folder)
+        self._used_bytes = folder_bytes(self._settings.folder)
         for path in paths[_MAX_SEGMENTS:]:
             # Many small segments would exhaust the open files of the process. Their images are stored again together.
             with suppress(OSError):
@@ -143,6 +147,23 @@ class StreamCache:
             # An unreadable segment is ignored.
             with suppress(OSError, ValueError):
                 self._add(Segment(path))
+
+    def _protect_last_run(self) -> None:
+        """Protect the segments that the last run of this dataset used."""
+        try:
+            names = set(self._run_file().read_text(encoding="ascii").split())
+        except (OSError, ValueError):
+            return
+        for segment in self._segments:
+            segment.protected = segment.path.name in names
+
+    def _remember_run(self) -> None:
+        names = sorted(segment.path.name for segment in self._segments if segment.used)
+        with suppress(StorageError):
+            write_text(self._run_file(), "\n".join(names))
+
+    def _run_file(self) -> Path:
+        return self._folder / f"{hashlib.sha256(self._dataset.encode('utf-8', 'replace')).hexdigest()[:16]}{RUN_SUFFIX}"
 
     def _add(self, segment: Segment) -> None:
         self._segments.append(segment)
@@ -155,7 +176,7 @@ class StreamCache:
         if self._writer is not None and self._writer.bytes >= self._segment_bytes:
             self._finish_segment()
         if self._writer is None:
-            self._used_bytes = _folder_bytes(self._settings.folder)
+            self._used_bytes = folder_bytes(self._settings.folder)
         while self._used_bytes + LARGEST_IMAGE_BYTES > self._settings.max_bytes:
             if not self._evict_oldest():
                 self.problem = f"{self._settings.folder}: all of its {self._settings.max_bytes} bytes are in use"
@@ -175,7 +196,7 @@ class StreamCache:
             return
         finally:
             writer.close()
-        segment.protected = True
+        segment.protected = segment.used = True
         self._add(segment)
 
     def _evict_oldest(self) -> bool:
@@ -196,7 +217,7 @@ class StreamCache:
         if oldest is None:
             return False
         delete_segment(oldest[1])
-        self._used_bytes = _folder_bytes(self._settings.folder)
+        self._used_bytes = folder_bytes(self._settings.folder)
         return True
 
     def _give_up(self, error: OSError) -> None:
@@ -204,7 +225,8 @@ class StreamCache:
             self.problem = f"{self._settings.folder}: {error.strerror or error}"
 
 
-def _folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
+    """Return the size of a cache."""
     total = 0
     for path in folder.glob("*/*"):
         # Another process may delete files in the meantime.

@@ -55,12 +55,13 @@ _RECORD: Final = np.dtype(
 class Segment:
     """A memory-mapped segment, possibly one that another process is still writing. Raises OSError or ValueError.
 
-    `protected` segments contain images of the current run and are not evicted by it.
+    `protected` segments contain images of the current run or of the last one, and are not evicted; `used` segments
+    contain images of the current run.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.protected = False
+        self.protected = self.used = False
         content = read_content(path.with_suffix(INDEX_SUFFIX), max_bytes=_MAX_INDEX_BYTES).data
         complete = len(content) // _RECORD.itemsize * _RECORD.itemsize
         self._records: NDArray[Any] = np.frombuffer(content[:complete], _RECORD)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal, get_args
 
+from starlight_exporter.activity import Phase
+from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.detector.contract import ImageFormat, Method
 from starlight_exporter.errors import NotMeasuredReason
 
@@ -22,6 +23,19 @@ class FileProblem:
 
     reason: NotMeasuredReason
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileFault:
+    """A file that exceeded its time limit or ended a worker process, and in which phase.
+
+    It is not measured; after the phase `thumbnail` it is, and has no thumbnail.
+    """
+
+    path: str
+    reason: NotMeasuredReason
+    detail: str
+    phase: Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +74,19 @@ class Dataset:
     """
 
     name: str
-    root: Path
+    root: DatasetRoot
     files: tuple[LabelledFile, ...]
     fingerprint: str
     ignored_files: int = 0
     files_outside_window: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ScannedDataset:
+    """The fingerprint of a dataset, and the digest of the listing that was scanned."""
+
+    fingerprint: str
+    listing: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ images, or of a random sample of a large dataset.
 
 from __future__ import annotations
 
-import threading
+import sys
 from array import array
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -48,47 +49,46 @@ _Label = tuple[FileClass, Method | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FactTable:
-    """One row per decoded file, in the order of the files' paths; `values` is (files, len(FACTS)).
+    """One row per decoded file; `values` is (files, len(FACTS)).
 
-    `carriers` are format and mode: files of the same carrier can hide data by the same methods. `paths` has every file,
-    or none if the caller does not need them.
+    `carriers` are format and mode: files of the same carrier can hide data by the same methods. `numbers` are those of
+    the files in the listing, ascending; empty if the caller does not need them.
     """
 
     labels: tuple[_Label, ...]
     carriers: tuple[str, ...]
     values: NDArray[np.float64]
-    paths: tuple[str, ...] = ()
+    numbers: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 class FactCollector:
-    """Collects the facts of decoded images, optionally of these paths only. Thread-safe."""
+    """Collects the facts of decoded images, in the order of their numbers."""
 
-    def __init__(self, only: frozenset[str] | None = None) -> None:
-        self._only = only
-        self._files: list[tuple[str, FileClass, Method | None, str]] = []
-        self._values = array("d")
-        self._lock = threading.Lock()
+    def __init__(self) -> None:
+        self._labels: list[_Label] = []
+        self._known: dict[_Label, _Label] = {}
+        self._carriers: list[str] = []
+        self._numbers = array("q")
+        self._values: list[NDArray[np.float64]] = []
 
-    def add(self, file: LabelledFile, image: CompactImage) -> None:
-        """Add the facts of one image."""
-        if self._only is not None and file.path not in self._only:
-            return
-        row = facts(file, image)
-        with self._lock:
-            self._files.append((file.path, file.file_class, file.method, f"{image.image_format} {image.mode}"))
-            self._values.frombytes(row.tobytes())
+    def add(
+        self,
+        numbers: Sequence[int],
+        labels: Sequence[_Label],
+        carriers: Sequence[str],
+        values: NDArray[np.float64],
+    ) -> None:
+        """Add the facts of images, of shape (images, len(FACTS))."""
+        self._numbers.extend(numbers)
+        # Equal texts and labels are stored once.
+        self._labels += [self._known.setdefault(label, label) for label in labels]
+        self._carriers += [sys.intern(carrier) for carrier in carriers]
+        self._values.append(values.reshape(-1, len(FACTS)))
 
     def table(self) -> FactTable:
-        """Return all facts so far, sorted by path."""
-        with self._lock:
-            files = list(self._files)
-            values = np.frombuffer(self._values.tobytes(), np.float64).reshape(len(files), len(FACTS))
-        order = sorted(range(len(files)), key=lambda row: files[row][0])
-        ordered = [files[row] for row in order]
-        labels = tuple((file_class, method) for _, file_class, method, _ in ordered)
-        return FactTable(
-            labels, tuple(carrier for *_, carrier in ordered), values[order], tuple(path for path, *_ in ordered)
-        )
+        """Return all facts so far."""
+        values = np.concatenate([np.zeros((0, len(FACTS))), *self._values])
+        return FactTable(tuple(self._labels), tuple(self._carriers), values, np.array(self._numbers, np.int64))
 
 
 def facts(file: LabelledFile, image: CompactImage) -> NDArray[np.float64]:

@@ -124,6 +124,10 @@ class FoundFiles(Sequence[FoundFile]):
         codes = np.frombuffer(self._classes, np.uint8)
         return np.flatnonzero(np.isin(codes, [FILE_CLASSES.index(name) for name in file_classes]))
 
+    def up_to_size(self, size_bytes: int) -> NDArray[np.int64]:
+        """Return the numbers of the files of at most this size, or of unknown size, ascending."""
+        return np.flatnonzero(np.frombuffer(self._sizes, np.int64) <= size_bytes)
+
     def number_of(self, path: str) -> int | None:
         """Return the number of the file with this printable path; None if there is none."""
         hashes, order = self._hashes()

@@ -20,6 +20,8 @@ from starlight_exporter.dataset.manifest import read_manifest
 from starlight_exporter.dataset.walk import find_all_files, find_files
 from starlight_exporter.errors import DatasetError
 
+LabelsOf = Callable[[FoundFile], Labels]
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledFiles:
@@ -30,7 +32,7 @@ class LabelledFiles:
     """
 
     found: FoundFiles
-    labels_of: Callable[[FoundFile], Labels]
+    labels_of: LabelsOf
     has_manifest: bool
     clean_folder: str
 

@@ -32,7 +32,7 @@ class BatchedModel:
         self._detector = detector
         self._full = FullModel(detector)
         self._decision = decision
-        self._batch = batch
+        self.batch = batch
         self.streams = detector.streams
 
     def score(self, images: Sequence[CompactImage]) -> list[Score | ImageError]:
@@ -44,15 +44,15 @@ class BatchedModel:
         """Return the model's `used_outputs` of each image without batch axis, or the error that prevented them."""
         return [
             outputs
-            for start in range(0, len(images), self._batch)
-            for outputs in self._batch_outputs(images[start : start + self._batch])
+            for start in range(0, len(images), self.batch)
+            for outputs in self._batch_outputs(images[start : start + self.batch])
         ]
 
     def _batch_outputs(self, images: Sequence[CompactImage]) -> list[Outputs | ImageError]:
         tensors = [image.tensors(self.streams) for image in images]
-        filled = tensors + tensors[:1] * (self._batch - len(images))
+        filled = tensors + tensors[:1] * (self.batch - len(images))
         try:
-            rows = self._detector.rows(self._detector.raw_outputs(filled), self._batch)
+            rows = self._detector.rows(self._detector.raw_outputs(filled), self.batch)
         except ImageError as error:
             # One of the images can make the model fail. All are scored again, one by one.
             return [error] * len(images)

@@ -42,6 +42,7 @@ from starlight_exporter.detector.session import (
     one_line,
 )
 from starlight_exporter.errors import ImageError, ModelError
+from starlight_exporter.file_access import FileContent
 
 Tensor = NDArray[np.float32]
 
@@ -121,6 +122,11 @@ class Detector:
             raise ModelError(
                 f"{path}: expected content {expected_sha256[:12]}, found {content.sha256[:12]}", reason="changed"
             )
+        return cls.from_content(path, content, providers=providers)
+
+    @classmethod
+    def from_content(cls, path: Path, content: FileContent, *, providers: Providers = CPU) -> Detector:
+        """Load a model from the content of its file, as `load` does."""
         _check_graph(path, content.data)
         session = load_session(path, content.data, providers)
         return cls(

@@ -89,11 +89,12 @@ class StagedModel:
         self._detector = detector
         self._full = FullModel(detector)
         self._decision = decision
+        self.graph = graph
+        self.batch = batch
         self.streams = detector.streams
         self._inputs = {entry.name: entry for entry in detector.inputs}
         self._stages = tuple(_Part(stage, self._inputs, detector.providers) for stage in graph.stages)
         self._head = _Part(graph.head, self._inputs, detector.providers)
-        self._batch = batch
         self._shared = SharedOutputs(shared_bytes)
         self._workspace = ThreadWorkspace(detector.streams)
 
@@ -121,8 +122,8 @@ class StagedModel:
                 ready.append((index, self._head_inputs(image)))
             except ImageError as error:
                 results[index] = error
-        for start in range(0, len(ready), self._batch):
-            chosen = ready[start : start + self._batch]
+        for start in range(0, len(ready), self.batch):
+            chosen = ready[start : start + self.batch]
             for (index, _), outputs in zip(chosen, self._run_head([feeds for _, feeds in chosen]), strict=True):
                 results[index] = outputs
         return [result for result in results if result is not None]
@@ -145,9 +146,9 @@ class StagedModel:
         return known
 
     def _run_head(self, images: list[dict[str, NDArray[Any]]]) -> list[Outputs | ImageError]:
-        filled = images + images[:1] * (self._batch - len(images))
+        filled = images + images[:1] * (self.batch - len(images))
         try:
-            rows = self._detector.rows(self._run(self._head, _LazyBatch(filled)), self._batch)
+            rows = self._detector.rows(self._run(self._head, _LazyBatch(filled)), self.batch)
         except ImageError as error:
             if len(images) == 1:
                 return [error]

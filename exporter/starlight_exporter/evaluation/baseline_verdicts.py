@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from starlight_exporter.evaluation.spec import EvaluationSpec
 
 if TYPE_CHECKING:
-    from starlight_exporter.dataset.dataset import LabelledFile
     from starlight_exporter.evaluation.results import Prediction
 
 
@@ -20,7 +19,7 @@ class BaselineVerdicts:
     spec: EvaluationSpec
     verdicts: dict[str, tuple[str, bool | None]]
 
-    def covers(self, files: Iterable[LabelledFile]) -> bool:
+    def covers(self, files: Iterable[Prediction]) -> bool:
         """Return whether every file has a verdict with its present content."""
         return all(file.path in self.verdicts and self.verdicts[file.path][0] == file.sha256 for file in files)
 

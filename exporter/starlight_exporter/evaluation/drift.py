@@ -126,13 +126,9 @@ def drift_sample(
 
     Images without facts, because they were not decoded or are not in the sample of `facts`, are not part of it.
     """
-    numbers = predictions.numbers(facts.paths)
-    of_rows = np.array([numbers.get(path, -1) for path in facts.paths], np.int64)
-    rows = np.flatnonzero(of_rows >= 0)
-    rows = rows[np.argsort(of_rows[rows])]
-    scores = predictions.column("probability")[of_rows[rows]]
-    chosen = predictions.equals("file_class", file_class)[of_rows[rows]] & ~np.isnan(scores)
-    rows, scores = rows[chosen], scores[chosen]
+    scores = predictions.column("probability")[facts.numbers]
+    rows = np.flatnonzero(predictions.equals("file_class", file_class)[facts.numbers] & ~np.isnan(scores))
+    scores = scores[rows]
     if limit is not None and len(rows) > limit:
         kept = np.sort(np.random.default_rng(seed).choice(len(rows), limit, replace=False))
         rows, scores = rows[kept], scores[kept]

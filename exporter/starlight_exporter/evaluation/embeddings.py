@@ -94,12 +94,8 @@ class _Images:
 def _known_images(predictions: PredictionTable, table: EmbeddingTable) -> tuple[_Images, int]:
     """Return the measured clean and stego images with an embedding, and the number of those with and without one."""
     every = _labels(predictions)
-    found = predictions.numbers(table.paths)
-    numbers = np.array([found.get(path, MISSING) for path in table.paths], np.int64)
-    rows = np.flatnonzero(numbers != MISSING)
-    rows = rows[every[numbers[rows]] != MISSING]
-    rows = rows[np.argsort(numbers[rows])]
-    chosen = numbers[rows]
+    rows = np.flatnonzero(every[table.numbers] != MISSING)
+    chosen = table.numbers[rows]
     covers = cover_numbers(predictions.column("cover")[chosen])
     return _Images(table.values[rows], every[chosen], covers, chosen), int(np.count_nonzero(every != MISSING))
 

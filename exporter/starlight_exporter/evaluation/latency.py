@@ -15,11 +15,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.errors import ImageError
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.results import LATENCY_STAGES, LatencyObservations, LatencyQuantile, LatencySummary
-from starlight_exporter.evaluation.timing import TimedDetector, TimedVerdict
+from starlight_exporter.evaluation.timing import TimedDetector, TimedFile, TimedVerdict
 from starlight_exporter.statistics.latency_ratio import Timings, contention
 from starlight_exporter.statistics.quantiles import quantile_ranks, quantile_sample_needed
 
@@ -55,7 +54,7 @@ class PairedTimings:
 
 
 def measure_latency(
-    detector: TimedDetector, files: Sequence[LabelledFile], *, sample: int, seed: int, progress: Progress
+    detector: TimedDetector, files: Sequence[TimedFile], *, sample: int, seed: int, progress: Progress
 ) -> LatencyObservations | None:
     """Time min(sample, files) images chosen at random by `seed`; return None if none could be timed.
 
@@ -63,14 +62,14 @@ def measure_latency(
     calls are not counted. Garbage collection is disabled during the run, as in `timeit`.
     """
     generator = random.Random(seed)
-    chosen = generator.sample(list(files), min(sample, len(files)))
+    chosen = generator.sample(files, min(sample, len(files)))
     return _observations(chosen, _time_in_turn((detector,), chosen, 1, generator, progress).timings[0])
 
 
 def measure_latency_pair(
     detector: TimedDetector,
     baseline: TimedDetector,
-    files: Sequence[LabelledFile],
+    files: Sequence[TimedFile],
     *,
     sample: int,
     seed: int,
@@ -82,7 +81,7 @@ def measure_latency_pair(
     take longer than REPEAT_SECONDS. An image that one of the models cannot process is left out of both timings.
     """
     generator = random.Random(seed)
-    chosen = generator.sample(list(files), min(sample, len(files)))
+    chosen = generator.sample(files, min(sample, len(files)))
     calls = _time_in_turn((detector, baseline), chosen, repeats_needed(sample, len(chosen)), generator, progress)
     own, other = calls.timings
     common = [index for index in range(len(chosen)) if index not in calls.failed]
@@ -133,7 +132,7 @@ class _Calls:
 
 def _time_in_turn(
     detectors: Sequence[TimedDetector],
-    files: Sequence[LabelledFile],
+    files: Sequence[TimedFile],
     rounds: int,
     generator: random.Random,
     progress: Progress,
@@ -159,7 +158,7 @@ def _time_in_turn(
 
 
 def _time_image(
-    detectors: Sequence[TimedDetector], index: int, file: LabelledFile, generator: random.Random, calls: _Calls
+    detectors: Sequence[TimedDetector], index: int, file: TimedFile, generator: random.Random, calls: _Calls
 ) -> None:
     for which in generator.sample(range(len(detectors)), len(detectors)):
         timing = _timed(detectors[which], file)
@@ -169,14 +168,14 @@ def _time_image(
             calls.timings[which][index].append(timing)
 
 
-def _read_once(detector: TimedDetector, files: Sequence[LabelledFile]) -> None:
+def _read_once(detector: TimedDetector, files: Sequence[TimedFile]) -> None:
     for file in files:
         # A file that cannot be read is reported as failed when it is timed.
         with suppress(ImageError):
             detector.read(file)
 
 
-def _timed(detector: TimedDetector, file: LabelledFile) -> TimedVerdict | None:
+def _timed(detector: TimedDetector, file: TimedFile) -> TimedVerdict | None:
     try:
         return detector.measure(file)
     except ImageError:
@@ -185,9 +184,7 @@ def _timed(detector: TimedDetector, file: LabelledFile) -> TimedVerdict | None:
         return None
 
 
-def _observations(
-    files: Sequence[LabelledFile], timings: Sequence[Sequence[TimedVerdict]]
-) -> LatencyObservations | None:
+def _observations(files: Sequence[TimedFile], timings: Sequence[Sequence[TimedVerdict]]) -> LatencyObservations | None:
     """Return the first timing of every image that has one."""
     first = [rounds[0] for rounds in timings if rounds]
     if not first:

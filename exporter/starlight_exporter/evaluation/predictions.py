@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from starlight_exporter.dataset.covers import Covers
 from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Score
@@ -61,6 +64,15 @@ def not_measured(file: LabelledFile, error: ImageError) -> Prediction:
             reaches_crop=file.reaches_crop,
         ),
     )
+
+
+def with_resolved_cover(prediction: Prediction, covers: Covers) -> Prediction:
+    """Return a prediction with the cover and the source that its dataset resolves."""
+    facts = prediction.facts
+    cover, source = covers.resolved(prediction.file_class, facts.cover, facts.source)
+    if (cover, source) == (facts.cover, facts.source):
+        return prediction
+    return replace(prediction, facts=replace(facts, cover=cover, source=source))
 
 
 def is_wrong(prediction: Prediction) -> bool | None:

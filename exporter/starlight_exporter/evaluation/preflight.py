@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from pathlib import Path
 from typing import Final
 
-from starlight_exporter.dataset.dataset import FileClass
-from starlight_exporter.dataset.labelled_files import find_labelled_files
-from starlight_exporter.dataset.layout import label_files
+from starlight_exporter.dataset.dataset import LABELLED_CLASSES, FileClass
+from starlight_exporter.dataset.listing import list_labelled
+from starlight_exporter.dataset.scanning import ScanJob
+from starlight_exporter.dataset.sources.opening import open_source
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector
@@ -35,13 +36,17 @@ def check_dataset(root: Path) -> tuple[str, ...]:
 
     Raise DatasetError if the dataset cannot be used, or no file of the sample can be measured.
     """
-    dataset = find_labelled_files(root)
-    counts = Counter(file.file_class for file in dataset.found)
-    chosen = []
-    for file_class in counts:
-        files = [file for file in dataset.found if file.file_class == file_class]
-        chosen += files[:: max(1, len(files) // SAMPLE_FILES)][:SAMPLE_FILES]
-    sample = label_files(chosen, dataset.labels_of, max_file_bytes=DEFAULT_MAX_FILE_BYTES)
+    with open_source(root) as source:
+        listing = list_labelled(source)
+    counts: dict[FileClass, int] = {}
+    chosen: list[int] = []
+    for file_class in LABELLED_CLASSES:
+        numbers = listing.files.of_class(file_class)
+        counts[file_class] = len(numbers)
+        chosen += numbers[:: max(1, len(numbers) // SAMPLE_FILES)][:SAMPLE_FILES].tolist()
+    job = ScanJob(root, DEFAULT_MAX_FILE_BYTES, math.inf).open()
+    sample = job.run(listing.shard(chosen))
+    job.close()
     problems = [file.problem.text for file in sample if file.problem is not None]
     if len(problems) == len(sample):
         raise DatasetError(f"{root}: none of {integer(len(sample))} files can be measured, such as {problems[0]}")

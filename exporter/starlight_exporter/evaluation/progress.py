@@ -20,15 +20,15 @@ _FILE_SECONDS: Final = 0.5
 class ProgressReporter:
     """Report progress to a callback, and to a file at most twice a second.
 
-    The file also has the fingerprint of the scanned dataset. A file that cannot be written adds one warning and does
-    not fail the run.
+    The file also has the digest of the listing that is evaluated. A file that cannot be written adds one warning and
+    does not fail the run.
     """
 
-    def __init__(self, progress: Progress | None, path: Path | None, *, total: int, fingerprint: str) -> None:
+    def __init__(self, progress: Progress | None, path: Path | None, *, total: int, listing: str) -> None:
         self._progress = progress
         self._path = path
         self._total = total
-        self._fingerprint = fingerprint
+        self._listing = listing
         self._written_at = -_FILE_SECONDS
         self.warnings: tuple[str, ...] = ()
 
@@ -49,7 +49,7 @@ class ProgressReporter:
             self._write(self._path, self._total)
 
     def _write(self, path: Path, done: int) -> None:
-        state = {"done": done, "total": self._total, "fingerprint": self._fingerprint}
+        state = {"done": done, "total": self._total, "listing": self._listing}
         try:
             write_text(path, json.dumps(state))
         except StorageError as error:

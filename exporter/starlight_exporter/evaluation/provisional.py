@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
-from starlight_exporter.dataset.dataset import LabelledFile
-from starlight_exporter.dataset.labelled_files import find_labelled_files
-from starlight_exporter.dataset.layout import label_listed
+from starlight_exporter.dataset.engine import LocalEngine
+from starlight_exporter.dataset.listing import Listing
 from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.errors import EvaluationError, ModelError
 from starlight_exporter.evaluation.applied_rule import applied_rule, with_applied_rule
 from starlight_exporter.evaluation.baseline_verdicts import BaselineVerdicts
-from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
-from starlight_exporter.evaluation.image_source import ImageSource, open_cache
+from starlight_exporter.evaluation.bulk import BulkPass
 from starlight_exporter.evaluation.provisional_result import ProvisionalResult
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction
-from starlight_exporter.evaluation.run import file_problems, load_detector
+from starlight_exporter.evaluation.run import list_dataset, load_detector
 from starlight_exporter.evaluation.sample import sample_files, sample_size
 from starlight_exporter.evaluation.scorers import select_scorer
+from starlight_exporter.evaluation.shard_job import EvaluationJob, ImageAccess
 from starlight_exporter.evaluation.spec import current_spec
 
 
@@ -34,21 +34,15 @@ def measure_provisional(request: RunRequest, activity: Activity = NO_ACTIVITY) -
     if request.provisional is None or request.unlabelled is not None:
         return None
     started = time.time()
-    listing = find_labelled_files(request.dataset_root)
-    size = sample_size(len(listing.found), request.provisional.images_per_second)
+    listing = list_dataset(request)
+    size = sample_size(len(listing.files), request.provisional.images_per_second)
     if size is None:
         return None
     with activity.during("load"):
         detector = load_detector(request)
     request = with_applied_rule(request, detector)
-    files = label_listed(
-        listing,
-        sample_files(listing, images=size, seed=request.seed),
-        max_file_bytes=request.limits.max_file_bytes,
-        excluded=file_problems(request.faults),
-        activity=activity,
-    )
-    predictions = _predict(request, detector, files, activity)
+    sample = [file.number for file in sample_files(listing.labelled, images=size, seed=request.seed)]
+    predictions = _predict(request, detector, listing, sample, activity)
     return ProvisionalResult(
         model=request.model,
         role=request.role,
@@ -61,48 +55,39 @@ def measure_provisional(request: RunRequest, activity: Activity = NO_ACTIVITY) -
             providers=detector.providers,
         ),
         seed=request.seed,
-        dataset_images=len(listing.found),
+        dataset_images=len(listing.files),
         predictions=predictions,
-        baseline=_baseline(request, files, activity),
+        baseline=_baseline(request, listing, predictions, sample, activity),
         started_at=started,
         finished_at=time.time(),
     )
 
 
 def _predict(
-    request: RunRequest, detector: Detector, files: Sequence[LabelledFile], activity: Activity
+    request: RunRequest, detector: Detector, listing: Listing, sample: Sequence[int], activity: Activity
 ) -> tuple[Prediction, ...]:
-    limits = request.limits
-    cache = open_cache(request.cache, files)
-    selected = select_scorer(
-        detector,
-        request.decision,
-        request.dataset_root,
-        files,
-        limits=limits,
-        seed=request.seed,
-        faults=request.faults,
-        activity=activity,
+    access = ImageAccess.of(request, listing.categories)
+    selected = select_scorer(detector, request.decision, access, listing, seed=request.seed, activity=activity)
+    job = EvaluationJob(
+        images=access,
+        scorer=PortableScorer(detector, selected.scorer, request.decision),
+        decision=request.decision,
+        batch=request.batch,
     )
-    predictor = BatchPredictor(
-        ImageSource(request.dataset_root, limits, cache, faults=request.faults, activity=activity),
-        selected.scorer,
-        request.decision,
-        image_seconds=limits.image_seconds,
-        activity=activity,
-    )
+    engine = LocalEngine(request.threads, activity)
     try:
-        return predict_all(
-            predictor, files, threads=request.threads, batch=request.batch, progress=lambda _done, _total: None
-        )
+        return tuple(BulkPass(listing).predictions(job, engine, lambda _done, _total: None, sample))
     except EvaluationError as error:
         raise EvaluationError(f"{request.model} on a sample of {request.dataset}: {error}") from error
-    finally:
-        if cache is not None:
-            cache.publish()
 
 
-def _baseline(request: RunRequest, files: Sequence[LabelledFile], activity: Activity) -> BaselineVerdicts | None:
+def _baseline(
+    request: RunRequest,
+    listing: Listing,
+    measured: Sequence[Prediction],
+    sample: Sequence[int],
+    activity: Activity,
+) -> BaselineVerdicts | None:
     """Return the verdicts of the baseline model on the sample: known ones if model and rule are unchanged."""
     if request.baseline is None:
         return None
@@ -118,9 +103,9 @@ def _baseline(request: RunRequest, files: Sequence[LabelledFile], activity: Acti
                 providers=detector.providers,
             )
             known = None if request.provisional is None else request.provisional.baseline
-            if known is not None and known.spec == spec and known.covers(files):
+            if known is not None and known.spec == spec and known.covers(measured):
                 return known
-            predictions = _predict(replace(request, decision=rule), detector, files, NO_ACTIVITY)
+            predictions = _predict(replace(request, decision=rule), detector, listing, sample, NO_ACTIVITY)
         except (ModelError, EvaluationError):
             # Its own evaluation reports the reason.
             return None

@@ -7,21 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from starlight_exporter.activity import Phase
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.dataset.dataset import FileFault
+from starlight_exporter.dataset.engine import BATCH
 from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.providers import CPU, Providers
-from starlight_exporter.errors import NotMeasuredReason
 from starlight_exporter.evaluation.baseline_verdicts import BaselineVerdicts
 from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.models.roles import Role
 
 DEFAULT_IMAGE_SECONDS: Final = 30.0
 DEFAULT_WORKER_MEMORY: Final = 3 * 1024**3 // 2
-BATCH: Final = 16
-"""Files that a thread decodes before it scores them together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +35,6 @@ class RunLimits:
     max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
     max_pixels: int = DEFAULT_MAX_PIXELS
     decode_bytes: int = DEFAULT_WORKER_MEMORY // 2
-
-
-@dataclass(frozen=True, slots=True)
-class FileFault:
-    """A file that exceeded its time limit or ended a worker process, and in which phase.
-
-    It is not measured; after the phase `thumbnail` it is, and has no thumbnail.
-    """
-
-    path: str
-    reason: NotMeasuredReason
-    detail: str
-    phase: Phase
 
 
 def available_cores() -> int:
@@ -106,7 +91,7 @@ class RunRequest:
 
     `latency_sample` is the number of images to time; 0 skips the latency run. With a `baseline`, both models are timed
     alternately, and images are repeated until there are that many timings per model. `progress_file` is rewritten at
-    most twice a second with `{"done": images, "total": images}` and the dataset's `fingerprint`. The predictions are
+    most twice a second with `{"done": images, "total": images}` and the digest of the `listing`. The predictions are
     written to `predictions_file`, by default a temporary file that is deleted with the result. Without `cache` every
     image is decoded. `models_dir` is searched for the training log, manifest and card of a model with the same content
     if they are not next to the model; `training_log` takes precedence. The files of `faults` are not measured. A thread

@@ -4,59 +4,48 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import compress
-from pathlib import Path
-from typing import Final
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
-from starlight_exporter.dataset.cache import CacheUsage
-from starlight_exporter.dataset.dataset import Dataset, FileProblem, LabelledFile
-from starlight_exporter.dataset.facts import FactCollector, FactTable
-from starlight_exporter.dataset.layout import scan
+from starlight_exporter.dataset.cache import folder_bytes
+from starlight_exporter.dataset.dataset import ScannedDataset
+from starlight_exporter.dataset.engine import LocalEngine
+from starlight_exporter.dataset.facts import FactTable
+from starlight_exporter.dataset.layout import scan_engine, scan_listing
+from starlight_exporter.dataset.listing import Listing, list_labelled, list_unlabelled
 from starlight_exporter.dataset.shortcuts import find_shortcuts
-from starlight_exporter.dataset.unlabelled import scan_unlabelled
+from starlight_exporter.dataset.sources.opening import open_source
 from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.errors import EvaluationError, ModelError
 from starlight_exporter.evaluation.accuracy import accuracy
-from starlight_exporter.evaluation.applied_rule import applied_rule, replaced_rule, rule_warnings, with_applied_rule
-from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
+from starlight_exporter.evaluation.applied_rule import replaced_rule, rule_warnings, with_applied_rule
+from starlight_exporter.evaluation.bulk import BulkPass
 from starlight_exporter.evaluation.drift import MAX_REFERENCE_IMAGES, DriftSample, drift_sample, measure_drift
 from starlight_exporter.evaluation.embedding_results import EmbeddingResult, Projection
-from starlight_exporter.evaluation.embedding_table import EmbeddingCollector, EmbeddingTable, sampled_paths
+from starlight_exporter.evaluation.embedding_table import EmbeddingTable, sampled_numbers
 from starlight_exporter.evaluation.embeddings import measure_embeddings
 from starlight_exporter.evaluation.figures import figures
-from starlight_exporter.evaluation.image_source import ImageSource, open_cache
-from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed, summarise
+from starlight_exporter.evaluation.latency import summarise
 from starlight_exporter.evaluation.payload import by_payload
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.progress import Progress, ProgressReporter
 from starlight_exporter.evaluation.quality import measure_quality
-from starlight_exporter.evaluation.request import FileFault, RunRequest
-from starlight_exporter.evaluation.results import (
-    Evaluation,
-    Execution,
-    LatencyObservations,
-    ModelFacts,
-    Provenance,
-    RunResult,
-)
+from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.results import Evaluation, Execution, ModelFacts, Provenance, RunResult
 from starlight_exporter.evaluation.scorers import SelectedScorer, select_scorer
+from starlight_exporter.evaluation.shard_job import EvaluationJob, ImageAccess
 from starlight_exporter.evaluation.spec import current_spec
-from starlight_exporter.evaluation.timing import TimedDetector
+from starlight_exporter.evaluation.timed_run import MeasuredFiles, time_sample, timed_calls
 from starlight_exporter.evaluation.unlabelled import UnlabelledResult, unlabelled_result
 from starlight_exporter.models.cards import model_in
 from starlight_exporter.models.records import read_records
 from starlight_exporter.models.training_files import leaked_images
-from starlight_exporter.statistics.latency_ratio import LatencyRatio, latency_ratio
-
-_NOT_COMPARED: Final = "latency not compared with the baseline model"
 
 
 def evaluate(request: RunRequest, *, progress: Progress | None = None, activity: Activity = NO_ACTIVITY) -> RunResult:
-    """Load the model, scan the dataset, predict every image, then time a sample of them.
+    """Load the model, list the dataset, read and predict every image once, then time a sample of them.
 
     If the request has a baseline model, both models are timed alternately; without a usable baseline model, the result
     has a warning instead of a latency ratio.
@@ -72,26 +61,23 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
     with activity.during("load"):
         detector = load_detector(request)
     requested, request = request.decision, with_applied_rule(request, detector)
-    dataset = scan_dataset(request, activity)
-    measurable = sum(file.problem is None for file in dataset.files)
+    listing = list_dataset(request)
+    images = len(listing.files)
     reporter = ProgressReporter(
         progress,
         request.progress_file,
-        total=len(dataset.files) + _latency_calls(request, measurable),
-        fingerprint=dataset.fingerprint,
+        total=images + timed_calls(request, images),
+        listing=listing.files.digest,
     )
     reporter.report(0)
-    bulk = _predict(request, detector, dataset, reporter, activity)
-    measured = list(compress(dataset.files, bulk.predictions.measured))
-    latency = _latency(
+    bulk = _predict(request, detector, listing, reporter, activity)
+    measured = MeasuredFiles(bulk.predictions)
+    latency = time_sample(
         request,
         detector,
-        dataset.root,
         measured,
         # Fewer images may be measured than expected, and then each is repeated more often.
-        progress=lambda done, calls: reporter.report(
-            len(dataset.files) + _latency_calls(request, measurable) * done // max(1, calls)
-        ),
+        progress=lambda done, calls: reporter.report(images + timed_calls(request, images) * done // max(1, calls)),
         activity=activity,
     )
     records = read_records(
@@ -106,7 +92,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         role=request.role,
         dataset=request.dataset,
         trigger=request.trigger,
-        provenance=provenance(request, detector, dataset),
+        provenance=provenance(request, detector, bulk.fingerprint),
         model_facts=ModelFacts(
             file=str(request.model_path),
             size_bytes=detector.size_bytes,
@@ -118,7 +104,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         started_at=started,
         finished_at=time.time(),
         duration_seconds=time.perf_counter() - clock,
-        images=len(dataset.files),
+        images=images,
         images_per_second=len(measured) / bulk.seconds,
         not_measured=counts.not_measured,
         clean=counts.clean,
@@ -133,7 +119,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         operating_points=counts.operating_points,
         latency=None if latency.observations is None else summarise(latency.observations),
         latency_ratio=latency.ratio,
-        quality=measure_quality(bulk.predictions, ignored_files=dataset.ignored_files),
+        quality=measure_quality(bulk.predictions, ignored_files=listing.files.ignored),
         shortcuts={} if request.unlabelled is not None else find_shortcuts(bulk.facts, seed=request.seed),
         leaked_images=None
         if records.manifest is None or request.unlabelled is not None
@@ -143,7 +129,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         execution=bulk.execution,
         payload=None if request.unlabelled is not None else by_payload(bulk.predictions),
         figures=None if request.unlabelled is not None else figures(bulk.predictions, seed=request.seed),
-        unlabelled=_unlabelled(request, detector, dataset, bulk),
+        unlabelled=_unlabelled(request, detector, listing, bulk),
         embeddings=embeddings,
         replaced_decision=replaced_rule(requested, request.decision),
     )
@@ -163,35 +149,28 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
     )
 
 
-def scan_dataset(request: RunRequest, activity: Activity) -> Dataset:
-    """Scan the dataset of a request, without opening the files that its faults exclude. Raise DatasetError."""
-    excluded = file_problems(request.faults)
-    if request.unlabelled is not None:
-        return scan_unlabelled(
-            request.dataset,
-            request.dataset_root,
-            request.unlabelled.window,
-            max_file_bytes=request.limits.max_file_bytes,
-            excluded=excluded,
-            activity=activity,
-        )
-    return scan(
-        request.dataset,
+def list_dataset(request: RunRequest) -> Listing:
+    """List the files of the dataset of a request. Raise DatasetError."""
+    with open_source(request.dataset_root) as source:
+        if request.unlabelled is not None:
+            return list_unlabelled(source, request.unlabelled.window)
+        return list_labelled(source)
+
+
+def scan_dataset(request: RunRequest, activity: Activity) -> ScannedDataset:
+    """Return the fingerprint of the dataset of a request. Raise DatasetError.
+
+    The files that ended or blocked a process while they were read are not opened. Files that fail later are hashed, so
+    that the fingerprint does not depend on the faults of a run.
+    """
+    return scan_listing(
+        list_dataset(request),
         request.dataset_root,
         max_file_bytes=request.limits.max_file_bytes,
-        excluded=excluded,
-        activity=activity,
+        image_seconds=request.limits.image_seconds,
+        faults=request.faults,
+        engine=scan_engine(activity),
     )
-
-
-def file_problems(faults: Iterable[FileFault]) -> dict[str, FileProblem]:
-    """Return the problems of the files that must not be opened."""
-    # Files that fail later keep their hash, so that the fingerprint does not depend on the faults of a run.
-    return {
-        fault.path: FileProblem(fault.reason, fault.detail.removeprefix(f"{fault.path}: "))
-        for fault in faults
-        if fault.phase == "scan"
-    }
 
 
 def load_detector(request: RunRequest) -> Detector:
@@ -215,11 +194,11 @@ def _with_problem_of_card(error: ModelError, request: RunRequest) -> ModelError:
     return error if problem is None else ModelError(f"{problem}; {error}", reason=error.reason)
 
 
-def provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Provenance:
+def provenance(request: RunRequest, detector: Detector, fingerprint: str) -> Provenance:
     """Return the hashes, decision rule, versions and seed of a run."""
     spec = current_spec(
         model_sha256=detector.sha256,
-        dataset_fingerprint=dataset.fingerprint,
+        dataset_fingerprint=fingerprint,
         decision=request.decision.describe(),
         providers=detector.providers,
     )
@@ -228,6 +207,7 @@ def provenance(request: RunRequest, detector: Detector, dataset: Dataset) -> Pro
 
 @dataclass(frozen=True, slots=True)
 class _BulkResult:
+    fingerprint: str
     predictions: PredictionTable
     facts: FactTable
     embeddings: EmbeddingTable
@@ -236,13 +216,13 @@ class _BulkResult:
 
 
 def _unlabelled(
-    request: RunRequest, detector: Detector, dataset: Dataset, bulk: _BulkResult
+    request: RunRequest, detector: Detector, listing: Listing, bulk: _BulkResult
 ) -> UnlabelledResult | None:
     if request.unlabelled is None:
         return None
     sample = drift_sample(bulk.predictions, bulk.facts, "unlabelled", seed=request.seed)
-    drift = measure_drift(request.unlabelled.drift_reference, sample, provenance(request, detector, dataset))
-    return unlabelled_result(bulk.predictions, images_outside_window=dataset.files_outside_window, drift=drift)
+    drift = measure_drift(request.unlabelled.drift_reference, sample, provenance(request, detector, bulk.fingerprint))
+    return unlabelled_result(bulk.predictions, images_outside_window=listing.files_outside_window, drift=drift)
 
 
 def _reference_sample(request: RunRequest, bulk: _BulkResult) -> DriftSample | None:
@@ -260,118 +240,45 @@ def _embeddings(
 
 
 def _predict(
-    request: RunRequest, detector: Detector, dataset: Dataset, reporter: ProgressReporter, activity: Activity
+    request: RunRequest, detector: Detector, listing: Listing, reporter: ProgressReporter, activity: Activity
 ) -> _BulkResult:
     start = time.perf_counter()
-    limits, files = request.limits, dataset.files
-    sample = sampled_paths(files, seed=request.seed)
-    facts, embeddings = FactCollector(sample), EmbeddingCollector(sample)
-    cache = open_cache(request.cache, files)
-    selected = select_scorer(
-        detector,
-        request.decision,
-        dataset.root,
-        files,
-        limits=limits,
-        seed=request.seed,
-        faults=request.faults,
-        activity=activity,
+    access = ImageAccess.of(request, listing.categories)
+    selected = select_scorer(detector, request.decision, access, listing, seed=request.seed, activity=activity)
+    job = EvaluationJob(
+        images=access,
+        scorer=PortableScorer(detector, selected.scorer, request.decision),
+        decision=request.decision,
+        batch=request.batch,
+        sampled=sampled_numbers(listing.files, seed=request.seed),
     )
-    predictor = BatchPredictor(
-        ImageSource(dataset.root, limits, cache, faults=request.faults, activity=activity),
-        selected.scorer,
-        request.decision,
-        image_seconds=limits.image_seconds,
-        facts=facts,
-        embeddings=embeddings,
-        activity=activity,
-    )
+    bulk = BulkPass(listing)
+    found = bulk.predictions(job, LocalEngine(request.threads, activity), lambda done, _: reporter.report(done))
     try:
-        predictions = predict_all(
-            predictor,
-            files,
-            threads=request.threads,
-            batch=request.batch,
-            progress=lambda done, _: reporter.report(done),
+        table = (
+            PredictionTable.of(found)
+            if request.predictions_file is None
+            else PredictionTable.write(request.predictions_file, found)
         )
     except EvaluationError as error:
         raise EvaluationError(f"{_title(request)}: {error}") from error
-    finally:
-        # The next run can use the images that a failed run has decoded.
-        cache_use = None if cache is None else cache.publish()
-    seconds = time.perf_counter() - start
-    execution = _execution(selected, cache_use, sum(file.problem is None for file in files))
-    table = (
-        PredictionTable.of(predictions)
-        if request.predictions_file is None
-        else PredictionTable.write(request.predictions_file, predictions)
+    return _BulkResult(
+        fingerprint=bulk.fingerprint(),
+        predictions=table,
+        facts=bulk.facts.table(),
+        embeddings=bulk.embeddings.table(),
+        execution=_execution(request, selected, bulk),
+        seconds=time.perf_counter() - start,
     )
-    return _BulkResult(table, facts.table(), embeddings.table(), execution, seconds)
 
 
-@dataclass(frozen=True, slots=True)
-class _LatencyResult:
-    observations: LatencyObservations | None
-    ratio: LatencyRatio | None = None
-    warnings: tuple[str, ...] = ()
-
-
-def _latency(
-    request: RunRequest,
-    detector: Detector,
-    root: Path,
-    files: Sequence[LabelledFile],
-    *,
-    progress: Progress,
-    activity: Activity,
-) -> _LatencyResult:
-    model = TimedDetector(detector, request.decision, root, request.limits, activity)
-    if request.baseline is None or request.latency_sample == 0:
-        return _LatencyResult(_single_latency(request, model, files, progress))
-    try:
-        with activity.during("load", str(request.baseline.path)):
-            other = Detector.load(request.baseline.path, providers=request.providers)
-    except ModelError as error:
-        return _LatencyResult(
-            _single_latency(request, model, files, progress),
-            warnings=(f"{_NOT_COMPARED}: {error}",),
-        )
-    rule = applied_rule(other, request.baseline.decision)
-    baseline = TimedDetector(other, rule, root, request.limits, activity)
-    pair = measure_latency_pair(
-        model, baseline, files, sample=request.latency_sample, seed=request.seed, progress=progress
-    )
-    if pair.model.wall.size == 0:
-        text = f"{_NOT_COMPARED}: {request.baseline.path}: no image was timed with both models"
-        return _LatencyResult(pair.observations, warnings=(text,))
-    try:
-        ratio = latency_ratio(pair.model, pair.baseline, baseline_sha256=other.sha256, seed=request.seed)
-    except ValueError as error:
-        return _LatencyResult(pair.observations, warnings=(f"{_NOT_COMPARED}: {error}",))
-    return _LatencyResult(pair.observations, ratio)
-
-
-def _single_latency(
-    request: RunRequest, model: TimedDetector, files: Sequence[LabelledFile], progress: Progress
-) -> LatencyObservations | None:
-    return measure_latency(model, files, sample=request.latency_sample, seed=request.seed, progress=progress)
-
-
-def _latency_calls(request: RunRequest, images: int) -> int:
-    """Return the number of timed calls that are expected for the progress of the run."""
-    chosen = min(request.latency_sample, images)
-    if request.baseline is None:
-        return chosen
-    return 2 * chosen * repeats_needed(request.latency_sample, chosen)
-
-
-def _execution(selected: SelectedScorer, use: CacheUsage | None, images: int) -> Execution:
+def _execution(request: RunRequest, selected: SelectedScorer, bulk: BulkPass) -> Execution:
     return Execution(
         full_model_reason=selected.full_model_reason,
-        cached_images=0 if use is None else use.hits,
-        decoded_images=images if use is None else images - use.hits,
-        cache_bytes=None if use is None else use.bytes,
-        cache_problem=None if use is None else use.problem,
+        cached_images=bulk.cached,
+        decoded_images=bulk.readable - bulk.cached,
+        cache_bytes=None if request.cache is None else folder_bytes(request.cache.folder),
+        cache_problem=bulk.cache_problem,
         batch=selected.batch,
     )
 

@@ -19,11 +19,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from starlight_exporter.dataset.categories import MAX_CATEGORIES
 from starlight_exporter.dataset.dataset import FileClass
 from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.labelled_files import LabelledFiles
 from starlight_exporter.dataset.labels import Labels
-from starlight_exporter.dataset.layout import MAX_CATEGORIES
 
 FIRST_SECONDS: Final = 10.0
 """An evaluation whose images take longer measures a sample first."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
-from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.dataset.listing import Listing
 from starlight_exporter.detector.batched import fastest_batch, full_model
 from starlight_exporter.detector.compact import CompactImage, compact_image
 from starlight_exporter.detector.contract import CROP, META_BYTES, PALETTE_BYTES
@@ -21,12 +20,15 @@ from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.providers import CPU, describe_providers
 from starlight_exporter.detector.staged import Scorer, stage
 from starlight_exporter.errors import ImageError
-from starlight_exporter.evaluation.image_source import ImageSource
-from starlight_exporter.evaluation.request import FileFault, RunLimits
+from starlight_exporter.evaluation.shard_job import ImageAccess
 
 SAMPLE_IMAGES: Final = 12
 """Files of the dataset on which the staged model is compared with the full model, in addition to synthetic images."""
 _LARGEST_SAMPLE_BYTES: Final = 1024 * 1024
+
+
+_MAX_TRIED: Final = 4 * SAMPLE_IMAGES
+"""Files that are read for the sample: some cannot be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,10 @@ class SelectedScorer:
 def select_scorer(
     detector: Detector,
     decision: DecisionRule,
-    root: Path,
-    files: Sequence[LabelledFile],
+    access: ImageAccess,
+    listing: Listing,
     *,
-    limits: RunLimits,
     seed: int,
-    faults: Sequence[FileFault] = (),
     activity: Activity = NO_ACTIVITY,
 ) -> SelectedScorer:
     """Return the staged model if it agrees with the full model on a sample of the dataset, else the full model.
@@ -57,17 +57,8 @@ def select_scorer(
     Stages run on one image per call, which suits the CPU. With other execution providers, the full model runs on
     batches of the fastest size.
     """
-    small = [file for file in files if file.problem is None and file.size_bytes <= _LARGEST_SAMPLE_BYTES]
-    chosen = random.Random(seed).sample(small, min(SAMPLE_IMAGES, len(small)))
-    source = ImageSource(root, limits, faults=faults, activity=activity)
-    samples, sampled = list(synthetic_images()), []
-    for file in chosen:
-        try:
-            samples.append(source.image(file))
-        except ImageError:
-            # The bulk pass reports it.
-            continue
-        sampled.append(file.path)
+    sampled = _sampled_images(access, listing, seed, activity)
+    samples = [*synthetic_images(), *sampled.values()]
     with activity.during("score", *sampled):
         if detector.providers != CPU:
             batch = fastest_batch(detector, decision, samples)
@@ -77,6 +68,28 @@ def select_scorer(
     if isinstance(staged, NoCut):
         return SelectedScorer(full_model(detector, decision, 1), staged.reason, 1)
     return SelectedScorer(staged, None)
+
+
+def _sampled_images(access: ImageAccess, listing: Listing, seed: int, activity: Activity) -> dict[str, CompactImage]:
+    """Return images of the dataset by path, of files that are not large; fewer if many cannot be decoded."""
+    candidates = listing.files.up_to_size(_LARGEST_SAMPLE_BYTES)
+    tried = random.Random(seed).sample(range(len(candidates)), min(_MAX_TRIED, len(candidates)))
+    limits = replace(access.limits, max_file_bytes=min(access.limits.max_file_bytes, _LARGEST_SAMPLE_BYTES))
+    # Without the cache: a sample would make segments of its own.
+    images = replace(access, limits=limits, cache=None).open(activity)
+    found: dict[str, CompactImage] = {}
+    try:
+        for place in tried:
+            for read in images.reader.files(listing.shard([int(candidates[place])])):
+                # The bulk pass reports problems.
+                with suppress(ImageError):
+                    if read.data is not None:
+                        found[read.file.path] = images.decoder.decoded(read)[0]
+            if len(found) == SAMPLE_IMAGES:
+                break
+    finally:
+        images.close()
+    return found
 
 
 def synthetic_images() -> tuple[CompactImage, CompactImage]:

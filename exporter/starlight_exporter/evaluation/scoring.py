@@ -7,35 +7,37 @@ chunks: memory use depends on the number of threads, apart from the paths.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from starlight_exporter.dataset.dataset import LabelledFile
+from starlight_exporter.activity import NO_ACTIVITY, Activity
+from starlight_exporter.dataset.dataset import FileFault, LabelledFile
+from starlight_exporter.dataset.engine import BATCH, LocalEngine, Shard
 from starlight_exporter.dataset.found_files import FoundFile
-from starlight_exporter.dataset.labels import read_labels
-from starlight_exporter.dataset.layout import label_files
+from starlight_exporter.dataset.labels import Labels
 from starlight_exporter.dataset.names import printable_path
+from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.dataset.walk import find_unlabelled_files
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.providers import CPU, Providers
-from starlight_exporter.detector.staged import FullModel
+from starlight_exporter.detector.staged import FullModel, Scorer
 from starlight_exporter.detector.streams import ThreadWorkspace
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.evaluation.applied_rule import applied_rule, replaced_rule, rule_warnings
-from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
 from starlight_exporter.evaluation.image_scores import ImageScore, Scoring
-from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunLimits
 from starlight_exporter.evaluation.results import Prediction
+from starlight_exporter.evaluation.shard_job import ImageAccess
+from starlight_exporter.evaluation.shard_predictor import ShardPredictor, ShardResult
 
 CHUNK: Final = 256
 """Images that are scored before their scores are yielded."""
@@ -106,37 +108,64 @@ class _ChunkScorer:
             while chunk := list(islice(files, CHUNK)):
                 yield from self._chunk(root, chunk)
 
-    def _chunk(self, root: Path, chunk: Sequence[_Input]) -> Iterator[ImageScore]:
-        shares = _StreamShares()
-        predictor = BatchPredictor(
-            ImageSource(root, self._limits),
-            self._model,
-            self._rule,
-            image_seconds=self._limits.image_seconds,
-            facts=shares,
+    def _chunk(self, root: DatasetRoot, chunk: Sequence[_Input]) -> Iterator[ImageScore]:
+        job = _ScoreJob(root, self._limits, self._model, self._rule)
+        files = [replace(one.file, labels=Labels()) for one in chunk]
+        shards = [files[start : start + BATCH] for start in range(0, len(files), BATCH)]
+        inputs = iter(chunk)
+        for result in LocalEngine(self._threads).map(job, shards, progress=_no_progress):
+            nonzero = dict(zip(result.observed_rows, result.observed.tolist(), strict=True))
+            for row, prediction in enumerate(result.predictions):
+                shares = nonzero.get(row, [])
+                yield _score(next(inputs).shown, prediction, dict(zip(STREAMS, shares, strict=False)))
+
+
+@dataclass(frozen=True, slots=True)
+class _ScoreJob:
+    """Scores shards of images; see `engine.Job`. It is not sent to other processes."""
+
+    root: DatasetRoot
+    limits: RunLimits
+    model: Scorer
+    rule: DecisionRule
+
+    @property
+    def image_seconds(self) -> float:
+        return self.limits.image_seconds
+
+    def open(self, activity: Activity = NO_ACTIVITY) -> _OpenScores:
+        return _OpenScores(self, activity)
+
+
+class _OpenScores:
+    def __init__(self, job: _ScoreJob, activity: Activity) -> None:
+        self._images = ImageAccess(root=job.root, limits=job.limits).open(activity)
+        self._predictor = ShardPredictor(
+            self._images.reader,
+            self._images.decoder,
+            job.model,
+            job.rule,
+            image_seconds=job.image_seconds,
+            observe=_NonzeroShares(),
+            activity=activity,
         )
-        files = label_files([one.file for one in chunk], read_labels, max_file_bytes=self._limits.max_file_bytes)
-        predictions = predict_all(predictor, files, threads=self._threads, progress=_no_progress)
-        found = {prediction.path: prediction for prediction in predictions}
-        for one in chunk:
-            prediction = found[printable_path(one.file.path)]
-            yield _score(one.shown, prediction, shares.of.get(prediction.path, {}))
+
+    def run(self, shard: Shard, faults: Sequence[FileFault] = ()) -> ShardResult:
+        return self._predictor.predict(shard, faults)
+
+    def close(self) -> None:
+        self._images.close()
 
 
-class _StreamShares:
-    """Collects the share of values that are not zero of every decoded image. Thread-safe."""
+class _NonzeroShares:
+    """Returns the share of values of each stream that are not zero. Thread-safe."""
 
     def __init__(self) -> None:
         self._workspace = ThreadWorkspace(frozenset(STREAMS))
-        self._lock = threading.Lock()
-        self.of: dict[str, Mapping[Stream, float]] = {}
 
-    def add(self, file: LabelledFile, image: CompactImage) -> None:
-        """See `bulk.ImageObserver`."""
+    def __call__(self, _file: LabelledFile, image: CompactImage) -> NDArray[np.float64]:
         tensors = image.tensors(STREAMS, out=self._workspace.arrays)
-        shares = {stream: float(np.count_nonzero(tensors[stream]) / tensors[stream].size) for stream in STREAMS}
-        with self._lock:
-            self.of[file.path] = shares
+        return np.array([np.count_nonzero(tensors[stream]) / tensors[stream].size for stream in STREAMS])
 
 
 def _score(shown: str, prediction: Prediction, nonzero: Mapping[Stream, float]) -> ImageScore:
@@ -155,5 +184,5 @@ def _score(shown: str, prediction: Prediction, nonzero: Mapping[Stream, float]) 
     )
 
 
-def _no_progress(_done: int, _total: int) -> None:
+def _no_progress(_done: int) -> None:
     """Ignore the progress within a chunk."""

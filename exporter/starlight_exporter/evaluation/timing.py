@@ -5,16 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, thread_time
+from typing import Protocol
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
-from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector, Score
 from starlight_exporter.detector.streams import ThreadWorkspace, tensors
 from starlight_exporter.errors import ImageError
-from starlight_exporter.evaluation.image_source import FileReader
 from starlight_exporter.evaluation.request import RunLimits
+from starlight_exporter.file_access import open_regular
+
+
+class TimedFile(Protocol):
+    """A file that was measured."""
+
+    @property
+    def path(self) -> str:
+        """The path in the dataset."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size when it was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,27 +59,37 @@ class TimedDetector:
     ) -> None:
         self._detector = detector
         self._decision = decision
-        self._reader = FileReader(root, limits)
+        self._root = root
         self._limits = limits
         self._activity = activity
         self._workspace = ThreadWorkspace(detector.streams)
 
-    def read(self, file: LabelledFile) -> None:
+    def read(self, file: TimedFile) -> None:
         """Read a file without timing it, so that it is in the page cache. Raise ImageError if it cannot be read."""
         with self._activity.during("time", file.path):
-            self._reader.check_size(file)
-            self._reader.read(file)
+            self._read(file)
 
-    def measure(self, file: LabelledFile) -> TimedVerdict:
+    def measure(self, file: TimedFile) -> TimedVerdict:
         """Return the verdict on one file. Raise ImageError if there is none."""
         with self._activity.during("time", file.path):
-            self._reader.check_size(file)
             return self._measure(file, self._limits.max_pixels)
 
-    def _measure(self, file: LabelledFile, max_pixels: int) -> TimedVerdict:
+    def _read(self, file: TimedFile) -> bytes:
+        """Return the content of a file. Raise ImageError `unreadable` if its size has changed since it was measured."""
+        try:
+            with open_regular(self._root / file.path, root=self._root) as handle:
+                # One more byte than expected detects a file that has grown, without reading all of it.
+                data = handle.read(file.size_bytes + 1)
+        except OSError as error:
+            raise ImageError(f"cannot be read: {error.strerror or error}", reason="unreadable") from error
+        if len(data) != file.size_bytes:
+            raise ImageError("changed its size since it was measured", reason="unreadable")
+        return data
+
+    def _measure(self, file: TimedFile, max_pixels: int) -> TimedVerdict:
         start = perf_counter()
         cpu_start = thread_time()
-        data = self._reader.read(file)
+        data = self._read(file)
         read = perf_counter()
         decoded = decode(data, max_pixels=max_pixels)
         del data

@@ -14,8 +14,8 @@ from starlight_exporter.checks.comparison_basis import CheckBasis
 from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
 from starlight_exporter.checks.provisional import CheckedSample
 from starlight_exporter.checks.results import CheckResult
+from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.errors import ModelFailureReason
-from starlight_exporter.evaluation.request import FileFault
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import EXECUTION_PROVIDER
 from starlight_exporter.models.roles import Role

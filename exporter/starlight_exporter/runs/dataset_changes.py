@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 
+from starlight_exporter.dataset.dataset import ScannedDataset
 from starlight_exporter.publish.snapshot import Snapshot
 from starlight_exporter.runs.configuration import ActiveConfiguration, run_request
 from starlight_exporter.runs.runner import Runner
@@ -59,6 +60,10 @@ class DatasetChanges:
 
     def fingerprint(self, name: str) -> str | None:
         """Scan a dataset now; None if that fails, as the evaluation that follows will report."""
+        scan = self._scan(name)
+        return None if scan is None else scan.fingerprint
+
+    def _scan(self, name: str) -> ScannedDataset | None:
         pair = next((one for one in self._state.snapshot.runs if one[1] == name), None)
         request = None if pair is None else run_request(self._config.current, pair, "dataset")
         if request is None:
@@ -66,17 +71,17 @@ class DatasetChanges:
         scan = self._runner.fingerprint(request, timeout=SCAN_SECONDS)
         if scan.outcome not in ("success", "cancelled"):
             _log.warning("dataset not scanned", dataset=name, outcome=scan.outcome, reason=scan.reason)
-        found = scan.result if isinstance(scan.result, str) else None
+        found = scan.result if isinstance(scan.result, ScannedDataset) else None
         if found is not None:
-            _log.debug("dataset scanned", dataset=name, fingerprint=found[:12])
-        self._state.update(_with_fingerprint(name, found))
+            _log.debug("dataset scanned", dataset=name, fingerprint=found.fingerprint[:12])
+        self._state.update(_with_fingerprint(name, None if found is None else found.fingerprint))
         return found
 
     def _loop(self) -> None:
         while True:
             name = self._next()
             try:
-                self._evaluate(name, self.fingerprint(name))
+                self._evaluate(name, self._known_fingerprint(name), self._scan(name))
                 self._pause(name)
             except Exception:  # noqa: BLE001  # thread boundary: an unexpected error must not stop later scans
                 _log.exception("unexpected error in the scan of a dataset", dataset=name)
@@ -105,21 +110,31 @@ class DatasetChanges:
         dataset = self._state.snapshot.datasets.get(name)
         return dataset is None or dataset.labelled
 
-    def _evaluate(self, name: str, fingerprint: str | None) -> None:
-        """Queue the pairs whose result is of other images, and cancel the running evaluation if its images are."""
+    def _known_fingerprint(self, name: str) -> str | None:
+        """Return the fingerprint of the last scan; None if it is unknown."""
+        dataset = self._state.snapshot.datasets.get(name)
+        return None if dataset is None else dataset.fingerprint
+
+    def _evaluate(self, name: str, before: str | None, scan: ScannedDataset | None) -> None:
+        """Queue the pairs whose result is of other images, and cancel the running evaluation if its images are.
+
+        `before` is the fingerprint before the change. The fingerprint of a running evaluation is known at its end, but
+        it does not have to be repeated if its listing is that of the scan, or if the change has no effect on contents.
+        """
+        fingerprint = None if scan is None else scan.fingerprint
         queued = False
         for pair, run in self._state.snapshot.runs.items():
             if pair[1] != name:
                 continue
-            scanned = self._runner.scanned(pair)
-            if scanned is not None and scanned == fingerprint:
+            listed = self._runner.listed(pair)
+            if listed is not None and scan is not None and (listed == scan.listing or before == fingerprint):
                 # The running evaluation reads the files as they are now.
                 continue
             shown = None if run.evaluation is None else run.evaluation.provenance.dataset_fingerprint
-            if scanned is not None and fingerprint is not None and self._is_labelled(name):
+            if listed is not None and fingerprint is not None and self._is_labelled(name):
                 # A result on an earlier window of unlabelled images is valid, and is completed.
                 self._runner.cancel_outdated(lambda current, pair=pair: current == pair)  # type: ignore[misc]
-            elif scanned is None and fingerprint is not None and shown == fingerprint:
+            elif listed is None and fingerprint is not None and shown == fingerprint:
                 continue
             queued = True
             self._runner.submit(pair, "dataset")

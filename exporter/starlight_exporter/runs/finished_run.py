@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.errors import ModelFailureReason
-from starlight_exporter.evaluation.request import FileFault, RunRequest
+from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.publish.snapshot import Outcome, Pair, QuarantineReason
 

@@ -1,4 +1,4 @@
-"""Progress of a run: the completed share and the scanned images that its worker reports, and the time left."""
+"""Progress of a run: the completed share and the listed images that its worker reports, and the time left."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """Completed share of a run, 0 to 1, and the fingerprint of the dataset that it scanned (None if unknown)."""
+    """Completed share of a run, 0 to 1, and the digest of the listing that it evaluates (None if unknown)."""
 
     ratio: float
-    fingerprint: str | None
+    listing: str | None
 
 
 def read_progress(file: Path) -> RunProgress | None:
@@ -21,8 +21,8 @@ def read_progress(file: Path) -> RunProgress | None:
     with suppress(OSError, ValueError, TypeError, KeyError, ZeroDivisionError):
         state = json.loads(file.read_text(encoding="utf-8"))
         ratio = min(1.0, float(state["done"]) / float(state["total"]))
-        fingerprint = state.get("fingerprint")
-        return RunProgress(ratio, fingerprint if isinstance(fingerprint, str) else None)
+        listing = state.get("listing")
+        return RunProgress(ratio, listing if isinstance(listing, str) else None)
     return None
 
 

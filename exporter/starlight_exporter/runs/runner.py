@@ -15,9 +15,10 @@ from typing import Final, Protocol
 
 import structlog
 
+from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.errors import ModelError, StorageError
 from starlight_exporter.evaluation.provisional_result import ProvisionalResult, read_provisional
-from starlight_exporter.evaluation.request import FileFault, RunRequest
+from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.models.roles import Role
 from starlight_exporter.publish.snapshot import Pair
@@ -114,7 +115,7 @@ class Runner:
         self._jobs: dict[str, BackgroundJob] = {}
         self._tasks: dict[str, InThreadTask] = {}
         self._current: Pair | None = None
-        self._scanned: str | None = None
+        self._listed: str | None = None
         self._is_sampled = False
         self._cancellations: dict[Pair, int] = {}
         self._cancel = False
@@ -156,10 +157,10 @@ class Runner:
         """Return pairs in the order in which they would be evaluated."""
         return sorted(pairs, key=self._priority)
 
-    def scanned(self, pair: Pair) -> str | None:
-        """Return the fingerprint of the images of the running evaluation of a pair; None if it is not known yet."""
+    def listed(self, pair: Pair) -> str | None:
+        """Return the digest of the listing of the running evaluation of a pair; None if it is not known yet."""
         with self._wake:
-            return self._scanned if self._current == pair else None
+            return self._listed if self._current == pair else None
 
     def cancel(self, affected: Callable[[Pair], bool]) -> None:
         """Cancel the running evaluation if it is affected by a change of the configuration."""
@@ -243,7 +244,7 @@ class Runner:
                 self._current = min(self._queue, key=self._order)
                 queued = self._queue.pop(self._current)
                 self._cancel = self._preempted = False
-                self._scanned = None
+                self._listed = None
                 self._is_sampled = queued.is_sampled
                 return queued
             return self._jobs.pop(next(iter(self._jobs)))
@@ -315,7 +316,7 @@ class Runner:
         if progress is not None:
             self.handler.progressed(pair, progress.ratio)
         with self._wake:
-            self._scanned = None if progress is None else progress.fingerprint
+            self._listed = None if progress is None else progress.listing
             if self._cancel or self._stopping:
                 return cancelled_attempt()
             self._preempted = self._is_preempted(pair)

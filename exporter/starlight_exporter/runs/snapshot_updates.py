@@ -13,10 +13,10 @@ import numpy as np
 from starlight_exporter.checks.baseline import Baseline
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config, DatasetConfig, ModelConfig
+from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.detector.providers import describe_providers
 from starlight_exporter.errors import ModelFailureReason
 from starlight_exporter.evaluation.prediction_table import PredictionTable
-from starlight_exporter.evaluation.request import FileFault
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.histogram import TimedEvaluation

@@ -17,9 +17,10 @@ from typing import Final
 import structlog
 
 from starlight_exporter.activity import InFlight, Phase, read_activity
+from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.durations import format_duration
 from starlight_exporter.errors import ModelError
-from starlight_exporter.evaluation.request import FileFault, RunRequest
+from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.publish.snapshot import QuarantineReason
 from starlight_exporter.runs import worker
 from starlight_exporter.runs.attempt import Attempt, attempt
@@ -113,7 +114,7 @@ class Supervisor:
         return self._run(request, lambda one: self._attempt(one, worker.evaluate, self._work(one, thumbnails)))
 
     def fingerprint(self, request: RunRequest) -> Attempt:
-        """Return the outcome of a scan of the dataset, with its fingerprint."""
+        """Return the outcome of a scan of the dataset, with a ScannedDataset."""
         return self._run(request, lambda one: self._attempt(one, worker.fingerprint, self._work(one, self._scratch)))
 
     def _run(self, request: RunRequest, start: Callable[[RunRequest], Attempt]) -> Attempt:

@@ -10,6 +10,7 @@ from typing import Final
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.analysis.stream_effects import AblationStudy
+from starlight_exporter.dataset.dataset import ScannedDataset
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction, RunResult
@@ -138,8 +139,8 @@ def thumbnail(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: in
     return rendering.thumbnail(rendering.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels)
 
 
-def fingerprint(work: Work) -> str:
+def fingerprint(work: Work) -> ScannedDataset:
     """Scan the dataset of a run and return its fingerprint. Raises DatasetError."""
     from starlight_exporter.evaluation.run import scan_dataset
 
-    return scan_dataset(work.request, Activity(work.activity_file)).fingerprint
+    return scan_dataset(work.request, Activity(work.activity_file))

@@ -16,18 +16,22 @@ from starlight_exporter.analysis.ablation import ablate, streams_named
 from starlight_exporter.analysis.ablation_study import ablation_study
 from starlight_exporter.analysis.modes import ABLATION_MODES, AblationMode
 from starlight_exporter.analysis.stream_effects import AblationStudy, StreamEffect
+from starlight_exporter.dataset.engine import LocalEngine
 from starlight_exporter.dataset.layout import scan
+from starlight_exporter.dataset.listing import list_labelled
+from starlight_exporter.dataset.sources.folder import FolderSource
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.decision import PLAIN, DecisionRule
 from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.model import Detector, Score
+from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import EvaluationError
-from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
 from starlight_exporter.evaluation.scorers import select_scorer
-from support.images import write_dataset
+from starlight_exporter.evaluation.shard_job import ImageAccess
+from support.images import compact_images, write_dataset
 from support.models import write_random_model
 from support.staged import raise_staged_log_odds
 
@@ -132,17 +136,18 @@ def test_importance_is_the_difference_of_the_log_losses(request_for: MakeRequest
 def test_verdicts_at_a_threshold_are_those_of_the_full_model(
     index: int, request_for: MakeRequest, model_path: Path, dataset_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector, files = Detector.load(model_path), scan("generated", dataset_root).files
-    full, source = FullModel(detector), ImageSource(dataset_root, RunLimits())
-    (score,) = full.score([source.image(files[index]).without("content")])
+    detector = Detector.load(model_path)
+    full = FullModel(detector)
+    (score,) = full.score([compact_images(dataset_root)[index].without("content")])
     assert isinstance(score, Score)
     # With the raised log-odds, the staged probability is above the threshold, and the full model's is not.
     rule = DecisionRule.single(score.probability)
     raise_staged_log_odds(monkeypatch)
-    selected = select_scorer(detector, rule, dataset_root, files, limits=RunLimits(), seed=0)
+    access, listing = ImageAccess(root=dataset_root, limits=RunLimits()), list_labelled(FolderSource(dataset_root))
+    selected = select_scorer(detector, rule, access, listing, seed=0)
     assert selected.full_model_reason is None
     ours = ablation_study(request_for(decision=rule)).ablation
-    theirs = ablate(full, source, rule, files)
+    theirs = ablate(PortableScorer(detector, full, rule), access, rule, listing, LocalEngine(2))
     assert (ours.clean, ours.stego, ours.detections) == (theirs.clean, theirs.stego, theirs.detections)
     expected = {entry.stream: entry for entry in theirs.effects}
     for entry in ours.effects:

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from starlight_exporter.dataset import layout
+from starlight_exporter.dataset.categories import MAX_CATEGORIES
 from starlight_exporter.dataset.dataset import Dataset, LabelledFile
 from starlight_exporter.errors import DatasetError
 
@@ -343,12 +344,12 @@ def test_files_are_sorted_by_path(tmp_path: Path) -> None:
 
 
 def test_number_of_measured_categories_is_limited(tmp_path: Path) -> None:
-    for number in range(layout.MAX_CATEGORIES + 1):
+    for number in range(MAX_CATEGORIES + 1):
         write(tmp_path, f"negatives/{number:03}/a.png")
-    write(tmp_path, f"negatives/{layout.MAX_CATEGORIES}/b.png")
+    write(tmp_path, f"negatives/{MAX_CATEGORIES}/b.png")
     files = scan(tmp_path)
     assert {path for path, file in files.items() if file.problem is not None} == {"negatives/099/a.png"}
     excluded = files["negatives/099/a.png"]
     assert excluded.category is None
     assert problem(excluded).startswith("unlabelled: negatives/099/a.png: its category is one of 101")
-    assert len({file.category for file in files.values() if file.category is not None}) == layout.MAX_CATEGORIES
+    assert len({file.category for file in files.values() if file.category is not None}) == MAX_CATEGORIES

@@ -175,16 +175,16 @@ def test_entries_of_other_decoder_versions_are_ignored_and_evicted_first(
         assert_same(again.get(sha256(image_file(seed))), image_file(seed))
 
 
-def test_size_limit_is_enforced_without_evicting_protected_images(tmp_path: Path) -> None:
+def test_size_limit_is_enforced_without_evicting_images_of_the_last_run(tmp_path: Path) -> None:
     limit = 3_000_000
     for first in (0, 20, 40):
         use = filled(tmp_path, range(first, first + 30), max_bytes=limit).publish()
         assert use.bytes <= limit
-    cache = StreamCache(CacheSettings(tmp_path, max_bytes=limit))
+    cache = StreamCache(CacheSettings(tmp_path, max_bytes=limit), "a dataset")
     kept = [seed for seed in range(70) if cache.get(sha256(image_file(seed))) is not None]
     assert kept
-    cache = StreamCache(CacheSettings(tmp_path, max_bytes=limit))
-    cache.protect(sha256(image_file(seed)) for seed in kept)
+    cache.publish()
+    cache = StreamCache(CacheSettings(tmp_path, max_bytes=limit), "a dataset")
     for seed in range(100, 130):
         cache.put(sha256(image_file(seed)), compact(decode(image_file(seed))))
     use = cache.publish()
@@ -202,7 +202,7 @@ def test_least_recently_used_segment_is_evicted_first(tmp_path: Path) -> None:
     for path in segment_files(tmp_path, ".index"):
         os.utime(path, (1, 1))
     used = StreamCache(CacheSettings(tmp_path, max_bytes=limit))
-    used.protect([sha256(image_file(0))])
+    assert used.get(sha256(image_file(0))) is not None
     used.publish()
     filled(tmp_path, range(10, 28), max_bytes=limit)
     left = StreamCache(CacheSettings(tmp_path, max_bytes=limit))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.dataset.dataset import Dataset
-from starlight_exporter.dataset.unlabelled import scan_unlabelled
+from starlight_exporter.dataset.layout import scan_unlabelled
 from starlight_exporter.dataset.window import Window
 from starlight_exporter.errors import DatasetError
 from support.images import image_bytes

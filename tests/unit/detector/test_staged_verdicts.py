@@ -17,7 +17,6 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.agreement import LOG_ODDS_TOLERANCE, RESCORING_DISTANCE
 from starlight_exporter.detector.compact import CompactImage, compact
 from starlight_exporter.detector.contract import METHODS, Method
@@ -27,11 +26,9 @@ from starlight_exporter.detector.graph_cut import NoCut
 from starlight_exporter.detector.model import Detector, Score
 from starlight_exporter.detector.staged import FullModel, StagedModel, stage
 from starlight_exporter.errors import ImageError
-from starlight_exporter.evaluation.image_source import ImageSource
-from starlight_exporter.evaluation.request import RunLimits
 from starlight_exporter.evaluation.scorers import synthetic_images
 from support.graphs import random_models, save
-from support.images import image_bytes
+from support.images import compact_images, image_bytes
 from support.models import write_random_model
 from support.run_cache import RunCache
 from support.staged import LAST_BITS, disturbed, raise_staged_log_odds
@@ -140,8 +137,7 @@ def test_random_staged_models_have_the_verdicts_of_the_full_model(
 @pytest.mark.parametrize("name", ["v3", "v4"])
 def test_reference_models_have_the_verdicts_of_the_full_model(name: str, run_cache: RunCache) -> None:
     root = run_cache.synthetic(seed=31, clean=24, stego=20, negatives=5)
-    source = ImageSource(root, RunLimits())
-    chosen = [source.image(file) for file in scan("synthetic", root).files]
+    chosen = compact_images(root)
     detector = Detector.load(MODELS / name / "model.onnx")
     full = measured(FullModel(detector).score(chosen))
     plain = stage(detector, synthetic_images(), PLAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import struct
@@ -11,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.model import Detector
+from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.detector.staged import FullModel
-from starlight_exporter.evaluation.bulk import BatchPredictor, predict_all
-from starlight_exporter.evaluation.image_source import ImageSource
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
-from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.evaluation.run import evaluate, list_dataset
+from starlight_exporter.evaluation.shard_job import EvaluationJob, ImageAccess
 from support.images import image_bytes
 from support.results import not_measured_reasons
 
@@ -89,42 +89,32 @@ def test_file_without_read_permission_is_unreadable(request_for: Requests, bad_r
     assert not_measured_reasons(evaluate(request_for(dataset_root=bad_root)))["clean/large.bmp"] == "unreadable"
 
 
-def batch_predictor(request: RunRequest) -> BatchPredictor:
-    source = ImageSource(request.dataset_root, request.limits)
-    scorer = FullModel(Detector.load(request.model_path))
-    return BatchPredictor(source, scorer, request.decision, image_seconds=request.limits.image_seconds)
-
-
-def test_file_changed_after_the_scan_is_unreadable(request_for: Requests, tmp_path: Path) -> None:
-    paths = [tmp_path / "clean" / f"{name}.png" for name in ("gone", "kept", "longer", "other", "shorter")]
+def test_files_are_read_when_their_shard_is(request_for: Requests, tmp_path: Path) -> None:
+    paths = [tmp_path / "clean" / f"{name}.png" for name in ("empty", "gone", "kept", "replaced")]
     paths[0].parent.mkdir()
     for seed, path in enumerate(paths):
         path.write_bytes(image_bytes(seed))
-    gone, kept, longer, other, shorter = paths
-    files = scan("changing", tmp_path).files
-    size = other.stat().st_size
+    request = request_for(dataset_root=tmp_path)
+    listing = list_dataset(request)
+    empty, gone, _, replaced = paths
+    empty.write_bytes(b"")
     gone.unlink()
-    longer.write_bytes(longer.read_bytes() + b"x")
-    other.write_bytes(bytes([*other.read_bytes()[: size - 1], 0x55]))
-    shorter.write_bytes(shorter.read_bytes()[:-1])
-    predictions = predict_all(
-        batch_predictor(request_for(dataset_root=tmp_path)), files, threads=2, progress=lambda *_: None
-    )
-    assert [entry.not_measured for entry in predictions] == [
-        "unreadable",
-        None,
-        "unreadable",
-        "unreadable",
-        "unreadable",
-    ]
-    assert [entry.detail.partition(": ")[2] for entry in predictions] == [
+    replaced.write_bytes(image_bytes(9, size=(80, 80)))
+    detector = Detector.load(request.model_path)
+    job = EvaluationJob(
+        images=ImageAccess.of(request, None),
+        scorer=PortableScorer(detector, FullModel(detector), request.decision),
+        decision=request.decision,
+    ).open()
+    predictions = job.run(listing.shard(range(4))).predictions
+    job.close()
+    assert [entry.not_measured for entry in predictions] == ["unreadable", "unreadable", None, None]
+    assert [entry.detail.partition(": ")[2] for entry in predictions[:2]] == [
+        "is empty",
         "cannot be read: No such file or directory",
-        "",
-        "changed its size since the dataset was scanned",
-        "changed since the dataset was scanned",
-        "changed its size since the dataset was scanned",
     ]
-    assert kept.exists()
+    assert predictions[3].facts.width == 80
+    assert predictions[3].sha256 == hashlib.sha256(replaced.read_bytes()).hexdigest()
 
 
 @pytest.mark.slow

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from starlight_exporter.dataset.cache_settings import CacheSettings
-from starlight_exporter.evaluation import image_source
+from starlight_exporter.dataset.dataset import FileFault
+from starlight_exporter.dataset.found_files import FoundFile
+from starlight_exporter.dataset.shard_reader import ReadFile, ShardReader
+from starlight_exporter.dataset.sources import folder
+from starlight_exporter.evaluation import scorers
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Execution, Prediction, RunResult
 from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.file_access import open_regular
 from support.images import image_bytes
 from support.results import without_times
 
@@ -121,22 +128,42 @@ def test_unwritable_cache_adds_a_warning(request_for: Requests, tmp_path: Path) 
     assert str(tmp_path / "file") in warning
 
 
-def test_file_replaced_during_the_run_is_not_evaluated(
+def test_file_replaced_during_the_run_is_evaluated_as_it_was_read(
     request_for: Requests, cache: CacheSettings, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = request_for(cache=cache, dataset_root=root)
-    before = evaluate(request)
     victim = sorted((root / "clean").iterdir())[3]
-    original = victim.read_bytes()
-    real = image_source.ImageSource.image
+    before, after = victim.read_bytes(), image_bytes(777, "png")
+    evaluate(request)
+    read = ShardReader.files
 
-    def image(source: image_source.ImageSource, file: object) -> object:
-        victim.write_bytes(image_bytes(777, "png"))
-        return real(source, file)  # type: ignore[arg-type]
+    def files(reader: ShardReader, shard: Sequence[FoundFile], faults: Sequence[FileFault] = ()) -> Iterator[ReadFile]:
+        victim.write_bytes(after)
+        return read(reader, shard, faults)
 
-    monkeypatch.setattr(image_source.ImageSource, "image", image)
-    # The cache returns the scanned content; without cache the changed file is unreadable.
-    assert numbers(evaluate(request)) == numbers(before)
-    victim.write_bytes(original)
-    fresh = evaluate(replace(request, cache=None))
-    assert fresh.evaluation.not_measured["unreadable"] == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(ShardReader, "files", files)
+        replaced = evaluate(request)
+    assert numbers(replaced) == numbers(evaluate(request))
+    contents = {one.path: one.sha256 for one in replaced.predictions}
+    assert contents[str(victim.relative_to(root))] == hashlib.sha256(after).hexdigest()
+    assert before != after
+
+
+def test_every_file_is_read_once(
+    request_for: Requests, cache: CacheSettings, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scorers, "SAMPLE_IMAGES", 0)
+    monkeypatch.setattr(scorers, "_MAX_TRIED", 0)
+    opened: list[str] = []
+    original = open_regular
+
+    def counted(path: Path, *, root: Path | None = None) -> BinaryIO:
+        opened.append(str(path))
+        return original(path, root=root)
+
+    monkeypatch.setattr(folder, "open_regular", counted)
+    for _ in ("cold", "warm"):
+        opened.clear()
+        result = evaluate(request_for(cache=cache, dataset_root=root, latency_sample=0))
+        assert sorted(opened) == sorted(str(root / one.path) for one in result.predictions)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from starlight_exporter.dataset.dataset import LABELLED_CLASSES, LabelledFile
+from starlight_exporter.dataset.dataset import LABELLED_CLASSES
+from starlight_exporter.dataset.found_files import FoundFile, FoundFiles
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation import embeddings
 from starlight_exporter.evaluation.embedding_results import (
@@ -19,7 +20,7 @@ from starlight_exporter.evaluation.embedding_results import (
     Projection,
     read_projection,
 )
-from starlight_exporter.evaluation.embedding_table import EmbeddingCollector, sampled_paths
+from starlight_exporter.evaluation.embedding_table import EmbeddingCollector, sampled_numbers
 from starlight_exporter.evaluation.embeddings import measure_embeddings
 from starlight_exporter.evaluation.results import Prediction
 from support.embedding_results import example_image, example_images, table
@@ -83,10 +84,10 @@ def test_only_measured_clean_and_stego_images_count() -> None:
     unknown = make_prediction("unknown.png", "clean", 0.5)
     others = [negative, late]
     more = table([*predictions, *others], np.vstack([values, np.full((2, 64), 9, np.float32)]))
-    result, projection = measure_embeddings([*others, unknown, *predictions], more, None, seed=0)
+    result, projection = measure_embeddings([*predictions, *others, unknown], more, None, seed=0)
     assert result == replace(expected, measured=301)
     assert projection is not None
-    assert projection.images["number"].tolist() == list(range(3, 303))
+    assert projection.images["number"].tolist() == list(range(300))
 
 
 def test_embeddings_that_are_not_finite_are_excluded() -> None:
@@ -157,31 +158,19 @@ def test_reason_without_usable_output(problem: str, reason: str, detail: str) ->
     assert detail in result.detail
 
 
-def test_collected_embeddings_are_sorted_by_path() -> None:
-    collector = EmbeddingCollector()
-    for number, path in enumerate(("b", "c", "a")):
-        collector.add(path, np.full(64, number, np.float32))
-    found = collector.table()
-    assert found.paths == ("a", "b", "c")
-    assert found.values[:, 5].tolist() == [2, 0, 1]
-
-
 def test_embeddings_of_larger_datasets_are_a_sample_of_clean_and_stego_files() -> None:
-    files = [
-        LabelledFile(f"{number:03}", LABELLED_CLASSES[number % 3], None, None, "png", 1, "c" * 64, None)
-        for number in range(120)
-    ]
-    assert sum(file.file_class != "negative" for file in files) == 80
-    assert sampled_paths(files, seed=0, limit=80) is None
-    chosen = sampled_paths(files, seed=0, limit=50)
+    root = Path("set")
+    files = FoundFiles.of(root, [FoundFile(root, f"{at:03}", LABELLED_CLASSES[at % 3]) for at in range(120)])
+    assert sampled_numbers(files, seed=0, limit=80) is None
+    chosen = sampled_numbers(files, seed=0, limit=50)
     assert chosen is not None
     assert len(chosen) == 50
-    assert not {file.path for file in files if file.file_class == "negative"} & chosen
-    assert chosen == sampled_paths(files, seed=0, limit=50) != sampled_paths(files, seed=1, limit=50)
-    collector = EmbeddingCollector(chosen)
-    for file in files:
-        collector.add(file.path, np.zeros(64, np.float32))
-    assert set(collector.table().paths) == chosen
+    assert np.all(np.diff(chosen) > 0)
+    assert not any(files[int(number)].file_class == "negative" for number in chosen)
+    again, other = (sampled_numbers(files, seed=seed, limit=50) for seed in (0, 1))
+    assert again is not None
+    assert other is not None
+    assert chosen.tolist() == again.tolist() != other.tolist()
 
 
 def test_sample_of_the_bulk_pass_is_stated() -> None:

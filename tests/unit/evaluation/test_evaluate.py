@@ -21,12 +21,11 @@ from starlight_exporter.detector.model import Detector, Score
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.errors import DatasetError, EvaluationError, ModelError
-from starlight_exporter.evaluation.image_source import ImageSource
-from starlight_exporter.evaluation.request import RunLimits, RunRequest, available_cores
+from starlight_exporter.evaluation.request import RunRequest, available_cores
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.evaluation.serialisation import from_json, to_json
 from starlight_exporter.publish.predictions_csv import predictions_csv
-from support.images import image_bytes
+from support.images import compact_images, image_bytes
 from support.models import write_constant_model, write_nan_for_alpha_model, write_random_model
 from support.results import not_measured_reasons, without_times
 from support.staged import raise_staged_log_odds
@@ -46,8 +45,7 @@ def test_results_do_not_depend_on_the_number_of_threads(request_for: Requests) -
 def test_verdicts_at_a_threshold_are_those_of_the_full_model(
     request_for: Requests, model_path: Path, dataset_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector, source = Detector.load(model_path), ImageSource(dataset_root, RunLimits())
-    scores = FullModel(detector).score([source.image(file) for file in scan("generated", dataset_root).files])
+    scores = FullModel(Detector.load(model_path)).score(compact_images(dataset_root))
     probabilities = [score.probability for score in scores if isinstance(score, Score)]
     threshold = sorted(probabilities)[len(probabilities) // 2]
     # With the raised log-odds, the staged probability is above the threshold, and the full model's is not.
@@ -108,15 +106,15 @@ def test_stores_provenance_and_model_facts(request_for: Requests, model_path: Pa
     assert from_json(to_json(evaluation)) == evaluation
 
 
-def test_spawned_process_gives_the_same_result(request_for: Requests) -> None:
-    request = request_for(latency_sample=10)
+def test_spawned_process_gives_the_same_result(request_for: Requests, tmp_path: Path) -> None:
+    request = request_for(latency_sample=10, predictions_file=tmp_path / "predictions.sqlite")
     assert pickle.loads(pickle.dumps(request)) == request
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         there = pool.submit(evaluate, request).result(timeout=120)
         with pytest.raises(ModelError) as error:
             pool.submit(evaluate, replace(request, model_path=Path("gone.onnx"))).result(timeout=120)
     assert error.value.reason == "missing"
-    assert without_times(there) == without_times(evaluate(request))
+    assert without_times(there) == without_times(evaluate(replace(request, predictions_file=None)))
     assert there.latency is not None
     assert there.latency.seconds["total"].shape == (10,)
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from starlight_exporter.dataset.layout import scan
+from starlight_exporter.dataset.listing import list_labelled
+from starlight_exporter.dataset.shard_reader import ShardReader
+from starlight_exporter.dataset.sources.folder import FolderSource
 from starlight_exporter.detector.decoding import DecodedImage, decode
 from starlight_exporter.evaluation.byte_budget import ByteBudget
-from starlight_exporter.evaluation.image_source import ImageSource
+from starlight_exporter.evaluation.image_decoder import ImageDecoder
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
 from starlight_exporter.evaluation.run import evaluate
 from support.images import image_bytes
@@ -55,11 +57,12 @@ def test_budget_admits_work_that_is_larger_alone() -> None:
 def test_waiting_for_other_images_is_not_timed(tmp_path: Path) -> None:
     (tmp_path / "clean").mkdir()
     (tmp_path / "clean" / "a.png").write_bytes(image_bytes(1))
-    (file,) = scan("large", tmp_path).files
-    source = ImageSource(tmp_path, RunLimits(decode_bytes=10_000))
+    source = FolderSource(tmp_path)
+    (read,) = ShardReader(source, max_file_bytes=10**6).files(list_labelled(source).shard([0]))
+    decoder = ImageDecoder(RunLimits(decode_bytes=10_000))
     with ThreadPoolExecutor(1) as pool:
-        with source._budget.admitted(10_000):
-            waiting = pool.submit(source.timed, file)
+        with decoder._budget.admitted(10_000):
+            waiting = pool.submit(decoder.decoded, read)
             time.sleep(1.0)
             assert not waiting.done()
         assert waiting.result()[1] < 1.0
@@ -85,7 +88,7 @@ def test_images_that_exceed_the_budget_are_decoded_one_at_a_time(
         inside.pop()
         return decoded
 
-    monkeypatch.setattr("starlight_exporter.evaluation.image_source.decode", watched)
+    monkeypatch.setattr("starlight_exporter.evaluation.image_decoder.decode", watched)
     bounded = evaluate(replace(request, limits=replace(request.limits, decode_bytes=1000)))
     assert max(most) == 1
     assert without_times(bounded) == without_times(expected)

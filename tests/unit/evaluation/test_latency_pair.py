@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from starlight_exporter.dataset.dataset import LabelledFile
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.detector.model import Detector
@@ -22,7 +21,7 @@ from starlight_exporter.evaluation.latency import (
     repeats_needed,
 )
 from starlight_exporter.evaluation.request import RunLimits
-from starlight_exporter.evaluation.timing import TimedDetector, TimedVerdict
+from starlight_exporter.evaluation.timing import TimedDetector, TimedFile, TimedVerdict
 from starlight_exporter.statistics.latency_ratio import latency_ratio
 from support.slowed_detector import SlowedTimedDetector
 
@@ -37,11 +36,11 @@ class RecordedDetector(TimedDetector):
         self._name = name
         self._calls = calls
 
-    def read(self, file: LabelledFile) -> None:
+    def read(self, file: TimedFile) -> None:
         self._calls.append(("read", file.path))
         super().read(file)
 
-    def measure(self, file: LabelledFile) -> TimedVerdict:
+    def measure(self, file: TimedFile) -> TimedVerdict:
         self._calls.append((self._name, file.path))
         return super().measure(file)
 

@@ -41,5 +41,5 @@ def test_progress_is_the_completed_share(tmp_path: Path) -> None:
     file = tmp_path / "progress.json"
     file.write_text('{"done": 30, "total": 40}')
     assert read_progress(file) == RunProgress(0.75, None)
-    file.write_text('{"done": 30, "total": 40, "fingerprint": "00ff"}')
+    file.write_text('{"done": 30, "total": 40, "listing": "00ff"}')
     assert read_progress(file) == RunProgress(0.75, "00ff")

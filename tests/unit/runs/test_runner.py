@@ -14,6 +14,8 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
+from starlight_exporter.dataset.dataset import ScannedDataset
+from starlight_exporter.dataset.labelled_files import find_labelled_files
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import DatasetError, ImageError, ModelError, ModelFailureReason
@@ -56,7 +58,7 @@ def succeed(work: Work) -> RunResult:
 
 def take_long(work: Work) -> RunResult:
     assert work.request.progress_file is not None
-    work.request.progress_file.write_text('{"done": 25, "total": 100, "fingerprint": "00ff"}')
+    work.request.progress_file.write_text('{"done": 25, "total": 100, "listing": "00ff"}')
     signal.pause()
     return result_of(work)
 
@@ -546,11 +548,11 @@ def test_files_that_change_all_the_time_do_not_prevent_every_result(
     assert len(handler.runs) == MAX_CANCELLATIONS
 
 
-def test_scanned_images_of_the_running_evaluation_are_known(start: StartRunner) -> None:
+def test_listing_of_the_running_evaluation_are_known(start: StartRunner) -> None:
     runner = start(workers(take_long))
     runner.submit(PRODUCTION, "start")
-    wait_until(lambda: runner.scanned(PRODUCTION) == "00ff")
-    assert runner.scanned(RESEARCH) is None
+    wait_until(lambda: runner.listed(PRODUCTION) == "00ff")
+    assert runner.listed(RESEARCH) is None
 
 
 def test_cancel_without_a_run_does_nothing(handler: RecordingHandler, start: StartRunner) -> None:
@@ -641,9 +643,11 @@ def scan_request(root: Path) -> RunRequest:
 
 
 def test_fingerprint_is_that_of_the_dataset(start: StartRunner, tmp_path: Path) -> None:
-    write_dataset(tmp_path / "images")
-    found = start(WorkerProcess).fingerprint(scan_request(tmp_path / "images"), timeout=WAIT)
-    assert found == Attempt("success", scan("a", tmp_path / "images").fingerprint)
+    root = write_dataset(tmp_path / "images")
+    found = start(WorkerProcess).fingerprint(scan_request(root), timeout=WAIT)
+    assert found == Attempt(
+        "success", ScannedDataset(scan("a", root).fingerprint, find_labelled_files(root).found.digest)
+    )
     failed = start(WorkerProcess).fingerprint(scan_request(tmp_path / "nowhere"), timeout=WAIT)
     assert failed.outcome == "error"
     assert "no such dataset folder" in failed.reason

@@ -14,9 +14,10 @@ import pytest
 
 from starlight_exporter.activity import Activity, read_activity
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.decision import DecisionRule
-from starlight_exporter.evaluation.request import BaselineModel, FileFault, RunLimits, RunRequest
+from starlight_exporter.evaluation.request import BaselineModel, RunLimits, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.runs import worker
 from starlight_exporter.runs.attempt import Attempt, cancelled_attempt
