@@ -69,7 +69,7 @@ def _measure(folder: Path, images: int, runs: int) -> None:
     before = full_evaluation(evaluation_id="before", finished_at=FINISHED_AT - 900, model_sha256="a" * 64)
     for result, seed in ((before, 1), (now, 2)):
         used = time.process_time()
-        table = PredictionTable.write(folder / "predictions.sqlite", _predictions(images, seed))
+        table = PredictionTable.write(folder / "predictions.sqlite", predictions(images, seed))
         written = time.process_time() - used
         used = time.process_time()
         stored = application.evidence.store(result, table)
@@ -93,7 +93,7 @@ def _measure(folder: Path, images: int, runs: int) -> None:
     print(f"\n{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end")
 
 
-def _predictions(images: int, seed: int) -> Iterator[Prediction]:
+def predictions(images: int, seed: int) -> Iterator[Prediction]:
     """Yield predictions: half clean, half stego, all formats and methods, every tenth verdict wrong on average."""
     rng = random.Random(seed)
     return (_prediction(number, rng.random()) for number in range(images))

@@ -1,0 +1,145 @@
+"""Memory of service and worker by number of images, measured on a running exporter, and simulated for more images.
+
+    .venv/bin/python -m benchmarks.dataset_memory --images 1000 10000 100000 --simulated 1000000
+
+Measured: the exporter evaluates the shipped model on a folder of hard links to `--contents` different images, so that
+most of them come from the cache; then every page is requested once. Simulated: predictions are appended to the writer
+as a worker does, and the statistics of a run are computed; another process stores them, compares them with those of a
+baseline, and returns the pages. Private memory is without pages of mapped files, which the kernel can drop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+from benchmarks.evidence_pages import PAGES
+from support.exporter import Exporter, write_config
+from support.processes import PeakMemory
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_SIMULATED = """
+import json, resource, sys
+from pathlib import Path
+from benchmarks.evidence_pages import predictions
+role, folder, images = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+if role == "worker":
+    import starlight_exporter.evaluation.run
+    from starlight_exporter.evaluation.accuracy import accuracy
+    from starlight_exporter.evaluation.figures import figures
+    from starlight_exporter.evaluation.payload import by_payload
+    from starlight_exporter.evaluation.prediction_table import PredictionTable
+    from starlight_exporter.evaluation.quality import measure_quality
+    table = PredictionTable.write(folder / "now.sqlite", predictions(images, 2))
+    accuracy(table), by_payload(table), measure_quality(table, ignored_files=0), figures(table, seed=0)
+    PredictionTable.write(folder / "before.sqlite", predictions(images, 1))
+else:
+    from benchmarks.dataset_memory import assess_and_show
+    assess_and_show(folder)
+lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps({"resident": peak * 1024 / 1e6, "mapped": int(lines["RssFile"].split()[0]) * 1024 / 1e6}))
+"""
+
+
+def main() -> None:
+    """Print one row per number of images."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, nargs="*", default=[1000, 10_000, 100_000])
+    parser.add_argument("--simulated", type=int, nargs="*", default=[1_000_000])
+    parser.add_argument("--contents", type=int, default=500)
+    options = parser.parse_args()
+    print("| images | service, private MB | worker, private MB | |\n|---|---:|---:|---|", flush=True)
+    with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
+        contents = Path(folder) / "contents"
+        if options.images:
+            _generate(contents, options.contents)
+        for images in options.images:
+            service, worker = _measured(Path(folder) / str(images), contents, images)
+            print(f"| {images:,} | {service / 1e6:.0f} | {worker / 1e6:.0f} | measured |", flush=True)
+        for images in options.simulated:
+            worker = _simulated("worker", Path(folder), images)
+            service = _simulated("service", Path(folder), images)
+            print(f"| {images:,} | {service:.0f} | {worker:.0f} | simulated |", flush=True)
+    print(f"\n{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end")
+
+
+def _generate(folder: Path, images: int) -> None:
+    command = [str(Path(sys.executable).with_name("starlight")), "dataset", "make", "--out", str(folder)]
+    counts = ["--clean", str(images // 2), "--stego", str(images // 2), "--negatives", "0", "--seed", "7"]
+    subprocess.run([*command, *counts], check=True, stdout=subprocess.DEVNULL)
+
+
+def _measured(folder: Path, contents: Path, images: int) -> tuple[float, float]:
+    """Return the peaks of private bytes of service and worker."""
+    (folder / "models").mkdir(parents=True)
+    shutil.copy(ROOT / "models" / "v4" / "model.onnx", folder / "models" / "model.onnx")
+    files = [path for path in sorted(contents.rglob("*")) if path.is_file() and path.suffix != ".json"]
+    for number in range(images):
+        source = files[number % len(files)]
+        target = folder / "images" / source.relative_to(contents).parent / f"{number:07}-{source.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for suffix in ("", ".json"):
+            if (labels := source.with_name(source.name + suffix)).exists():
+                os.link(labels, target.with_name(target.name + suffix))
+    config = write_config(folder, latency={"sample": 0})
+    with Exporter(config) as exporter, PeakMemory(exporter.process.pid) as peak:
+        exporter.wait_until(
+            lambda: exporter.value("evaluation_images_per_second", model="production", dataset="small") is not None,
+            f"result on {images} images",
+            timeout=3600,
+        )
+        latest = httpx.get(f"{exporter.url}/evaluations/latest?model=production&dataset=small").headers["location"]
+        for _, path in PAGES:
+            url = exporter.url + path.replace("/evaluations/now", latest)
+            httpx.get(url, headers={"Accept": "text/html"}, timeout=60)
+    shutil.rmtree(folder)
+    return peak.service, peak.worker
+
+
+def _simulated(role: str, folder: Path, images: int) -> float:
+    """Return the peak of resident megabytes of a process, without its mapped files at the end."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporter"), str(ROOT / "tests")])}
+    command = [sys.executable, "-c", _SIMULATED, role, str(folder), str(images)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found["resident"] - found["mapped"]
+
+
+def assess_and_show(folder: Path) -> None:
+    """Store two results, compare and check the newer one as the service does, and request every page once."""
+    from starlight_exporter.analysis.comparison import compare
+    from starlight_exporter.checks.basis import basis_against_model
+    from starlight_exporter.checks.checks import run_checks
+    from starlight_exporter.evaluation.prediction_table import PredictionTable
+    from support.snapshots import FINISHED_AT, full_evaluation, full_snapshot, model_state, run_state
+    from support.web import LocalServer, idle_application
+
+    now = full_evaluation(evaluation_id="now")
+    before = full_evaluation(evaluation_id="before", finished_at=FINISHED_AT - 900, model_sha256="a" * 64)
+    snapshot = full_snapshot().with_model(model_state()).with_run("production", "reference", run_state(now))
+    application = idle_application(folder, snapshot)
+    evidence = application.evidence
+    evidence.store(before, PredictionTable(folder / "before.sqlite"))
+    new, old = PredictionTable(folder / "now.sqlite"), evidence.predictions(evidence.entries()[0])
+    compare(before, old, now, new, against="v3")
+    run_checks(now, basis_against_model(now, new, before, old))
+    evidence.store(now, new)
+    with LocalServer(application) as server, httpx.Client(base_url=server.url, timeout=60.0, trust_env=False) as client:
+        for _, path in PAGES:
+            client.get(path, headers={"Accept": "text/html"}).raise_for_status()
+
+
+if __name__ == "__main__":
+    main()
