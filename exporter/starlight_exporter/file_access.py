@@ -71,31 +71,23 @@ def read_content(path: Path, *, max_bytes: int, root: Path | None = None) -> Fil
 
     A file of more than `max_bytes` is not read. Raises FileTooLargeError, or like `open_regular`.
     """
-    with open_regular(path, root=root) as file:
-        modified_at = os.fstat(file.fileno()).st_mtime
-        data = read_open_file(file, max_bytes=max_bytes)
-    return FileContent(data, hashlib.sha256(data).hexdigest(), modified_at)
-
-
-def read_open_file(file: BinaryIO, *, max_bytes: int) -> bytes:
-    """Return the content of an open file from its current position on.
-
-    A file of more than `max_bytes` is not read. Raises FileTooLargeError, or another OSError.
-    """
     parts: list[bytes] = []
     total = 0
-    wanted = _status_within(file, max_bytes).st_size + 1
-    while total <= max_bytes:
-        part = file.read(wanted) or b""
-        parts.append(part)
-        total += len(part)
-        if len(part) < wanted:
-            break
-        # The file grows, or has no size of its own, as in /proc.
-        wanted = min(_CHUNK, max_bytes + 1 - total)
+    with open_regular(path, root=root) as file:
+        status = _status_within(file, max_bytes)
+        wanted = status.st_size + 1
+        while total <= max_bytes:
+            part = file.read(wanted) or b""
+            parts.append(part)
+            total += len(part)
+            if len(part) < wanted:
+                break
+            # The file grows, or has no size of its own, as in /proc.
+            wanted = min(_CHUNK, max_bytes + 1 - total)
     if total > max_bytes:
         raise _too_large(max_bytes)
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    data = parts[0] if len(parts) == 1 else b"".join(parts)
+    return FileContent(data, hashlib.sha256(data).hexdigest(), status.st_mtime)
 
 
 def hash_content(path: Path, *, max_bytes: int, root: Path | None = None) -> str:

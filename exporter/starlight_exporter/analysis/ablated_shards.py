@@ -66,9 +66,9 @@ class MeansJob:
         """See Job."""
         return self.images.limits.image_seconds
 
-    def open(self, activity: Activity = NO_ACTIVITY) -> _OpenMeans:
+    def start(self, activity: Activity = NO_ACTIVITY) -> _OpenMeans:
         """See Job."""
-        return _OpenMeans(self.images.open(activity), self.streams)
+        return _OpenMeans(self.images.start(activity), self.streams)
 
 
 class _OpenMeans:
@@ -152,7 +152,7 @@ class AblationJob:
         """See Job."""
         return self.images.limits.image_seconds
 
-    def open(self, activity: Activity = NO_ACTIVITY) -> _OpenAblation:
+    def start(self, activity: Activity = NO_ACTIVITY) -> _OpenAblation:
         """See Job."""
         return _OpenAblation(self, activity)
 
@@ -160,8 +160,8 @@ class AblationJob:
 class _OpenAblation:
     def __init__(self, job: AblationJob, activity: Activity) -> None:
         self._job = job
-        self._scorer = job.scorer.open()
-        self._images = job.images.open(activity)
+        self._scorer = job.scorer.scorer()
+        self._images = job.images.start(activity)
 
     def run(self, shard: Shard, faults: Sequence[FileFault] = ()) -> tuple[AblatedImage, ...]:
         """Return the results of the images that were measured with and without every stream."""

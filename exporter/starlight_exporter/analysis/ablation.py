@@ -70,7 +70,7 @@ def ablate(
     order = array("q", range(files))
     random.Random(seed).shuffle(order)
     shards = listing.shards(shard_files(files, engine.threads), order)
-    model_streams = scorer.open().streams
+    model_streams = scorer.scorer().streams
     read = tuple(stream for stream in streams if stream in model_streams)
     counter = _Counter(progress, files, passes=2 if mode == "mean" else 1)
     means = MeanStreams(read)

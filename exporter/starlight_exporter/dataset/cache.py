@@ -35,12 +35,14 @@ from starlight_exporter.dataset.cache_segment import (
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.detector.compact import CompactImage
 from starlight_exporter.errors import StorageError
+from starlight_exporter.file_access import read_content
 from starlight_exporter.files import write_text
 
 DECODER_VERSION: Final = f"{LAYOUT}-{starlight_exporter.__version__}-pillow{PIL.__version__}"
 
 RUN_SUFFIX: Final = ".run"
 """Names of the segments that the last run of a dataset used."""
+_MAX_RUN_BYTES: Final = 1024 * 1024
 _SEGMENT_BYTES: Final = 256 * 1024**2
 _MIN_SEGMENTS: Final = 16
 _MAX_SEGMENTS: Final = 256
@@ -151,7 +153,8 @@ class StreamCache:
     def _protect_last_run(self) -> None:
         """Protect the segments that the last run of this dataset used."""
         try:
-            names = set(self._run_file().read_text(encoding="ascii").split())
+            content = read_content(self._run_file(), max_bytes=_MAX_RUN_BYTES).data
+            names = set(content.decode("ascii").split())
         except (OSError, ValueError):
             return
         for segment in self._segments:

@@ -1,7 +1,7 @@
 """Engines: map a job over the shards of a dataset, in this process or in others.
 
-A job is a small, picklable description of the work: it is sent to every process once, opened there (sessions, caches,
-sources), and applied to shards. What is sent besides are the files of a shard, without contents, and its result.
+A job is a small, picklable description of the work: it is sent to every process once, started there (sessions, caches,
+sources), and applied to shards. Otherwise only the files of a shard, without contents, and its result are sent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Results = Generator[Result, None, None]
 
 
 class OpenJob(Protocol[Result_co]):
-    """A job that is open in one process. Thread-safe."""
+    """A job that was started in one process. Thread-safe."""
 
     def run(self, shard: Shard, faults: Sequence[FileFault] = ()) -> Result_co:
         """Return the result of a shard. The files of `faults`, in addition to those of the job, are not opened."""
@@ -48,8 +48,8 @@ class Job(Protocol[Result_co]):
     def image_seconds(self) -> float:
         """The time limit of a file in seconds."""
 
-    def open(self, activity: Activity = NO_ACTIVITY) -> OpenJob[Result_co]:
-        """Open the job in this process; its threads report to `activity`."""
+    def start(self, activity: Activity = NO_ACTIVITY) -> OpenJob[Result_co]:
+        """Start the job in this process; its threads report to `activity`."""
 
 
 class Shards(Protocol):
@@ -97,7 +97,7 @@ class LocalEngine:
 
     def map(self, job: Job[Result], shards: Shards, *, progress: Callable[[int], None]) -> Results[Result]:
         """See Engine."""
-        opened = job.open(self._activity)
+        opened = job.start(self._activity)
         done, lock = 0, threading.Lock()
 
         def run(shard: Shard) -> Result:

@@ -27,7 +27,7 @@ class ScanJob:
     categories: CategoryLimit | None = None
     faults: tuple[FileFault, ...] = ()
 
-    def open(self, activity: Activity = NO_ACTIVITY) -> _OpenScan:
+    def start(self, activity: Activity = NO_ACTIVITY) -> _OpenScan:
         """See Job."""
         source = open_source(self.root)
         reader = ShardReader(

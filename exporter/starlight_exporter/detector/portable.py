@@ -33,7 +33,7 @@ class _Recipe:
 
 
 class PortableScorer:
-    """A scorer of this process; a pickled copy has the model and builds the scorer in the process that opens it.
+    """A scorer of this process; a pickled copy has the model and builds the scorer in the process that needs it.
 
     Whether the model is run in stages is decided once, where it is created. Pickling raises ModelError `changed` if the
     model file has been replaced meanwhile.
@@ -45,7 +45,7 @@ class PortableScorer:
         self._decision = decision
         self._recipe: _Recipe | None = None
 
-    def open(self) -> Scorer:
+    def scorer(self) -> Scorer:
         """Return the scorer. Raise ModelError if the model cannot be loaded in this process."""
         if self._scorer is None:
             assert self._recipe is not None
@@ -67,6 +67,6 @@ class PortableScorer:
         )
 
     def __setstate__(self, recipe: _Recipe) -> None:
-        """Keep the recipe until the scorer is opened."""
+        """Keep the recipe until the scorer is needed."""
         self._scorer = None
         self._recipe = recipe

@@ -44,7 +44,7 @@ def check_dataset(root: Path) -> tuple[str, ...]:
         numbers = listing.files.of_class(file_class)
         counts[file_class] = len(numbers)
         chosen += numbers[:: max(1, len(numbers) // SAMPLE_FILES)][:SAMPLE_FILES].tolist()
-    job = ScanJob(root, DEFAULT_MAX_FILE_BYTES, math.inf).open()
+    job = ScanJob(root, DEFAULT_MAX_FILE_BYTES, math.inf).start()
     sample = job.run(listing.shard(chosen))
     job.close()
     problems = [file.problem.text for file in sample if file.problem is not None]

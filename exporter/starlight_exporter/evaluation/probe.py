@@ -16,7 +16,7 @@ from starlight_exporter.evaluation.shard_job import ImageAccess
 
 def probe(request: RunRequest, path: str, activity: Activity) -> None:
     """Decode one file, then load the model and score it. Raises ModelError; an error of the image is ignored."""
-    images = replace(ImageAccess.of(request, None), cache=None, faults=()).open(activity)
+    images = replace(ImageAccess.of(request, None), cache=None, faults=()).start(activity)
     found = images.source.find(path)
     decoded = []
     for read in () if found is None else images.reader.files([replace(found, labels=Labels())]):

@@ -76,7 +76,7 @@ def _sampled_images(access: ImageAccess, listing: Listing, seed: int, activity: 
     tried = random.Random(seed).sample(range(len(candidates)), min(_MAX_TRIED, len(candidates)))
     limits = replace(access.limits, max_file_bytes=min(access.limits.max_file_bytes, _LARGEST_SAMPLE_BYTES))
     # Without the cache: a sample would make segments of its own.
-    images = replace(access, limits=limits, cache=None).open(activity)
+    images = replace(access, limits=limits, cache=None).start(activity)
     found: dict[str, CompactImage] = {}
     try:
         for place in tried:

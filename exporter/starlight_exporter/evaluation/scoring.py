@@ -133,13 +133,13 @@ class _ScoreJob:
     def image_seconds(self) -> float:
         return self.limits.image_seconds
 
-    def open(self, activity: Activity = NO_ACTIVITY) -> _OpenScores:
+    def start(self, activity: Activity = NO_ACTIVITY) -> _OpenScores:
         return _OpenScores(self, activity)
 
 
 class _OpenScores:
     def __init__(self, job: _ScoreJob, activity: Activity) -> None:
-        self._images = ImageAccess(root=job.root, limits=job.limits).open(activity)
+        self._images = ImageAccess(root=job.root, limits=job.limits).start(activity)
         self._predictor = ShardPredictor(
             self._images.reader,
             self._images.decoder,

@@ -46,7 +46,7 @@ class ImageAccess:
             faults=request.faults,
         )
 
-    def open(self, activity: Activity = NO_ACTIVITY) -> OpenImages:
+    def start(self, activity: Activity = NO_ACTIVITY) -> OpenImages:
         """Open source and cache in this process. Raise DatasetError."""
         return OpenImages(self, activity)
 
@@ -88,7 +88,7 @@ class EvaluationJob:
         """See Job."""
         return self.images.limits.image_seconds
 
-    def open(self, activity: Activity = NO_ACTIVITY) -> OpenEvaluation:
+    def start(self, activity: Activity = NO_ACTIVITY) -> OpenEvaluation:
         """See Job. Raise ModelError or DatasetError."""
         return OpenEvaluation(self, activity)
 
@@ -97,8 +97,8 @@ class OpenEvaluation:
     """An evaluation in one process; see `engine.OpenJob`."""
 
     def __init__(self, job: EvaluationJob, activity: Activity) -> None:
-        scorer = job.scorer.open()
-        self._images = job.images.open(activity)
+        scorer = job.scorer.scorer()
+        self._images = job.images.start(activity)
         self._predictor = ShardPredictor(
             self._images.reader,
             self._images.decoder,

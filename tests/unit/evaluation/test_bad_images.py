@@ -105,7 +105,7 @@ def test_files_are_read_when_their_shard_is(request_for: Requests, tmp_path: Pat
         images=ImageAccess.of(request, None),
         scorer=PortableScorer(detector, FullModel(detector), request.decision),
         decision=request.decision,
-    ).open()
+    ).start()
     predictions = job.run(listing.shard(range(4))).predictions
     job.close()
     assert [entry.not_measured for entry in predictions] == ["unreadable", "unreadable", None, None]
