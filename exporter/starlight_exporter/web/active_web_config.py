@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import stat
 import threading
@@ -172,8 +173,11 @@ def _status(file: Path) -> _Status:
 def _warn_of_readers(files: Iterable[Path]) -> None:
     for file in files:
         try:
-            mode = file.stat().st_mode
+            status = file.stat()
         except OSError:
             continue
-        if mode & (stat.S_IRGRP | stat.S_IROTH):
+        mode = status.st_mode
+        # A file of another owner, such as a mounted Secret, is readable only through the group.
+        others = stat.S_IROTH if status.st_uid != os.geteuid() else stat.S_IRGRP | stat.S_IROTH
+        if mode & others:
             _log.warning("file with secrets is readable by other users", file=str(file), mode=f"{mode & 0o777:04o}")

@@ -183,6 +183,22 @@ def test_file_that_others_can_read_is_a_warning_once_per_change(
     assert log.getvalue().count("readable by other users") == 1
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_file_of_another_owner_may_be_readable_for_the_group(
+    tmp_path: Path, application: Application, log: io.StringIO
+) -> None:
+    """As a mounted Secret of Kubernetes: its owner is root, its group that of the pod."""
+    file = write_users(tmp_path, {"alice": hashed(OLD)})
+    os.chown(file, 12345, os.getegid())
+    file.chmod(0o440)
+    with LocalServer(application, web_config=file) as server, httpx.Client(base_url=server.url) as client:
+        assert client.get("/metrics", auth=("alice", OLD)).status_code == 200
+        assert "readable by other users" not in log.getvalue()
+        file.chmod(0o444)
+        assert client.get("/metrics", auth=("alice", OLD)).status_code == 200
+        assert log.getvalue().count("readable by other users") == 1
+
+
 def test_concurrent_requests_load_a_change_once(tmp_path: Path, application: Application, log: io.StringIO) -> None:
     file = write_users(tmp_path, {"alice": hashed(OLD)})
     with LocalServer(application, web_config=file) as server:
