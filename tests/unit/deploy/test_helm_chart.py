@@ -267,6 +267,7 @@ def test_schema_describes_all_values() -> None:
         ("storge: {size: 1Gi}", "'storge' not allowed"),
         ("storage: {size: 8 GB}", "at '/storage/size': '8 GB' does not match pattern"),
         ("monitoring: {interval: 15}", "at '/monitoring/interval': got number, want string"),
+        ("monitoring: {interval: 60s}", "at '/monitoring/interval': '60s' does not match pattern"),
         ("monitoring: {excludedRules: [latencies]}", "monitoring.excludedRules: there is no rule file latencies.yml."),
         ("volumes: {models: {hostPath: {path: /models}}}", "'hostPath' not allowed"),
         ("volumes: {models: {emptyDir: {}}}", "at '/volumes/models': maxProperties: got 2, want 1"),

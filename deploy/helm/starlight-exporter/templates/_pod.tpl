@@ -72,7 +72,7 @@ volumeMounts:
 
 {{- define "starlight.volumes" -}}
 - name: tmp
-  emptyDir: {sizeLimit: 512Mi}
+  emptyDir: {sizeLimit: 1Gi}
 - name: config
   configMap: {name: {{ include "starlight.fullname" . }}}
 {{ include "starlight.volume" (dict "root" . "name" "models") }}
