@@ -14,6 +14,7 @@ _OF: Final = "model=${model:percentencode}&dataset=${__data.fields.dataset:perce
 _MISCLASSIFIED: Final = f"{_LATEST}/misclassified?{_OF}"
 
 EVALUATION: Final = Link("Evaluation", f"{_LATEST}?{_OF}")
+PROVISIONAL: Final = Link("Provisional result", f"${{exporter}}provisional?{_OF}")
 EMBEDDINGS: Final = Link("Embeddings", f"{_LATEST}/embeddings?{_OF}")
 FALSE_POSITIVES: Final = Link("False positives", f"{_MISCLASSIFIED}&class=clean")
 FALSE_POSITIVES_BY_FORMAT: Final = Link(

@@ -9,6 +9,7 @@ from grafana.source.dashboard_builder import DashboardBuilder
 from grafana.source.health import FIRING_SINCE, HEALTH, HEALTH_STATES
 from grafana.source.limits import HIGHLIGHT_ANY, STALE, STALE_INTERVALS
 from grafana.source.panels import PanelInfo, Query, line_chart, stat_panel, state_timeline
+from grafana.source.provisional import provisional_results
 from grafana.source.queries import by, select
 from grafana.source.result_columns import limit_column, result_column
 from grafana.source.shared_panels import (
@@ -49,6 +50,7 @@ def overview_dashboard() -> DashboardBuilder:
     builder.add(5, (20, _false_positive_intervals()), (4, images_per_second()))
     builder.add(8, (15, detection_by_method()), (9, _quantiles()))
     builder.add(5, (24, _provenance()))
+    builder.add(4, (24, provisional_results()))
     builder.row("History")
     builder.add(7, (12, _health_over_time()), (12, checks_over_time()))
     builder.add(8, (12, false_positives_over_time()), (12, detection_over_time()))

@@ -83,6 +83,18 @@ def test_subject_has_severity_problem_and_model(render: Render, make_notificatio
     )
 
 
+def test_provisional_result_is_named_in_subject_and_text(render: Render, make_notification: Make) -> None:
+    notification = make_notification(BELOW_FLOOR, labels={"alertname": "StarlightProvisionalRegression"})
+    sentence = "The check fails significantly (detection_floor). The complete result follows."
+    for alert in notification["alerts"]:
+        alert["annotations"]["description"] = f"production on large, provisional (sample of 2 of 9 images). {sentence}"
+    assert render("starlight.subject", notification) == (
+        "[CRITICAL] Provisional Detection Rate (lsb): production on reference"
+    )
+    text = render("starlight.mail.text", notification)
+    assert text.count("provisional (sample of 2 of 9 images)") == text.count(sentence) == 1
+
+
 def test_subject_of_group_has_first_problem_and_number_of_others(render: Render, mixed: Notification) -> None:
     """Two of the four firing alerts are about the detection rate of lsb, and one is about all problems."""
     assert render("starlight.subject", mixed) == "[CRITICAL] False Positives and 1 more: production on reference"
