@@ -13,6 +13,7 @@ from typing import Any
 
 from starlight_exporter.checks.machine import current_machine
 from starlight_exporter.dataset import layout
+from starlight_exporter.dataset.generator import MANIFEST
 from starlight_exporter.detector.contract import CROP, FORMATS, METHODS
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.detector.decoding import decode
@@ -24,7 +25,6 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.evaluation.timing import TimedDetector
 from starlight_exporter.statistics.intervals import Proportion
-from starlight_exporter.synthesis.build import MANIFEST
 from training.probes import PROBES, write_probe
 
 LATENCY_IMAGES = 1000

@@ -9,6 +9,7 @@
     ├── ComparisonError      two evaluations cannot be compared; names both and the difference
     ├── BaselineError        a baseline file cannot be used; names the file and key
     ├── StorageError         a file of the exporter cannot be written or read; names the file
+    │   └── NewerSchemaError   a newer version wrote it; names that version
     ├── EvaluationError      an evaluation failed; names model and dataset
     ├── DependencyError      an optional package is not installed; names the extra to install
     ├── QueryError           a parameter of an HTTP request is invalid; names the parameter
@@ -98,6 +99,10 @@ class BaselineError(StarlightError):
 
 class StorageError(StarlightError):
     """A file of the exporter (history, evidence, reports) cannot be written or read; the text names it."""
+
+
+class NewerSchemaError(StorageError):
+    """A newer version has stored something that this one cannot read; the text names that version."""
 
 
 class EvaluationError(StarlightError):

@@ -111,6 +111,14 @@ def obstacle(baseline: Baseline, spec: EvaluationSpec) -> tuple[ObstacleReason, 
             f"the baseline was recorded on other images (dataset fingerprint {recorded.dataset_fingerprint[:12]},"
             f" not {spec.dataset_fingerprint[:12]})",
         )
+    if None not in (recorded.dataset_generator, spec.dataset_generator) and (
+        recorded.dataset_generator != spec.dataset_generator
+    ):
+        return (
+            "different_images",
+            f"the baseline was recorded on images of another version of their generator ({recorded.dataset_generator},"
+            f" not {spec.dataset_generator})",
+        )
     if recorded.decision is None:
         return "different_rule", "the recorded baseline has no decision rule"
     if recorded.decision != spec.decision:

@@ -30,6 +30,7 @@ _TEXTS: Final = (
     "numpy_version",
     "pillow_version",
     "execution_provider",
+    "dataset_generator",
     "command",
 )
 _HASHES: Final = ("model_sha256", "dataset_fingerprint")

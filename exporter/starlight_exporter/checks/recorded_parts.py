@@ -42,6 +42,7 @@ class RecordedProvenance:
     numpy_version: str | None = None
     pillow_version: str | None = None
     execution_provider: str | None = None
+    dataset_generator: str | None = None
     seed: int | None = None
     measured_at: float | None = None
     command: str | None = None
@@ -68,4 +69,5 @@ class RecordedProvenance:
             pillow_version=self.pillow_version,
             # 0.1.0 did not record the execution provider, and had only this one.
             execution_provider=self.execution_provider or EXECUTION_PROVIDER,
+            dataset_generator=self.dataset_generator,
         )

@@ -12,6 +12,7 @@ from starlight_exporter.dataset.cache import folder_bytes
 from starlight_exporter.dataset.dataset import ScannedDataset
 from starlight_exporter.dataset.engine import LocalEngine
 from starlight_exporter.dataset.facts import FactTable
+from starlight_exporter.dataset.generator import generator_version
 from starlight_exporter.dataset.layout import scan_engine, scan_listing
 from starlight_exporter.dataset.listing import Listing, list_labelled, list_unlabelled
 from starlight_exporter.dataset.shortcuts import find_shortcuts
@@ -201,6 +202,7 @@ def provenance(request: RunRequest, detector: Detector, fingerprint: str) -> Pro
         dataset_fingerprint=fingerprint,
         decision=request.decision.describe(),
         providers=detector.providers,
+        dataset_generator=generator_version(request.dataset_root),
     )
     return Provenance(**asdict(spec), seed=request.seed)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from starlight_exporter.errors import StorageError
+from starlight_exporter.errors import NewerSchemaError, StorageError
 from starlight_exporter.evaluation.results import Evaluation
 
 SCHEMA: Final = 1
@@ -28,7 +28,7 @@ def to_json(evaluation: Evaluation) -> str:
 
 
 def from_json(text: str) -> Evaluation:
-    """Parse the output of `to_json`. Raise StorageError for invalid text or fields, or an unsupported schema.
+    """Parse the output of `to_json`. Raise StorageError for invalid text, NewerSchemaError for a newer schema.
 
     Unknown keys are ignored, because newer versions may add some without a new schema.
     """
@@ -40,7 +40,10 @@ def from_json(text: str) -> Evaluation:
         raise StorageError("stored evaluation is not an object")
     schema = content.pop("schema", None)
     if schema != SCHEMA or isinstance(schema, bool):
-        raise StorageError(f"stored evaluation has schema {schema!r}; this version reads schema {SCHEMA}")
+        text = f"stored evaluation has schema {schema!r}; this version reads schema {SCHEMA}"
+        if isinstance(schema, int) and not isinstance(schema, bool) and schema > SCHEMA:
+            raise NewerSchemaError(f"{text}: written by {_writer(content)}")
+        raise StorageError(text)
     try:
         # Strict JSON mode rejects strings as numbers, but converts arrays to tuples.
         return _adapter().validate_json(json.dumps(content), strict=True)
@@ -48,3 +51,10 @@ def from_json(text: str) -> Evaluation:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         raise StorageError(f"stored evaluation: {where}: {first['msg']} ({error.error_count()} in all)") from error
+
+
+def _writer(content: dict[str, object]) -> str:
+    provenance = content.get("provenance")
+    version = provenance.get("exporter_version") if isinstance(provenance, dict) else None
+    # The text of another version, bounded for logs.
+    return f"starlight-exporter {version[:40]!a}" if isinstance(version, str) else "a newer version"

@@ -18,7 +18,8 @@ Aspect = Literal["model", "images", "rule", "provider", "software"]
 class EvaluationSpec:
     """Model file, images, decision rule, execution provider and software: equal specs give equal verdicts.
 
-    `execution_provider` has the requested providers with their options, as text.
+    `execution_provider` has the requested providers with their options, as text. `dataset_generator` is the version of
+    the generator of the images; None if they were not generated, and in results of versions that did not record it.
     """
 
     model_sha256: str
@@ -29,10 +30,16 @@ class EvaluationSpec:
     numpy_version: str
     pillow_version: str
     execution_provider: str = field(default=EXECUTION_PROVIDER, kw_only=True)
+    dataset_generator: str | None = field(default=None, kw_only=True)
 
 
 def current_spec(
-    *, model_sha256: str, dataset_fingerprint: str, decision: str, providers: Providers = CPU
+    *,
+    model_sha256: str,
+    dataset_fingerprint: str,
+    decision: str,
+    providers: Providers = CPU,
+    dataset_generator: str | None = None,
 ) -> EvaluationSpec:
     """Return the spec of an evaluation that runs with the installed software."""
     return EvaluationSpec(
@@ -44,6 +51,7 @@ def current_spec(
         numpy_version=metadata.version("numpy"),
         pillow_version=metadata.version("pillow"),
         execution_provider=describe_providers(providers),
+        dataset_generator=dataset_generator,
     )
 
 
@@ -57,11 +65,8 @@ def _difference(one: EvaluationSpec, other: EvaluationSpec, aspect: Aspect) -> s
     match aspect:
         case "model" if one.model_sha256 != other.model_sha256:
             return f"different model files (SHA-256 {one.model_sha256[:12]} and {other.model_sha256[:12]})"
-        case "images" if one.dataset_fingerprint != other.dataset_fingerprint:
-            return (
-                f"different images (dataset fingerprints {one.dataset_fingerprint[:12]}"
-                f" and {other.dataset_fingerprint[:12]})"
-            )
+        case "images":
+            return _other_images(one, other)
         case "rule" if one.decision != other.decision:
             return f"different decision rules ({one.decision}; {other.decision})"
         case "provider" if one.execution_provider != other.execution_provider:
@@ -70,6 +75,16 @@ def _difference(one: EvaluationSpec, other: EvaluationSpec, aspect: Aspect) -> s
             return f"different software ({_software(one)}; {_software(other)})"
         case _:
             return ""
+
+
+def _other_images(one: EvaluationSpec, other: EvaluationSpec) -> str:
+    found = []
+    if one.dataset_fingerprint != other.dataset_fingerprint:
+        found.append(f"dataset fingerprints {one.dataset_fingerprint[:12]} and {other.dataset_fingerprint[:12]}")
+    versions = (one.dataset_generator, other.dataset_generator)
+    if None not in versions and versions[0] != versions[1]:
+        found.append(f"versions {versions[0]} and {versions[1]} of their generator")
+    return f"different images ({', '.join(found)})" if found else ""
 
 
 def _software(spec: EvaluationSpec) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from starlight_exporter.evaluation.serialisation import SCHEMA
+from starlight_exporter.evaluation.spec import EXECUTION_PROVIDER
 from starlight_exporter.file_access import open_regular
 from starlight_exporter.files import replacing, sync
 from starlight_exporter.publish.snapshot import Pair
@@ -143,6 +144,11 @@ def _copy(source: BinaryIO, target: BinaryIO, start: int, end: int) -> None:
         left -= len(part)
 
 
+def read_records(path: Path) -> list[StoredRecord]:
+    """Return the records of a file. Raises OSError."""
+    return _read(path)[2]
+
+
 def _read(path: Path) -> tuple[tuple[int, int], int, list[StoredRecord]]:
     """Return the identity of a file, the size of its complete lines, and their records."""
     records, start = [], 0
@@ -165,7 +171,7 @@ def _record(line: bytes, start: int) -> StoredRecord:
         if content["schema"] != SCHEMA or not math.isfinite(finished_at):
             return StoredRecord(start, len(line))
         provenance = content["provenance"]
-        names = ["model_sha256", "decision", "execution_provider"]
+        names = ["model_sha256", "decision"]
         if content.get("unlabelled") is None:
             # The images of an unlabelled dataset change all the time.
             names.append("dataset_fingerprint")
@@ -174,7 +180,11 @@ def _record(line: bytes, start: int) -> StoredRecord:
             len(line),
             pair=(str(content["model"]), str(content["dataset"])),
             finished_at=finished_at,
-            identity=tuple(str(provenance.get(name, "")) for name in names),
+            # 0.1.0 did not record the execution provider, and had only this one.
+            identity=(
+                str(provenance.get("execution_provider", EXECUTION_PROVIDER)),
+                *(str(provenance[name]) for name in names),
+            ),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return StoredRecord(start, len(line))

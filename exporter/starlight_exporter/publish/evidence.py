@@ -193,7 +193,7 @@ class Evidence:
         self.entries()
         sizes = {name: bytes_below(self._root / name) for name in self._index.folders()}
         total = sum(sizes.values())
-        for name in (*self._index.damaged(), *(entry.id for entry in deletion_order(entries))):
+        for name in self._deletable(deletion_order(entries)):
             if total <= self._max_bytes:
                 return
             if name in sizes and name != just_stored and self._delete(name):
@@ -201,11 +201,26 @@ class Evidence:
 
     def _delete_first(self, entries: Sequence[Entry]) -> int:
         """Delete the first damaged folder, otherwise the first of the entries; return the number of bytes."""
-        for name in (*self._index.damaged(), *(entry.id for entry in entries)):
+        for name in self._deletable(entries):
             size = bytes_below(self._root / name)
             if self._delete(name):
                 return max(1, size)
         return 0
+
+    def _deletable(self, entries: Sequence[Entry]) -> list[str]:
+        """Return the folders of entries and of unusable evaluations in deletion order.
+
+        Damaged ones are first. Those of a newer version, to which the user may return, are kept longer than all but the
+        newest of each model and dataset.
+        """
+        names = [entry.id for entry in entries]
+        kept = {entry.id for entry in self._newest_of_pairs()}
+        first = [name for name in names if name not in kept]
+        return [*self._index.damaged(), *first, *self._index.newer(), *(name for name in names if name in kept)]
+
+    def _newest_of_pairs(self) -> list[Entry]:
+        newest = {(entry.model, entry.dataset): entry for entry in reversed(self.entries())}
+        return list(newest.values())
 
     def _delete(self, name: str) -> bool:
         # An old evaluation that cannot be deleted must not fail the one that was just stored.

@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ THUMBNAILS: Final = "thumbnails"
 
 FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _PARTIAL: Final = ".partial-"
+_CHECK_FIELDS: Final = frozenset(field.name for field in fields(CheckResult))
 _MAX_TEXT_BYTES: Final = 256 * 1024 * 1024
 
 
@@ -115,8 +116,11 @@ def read_checks(folder: Path) -> tuple[CheckResult, ...]:
     text = _read_text(path)
     try:
         entries: list[dict[str, Any]] = json.loads(text)
-        return tuple(CheckResult(**entry) for entry in entries)
-    except (ValueError, TypeError) as error:
+        # Newer versions may add fields, as to evaluations.
+        return tuple(
+            CheckResult(**{name: value for name, value in entry.items() if name in _CHECK_FIELDS}) for entry in entries
+        )
+    except (ValueError, TypeError, AttributeError) as error:
         raise StorageError(f"{path}: damaged: {error}") from error
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from starlight_exporter.errors import StorageError
+from starlight_exporter.errors import NewerSchemaError, StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.serialisation import from_json
 from starlight_exporter.file_access import open_regular
@@ -95,6 +95,9 @@ def read_error(path: Path, error: OSError) -> StorageError:
 def _parse(path: Path, number: str, line: bytes) -> Evaluation | None:
     try:
         return from_json(line.decode())
+    except NewerSchemaError as error:
+        _log.warning("history record of a newer version skipped", file=str(path), line=number, reason=str(error))
+        return None
     except (StorageError, UnicodeDecodeError) as error:
         _log.warning("damaged history record skipped", file=str(path), line=number, reason=str(error))
         return None

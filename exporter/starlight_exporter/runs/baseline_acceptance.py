@@ -9,6 +9,7 @@ from pathlib import Path
 from starlight_exporter.checks.baseline import latency_obstacle, obstacle, read_baseline
 from starlight_exporter.checks.machine import current_machine
 from starlight_exporter.config import Config, DatasetConfig, ModelConfig
+from starlight_exporter.dataset.generator import generator_version
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.model_file import MAX_MODEL_BYTES, model_sha256, read_model
 from starlight_exporter.errors import BaselineError, ConfigError, DatasetError, ModelError, StorageError
@@ -102,6 +103,7 @@ def recorded_problem(plan: Acceptance) -> str:
         dataset_fingerprint=scan(plan.dataset.name, plan.dataset.path, max_file_bytes=limit).fingerprint,
         decision=applied_rule_of_file(plan.production.file, plan.production.decision.rule()).describe(),
         providers=plan.production.execution_providers(),
+        dataset_generator=generator_version(plan.dataset.path),
     )
     found = obstacle(recorded, spec) or latency_obstacle(recorded, current_machine(spec.execution_provider))
     return "" if found is None else f"{plan.recorded}: {found[1]}"

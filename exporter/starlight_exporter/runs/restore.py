@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from starlight_exporter.dataset.generator import generator_version
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import current_spec, differences
 from starlight_exporter.publish.snapshot import Pair
@@ -89,6 +90,7 @@ class Restorer:
             dataset_fingerprint=fingerprint,
             decision=model.decision.rule().describe(),
             providers=model.execution_providers(),
+            dataset_generator=generator_version(dataset.path),
         )
         # Which rule was applied depends on the model file; what is configured is the requested rule.
         stored = replace(evaluation.provenance, decision=evaluation.requested_decision)

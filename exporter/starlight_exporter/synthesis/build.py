@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from starlight_exporter.dataset import layout
+from starlight_exporter.dataset.generator import MANIFEST
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.process_isolation import end_with_parent
 from starlight_exporter.synthesis.recipe import Recipe
@@ -21,7 +22,6 @@ from starlight_exporter.synthesis.recipe import Recipe
 GENERATOR_VERSION = 3
 """Increases whenever the same seed would give different files."""
 
-MANIFEST = "dataset.json"
 _CHUNK = 16
 """Images per chunk of a worker, about."""
 

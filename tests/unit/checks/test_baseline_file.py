@@ -268,7 +268,7 @@ def test_reads_machine_of_first_release_as_unknown(tmp_path: Path) -> None:
 def test_incomplete_provenance_has_no_spec() -> None:
     complete: dict[str, Any] = {field.name: "x" for field in fields(EvaluationSpec)}
     assert RecordedProvenance(**complete).spec() == EvaluationSpec(**complete)
-    for name in complete.keys() - {"execution_provider"}:
+    for name in complete.keys() - {"execution_provider", "dataset_generator"}:
         assert RecordedProvenance(**{**complete, name: None}).spec() is None
 
 
@@ -303,6 +303,20 @@ def test_rates_of_other_images_or_rule_are_not_comparable(
     assert found is not None
     assert found[0] == reason
     assert text in found[1]
+
+
+def test_images_of_another_generator_version_are_not_comparable() -> None:
+    recorded = Baseline(
+        provenance=RecordedProvenance(dataset_fingerprint="b" * 64, decision="probability > 0.5", dataset_generator="2")
+    )
+    assert obstacle(recorded, replace(SPEC, dataset_generator="3")) == (
+        "different_images",
+        "the baseline was recorded on images of another version of their generator (2, not 3)",
+    )
+    assert obstacle(recorded, replace(SPEC, dataset_generator="2")) is None
+    # Neither files of earlier releases nor other datasets have a version.
+    assert obstacle(recorded, SPEC) is None
+    assert obstacle(COMPARABLE, replace(SPEC, dataset_generator="3")) is None
 
 
 def test_rates_of_another_model_and_software_are_comparable() -> None:

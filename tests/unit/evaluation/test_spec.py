@@ -6,7 +6,9 @@ import pytest
 from starlight_exporter.evaluation.results import Provenance
 from starlight_exporter.evaluation.spec import Aspect, current_spec, differences
 
-SPEC = current_spec(model_sha256="a" * 64, dataset_fingerprint="b" * 64, decision="probability > 0.5")
+SPEC = current_spec(
+    model_sha256="a" * 64, dataset_fingerprint="b" * 64, decision="probability > 0.5", dataset_generator="3"
+)
 CHANGES: tuple[tuple[str, Aspect, str], ...] = (
     ("model_sha256", "model", "different model files (SHA-256 aaaaaaaaaaaa and other)"),
     ("dataset_fingerprint", "images", "different images (dataset fingerprints bbbbbbbbbbbb and other)"),
@@ -15,6 +17,7 @@ CHANGES: tuple[tuple[str, Aspect, str], ...] = (
     ("onnxruntime_version", "software", "onnxruntime other, "),
     ("numpy_version", "software", "NumPy other, "),
     ("pillow_version", "software", "Pillow other)"),
+    ("dataset_generator", "images", "different images (versions 3 and other of their generator)"),
     ("execution_provider", "provider", "different execution providers (CPUExecutionProvider; other)"),
 )
 
@@ -46,6 +49,17 @@ def test_lists_every_difference() -> None:
         "different model files (SHA-256 aaaaaaaaaaaa and cccccccccccc), "
         "different decision rules (probability > 0.5; probability > 0.9)"
     )
+
+
+def test_generator_is_named_with_the_fingerprints() -> None:
+    other = replace(SPEC, dataset_fingerprint="c" * 64, dataset_generator="2")
+    assert differences(SPEC, other) == (
+        "different images (dataset fingerprints bbbbbbbbbbbb and cccccccccccc, versions 3 and 2 of their generator)"
+    )
+
+
+def test_unknown_generator_is_comparable() -> None:
+    assert differences(SPEC, replace(SPEC, dataset_generator=None)) == ""
 
 
 def test_every_spec_field_is_compared() -> None:

@@ -244,7 +244,7 @@ def test_damaged_evidence_is_skipped_and_logged_once(tmp_path: Path) -> None:
     assert "run-0002/evaluation.json" in logs[0]["reason"]
 
 
-@pytest.mark.parametrize("damage", ['{"schema": 99}', "{", None])
+@pytest.mark.parametrize("damage", ['{"schema": 0}', "{", None])
 def test_damaged_evidence_counts_towards_size_and_is_deleted_first(tmp_path: Path, damage: str | None) -> None:
     plain = bytes_below(Evidence(tmp_path).store(numbered(1), PREDICTIONS))
     damaged = Evidence(tmp_path).store(numbered(2), PREDICTIONS)

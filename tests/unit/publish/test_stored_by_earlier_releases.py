@@ -14,6 +14,7 @@ from starlight_exporter.analysis.comparison import compare
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.evaluation.payload_results import RATE_BINS, SIZE_BINS
 from starlight_exporter.publish.backfill import export_openmetrics
+from starlight_exporter.publish.compaction import read_records
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
 from starlight_exporter.publish.prediction_queries import Selection
@@ -50,6 +51,15 @@ def test_history_export_has_the_same_samples(stored: Path) -> None:
         {line for line in text.splitlines() if not line.startswith("#")} for text in (written.getvalue(), expected)
     ]
     assert samples[1] - samples[0] == set()
+
+
+def test_compaction_reads_every_history_record(stored: Path) -> None:
+    history = History(stored / "data" / "history.jsonl")
+    pairs = {(one.model, one.dataset) for one in history.evaluations()}
+    files = [file.read_bytes() for file in history.files()]
+    records = [record for file in history.files() for record in read_records(file)]
+    assert {record.pair for record in records} == pairs
+    assert [file.read_bytes() for file in history.files()] == files
 
 
 def test_reads_evaluation_checks_predictions_and_thumbnails(stored: Path) -> None:

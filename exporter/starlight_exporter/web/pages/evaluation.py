@@ -177,6 +177,7 @@ def _provenance(evaluation: Evaluation) -> list[tuple[str, str | int | float]]:
         ("inputs", ", ".join(facts.inputs)),
         ("outputs", ", ".join(facts.outputs)),
         ("dataset fingerprint", provenance.dataset_fingerprint),
+        *([("dataset generator", provenance.dataset_generator)] if provenance.dataset_generator is not None else []),
         ("decision rule", rule_text(evaluation)),
         ("exporter", provenance.exporter_version),
         ("onnxruntime", provenance.onnxruntime_version),
