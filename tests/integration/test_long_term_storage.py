@@ -233,10 +233,10 @@ def test_refusing_store_receives_everything_after_its_return(tmp_path: Path) -> 
 @pytest.mark.timeout(600)
 def test_nothing_is_lost_when_each_part_is_killed(tmp_path: Path) -> None:
     """`python -m benchmarks.long_term` with short intervals."""
-    timing = Timing(duration=16, evaluation=2, scrape=1, outage=2)
+    timing = Timing(duration=18, evaluation=3, scrape=1, outage=2)
     report = run(tmp_path, timing, backfill=False)
     assert report.exit_code == 0, report.verification
-    assert report.after.history == report.after.store >= 3
+    assert report.after.history == report.after.store >= 4
     # Prometheus has no results of its own outage, which the store has by the import.
     assert report.after.prometheus_samples <= report.after.store_samples
     assert report.after.repeated_samples == 0

@@ -110,6 +110,10 @@ class LongTermStack:
         except httpx.TransportError:
             return False
 
+    def evaluations(self) -> int:
+        """Return the number of evaluations in the history."""
+        return self.history.read_bytes().count(b"\n") if self.history.exists() else 0
+
     def is_idle(self) -> bool:
         """Return whether no evaluation is active or queued."""
         return not self.exporter.total("evaluation_in_progress") + self.exporter.total("evaluations_queued")

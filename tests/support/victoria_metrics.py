@@ -12,6 +12,8 @@ from support.servers import Prometheus, QueryServer, free_port, program, run_too
 
 DEDUPLICATION = "-dedup.minScrapeInterval=1ms"
 RETENTION = "-retentionPeriod=10y"
+ONE_CONNECTION = "--vm-concurrency=1"
+"""With more, vmctl 1.79 can end before it has sent the last series."""
 
 
 class VictoriaMetrics(QueryServer):
@@ -47,9 +49,10 @@ class VictoriaMetrics(QueryServer):
         """Copy all samples of a Prometheus with this data folder and the flag `--web.enable-admin-api`."""
         answer = httpx.post(f"{prometheus.url}/api/v1/admin/tsdb/snapshot", timeout=60.0).raise_for_status().json()
         snapshot = data / "snapshots" / answer["data"]["name"]
-        command = [program("vmctl"), "prometheus", "-s", f"--prom-snapshot={snapshot}", f"--vm-addr={self.url}"]
+        flags = [f"--prom-snapshot={snapshot}", f"--vm-addr={self.url}", ONE_CONNECTION]
+        command = shlex.join([program("vmctl"), "prometheus", "-s", *flags])
         # It requires a terminal.
-        code, output = run_tool(["script", "--quiet", "--return", "--command", shlex.join(command), "/dev/null"])
+        code, output = run_tool(["script", "--quiet", "--return", "--command", command, "/dev/null"])
         assert code == 0, output
         self.flush()
 

@@ -16,6 +16,7 @@ from support.exporter import Exporter
 from support.prometheus_config import EVALUATION_TIMEOUT, write_prometheus_config
 from support.run_cache import RunCache
 from support.servers import Prometheus, put_prometheus_3_first
+from support.victoria_metrics import VictoriaMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
 MODELS = tuple(sorted((ROOT / "models").glob("*/model.onnx")))
@@ -42,9 +43,18 @@ def measuring(folder: Path, run_cache: RunCache) -> Iterator[Exporter]:
 def measured(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
     """Prometheus with a result of every model and values of the recorded series."""
     config = write_prometheus_config(folder, measuring.port)
-    with Prometheus(config, folder / "tsdb", log=folder / "prometheus.log") as prometheus:
+    flags = ["--web.enable-admin-api"]
+    with Prometheus(config, folder / "tsdb", log=folder / "prometheus.log", flags=flags) as prometheus:
         wait_until_measured(prometheus, measuring)
         yield prometheus
+
+
+@pytest.fixture(scope="module")
+def stored(folder: Path, measured: Prometheus) -> Iterator[VictoriaMetrics]:
+    """VictoriaMetrics with all samples of Prometheus."""
+    with VictoriaMetrics(folder / "store", log=folder / "store.log") as store:
+        store.copy_scrapes(measured, folder / "tsdb")
+        yield store
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Every dashboard query returns data from a Prometheus that scrapes the exporter."""
+"""Every dashboard query returns data from a Prometheus that scrapes the exporter, and from VictoriaMetrics."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import time
 import pytest
 
 from support.dashboards import NAMES, DashboardQuery, plain, queries
-from support.servers import Prometheus
+from support.servers import QueryServer
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
+
+SERVERS = ("measured", "measured_by_3", "stored")
+"""Fixtures: Prometheus 2.42, Prometheus 3, and VictoriaMetrics."""
 
 LEGITIMATELY_EMPTY = {
     "Ablation by stream (F)": "a confident model classifies the clean images correctly without the stream, too",
@@ -43,25 +46,25 @@ def panel_of(query: DashboardQuery) -> tuple[str, str]:
     return query.dashboard, query.place.rpartition(" (")[0]
 
 
-@pytest.mark.parametrize("server", ["measured", "measured_by_3"])
+@pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_query_returns_data(request: pytest.FixtureRequest, server: str, name: str) -> None:
-    measured: Prometheus = request.getfixturevalue(server)
+    measured: QueryServer = request.getfixturevalue(server)
     for query in queries(name):
         if query.place not in LEGITIMATELY_EMPTY and panel_of(query) not in BY_STATE:
             wait_until_answered(measured, query)
 
 
-@pytest.mark.parametrize("server", ["measured", "measured_by_3"])
+@pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("panel", sorted(BY_STATE))
 def test_value_with_result_has_one_result(request: pytest.FixtureRequest, server: str, panel: tuple[str, str]) -> None:
-    measured: Prometheus = request.getfixturevalue(server)
+    measured: QueryServer = request.getfixturevalue(server)
     expressions = [plain(query.expr, model="production") for query in queries(panel[0]) if panel_of(query) == panel]
     assert len(expressions) > 1
     wait_until(lambda: sum(bool(measured.query(expr)) for expr in expressions) == 1, f"one result of {panel}")
 
 
-def wait_until_answered(prometheus: Prometheus, query: DashboardQuery) -> None:
+def wait_until_answered(prometheus: QueryServer, query: DashboardQuery) -> None:
     """Wait until a query has a result, because a scrape that a busy machine makes late leaves no current value."""
     expr = plain(query.expr, model="production")
 
