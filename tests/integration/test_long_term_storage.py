@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.long_term import Timing, run
+from benchmarks.long_term import PATIENCE, Timing, run
 from starlight_exporter.cli.main import main
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.backfill import export_openmetrics
 from starlight_exporter.publish.history import History
-from support.long_term_stack import LongTermStack
+from support.long_term_stack import Counts, LongTermStack
 from support.servers import put_prometheus_3_first
 from support.snapshots import full_evaluation
 from support.victoria_metrics import RETENTION, VictoriaMetrics
@@ -210,22 +210,47 @@ def test_unavailable_store_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFi
     assert "Prometheus is unavailable" in line
 
 
-@pytest.mark.slow
-def test_refusing_store_receives_everything_after_its_return(tmp_path: Path) -> None:
-    """Prometheus sends again with back-off, counts it, and loses nothing."""
+@pytest.fixture
+def waiting(tmp_path: Path) -> Iterator[LongTermStack]:
+    """A stack with two evaluations, of which the store has the first: it is stopped, and Prometheus sends again."""
     with LongTermStack(tmp_path, scrape_seconds=1) as stack:
         stack.exporter.wait_until(stack.evaluate, "accepted evaluation")
-        wait_until(stack.is_complete, "first evaluation in the store")
+        wait_until(stack.is_complete, "first evaluation in the store", timeout=PATIENCE, interval=0.5)
         stack.store.stop()
-        wait_until(stack.retried, "samples sent again")
         stack.exporter.wait_until(stack.evaluate, "accepted evaluation")
-        stack.exporter.wait_for_value(2, "evaluations_total", outcome="success")
-        stack.start("store")
-        wait_until(stack.is_complete, "second evaluation in the store")
-        stack.exporter.stop()
-        wait_until(stack.is_sent, "all samples sent")
-        counts = stack.counts(600)
+        wait_until(lambda: stack.evaluations() == 2, "second evaluation", timeout=PATIENCE, interval=0.5)
+        wait_until(stack.retried, "samples sent again", timeout=PATIENCE, interval=0.5)
+        yield stack
+
+
+def final_counts(stack: LongTermStack) -> Counts:
+    """Return the counts after Prometheus has sent everything that it can."""
+    wait_until(stack.is_complete, "second evaluation in the store", timeout=PATIENCE, interval=0.5)
+    stack.exporter.stop()
+    wait_until(stack.is_sent, "all samples sent", timeout=PATIENCE, interval=0.5)
+    return stack.counts(3_600)
+
+
+@pytest.mark.slow
+def test_refusing_store_receives_everything_after_its_return(waiting: LongTermStack) -> None:
+    """Prometheus sends again with back-off, counts it, and loses nothing."""
+    waiting.start("store")
+    counts = final_counts(waiting)
     assert counts.history == 2
+    assert counts.equal(), counts
+
+
+@pytest.mark.slow
+def test_prometheus_killed_with_waiting_samples_loses_no_evaluation(waiting: LongTermStack) -> None:
+    """Only scrapes are missing in the store, and copied from Prometheus. Nothing is imported."""
+    waiting.kill("prometheus")
+    waiting.start("store")
+    waiting.start("prometheus")
+    counts = final_counts(waiting)
+    assert counts.history == counts.prometheus == counts.store == 2
+    assert counts.store_samples < counts.prometheus_samples
+    waiting.copy_scrapes()
+    counts = waiting.counts(3_600)
     assert counts.equal(), counts
 
 

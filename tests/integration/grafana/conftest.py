@@ -12,6 +12,7 @@ import httpx
 import pytest
 import yaml
 
+from stack.configuration import remote_write
 from support.exporter import Exporter
 from support.prometheus_config import EVALUATION_TIMEOUT, write_prometheus_config
 from support.run_cache import RunCache
@@ -51,8 +52,12 @@ def measured(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
 
 @pytest.fixture(scope="module")
 def stored(folder: Path, measured: Prometheus) -> Iterator[VictoriaMetrics]:
-    """VictoriaMetrics with all samples of Prometheus."""
+    """VictoriaMetrics with the samples of Prometheus: the earlier ones copied, the later ones by remote write."""
+    config = folder / "prometheus.yml"
     with VictoriaMetrics(folder / "store", log=folder / "store.log") as store:
+        settings = yaml.safe_load(config.read_text())
+        config.write_text(yaml.safe_dump({**settings, "remote_write": [remote_write(f"{store.url}/api/v1/write")]}))
+        measured.reload()
         store.copy_scrapes(measured, folder / "tsdb")
         yield store
 
