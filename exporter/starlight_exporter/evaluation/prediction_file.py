@@ -65,7 +65,8 @@ def opened(path: Path, *, before: Path | None = None) -> Iterator[sqlite3.Connec
         for file in filter(None, (path, before)):
             # SQLite would wait for the writer of a named pipe.
             open_regular(file).close()
-        with closing(sqlite3.connect(_uri(path), uri=True)) as database:
+        # A response that is sent in parts is read by one thread after another.
+        with closing(sqlite3.connect(_uri(path), uri=True, check_same_thread=False)) as database:
             database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
             if before is not None:
                 database.execute("ATTACH ? AS before", (_uri(before),))

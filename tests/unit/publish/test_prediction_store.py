@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from starlight_exporter.dataset.dataset import FileClass
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import FileFacts, Prediction
-from starlight_exporter.publish.prediction_queries import Selection
+from starlight_exporter.publish.prediction_queries import SELECTION_DIRECTIONS, Selection
 from starlight_exporter.publish.prediction_store import PredictionStore
+from support.results import make_prediction
 from support.snapshots import example_prediction
 
 FACTS = FileFacts(123_456, 640, 480, "RGBA", 12, 99, "msb-first", 17)
@@ -130,3 +135,30 @@ def test_error_names_damaged_or_missing_store(tmp_path: Path) -> None:
     (tmp_path / "text.sqlite").write_text("not a database, but long enough to be parsed as one" * 20)
     with pytest.raises(StorageError, match=r"text\.sqlite: cannot be read: file is not a database"):
         PredictionStore(tmp_path / "text.sqlite").count(Selection())
+
+
+@pytest.mark.slow
+def test_page_over_many_predictions_is_fast(tmp_path: Path) -> None:
+    """A page over 1,000,000 predictions has 300 ms: `benchmarks/evidence_pages.py`."""
+    images = 50_000
+    stored = PredictionTable.write(tmp_path / "now.sqlite", many(images, 1))
+    PredictionTable.write(tmp_path / "before.sqlite", many(images, 2))
+    start = time.process_time()
+    store = PredictionStore(stored.path, before=tmp_path / "before.sqlite")
+    for direction in SELECTION_DIRECTIONS:
+        selection = Selection(filters={"format": "png", "size": "65536 to 262144"}, direction=direction)
+        count = store.count(selection)
+        assert 0 < count < images
+        assert store.measured(selection) == images
+        assert len(store.page(selection, limit=60, offset=count - 10)) == 10
+        assert sum(found for _, found in store.facets(selection)["class"]) == count
+    # Four pages over a twentieth of the images, with a margin for slow machines.
+    assert time.process_time() - start < 0.4
+
+
+def many(images: int, seed: int) -> Iterator[Prediction]:
+    facts = FileFacts(1, 256, 256, payload_bytes=100)
+    for number, probability in enumerate(np.random.default_rng(seed).random(images).tolist()):
+        kind: FileClass = "stego" if number % 2 else "clean"
+        one = make_prediction(f"{number:06}.png", kind, probability, method="lsb" if number % 2 else None)
+        yield replace(one, facts=facts)

@@ -12,7 +12,9 @@ import pytest
 
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config, load_config
+from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, RunResult
+from starlight_exporter.runs.scratch import scratch_folder
 from starlight_exporter.runs.state import State
 from starlight_exporter.runs.storage import Storage
 from support.snapshots import FINISHED_AT, empty_snapshot, example_prediction, full_evaluation
@@ -97,6 +99,25 @@ def test_results_are_stored_in_order_when_the_disk_is_back(tmp_path: Path, small
     assert found is not None
     assert found.read_bytes() == b"image"
     storage.close()
+
+
+def test_predictions_of_a_pending_result_outlive_the_folder_of_its_run(tmp_path: Path, small_disk: Path) -> None:
+    state = State(empty_snapshot())
+    storage = Storage(state, configured(tmp_path, data=tmp_path / "data", results=small_disk / "results"))
+    fill(small_disk)
+    many = tuple(example_prediction(f"clean/{number:05}.png") for number in range(100))
+    with scratch_folder() as folder:
+        table = PredictionTable.write(folder / "predictions.sqlite", many)
+        storage.store(RunResult(numbered(1), table, None), (), None)
+    assert not folder.exists()
+    pending = storage.pending_predictions("run-1")
+    assert pending == many
+    (small_disk / "filler").unlink()
+    storage.check()
+    assert storage.evidence.predictions(storage.evidence.entries()[0]) == many
+    assert storage.pending_predictions("run-1") is None
+    storage.close()
+    assert not pending.path.parent.exists()
 
 
 def test_bounded_number_of_results_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

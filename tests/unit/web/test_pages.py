@@ -7,6 +7,7 @@ import io
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -328,6 +329,17 @@ def test_formula_in_a_name_is_escaped_in_csv(tmp_path: Path) -> None:
         text = httpx.get(f"{served.url}/evaluations/run/misclassified.csv").text
     (row,) = csv.DictReader(io.StringIO(text))
     assert row["category"] == "'=1+1"
+
+
+def test_long_csv_is_sent_in_parts_to_concurrent_clients(tmp_path: Path) -> None:
+    application = idle_application(tmp_path, full_snapshot())
+    many = [example_prediction(f"clean/{number:05}.png", verdict=number % 2 == 0) for number in range(3000)]
+    application.evidence.store(full_evaluation(evaluation_id="run"), many)
+    names = ("predictions", "images", "misclassified")
+    with LocalServer(application) as served, ThreadPoolExecutor(6) as pool:
+        texts = list(pool.map(lambda name: httpx.get(f"{served.url}/evaluations/run/{name}.csv").text, names * 2))
+    for text, rows in zip(texts, (3000, 3000, 1500) * 2, strict=True):
+        assert len(list(csv.DictReader(io.StringIO(text)))) == rows
 
 
 def test_pages_and_images_require_the_password(tmp_path: Path) -> None:
