@@ -44,6 +44,7 @@ def ablation_study(
         max_file_bytes=request.limits.max_file_bytes,
         image_seconds=request.limits.image_seconds,
         faults=request.faults,
+        cache=request.cache,
         engine=engine,
     ).fingerprint
     access = ImageAccess.of(request, listing.categories)

@@ -3,6 +3,7 @@
     <folder>/<decoder version>/<segment>.planes    pixel planes and bytes, memory-mapped
     <folder>/<decoder version>/<segment>.index     one record per image: SHA-256 of its file, offsets, checksums
     <folder>/<decoder version>/<dataset>.run       the segments that the last run of a dataset used
+    <folder>/<decoder version>/<process>.contents  hashes of remote files by identity (see `content_index`)
 
 Each process writes its own segments and only reads those of other processes, so no locks are needed. Entries that are
 damaged, truncated or written by another decoder version are misses: the image is decoded and written again. A cache
@@ -92,6 +93,10 @@ class StreamCache:
             self._give_up(error)
         self._load()
         self._protect_last_run()
+
+    def __contains__(self, sha256: str) -> bool:
+        """Return whether the image of a file with this SHA-256 is stored, possibly damaged."""
+        return bytes.fromhex(sha256) in self._entries
 
     def get(self, sha256: str) -> CompactImage | None:
         """Return the image whose file has this SHA-256 (hexadecimal), or None if it is not stored undamaged."""
@@ -226,6 +231,11 @@ class StreamCache:
     def _give_up(self, error: OSError) -> None:
         if self.problem is None:
             self.problem = f"{self._settings.folder}: {error.strerror or error}"
+
+
+def index_folder(settings: CacheSettings) -> Path:
+    """Return the folder of the ContentIndex that belongs to a cache."""
+    return settings.folder / DECODER_VERSION
 
 
 def folder_bytes(folder: Path) -> int:

@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
+from starlight_exporter.dataset.cache import index_folder
+from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.dataset import Dataset, FileFault, ScannedDataset
 from starlight_exporter.dataset.engine import Engine, LocalEngine
 from starlight_exporter.dataset.listing import Listing, list_labelled, list_unlabelled
@@ -78,10 +80,16 @@ def scan_listing(
     max_file_bytes: int = DEFAULT_MAX_FILE_BYTES,
     image_seconds: float = math.inf,
     faults: Sequence[FileFault] = (),
+    cache: CacheSettings | None = None,
     engine: Engine,
 ) -> ScannedDataset:
-    """Scan a listed dataset, without keeping its files in memory."""
-    found = Scan(listing, ScanJob(root, max_file_bytes, image_seconds, listing.categories, tuple(faults)), engine)
+    """Scan a listed dataset, without keeping its files in memory.
+
+    Files whose content is known by their identity are not read, if there is a `cache`.
+    """
+    index = None if cache is None else index_folder(cache)
+    job = ScanJob(root, max_file_bytes, image_seconds, listing.categories, tuple(faults), index)
+    found = Scan(listing, job, engine)
     for _ in found.files():
         pass
     return ScannedDataset(found.fingerprint(), listing.files.digest)

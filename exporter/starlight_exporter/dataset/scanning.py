@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.categories import CategoryLimit
+from starlight_exporter.dataset.content_index import ContentIndex
 from starlight_exporter.dataset.dataset import FileFault, LabelledFile
 from starlight_exporter.dataset.engine import Engine, Shard, shard_files
 from starlight_exporter.dataset.fingerprint import Fingerprint
@@ -19,29 +21,36 @@ from starlight_exporter.dataset.sources.source import Source
 
 @dataclass(frozen=True, slots=True)
 class ScanJob:
-    """Labels and hashes the files of shards; see `engine.Job`."""
+    """Labels and hashes the files of shards; see `engine.Job`.
+
+    `index` is the folder of a ContentIndex: files whose content is known by their identity are not read.
+    """
 
     root: DatasetRoot
     max_file_bytes: int
     image_seconds: float
     categories: CategoryLimit | None = None
     faults: tuple[FileFault, ...] = ()
+    index: Path | None = None
 
     def start(self, activity: Activity = NO_ACTIVITY) -> _OpenScan:
         """See Job."""
         source = open_source(self.root)
+        index = None if self.index is None else ContentIndex(self.index)
         reader = ShardReader(
             source,
             max_file_bytes=self.max_file_bytes,
             categories=self.categories,
             faults=self.faults,
+            index=index,
             activity=activity,
         )
-        return _OpenScan(source, reader)
+        return _OpenScan(source, reader, index)
 
 
 class _OpenScan:
-    def __init__(self, source: Source, reader: ShardReader) -> None:
+    def __init__(self, source: Source, reader: ShardReader, index: ContentIndex | None) -> None:
+        self._index = index
         self._source = source
         self._reader = reader
 
@@ -51,6 +60,8 @@ class _OpenScan:
 
     def close(self) -> None:
         """See OpenJob."""
+        if self._index is not None:
+            self._index.close()
         self._source.close()
 
 

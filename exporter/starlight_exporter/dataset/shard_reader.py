@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.categories import CategoryLimit
+from starlight_exporter.dataset.content_index import ContentIndex, KnownContent
 from starlight_exporter.dataset.dataset import FileFault, FileProblem, LabelledFile
 from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.labels import Labels
@@ -26,11 +27,12 @@ LARGE_FILE_BYTES: Final = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """A labelled file with its content, None if it has a problem or could not be read.
+    """A labelled file with its content, None if it has a problem or was not read because its content is known.
 
-    `seconds` is the time for reading and hashing, without waiting for other files.
+    `found` is the file in the listing. `seconds` is the time for reading and hashing, without waiting for other files.
     """
 
+    found: FoundFile
     file: LabelledFile
     data: bytes | None
     seconds: float
@@ -50,7 +52,8 @@ class _Content:
 class ShardReader:
     """Reads the shards of one dataset. Thread-safe. Failures become the problem of the file.
 
-    Files that ended or blocked a process in the phase `scan` are not opened.
+    Files that ended or blocked a process in the phase `scan` are not opened. With an `index`, neither are files whose
+    content is known by their identity and `is_needed` returns False for its SHA-256.
     """
 
     def __init__(
@@ -60,8 +63,12 @@ class ShardReader:
         max_file_bytes: int,
         categories: CategoryLimit | None = None,
         faults: Sequence[FileFault] = (),
+        index: ContentIndex | None = None,
+        is_needed: Callable[[str], bool] = lambda _sha256: False,
         activity: Activity = NO_ACTIVITY,
     ) -> None:
+        self._index = index
+        self._is_needed = is_needed
         self._source = source
         self._max_bytes = max_file_bytes
         self._categories = categories
@@ -72,13 +79,13 @@ class ShardReader:
     def files(self, shard: Sequence[FoundFile], faults: Sequence[FileFault] = ()) -> Iterator[ReadFile]:
         """Yield the files of a shard, in order. A large file blocks others until the next one is requested."""
         excluded = {fault.path: fault for fault in (*self._faults, *faults) if fault.phase == "scan"}
-        known = [_known_problem(found, excluded) for found in shard]
-        wanted = [found for found, problem in zip(shard, known, strict=True) if problem is None]
+        known = [self._known(found, excluded) for found in shard]
+        wanted = [found for found, content in zip(shard, known, strict=True) if content is None]
         contents = self._source.read_shard(wanted, max_bytes=min(LARGE_FILE_BYTES, self._max_bytes))
-        for found, problem in zip(shard, known, strict=True):
+        for found, content in zip(shard, known, strict=True):
             labels = self._labels(found)
-            if problem is not None:
-                yield ReadFile(_labelled(found, labels, _Content(problem=problem)), None, 0.0)
+            if content is not None:
+                yield ReadFile(found, _labelled(found, labels, content), None, 0.0)
                 continue
             start = perf_counter()
             with self._activity.during("scan", found.path):
@@ -86,16 +93,44 @@ class ShardReader:
             if isinstance(data, TooLargeError) and data.size_bytes <= self._max_bytes:
                 with self._large:
                     start = perf_counter()
-                    yield self._read(found, labels, self._read_large(found), start)
+                    yield self._read(found, labels, self._read_whole(found), start)
             else:
                 yield self._read(found, labels, data, start)
+
+    def content(self, read: ReadFile) -> bytes:
+        """Return the content of a file that was not read because it is known.
+
+        Raise ImageError if it cannot be read, or is not the known content.
+        """
+        data = self._read_whole(read.found)
+        if isinstance(data, ImageError):
+            raise data
+        if hashlib.sha256(data).hexdigest() != read.file.sha256:
+            raise ImageError("changed since the dataset was listed", reason="unreadable")
+        return data
+
+    def _known(self, found: FoundFile, excluded: dict[str, FileFault]) -> _Content | None:
+        """Return what is known about a file that is not opened: why, or its content; None for other files."""
+        problem = _known_problem(found, excluded)
+        if problem is not None:
+            return _Content(problem=problem)
+        key = found.content_key
+        if self._index is None or key is None:
+            return None
+        known = self._index.get(key)
+        if known is None or known.size_bytes > self._max_bytes or self._is_needed(known.sha256):
+            return None
+        return _Content(known.size_bytes, known.sha256, known.image_format)
 
     def _read(self, found: FoundFile, labels: Labels, data: bytes | ImageError, start: float) -> ReadFile:
         content = _content(data)
         file = _labelled(found, labels, content)
-        return ReadFile(file, content.data if file.problem is None else None, perf_counter() - start)
+        key = found.content_key
+        if self._index is not None and key is not None and content.problem is None and content.image_format is not None:
+            self._index.add(key, KnownContent(content.sha256, content.size, content.image_format))
+        return ReadFile(found, file, content.data if file.problem is None else None, perf_counter() - start)
 
-    def _read_large(self, found: FoundFile) -> bytes | ImageError:
+    def _read_whole(self, found: FoundFile) -> bytes | ImageError:
         try:
             with self._activity.during("scan", found.path):
                 return self._source.read(found, max_bytes=self._max_bytes)

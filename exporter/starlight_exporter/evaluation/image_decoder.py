@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -24,10 +24,15 @@ class Tally:
     cached: int = 0
 
 
+def unread(_read: ReadFile) -> bytes:
+    """Raise ImageError for a file that was not read."""
+    raise ImageError("was not read", reason="unreadable")
+
+
 class ImageDecoder:
     """Decodes files that were read, or returns their images from the cache. Thread-safe.
 
-    The files of `faults` are not decoded.
+    The files of `faults` are not decoded. `content` reads a file whose content is known, but was not read.
     """
 
     def __init__(
@@ -35,11 +40,13 @@ class ImageDecoder:
         limits: RunLimits,
         cache: StreamCache | None = None,
         *,
+        content: Callable[[ReadFile], bytes] = unread,
         faults: Sequence[FileFault] = (),
         activity: Activity = NO_ACTIVITY,
     ) -> None:
         self._limits = limits
         self._cache = cache
+        self._content = content
         self._faults = tuple(faults)
         self._activity = activity
         self._budget = ByteBudget(limits.decode_bytes)
@@ -56,12 +63,11 @@ class ImageDecoder:
             # An image whose thumbnail failed can be measured.
             if fault.path == file.path and fault.phase != "thumbnail":
                 raise ImageError(fault.detail.removeprefix(f"{file.path}: "), reason=fault.reason)
-        if data is None:
-            raise ImageError("was not read", reason="unreadable")
         start = perf_counter()
         image = None if self._cache is None else self._cache.get(file.sha256)
         if image is None:
-            image, seconds = self._decode(file.path, data)
+            # Not read, because its image seemed to be in the cache.
+            image, seconds = self._decode(file.path, self._content(read) if data is None else data)
             seconds += read.seconds
             # An image that exceeds the time limit must do so in the next run as well.
             if self._cache is not None and seconds <= self._limits.image_seconds:

@@ -170,6 +170,7 @@ def scan_dataset(request: RunRequest, activity: Activity) -> ScannedDataset:
         max_file_bytes=request.limits.max_file_bytes,
         image_seconds=request.limits.image_seconds,
         faults=request.faults,
+        cache=request.cache,
         engine=scan_engine(activity),
     )
 

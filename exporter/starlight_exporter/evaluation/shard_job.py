@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
-from starlight_exporter.dataset.cache import StreamCache
+from starlight_exporter.dataset.cache import StreamCache, index_folder
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.categories import CategoryLimit
+from starlight_exporter.dataset.content_index import ContentIndex
 from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.dataset.engine import BATCH, Shard
 from starlight_exporter.dataset.facts import facts
@@ -57,19 +58,27 @@ class OpenImages:
     def __init__(self, access: ImageAccess, activity: Activity = NO_ACTIVITY) -> None:
         self.source = open_source(access.root)
         self.cache = None if access.cache is None else StreamCache(access.cache, str(access.root))
+        self._index = None if access.cache is None else ContentIndex(index_folder(access.cache))
+        cache = self.cache
         self.reader = ShardReader(
             self.source,
             max_file_bytes=access.limits.max_file_bytes,
             categories=access.categories,
             faults=access.faults,
+            index=self._index,
+            is_needed=lambda sha256: cache is None or sha256 not in cache,
             activity=activity,
         )
-        self.decoder = ImageDecoder(access.limits, self.cache, faults=access.faults, activity=activity)
+        self.decoder = ImageDecoder(
+            access.limits, cache, content=self.reader.content, faults=access.faults, activity=activity
+        )
 
     def close(self) -> None:
         """Make the decoded images available to the next run, and close the source."""
         if self.cache is not None:
             self.cache.publish()
+        if self._index is not None:
+            self._index.close()
         self.source.close()
 
 
