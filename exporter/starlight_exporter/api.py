@@ -10,6 +10,7 @@ from starlight_exporter.analysis.comparison import Comparison
 from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.dataset.sources.root import parse_root, root_name
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.detector.providers import CPU, ExecutionProvider
@@ -225,13 +226,13 @@ def _request(
     providers: Sequence[ExecutionProvider],
     models_dir: str | Path | None = None,
 ) -> RunRequest:
-    root = Path(dataset)
+    root = dataset if isinstance(dataset, Path) else parse_root(dataset)
     return RunRequest(
         model=model_name(Path(model)),
         role="research",
         model_path=Path(model),
         decision=decision,
-        dataset=root.resolve().name,
+        dataset=root_name(root),
         dataset_root=root,
         trigger="api",
         models_dir=None if models_dir is None else Path(models_dir),

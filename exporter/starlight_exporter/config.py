@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from starlight_exporter.asset_files import runbooks_folder
 from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits, CheckName
 from starlight_exporter.dataset.cache_settings import DEFAULT_CACHE_BYTES, CacheSettings
+from starlight_exporter.dataset.sources.root import DatasetRoot, RemoteRoot, parse_root
 from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS, METHODS
 from starlight_exporter.detector.decision import PLAIN_THRESHOLD, DecisionRule
@@ -111,6 +112,16 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return Path(os.path.normpath((info.context or {}).get("folder", Path()) / value))
 
 
+def _dataset_path(value: object, info: ValidationInfo) -> DatasetRoot:
+    if not isinstance(value, str) or "://" not in value:
+        return _path(value, info)
+    try:
+        return parse_root(value)
+    except ValueError as error:
+        # Without the value, which may contain a password.
+        raise ValueError(str(error)) from error
+
+
 def _validated_default(value: object) -> Any:
     # Relative paths and durations need validation, also as defaults.
     return Field(default=value, validate_default=True)
@@ -140,6 +151,8 @@ Size = Annotated[int, BeforeValidator(_bytes)]
 """Bytes."""
 Name = Annotated[str, AfterValidator(_name)]
 ConfigPath = Annotated[Path, BeforeValidator(_path)]
+DatasetPath = Annotated[Path | RemoteRoot, BeforeValidator(_dataset_path)]
+"""Path of a folder, or URL."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 Factor = Annotated[float, Field(ge=1, le=1000)]
 
@@ -236,7 +249,9 @@ class WindowConfig(StrictModel):
 
 
 class DatasetConfig(StrictModel):
-    """Folder with the subfolders clean/, stego/ and negatives/ or another layout, or any folder of images.
+    """Folder with the subfolders clean/, stego/ and negatives/ or another layout, folder of shards, or URL of either.
+
+    An unlabelled dataset is any folder of images, or any prefix of an object store.
 
     With `alerts: false`, failed checks on this dataset neither alert nor colour the status page, and labelled images
     are evaluated only after a change, behind others. `drift_reference` names the labelled dataset with whose clean
@@ -244,7 +259,7 @@ class DatasetConfig(StrictModel):
     """
 
     name: Name
-    path: ConfigPath
+    path: DatasetPath
     alerts: bool = True
     labelled: bool = True
     drift_reference: Name | None = None
@@ -428,7 +443,7 @@ class Config(StrictModel):
         for key, folder in folders.items():
             for index, dataset in enumerate(self.datasets):
                 # Each written result would count as a dataset change and trigger the next evaluation.
-                if folder is not None and folder.is_relative_to(dataset.path):
+                if folder is not None and isinstance(dataset.path, Path) and folder.is_relative_to(dataset.path):
                     raise ValueError(f"paths.{key}: {folder} is inside datasets[{index}].path {dataset.path}")
         return self
 

@@ -11,7 +11,7 @@ from annotated_types import Ge, Le, MaxLen, MinLen
 from pydantic import AfterValidator, BaseModel
 from pydantic.fields import FieldInfo
 
-from starlight_exporter.config import Config, ConfigPath, Duration, DurationRange, Name, Size
+from starlight_exporter.config import Config, ConfigPath, DatasetPath, Duration, DurationRange, Name, Size
 from starlight_exporter.durations import format_duration
 
 _INTRO: Final = """# Configuration
@@ -61,7 +61,8 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "datasets[].name": ("reference", "label value on metrics and pages"),
     "datasets[].path": (
         "../datasets/reference",
-        "folder with `clean/`, `stego/` and `negatives/` or another layout; of an unlabelled dataset any folder",
+        "folder with `clean/`, `stego/` and `negatives/` or another layout, of tar or Parquet shards, or URL of either "
+        "([datasets.md](datasets.md)); of an unlabelled dataset any folder or prefix",
     ),
     "datasets[].alerts": (
         "true",
@@ -233,7 +234,7 @@ def _section(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
 
 def _alias(metadata: tuple[Any, ...]) -> str | None:
     """Return the name of a type that is defined by its validator."""
-    aliases = {"duration": Duration, "size": Size, "path": ConfigPath, "name": Name}
+    aliases = {"duration": Duration, "size": Size, "path": ConfigPath, "path or URL": DatasetPath, "name": Name}
     return next((name for name, alias in aliases.items() if get_args(alias)[1] in metadata), None)
 
 

@@ -14,6 +14,7 @@ from starlight_exporter.activity import NO_ACTIVITY
 from starlight_exporter.analysis.model_pairs import pair_tests
 from starlight_exporter.analysis.study_results import Study
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.dataset.sources.root import DatasetRoot, resolved_root, root_name
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.detector.providers import CPU, Providers
@@ -37,7 +38,7 @@ class StudyRequest:
     """
 
     models: tuple[Path, ...]
-    datasets: tuple[Path, ...]
+    datasets: tuple[DatasetRoot, ...]
     trigger: str
     decision: DecisionRule = PRODUCTION
     seed: int = 0
@@ -83,25 +84,25 @@ def _distinct_models(models: Sequence[Path]) -> dict[Path, str]:
     return {model: content for content, model in contents.items()}
 
 
-def _check_names(datasets: Sequence[Path]) -> None:
+def _check_names(datasets: Sequence[DatasetRoot]) -> None:
     if not datasets:
         raise DatasetError("a study requires at least 1 dataset")
-    found: dict[str, Path] = {}
+    found: dict[str, DatasetRoot] = {}
     for dataset in datasets:
-        folder = dataset.resolve()
-        same = found.get(folder.name)
+        name = root_name(dataset)
+        same = found.get(name)
         if same is not None:
-            if same.resolve() == folder:
+            if resolved_root(same) == resolved_root(dataset):
                 raise DatasetError(f"{dataset}: given twice")
-            raise DatasetError(f"{same} and {dataset} are both called {folder.name}; rename one of the folders")
-        found[folder.name] = dataset
+            raise DatasetError(f"{same} and {dataset} are both called {name}; rename one of the folders")
+        found[name] = dataset
 
 
 def _check_usable(request: StudyRequest, models: Mapping[Path, str]) -> None:
     """Load every model and scan every dataset, so that none of them fails after minutes of evaluation."""
     for model, sha256 in models.items():
         load_detector(_run_request(request, model, sha256, request.datasets[0], None))
-    contents: dict[str, Path] = {}
+    contents: dict[str, DatasetRoot] = {}
     model, sha256 = next(iter(models.items()))
     for dataset in request.datasets:
         fingerprint = scan_dataset(_run_request(request, model, sha256, dataset, None), NO_ACTIVITY).fingerprint
@@ -125,14 +126,14 @@ def _cache(request: StudyRequest) -> Iterator[CacheSettings | None]:
 
 
 def _run_request(
-    request: StudyRequest, model: Path, sha256: str, dataset: Path, cache: CacheSettings | None
+    request: StudyRequest, model: Path, sha256: str, dataset: DatasetRoot, cache: CacheSettings | None
 ) -> RunRequest:
     return RunRequest(
         model=model_name(model),
         role="research",
         model_path=model,
         decision=request.decision,
-        dataset=dataset.resolve().name,
+        dataset=root_name(dataset),
         dataset_root=dataset,
         trigger=request.trigger,
         latency_sample=0,

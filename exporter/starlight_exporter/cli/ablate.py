@@ -12,10 +12,12 @@ from starlight_exporter.cli.arguments import (
     add_document,
     add_providers,
     add_threads,
+    dataset_root,
     decision,
     integer,
     providers_of,
 )
+from starlight_exporter.dataset.sources.root import root_name
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.exit_codes import OK
 from starlight_exporter.models.names import model_name
@@ -27,7 +29,7 @@ DOCUMENT = Path("docs", "grok", "stream_ablation.md")
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the flags."""
     parser.add_argument("--model", type=Path, required=True, help="ONNX file")
-    parser.add_argument("--dataset", type=Path, required=True, help=DATASET_HELP)
+    parser.add_argument("--dataset", type=dataset_root, required=True, help=DATASET_HELP)
     parser.add_argument(
         "--mode",
         choices=ABLATION_MODES,
@@ -62,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
         role="research",
         model_path=options.model,
         decision=options.decision,
-        dataset=options.dataset.resolve().name,
+        dataset=root_name(options.dataset),
         dataset_root=options.dataset,
         trigger="command",
         seed=options.seed,

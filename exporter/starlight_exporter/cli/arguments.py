@@ -8,7 +8,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from starlight_exporter.config_location import CONFIG_FILE
-from starlight_exporter.dataset.sources.root import DatasetRoot, parse_root
+from starlight_exporter.dataset.sources.root import DatasetRoot, parse_root, resolved_root
 from starlight_exporter.detector.decision import PLAIN, PRODUCTION, DecisionRule
 from starlight_exporter.detector.providers import (
     CPU,
@@ -42,7 +42,7 @@ def dataset_root(text: str) -> DatasetRoot:
 def add_run_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the flags of commands that evaluate one model on one dataset."""
     parser.add_argument("--model", type=Path, required=True, help="ONNX file")
-    parser.add_argument("--dataset", type=Path, required=True, help=DATASET_HELP)
+    parser.add_argument("--dataset", type=dataset_root, required=True, help=DATASET_HELP)
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
     add_providers(parser)
     parser.add_argument("--role", choices=ROLES, default="research", help="role of the model (default: research)")
@@ -153,13 +153,13 @@ def integer(minimum: int) -> Callable[[str], int]:
     return parse_integer
 
 
-def dataset_names(folders: Sequence[Path]) -> list[str]:
+def dataset_names(folders: Sequence[DatasetRoot]) -> list[str]:
     """Return a unique name per dataset: the folder's name, with a number appended if it is taken.
 
     Raises DatasetError if a folder is given twice: its images would be counted twice.
     """
     names: list[str] = []
-    resolved = [folder.resolve() for folder in folders]
+    resolved = [resolved_root(folder) for folder in folders]
     for index, folder in enumerate(resolved):
         if folder in resolved[:index]:
             raise DatasetError(f"{folders[index]}: given twice")

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starlight_exporter.cli.arguments import DATASET_HELP, add_config
+from starlight_exporter.cli.arguments import DATASET_HELP, add_config, dataset_root
 from starlight_exporter.config_location import locate_config
+from starlight_exporter.dataset.sources.root import DatasetRoot, root_name
 from starlight_exporter.errors import BaselineError, ModelError
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
@@ -29,7 +30,9 @@ _UNKNOWN = "unknown"
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the flags."""
     add_config(parser, root)
-    parser.add_argument("--dataset", type=Path, help=f"compare its images with the recorded ones: {DATASET_HELP}")
+    parser.add_argument(
+        "--dataset", type=dataset_root, help=f"compare its images with the recorded ones: {DATASET_HELP}"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -113,7 +116,7 @@ def value_rows(recorded: Baseline) -> list[Row]:
 
 
 def comparable_rows(
-    config: Config, recorded: Baseline, baseline_hashes: Sequence[str], dataset: Path | None
+    config: Config, recorded: Baseline, baseline_hashes: Sequence[str], dataset: DatasetRoot | None
 ) -> list[Row]:
     """Return whether model, rates and latencies of the recorded baseline apply to this configuration and machine."""
     from starlight_exporter.checks.baseline import latency_obstacle
@@ -130,7 +133,7 @@ def comparable_rows(
     elif baseline_hashes:
         rows.append(("model", "recorded from the baseline model"))
     limit = config.limits.max_file_bytes
-    fingerprint = None if dataset is None else scan(dataset.name, dataset, max_file_bytes=limit).fingerprint
+    fingerprint = None if dataset is None else scan(root_name(dataset), dataset, max_file_bytes=limit).fingerprint
     compared = [model for model in config.models if model.role == "production"] or config.models
     rows += [(f"rates of {model.name}", _rates_result(model, recorded, fingerprint)) for model in compared]
     providers = dict.fromkeys(describe_providers(model.execution_providers()) for model in compared)

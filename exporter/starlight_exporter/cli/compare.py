@@ -18,10 +18,12 @@ from starlight_exporter.cli.arguments import (
     add_providers,
     add_threads,
     dataset_names,
+    dataset_root,
     decision,
     integer,
     providers_of,
 )
+from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import ComparisonError
 from starlight_exporter.exit_codes import OK
@@ -35,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the flags."""
     parser.add_argument("--baseline", type=Path, required=True, help="ONNX file of the older model")
     parser.add_argument("--candidate", type=Path, required=True, help="ONNX file of the newer model")
-    parser.add_argument("--dataset", type=Path, action="append", required=True, help=f"{DATASET_HELP}; repeatable")
+    parser.add_argument(
+        "--dataset", type=dataset_root, action="append", required=True, help=f"{DATASET_HELP}; repeatable"
+    )
     for model in ("baseline", "candidate"):
         parser.add_argument(f"--{model}-decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
     parser.add_argument(
@@ -73,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.publish.evaluation_report import metrics_json
     from starlight_exporter.publish.predictions_csv import predictions_csv
 
-    def request(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunRequest:
+    def request(model: Path, rule: DecisionRule, name: str, dataset: DatasetRoot) -> RunRequest:
         return RunRequest(
             model=model_name(model),
             role="research",
@@ -89,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
             providers=providers_of(options),
         )
 
-    def evaluate_one(model: Path, rule: DecisionRule, name: str, dataset: Path) -> RunResult:
+    def evaluate_one(model: Path, rule: DecisionRule, name: str, dataset: DatasetRoot) -> RunResult:
         with progress_bar(f"{model_name(model)} on {name}") as progress:
             result = evaluate(request(model, rule, name, dataset), progress=progress)
         for warning in result.warnings:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from starlight_exporter.cli.arguments import DATASET_HELP
+from starlight_exporter.cli.arguments import DATASET_HELP, dataset_root
 from starlight_exporter.exit_codes import OK
 
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:  # noqa: ARG001  # no default paths
     """Add the flags."""
-    parser.add_argument("dataset", type=Path, metavar="DIR", help=DATASET_HELP)
+    parser.add_argument("dataset", type=dataset_root, metavar="DATASET", help=DATASET_HELP)
 
 
 def run(options: argparse.Namespace) -> int:
     """Scan the dataset and print its fingerprint."""
     from starlight_exporter.dataset.layout import scan
+    from starlight_exporter.dataset.sources.root import root_name
 
-    print(scan(options.dataset.resolve().name, options.dataset).fingerprint)
+    print(scan(root_name(options.dataset), options.dataset).fingerprint)
     return OK

@@ -16,7 +16,9 @@ from starlight_exporter.cli.console import no_progress, progress_bar
 from starlight_exporter.cli.gate_settings import GateSettings
 from starlight_exporter.cli.linked_folder import link_folder
 from starlight_exporter.cli.measuring import ProgressDisplay, measure, run_request
-from starlight_exporter.dataset.rendering import read_evaluated, thumbnail
+from starlight_exporter.dataset.rendering import thumbnail
+from starlight_exporter.dataset.sources.root import DatasetRoot
+from starlight_exporter.dataset.sources.shared import SHARED
 from starlight_exporter.errors import DatasetError, ImageError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.prediction_table import PredictionTable
@@ -38,7 +40,7 @@ class GateEvaluation:
     baseline: Evaluation | None
     was_wrong: WasWrong | None
     warnings: tuple[str, ...]
-    dataset: Path
+    dataset: DatasetRoot
     negatives: Path | None
     max_file_bytes: int
 
@@ -48,15 +50,15 @@ class GateEvaluation:
         for one in predictions:
             root, path = self._place(one.path)
             try:
-                data = read_evaluated(root, path, one.sha256, max_bytes=self.max_file_bytes)
+                data = SHARED.read_evaluated(root, path, one.sha256, max_bytes=self.max_file_bytes)
                 found[one.path] = thumbnail(data)
             except ImageError:
                 # The page states that the image has no thumbnail.
                 continue
         return found
 
-    def _place(self, path: str) -> tuple[Path, str]:
-        """Return the folder that contains an image, and its path in it."""
+    def _place(self, path: str) -> tuple[DatasetRoot, str]:
+        """Return the dataset that contains an image, and its path in it."""
         prefix = f"{self.negatives}/negatives/"
         if self.negatives is not None and path.startswith(prefix):
             return self.negatives, path.removeprefix(prefix)
@@ -65,7 +67,8 @@ class GateEvaluation:
 
 def require_inputs(options: argparse.Namespace, settings: GateSettings) -> None:
     """Raise ModelError or DatasetError for a folder or model that cannot be used, before anything is evaluated."""
-    _require_folder(options.dataset, "no such folder")
+    if isinstance(options.dataset, Path):
+        _require_folder(options.dataset, "no such folder")
     if options.negatives is not None:
         _require_folder(options.negatives, "no such folder of negatives")
     load_detector(run_request(_of_model(options, settings)))

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from starlight_exporter.cli.arguments import providers_of
 from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.dataset.sources.root import root_name
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import BaselineModel, RunLimits, RunRequest, available_cores
 from starlight_exporter.evaluation.results import RunResult
@@ -50,7 +51,7 @@ def run_request(
         role=options.role,
         model_path=options.model,
         decision=options.decision,
-        dataset=options.dataset.resolve().name,
+        dataset=root_name(options.dataset),
         dataset_root=options.dataset,
         trigger="command",
         training_log=options.training_log,

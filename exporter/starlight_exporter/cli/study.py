@@ -15,6 +15,7 @@ from starlight_exporter.cli.arguments import (
     DECISION_HELP,
     add_providers,
     add_threads,
+    dataset_root,
     decision,
     integer,
     providers_of,
@@ -27,8 +28,11 @@ OUT = Path("results", "study")
 
 def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     """Add the flags."""
-    for flag, text in (("--model", "ONNX files; repeatable"), ("--dataset", f"{DATASET_HELP}; several, repeatable")):
-        parser.add_argument(flag, type=Path, nargs="+", action="extend", required=True, help=text)
+    for flag, of_type, text in (
+        ("--model", Path, "ONNX files; repeatable"),
+        ("--dataset", dataset_root, f"{DATASET_HELP}; several, repeatable"),
+    ):
+        parser.add_argument(flag, type=of_type, nargs="+", action="extend", required=True, help=text)
     parser.add_argument("--out", type=Path, default=root / OUT, help=f"folder of the three files (default: {OUT})")
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
     add_providers(parser)

@@ -20,10 +20,12 @@ from starlight_exporter.cli.arguments import (
     add_latency_sample,
     add_providers,
     add_threads,
+    dataset_root,
     decision,
     integer,
     providers_of,
 )
+from starlight_exporter.dataset.sources.root import root_name
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.errors import DatasetError, ModelError
 from starlight_exporter.exit_codes import OK
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
         default=root / "models",
         help="folder of MODEL/card.yml or MODEL/model.onnx (default: models)",
     )
-    parser.add_argument("--dataset", type=Path, required=True, help=DATASET_HELP)
+    parser.add_argument("--dataset", type=dataset_root, required=True, help=DATASET_HELP)
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
     add_providers(parser)
     add_document(parser, root, DOCUMENT)
@@ -76,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     }
     write_text(options.json, json.dumps(records, indent=2, ensure_ascii=False) + "\n")
     write_text(options.output, document(variants))
-    title = f"{len(variants)} models on {options.dataset.resolve().name}"
+    title = f"{len(variants)} models on {root_name(options.dataset)}"
     Console().print(transposed(headings(), cells(variants), title))
     print(f"written: {options.output}")
     return OK
@@ -100,7 +102,7 @@ def _evaluate(model: FoundModel, models: tuple[FoundModel, ...], options: argpar
         role="research",
         model_path=model.file,
         decision=options.decision,
-        dataset=options.dataset.resolve().name,
+        dataset=root_name(options.dataset),
         dataset_root=options.dataset,
         trigger="command",
         latency_sample=options.latency_sample,

@@ -36,7 +36,7 @@ from starlight_exporter.detector.contract import TECHNIQUES
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.file_access import read_content
 
-MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
+MAX_MANIFEST_BYTES: Final = 256 * 1024 * 1024
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _FORMULA: Final = ("=", "+", "-", "@")
 """A spreadsheet evaluates a text that begins with one of these."""

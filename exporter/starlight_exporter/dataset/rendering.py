@@ -16,28 +16,16 @@ from PIL import Image
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
+from starlight_exporter.dataset.sources.root import DatasetRoot
+from starlight_exporter.dataset.sources.shared import SHARED
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decoding import decode, opened
 from starlight_exporter.detector.streams import tensors
 from starlight_exporter.errors import ImageError
-from starlight_exporter.file_access import FileTooLargeError, read_content
 
 LARGEST_SIDE: Final = 128
 _SWATCH: Final = 8
-
-
-def read_evaluated(root: Path, path: str, sha256: str, *, max_bytes: int) -> bytes:
-    """Return the content of an evaluated file. Raises ImageError if it is missing, too large or has changed."""
-    try:
-        content = read_content(root / path, max_bytes=max_bytes, root=root)
-    except FileTooLargeError as error:
-        raise ImageError(f"{path}: is {error.strerror}", reason="too_large") from error
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read: {error.strerror or error}", reason="unreadable") from error
-    if content.sha256 != sha256:
-        raise ImageError(f"{path}: has changed since it was evaluated", reason="unreadable")
-    return content.data
 
 
 def render_streams(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> RenderedStreams:
@@ -70,7 +58,7 @@ def thumbnail(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
 
 
 def write_thumbnails(
-    root: Path,
+    root: DatasetRoot,
     paths: Sequence[str],
     folder: Path,
     activity: Activity = NO_ACTIVITY,
@@ -84,7 +72,7 @@ def write_thumbnails(
     for path in paths:
         try:
             with activity.during("thumbnail", path):
-                data = read_content(root / path, max_bytes=max_bytes, root=root).data
+                data = SHARED.read_evaluated(root, path, None, max_bytes=max_bytes)
                 png = thumbnail(data, max_pixels=max_pixels)
         except (OSError, ImageError):
             continue

@@ -10,6 +10,7 @@ from typing import Final
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.dataset.engine import BATCH
+from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT_MAX_PIXELS
 from starlight_exporter.detector.decision import DecisionRule
@@ -105,7 +106,7 @@ class RunRequest:
     model_path: Path
     decision: DecisionRule
     dataset: str
-    dataset_root: Path
+    dataset_root: DatasetRoot
     trigger: str
     training_log: Path | None = None
     models_dir: Path | None = None

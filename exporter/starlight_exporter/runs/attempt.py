@@ -9,9 +9,12 @@ from typing import Final
 
 import structlog
 
+from starlight_exporter.dataset.sources.root import RemoteRoot
 from starlight_exporter.errors import StarlightError
+from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.publish.snapshot import Outcome
 from starlight_exporter.runs.process import WorkerAnswerError, WorkerCrashedError, WorkerProcess
+from starlight_exporter.runs.worker import Work
 
 _log = structlog.get_logger(__name__)
 
@@ -52,6 +55,7 @@ def attempt(
     """
     deadline = time.monotonic() + timeout
     try:
+        process.fetched = _remote_dataset(arguments)
         process.submit(function, *arguments)
         while not process.wait(INTERRUPT_SECONDS):
             interrupted = interrupt()
@@ -70,3 +74,12 @@ def attempt(
         return Attempt("error", error=error)
     finally:
         process.kill()
+
+
+def _remote_dataset(arguments: tuple[object, ...]) -> RemoteRoot | None:
+    """Return the remote dataset of the run in the arguments of a call, None if there is none."""
+    for argument in arguments:
+        request = argument.request if isinstance(argument, Work) else argument
+        if isinstance(request, RunRequest) and isinstance(request.dataset_root, RemoteRoot):
+            return request.dataset_root
+    return None

@@ -11,6 +11,7 @@ from starlight_exporter.checks.machine import current_machine
 from starlight_exporter.config import Config, DatasetConfig, ModelConfig
 from starlight_exporter.dataset.generator import generator_version
 from starlight_exporter.dataset.layout import scan
+from starlight_exporter.dataset.sources.root import DatasetRoot, RemoteRoot
 from starlight_exporter.detector.model_file import MAX_MODEL_BYTES, model_sha256, read_model
 from starlight_exporter.errors import BaselineError, ConfigError, DatasetError, ModelError, StorageError
 from starlight_exporter.evaluation.applied_rule import applied_rule_of_file
@@ -66,7 +67,7 @@ def plan_acceptance(config: Config, file: Path) -> Acceptance:
         raise ConfigError(f"{file}: models: {production.name} and {baseline.name} are the same file {baseline.file}")
     if config.baseline.resolve() in (production.file.resolve(), baseline.file.resolve()):
         raise ConfigError(f"{file}: baseline: expected the file of the recorded baseline, not a model")
-    dataset = next((one for one in config.datasets if one.labelled and one.path.is_dir()), None)
+    dataset = next((one for one in config.datasets if one.labelled and _exists(one.path)), None)
     if dataset is None:
         paths = ", ".join(str(one.path) for one in config.datasets if one.labelled)
         raise DatasetError(f"{file}: datasets: no folder of a labelled dataset exists: {paths or 'none is configured'}")
@@ -87,6 +88,11 @@ def plan_acceptance(config: Config, file: Path) -> Acceptance:
         old_problem=problem,
         is_link=old_sha256 is not None and baseline.file.samefile(production.file),
     )
+
+
+def _exists(root: DatasetRoot) -> bool:
+    """Return whether a dataset can be used; that of a remote one is only known when it is read."""
+    return isinstance(root, RemoteRoot) or root.is_dir()
 
 
 def recorded_problem(plan: Acceptance) -> str:

@@ -10,6 +10,7 @@ import structlog
 
 from starlight_exporter.checks.baseline import Baseline, read_baseline
 from starlight_exporter.config import Config, DatasetConfig, load_config
+from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.providers import Providers
 from starlight_exporter.errors import BaselineError, ConfigError
@@ -36,7 +37,7 @@ class ConfiguredEvaluation:
     model_file: Path
     decision: DecisionRule
     providers: Providers
-    dataset_path: Path
+    dataset_path: DatasetRoot
     unlabelled: UnlabelledImages | None = None
 
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, Pipe
 from typing import Any, Final
 
+from starlight_exporter.dataset.sources.fetcher import start_fetcher
+from starlight_exporter.dataset.sources.root import RemoteRoot
 from starlight_exporter.evaluation.request import DEFAULT_WORKER_MEMORY
 from starlight_exporter.formatting import size
 from starlight_exporter.process_isolation import GROUP_SIGNALS
@@ -70,6 +72,8 @@ class WorkerProcess:
         self._group: MemoryGroup | None = None
         self._end: Callable[[], object] | None = None
         self._exceeded = False
+        self.fetched: RemoteRoot | None = None
+        """Dataset that the next process reads through a fetcher, because it has no network."""
 
     def submit(self, function: Callable[..., object], *arguments: object) -> None:
         """Start a call. Raises WorkerCrashedError if the process has just ended, OSError if none can be started."""
@@ -129,22 +133,29 @@ class WorkerProcess:
         reader, liveness = os.pipe()
         group = create_memory_group(self.memory_bytes)
         process = None
+        fetcher: tuple[subprocess.Popen[bytes], Connection[Any, Any]] | None = None
         # Blocked until the worker ignores them: a signal to the process group must not end it while it starts.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
         try:
+            inherited = [remote.fileno(), reader]
+            arguments = [*map(str, inherited), str(self.memory_bytes), str(self._idle_seconds or 0)]
+            if self.fetched is not None:
+                fetcher = start_fetcher(self.fetched)
+                inherited.append(fetcher[1].fileno())
+                arguments += [str(fetcher[1].fileno()), self.fetched.url]
             process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "starlight_exporter.runs.worker_main"),
-                    *(str(remote.fileno()), str(reader), str(self.memory_bytes), str(self._idle_seconds or 0)),
-                ],
+                [sys.executable, "-P", "-m", "starlight_exporter.runs.worker_main", *arguments],
                 stdin=subprocess.DEVNULL,
-                pass_fds=(remote.fileno(), reader),
+                pass_fds=inherited,
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
             )
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             remote.close()
             os.close(reader)
+            if fetcher is not None:
+                # The fetcher ends with the worker, which has the only other end of its connection.
+                fetcher[1].close()
             if process is None:
                 connection.close()
                 os.close(liveness)
@@ -152,7 +163,7 @@ class WorkerProcess:
                     group.remove()
         self._process, self._connection = process, connection
         # Also when this object is no longer used, and at the end of the interpreter.
-        self._end = weakref.finalize(self, _end, process, connection, liveness, group)
+        self._end = weakref.finalize(self, _end, process, connection, liveness, group, fetcher and fetcher[0])
         self._group = group if group is not None and group.add(process.pid) else None
 
     def _enforce_memory_limit(self) -> None:
@@ -180,10 +191,16 @@ class WorkerProcess:
 
 
 def _end(
-    process: subprocess.Popen[bytes], connection: Connection[Any, Any], liveness: int, group: MemoryGroup | None
+    process: subprocess.Popen[bytes],
+    connection: Connection[Any, Any],
+    liveness: int,
+    group: MemoryGroup | None,
+    fetcher: subprocess.Popen[bytes] | None,
 ) -> None:
-    process.kill()
-    process.wait()
+    for one in (process, fetcher):
+        if one is not None:
+            one.kill()
+            one.wait()
     connection.close()
     os.close(liveness)
     if group is not None:

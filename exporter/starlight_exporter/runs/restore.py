@@ -6,11 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 
 from starlight_exporter.dataset.generator import generator_version
+from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import current_spec, differences
 from starlight_exporter.publish.snapshot import Pair
@@ -47,7 +47,7 @@ class Restorer:
         self._runner = runner
         self._analyses = analyses
         self._scan = fingerprint
-        self._fingerprints: dict[Path, str | None] = {}
+        self._fingerprints: dict[DatasetRoot, str | None] = {}
         self._thread = threading.Thread(target=self._restore, name="restore", daemon=True)
 
     def start(self) -> None:
@@ -96,7 +96,7 @@ class Restorer:
         stored = replace(evaluation.provenance, decision=evaluation.requested_decision)
         return not differences(stored, current)
 
-    def _fingerprint(self, name: str, root: Path) -> str | None:
+    def _fingerprint(self, name: str, root: DatasetRoot) -> str | None:
         """Scan a dataset once; None if that fails, as the evaluation that follows will report."""
         if root not in self._fingerprints:
             self._fingerprints[root] = self._scan(name)

@@ -11,13 +11,16 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from starlight_exporter.dataset.ignored import LABEL_FILES, is_ignored, is_ignored_folder, may_be_sidecar
+from starlight_exporter.dataset.sources.names import is_shard
+from starlight_exporter.dataset.sources.root import DatasetRoot, RemoteRoot
 from starlight_exporter.dataset.walk import MAX_DEPTH, MAX_LINKED_FOLDERS
 from starlight_exporter.models.cards import CARD, MODEL
+from starlight_exporter.runs.remote_listings import UNLISTED, RemoteListings
 
 _log = structlog.get_logger(__name__)
 
@@ -31,8 +34,8 @@ MAX_SETTLE_FACTOR: Final = 10
 
 @dataclass(slots=True)
 class _Watched:
-    path: Path
-    sign: Callable[[Path], Signature]
+    path: DatasetRoot
+    sign: Callable[[Any], Signature]
     signature: Signature
     since: float
     unsettled_since: float
@@ -48,9 +51,16 @@ class Watcher:
     the file system is read.
     """
 
-    def __init__(self, *, settle: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        settle: float,
+        clock: Callable[[], float] = time.monotonic,
+        listings: RemoteListings | None = None,
+    ) -> None:
         self.settle = settle
         self._clock = clock
+        self._listings = RemoteListings() if listings is None else listings
         self._watched: dict[str, _Watched] = {}
         self._lock = threading.Lock()
 
@@ -65,9 +75,9 @@ class Watcher:
         with self._lock:
             self._watched[key] = watched
 
-    def watch_tree(self, key: str, root: Path) -> None:
-        """Watch the files of a dataset folder."""
-        self._watch(key, root, tree_signature)
+    def watch_tree(self, key: str, root: DatasetRoot) -> None:
+        """Watch the files of a dataset folder, or the objects of a remote dataset."""
+        self._watch(key, root, self._listings.signature if isinstance(root, RemoteRoot) else tree_signature)
 
     def watch_models(self, key: str, root: Path) -> None:
         """Watch which subfolders of a folder have a model card or a model, and the content of the cards."""
@@ -77,6 +87,7 @@ class Watcher:
         """Stop to watch everything else."""
         with self._lock:
             self._watched = {key: watched for key, watched in self._watched.items() if key in keys}
+            self._listings.keep_only({one.path for one in self._watched.values() if isinstance(one.path, RemoteRoot)})
 
     def is_unsettled(self, key: str) -> bool:
         """Check a file now; return whether it has a change that `poll` has not reported yet, and will report soon."""
@@ -118,7 +129,7 @@ class Watcher:
                     changed.append(key)
         return changed
 
-    def _watch(self, key: str, path: Path, sign: Callable[[Path], Signature]) -> None:
+    def _watch(self, key: str, path: DatasetRoot, sign: Callable[[Any], Signature]) -> None:
         with self._lock:
             known = self._watched.get(key)
             # Keep the state of a known path: it may have a change that has not settled yet.
@@ -135,7 +146,9 @@ class Watcher:
         after = self._clock()
         with self._lock:
             watched.next_check = after + (after - before) / MAX_BUSY_RATIO
-            if signature != watched.signature:
+            if watched.signature == UNLISTED:
+                watched.signature = signature
+            elif signature != watched.signature:
                 if watched.reported:
                     watched.unsettled_since = after
                 watched.signature, watched.since, watched.reported = signature, after, False
@@ -208,8 +221,8 @@ def _files(folder: str, above: tuple[tuple[int, int], ...], walk: _Walk) -> Iter
             continue
         here = (status.st_dev, status.st_ino)
         if not is_folder:
-            is_manifest = len(above) == 1 and entry.name in LABEL_FILES
-            if is_manifest or may_be_sidecar(entry.name) or not is_ignored(entry.name):
+            is_top = len(above) == 1 and (entry.name in LABEL_FILES or is_shard(entry.name))
+            if is_top or may_be_sidecar(entry.name) or not is_ignored(entry.name):
                 yield entry.path, (*here, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
         elif here not in above and not is_ignored_folder(entry.name) and len(above) <= MAX_DEPTH:
             if entry.is_symlink():

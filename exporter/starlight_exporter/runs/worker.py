@@ -12,6 +12,8 @@ from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.analysis.stream_effects import AblationStudy
 from starlight_exporter.dataset.dataset import ScannedDataset
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
+from starlight_exporter.dataset.sources.root import DatasetRoot
+from starlight_exporter.dataset.sources.shared import SHARED
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction, RunResult
 
@@ -123,20 +125,20 @@ def _mixed_slices(predictions: Sequence[Prediction], limit: int) -> list[str]:
     return [one.path for one in table.rows(chosen[:limit])]
 
 
-def render_streams(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: int) -> RenderedStreams:
+def render_streams(root: DatasetRoot, path: str, sha256: str, max_bytes: int, max_pixels: int) -> RenderedStreams:
     """Render the streams of an evaluated image. Raises ImageError."""
     from starlight_exporter.dataset import rendering
 
     return rendering.render_streams(
-        rendering.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels
+        SHARED.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels
     )
 
 
-def thumbnail(root: Path, path: str, sha256: str, max_bytes: int, max_pixels: int) -> bytes:
+def thumbnail(root: DatasetRoot, path: str, sha256: str, max_bytes: int, max_pixels: int) -> bytes:
     """Return a small PNG of an evaluated image. Raises ImageError."""
     from starlight_exporter.dataset import rendering
 
-    return rendering.thumbnail(rendering.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels)
+    return rendering.thumbnail(SHARED.read_evaluated(root, path, sha256, max_bytes=max_bytes), max_pixels=max_pixels)
 
 
 def fingerprint(work: Work) -> ScannedDataset:

@@ -14,12 +14,18 @@ from starlight_exporter.runs.worker_server import serve
 
 def main() -> None:
     """Serve calls until the connection closes, or no call arrives for IDLE seconds (0: wait indefinitely)."""
-    connection, liveness, memory_bytes, idle_seconds = sys.argv[1:]
+    connection, liveness, memory_bytes, idle_seconds, *fetcher = sys.argv[1:]
     # The parent may end at any time.
     end_with_parent(int(liveness))
     ignore_group_signals()
     isolated = leave_network()
     limit_resources(int(memory_bytes))
+    if fetcher:
+        # Starts a thread, so after the network namespace.
+        from starlight_exporter.dataset.sources.fetched import inherit
+        from starlight_exporter.dataset.sources.root import RemoteRoot
+
+        inherit(RemoteRoot(fetcher[1]), int(fetcher[0]))
     serve(Connection(int(connection)), float(idle_seconds) or None, network_isolated=isolated)
 
 

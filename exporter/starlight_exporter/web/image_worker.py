@@ -12,6 +12,7 @@ from typing import Final, TypeVar, cast
 
 import structlog
 
+from starlight_exporter.dataset.sources.root import RemoteRoot
 from starlight_exporter.errors import ImageError, StarlightError
 from starlight_exporter.evaluation.request import DEFAULT_WORKER_MEMORY
 from starlight_exporter.runs.process import WorkerCrashedError, WorkerMemoryError, WorkerProcess
@@ -41,7 +42,8 @@ class ImageWorker:
         self._call_seconds = call_seconds
         self._turn = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
-        self._process = WorkerProcess(idle_seconds=idle_seconds)
+        self._idle_seconds = idle_seconds
+        self._processes: dict[RemoteRoot | None, WorkerProcess] = {}
 
     def call(self, function: Callable[..., _Result], *arguments: object) -> _Result:
         """Return the function's result; a StarlightError that it raises is raised here.
@@ -53,19 +55,28 @@ class ImageWorker:
             raise ImageError("too many image requests", reason="timeout")
         try:
             with self._turn:
-                return cast(_Result, self._call(function, arguments))
+                return cast(_Result, self._call(self._process(arguments), function, arguments))
         finally:
             self._waiting.release()
 
-    def _call(self, function: Callable[..., object], arguments: tuple[object, ...]) -> object:
-        self._process.memory_bytes = self._memory_bytes()
+    def _process(self, arguments: tuple[object, ...]) -> WorkerProcess:
+        """Return the process for a call: each remote dataset in the arguments has its own, with a fetcher."""
+        remote = next((one for one in arguments if isinstance(one, RemoteRoot)), None)
+        process = self._processes.get(remote)
+        if process is None:
+            process = self._processes[remote] = WorkerProcess(idle_seconds=self._idle_seconds)
+            process.fetched = remote
+        return process
+
+    def _call(self, process: WorkerProcess, function: Callable[..., object], arguments: tuple[object, ...]) -> object:
+        process.memory_bytes = self._memory_bytes()
         crash = ""
         # A second attempt, because an idle process may just have exited: not the file's fault.
         for _ in range(2):
             try:
-                self._process.submit(function, *arguments)
-                if self._process.wait(self._call_seconds):
-                    return self._process.receive()
+                process.submit(function, *arguments)
+                if process.wait(self._call_seconds):
+                    return process.receive()
             except WorkerMemoryError as error:
                 raise ImageError(str(error), reason="crashed") from error
             except WorkerCrashedError as error:
@@ -76,6 +87,6 @@ class ImageWorker:
             except Exception as error:
                 _log.exception("unexpected error in image worker")
                 raise ImageError(f"unexpected {type(error).__name__}", reason="unreadable") from error
-            self._process.kill()
+            process.kill()
             raise ImageError(f"timed out after {self._call_seconds:g} s", reason="timeout")
         raise ImageError(f"the decoder crashed: {crash}", reason="crashed")

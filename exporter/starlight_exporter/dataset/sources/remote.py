@@ -198,7 +198,8 @@ def _identity(info: Mapping[str, Any]) -> str | None:
     for key in _IDENTITIES:
         value = info.get(key)
         if value is not None and str(value):
-            text = value.isoformat() if isinstance(value, datetime) else str(value)
+            # A listing can have another type than the description of one object.
+            text = str(value.timestamp() if isinstance(value, datetime) else value)
             return text if key in ("ETag", "etag") else f"{text} {info.get('size')}"
     return None
 
@@ -211,6 +212,8 @@ def _modified_ns(info: Mapping[str, Any]) -> int | None:
                 value = datetime.fromisoformat(value)
             except ValueError:
                 continue
+        if isinstance(value, int | float):
+            return int(value * 1e9)
         if isinstance(value, datetime):
             return int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp() * 1e9)
     return None

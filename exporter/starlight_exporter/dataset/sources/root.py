@@ -66,3 +66,8 @@ def parse_root(text: str) -> DatasetRoot:
 def root_name(root: DatasetRoot) -> str:
     """Return the name of a dataset: the last part of its root."""
     return root.resolve().name if isinstance(root, Path) else root.name
+
+
+def resolved_root(root: DatasetRoot) -> DatasetRoot:
+    """Return the root without links, by which two roots can be compared."""
+    return root.resolve() if isinstance(root, Path) else root
