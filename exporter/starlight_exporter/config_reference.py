@@ -106,7 +106,7 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
     "schedule.interval": ("15m", "time between evaluations"),
     "schedule.cron": ('"0 3 * * *"', "five fields with the semantics of crontab, in UTC"),
     "watch": ("{interval: 2s}", "detection of changed files"),
-    "watch.interval": ("2s", "time between file checks"),
+    "watch.interval": ("2s", "time between file checks; remote datasets are listed at most every 30 intervals"),
     "watch.settle": ("3s", "time that a changed file must stay unmodified before it is used"),
     "baseline": (
         "../tests/regression_baselines.json",

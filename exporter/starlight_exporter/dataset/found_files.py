@@ -131,7 +131,7 @@ class FoundFiles(Sequence[FoundFile]):
     def number_of(self, path: str) -> int | None:
         """Return the number of the file with this printable path; None if there is none."""
         hashes, order = self._hashes()
-        wanted = _path_hash(path)
+        wanted = hash_of_path(path)
         at = int(np.searchsorted(hashes, wanted))
         while at < len(hashes) and int(hashes[at]) == wanted:
             number = int(order[at])
@@ -144,7 +144,7 @@ class FoundFiles(Sequence[FoundFile]):
         """Return the sorted hashes of the paths and the numbers of their files; computed at first use."""
         if self._index is None:
             hashes = np.fromiter(
-                (_path_hash(printable_path(self._paths.text(number))) for number in range(len(self))),
+                (hash_of_path(printable_path(self._paths.text(number))) for number in range(len(self))),
                 np.uint64,
                 len(self),
             )
@@ -270,5 +270,6 @@ def _short_sidecar(path: str) -> str:
     return f"{folder}{slash}{PurePosixPath(name).stem}{SIDECAR_SUFFIX}"
 
 
-def _path_hash(path: str) -> int:
+def hash_of_path(path: str) -> int:
+    """Return a hash of 64 bits, by which paths are looked up."""
     return int.from_bytes(hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest())

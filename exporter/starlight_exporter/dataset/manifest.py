@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from starlight_exporter.dataset.class_folders import class_named
 from starlight_exporter.dataset.dataset import LABELLED_CLASSES, FileClass
-from starlight_exporter.dataset.found_files import FoundFile
+from starlight_exporter.dataset.found_files import FoundFile, FoundFiles, FoundFilesBuilder, hash_of_path
 from starlight_exporter.dataset.ignored import LABEL_FILES, MANIFEST_NAMES, METADATA_NAMES
 from starlight_exporter.dataset.labels import Labels, unlabelled
 from starlight_exporter.dataset.manifest_rows import PLACE_COLUMNS, ManifestError, ManifestRow, manifest_rows
@@ -37,6 +36,7 @@ from starlight_exporter.errors import DatasetError
 from starlight_exporter.file_access import read_content
 
 MAX_MANIFEST_BYTES: Final = 256 * 1024 * 1024
+_T = TypeVar("_T")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _FORMULA: Final = ("=", "+", "-", "@")
 """A spreadsheet evaluates a text that begins with one of these."""
@@ -44,30 +44,55 @@ _STEGO_ONLY: Final = ("method", "payload_bytes", "bit_order", "reaches_crop")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a file is: in a tar shard from the byte `offset` on, or in the row `offset` of a Parquet shard."""
-
-    shard: str
-    offset: int
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
-    """The classes and labels of the listed files, by path. `name` is the file name of the manifest.
+    """The files that a manifest lists, packed, and their labels in the same order. `name` is its file name.
 
-    `places` are the places of files in shards, of those for which the manifest states them.
+    Where the manifest states the places of files in shards, the listed files have them.
     """
 
     name: str
-    classes: Mapping[str, FileClass]
-    labels: Mapping[str, Labels]
-    places: Mapping[str, Place]
+    listed: FoundFiles
+    row_labels: Sequence[Labels]
+
+    @property
+    def classes(self) -> Mapping[str, FileClass]:
+        """The classes of the listed files by path."""
+        return _ByPath(self.listed, lambda number: self.listed[number].file_class)
+
+    @property
+    def labels(self) -> Mapping[str, Labels]:
+        """The labels of the listed files by path."""
+        return _ByPath(self.listed, self.row_labels.__getitem__)
+
+    @property
+    def has_places(self) -> bool:
+        """Whether the manifest states where files are in shards."""
+        return any(file.shard is not None for file in self.listed)
 
     def labels_of(self, found: FoundFile) -> Labels:
         """Return the labels of a file of the dataset; a file that is not listed is `unlabelled`."""
-        labels = self.labels.get(found.path)
-        return unlabelled(found.path, f"is not listed in {self.name}") if labels is None else labels
+        number = self.listed.number_of(found.path)
+        return unlabelled(found.path, f"is not listed in {self.name}") if number is None else self.row_labels[number]
+
+
+class _ByPath(Mapping[str, _T]):
+    """Values of listed files by path."""
+
+    def __init__(self, listed: FoundFiles, value: Callable[[int], _T]) -> None:
+        self._listed = listed
+        self._value = value
+
+    def __getitem__(self, path: str) -> _T:
+        number = self._listed.number_of(path)
+        if number is None:
+            raise KeyError(path)
+        return self._value(number)
+
+    def __iter__(self) -> Iterator[str]:
+        return (file.path for file in self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
 
 
 def read_manifest(root: Path) -> Manifest | None:
@@ -111,21 +136,19 @@ def parsed_manifest(root: DatasetRoot, name: str, data: bytes) -> Manifest:
 
 
 def manifest_of(name: str, rows: Iterable[ManifestRow]) -> Manifest:
-    """Return the classes and labels of rows. Raise ManifestError if one cannot be used."""
-    classes: dict[str, FileClass] = {}
-    labels: dict[str, Labels] = {}
-    places: dict[str, Place] = {}
+    """Return the listed files and labels of rows. Raise ManifestError if one cannot be used."""
+    listed = FoundFilesBuilder(Path())
+    labels: list[Labels] = []
     known: dict[Labels, Labels] = {}
+    hashes: set[int] = set()
     for row in rows:
-        path = _path(row, classes)
-        classes[path] = _class(row)
-        read = _labels(row, path, classes[path])
+        path = _path(row, hashes)
+        file_class = _class(row)
+        read = _labels(row, path, file_class)
         # Equal labels are one object.
-        labels[path] = known.setdefault(read, read)
-        place = _place(row)
-        if place is not None:
-            places[path] = place
-    return Manifest(name, classes, labels, places)
+        labels.append(known.setdefault(read, read))
+        listed.add(_placed(row, FoundFile(Path(), path, file_class)))
+    return Manifest(name, listed.finish(ignored=0), labels)
 
 
 def _only(root: DatasetRoot, names: Collection[str], known: Sequence[str], title: str) -> str | None:
@@ -143,18 +166,17 @@ def _class_folders(root: Path) -> Iterator[str]:
         raise DatasetError(f"{root}: cannot be listed: {error.strerror}") from error
 
 
-def _place(row: ManifestRow) -> Place | None:
-    """Return where a row states that its file is; None if it does not. Raise ManifestError if that is incomplete."""
+def _placed(row: ManifestRow, file: FoundFile) -> FoundFile:
+    """Return a file with the place that its row states. Raise ManifestError if that is incomplete or invalid."""
     stated = [row.cells.get(column) for column in PLACE_COLUMNS]
     if stated == [None, None, None]:
-        return None
-    shard, offset, size_bytes = stated
-    numbers = [_natural(offset), _natural(size_bytes)]
+        return file
+    shard, offset, size_bytes = stated[0], _natural(stated[1]), _natural(stated[2])
     if not isinstance(shard, str) or not is_shard(shard) or not is_relative(shard):
         raise ManifestError(f"{row.where}: shard must be the name of a tar or Parquet file; got {_q(shard)}")
-    if numbers[0] is None or numbers[1] is None:
+    if offset is None or size_bytes is None:
         raise ManifestError(f"{row.where}: offset and size_bytes must be integers from 0")
-    return Place(sys.intern(shard), numbers[0], numbers[1])
+    return replace(file, shard=shard, offset=offset, size_bytes=size_bytes)
 
 
 def _natural(value: object) -> int | None:
@@ -163,7 +185,8 @@ def _natural(value: object) -> int | None:
     return value if type(value) is int and 0 <= value <= MAX_PAYLOAD_BYTES else None
 
 
-def _path(row: ManifestRow, listed: Collection[str]) -> str:
+def _path(row: ManifestRow, hashes: set[int]) -> str:
+    """Return the path of a row, and add its hash to those of the rows before it."""
     path = row.cells.get("path")
     if not isinstance(path, str):
         raise ManifestError(f"{row.where}: has no path")
@@ -174,8 +197,10 @@ def _path(row: ManifestRow, listed: Collection[str]) -> str:
         raise ManifestError(
             f"{row.where}: path {path[:200]!r} must be relative to the dataset, without empty parts, . and .."
         )
-    if path in listed:
+    path_hash = hash_of_path(path)
+    if path_hash in hashes:
         raise ManifestError(f"{row.where}: lists {path[:200]!r} a second time")
+    hashes.add(path_hash)
     return path
 
 

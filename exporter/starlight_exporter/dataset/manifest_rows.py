@@ -9,6 +9,7 @@ Metadata of ImageFolder (metadata.csv, metadata.jsonl) have the first two format
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -35,6 +36,7 @@ _LONGEST_CELL: Final = 4096
 """Bytes of a text in a Parquet file, whose dictionary can repeat a long text a million times."""
 _LONGEST_LINE: Final = 128 * 1024
 """Characters of a line of JSON, of which nested arrays take thirty times as many bytes of memory."""
+_DECODED_BYTES: Final = 1024 * 1024
 _MAX_PARQUET_BYTES: Final = 1024 * 1024 * 1024
 _PARQUET_BATCH: Final = 4096
 
@@ -66,7 +68,7 @@ def manifest_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
 
 
 def _csv_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
-    reader = csv.reader(io.StringIO(_decoded(data), newline=""), strict=True)
+    reader = csv.reader(_text(data, newline=""), strict=True)
     try:
         columns = next(reader, [])
         _check_columns(name, columns, complete=True)
@@ -83,7 +85,7 @@ def _csv_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
 
 def _json_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
     # Not splitlines: it also splits at characters that JSON permits in texts.
-    for number, line in enumerate(io.StringIO(_decoded(data), newline="\n"), 1):
+    for number, line in enumerate(_text(data, newline="\n"), 1):
         if not line.strip():
             continue
         if len(line) > _LONGEST_LINE:
@@ -165,11 +167,16 @@ _READERS: Final[Mapping[str, Callable[[str, bytes], Iterator[ManifestRow]]]] = {
 }
 
 
-def _decoded(data: bytes) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ManifestError(f"is not UTF-8 (byte {error.start})") from error
+def _text(data: bytes, *, newline: str) -> io.TextIOWrapper:
+    """Return a manifest as text, which is decoded while it is read. Raise ManifestError if it is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _DECODED_BYTES):
+        pending = len(decoder.getstate()[0])
+        try:
+            decoder.decode(data[start : start + _DECODED_BYTES], final=start + _DECODED_BYTES >= len(data))
+        except UnicodeDecodeError as error:
+            raise ManifestError(f"is not UTF-8 (byte {start - pending + error.start})") from error
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=newline)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

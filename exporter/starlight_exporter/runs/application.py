@@ -24,6 +24,7 @@ from starlight_exporter.runs.file_changes import FileChanges
 from starlight_exporter.runs.lifecycle import Lifecycle, ScheduledWork
 from starlight_exporter.runs.pipeline import Pipeline
 from starlight_exporter.runs.process import Isolation, WorkerProcess
+from starlight_exporter.runs.remote_listings import INTERVALS, RemoteListings
 from starlight_exporter.runs.reports import Reports
 from starlight_exporter.runs.restore import Restorer
 from starlight_exporter.runs.runner import LATER_PRIORITY, PRIORITY, Runner
@@ -51,7 +52,8 @@ class Application:
             timeout=lambda: self._config.current.limits.evaluation_timeout,
             make_process=self.make_process,
         )
-        watcher = Watcher(settle=self._config.loaded.watch.settle)
+        watch = self._config.loaded.watch
+        watcher = Watcher(settle=watch.settle, listings=RemoteListings(interval=INTERVALS * watch.interval))
         pipeline = Pipeline(self.state, self._storage, self._config)
         reports = Reports(self.state, self._storage, self._config)
         analyses = Analyses(self._config, self.state, self._runner, watcher, reports)

@@ -20,6 +20,7 @@ from starlight_exporter.runs.analyses import Analyses
 from starlight_exporter.runs.configuration import ActiveConfiguration, configured_evaluation
 from starlight_exporter.runs.discovery import discover, with_discovered
 from starlight_exporter.runs.pipeline import Pipeline
+from starlight_exporter.runs.remote_listings import INTERVALS
 from starlight_exporter.runs.runner import Runner
 from starlight_exporter.runs.snapshot_updates import with_configuration, with_recorded_baseline, without_quarantine
 from starlight_exporter.runs.state import State
@@ -111,6 +112,7 @@ class FileChanges:
                 )
             )
             self._watcher.settle = read.current.watch.settle
+            self._watcher.listings.interval = INTERVALS * read.current.watch.interval
             self._watcher.keep_only(_watched_files(read.current) | {"configuration"})
             return True
 

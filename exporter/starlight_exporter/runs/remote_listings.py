@@ -28,8 +28,9 @@ UNLISTED: Final[tuple[object, ...]] = ()
 MAX_FAILURES: Final = 3
 """Failed listings in a row after which a dataset counts as changed: its evaluation then reports the reason."""
 INTERVAL_SECONDS: Final = 60.0
-"""Shortest time between two listings of a dataset."""
-MAX_BUSY_RATIO: Final = 0.05
+INTERVALS: Final = 30
+"""Shortest time between two listings of a dataset, in intervals between file checks."""
+MAX_BUSY_RATIO: Final = 0.1
 """Share of the time for the listings of one dataset: the next listing of a large one is delayed accordingly."""
 
 
@@ -63,7 +64,7 @@ class RemoteListings:
         digest: Callable[[RemoteRoot], str] = listing_digest,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._interval = interval
+        self.interval = interval
         self._digest = digest
         self._clock = clock
         self._lock = threading.Condition()
@@ -103,7 +104,7 @@ class RemoteListings:
             with self._lock:
                 if root not in self._due:
                     continue
-                self._due[root] = end + max(self._interval, (end - start) / MAX_BUSY_RATIO)
+                self._due[root] = end + max(self.interval, (end - start) / MAX_BUSY_RATIO)
                 if digest is not None or self._failures[root] >= MAX_FAILURES:
                     self._digests[root] = digest
 

@@ -60,7 +60,7 @@ class Watcher:
     ) -> None:
         self.settle = settle
         self._clock = clock
-        self._listings = RemoteListings() if listings is None else listings
+        self.listings = RemoteListings() if listings is None else listings
         self._watched: dict[str, _Watched] = {}
         self._lock = threading.Lock()
 
@@ -77,7 +77,7 @@ class Watcher:
 
     def watch_tree(self, key: str, root: DatasetRoot) -> None:
         """Watch the files of a dataset folder, or the objects of a remote dataset."""
-        self._watch(key, root, self._listings.signature if isinstance(root, RemoteRoot) else tree_signature)
+        self._watch(key, root, self.listings.signature if isinstance(root, RemoteRoot) else tree_signature)
 
     def watch_models(self, key: str, root: Path) -> None:
         """Watch which subfolders of a folder have a model card or a model, and the content of the cards."""
@@ -87,7 +87,7 @@ class Watcher:
         """Stop to watch everything else."""
         with self._lock:
             self._watched = {key: watched for key, watched in self._watched.items() if key in keys}
-            self._listings.keep_only({one.path for one in self._watched.values() if isinstance(one.path, RemoteRoot)})
+            self.listings.keep_only({one.path for one in self._watched.values() if isinstance(one.path, RemoteRoot)})
 
     def is_unsettled(self, key: str) -> bool:
         """Check a file now; return whether it has a change that `poll` has not reported yet, and will report soon."""

@@ -254,7 +254,7 @@ def test_manifest_that_is_not_a_file_is_refused(tmp_path: Path, make: Any) -> No
 def test_manifest_above_the_size_limit_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "labels.csv").open("wb") as file:
         file.truncate(MAX_MANIFEST_BYTES + 1)
-    with pytest.raises(DatasetError, match=r"labels.csv: cannot be read: larger than 64.0 MiB"):
+    with pytest.raises(DatasetError, match=r"labels.csv: cannot be read: larger than 256.0 MiB"):
         scan("set", tmp_path)
 
 

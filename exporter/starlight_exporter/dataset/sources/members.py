@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,18 +54,21 @@ def listed_in_manifest(root: DatasetRoot, members: Iterable[Member], manifest: M
     """
     builder = FoundFilesBuilder(root)
     builder.digest.update(stamp.encode())
-    ignored, present = 0, set()
+    listed, ignored = manifest.listed, 0
+    missing = bytearray(b"\1") * len(listed)
     for member in members:
-        file_class = manifest.classes.get(member.path)
         if is_ignored_path(member.path):
             ignored += member.path != manifest.name
             continue
-        present.add(member.path)
-        builder.add(member.found(root, file_class or _NO_METHOD))
-    for path, file_class in manifest.classes.items():
-        if path not in present:
-            problem = f"is listed in {manifest.name}, but was not found"
-            builder.add(FoundFile(root, path, file_class, problem=problem))
+        number = listed.number_of(member.path)
+        if number is None:
+            builder.add(member.found(root, _NO_METHOD))
+        else:
+            missing[number] = 0
+            builder.add(member.found(root, listed[number].file_class))
+    for number in itertools.compress(range(len(listed)), missing):
+        problem = f"is listed in {manifest.name}, but was not found"
+        builder.add(FoundFile(root, listed[number].path, listed[number].file_class, problem=problem))
     return builder.finish(ignored=ignored)
 
 

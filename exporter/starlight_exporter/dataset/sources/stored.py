@@ -8,8 +8,8 @@ read to list the dataset.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, pairwise
 from typing import Final
 
 from starlight_exporter.dataset.class_folders import class_named
@@ -76,10 +76,10 @@ class StoreSource(BaseSource):
             stored = objects[name]
             manifest, stamp = parsed_manifest(self.root, name, self._manifest_data(stored)), f"{stored.identity}"
         if not has_only_shards(objects):
-            members: Sequence[Member] = [
+            members: Iterable[Member] = [
                 Member(one.name, one.size_bytes, one.identity) for one in objects.values() if one.name != name
             ]
-        elif manifest is not None and manifest.places:
+        elif manifest is not None and manifest.has_places:
             members = self._placed(manifest, objects)
         else:
             members, rows = self._members(objects)
@@ -153,24 +153,31 @@ class StoreSource(BaseSource):
         except ImageError as error:
             raise DatasetError(f"{self.root}: {error}") from error
 
-    def _placed(self, manifest: Manifest, objects: dict[str, StoredObject]) -> list[Member]:
-        """Return the files of the manifest where it states that they are, in the order of the shards."""
-        if len(manifest.places) != len(manifest.classes):
-            path = next(path for path in manifest.classes if path not in manifest.places)
-            raise DatasetError(f"{self.root}/{manifest.name}: has the shard of some files, but not of {path[:200]!r}")
-        members = []
-        for path, place in manifest.places.items():
-            stored = objects.get(place.shard)
-            if stored is None:
-                raise DatasetError(f"{self.root}: {place.shard}, which {manifest.name} names, is missing")
-            is_row = place.shard.lower().endswith(PARQUET)
-            if not is_row and place.offset + place.size_bytes > stored.size_bytes:
-                raise DatasetError(
-                    f"{self.root}: {place.shard} is truncated: {manifest.name} names byte"
-                    f" {place.offset + place.size_bytes} of {stored.size_bytes}"
-                )
-            members.append(Member(path, place.size_bytes, stored.identity, place.shard, place.offset))
-        return sorted(members, key=lambda member: (member.shard, member.offset))
+    def _placed(self, manifest: Manifest, objects: dict[str, StoredObject]) -> Iterator[Member]:
+        """Yield the files of the manifest where it states that they are, in the order of the shards."""
+        listed = manifest.listed
+        places = (self._checked_place(manifest, objects, file) for file in listed)
+        numbers: Sequence[int] = range(len(listed))
+        # Every place is checked, also after the first that is out of order.
+        if not min((before <= after for before, after in pairwise(places)), default=True):
+            numbers = sorted(numbers, key=lambda number: (listed[number].shard or "", listed[number].offset))
+        for number in numbers:
+            file = listed[number]
+            assert file.shard is not None
+            yield Member(file.path, file.size_bytes, objects[file.shard].identity, file.shard, file.offset)
+
+    def _checked_place(self, manifest: Manifest, objects: dict[str, StoredObject], file: FoundFile) -> tuple[str, int]:
+        if file.shard is None:
+            raise DatasetError(f"{self.root}/{manifest.name}: has the shard of some files, not of {file.path[:200]!r}")
+        stored = objects.get(file.shard)
+        if stored is None:
+            raise DatasetError(f"{self.root}: {file.shard}, which {manifest.name} names, is missing")
+        end = file.offset + (file.size_bytes or 0)
+        if not file.shard.lower().endswith(PARQUET) and end > stored.size_bytes:
+            raise DatasetError(
+                f"{self.root}: {file.shard} is truncated: {manifest.name} names byte {end} of {stored.size_bytes}"
+            )
+        return stored.name, file.offset
 
     def _members(self, objects: dict[str, StoredObject]) -> tuple[list[Member], list[ManifestRow]]:
         """Return the files in all shards, and the labels of those in Parquet shards. Raise DatasetError."""
@@ -208,10 +215,11 @@ class StoreSource(BaseSource):
         except ManifestError as error:
             raise DatasetError(f"{self.root}: {error}") from error
 
-    def _with_labels(self, members: Sequence[Member], manifest: Manifest | None, stamp: str) -> LabelledFiles:
+    def _with_labels(self, members: Iterable[Member], manifest: Manifest | None, stamp: str) -> LabelledFiles:
         if manifest is not None:
             found = listed_in_manifest(self.root, members, manifest, stamp)
             return LabelledFiles(found, manifest.labels_of, has_manifest=True, clean_folder="clean")
+        members = list(members)
         folders, found = in_class_folders(self.root, members)
         used = {found.sidecar for found in found if found.sidecar is not None}
         self._sidecars = {member.path: member for member in members if member.path in used}
