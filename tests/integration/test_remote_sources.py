@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from starlight_exporter.dataset.sources.fetched import end_fetchers, fetched_store
 from starlight_exporter.dataset.sources.opening import open_source
 from starlight_exporter.dataset.sources.packing import pack
 from starlight_exporter.dataset.sources.root import RemoteRoot
@@ -22,6 +23,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration]
 def address() -> Iterator[str]:
     with s3_server() as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def no_fetcher() -> Iterator[None]:
+    """End the fetchers after each test: they have the environment with which they were started."""
+    yield
+    end_fetchers()
 
 
 @pytest.fixture
@@ -119,15 +127,19 @@ def test_server_that_does_not_answer_is_reported(monkeypatch: pytest.MonkeyPatch
         source.labelled_files()
 
 
-def test_fetcher_ends_with_its_source(objects: Objects) -> None:
+def test_fetcher_is_shared_and_ends_with_its_owner(objects: Objects) -> None:
     objects.put({"end/a.png": b"1"})
-    source = open_source(RemoteRoot(f"s3://{BUCKET}/end"))
-    (found,) = source.unlabelled_files()
+    root = RemoteRoot(f"s3://{BUCKET}/end")
+    with open_source(root) as source:
+        (found,) = source.unlabelled_files()
+    assert fetched_store(root) is source._store  # type: ignore[attr-defined]
     process = source._store._process  # type: ignore[attr-defined]
-    source.close()
+    end_fetchers()
     assert process.poll() is not None
     with pytest.raises(DatasetError, match="has ended"):
         source.read(found, max_bytes=MAX_BYTES)
+    with open_source(root) as again:
+        assert again.read(found, max_bytes=MAX_BYTES) == b"1"
 
 
 def test_killed_fetcher_fails_the_requests(objects: Objects) -> None:

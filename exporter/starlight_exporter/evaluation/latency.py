@@ -66,6 +66,11 @@ def measure_latency(
     return _observations(chosen, _time_in_turn((detector,), chosen, 1, generator, progress).timings[0])
 
 
+def sampled_files(files: Sequence[TimedFile], sample: int, seed: int) -> list[int]:
+    """Return the positions of the files that `measure_latency` and `measure_latency_pair` choose."""
+    return random.Random(seed).sample(range(len(files)), min(sample, len(files)))
+
+
 def measure_latency_pair(
     detector: TimedDetector,
     baseline: TimedDetector,

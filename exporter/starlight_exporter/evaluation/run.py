@@ -77,6 +77,7 @@ def evaluate(request: RunRequest, *, progress: Progress | None = None, activity:
         request,
         detector,
         measured,
+        listing.files,
         # Fewer images may be measured than expected, and then each is repeated more often.
         progress=lambda done, calls: reporter.report(images + timed_calls(request, images) * done // max(1, calls)),
         activity=activity,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, overload
 
 import numpy as np
 
 from starlight_exporter.activity import Activity
+from starlight_exporter.dataset.found_files import FoundFiles
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.errors import ModelError
 from starlight_exporter.evaluation.applied_rule import applied_rule
-from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed
+from starlight_exporter.evaluation.latency import measure_latency, measure_latency_pair, repeats_needed, sampled_files
+from starlight_exporter.evaluation.local_copies import local_copies
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest
@@ -42,6 +46,10 @@ class MeasuredFiles(Sequence[TimedFile]):
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def number(self, index: int) -> int:
+        """Return the number of a file in the listing."""
+        return int(self._numbers[index])
+
     @overload
     def __getitem__(self, which: int) -> TimedFile: ...
 
@@ -66,13 +74,36 @@ def _timed_file(prediction: Prediction) -> TimedFile:
 
 
 def time_sample(
-    request: RunRequest, detector: Detector, files: Sequence[TimedFile], *, progress: Progress, activity: Activity
+    request: RunRequest,
+    detector: Detector,
+    files: MeasuredFiles,
+    listing: FoundFiles,
+    *,
+    progress: Progress,
+    activity: Activity,
 ) -> LatencyResult:
-    """Time a sample of `files`, which the bulk pass measured.
+    """Time a sample of `files`, which the bulk pass measured, on local copies if `listing` is not of a local folder.
 
     Without a usable baseline model, the result has a warning instead of a ratio.
     """
-    root = request.dataset_root
+    chosen = [listing[files.number(index)] for index in sampled_files(files, request.latency_sample, request.seed)]
+    with (
+        local_copies(request.dataset_root, chosen, max_file_bytes=request.limits.max_file_bytes)
+        if chosen
+        else nullcontext(Path())
+    ) as root:
+        return _time_sample(request, detector, root, files, progress=progress, activity=activity)
+
+
+def _time_sample(
+    request: RunRequest,
+    detector: Detector,
+    root: Path,
+    files: Sequence[TimedFile],
+    *,
+    progress: Progress,
+    activity: Activity,
+) -> LatencyResult:
     model = TimedDetector(detector, request.decision, root, request.limits, activity)
     if request.baseline is None or request.latency_sample == 0:
         return LatencyResult(_single_latency(request, model, files, progress))

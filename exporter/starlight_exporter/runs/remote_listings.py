@@ -40,7 +40,7 @@ def listing_digest(root: RemoteRoot) -> str:
     try:
         return store_digest(store)
     finally:
-        store.close()
+        store.end()
 
 
 def store_digest(store: Store) -> str:

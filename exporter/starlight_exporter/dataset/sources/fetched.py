@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import json
 import os
 import socket
 import subprocess
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from typing import Any, Final
 
 from starlight_exporter.dataset.sources.fetcher import (
@@ -25,6 +28,7 @@ from starlight_exporter.errors import DatasetError, ImageError
 
 _MAX_PART_BYTES: Final = 64 * 1024 * 1024
 _END_SECONDS: Final = 5.0
+MAX_FETCHERS: Final = 4
 
 
 class FetchedStore:
@@ -53,7 +57,12 @@ class FetchedStore:
         return FetchedStore(root, connection, process)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return FetchedStore.started, (self.root,)
+        return fetched_store, (self.root,)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the fetcher has ended, so that every request fails."""
+        return self._closed is not None
 
     def objects(self) -> Sequence[StoredObject]:
         """See `Store`."""
@@ -67,7 +76,10 @@ class FetchedStore:
         return self._request(request, size=size).result
 
     def close(self) -> None:
-        """See `Store`."""
+        """See `Store`; the fetcher stays for the next use (see `fetched_store`)."""
+
+    def end(self) -> None:
+        """End the fetcher, if this store has started it."""
         if self._process is None:
             return
         with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as end:
@@ -140,18 +152,56 @@ class _Request:
         self.future: Future[Any] = Future()
 
 
-_inherited: dict[str, FetchedStore] = {}
-"""Stores of the connections that this process inherited, by URL: it has no network to start a fetcher."""
+class _Fetchers:
+    """Connections of this process to fetchers, by URL: inherited ones, and those of fetchers that it started.
+
+    A run opens its dataset several times, and starting a fetcher takes longer than listing a small dataset. So a
+    fetcher stays until the process ends, or until MAX_FETCHERS others were used after it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inherited: dict[str, FetchedStore] = {}
+        self._started: OrderedDict[str, FetchedStore] = OrderedDict()
+
+    def inherit(self, root: RemoteRoot, descriptor: int) -> None:
+        self._inherited[root.url] = FetchedStore(root, Connection(descriptor))
+
+    def store(self, root: RemoteRoot) -> FetchedStore:
+        inherited = self._inherited.get(root.url)
+        if inherited is not None:
+            return inherited
+        with self._lock:
+            store = self._started.get(root.url)
+            if store is None or store.has_ended:
+                if store is not None:
+                    store.end()
+                store = self._started[root.url] = FetchedStore.started(root)
+            self._started.move_to_end(root.url)
+            while len(self._started) > MAX_FETCHERS:
+                self._started.popitem(last=False)[1].end()
+            return store
+
+    def end(self) -> None:
+        with self._lock:
+            while self._started:
+                self._started.popitem()[1].end()
+
+
+_fetchers = _Fetchers()
+atexit.register(_fetchers.end)
 
 
 def inherit(root: RemoteRoot, descriptor: int) -> None:
-    """Use an inherited connection to a fetcher for a dataset."""
-    from multiprocessing.connection import Connection
-
-    with suppress(OSError):
-        _inherited[root.url] = FetchedStore(root, Connection(descriptor))
+    """Use an inherited connection for a dataset, because this process has no network to start a fetcher."""
+    _fetchers.inherit(root, descriptor)
 
 
 def fetched_store(root: RemoteRoot) -> FetchedStore:
-    """Return the store of a remote dataset: the inherited one, otherwise that of a new fetcher. Raise DatasetError."""
-    return _inherited.get(root.url) or FetchedStore.started(root)
+    """Return the store of a remote dataset, which this process shares. Raise DatasetError."""
+    return _fetchers.store(root)
+
+
+def end_fetchers() -> None:
+    """End the fetchers that this process has started."""
+    _fetchers.end()

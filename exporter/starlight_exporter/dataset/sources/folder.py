@@ -33,19 +33,19 @@ class FolderSource(BaseSource):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root)
-        self._folder = root
+        self.folder = root
 
     def labelled_files(self) -> LabelledFiles:
         """See `Source`."""
-        return find_labelled_files(self._folder)
+        return find_labelled_files(self.folder)
 
     def unlabelled_files(self) -> FoundFiles:
         """See `Source`."""
-        return find_unlabelled_files(self._folder)
+        return find_unlabelled_files(self.folder)
 
     def find(self, path: str) -> FoundFile | None:
         """See `Source`; the file need not exist."""
-        return FoundFile(self._folder, path, "unlabelled")
+        return FoundFile(self.folder, path, "unlabelled")
 
     def modified_ns(self, found: FoundFile) -> int | None:
         """See `Source`."""
@@ -54,7 +54,7 @@ class FolderSource(BaseSource):
     def read(self, found: FoundFile, *, max_bytes: int) -> bytes:
         """See `Source`."""
         try:
-            with open_regular(self._folder / found.path, root=self._folder) as file:
+            with open_regular(self.folder / found.path, root=self.folder) as file:
                 size = os.fstat(file.fileno()).st_size
                 # One more byte than expected, because the file may grow, or have no size of its own, as in /proc.
                 data = file.read(min(size, max_bytes) + 1)
