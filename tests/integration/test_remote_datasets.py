@@ -18,6 +18,8 @@ from support.s3 import BUCKET, Objects, s3_environment, s3_server
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 LABELLED = {"model": "production", "dataset": "shards"}
+CHANGE_SECONDS = 240.0
+"""A changed unlabelled dataset is scanned at most once a minute."""
 INCOMING = {"model": "production", "dataset": "incoming"}
 
 
@@ -55,7 +57,7 @@ def exporter(tmp_path: Path, address: str, objects: Objects) -> Iterator[Exporte
 
 
 def test_changed_and_broken_objects(exporter: Exporter, objects: Objects) -> None:
-    exporter.wait_for_value(34.0, "evaluation_images", **LABELLED)
+    exporter.wait_for_value(20.0, "clean_images", **LABELLED)
     assert exporter.value("images_not_measured", **LABELLED, reason="unreadable") in (None, 0)
     exporter.wait_for_value(2.0, "unlabelled_measured_images", **INCOMING)
 
@@ -67,20 +69,24 @@ def test_changed_and_broken_objects(exporter: Exporter, objects: Objects) -> Non
     assert (thumbnail.status_code, thumbnail.content[:4]) == (200, b"\x89PNG"), thumbnail.text[-500:]
     assert httpx.get(f"{page.url.copy_with(query=None)}/{number}/pixel.png", timeout=60.0).status_code == 200
 
-    # New objects are noticed by their listing.
+    # New objects are noticed by their listing. A missing shard fails the evaluation, and the last result stays.
     objects.put({"incoming/new.png": image_bytes(90_100)})
-    exporter.wait_for_value(3.0, "unlabelled_measured_images", **INCOMING)
-
-    # A missing shard fails the evaluation with its reason, and the last result stays.
     objects.delete("set/shard-000001.tar")
-    exporter.wait_until(lambda: (exporter.value("evaluations_total", **LABELLED, outcome="error") or 0) >= 1, "error")
-    assert exporter.value("evaluation_images", **LABELLED) == 34
+    exporter.wait_until(
+        lambda: (exporter.value("evaluations_total", **LABELLED, outcome="error") or 0) >= 1,
+        "failed evaluation",
+        timeout=CHANGE_SECONDS,
+    )
+    assert exporter.value("clean_images", **LABELLED) == 20
     assert exporter.value("evaluation_last_run_successful", **LABELLED) == 0
     assert "shard-000001.tar, which labels.csv names, is missing" in httpx.get(exporter.url).text
+    exporter.wait_until(
+        lambda: exporter.value("unlabelled_measured_images", **INCOMING) == 3, "new image", timeout=CHANGE_SECONDS
+    )
 
 
 def test_no_fetcher_survives_its_exporter(exporter: Exporter) -> None:
-    exporter.wait_for_value(34.0, "evaluation_images", **LABELLED)
+    exporter.wait_for_value(20.0, "clean_images", **LABELLED)
     children = psutil.Process(exporter.process.pid).children(recursive=True)
     exporter.process.kill()
     exporter.process.wait()
