@@ -95,8 +95,9 @@ def _server() -> Iterator[dict[str, str]]:
         "server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False); server.start()\n"
         "print(server.get_host_and_port()[1], flush=True); sys.stdin.read()"
     )
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         try:
@@ -135,11 +136,11 @@ def _table(seconds: dict[str, list[float]], images: int, start: float) -> str:
     lines = [
         "# CPU time of an evaluation by the source of its images",
         "",
-        f"`python -m benchmarks.sources --images {images} --rounds {rounds}`: the production model on {images:,} images",
-        "of the recipe `reference`, without cache and latency run; S3 server (moto) on loopback, in a process that is not",
-        "counted. User and system time of the evaluation and its fetcher, with the start of both: median of the",
-        "rounds, and median of the ratios to the folder in the same round. Importing the libraries of S3 takes",
-        f"{start:.2f} s of it, once per process.",
+        f"`python -m benchmarks.sources --images {images} --rounds {rounds}`: the production model on {images:,}",
+        "images of the recipe `reference`, without cache and latency run. The S3 server (moto) is a process of its own",
+        "on loopback, and not counted. User and system time of the evaluation and its fetcher, with the start of both:",
+        "median of the rounds, and median of the ratios to the folder in the same round. Importing the libraries of S3",
+        f"takes {start:.2f} s of it, once per process.",
         "",
         "| source | CPU time | ms per image | ratio to the folder | without the import |",
         "|---|---:|---:|---:|---:|",

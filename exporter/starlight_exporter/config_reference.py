@@ -215,7 +215,7 @@ def _row(key: Key) -> str:
 def _unwrapped(field: FieldInfo) -> tuple[Any, tuple[Any, ...]]:
     """Return the annotation without None and `Annotated`, and its metadata."""
     annotation, metadata = field.annotation, tuple(field.metadata)
-    if get_origin(annotation) in (Union, UnionType):
+    if NoneType in get_args(annotation) and get_origin(annotation) in (Union, UnionType):
         (annotation,) = (one for one in get_args(annotation) if one is not NoneType)
     while get_origin(annotation) is Annotated:
         annotation, *more = get_args(annotation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -133,7 +134,7 @@ def test_fetcher_is_shared_and_ends_with_its_owner(objects: Objects) -> None:
     with open_source(root) as source:
         (found,) = source.unlabelled_files()
     assert fetched_store(root) is source._store  # type: ignore[attr-defined]
-    process = source._store._process  # type: ignore[attr-defined]
+    process: subprocess.Popen[bytes] = source._store._process  # type: ignore[attr-defined,assignment]
     end_fetchers()
     assert process.poll() is not None
     with pytest.raises(DatasetError, match="has ended"):

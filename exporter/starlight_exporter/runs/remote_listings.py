@@ -23,7 +23,7 @@ from starlight_exporter.errors import StarlightError
 
 _log = structlog.get_logger(__name__)
 
-UNLISTED: Final[tuple[object, ...]] = ()
+UNLISTED: Final[tuple[object, ...]] = ("not listed yet",)
 """Signature of a dataset that was not listed yet."""
 MAX_FAILURES: Final = 3
 """Failed listings in a row after which a dataset counts as changed: its evaluation then reports the reason."""

@@ -11,7 +11,8 @@ import piexif
 import pytest
 from PIL import Image
 
-from starlight_exporter.dataset.rendering import read_evaluated, render_streams, thumbnail, write_thumbnails
+from starlight_exporter.dataset.rendering import render_streams, thumbnail, write_thumbnails
+from starlight_exporter.dataset.sources.shared import SHARED
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.streams import tensors
@@ -86,17 +87,17 @@ def test_palette_is_rendered_in_order() -> None:
 def test_reads_only_the_evaluated_content(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"content")
     digest = hashlib.sha256(b"content").hexdigest()
-    assert read_evaluated(tmp_path, "a.png", digest, max_bytes=7) == b"content"
+    assert SHARED.read_evaluated(tmp_path, "a.png", digest, max_bytes=7) == b"content"
     with pytest.raises(ImageError, match="is larger than 6 bytes"):
-        read_evaluated(tmp_path, "a.png", digest, max_bytes=6)
+        SHARED.read_evaluated(tmp_path, "a.png", digest, max_bytes=6)
     (tmp_path / "a.png").write_bytes(b"another")
     with pytest.raises(ImageError, match="has changed since it was evaluated"):
-        read_evaluated(tmp_path, "a.png", digest, max_bytes=7)
+        SHARED.read_evaluated(tmp_path, "a.png", digest, max_bytes=7)
     with pytest.raises(ImageError, match="cannot be read"):
-        read_evaluated(tmp_path, "missing.png", digest, max_bytes=7)
+        SHARED.read_evaluated(tmp_path, "missing.png", digest, max_bytes=7)
     (tmp_path / "root").mkdir()
     with pytest.raises(ImageError, match="leads out of"):
-        read_evaluated(tmp_path / "root", "../a.png", digest, max_bytes=10_000)
+        SHARED.read_evaluated(tmp_path / "root", "../a.png", digest, max_bytes=10_000)
 
 
 def test_writes_thumbnails_of_decodable_files(tmp_path: Path) -> None:

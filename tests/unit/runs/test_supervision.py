@@ -67,7 +67,7 @@ def supervise(
     make_process: Callable[[], WorkerProcess] | None = None,
     interrupt: Callable[[], Attempt | None] = lambda: None,
 ) -> Attempt:
-    scratch = request.dataset_root.parent / "scratch"
+    scratch = Path(str(request.dataset_root)).parent / "scratch"
     scratch.mkdir()
     supervisor = Supervisor(
         make_process or (lambda: WorkerProcess(memory_bytes=memory_bytes)),

@@ -91,7 +91,7 @@ def test_replaces_dataset_and_production_model(tmp_path: Path) -> None:
     shipped = ROOT / "config" / "starlight.yml"
     file = configuration.write_exporter(shipped, tmp_path / "run", dataset=images, model=model)
     config = load_config(file)
-    assert [(entry.name, Path(entry.path)) for entry in config.datasets] == [("my-photos", images)]
+    assert [(entry.name, entry.path) for entry in config.datasets] == [("my-photos", images)]
     production = [entry for entry in config.models if entry.role == "production"]
     assert [Path(entry.file) for entry in production] == [model]
     assert all(Path(entry.file).is_absolute() for entry in config.models)
