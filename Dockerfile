@@ -6,10 +6,13 @@ FROM ${BASE} AS build
 # For networks with their own package index or certificates: pip reads these variables.
 ARG PIP_INDEX_URL
 ARG PIP_CERT
+# requirements-cluster.lock adds the extras dask, parquet, remote and s3.
+ARG LOCK=requirements.lock
 WORKDIR /build
 RUN python3 -m venv /opt/venv
 COPY requirements.lock ./
-RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+COPY requirements-cluster.lock ./
+RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r ${LOCK}
 COPY pyproject.toml ./
 COPY README.md ./
 COPY LICENSE ./

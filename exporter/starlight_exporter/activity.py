@@ -20,6 +20,9 @@ from typing import Final, Literal, get_args
 Phase = Literal["load", "scan", "decode", "score", "time", "thumbnail"]
 PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 
+LOAD_FACTOR: Final = 4
+"""Time limit for loading a model, in time limits of an image."""
+
 _SLOTS: Final = 320
 """More than the largest number of threads."""
 _SLOT_BYTES: Final = 8 * 1024
@@ -39,6 +42,11 @@ class InFlight:
     phase: Phase
     since: float
     files: tuple[str, ...]
+
+
+def time_limit(one: InFlight, image_seconds: float) -> float:
+    """Return the seconds that a thread may take: a model is loaded, or all images of a batch are scored, at once."""
+    return image_seconds * (LOAD_FACTOR if one.phase == "load" else max(1, len(one.files)))
 
 
 class Activity:

@@ -32,6 +32,13 @@ from starlight_exporter.detector.providers import (
     duplicate_provider,
 )
 from starlight_exporter.durations import format_duration, parse_duration
+from starlight_exporter.evaluation.engines.settings import (
+    EXPECTED_ADDRESS,
+    EngineKind,
+    EngineSettings,
+    TlsFiles,
+    is_address,
+)
 from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_WORKER_MEMORY, RunLimits
 from starlight_exporter.models.roles import Role
 from starlight_exporter.strict_yaml import StrictModel, load_strict, shown
@@ -396,6 +403,39 @@ class ChecksConfig(StrictModel):
         return CheckLimits(**values)
 
 
+class EngineTlsConfig(StrictModel):
+    """PEM files for mutual TLS with the scheduler and the workers of a cluster."""
+
+    ca: ConfigPath
+    certificate: ConfigPath
+    key: ConfigPath
+
+
+class EngineConfig(StrictModel):
+    """What runs evaluations: threads of a worker process on this host, or the workers of a Dask scheduler."""
+
+    kind: EngineKind = "local"
+    scheduler: str | None = None
+    tls: EngineTlsConfig | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "local":
+            for key in ("scheduler", "tls"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key}: requires `kind: dask`")
+        elif self.scheduler is None or not is_address(self.scheduler):
+            raise ValueError(f"scheduler: expected {EXPECTED_ADDRESS}; got {shown(self.scheduler)}")
+        elif self.tls is not None and not self.scheduler.startswith("tls://"):
+            raise ValueError("tls: requires a scheduler with tls://")
+        return self
+
+    def settings(self) -> EngineSettings:
+        """Return the settings of the engine."""
+        tls = None if self.tls is None else TlsFiles(self.tls.ca, self.tls.certificate, self.tls.key)
+        return EngineSettings(self.kind, self.scheduler, tls)
+
+
 class ComparisonConfig(StrictModel):
     """The two models of the scheduled comparison report, by name."""
 
@@ -427,6 +467,7 @@ class Config(StrictModel):
     checks: ChecksConfig = ChecksConfig()
     paths: PathsConfig = _validated_default({})
     limits: LimitsConfig = LimitsConfig()
+    engine: EngineConfig = EngineConfig()
     latency: LatencyConfig = LatencyConfig()
     history: HistoryConfig = HistoryConfig()
     evidence: EvidenceConfig = EvidenceConfig()

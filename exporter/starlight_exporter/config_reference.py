@@ -143,6 +143,19 @@ MEANINGS: Final[Mapping[str, tuple[str, str]]] = {
         "a worker process that uses more memory is ended, and the file that caused it is not measured",
     ),
     "limits.cache_bytes": ("4GiB", "disk space for decoded images of all datasets; 0 disables the cache"),
+    "engine": ("{kind: dask, scheduler: tcp://scheduler:8786}", "what runs evaluations, see [scale.md](scale.md)"),
+    "engine.kind": (
+        "dask",
+        "`local`: threads of a worker process on this host; `dask`: the workers of a Dask scheduler",
+    ),
+    "engine.scheduler": ("tls://scheduler:8786", "address of the scheduler, with `tcp://` or `tls://` and the port"),
+    "engine.tls": (
+        "{ca: ca.pem, certificate: driver.pem, key: driver.key}",
+        "PEM files for a `tls://` scheduler; by default those of Dask's own configuration",
+    ),
+    "engine.tls.ca": ("ca.pem", "certificate authority of scheduler and workers"),
+    "engine.tls.certificate": ("driver.pem", "certificate of the exporter"),
+    "engine.tls.key": ("driver.key", "private key of the exporter"),
     "latency": ("{sample: 1000}", "latency run, separate from the evaluation of all images"),
     "latency.sample": (
         "1000",

@@ -11,6 +11,7 @@
     ├── StorageError         a file of the exporter cannot be written or read; names the file
     │   └── NewerSchemaError   a newer version wrote it; names that version
     ├── EvaluationError      an evaluation failed; names model and dataset
+    │   └── EngineError      a cluster cannot run an evaluation; names the address, with a bounded `reason`
     ├── DependencyError      an optional package is not installed; names the extra to install
     ├── QueryError           a parameter of an HTTP request is invalid; names the parameter
     └── MonitoringError      Prometheus or Alertmanager is unavailable; names the address
@@ -29,6 +30,9 @@ ModelFailureReason = Literal[
     "missing", "unreadable", "invalid", "signature", "changed", "nondeterministic", "limits", "provider"
 ]
 MODEL_FAILURE_REASONS: Final[tuple[ModelFailureReason, ...]] = get_args(ModelFailureReason)
+
+EngineFailureReason = Literal["unreachable", "no_workers", "version", "lost", "crashes"]
+ENGINE_FAILURE_REASONS: Final[tuple[EngineFailureReason, ...]] = get_args(EngineFailureReason)
 
 
 class StarlightError(Exception):
@@ -109,6 +113,21 @@ class EvaluationError(StarlightError):
     """An evaluation failed; the text names model, dataset and reason."""
 
 
+class EngineError(EvaluationError):
+    """A cluster cannot run an evaluation; the text names its address, `reason` is one of ENGINE_FAILURE_REASONS.
+
+    unreachable: no connection to the scheduler; no_workers: it has none; version: a worker has other software than the
+    driver; lost: the connection to the scheduler ended; crashes: too many files ended their worker.
+    """
+
+    def __init__(self, message: str, *, reason: EngineFailureReason) -> None:
+        super().__init__(message)
+        self.reason: EngineFailureReason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_engine_error, (str(self), self.reason)
+
+
 class DependencyError(StarlightError):
     """An optional package is not installed; the text names the extra that installs it."""
 
@@ -131,3 +150,7 @@ def _rebuild_image_error(message: str, reason: NotMeasuredReason) -> ImageError:
 
 def _rebuild_too_large(message: str, size_bytes: int, start: bytes) -> TooLargeError:
     return TooLargeError(message, size_bytes=size_bytes, start=start)
+
+
+def _rebuild_engine_error(message: str, reason: EngineFailureReason) -> EngineError:
+    return EngineError(message, reason=reason)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import platform
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from starlight_exporter.detector.providers import onnxruntime_version
 from starlight_exporter.evaluation.request import available_cores
 from starlight_exporter.evaluation.spec import EXECUTION_PROVIDER
+from starlight_exporter.processor import processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +44,10 @@ class Machine:
 def current_machine(execution_provider: str = EXECUTION_PROVIDER) -> Machine:
     """Return the machine of this process, with the installed onnxruntime and the execution provider of a model."""
     return Machine(
-        processor=_processor(),
+        processor=processor(),
         cores=available_cores(),
         execution_provider=execution_provider,
         onnxruntime_version=onnxruntime_version(),
         system=platform.system(),
         python=platform.python_version(),
     )
-
-
-def _processor() -> str:
-    with suppress(OSError):
-        # The platform module does not return the CPU model on Linux.
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name") and (name := line.partition(":")[2].strip()):
-                return name
-    return platform.processor() or platform.machine() or "unknown"

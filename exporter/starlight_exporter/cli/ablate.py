@@ -10,6 +10,7 @@ from starlight_exporter.cli.arguments import (
     DATASET_HELP,
     DECISION_HELP,
     add_document,
+    add_engine,
     add_providers,
     add_threads,
     dataset_root,
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument("--decision", type=decision, default=PRODUCTION, help=DECISION_HELP)
     add_providers(parser)
     add_threads(parser)
+    add_engine(parser)
     parser.add_argument("--seed", type=integer(0), default=0, help="of the image order and shuffling (default: 0)")
 
 
@@ -69,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
         trigger="command",
         seed=options.seed,
         threads=options.threads or available_cores(),
+        engine=options.engine,
         providers=providers_of(options),
     )
     with progress_bar("ablating") as progress:

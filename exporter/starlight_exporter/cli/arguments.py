@@ -18,6 +18,7 @@ from starlight_exporter.detector.providers import (
     parse_provider,
 )
 from starlight_exporter.errors import ConfigError, DatasetError
+from starlight_exporter.evaluation.engines.settings import EngineSettings, parse_engine
 from starlight_exporter.models.roles import ROLES
 
 RESULTS = Path("results")
@@ -53,6 +54,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     )
     add_models_dir(parser, root)
     add_threads(parser)
+    add_engine(parser)
     add_latency_sample(parser)
     parser.add_argument("--cache", type=Path, help="folder that keeps decoded images for later runs")
     parser.add_argument("--seed", type=integer(0), default=0, help="selects the images to time (default: 0)")
@@ -121,6 +123,18 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=integer(1), help="default: one per core")
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Add the engine that runs the maps over images."""
+    parser.add_argument(
+        "--engine",
+        type=engine,
+        default="local",
+        metavar="ENGINE",
+        help="local (threads of this process), or dask+tcp://HOST:PORT or dask+tls://HOST:PORT for the workers of a"
+        " Dask scheduler (default: local)",
+    )
+
+
 def add_latency_sample(parser: argparse.ArgumentParser) -> None:
     """Add the number of images to time."""
     parser.add_argument(
@@ -136,6 +150,14 @@ def decision(text: str) -> DecisionRule:
     except (ValueError, ConfigError) as error:
         expected = "production, plain or a threshold from 0 to 1"
         raise argparse.ArgumentTypeError(f"expected {expected}, got {text}") from error
+
+
+def engine(text: str) -> EngineSettings:
+    """Parse an engine."""
+    try:
+        return parse_engine(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def integer(minimum: int) -> Callable[[str], int]:

@@ -64,4 +64,5 @@ def run_request(
         baseline=baseline,
         cache=None if options.cache is None else CacheSettings(options.cache),
         providers=providers_of(options),
+        engine=options.engine,
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final, Protocol, TypeVar
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.dataset.found_files import FoundFile
+from starlight_exporter.processor import processor
 
 BATCH: Final = 16
 """Files that a thread decodes before it scores them together. Shards have a multiple of it: batches are the same."""
@@ -69,6 +70,10 @@ class Engine(Protocol):
     def threads(self) -> int:
         """The number of shards that are processed at the same time."""
 
+    @property
+    def processors(self) -> Collection[str]:
+        """The models of the processors that have computed results."""
+
     def map(self, job: Job[Result], shards: Shards, *, progress: Callable[[int], None]) -> Results[Result]:
         """Yield the results in the order of the shards, each exactly once.
 
@@ -94,6 +99,11 @@ class LocalEngine:
     def threads(self) -> int:
         """See Engine."""
         return self._threads
+
+    @property
+    def processors(self) -> Collection[str]:
+        """See Engine."""
+        return (processor(),)
 
     def map(self, job: Job[Result], shards: Shards, *, progress: Callable[[int], None]) -> Results[Result]:
         """See Engine."""

@@ -29,7 +29,7 @@ from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES
 
-_MAX_THREADS: Final = 64
+SCAN_THREADS: Final = min(os.cpu_count() or 1, 64)
 """More threads do not read faster."""
 
 
@@ -95,13 +95,8 @@ def scan_listing(
     return ScannedDataset(found.fingerprint(), listing.files.digest)
 
 
-def scan_engine(activity: Activity = NO_ACTIVITY) -> LocalEngine:
-    """Return the engine of scans in this process."""
-    return LocalEngine(min(os.cpu_count() or 1, _MAX_THREADS), activity)
-
-
 def _scanned(name: str, job: ScanJob, listing: Listing, activity: Activity) -> Dataset:
-    found = Scan(listing, job, scan_engine(activity))
+    found = Scan(listing, job, LocalEngine(SCAN_THREADS, activity))
     files = tuple(found.files())
     return Dataset(
         name=name,

@@ -16,6 +16,7 @@ from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES, DEFAULT
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.providers import CPU, Providers
 from starlight_exporter.evaluation.baseline_verdicts import BaselineVerdicts
+from starlight_exporter.evaluation.engines.settings import LOCAL, EngineSettings
 from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.models.roles import Role
 
@@ -98,7 +99,8 @@ class RunRequest:
     if they are not next to the model; `training_log` takes precedence. The files of `faults` are not measured. A thread
     decodes `batch` files, then scores them together. With `unlabelled`, all images below the root are one class without
     labels, and nothing is timed. Without `provisional`, no sample is measured before. `providers` run the model and the
-    baseline model, so that their latencies are comparable.
+    baseline model, so that their latencies are comparable. `engine` runs the maps over shards of images; `threads` are
+    those of the local engine.
     """
 
     model: str
@@ -124,6 +126,7 @@ class RunRequest:
     unlabelled: UnlabelledImages | None = None
     provisional: ProvisionalRequest | None = None
     providers: Providers = CPU
+    engine: EngineSettings = LOCAL
 
     @property
     def model_root(self) -> Path | None:

@@ -96,7 +96,9 @@ class Execution:
     """How the bulk pass was executed; this never changes a result.
 
     `full_model_reason` is why the model was not run in stages, None if it was. `cache_bytes` is the size of the cache
-    after the run, None without a cache; `cache_problem` is why decoded images could not be stored, None if they were.
+    after the run, None without a cache on this host; `cache_problem` is why decoded images could not be stored, None if
+    they were. `processors` are those that computed the scores: others may differ in the last bit. It is empty in
+    results of versions that did not record it.
     `batch` is the number of images per call of the full model, None in stages and in results of earlier versions.
     """
 
@@ -105,6 +107,8 @@ class Execution:
     decoded_images: int
     cache_bytes: int | None
     cache_problem: str | None
+    engine: str = "local"
+    processors: tuple[str, ...] = ()
     batch: int | None = None
 
 

@@ -10,16 +10,16 @@ from datetime import UTC, datetime
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.cache import folder_bytes
 from starlight_exporter.dataset.dataset import ScannedDataset
-from starlight_exporter.dataset.engine import LocalEngine
+from starlight_exporter.dataset.engine import Engine
 from starlight_exporter.dataset.facts import FactTable
 from starlight_exporter.dataset.generator import generator_version
-from starlight_exporter.dataset.layout import scan_engine, scan_listing
+from starlight_exporter.dataset.layout import SCAN_THREADS, scan_listing
 from starlight_exporter.dataset.listing import Listing, list_labelled, list_unlabelled
 from starlight_exporter.dataset.shortcuts import find_shortcuts
 from starlight_exporter.dataset.sources.opening import open_source
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.portable import PortableScorer
-from starlight_exporter.errors import EvaluationError, ModelError
+from starlight_exporter.errors import EngineError, EvaluationError, ModelError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.applied_rule import replaced_rule, rule_warnings, with_applied_rule
 from starlight_exporter.evaluation.bulk import BulkPass
@@ -27,6 +27,7 @@ from starlight_exporter.evaluation.drift import MAX_REFERENCE_IMAGES, DriftSampl
 from starlight_exporter.evaluation.embedding_results import EmbeddingResult, Projection
 from starlight_exporter.evaluation.embedding_table import EmbeddingTable, sampled_numbers
 from starlight_exporter.evaluation.embeddings import measure_embeddings
+from starlight_exporter.evaluation.engines.opening import open_engine
 from starlight_exporter.evaluation.figures import figures
 from starlight_exporter.evaluation.latency import summarise
 from starlight_exporter.evaluation.payload import by_payload
@@ -165,15 +166,16 @@ def scan_dataset(request: RunRequest, activity: Activity) -> ScannedDataset:
     The files that ended or blocked a process while they were read are not opened. Files that fail later are hashed, so
     that the fingerprint does not depend on the faults of a run.
     """
-    return scan_listing(
-        list_dataset(request),
-        request.dataset_root,
-        max_file_bytes=request.limits.max_file_bytes,
-        image_seconds=request.limits.image_seconds,
-        faults=request.faults,
-        cache=request.cache,
-        engine=scan_engine(activity),
-    )
+    with open_engine(request.engine, threads=SCAN_THREADS, activity=activity) as engine:
+        return scan_listing(
+            list_dataset(request),
+            request.dataset_root,
+            max_file_bytes=request.limits.max_file_bytes,
+            image_seconds=request.limits.image_seconds,
+            faults=request.faults,
+            cache=request.cache,
+            engine=engine,
+        )
 
 
 def load_detector(request: RunRequest) -> Detector:
@@ -248,42 +250,50 @@ def _predict(
 ) -> _BulkResult:
     start = time.perf_counter()
     access = ImageAccess.of(request, listing.categories)
-    selected = select_scorer(detector, request.decision, access, listing, seed=request.seed, activity=activity)
-    job = EvaluationJob(
-        images=access,
-        scorer=PortableScorer(detector, selected.scorer, request.decision),
-        decision=request.decision,
-        batch=request.batch,
-        sampled=sampled_numbers(listing.files, seed=request.seed),
-    )
     bulk = BulkPass(listing)
-    found = bulk.predictions(job, LocalEngine(request.threads, activity), lambda done, _: reporter.report(done))
-    try:
-        table = (
-            PredictionTable.of(found)
-            if request.predictions_file is None
-            else PredictionTable.write(request.predictions_file, found)
+    with open_engine(request.engine, threads=request.threads, activity=activity) as engine:
+        selected = select_scorer(detector, request.decision, access, listing, seed=request.seed, activity=activity)
+        job = EvaluationJob(
+            images=access,
+            scorer=PortableScorer(detector, selected.scorer, request.decision),
+            decision=request.decision,
+            batch=request.batch,
+            sampled=sampled_numbers(listing.files, seed=request.seed),
         )
-    except EvaluationError as error:
-        raise EvaluationError(f"{_title(request)}: {error}") from error
+        found = bulk.predictions(job, engine, lambda done, _: reporter.report(done))
+        try:
+            table = (
+                PredictionTable.of(found)
+                if request.predictions_file is None
+                else PredictionTable.write(request.predictions_file, found)
+            )
+        except EngineError:
+            raise
+        except EvaluationError as error:
+            raise EvaluationError(f"{_title(request)}: {error}") from error
+        execution = _execution(request, selected, bulk, engine)
     return _BulkResult(
         fingerprint=bulk.fingerprint(),
         predictions=table,
         facts=bulk.facts.table(),
         embeddings=bulk.embeddings.table(),
-        execution=_execution(request, selected, bulk),
+        execution=execution,
         seconds=time.perf_counter() - start,
     )
 
 
-def _execution(request: RunRequest, selected: SelectedScorer, bulk: BulkPass) -> Execution:
+def _execution(request: RunRequest, selected: SelectedScorer, bulk: BulkPass, engine: Engine) -> Execution:
+    # Workers of a cluster have caches of their own.
+    cache = request.cache if request.engine.kind == "local" else None
     return Execution(
         full_model_reason=selected.full_model_reason,
         cached_images=bulk.cached,
         decoded_images=bulk.readable - bulk.cached,
-        cache_bytes=None if request.cache is None else folder_bytes(request.cache.folder),
+        cache_bytes=None if cache is None else folder_bytes(cache.folder),
         cache_problem=bulk.cache_problem,
         batch=selected.batch,
+        engine=request.engine.describe(),
+        processors=tuple(sorted(engine.processors)),
     )
 
 

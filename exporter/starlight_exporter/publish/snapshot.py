@@ -15,7 +15,7 @@ from starlight_exporter.checks.limits import DEFAULT_LIMITS, CheckLimits
 from starlight_exporter.checks.provisional import CheckedSample
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.dataset.dataset import FileFault
-from starlight_exporter.errors import ModelFailureReason
+from starlight_exporter.errors import EngineFailureReason, ModelFailureReason
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import EXECUTION_PROVIDER
 from starlight_exporter.models.roles import Role
@@ -161,6 +161,18 @@ class RunState:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineState:
+    """The cluster that runs evaluations, such as `dask+tcp://scheduler:8786`.
+
+    `failure` is why the last run that used it failed, with its message; None if it did not fail because of the engine.
+    """
+
+    name: str
+    failure: EngineFailureReason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything a scrape exposes. The series of a model end when it is removed from the snapshot.
 
@@ -191,6 +203,7 @@ class Snapshot:
     history_damaged_lines: int | None = None
     history_compaction_successful: bool | None = None
     storage_removed: Mapping[Store, int] = field(default_factory=dict)
+    engine: EngineState | None = None
     analyses: Mapping[Analysis, AnalysisState] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

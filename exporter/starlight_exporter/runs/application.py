@@ -122,9 +122,13 @@ class Application:
         self._lifecycle.stop()
 
     def make_process(self) -> WorkerProcess:
-        """Return a worker process with the configured memory limit."""
-        memory_bytes = self._config.current.limits.worker_memory
-        return WorkerProcess(memory_bytes=memory_bytes, report_isolation=self._report_isolation)
+        """Return a worker process with the configured memory limit, and with a network if the engine needs it."""
+        config = self._config.current
+        return WorkerProcess(
+            memory_bytes=config.limits.worker_memory,
+            network=config.engine.settings().needs_network,
+            report_isolation=self._report_isolation,
+        )
 
     def evaluate(self, model: str | None, dataset: str | None, trigger: str) -> list[Pair]:
         """Queue all pairs of a model and a dataset (None: of all) and return them. A request ends a quarantine."""

@@ -135,6 +135,7 @@ def run_request(config: Config, pair: Pair, trigger: str) -> RunRequest | None:
         baseline=None if model.role == "baseline" else _baseline_model(config),
         unlabelled=_unlabelled(dataset),
         providers=model.execution_providers(),
+        engine=config.engine.settings(),
     )
 
 

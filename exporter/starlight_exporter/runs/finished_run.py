@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starlight_exporter.dataset.dataset import FileFault
-from starlight_exporter.errors import ModelFailureReason
+from starlight_exporter.errors import EngineFailureReason, ModelFailureReason
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.publish.snapshot import Outcome, Pair, QuarantineReason
@@ -39,7 +39,8 @@ class RunOutput:
     """Request and output of a run: a result, or the reason why the model could not be used, or neither.
 
     `exceeded` is the limit that the model exceeded; then `load_failure` is `limits`. `faults` are the excluded files.
-    `thumbnails` is a folder that is deleted once the run has been processed.
+    `thumbnails` is a folder that is deleted once the run has been processed. `engine_failure` is why the engine could
+    not run it.
     """
 
     request: RunRequest
@@ -48,3 +49,4 @@ class RunOutput:
     exceeded: QuarantineReason | None = None
     faults: tuple[FileFault, ...] = ()
     thumbnails: Path | None = None
+    engine_failure: EngineFailureReason | None = None

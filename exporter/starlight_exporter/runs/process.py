@@ -54,17 +54,20 @@ class WorkerProcess:
 
     A process that has been idle for `idle_seconds` ends, and the next call starts another. It ends with its parent,
     and during a call when it uses more than `memory_bytes` of anonymous memory: this process ends it, or the kernel,
-    where it has a memory control group. `report_isolation` is called with every answer.
+    where it has a memory control group. It keeps its network only with `network`. `report_isolation` is called with
+    every answer.
     """
 
     def __init__(
         self,
         *,
         memory_bytes: int = DEFAULT_WORKER_MEMORY,
+        network: bool = False,
         idle_seconds: float | None = None,
         report_isolation: Callable[[Isolation], None] = lambda _isolation: None,
     ) -> None:
         self.memory_bytes = memory_bytes
+        self._network = network
         self._idle_seconds = idle_seconds
         self._report_isolation = report_isolation
         self._process: subprocess.Popen[bytes] | None = None
@@ -139,6 +142,7 @@ class WorkerProcess:
         try:
             inherited = [remote.fileno(), reader]
             arguments = [*map(str, inherited), str(self.memory_bytes), str(self._idle_seconds or 0)]
+            arguments.append("network" if self._network else "isolated")
             if self.fetched is not None:
                 fetcher = start_fetcher(self.fetched)
                 inherited.append(fetcher[1].fileno())

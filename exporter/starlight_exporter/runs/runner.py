@@ -16,7 +16,7 @@ from typing import Final, Protocol
 import structlog
 
 from starlight_exporter.dataset.dataset import FileFault
-from starlight_exporter.errors import ModelError, StorageError
+from starlight_exporter.errors import EngineError, ModelError, StorageError
 from starlight_exporter.evaluation.provisional_result import ProvisionalResult, read_provisional
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
@@ -286,6 +286,7 @@ class Runner:
                     exceeded=ended.error.limit if isinstance(ended.error, ModelLimitError) else None,
                     faults=faults,
                     thumbnails=thumbnails if thumbnails is not None and thumbnails.is_dir() else None,
+                    engine_failure=ended.error.reason if isinstance(ended.error, EngineError) else None,
                 ),
             )
         with self._wake:

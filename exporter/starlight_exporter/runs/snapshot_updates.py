@@ -22,6 +22,7 @@ from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.histogram import TimedEvaluation
 from starlight_exporter.publish.snapshot import (
     DatasetState,
+    EngineState,
     ModelState,
     Pair,
     Quarantine,
@@ -66,11 +67,20 @@ def with_configuration(
         old,
         limits=config.checks.limits(),
         worker_memory_bytes=config.limits.worker_memory,
+        engine=_engine_state(config, old),
         recorded_baseline=baseline,
         models={entry.name: _model_state(entry, old, folder) for entry in config.models},
         datasets={entry.name: _dataset_state(entry, old) for entry in config.datasets},
         runs=runs,
     )
+
+
+def _engine_state(config: Config, old: Snapshot) -> EngineState | None:
+    settings = config.engine.settings()
+    if settings.kind == "local":
+        return None
+    new = EngineState(settings.describe())
+    return old.engine if old.engine is not None and old.engine.name == new.name else new
 
 
 def with_recorded_baseline(old: Snapshot, baseline: Baseline | None) -> Snapshot:
@@ -102,7 +112,7 @@ def with_finished_run(
     # A model that cannot be loaded is reported as such; with the old file back, no run has failed.
     if is_current and run.outcome != "cancelled" and output.load_failure is None:
         state = replace(state, last_run_successful=run.outcome == "success")
-    new = old.with_run(*run.pair, state)
+    new = _with_engine_outcome(old.with_run(*run.pair, state), run, output)
     if not is_current or output.result is None or assessment is None:
         return new
     new = with_result(new, output.result.evaluation, assessment)
@@ -120,6 +130,14 @@ def with_finished_run(
         return new
     timed = TimedEvaluation(result.evaluation.id, result.evaluation.finished_at, table.numbers(result.latency.paths))
     return new.with_model(replace(model, latency=model.latency.add(result.latency, timed)))
+
+
+def _with_engine_outcome(old: Snapshot, run: FinishedRun, output: RunOutput) -> Snapshot:
+    """Return the snapshot with the failure of the engine in a run; a run with a result ends an earlier one."""
+    engine, failed = old.engine, output.engine_failure is not None
+    if engine is None or output.request.engine.describe() != engine.name or not (failed or run.outcome == "success"):
+        return old
+    return replace(old, engine=replace(engine, failure=output.engine_failure, detail=run.error if failed else ""))
 
 
 def with_result(old: Snapshot, evaluation: Evaluation, assessment: Assessment) -> Snapshot:

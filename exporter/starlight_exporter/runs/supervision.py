@@ -16,7 +16,7 @@ from typing import Final
 
 import structlog
 
-from starlight_exporter.activity import InFlight, Phase, read_activity
+from starlight_exporter.activity import InFlight, Phase, read_activity, time_limit
 from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.durations import format_duration
 from starlight_exporter.errors import ModelError
@@ -29,8 +29,6 @@ from starlight_exporter.runs.worker import Work
 
 _log = structlog.get_logger(__name__)
 
-LOAD_FACTOR: Final = 4
-"""Time limit for loading a model, in time limits of an image."""
 GRACE_SECONDS: Final = 0.5
 """An image that exceeds its limit by less is reported by the worker itself, without a restart."""
 MAX_FILES: Final = 20
@@ -241,11 +239,6 @@ class Supervisor:
             self._model_faults += 1
             if self._model_faults >= MAX_MODEL_FILES:
                 raise _model_error(request, f"{self._model_faults} images exceeded its limits; {fault.detail}", ended)
-
-
-def time_limit(one: InFlight, image_seconds: float) -> float:
-    """Return the seconds that a thread may take: a model is loaded, or all images of a batch are scored, at once."""
-    return image_seconds * (LOAD_FACTOR if one.phase == "load" else max(1, len(one.files)))
 
 
 def _without_baseline(request: RunRequest, ended: Attempt) -> RunRequest:

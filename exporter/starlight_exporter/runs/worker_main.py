@@ -1,4 +1,4 @@
-"""Entry point of worker processes: `python -m starlight_exporter.runs.worker_main CONNECTION LIVENESS MEMORY IDLE`.
+"""Entry point of worker processes: `python -m starlight_exporter.runs.worker_main` with its arguments (see `main`).
 
 Restricts itself before it imports anything that starts threads.
 """
@@ -13,12 +13,16 @@ from starlight_exporter.runs.worker_server import serve
 
 
 def main() -> None:
-    """Serve calls until the connection closes, or no call arrives for IDLE seconds (0: wait indefinitely)."""
-    connection, liveness, memory_bytes, idle_seconds, *fetcher = sys.argv[1:]
+    """Serve calls until the connection closes, or no call arrives for IDLE seconds (0: wait indefinitely).
+
+    The arguments are CONNECTION LIVENESS MEMORY IDLE NETWORK, and descriptor and URL of a fetcher if there is one.
+    NETWORK is `network` if the process keeps its network, otherwise `isolated`.
+    """
+    connection, liveness, memory_bytes, idle_seconds, network, *fetcher = sys.argv[1:]
     # The parent may end at any time.
     end_with_parent(int(liveness))
     ignore_group_signals()
-    isolated = leave_network()
+    isolated = network == "isolated" and leave_network()
     limit_resources(int(memory_bytes))
     if fetcher:
         # Starts a thread, so after the network namespace.

@@ -19,7 +19,7 @@ BAD: dict[str, tuple[str, str]] = {
     "unknown key": (
         VALID + "surprise: 1\n",
         "surprise: unknown key; expected one of models, datasets, research, schedule, "
-        "watch, baseline, checks, paths, limits, latency, history, evidence, analyses",
+        "watch, baseline, checks, paths, limits, engine, latency, history, evidence, analyses",
     ),
     "research models without a folder": (
         VALID + "research: {decision: {threshold: 0.5}}\n",
@@ -307,7 +307,7 @@ BAD: dict[str, tuple[str, str]] = {
     "an unknown number key": (
         VALID + "3: x\n",
         "[3]: unknown key; expected one of models, datasets, research, schedule, "
-        "watch, baseline, checks, paths, limits, latency, history, evidence, analyses",
+        "watch, baseline, checks, paths, limits, engine, latency, history, evidence, analyses",
     ),
 }
 

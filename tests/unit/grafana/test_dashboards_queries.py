@@ -40,6 +40,7 @@ EXCLUDED = {
     "starlight_model_quarantined": "an alert and the status page have the reason",
     "starlight_worker_memory_limit_bytes": "the status page shows the configured value",
     "starlight_worker_network_isolated": "does not change while the exporter runs; on the status page",
+    "starlight_engine_failing": "an alert fires when evaluations fail; the status page has the reason",
     "starlight_worker_memory_group": "does not change while the exporter runs; on the status page",
     "starlight_storage_pending_results": "an alert fires while results wait; on the status page",
     "starlight_web_config_last_reload_successful": "absent without a web configuration; an alert fires on 0",

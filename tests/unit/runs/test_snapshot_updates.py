@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from starlight_exporter.errors import MODEL_FAILURE_REASONS, ModelFailureReason
+from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.errors import (
+    ENGINE_FAILURE_REASONS,
+    MODEL_FAILURE_REASONS,
+    EngineFailureReason,
+    ModelFailureReason,
+)
+from starlight_exporter.evaluation.engines.settings import LOCAL, EngineSettings
+from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.publish.snapshot import (
     BuildInfo,
     ConfigReload,
     DatasetState,
+    EngineState,
     ModelState,
+    Outcome,
     RunState,
     Snapshot,
 )
 from starlight_exporter.runs.assessment import Assessment
-from starlight_exporter.runs.snapshot_updates import with_load_failure, with_result
+from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
+from starlight_exporter.runs.snapshot_updates import with_finished_run, with_load_failure, with_result
 from support.snapshots import FINISHED_AT, basis_of, empty_snapshot, full_evaluation, model_state
 
 MODELS = ("first", "second")
@@ -58,6 +73,37 @@ def test_file_replaced_while_loading_is_only_counted(loaded: bool | None) -> Non
     model = after_failure("changed", loaded=loaded)
     assert (model.last_load_successful, model.load_failures) == (loaded, {"changed": 1})
     assert model.last_failure_detail == ""
+
+
+@pytest.mark.parametrize("reason", ENGINE_FAILURE_REASONS)
+def test_failure_of_the_engine_is_its_state_until_a_run_succeeds(reason: EngineFailureReason) -> None:
+    request = RunRequest(
+        model="v4",
+        role="production",
+        model_path=Path("model.onnx"),
+        decision=PLAIN,
+        dataset="reference",
+        dataset_root=Path("images"),
+        trigger="test",
+        engine=EngineSettings("dask", "tcp://h:1"),
+    )
+    snapshot = empty_snapshot().with_dataset(DatasetState("reference")).with_model(model_state("v4"))
+    snapshot = replace(snapshot.with_run("v4", "reference", RunState()), engine=EngineState("dask+tcp://h:1"))
+
+    def after(old: Snapshot, outcome: Outcome, failure: EngineFailureReason | None, **changes: Any) -> EngineState:
+        output = RunOutput(replace(request, **changes), engine_failure=failure)
+        run = FinishedRun("", "v4", "reference", "test", outcome, 0.0, 1.0, "no answer")
+        state = with_finished_run(old, run, output, None, is_current=True).engine
+        assert state is not None
+        return state
+
+    failed = after(snapshot, "error", reason)
+    assert failed == EngineState("dask+tcp://h:1", reason, "no answer")
+    later = replace(snapshot, engine=failed)
+    # Other failures, cancelled runs and runs on another engine show nothing about this one.
+    assert after(later, "error", None) == after(later, "cancelled", None) == failed
+    assert after(later, "success", None, engine=LOCAL) == failed
+    assert after(later, "success", None) == EngineState("dask+tcp://h:1")
 
 
 def after_failure(

@@ -179,7 +179,7 @@ def test_image_runs_as_an_unprivileged_user() -> None:
     assert "HEALTHCHECK" in last
     assert "curl" not in DOCKERFILE
     assert "org.opencontainers.image.version" in last
-    assert "--require-hashes -r requirements.lock" in DOCKERFILE
+    assert "--require-hashes -r ${LOCK}" in DOCKERFILE
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     copied = re.findall(r"^COPY (?!--from)(\S+)", DOCKERFILE, re.MULTILINE)
     assert ignored[0] == "*"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from starlight_exporter.errors import ENGINE_FAILURE_REASONS
 from starlight_exporter.publish.families.family import NEVER, FamilyGroup, MetricSample, optional
 from starlight_exporter.publish.snapshot import STORES, Snapshot
 
@@ -122,8 +123,16 @@ WORKER_NETWORK_ISOLATED = GROUP.family(
     "gauge",
     "",
     "Whether worker processes run in a network namespace without interfaces (1) or share the network of the exporter"
-    " (0: the system does not allow a process to create one).",
+    " (0: the system does not allow a process to create one, or the engine needs the network).",
     absent="until the first call in a worker process has ended",
+)
+ENGINE_FAILING = GROUP.family(
+    "engine_failing",
+    "gauge",
+    "reason",
+    "Whether the last run on the configured cluster failed (1) or not (0) because of the cluster, by reason:"
+    " unreachable scheduler, no workers, workers of another version, lost connection, crashes of workers.",
+    absent="`engine.kind` is `local`",
 )
 WORKER_MEMORY_GROUP = GROUP.family(
     "worker_memory_group",
@@ -168,6 +177,9 @@ def samples(snapshot: Snapshot) -> Iterator[MetricSample]:
     yield MetricSample(STORAGE_PENDING, (), snapshot.storage_pending)
     yield from optional(WORKER_MEMORY_LIMIT, (), snapshot.worker_memory_bytes)
     yield from optional(WORKER_NETWORK_ISOLATED, (), snapshot.worker_network_isolated)
+    if snapshot.engine is not None:
+        for reason in ENGINE_FAILURE_REASONS:
+            yield MetricSample(ENGINE_FAILING, (reason,), int(snapshot.engine.failure == reason))
     yield from optional(WORKER_MEMORY_GROUP, (), snapshot.worker_memory_group)
     yield MetricSample(CLOCK_STEPS, (), snapshot.clock_steps)
     yield from optional(HISTORY_COMPACTION_SUCCESSFUL, (), snapshot.history_compaction_successful)

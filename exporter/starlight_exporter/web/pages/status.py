@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from typing import Final
 
 from starlight_exporter.checks.results import CheckResult, Conclusion
@@ -66,6 +67,7 @@ def status_page(snapshot: Snapshot, evidence: Evidence, runs: list[FinishedRun],
                 "worker_memory_limit_bytes": snapshot.worker_memory_bytes,
                 "worker_network_isolated": snapshot.worker_network_isolated,
                 "worker_memory_group": snapshot.worker_memory_group,
+                "engine": None if snapshot.engine is None else asdict(snapshot.engine),
                 "pending_results": snapshot.storage_pending,
                 "clock_steps": snapshot.clock_steps,
             },

@@ -1,0 +1,1 @@
+"""Engines other than threads of this process, and their settings."""
