@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 
 import httpx
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -32,21 +33,8 @@ ROOT = Path(__file__).resolve().parents[1]
 _SIMULATED = """
 import json, resource, sys
 from pathlib import Path
-from benchmarks.evidence_pages import predictions
-role, folder, images = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-if role == "worker":
-    import starlight_exporter.evaluation.run
-    from starlight_exporter.evaluation.accuracy import accuracy
-    from starlight_exporter.evaluation.figures import figures
-    from starlight_exporter.evaluation.payload import by_payload
-    from starlight_exporter.evaluation.prediction_table import PredictionTable
-    from starlight_exporter.evaluation.quality import measure_quality
-    table = PredictionTable.write(folder / "now.sqlite", predictions(images, 2))
-    accuracy(table), by_payload(table), measure_quality(table, ignored_files=0), figures(table, seed=0)
-    PredictionTable.write(folder / "before.sqlite", predictions(images, 1))
-else:
-    from benchmarks.dataset_memory import assess_and_show
-    assess_and_show(folder)
+from benchmarks import dataset_memory
+getattr(dataset_memory, sys.argv[1])(Path(sys.argv[2]), int(sys.argv[3]))
 lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(json.dumps({"resident": peak * 1024 / 1e6, "mapped": int(lines["RssFile"].split()[0]) * 1024 / 1e6}))
@@ -69,8 +57,9 @@ def main() -> None:
             service, worker = _measured(Path(folder) / str(images), contents, images)
             print(f"| {images:,} | {service / 1e6:.0f} | {worker / 1e6:.0f} | measured |", flush=True)
         for images in options.simulated:
-            worker = _simulated("worker", Path(folder), images)
-            service = _simulated("service", Path(folder), images)
+            _simulated("write_baseline", Path(folder), images)
+            worker = _simulated("simulate_worker", Path(folder), images)
+            service = _simulated("simulate_service", Path(folder), images)
             print(f"| {images:,} | {service:.0f} | {worker:.0f} | simulated |", flush=True)
     print(f"\n{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f} at the end")
 
@@ -108,16 +97,78 @@ def _measured(folder: Path, contents: Path, images: int) -> tuple[float, float]:
     return peak.service, peak.worker
 
 
-def _simulated(role: str, folder: Path, images: int) -> float:
-    """Return the peak of resident megabytes of a process, without its mapped files at the end."""
+def _simulated(function: str, folder: Path, images: int) -> float:
+    """Call a function in a new process; return its peak of resident megabytes, without mapped files at the end."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "exporter"), str(ROOT / "tests")])}
-    command = [sys.executable, "-c", _SIMULATED, role, str(folder), str(images)]
+    command = [sys.executable, "-c", _SIMULATED, function, str(folder), str(images)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found["resident"] - found["mapped"]
 
 
-def assess_and_show(folder: Path) -> None:
+def write_baseline(folder: Path, images: int) -> None:
+    """Write the predictions that the newer ones are compared with."""
+    from benchmarks.evidence_pages import predictions
+    from starlight_exporter.evaluation.prediction_table import PredictionTable
+
+    PredictionTable.write(folder / "before.sqlite", predictions(images, 1))
+
+
+def simulate_worker(folder: Path, images: int) -> None:
+    """List that many files, write their predictions, and compute the results of a run as `evaluation.run` does."""
+    from benchmarks.evidence_pages import predictions
+    from starlight_exporter.dataset.facts import FACTS, FactTable
+    from starlight_exporter.dataset.found_files import FoundFile, FoundFilesBuilder
+    from starlight_exporter.dataset.shortcuts import find_shortcuts
+    from starlight_exporter.detector.contract import EMBEDDING_SIZE
+    from starlight_exporter.detector.decision import PRODUCTION
+    from starlight_exporter.evaluation.accuracy import accuracy
+    from starlight_exporter.evaluation.drift import MAX_REFERENCE_IMAGES, drift_sample
+    from starlight_exporter.evaluation.embedding_table import EmbeddingTable, sampled_numbers
+    from starlight_exporter.evaluation.embeddings import measure_embeddings
+    from starlight_exporter.evaluation.figures import figures
+    from starlight_exporter.evaluation.payload import by_payload
+    from starlight_exporter.evaluation.prediction_table import PredictionTable
+    from starlight_exporter.evaluation.quality import measure_quality
+    from starlight_exporter.evaluation.request import RunRequest
+    from starlight_exporter.evaluation.run import load_detector
+
+    request = RunRequest(
+        model="v4",
+        role="research",
+        model_path=ROOT / "models" / "v4" / "model.onnx",
+        decision=PRODUCTION,
+        dataset="simulated",
+        dataset_root=folder,
+        trigger="benchmark",
+    )
+    detector = load_detector(request)
+    builder = FoundFilesBuilder(folder)
+    for one in predictions(images, 2):
+        builder.add(FoundFile(folder, one.path, one.file_class))
+    files = builder.finish(ignored=0)
+    files.number_of("clean/absent.png")
+    table = PredictionTable.write(folder / "now.sqlite", predictions(images, 2))
+    sampled = sampled_numbers(files, seed=0)
+    numbers = np.arange(images) if sampled is None else sampled
+    random = np.random.default_rng(0)
+    labels = tuple((one.file_class, one.method) for one in table.rows(numbers.tolist()))
+    facts = FactTable(labels, ("png RGB",) * len(labels), random.random((len(labels), len(FACTS))), numbers)
+    embeddings = EmbeddingTable(numbers, random.random((len(labels), EMBEDDING_SIZE), np.float32))
+    accuracy(table)
+    measure_embeddings(table, embeddings, None, seed=0)
+    measure_quality(table, ignored_files=0)
+    find_shortcuts(facts, seed=0)
+    table.content_prefixes()
+    by_payload(table)
+    figures(table, seed=0)
+    drift_sample(table, facts, "clean", seed=0, limit=MAX_REFERENCE_IMAGES)
+    # Both are in memory until the end of a run.
+    assert len(files) == images
+    assert detector.sha256
+
+
+def simulate_service(folder: Path, images: int) -> None:
     """Store two results, compare and check the newer one as the service does, and request every page once."""
     from starlight_exporter.analysis.comparison import compare
     from starlight_exporter.checks.basis import basis_against_model
@@ -133,6 +184,7 @@ def assess_and_show(folder: Path) -> None:
     evidence = application.evidence
     evidence.store(before, PredictionTable(folder / "before.sqlite"))
     new, old = PredictionTable(folder / "now.sqlite"), evidence.predictions(evidence.entries()[0])
+    assert len(new) == len(old) == images
     compare(before, old, now, new, against="v3")
     run_checks(now, basis_against_model(now, new, before, old))
     evidence.store(now, new)
