@@ -95,7 +95,7 @@ class PredictionWriter:
         except (sqlite3.Error, ValueError, OverflowError) as error:
             raise self._failed(error) from error
         for one in block:
-            self._digest.update(f"{one.sha256}{one.path}\0".encode())
+            self._digest.update(f"{one.sha256}\0{one.path}\0".encode())
         self._rows += len(block)
 
     def finish(self) -> PredictionTable:

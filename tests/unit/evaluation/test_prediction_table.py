@@ -137,6 +137,13 @@ def test_unwritable_file_and_unknown_text_are_errors(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_full_disk_is_an_error_and_leaves_no_file(small_disk: Path) -> None:
+    path = small_disk / "table.sqlite"
+    with pytest.raises(StorageError, match=r"table\.sqlite: cannot be written: database or disk is full"):
+        PredictionTable.write(path, predictions(5000))
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(
     "damage", ["DELETE FROM columns WHERE name = 'verdict'", "UPDATE columns SET data = x'00' WHERE name = 'verdict'"]
 )
