@@ -80,4 +80,6 @@ def test_device_that_openvino_does_not_have_is_an_error(run_cache: RunCache) -> 
 def test_option_that_openvino_does_not_have_is_an_error() -> None:
     done = starlight("score", MODEL.parent, "--model", MODEL, "--provider", f"{OPENVINO},nonsense=1")
     assert done.returncode == 2
+    # ONNX Runtime would print the error there, and run the model on the CPU.
+    assert done.stdout == ""
     assert f"{MODEL}: cannot be loaded with OpenVINOExecutionProvider (device_type=CPU, nonsense=1): " in done.stderr

@@ -12,22 +12,26 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.serialisation import to_json
+from starlight_exporter.file_access import open_regular
 from starlight_exporter.files import sync
 from starlight_exporter.publish.compaction import CompactionPlan, plan_compaction, remove_records
 from starlight_exporter.publish.history_files import (
+    present,
     read_error,
     records,
     records_backwards,
+    records_of,
     repair_last_record,
     rotated_files,
     rotated_name,
@@ -99,11 +103,30 @@ class History:
             raise read_error(self._path.parent, error) from error
 
     def evaluations(self) -> Iterator[Evaluation]:
-        """Yield every evaluation, oldest first; damaged records are logged and skipped."""
-        for path in self.files():
-            for record in records(path):
-                if record is not None:
-                    yield record
+        """Yield every evaluation, oldest first; damaged records are logged and skipped.
+
+        Those that were stored before the call are yielded once, also if files are rotated or compacted meanwhile.
+        """
+        with ExitStack() as stack:
+            # Opened before the others are listed: if it is rotated later, its new name is not in the list.
+            active = self._open_active(stack)
+            try:
+                rotated = rotated_files(self._path)
+            except OSError as error:
+                raise read_error(self._path.parent, error) from error
+            for path in rotated:
+                if active is None or not _is_same_file(path, active):
+                    yield from present(records(path))
+            if active is not None:
+                yield from present(records_of(active, self._path))
+
+    def _open_active(self, stack: ExitStack) -> BinaryIO | None:
+        try:
+            return stack.enter_context(open_regular(self._path))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise read_error(self._path, error) from error
 
     def load_latest(self, wanted: Collection[Pair] | None = None) -> LatestEvaluations:
         """Return the newest evaluation of each wanted model and dataset; without `wanted`, of all.
@@ -253,3 +276,11 @@ class History:
 
     def _write_error(self, what: str, error: OSError) -> StorageError:
         return StorageError(f"{self._path}: {what}: {error.strerror or error}")
+
+
+def _is_same_file(path: Path, file: BinaryIO) -> bool:
+    """Return whether a path is that of an open file; False if it was deleted."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except OSError:
+        return False

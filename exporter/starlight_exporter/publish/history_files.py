@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import structlog
 
@@ -48,13 +48,26 @@ def records(path: Path) -> Iterator[Evaluation | None]:
     """Yield the records of a file, None for a damaged one, which is logged. StorageError names the file."""
     try:
         with open_regular(path) as file:
-            for number, line in enumerate((line for line in file if line.strip()), start=1):
-                yield _parse(path, str(number), line)
+            yield from records_of(file, path)
     except FileNotFoundError:
         # Rotation or compaction deleted it after it was listed.
         return
     except OSError as error:
         raise read_error(path, error) from error
+
+
+def records_of(file: BinaryIO, path: Path) -> Iterator[Evaluation | None]:
+    """Yield the records of an open file, which may have another name now, as `records`."""
+    try:
+        for number, line in enumerate((line for line in file if line.strip()), start=1):
+            yield _parse(path, str(number), line)
+    except OSError as error:
+        raise read_error(path, error) from error
+
+
+def present(found: Iterable[Evaluation | None]) -> Iterator[Evaluation]:
+    """Yield the records that are not damaged."""
+    return (record for record in found if record is not None)
 
 
 def records_backwards(path: Path) -> Iterator[Evaluation | None]:

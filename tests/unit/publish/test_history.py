@@ -170,6 +170,21 @@ def test_rotates_by_size_and_keeps_a_bounded_number_of_files(path: Path) -> None
     assert History(path).load_latest().evaluations[("production", "reference")].id == "run-0011"
 
 
+def test_reader_yields_every_record_once_while_the_file_is_rotated(path: Path) -> None:
+    history = History(path, max_bytes=3 * len(to_json(numbered(1))) + 10)
+    for number in range(5):
+        history.append(numbered(number))
+    reader = History(path).evaluations()
+    found = [next(reader).id]
+    # Rotates the file that the reader has yet to read.
+    for number in range(5, 9):
+        history.append(numbered(number))
+    found += [one.id for one in reader]
+    assert found[:5] == [numbered(number).id for number in range(5)]
+    assert len(set(found)) == len(found)
+    history.close()
+
+
 def test_rotation_keeps_the_order_when_the_clock_is_set_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     history = History(path, max_bytes=1)
     for number, now in enumerate((FINISHED_AT, FINISHED_AT, FINISHED_AT, FINISHED_AT - 3_600, FINISHED_AT + 60)):
