@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
+from typing import Final
 
 from starlight_exporter.dataset.dataset import FileClass, LabelledFile
 from starlight_exporter.dataset.found_files import FoundFiles
 from starlight_exporter.dataset.labelled_files import LabelsOf
 from starlight_exporter.dataset.labels import Labels
+
+_CACHED_COVERS: Final = 4096
 
 
 class Covers:
@@ -24,6 +28,8 @@ class Covers:
         self._clean_folder = clean_folder
         # Each clean file is followed once: a manifest may state a chain of all its files.
         self._known: dict[str, str] = {}
+        # Files of one cover follow each other.
+        self._clean_file = lru_cache(_CACHED_COVERS)(self._find_clean_file)
 
     def resolved(self, file_class: FileClass, cover: str | None, source: str | None) -> tuple[str | None, str | None]:
         """Return cover and source of a file that states these."""
@@ -56,7 +62,7 @@ class Covers:
         self._known.update(dict.fromkeys(passed, cover))
         return cover
 
-    def _clean_file(self, cover: str) -> tuple[str, Labels] | None:
+    def _find_clean_file(self, cover: str) -> tuple[str, Labels] | None:
         """Return the path and the labels of the clean file that a cover names."""
         for path in (f"{self._clean_folder}/{cover}", cover):
             number = self._files.number_of(path)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from time import perf_counter
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,14 +110,14 @@ class ShardPredictor:
         scores = self._scores([one.image for one in decoded], [one.file for one in decoded])
         share = (perf_counter() - start) / len(decoded)
         for one, score in zip(decoded, scores, strict=True):
-            collected.predictions[one.place] = self._prediction(one, score, one.seconds + share)
-            if isinstance(score, Score) and collected.predictions[one.place].verdict is not None:
+            prediction = collected.predictions[one.place] = self._prediction(one, score, one.seconds + share)
+            if isinstance(score, Score) and prediction.verdict is not None:
                 collected.embed(one.place, score)
 
     def _decode_batch(
         self, batch: islice[ReadFile], faults: Sequence[FileFault], collected: _Collected
     ) -> list[_Decoded]:
-        """Return the images of a batch; append a prediction for each file, which is replaced if it is scored."""
+        """Return the images of a batch; append the prediction of each file that is not scored, None for the others."""
         decoded = []
         for place, read in enumerate(batch, len(collected.predictions)):
             file = read.file
@@ -128,7 +127,7 @@ class ShardPredictor:
             except ImageError as error:
                 collected.predictions.append(not_measured(file, error))
                 continue
-            collected.predictions.append(not_measured(file, _NOT_SCORED))
+            collected.predictions.append(None)
             decoded.append(_Decoded(place, file, image, seconds))
             if collected.chosen[place]:
                 collected.observe(place, image, self._observe(file, image))
@@ -167,9 +166,6 @@ class ShardPredictor:
         return measured(file, score, self._decision, seconds=seconds, facts=_facts(file, one.image))
 
 
-_NOT_SCORED: Final = ImageError("not scored", reason="model_error")
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decoded:
     """A decoded image of a shard, with its place in it."""
@@ -185,7 +181,7 @@ class _Collected:
 
     def __init__(self, chosen: list[bool]) -> None:
         self.chosen = chosen
-        self.predictions: list[Prediction] = []
+        self.predictions: list[Prediction | None] = []
         self.readable = 0
         self.tally = Tally()
         self._observed: list[NDArray[np.float64]] = []
@@ -206,7 +202,7 @@ class _Collected:
 
     def result(self) -> ShardResult:
         return ShardResult(
-            predictions=tuple(self.predictions),
+            predictions=tuple(one for one in self.predictions if one is not None),
             observed=np.array(self._observed, np.float64).reshape(len(self._observed), -1),
             observed_rows=tuple(self._observed_rows),
             carriers=tuple(self._carriers),
