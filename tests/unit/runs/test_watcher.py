@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -454,3 +455,19 @@ def test_link_out_of_the_dataset_is_not_followed(tmp_path: Path) -> None:
     linked = tree_signature(root)
     (root / "stego" / "new.png").touch()
     assert linked != tree_signature(root)
+
+
+def test_memory_of_a_watched_folder_does_not_depend_on_its_files(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    folder = tmp_path / "images" / "clean"
+    folder.mkdir(parents=True)
+    for number in range(3000):
+        os.link(file, folder / f"{number:05}.png")
+    tree_signature(tmp_path / "images")
+    tracemalloc.start()
+    try:
+        assert tree_signature(tmp_path / "images") is not None
+        assert tracemalloc.get_traced_memory()[1] < 3000 * 50
+    finally:
+        tracemalloc.stop()
