@@ -69,7 +69,7 @@ def ablate(
     # A shuffled stream is from another image of the same random chunk.
     order = array("q", range(files))
     random.Random(seed).shuffle(order)
-    shards = listing.shards(shard_files(files, engine.threads), order)
+    shards = listing.shards(shard_files(files, engine), order)
     model_streams = scorer.scorer().streams
     read = tuple(stream for stream in streams if stream in model_streams)
     counter = _Counter(progress, files, passes=2 if mode == "mean" else 1)

@@ -19,7 +19,7 @@ from starlight_exporter.processor import processor
 
 BATCH: Final = 16
 """Files that a thread decodes before it scores them together. Shards have a multiple of it: batches are the same."""
-MAX_SHARD_FILES: Final = 128
+LOCAL_SHARD_SIZES: Final = (BATCH, 128)
 _SHARDS_PER_THREAD: Final = 8
 """Shards of a small dataset per thread, so that all threads end at about the same time."""
 _AHEAD: Final = 4
@@ -71,6 +71,10 @@ class Engine(Protocol):
         """The number of shards that are processed at the same time."""
 
     @property
+    def shard_sizes(self) -> tuple[int, int]:
+        """The smallest and the largest number of files per shard that the engine runs efficiently."""
+
+    @property
     def processors(self) -> Collection[str]:
         """The models of the processors that have computed results."""
 
@@ -82,10 +86,11 @@ class Engine(Protocol):
         """
 
 
-def shard_files(files: int, threads: int) -> int:
-    """Return the number of files per shard: a multiple of BATCH, at most MAX_SHARD_FILES."""
-    wanted = files / max(1, threads * _SHARDS_PER_THREAD)
-    return min(MAX_SHARD_FILES, max(1, round(wanted / BATCH)) * BATCH)
+def shard_files(files: int, engine: Engine) -> int:
+    """Return the number of files per shard: a multiple of BATCH within the bounds of the engine."""
+    low, high = engine.shard_sizes
+    wanted = files / max(1, engine.threads * _SHARDS_PER_THREAD)
+    return min(high, max(low, round(wanted / BATCH) * BATCH))
 
 
 class LocalEngine:
@@ -99,6 +104,11 @@ class LocalEngine:
     def threads(self) -> int:
         """See Engine."""
         return self._threads
+
+    @property
+    def shard_sizes(self) -> tuple[int, int]:
+        """See Engine."""
+        return LOCAL_SHARD_SIZES
 
     @property
     def processors(self) -> Collection[str]:

@@ -76,7 +76,7 @@ class Scan:
 
     def files(self) -> Iterator[LabelledFile]:
         """Yield the files in the order of the listing, with complete labels."""
-        shards = self._listing.shards(shard_files(len(self._listing.files), self._engine.threads))
+        shards = self._listing.shards(shard_files(len(self._listing.files), self._engine))
         for result in self._engine.map(self._job, shards, progress=_ignored):
             for file in result:
                 completed = self._listing.covers.completed(file)

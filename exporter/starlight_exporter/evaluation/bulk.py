@@ -44,7 +44,7 @@ class BulkPass:
         Only `seconds` depends on the engine.
         """
         files = len(self.listing.files) if numbers is None else len(numbers)
-        shards = self.listing.shards(shard_files(files, engine.threads), numbers)
+        shards = self.listing.shards(shard_files(files, engine), numbers)
         first = 0
         with closing(engine.map(job, shards, progress=lambda done: progress(done, files))) as results:
             for result in results:

@@ -12,7 +12,7 @@ import pytest
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.dataset import FileFault
-from starlight_exporter.dataset.engine import BATCH, MAX_SHARD_FILES, LocalEngine, Shard, shard_files
+from starlight_exporter.dataset.engine import BATCH, LOCAL_SHARD_SIZES, LocalEngine, Shard, shard_files
 from starlight_exporter.dataset.found_files import FoundFile, FoundFiles
 from starlight_exporter.dataset.labelled_files import LabelledFiles
 from starlight_exporter.dataset.labels import Labels
@@ -106,7 +106,8 @@ def test_no_shard_has_a_single_file_of_several(files: int, expected: list[int]) 
 
 
 def test_size_of_shards_depends_on_files_and_threads() -> None:
-    sizes = [shard_files(files, threads) for files in (0, 1, 92, 2_000, 10**6) for threads in (1, 2, 16)]
-    assert all(size % BATCH == 0 and BATCH <= size <= MAX_SHARD_FILES for size in sizes)
-    assert shard_files(92, 2) == BATCH
-    assert shard_files(10**6, 16) == MAX_SHARD_FILES
+    low, high = LOCAL_SHARD_SIZES
+    sizes = [shard_files(files, LocalEngine(threads)) for files in (0, 1, 92, 2_000, 10**6) for threads in (1, 2, 16)]
+    assert all(size % BATCH == 0 and low <= size <= high for size in sizes)
+    assert shard_files(92, LocalEngine(2)) == low
+    assert shard_files(10**6, LocalEngine(16)) == high

@@ -31,6 +31,8 @@ from starlight_exporter.evaluation.engines.worker_side import (
 )
 
 CONNECT_SECONDS: Final = 15.0
+SHARD_SIZES: Final = (64, 256)
+"""Files per shard: a task costs scheduler, driver and worker about 10 ms, as much as a few images."""
 _COUNT_SECONDS: Final = 2.0
 _CLOSE_SECONDS: Final = 2.0
 
@@ -54,6 +56,11 @@ class DaskEngine:
     def threads(self) -> int:
         """Threads of all workers when they were last counted, at least 1."""
         return max(1, sum(self._workers.values()))
+
+    @property
+    def shard_sizes(self) -> tuple[int, int]:
+        """See Engine."""
+        return SHARD_SIZES
 
     def map(
         self, job: Job[Result], shards: Shards, *, progress: Callable[[int], None]
