@@ -31,22 +31,22 @@ def mounted(tmp_path: Path) -> MountedConfigMap:
 @pytest.fixture
 def exporter(mounted: MountedConfigMap) -> Iterator[Exporter]:
     with Exporter(mounted.file, flags=["--config.watch"]) as process:
-        process.wait_for_value(10.0, "clean_images", model="production", dataset="small")
         yield process
 
 
 def test_updated_config_map_is_loaded_and_an_invalid_one_is_not(
     exporter: Exporter, mounted: MountedConfigMap, tmp_path: Path
 ) -> None:
-    mounted.update(config_text(tmp_path, datasets=[{"name": "renamed"}]))
-    exporter.wait_for_value(10.0, "clean_images", model="production", dataset="renamed")
-    assert exporter.value("clean_images", model="production", dataset="small") is None
+    interval = {"model": "production", "dataset": "small"}
+    exporter.wait_for_value(3600.0, "evaluation_interval_seconds", **interval)
+    mounted.update(config_text(tmp_path, schedule={"interval": "2h"}))
+    exporter.wait_for_value(7200.0, "evaluation_interval_seconds", **interval)
     # An invalid file is reported once, and the active configuration stays.
-    mounted.update(config_text(tmp_path, datasets=[{"name": "third"}], no_such_key=1))
+    mounted.update(config_text(tmp_path, schedule={"interval": "3h"}, no_such_key=1))
     exporter.wait_for_value(0.0, "exporter_config_last_reload_successful")
-    assert exporter.value("clean_images", model="production", dataset="renamed") == 10.0
-    mounted.update(config_text(tmp_path, datasets=[{"name": "third"}]))
-    exporter.wait_for_value(10.0, "clean_images", model="production", dataset="third")
+    assert exporter.value("evaluation_interval_seconds", **interval) == 7200.0
+    mounted.update(config_text(tmp_path, schedule={"interval": "4h"}))
+    exporter.wait_for_value(14400.0, "evaluation_interval_seconds", **interval)
     assert exporter.value("exporter_config_last_reload_successful") == 1.0
     log = exporter.log.read_text()
     assert log.count("configuration not reloaded") == 1, log
