@@ -18,7 +18,7 @@ from support.waiting import TIMEOUT, wait_until
 
 STOP_TIMEOUT = 20.0
 PROMETHEUS_3 = Path(__file__).parents[1] / "prometheus_3"
-"""Folder of the unpacked Prometheus 3 and its Alertmanager."""
+"""Folder of the unpacked Prometheus 3, its Alertmanager, and VictoriaMetrics."""
 
 
 def free_port() -> int:
@@ -34,6 +34,14 @@ def program(name: str) -> str:
     if found is None:
         pytest.skip(f"{name} is not installed")
     return found
+
+
+def newer_program(name: str) -> str:
+    """Return the path of a program next to Prometheus 3; skip the test if it is not installed."""
+    found = PROMETHEUS_3 / "usr" / "bin" / name
+    if not found.exists():
+        pytest.skip(f"{name} is not installed: run {PROMETHEUS_3 / 'fetch'}")
+    return str(found)
 
 
 def put_prometheus_3_first(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import httpx
 
-from support.servers import Prometheus, QueryServer, free_port, program, run_tool
+from support.servers import Prometheus, QueryServer, free_port, newer_program, program, run_tool
 
 DEDUPLICATION = "-dedup.minScrapeInterval=1ms"
 RETENTION = "-retentionPeriod=10y"
-ONE_CONNECTION = "--vm-concurrency=1"
-"""With more, vmctl 1.79 can end before it has sent the last series."""
+VMCTL = ("--disable-progress-bar",)
+"""It would require a terminal."""
 
 
 class VictoriaMetrics(QueryServer):
@@ -46,13 +45,14 @@ class VictoriaMetrics(QueryServer):
         return f"{self.url}/api/v1/import/prometheus"
 
     def copy_scrapes(self, prometheus: Prometheus, data: Path) -> None:
-        """Copy all samples of a Prometheus with this data folder and the flag `--web.enable-admin-api`."""
+        """Copy all samples of a Prometheus with this data folder and the flag `--web.enable-admin-api`.
+
+        Not with vmctl 1.79, which can end before it has sent the last series.
+        """
         answer = httpx.post(f"{prometheus.url}/api/v1/admin/tsdb/snapshot", timeout=60.0).raise_for_status().json()
         snapshot = data / "snapshots" / answer["data"]["name"]
-        flags = [f"--prom-snapshot={snapshot}", f"--vm-addr={self.url}", ONE_CONNECTION]
-        command = shlex.join([program("vmctl"), "prometheus", "-s", *flags])
-        # It requires a terminal.
-        code, output = run_tool(["script", "--quiet", "--return", "--command", command, "/dev/null"])
+        flags = [f"--prom-snapshot={snapshot}", f"--vm-addr={self.url}"]
+        code, output = run_tool([newer_program("vmctl"), "prometheus", "-s", *VMCTL, *flags], timeout=300.0)
         assert code == 0, output
         self.flush()
 

@@ -16,7 +16,7 @@ from stack.containers import REMOTE_WRITE, write_configurations
 from starlight_exporter.asset_files import exported_files
 from starlight_exporter.cli.main import build_parser
 from support.documents import blocks, command, commands
-from support.victoria_metrics import DEDUPLICATION, ONE_CONNECTION, RETENTION
+from support.victoria_metrics import DEDUPLICATION, RETENTION, VMCTL
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = ROOT / "docs" / "long-term-storage.md"
@@ -47,7 +47,7 @@ def test_flags_of_the_store_are_the_tested_ones() -> None:
     flags = command(DOCUMENT, "victoria-metrics ").split()
     assert {DEDUPLICATION, RETENTION} <= set(flags)
     assert DEDUPLICATION in STORE["command"]
-    assert ONE_CONNECTION in command(DOCUMENT, "vmctl ").split()
+    assert {*VMCTL} <= {*command(DOCUMENT, "vmctl ").split()}
     assert "-retentionPeriod=${STARLIGHT_LONG_TERM_RETENTION:-10y}" in STORE["command"]
 
 
