@@ -88,6 +88,8 @@ class _Images:
     numbers: NDArray[np.int64]
 
     def subset(self, chosen: NDArray[np.bool_]) -> _Images:
+        if chosen.all():
+            return self
         return _Images(self.values[chosen], self.labels[chosen], self.covers[chosen], self.numbers[chosen])
 
 

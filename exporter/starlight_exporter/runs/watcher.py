@@ -210,7 +210,7 @@ def _files(folder: str, above: tuple[tuple[int, int], ...], walk: _Walk) -> Iter
     folders = []
     try:
         with os.scandir(folder) as listing:
-            # One entry after another: a list of all takes 600 bytes per file.
+            # One entry after another: a list of all takes hundreds of bytes per file.
             for entry in listing:
                 try:
                     status = entry.stat()

@@ -70,7 +70,8 @@ def out_of_sample_labels(vectors: ArrayLike, labels: ArrayLike, covers: ArrayLik
     for different lengths, values that are not finite, or fewer covers than FOLDS. Source: linear classifier probes,
     Alain and Bengio, arXiv:1610.01644 (2016).
     """
-    x, classes, groups = np.asarray(vectors, np.float64), np.asarray(labels, np.int64), np.asarray(covers, np.int64)
+    # A copy that is standardised in place: several copies of 50,000 vectors would be most of a worker's memory.
+    x, classes, groups = np.array(vectors, np.float64), np.asarray(labels, np.int64), np.asarray(covers, np.int64)
     if x.ndim != 2 or classes.shape != (len(x),) or groups.shape != (len(x),):
         raise ValueError(f"expected one label and cover per vector, got {x.shape}, {classes.shape}, {groups.shape}")
     if not np.isfinite(x).all():
@@ -78,7 +79,9 @@ def out_of_sample_labels(vectors: ArrayLike, labels: ArrayLike, covers: ArrayLik
     folds = grouped_folds(classes, groups, seed=seed)
     present, own = np.unique(classes, return_inverse=True)
     mean, scale = _standardisation(x)
-    x, members = (x - mean) / scale, np.eye(len(present))[own]
+    x -= mean
+    x /= scale
+    members = np.eye(len(present))[own]
     # The moments of the training data are those of all vectors without the fold: no vector is multiplied twice.
     parts = [_Moments.of(x[folds == fold], members[folds == fold]) for fold in range(FOLDS)]
     every = reduce(_Moments.plus, parts)

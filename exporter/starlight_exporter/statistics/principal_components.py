@@ -23,18 +23,18 @@ def principal_components(vectors: ArrayLike, components: int = 2) -> PrincipalCo
     give equal coordinates. Raise ValueError for fewer than two vectors, fewer dimensions than components, values that
     are not finite, or equal vectors. Source: Hotelling, Journal of Educational Psychology 24 (1933).
     """
-    x = np.asarray(vectors, dtype=np.float64)
+    x = np.array(vectors, dtype=np.float64)
     if x.ndim != 2 or len(x) < 2 or x.shape[1] < components:
         raise ValueError(f"expected at least 2 vectors of at least {components} dimensions, got shape {x.shape}")
     if not np.isfinite(x).all():
         raise ValueError("expected finite values")
     if bool((x == x[0]).all()):
         raise ValueError("expected vectors that differ")
-    centred = x - x.mean(axis=0)
-    variances, axes = np.linalg.eigh(centred.T @ centred)
+    x -= x.mean(axis=0)
+    variances, axes = np.linalg.eigh(x.T @ x)
     # In ascending order; rounding can make a variance of 0 negative.
     chosen = axes[:, : -components - 1 : -1]
     largest = np.abs(chosen).argmax(axis=0)
     chosen = chosen * np.where(chosen[largest, np.arange(components)] < 0, -1.0, 1.0)
     shares = np.maximum(variances[: -components - 1 : -1], 0.0) / np.maximum(variances, 0.0).sum()
-    return PrincipalComponents(centred @ chosen, tuple(shares.tolist()))
+    return PrincipalComponents(x @ chosen, tuple(shares.tolist()))
