@@ -134,7 +134,13 @@ class DatasetChanges:
             if listed is not None and fingerprint is not None and self._is_labelled(name):
                 # A result on an earlier window of unlabelled images is valid, and is completed.
                 self._runner.cancel_outdated(lambda current, pair=pair: current == pair)  # type: ignore[misc]
-            elif listed is None and fingerprint is not None and shown == fingerprint:
+            elif (
+                listed is None
+                and fingerprint is not None
+                and shown == fingerprint
+                and run.last_run_successful is not False
+            ):
+                # After a failed run, one more shows that the images of the last result can be read again.
                 continue
             queued = True
             self._runner.submit(pair, "dataset")

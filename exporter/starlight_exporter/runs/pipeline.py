@@ -183,10 +183,12 @@ class Pipeline:
         ]
 
     def is_up_to_date(self, pair: Pair) -> bool:
-        """Return whether the displayed result of a pair is of the model file and the images as last read."""
+        """Return whether the last run of a pair succeeded, on the model file and the images as last read."""
         snapshot = self._state.snapshot
         run, model, dataset = snapshot.runs.get(pair), snapshot.models.get(pair[0]), snapshot.datasets.get(pair[1])
         if run is None or run.evaluation is None or model is None or dataset is None:
+            return False
+        if run.last_run_successful is False:
             return False
         spec = run.evaluation.provenance
         return spec.model_sha256 == model.file_sha256 and dataset.fingerprint == spec.dataset_fingerprint
