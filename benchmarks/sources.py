@@ -136,7 +136,8 @@ def _table(seconds: dict[str, list[float]], images: int, start: float) -> str:
     lines = [
         "# CPU time of an evaluation by the source of its images",
         "",
-        f"`python -m benchmarks.sources --images {images} --rounds {rounds}`: the production model on {images:,}",
+        f"`python -m benchmarks.sources --images {images} --rounds {rounds} --sources {' '.join(seconds)}`:",
+        f"the production model on {images:,}",
         "images of the recipe `reference`, without cache and latency run. The S3 server (moto) is a process of its own",
         "on loopback, and not counted. User and system time of the evaluation and its fetcher, with the start of both:",
         "median of the rounds, and median of the ratios to the folder in the same round. Importing the libraries of S3",
@@ -154,6 +155,7 @@ def _table(seconds: dict[str, list[float]], images: int, start: float) -> str:
         lines.append(
             f"| {_TITLES[one]} | {median:.2f} s | {1000 * median / images:.2f} | {ratio:.3f} | {without:.3f} |"
         )
+    lines += ["", "The requirement is a ratio of at most 1.10 for tar shards in S3."]
     return "\n".join([*lines, ""])
 
 
