@@ -6,10 +6,12 @@ Usually the next process of the worker reports the file.
 
 from __future__ import annotations
 
+import pickle
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -27,7 +29,7 @@ WORKER_SECONDS: Final = 60.0
 """Time that a cluster may be without workers, at the start and later."""
 IN_FLIGHT: Final = 4
 """Shards per thread of the cluster that are submitted at a time."""
-AHEAD: Final = 32
+AHEAD: Final = 16
 """Shards per thread between the first one whose result is missing and the last one that is submitted."""
 MAX_FILES: Final = 20
 """Maximum number of files that an evaluation excludes, as in `runs.supervision`."""
@@ -44,7 +46,8 @@ class ShardMap:
         self._progress = progress
         self._key = f"starlight-{secrets.token_hex(8)}"
         self._job = engine.submit(same, job, key=f"{self._key}-job")
-        self._pending: dict[Future, int] = {}
+        self._pending: dict[Future, tuple[int, int]] = {}
+        """The submitted shards: number and files."""
         self._finished: SimpleQueue[Future] = SimpleQueue()
         self._results: dict[int, Any] = {}
         self._suspects: list[int] = []
@@ -61,7 +64,8 @@ class ShardMap:
                 self._collect()
             elif self._suspects:
                 number = self._suspects.pop(0)
-                self._accept(number, self._without_faults(self._shards[number]))
+                files = self._shards[number]
+                self._accept(number, len(files), self._without_faults(files))
             while self._yielded in self._results:
                 yield self._results.pop(self._yielded)
                 self._yielded += 1
@@ -75,15 +79,16 @@ class ShardMap:
         threads = self._engine.threads
         last = min(len(self._shards), self._yielded + AHEAD * threads)
         while self._submitted < last and len(self._pending) < IN_FLIGHT * threads:
-            number = self._submitted
-            self._pending[self._start(self._shards[number], (), number)] = number
+            number, files = self._submitted, self._shards[self._submitted]
+            self._pending[self._start(files, (), number)] = number, len(files)
             self._submitted += 1
 
     def _start(self, files: Shard, faults: Sequence[FileFault], number: int | None = None) -> Future:
         self._attempts += 1
         future = self._engine.submit(
             run_shard,
-            *(self._job, self._key, self._engine.driver, files, faults),
+            # Pickled here: Dask would search all files for futures.
+            *(self._job, self._key, self._engine.driver, pickle.dumps((files, faults))),
             key=f"{self._key}-{self._attempts}",
             number=number,
         )
@@ -93,17 +98,17 @@ class ShardMap:
     def _collect(self) -> None:
         """Wait for shards to finish, and accept those that have."""
         for future in self._finished_soon():
-            number = self._pending.pop(future)
-            result = self._result(future, self._shards[number])
+            number, files = self._pending.pop(future)
+            result = self._result(future, partial(self._names, number))
             if result is None:
                 self._suspects.append(number)
             else:
-                self._accept(number, result)
+                self._accept(number, files, result)
 
-    def _accept(self, number: int, outcome: ShardOutcome) -> None:
+    def _accept(self, number: int, files: int, outcome: ShardOutcome) -> None:
         self._engine.processors.add(outcome.processor)
         self._results[number] = outcome.result
-        self._done += len(self._shards[number])
+        self._done += files
         self._progress(self._done)
 
     def _finished_soon(self) -> list[Future]:
@@ -125,7 +130,7 @@ class ShardMap:
             raise self._engine.error(f"has had no worker for {WORKER_SECONDS:g} s", "no_workers")
         return futures
 
-    def _result(self, future: Future, files: Shard) -> ShardOutcome | None:
+    def _result(self, future: Future, names: Callable[[], str]) -> ShardOutcome | None:
         """Return the result of a task, None if it ended its workers. Raise StarlightError."""
         try:
             return cast(ShardOutcome, future.result())
@@ -136,7 +141,10 @@ class ShardMap:
         except CancelledError as error:
             raise self._engine.error("the connection was lost", "lost") from error
         except Exception as error:
-            raise EvaluationError(f"{_names(files)}: {type(error).__name__}: {error}") from error
+            raise EvaluationError(f"{names()}: {type(error).__name__}: {error}") from error
+
+    def _names(self, number: int) -> str:
+        return _names(self._shards[number])
 
     def _without_faults(self, files: Shard) -> ShardOutcome:
         """Return the result of a shard without the files that end their workers. Raise EngineError for too many."""
@@ -184,7 +192,7 @@ class ShardMap:
                 if len(suspects) == 1:
                     self._engine.cancel([future])
                     return _fault(suspects.pop(), report["reason"])
-        return self._result(future, files)
+        return self._result(future, lambda: _names(files))
 
 
 def _fault(path: str, reason: NotMeasuredReason) -> FileFault:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
+import pickle
 import platform
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,8 +26,7 @@ from distributed import Worker, get_worker
 
 import starlight_exporter
 from starlight_exporter.activity import NO_ACTIVITY, Activity, read_activity, time_limit
-from starlight_exporter.dataset.dataset import FileFault
-from starlight_exporter.dataset.engine import Job, OpenJob, Shard
+from starlight_exporter.dataset.engine import Job, OpenJob
 from starlight_exporter.detector.providers import onnxruntime_version
 from starlight_exporter.errors import EngineError, StarlightError
 from starlight_exporter.processor import processor
@@ -106,8 +106,9 @@ def same(job: Job[Any]) -> Job[Any]:
     return job
 
 
-def run_shard(job: Job[Any], key: str, driver: Software, files: Shard, faults: Sequence[FileFault]) -> ShardOutcome:
-    """Return the result of one shard of a job. Raise StarlightError."""
+def run_shard(job: Job[Any], key: str, driver: Software, pickled: bytes) -> ShardOutcome:
+    """Return the result of one shard of a job; `pickled` are its files and their faults. Raise StarlightError."""
+    files, faults = pickle.loads(pickled)
     with _jobs.opened(key, job, driver) as opened:
         return ShardOutcome(opened.run(files, faults), _jobs.processor)
 
