@@ -37,11 +37,12 @@ has five stego files. CPU time is the total of all threads, so its ratios do not
 The speed of the virtual machine varies by up to 50% between hours: only compare values within a table. The dataset
 sizes were measured while tests were running, everything else without other load.
 
-How often the regression checks are wrong: [operating characteristics](operating_characteristics.md). Intervals of
-embedding rates: [payload thresholds](payload_thresholds.md). Memory of service and worker: [by number of
-images](dataset_memory.md). How often drift of unlabelled images is detected:
-[drift](drift.md). How often a study distinguishes equal models: [swap tests](swap_tests.md). The shipped models on the
-shipped datasets: [study](study/study.md), [by payload, size and source](breakdowns.md).
+How often the regression checks are wrong: [operating characteristics](operating_characteristics.md), with
+[provisional results](provisional.md). Time from a new model to its first values: [time to metrics](time_to_metrics.md).
+Intervals of embedding rates: [payload thresholds](payload_thresholds.md). Memory of service and worker: [by number of
+images](dataset_memory.md). How often drift of unlabelled images is
+detected: [drift](drift.md). How often a study distinguishes equal models: [swap tests](swap_tests.md). The shipped
+models on the shipped datasets: [study](study/study.md), [by payload, size and source](breakdowns.md).
 """
 
 

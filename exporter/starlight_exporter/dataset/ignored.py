@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Final
 
 SIDECAR_SUFFIX: Final = ".json"
@@ -35,7 +34,9 @@ IGNORED_FOLDERS: Final = frozenset(
 def is_ignored(name: str) -> bool:
     """Return whether a file with this name is not an image: hidden (leading dot), a note, a table or a system file."""
     lower = name.lower()
-    return name.startswith(".") or lower in IGNORED_FILES or PurePosixPath(lower).suffix in IGNORED_SUFFIXES
+    # Without PurePosixPath, which takes a third of the time to list a dataset.
+    _, dot, suffix = lower.rpartition(".")
+    return name.startswith(".") or lower in IGNORED_FILES or f"{dot}{suffix}" in IGNORED_SUFFIXES
 
 
 def is_ignored_folder(name: str) -> bool:
