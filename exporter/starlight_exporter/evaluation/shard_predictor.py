@@ -203,7 +203,7 @@ class _Collected:
     def result(self) -> ShardResult:
         return ShardResult(
             predictions=tuple(one for one in self.predictions if one is not None),
-            observed=np.array(self._observed, np.float64).reshape(len(self._observed), -1),
+            observed=np.array(self._observed, np.float64).reshape(len(self._observed), -1 if self._observed else 0),
             observed_rows=tuple(self._observed_rows),
             carriers=tuple(self._carriers),
             embeddings=np.array(self._embeddings, np.float32).reshape(-1, EMBEDDING_SIZE),
