@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from starlight_exporter.dataset.found_files import FoundFile, FoundFiles
 from starlight_exporter.dataset.labelled_files import LabelledFiles, find_labelled_files
@@ -14,6 +15,8 @@ from starlight_exporter.dataset.walk import find_unlabelled_files
 from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES
 from starlight_exporter.errors import ImageError
 from starlight_exporter.file_access import open_regular
+
+_GROWTH: Final = 64 * 1024
 
 
 def folder_modified_ns(found: FoundFile) -> int | None:
@@ -57,9 +60,12 @@ class FolderSource(BaseSource):
             with open_regular(self.folder / found.path, root=self.folder) as file:
                 size = os.fstat(file.fileno()).st_size
                 # One more byte than expected, because the file may grow, or have no size of its own, as in /proc.
-                data = file.read(min(size, max_bytes) + 1)
-                while len(data) <= max_bytes and (more := file.read(max_bytes + 1 - len(data))):
-                    data += more
+                wanted = min(size, max_bytes) + 1
+                data = file.read(wanted)
+                # A shorter answer is the end: to ask for the rest of the limit would allocate it for every file.
+                while len(data) == wanted <= max_bytes:
+                    wanted = min(2 * wanted + _GROWTH, max_bytes + 1)
+                    data += file.read(wanted - len(data))
         except OSError as error:
             raise ImageError(f"cannot be read: {error.strerror or error}", reason="unreadable") from error
         if len(data) > max_bytes:
