@@ -62,6 +62,33 @@ def test_objects_in_class_folders_have_the_contents_of_the_folder(objects: Objec
     assert contents(RemoteRoot(f"s3://{BUCKET}/plain")) == contents(folder)
 
 
+def test_folders_that_consoles_store_as_objects_are_ignored(objects: Objects, folder: Path, tmp_path: Path) -> None:
+    pack(folder, tmp_path / "tar", "tar")
+    objects.put({"markers/": b"", "markers/old/": b""})
+    objects.put_folder(tmp_path / "tar", "markers")
+    assert contents(RemoteRoot(f"s3://{BUCKET}/markers")) == contents(folder)
+
+
+def test_names_with_characters_of_queries_are_objects(objects: Objects) -> None:
+    objects.put({"special/a#1.png": b"1", "special/b?.png": b"2"})
+    with open_source(RemoteRoot(f"s3://{BUCKET}/special")) as source:
+        found = list(source.unlabelled_files())
+        read = [(file.path, data) for file, data in source.read_shard(found, max_bytes=MAX_BYTES)]
+    assert read == [("a#1.png", b"1"), ("b?.png", b"2")]
+
+
+def test_bucket_that_is_deleted_ends_the_dataset_not_the_image(address: str, objects: Objects) -> None:
+    del objects
+    deleted = Objects(address, "deleted")
+    deleted.put({"set/a.png": b"1"})
+    with open_source(RemoteRoot("s3://deleted/set")) as source:
+        (found,) = source.unlabelled_files()
+        deleted.delete("set/a.png")
+        deleted.delete_bucket()
+        with pytest.raises(DatasetError, match="s3://deleted/set: no such dataset"):
+            source.read(found, max_bytes=MAX_BYTES)
+
+
 def test_identity_changes_with_the_content(objects: Objects) -> None:
     root = RemoteRoot(f"s3://{BUCKET}/identity")
 

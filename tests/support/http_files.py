@@ -53,6 +53,8 @@ class HttpFiles:
         match = re.fullmatch(r"bytes=(\d+)-(\d+)", request.headers.get("Range", ""))
         if match is None or not self.ranges:
             self._send(request, 200, data, headers)
+        elif int(match[1]) >= len(data):
+            self._send(request, 416, b"", headers)
         else:
             self._send(request, 206, data[int(match[1]) : int(match[2]) + 1], headers)
 

@@ -72,3 +72,7 @@ class Objects:
     def delete(self, name: str) -> None:
         """Delete an object."""
         self._client.delete_object(Bucket=self.bucket, Key=name)
+
+    def delete_bucket(self) -> None:
+        """Delete the empty bucket."""
+        self._client.delete_bucket(Bucket=self.bucket)

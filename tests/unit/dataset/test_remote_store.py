@@ -57,6 +57,18 @@ def test_prefix_without_objects_is_no_dataset() -> None:
         source.labelled_files()
 
 
+@pytest.mark.parametrize("name", ["clean/../../../a.png", "clean//a.png", "/clean/a.png"])
+def test_objects_whose_names_lead_out_of_the_dataset_are_rejected(name: str) -> None:
+    store = fsspec.filesystem("memory")
+    store.store.clear()
+    store.pipe_file(f"/memory-names/{name}", b"1")
+    with (
+        open_source(RemoteRoot("memory://memory-names")) as source,
+        pytest.raises(DatasetError, match=f"has an object '{name}', whose name must be relative"),
+    ):
+        source.labelled_files()
+
+
 @pytest.mark.integration
 def test_web_server_with_index_pages_is_listed(served: HttpFiles) -> None:
     served.files = {"clean/a.png": b"1234", "stego/lsb/b.png": b"12", "notes.txt": b""}
@@ -71,9 +83,10 @@ def test_range_is_read_while_the_file_is_unchanged(served: HttpFiles, etags: boo
     store = http_store(served)
     (stored,) = store.objects()
     assert store.start("a.png", 2, 5, stored.identity)() == b"23456"
-    served.files["a.png"] = b"abcdefghijk"
-    with pytest.raises(ImageError, match=r"a\.png changed since the dataset was listed"):
-        store.start("a.png", 2, 5, stored.identity)()
+    for content in (b"abcdefghijk", b"a"):
+        served.files["a.png"] = content
+        with pytest.raises(ImageError, match=r"a\.png changed since the dataset was listed"):
+            store.start("a.png", 2, 5, stored.identity)()
 
 
 @pytest.mark.integration
@@ -124,6 +137,16 @@ def test_refused_credentials_are_reported_once(
     with pytest.raises(DatasetError, match=f"^s3://images/set: access refused: {text}"):
         store.objects()
     assert len(served.requests) == 1
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_slow_request_is_repeated_by_s3(served: HttpFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_s3(monkeypatch, served.address)
+    served.failures, served.failure = 100, 400
+    served.body = b"<Error><Code>RequestTimeout</Code><Message>Idle</Message></Error>"
+    with pytest.raises(DatasetError, match="not reachable after 5 attempts"):
+        RemoteStore(RemoteRoot("s3://images/set")).objects()
 
 
 def test_missing_library_names_the_extra() -> None:

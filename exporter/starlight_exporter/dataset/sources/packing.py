@@ -16,7 +16,7 @@ from typing import IO, Any, Final, Literal, Protocol
 from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.labelled_files import LabelledFiles
 from starlight_exporter.dataset.labels import Labels
-from starlight_exporter.dataset.manifest_rows import ALL_COLUMNS, PLACE_COLUMNS
+from starlight_exporter.dataset.manifest_rows import ALL_COLUMNS, MAX_ROWS, PLACE_COLUMNS
 from starlight_exporter.dataset.names import one_line, printable_path
 from starlight_exporter.dataset.sources.opening import open_source
 from starlight_exporter.dataset.sources.root import DatasetRoot
@@ -59,6 +59,8 @@ def pack(
     """
     open_shard = _TarShard if shard_format == "tar" else _parquet_writer()
     try:
+        if out.is_symlink() or (out.exists() and not out.is_dir()):
+            raise DatasetError(f"{out}: is no folder; choose another one")
         if out.is_dir() and any(out.iterdir()):
             raise DatasetError(f"{out}: is not empty; choose another folder")
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,10 @@ class _Packer:
     def pack(self, progress: Callable[[int, int], None]) -> int:
         labelled = self.source.labelled_files()
         found = labelled.found
+        if len(found) > MAX_ROWS:
+            raise DatasetError(
+                f"{self.source.description}: has {len(found)} files; a label manifest lists at most {MAX_ROWS}"
+            )
         size, files = 0, 0
         with ExitStack() as stack, (self.folder / MANIFEST).open("w", encoding="utf-8", newline="") as text:
             rows = csv.writer(text, lineterminator="\n")

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import json
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, Final
 
+from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.manifest_rows import ManifestError, column_values, is_text
+from starlight_exporter.dataset.sources.base import Read, too_large
 from starlight_exporter.dataset.sources.ranges import RangeFile
 from starlight_exporter.dataset.sources.store import Store, StoredObject
 from starlight_exporter.dataset.sources.tar_index import ShardError
-from starlight_exporter.errors import DatasetError
+from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES
+from starlight_exporter.errors import DatasetError, ImageError
 from starlight_exporter.formatting import size
 
 MAX_FOOTER_BYTES: Final = 64 * 1024 * 1024
@@ -27,7 +32,21 @@ _KEPT_FILES: Final = 16
 _BATCH: Final = 1024
 _MAGIC: Final = b"PAR1"
 _BYTES: Final = "bytes"
+_CONTENT_TYPES: Final = ("binary", "large_binary", "binary_view")
 _PATH: Final = "path"
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """The images of a group of rows: an Arrow array with one element per row."""
+
+    rows: range
+    column: Any
+
+    def content(self, row: int) -> memoryview | None:
+        """Return the image of a row, None if the row has none."""
+        value = self.column[row - self.rows.start][_BYTES]
+        return memoryview(value.value.as_buffer()) if value.is_valid and value.value.is_valid else None
 
 
 class ParquetShard:
@@ -38,6 +57,8 @@ class ParquetShard:
         self._stored = stored
         _require_footer(RangeFile(store, stored, buffer_bytes=64 * 1024))
         file = self._open()
+        if len(set(file.schema_arrow.names)) != len(file.schema_arrow.names):
+            raise ShardError("has two columns of the same name")
         self.column = _image_column(file.schema_arrow)
         self._schema = file.schema_arrow
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
@@ -74,10 +95,10 @@ class ParquetShard:
 
     def group_of(self, row: int) -> int:
         """Return the number of the group that contains a row."""
-        return next(number for number, first in enumerate(self.first_rows[1:]) if row < first)
+        return bisect_right(self.first_rows, row) - 1
 
-    def contents(self, group: int) -> Any:
-        """Return the bytes of the images of a group of rows, as an Arrow array with one element per row."""
+    def group(self, group: int) -> RowGroup:
+        """Read the images of a group of rows."""
         if self._group_bytes[group] > MAX_GROUP_BYTES:
             raise ShardError(
                 f"has {size(self._group_bytes[group])} of images in one group of rows, at most"
@@ -88,7 +109,10 @@ class ParquetShard:
             file = self._open([f"{self.column}.{_BYTES}"])
             table = file.read_row_group(group, columns=[f"{self.column}.{_BYTES}"])
             table.validate(full=True)
-            return table.column(self.column)
+        rows = range(self.first_rows[group], self.first_rows[group + 1])
+        if table.num_rows != len(rows):
+            raise ShardError(f"is damaged: a group of {len(rows)} rows has {table.num_rows}")
+        return RowGroup(rows, table.column(self.column))
 
     def _open(self, dictionaries: Sequence[str] = ()) -> Any:
         try:
@@ -116,16 +140,15 @@ class ParquetShards:
         shard: ParquetShard = self._once(self._shards, key, _KEPT_FILES, lambda: ParquetShard(self._store, stored))
         return shard
 
-    def content(self, stored: StoredObject, row: int) -> memoryview | None:
-        """Return the image of a row, None if the row has none. Raise ShardError or DatasetError."""
+    def group(self, stored: StoredObject, row: int) -> RowGroup:
+        """Return the group that contains a row. Raise ShardError or DatasetError."""
         shard = self.shard(stored)
         if not 0 <= row < shard.rows_total:
             raise ShardError(f"has no row {row}")
         group = shard.group_of(row)
         key = stored.name, stored.identity, group
-        column = self._once(self._groups, key, _KEPT_GROUPS, lambda: shard.contents(group))
-        value = column[row - shard.first_rows[group]][_BYTES]
-        return memoryview(value.value.as_buffer()) if value.is_valid and value.value.is_valid else None
+        found: RowGroup = self._once(self._groups, key, _KEPT_GROUPS, lambda: shard.group(group))
+        return found
 
     def _once(self, known: OrderedDict[Any, Future[Any]], key: Any, keep: int, make: Any) -> Any:
         """Return a value that one thread makes while the others wait for it."""
@@ -146,6 +169,34 @@ class ParquetShards:
                     if known.get(key) is future:
                         del known[key]
         return future.result()
+
+
+def read_rows(
+    shards: ParquetShards, shard_of: Callable[[FoundFile], StoredObject], files: Iterable[FoundFile], *, max_bytes: int
+) -> Iterator[Read]:
+    """Yield the content of files in Parquet shards, in order. `shard_of` may raise ImageError."""
+    # The last group is kept here, because other threads may replace it in `shards` before all its rows are read.
+    group: RowGroup | None = None
+    place: object = None
+    for found in files:
+        if group is None or place != (found.shard, found.identity) or found.offset not in group.rows:
+            group, place = None, (found.shard, found.identity)
+            try:
+                group = shards.group(shard_of(found), found.offset)
+            except ImageError as error:
+                yield found, error
+                continue
+            except ShardError as error:
+                yield found, ImageError(f"{found.shard} {error}", reason="unreadable")
+                continue
+        content = group.content(found.offset)
+        if content is None:
+            yield found, ImageError("has no bytes", reason="unreadable")
+        elif len(content) > max_bytes:
+            start = bytes(content[:SIGNATURE_BYTES])
+            yield found, too_large(max_bytes, size_bytes=len(content), start=start)
+        else:
+            yield found, bytes(content)
 
 
 class _errors:  # noqa: N801  # used like a function
@@ -182,7 +233,8 @@ def _image_column(schema: Any) -> str:
         one.name
         for one in schema
         if types.is_struct(one.type)
-        and {one.type.field(number).name for number in range(one.type.num_fields)} == {_BYTES, _PATH}
+        and sorted(one.type.field(number).name for number in range(one.type.num_fields)) == [_BYTES, _PATH]
+        and str(one.type.field(_BYTES).type) in _CONTENT_TYPES
     ]
     if len(found) != 1:
         raise ShardError(f"has {len(found) or 'no'} column{'s' * (len(found) > 1)} of {{bytes, path}}, expected one")

@@ -27,7 +27,12 @@ CONNECT_SECONDS: Final = 10
 READ_SECONDS: Final = 60
 _EXTRAS: Final[Mapping[str, str]] = {"s3": "s3", "gs": "gcs", "https": "remote", "http": "remote", "memory": "remote"}
 _WEB: Final = ("http", "https")
-_PERMANENT: Final = frozenset((400, 401, 403, 404, 405, 410, 416))
+_PERMANENT: Final = frozenset((400, 401, 403, 404, 405, 410))
+_CHANGED: Final = frozenset((412, 416))
+"""Statuses of a condition that is false, and of a range that the object no longer has."""
+_PASSING: Final = ("RequestTimeout",)
+"""S3 codes of failures that may pass although their status is permanent."""
+_MAX_SIZE: Final = 2**63 - 1
 _EXPIRED: Final = ("ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken")
 _IDENTITIES: Final = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "Last-Modified", "created")
 """Keys of fsspec's descriptions of objects, the best first."""
@@ -61,7 +66,7 @@ class RemoteStore:
             # A search ignores the errors of single folders, also that of the first.
             self._attempts("", partial(self._files.ls, self._prefix, detail=False))
         listed = self._attempts("", partial(self._files.find, self._prefix, detail=True))
-        infos = [info for name, info in listed.items() if info.get("type") != "directory" and not set("?#") & set(name)]
+        infos = [info for name, info in listed.items() if info.get("type") != "directory" and self._is_object(name)]
         if not infos and not self._attempts("", partial(self._files.exists, self._prefix)):
             raise DatasetError(f"{self.root}: no such dataset")
         if len(infos) > MAX_OBJECTS:
@@ -70,6 +75,12 @@ class RemoteStore:
             infos = list(self._pool.map(self._described, infos))
         return sorted(map(self._stored, infos), key=lambda one: one.name)
 
+    def _is_object(self, name: str) -> bool:
+        """Return whether a name is neither a folder, which consoles of S3 store as an empty object, nor a query."""
+        relative = self._relative(name)
+        is_query = self.root.protocol in _WEB and bool({"?", "#"} & set(relative))
+        return bool(relative) and not relative.endswith("/") and not is_query
+
     def _described(self, info: Mapping[str, Any]) -> Mapping[str, Any]:
         name = info["name"]
         return {**self._attempts(self._relative(name), partial(self._files.info, name)), "name": name}
@@ -77,12 +88,13 @@ class RemoteStore:
     def _stored(self, info: Mapping[str, Any]) -> StoredObject:
         name = self._relative(str(info["name"]))
         size = info.get("size")
-        if not isinstance(size, int):
-            raise DatasetError(f"{self.root}: the server does not state the size of {name}")
+        if not isinstance(size, int) or not 0 <= size <= _MAX_SIZE:
+            raise DatasetError(f"{self.root}: the server does not state the size of {name[:200]}")
         return StoredObject(name, size, _identity(info), _modified_ns(info))
 
     def _relative(self, name: str) -> str:
-        return name.removeprefix(self._prefix).lstrip("/")
+        # Only one slash: S3 can have the objects `a.png` and `/a.png` below the same prefix.
+        return name.removeprefix(self._prefix).removeprefix("/")
 
     def start(self, name: str, start: int, size: int, identity: str | None) -> Pending:
         """See `Store`."""
@@ -140,13 +152,14 @@ class RemoteStore:
                 raise
             except Exception as error:  # every library of fsspec raises its own exceptions
                 status, code = _status(error), _code(error)
-                if status == 412:
+                if status in _CHANGED:
                     raise ChangedError from error
                 if isinstance(error, FileNotFoundError):
-                    if name:
+                    if name and code != "NoSuchBucket":
                         raise
                     raise DatasetError(f"{self.root}: no such dataset: {_line(error)}") from error
-                if isinstance(error, PermissionError) or status in _PERMANENT or code in _EXPIRED:
+                is_permanent = isinstance(error, PermissionError) or status in _PERMANENT or code in _EXPIRED
+                if is_permanent and code not in _PASSING:
                     raise DatasetError(f"{self.root}: access refused: {_line(error)}") from error
                 if type(error).__name__ in ("NoCredentialsError", "PartialCredentialsError", "TokenRetrievalError"):
                     raise DatasetError(f"{self.root}: no credentials: {_line(error)}") from error

@@ -27,19 +27,18 @@ from starlight_exporter.dataset.manifest import (
 from starlight_exporter.dataset.manifest_rows import ManifestError, ManifestRow
 from starlight_exporter.dataset.metadata import as_manifest_row
 from starlight_exporter.dataset.sidecar import MAX_SIDECAR_BYTES, Sidecar, SidecarError, parsed_sidecar
-from starlight_exporter.dataset.sources.base import BaseSource, Read, too_large
+from starlight_exporter.dataset.sources.base import BaseSource, Read
 from starlight_exporter.dataset.sources.members import (
     Member,
     in_class_folders,
     listed_in_manifest,
     unlabelled_members,
 )
-from starlight_exporter.dataset.sources.names import PARQUET, has_only_shards, is_shard
-from starlight_exporter.dataset.sources.parquet_shards import ParquetShards
+from starlight_exporter.dataset.sources.names import PARQUET, has_only_shards, is_relative, is_shard
+from starlight_exporter.dataset.sources.parquet_shards import ParquetShards, read_rows
 from starlight_exporter.dataset.sources.ranges import RangeFile, read_files
-from starlight_exporter.dataset.sources.store import Store, StoredObject, start_range
+from starlight_exporter.dataset.sources.store import CHANGED, Store, StoredObject, start_range
 from starlight_exporter.dataset.sources.tar_index import ShardError, tar_members
-from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES
 from starlight_exporter.errors import DatasetError, ImageError
 from starlight_exporter.formatting import size as formatted_size
 
@@ -134,12 +133,16 @@ class StoreSource(BaseSource):
         """See `Source`."""
         for is_parquet, group in groupby(files, lambda found: (found.shard or "").lower().endswith(PARQUET)):
             if is_parquet:
-                yield from (self._read_row(found, max_bytes) for found in group)
+                yield from read_rows(self._parquet, self._shard, group, max_bytes=max_bytes)
             else:
                 yield from read_files(self._store, group, max_bytes=max_bytes)
 
     def _list(self, *, may_be_empty: bool = False) -> dict[str, StoredObject]:
         objects = {one.name: one for one in self._store.objects()}
+        outside = next((name for name in objects if not is_relative(name)), None)
+        if outside is not None:
+            text = f"has an object {outside[:200]!r}, whose name must be relative, without empty parts, . and .."
+            raise DatasetError(f"{self.root}: {text}")
         if not objects and not may_be_empty:
             raise DatasetError(f"{self.root}: no objects")
         self._objects = objects
@@ -241,27 +244,16 @@ class StoreSource(BaseSource):
             raise SidecarError(f"sidecar cannot be read: {error}") from error
         return parsed_sidecar(data)
 
-    def _read_row(self, found: FoundFile, max_bytes: int) -> Read:
-        assert found.shard is not None
-        stored = self._shard(found.shard, found.identity)
-        try:
-            content = self._parquet.content(stored, found.offset)
-        except ShardError as error:
-            return found, ImageError(f"{found.shard} {error}", reason="unreadable")
-        if content is None:
-            return found, ImageError("has no bytes", reason="unreadable")
-        if len(content) > max_bytes:
-            start = bytes(content[:SIGNATURE_BYTES])
-            return found, too_large(max_bytes, size_bytes=len(content), start=start)
-        return found, bytes(content)
+    def _shard(self, found: FoundFile) -> StoredObject:
+        """Return the shard of a file from the listing, which is made again in a process that has none.
 
-    def _shard(self, name: str, identity: str | None) -> StoredObject:
-        """Return an object of the listing, which is made again in a process that has none."""
+        Raise ImageError if the shard has changed.
+        """
         with self._lock:
             objects = self._list() if self._objects is None else self._objects
-        stored = objects.get(name)
-        if stored is None or stored.identity != identity:
-            return StoredObject(name, 0 if stored is None else stored.size_bytes, identity)
+        stored = objects.get(found.shard or "")
+        if stored is None or stored.identity != found.identity:
+            raise ImageError(f"{found.shard} {CHANGED}", reason="unreadable")
         return stored
 
     @staticmethod

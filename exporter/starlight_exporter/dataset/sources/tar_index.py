@@ -21,7 +21,7 @@ _BLOCK: Final = tarfile.BLOCKSIZE
 
 @dataclass(frozen=True, slots=True)
 class TarMember:
-    """A member of an archive: its content is `size_bytes` bytes from `offset` on, unless it has a problem."""
+    """A member of an archive: its content is `size_bytes` bytes from `offset` on, nothing if it has a problem."""
 
     name: str
     offset: int
@@ -51,9 +51,14 @@ def tar_members(file: RangeFile) -> Iterator[TarMember]:
                     raise ShardError(f"is damaged: a member of {member.size} bytes at byte {member.offset}")
                 last = member.offset
                 if not member.isdir():
-                    yield TarMember(_name(member.name), member.offset_data, member.size, _problem(member))
+                    problem = _problem(member)
+                    # The size of a sparse file can be any number.
+                    size = 0 if problem is not None else member.size
+                    yield TarMember(_name(member.name), member.offset_data, size, problem)
             end = archive.offset
-    except (tarfile.TarError, OSError, EOFError, ValueError) as error:
+    except RecursionError as error:
+        raise ShardError("is damaged: too many extended headers of one member") from error
+    except (tarfile.TarError, OSError, EOFError, ValueError, OverflowError) as error:
         raise ShardError(f"is damaged: {' '.join(str(error).split())[:200]}") from error
     _require_end(file, end)
 
