@@ -20,7 +20,7 @@ from starlight_exporter.processor import processor
 BATCH: Final = 16
 """Files that a thread decodes before it scores them together. Shards have a multiple of it: batches are the same."""
 LOCAL_SHARD_SIZES: Final = (BATCH, 128)
-_SHARDS_PER_THREAD: Final = 8
+_SHARDS_PER_THREAD: Final = 32
 """Shards of a small dataset per thread, so that all threads end at about the same time."""
 _AHEAD: Final = 4
 """Shards per thread that are submitted before their results are needed."""
