@@ -6,6 +6,7 @@ which file exceeds its time limit, even if C code holds the GIL.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import struct
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-Phase = Literal["load", "scan", "decode", "score", "time", "thumbnail"]
+Phase = Literal["load", "scan", "decode", "score", "time", "thumbnail", "fetch"]
 PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 
 LOAD_FACTOR: Final = 4
@@ -45,7 +46,12 @@ class InFlight:
 
 
 def time_limit(one: InFlight, image_seconds: float) -> float:
-    """Return the seconds that a thread may take: a model is loaded, or all images of a batch are scored, at once."""
+    """Return the seconds that a thread may take: a model is loaded, or all images of a batch are scored, at once.
+
+    A file that is fetched has no limit: a slow server is no property of the file, and requests have their own limits.
+    """
+    if one.phase == "fetch":
+        return math.inf
     return image_seconds * (LOAD_FACTOR if one.phase == "load" else max(1, len(one.files)))
 
 

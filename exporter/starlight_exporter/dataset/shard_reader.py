@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
-from starlight_exporter.activity import NO_ACTIVITY, Activity
+from starlight_exporter.activity import NO_ACTIVITY, Activity, Phase
 from starlight_exporter.dataset.categories import CategoryLimit
 from starlight_exporter.dataset.content_index import ContentIndex, KnownContent
 from starlight_exporter.dataset.dataset import FileFault, FileProblem, LabelledFile
@@ -29,7 +29,8 @@ LARGE_FILE_BYTES: Final = 8 * 1024 * 1024
 class ReadFile:
     """A labelled file with its content, None if it has a problem or was not read because its content is known.
 
-    `found` is the file in the listing. `seconds` is the time for reading and hashing, without waiting for other files.
+    `found` is the file in the listing. `seconds` is the time for reading and hashing, without waiting for other files
+    or a network.
     """
 
     found: FoundFile
@@ -52,7 +53,7 @@ class _Content:
 class ShardReader:
     """Reads the shards of one dataset. Thread-safe. Failures become the problem of the file.
 
-    Files that ended or blocked a process in the phase `scan` are not opened. With an `index`, neither are files whose
+    Files that ended or blocked a process while they were read are not opened. With an `index`, neither are files whose
     content is known by their identity and `is_needed` returns False for its SHA-256.
     """
 
@@ -70,6 +71,7 @@ class ShardReader:
         self._index = index
         self._is_needed = is_needed
         self._source = source
+        self._phase: Phase = "fetch" if source.is_remote else "scan"
         self._max_bytes = max_file_bytes
         self._categories = categories
         self._faults = tuple(faults)
@@ -78,7 +80,7 @@ class ShardReader:
 
     def files(self, shard: Sequence[FoundFile], faults: Sequence[FileFault] = ()) -> Iterator[ReadFile]:
         """Yield the files of a shard, in order. A large file blocks others until the next one is requested."""
-        excluded = {fault.path: fault for fault in (*self._faults, *faults) if fault.phase == "scan"}
+        excluded = {fault.path: fault for fault in (*self._faults, *faults) if fault.phase in ("scan", "fetch")}
         known = [self._known(found, excluded) for found in shard]
         wanted = [found for found, content in zip(shard, known, strict=True) if content is None]
         contents = self._source.read_shard(wanted, max_bytes=min(LARGE_FILE_BYTES, self._max_bytes))
@@ -88,14 +90,15 @@ class ShardReader:
                 yield ReadFile(found, _labelled(found, labels, content), None, 0.0)
                 continue
             start = perf_counter()
-            with self._activity.during("scan", found.path):
+            with self._activity.during(self._phase, found.path):
                 _, data = next(contents)
             if isinstance(data, TooLargeError) and data.size_bytes <= self._max_bytes:
                 with self._large:
                     start = perf_counter()
-                    yield self._read(found, labels, self._read_whole(found), start)
+                    data = self._read_whole(found)
+                    yield self._read(found, labels, data, self._started(start))
             else:
-                yield self._read(found, labels, data, start)
+                yield self._read(found, labels, data, self._started(start))
 
     def content(self, read: ReadFile) -> bytes:
         """Return the content of a file that was not read because it is known.
@@ -130,9 +133,13 @@ class ShardReader:
             self._index.add(key, KnownContent(content.sha256, content.size, content.image_format))
         return ReadFile(found, file, content.data if file.problem is None else None, perf_counter() - start)
 
+    def _started(self, start: float) -> float:
+        """Return from when on the time of a file counts, which is read since `start`."""
+        return perf_counter() if self._source.is_remote else start
+
     def _read_whole(self, found: FoundFile) -> bytes | ImageError:
         try:
-            with self._activity.during("scan", found.path):
+            with self._activity.during(self._phase, found.path):
                 return self._source.read(found, max_bytes=self._max_bytes)
         except ImageError as error:
             return error

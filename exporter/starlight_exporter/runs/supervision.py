@@ -45,6 +45,7 @@ _VERBS: Final[dict[Phase, str]] = {
     "score": "score",
     "time": "time",
     "thumbnail": "make a thumbnail of",
+    "fetch": "fetch",
 }
 
 
