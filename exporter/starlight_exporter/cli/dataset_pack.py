@@ -2,7 +2,7 @@
 
 Paths, labels and contents stay the same, so that an evaluation of the shards has the same predictions. Tar shards can
 be read as WebDataset, Parquet shards by the library `datasets` of Hugging Face.
-Exit code 2: not a dataset, a file cannot be read, or DIR is not empty.
+Exit code 2: not a dataset, a file cannot be read, or DIR is not empty or inside the dataset.
 """
 
 from __future__ import annotations

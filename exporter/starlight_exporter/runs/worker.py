@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -50,9 +52,10 @@ def evaluate(work: Work) -> RunResult:
     except OSError as error:
         # Then a file that ends or blocks the worker is not found.
         problem = f"activity not recorded: {error.strerror or error}"
-    after_provisional = _measure_sample_first(work, activity)
-    predictions_file = work.thumbnails.with_name(PREDICTIONS_FILE)
-    result = run(replace(work.request, predictions_file=predictions_file), activity=activity)
+    with _temporary_files_in(work.thumbnails.parent):
+        after_provisional = _measure_sample_first(work, activity)
+        predictions_file = work.thumbnails.with_name(PREDICTIONS_FILE)
+        result = run(replace(work.request, predictions_file=predictions_file), activity=activity)
     result = replace(result, evaluation=replace(result.evaluation, after_provisional=after_provisional))
     if problem:
         result = replace(result, warnings=(*result.warnings, problem))
@@ -72,6 +75,16 @@ def evaluate(work: Work) -> RunResult:
         # The result is valid without thumbnails.
         return replace(result, warnings=(*result.warnings, f"no thumbnails: {error.strerror or error}"))
     return result
+
+
+@contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Create temporary files in the folder of the run, which is deleted also if this process is killed."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
 
 
 def _measure_sample_first(work: Work, activity: Activity) -> bool:

@@ -131,6 +131,15 @@ def test_file_is_not_replaced_by_a_packed_dataset(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == "notes"
 
 
+@pytest.mark.parametrize("out", [".", "clean/shards"])
+def test_dataset_is_not_packed_into_itself(tmp_path: Path, out: str) -> None:
+    root = write_dataset(tmp_path / "root", images=1)
+    before = sorted(root.rglob("*"))
+    with pytest.raises(DatasetError, match="is inside the dataset"):
+        pack(root, root / out, "tar")
+    assert sorted(root.rglob("*")) == before
+
+
 def test_dataset_of_too_many_files_is_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("starlight_exporter.dataset.sources.packing.MAX_ROWS", 2)
     with pytest.raises(DatasetError, match="has 3 files; a label manifest lists at most 2"):

@@ -61,6 +61,8 @@ def pack(
     try:
         if out.is_symlink() or (out.exists() and not out.is_dir()):
             raise DatasetError(f"{out}: is no folder; choose another one")
+        if isinstance(root, Path) and out.resolve().is_relative_to(root.resolve()):
+            raise DatasetError(f"{out}: is inside the dataset; choose another folder")
         if out.is_dir() and any(out.iterdir()):
             raise DatasetError(f"{out}: is not empty; choose another folder")
         out.parent.mkdir(parents=True, exist_ok=True)
