@@ -18,6 +18,7 @@ from starlight_exporter.cli.arguments import (
     integer,
     providers_of,
 )
+from starlight_exporter.cli.command import clean_up_when_terminated
 from starlight_exporter.dataset.sources.root import root_name
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.exit_codes import OK
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.publish.ablation_report import ablation_json, ablation_table
     from starlight_exporter.publish.documents.stream_ablation import document
 
+    clean_up_when_terminated()
     streams = streams_named(options.stream)
     for path in (options.output, options.document):
         require_writable(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -70,6 +71,11 @@ def run(options: argparse.Namespace) -> int:
     command: Callable[[argparse.Namespace], int] = options.run
     with warnings_on_standard_error():
         return exit_code(options.name, lambda: command(options))
+
+
+def clean_up_when_terminated() -> None:
+    """Let SIGTERM interrupt the command as Ctrl-C does, so that it deletes its temporary files."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def exit_code(name: str, action: Callable[[], int]) -> int:

@@ -23,6 +23,7 @@ from starlight_exporter.cli.arguments import (
     integer,
     providers_of,
 )
+from starlight_exporter.cli.command import clean_up_when_terminated
 from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import ComparisonError
@@ -76,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.publish.documents.slice_tests import DatasetComparison
     from starlight_exporter.publish.evaluation_report import metrics_json
     from starlight_exporter.publish.predictions_csv import predictions_csv
+
+    clean_up_when_terminated()
 
     def request(model: Path, rule: DecisionRule, name: str, dataset: DatasetRoot) -> RunRequest:
         return RunRequest(

@@ -8,10 +8,10 @@ and others), `adversarial` (small perturbations and hard negatives that a search
 from __future__ import annotations
 
 import argparse
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlight_exporter.cli.command import clean_up_when_terminated
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.exit_codes import OK
 from starlight_exporter.synthesis.names import ADVERSARIAL, NAMES, REFERENCE
@@ -47,8 +47,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.synthesis.build import synthesise
 
     recipe = _recipe(options)
-    # SIGTERM cleans up like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    clean_up_when_terminated()
     bar = new_bar(Console(stderr=True))
     task = bar.add_task("images", total=None)
 

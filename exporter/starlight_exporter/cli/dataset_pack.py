@@ -8,10 +8,10 @@ Exit code 2: not a dataset, a file cannot be read, or DIR is not empty or inside
 from __future__ import annotations
 
 import argparse
-import signal
 from pathlib import Path
 
 from starlight_exporter.cli.arguments import DATASET_HELP, dataset_root
+from starlight_exporter.cli.command import clean_up_when_terminated
 from starlight_exporter.exit_codes import OK
 
 
@@ -31,8 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.cli.console import progress_bar
     from starlight_exporter.dataset.sources.packing import pack
 
-    # SIGTERM cleans up like Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    clean_up_when_terminated()
     try:
         with progress_bar("packing") as progress:
             shards = pack(options.dataset, options.out, options.format, progress=progress)

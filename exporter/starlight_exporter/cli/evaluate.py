@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from starlight_exporter.cli.arguments import add_run_arguments
+from starlight_exporter.cli.command import clean_up_when_terminated
 from starlight_exporter.exit_codes import CHECK_FAILED, NOT_MEASURED, OK
 
 DASHBOARD = Path("docs", "grok", "performance_dashboard.md")
@@ -45,6 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.publish import evaluation_report
     from starlight_exporter.publish.predictions_csv import predictions_csv
 
+    clean_up_when_terminated()
     baseline = None if options.baseline is None else read_baseline(options.baseline)
     for path in filter(None, (options.output, options.predictions, options.dashboard)):
         require_writable(path)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from starlight_exporter.checks.limits import CHECK_NAMES
 from starlight_exporter.cli.arguments import add_run_arguments, decision
+from starlight_exporter.cli.command import clean_up_when_terminated
 
 if TYPE_CHECKING:
     from starlight_exporter.cli.gate_evaluation import GateEvaluation
@@ -100,6 +101,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.cli.gate_settings import gate_settings
     from starlight_exporter.publish.gate.report import GateReport, wrong_images
 
+    clean_up_when_terminated()
     started = time.monotonic()
     settings = gate_settings(options)
     _require_outputs(options, settings)

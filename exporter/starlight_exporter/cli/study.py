@@ -20,6 +20,7 @@ from starlight_exporter.cli.arguments import (
     integer,
     providers_of,
 )
+from starlight_exporter.cli.command import clean_up_when_terminated
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.exit_codes import NOT_MEASURED, OK
 
@@ -52,6 +53,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.publish.documents.model_study import document
     from starlight_exporter.publish.study_tables import pairs_csv, study_csv
 
+    clean_up_when_terminated()
     require_writable(options.out / "study.csv")
     request = StudyRequest(
         models=tuple(options.model),

@@ -25,6 +25,7 @@ from starlight_exporter.cli.arguments import (
     integer,
     providers_of,
 )
+from starlight_exporter.cli.command import clean_up_when_terminated
 from starlight_exporter.dataset.sources.root import root_name
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.errors import DatasetError, ModelError
@@ -67,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.models.cards import find_models
     from starlight_exporter.publish.documents.model_variants import cells, document, headings
 
+    clean_up_when_terminated()
     for path in (options.json, options.output):
         require_writable(path)
     models = find_models(options.models_dir)

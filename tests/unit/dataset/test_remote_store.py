@@ -152,7 +152,7 @@ def test_slow_request_is_repeated_by_s3(served: HttpFiles, monkeypatch: pytest.M
 def test_missing_library_names_the_extra() -> None:
     if find_spec("gcsfs") is not None:
         pytest.skip("gcsfs is installed")
-    with pytest.raises(DependencyError, match="install this package with the extra gcs"):
+    with pytest.raises(DependencyError, match="needs gcsfs; install this package with the extra gcs"):
         RemoteStore(RemoteRoot("gs://bucket/images"))
 
 

@@ -26,6 +26,7 @@ FIRST_PAUSE: Final = 0.2
 CONNECT_SECONDS: Final = 10
 READ_SECONDS: Final = 60
 _EXTRAS: Final[Mapping[str, str]] = {"s3": "s3", "gs": "gcs", "https": "remote", "http": "remote", "memory": "remote"}
+_LIBRARIES: Final[Mapping[str, str]] = {"s3": "s3fs", "gs": "gcsfs"}
 _WEB: Final = ("http", "https")
 _PERMANENT: Final = frozenset((400, 401, 403, 404, 405, 410))
 _CHANGED: Final = frozenset((412, 416))
@@ -192,8 +193,8 @@ def _file_system(root: RemoteRoot) -> Any:
             }
         files = fsspec.filesystem(root.protocol, **options)
     except ImportError as error:
-        extra = _EXTRAS[root.protocol]
-        text = f"{root}: needs {error.name or 'fsspec'}; install this package with the extra {extra}"
+        library = error.name or _LIBRARIES.get(root.protocol, "fsspec")
+        text = f"{root}: needs {library}; install this package with the extra {_EXTRAS[root.protocol]}"
         raise DependencyError(text) from error
     if root.protocol == "s3":
         files.retries = 1
