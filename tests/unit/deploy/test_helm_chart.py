@@ -208,6 +208,12 @@ def test_network_policies_allow_scrapes_and_nothing_else() -> None:
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= selected.items()
 
 
+def test_network_policy_without_peers_allows_no_scrapes() -> None:
+    (policy,) = objects("pvc", "NetworkPolicy", "--set-json=networkPolicy.prometheus=[]")
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in policy["spec"]
+
+
 def test_configured_egress_is_allowed_with_dns() -> None:
     (policy,) = objects("init-container", "NetworkPolicy")
     dns, storage = policy["spec"]["egress"]
@@ -246,6 +252,11 @@ def test_gate_job_has_another_name_after_a_change_only() -> None:
     assert name() == name("--set=storage.size=9Gi")
     assert name() != name("--set=gate.model=/srv/starlight/models/other/model.onnx")
     assert name() != name("--set=image.tag=9.9.9")
+    # The pod of a Job is immutable: an upgrade that changes it and keeps the name fails.
+    for change in ("envFrom[0].secretRef.name=store", "nodeSelector.disk=ssd", "imagePullSecrets[0].name=registry"):
+        assert name() != name(f"--set={change}"), change
+    # The pod of the gate does not contain the configuration.
+    assert name() != name("--set=config.limits.threads=1")
 
 
 def test_schema_describes_all_values() -> None:
@@ -285,6 +296,38 @@ def test_schema_describes_all_values() -> None:
 )
 def test_wrong_values_are_rejected_by_name(tmp_path: Path, changes: str, expected: str) -> None:
     assert expected in schema_error(tmp_path, changes)
+
+
+def test_timeout_longer_than_the_interval_is_rejected(tmp_path: Path) -> None:
+    expected = "monitoring.scrapeTimeout (10s) is longer than monitoring.interval (5s)"
+    assert expected in schema_error(tmp_path, "monitoring: {interval: 5s}")
+    assert only("pvc", "ServiceMonitor", "--set=monitoring.interval=10s")
+
+
+@pytest.mark.parametrize("release", ["my.release", "2026"])
+def test_release_that_cannot_name_a_service_is_rejected(release: str) -> None:
+    values = (f"--values={value_file('pvc')}", OPERATOR)
+    done = helm("template", release, CHART, *values)
+    assert done.returncode == 1
+    assert f"{release}-starlight-exporter cannot be the name of a Service" in done.stderr
+    renamed = helm("template", release, CHART, *values, "--set=fullnameOverride=stego")
+    assert renamed.returncode == 0, renamed.stderr
+    for one in yaml.load_all(renamed.stdout, yaml.CSafeLoader):
+        assert one["metadata"]["labels"]["app.kubernetes.io/instance"] == release
+
+
+def test_dashboards_without_labels_are_valid() -> None:
+    found = objects("pvc", "ConfigMap", "--set=dashboards.labels.grafana_dashboard=null")
+    assert len(found) > 1
+    assert not any("grafana_dashboard" in one["metadata"]["labels"] for one in found)
+
+
+def test_large_numbers_are_integers() -> None:
+    job = only("gate", "Job", "--set-json=gate.deadlineSeconds=2000000")
+    assert type(job["spec"]["activeDeadlineSeconds"]) is int
+    worker = component("dask", "StatefulSet", "dask-worker", "--set-json=dask.memoryMiB=2000000")
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    assert "--memory-limit=2000000MiB" in container["args"]
 
 
 def test_missing_volumes_are_named() -> None:
