@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from starlight_exporter.runs.application import Application
 from support.config_map import MountedConfigMap
 from support.exporter import Exporter, write_config
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -51,3 +53,14 @@ def test_updated_config_map_is_loaded_and_an_invalid_one_is_not(
     log = exporter.log.read_text()
     assert log.count("configuration not reloaded") == 1, log
     assert log.count("configuration reloaded") == 2, log
+
+
+def test_change_between_load_and_start_is_not_missed(mounted: MountedConfigMap, tmp_path: Path) -> None:
+    application = Application(mounted.file, watch_config=True)
+    assert application.config.schedule.interval == 3600.0
+    mounted.update(config_text(tmp_path, schedule={"interval": "2h"}))
+    application.start()
+    try:
+        wait_until(lambda: application.config.schedule.interval == 7200.0, timeout=60)
+    finally:
+        application.stop()

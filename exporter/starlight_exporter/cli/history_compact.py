@@ -13,7 +13,7 @@ from pathlib import Path
 from starlight_exporter.cli.history_export import add_config
 from starlight_exporter.config_location import locate_config
 from starlight_exporter.durations import parse_duration
-from starlight_exporter.errors import ConfigError
+from starlight_exporter.errors import ConfigError, StorageError
 from starlight_exporter.exit_codes import OK
 
 
@@ -39,6 +39,8 @@ def run(options: argparse.Namespace) -> int:
     if age is None:
         raise ConfigError(f"{file}: history.compact_after: not configured; pass --older-than")
     history = History(config.paths.data / "history.jsonl")
+    if not history.files():
+        raise StorageError(f"{config.paths.data / 'history.jsonl'}: no such history")
     plan = history.plan_compaction(age) if options.dry_run else history.compact(age)
     pairs = Counter(record.pair for one in plan.files for record in one.removed if record.pair is not None)
     for (model, dataset), count in sorted(pairs.items()):

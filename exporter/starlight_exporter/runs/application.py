@@ -24,7 +24,7 @@ from starlight_exporter.runs.file_changes import FileChanges
 from starlight_exporter.runs.lifecycle import Lifecycle, ScheduledWork
 from starlight_exporter.runs.pipeline import Pipeline
 from starlight_exporter.runs.process import Isolation, WorkerProcess
-from starlight_exporter.runs.remote_listings import INTERVALS, RemoteListings
+from starlight_exporter.runs.remote_listings import INTERVALS
 from starlight_exporter.runs.reports import Reports
 from starlight_exporter.runs.restore import Restorer
 from starlight_exporter.runs.runner import LATER_PRIORITY, PRIORITY, Runner
@@ -45,15 +45,19 @@ class Application:
         With `watch_config`, a changed configuration file is loaded as by `reload`.
         """
         self.state = State(_first_snapshot(external_url, grafana_url))
+        watcher = Watcher(settle=0)
+        if watch_config:
+            # Before it is read, so that no change in between is missed.
+            watcher.watch_file("configuration", config_file)
         self._config = ActiveConfiguration(config_file, self.state)
+        watch = self._config.loaded.watch
+        watcher.settle, watcher.listings.interval = watch.settle, INTERVALS * watch.interval
         self._storage = Storage(self.state, self._config.loaded)
         self._runner = Runner(
             priority=self._priority,
             timeout=lambda: self._config.current.limits.evaluation_timeout,
             make_process=self.make_process,
         )
-        watch = self._config.loaded.watch
-        watcher = Watcher(settle=watch.settle, listings=RemoteListings(interval=INTERVALS * watch.interval))
         pipeline = Pipeline(self.state, self._storage, self._config)
         reports = Reports(self.state, self._storage, self._config)
         analyses = Analyses(self._config, self.state, self._runner, watcher, reports)

@@ -140,6 +140,8 @@ class Storage:
         """Thin out old results of the history, if that is configured. Results can be stored meanwhile."""
         age = self._config.history.compact_after
         if age is None:
+            if self._state.snapshot.history_compaction_successful is not None:
+                self._state.update(lambda s: replace(s, history_compaction_successful=None))
             return
         history = self.history
         try:
@@ -148,6 +150,11 @@ class Storage:
             _log.error("history not compacted", reason=str(error))
             self._state.update(lambda s: replace(s, history_compaction_successful=False))
             return
+        finally:
+            with self._storing:
+                if history is not self.history:
+                    # The configuration changed meanwhile: `compact` may have opened the closed history again.
+                    history.close()
         self._state.update(
             lambda s: replace(s, history_compaction_successful=True).with_removed_results("history", removed.records)
         )

@@ -72,3 +72,14 @@ def test_rejects_a_missing_or_short_age(
 ) -> None:
     assert compact(config, *arguments) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",)])
+def test_missing_history_is_an_error_and_not_created(
+    config: Path, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    history = config.parent / "data" / "history.jsonl"
+    history.unlink()
+    assert compact(config, "--older-than", "30d", *arguments) == 2
+    assert f"{history}: no such history" in capsys.readouterr().err
+    assert list(history.parent.iterdir()) == []

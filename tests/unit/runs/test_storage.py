@@ -14,6 +14,8 @@ from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config, load_config
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, RunResult
+from starlight_exporter.publish.compaction import CompactionPlan
+from starlight_exporter.publish.history import History
 from starlight_exporter.runs.scratch import scratch_folder
 from starlight_exporter.runs.state import State
 from starlight_exporter.runs.storage import Storage
@@ -232,6 +234,42 @@ def test_history_is_compacted_only_if_configured(tmp_path: Path) -> None:
     assert state.snapshot.storage_removed["history"] == 3
     storage.compact()
     assert state.snapshot.storage_removed["history"] == 3
+    storage.close()
+
+
+def test_compaction_that_is_no_longer_configured_has_no_result(tmp_path: Path) -> None:
+    config = configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results")
+    state = State(empty_snapshot())
+    storage = Storage(state, compacting(config))
+    storage.compact()
+    assert success(state) is True
+    storage.move(config)
+    storage.compact()
+    assert success(state) is None
+    storage.close()
+
+
+def test_compaction_releases_a_history_from_which_the_configuration_has_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compacting(configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results"))
+    moved = configured(tmp_path, data=tmp_path / "other", results=tmp_path / "results")
+    storage = Storage(State(empty_snapshot()), config)
+    for one in old_results(4):
+        storage.history.append(one)
+    plan = storage.history.plan_compaction
+
+    def planned(age: float) -> CompactionPlan:
+        found = plan(age)
+        storage.move(moved)
+        return found
+
+    monkeypatch.setattr(storage.history, "plan_compaction", planned)
+    storage.compact()
+    other = History(tmp_path / "data" / "history.jsonl")
+    other.open()
+    assert [one.id for one in other.evaluations()] == ["old-0", "new"]
+    other.close()
     storage.close()
 
 
