@@ -17,15 +17,17 @@ import yaml
 from starlight_exporter.analysis.ablation_study import ablation_study
 from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.dataset.cache_settings import CacheSettings
+from starlight_exporter.dataset.sources.root import RemoteRoot
 from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.evaluation.request import RunRequest
-from starlight_exporter.evaluation.results import Execution, RunResult
+from starlight_exporter.evaluation.results import Execution, Prediction, RunResult
 from starlight_exporter.evaluation.run import evaluate
 from support.dask_cluster import Cluster, dask_cluster
 from support.exporter import Exporter, write_config
 from support.images import write_dataset
 from support.models import write_random_model
 from support.results import without_times
+from support.s3 import BUCKET, Objects, s3_environment, s3_server, use_s3
 from support.servers import free_port
 from support.waiting import wait_until
 
@@ -88,6 +90,29 @@ def test_ablation_equals_that_on_threads(cluster: Cluster, request_: RunRequest,
     remote = ablation_study(replace(request_, engine=cluster.settings), mode=mode, streams=("pixels", "alpha"))  # type: ignore[arg-type]
     assert local.ablation == remote.ablation
     assert local.provenance == remote.provenance
+
+
+def test_workers_read_objects_with_their_own_credentials(
+    request_: RunRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("moto")
+    pytest.importorskip("s3fs")
+    folder = write_dataset(tmp_path / "images", clean=30, stego=30, negatives=4)
+    local = evaluate(replace(request_, dataset_root=folder))
+    with s3_server() as address:
+        Objects(address).put_folder(folder, "images")
+        use_s3(monkeypatch, address)
+        with dask_cluster(tmp_path / "dask", workers=1, threads=2, settings=s3_environment(address)) as cluster:
+            request = replace(request_, dataset_root=RemoteRoot(f"s3://{BUCKET}/images"), engine=cluster.settings)
+            remote = evaluate(request)
+        log = cluster.log("worker-0")
+    assert [verdict(one) for one in remote.predictions] == [verdict(one) for one in local.predictions]
+    assert execution(remote).engine == f"dask+{cluster.address}"
+    assert "Traceback" not in log
+
+
+def verdict(one: Prediction) -> tuple[object, ...]:
+    return one.path, one.sha256, one.probability, one.verdict, one.method, one.not_measured
 
 
 def test_cache_on_a_full_disk_is_a_warning(cluster: Cluster, request_: RunRequest, small_disk: Path) -> None:
