@@ -38,6 +38,8 @@ LATER_PRIORITY: Final[dict[Role, int]] = {"production": 2, "baseline": 4, "resea
 _INTERRUPTS: Final = 2
 """Evaluations of a lower priority value interrupt the others."""
 MAX_CANCELLATIONS: Final = 3
+MAX_INTERRUPTIONS: Final = 3
+"""Full passes that changed images of other datasets interrupt in a row; the next one is completed."""
 PREEMPTED: Final = "cancelled: an evaluation of the production model or its baseline comes first; queued again"
 
 
@@ -118,6 +120,7 @@ class Runner:
         self._listed: str | None = None
         self._is_sampled = False
         self._cancellations: dict[Pair, int] = {}
+        self._interruptions: dict[Pair, int] = {}
         self._cancel = False
         self._preempted = False
         self._stopping = False
@@ -135,8 +138,10 @@ class Runner:
             queued = self._queue.get(pair)
             # A scheduled run may be skipped, one that was requested may not. Model or images may have changed since an
             # interrupted run published its provisional result.
-            if queued is None or queued.trigger == "schedule" or queued.is_sampled:
+            if queued is None or queued.trigger == "schedule":
                 self._queue[pair] = QueuedRun(pair, trigger)
+            elif queued.is_sampled:
+                self._queue[pair] = QueuedRun(pair, queued.trigger if trigger == "schedule" else trigger)
             self._wake.notify_all()
 
     def submit_job(self, job: BackgroundJob | InThreadTask) -> None:
@@ -292,8 +297,14 @@ class Runner:
         with self._wake:
             if ended.outcome != "cancelled":
                 self._cancellations.pop(queued.pair, None)
+                self._interruptions.pop(queued.pair, None)
             if self._preempted and ended.outcome == "cancelled" and not self._cancel and not self._stopping:
-                self._queue.setdefault(queued.pair, replace(queued, is_sampled=self._is_sampled))
+                self._interruptions[queued.pair] = self._interruptions.get(queued.pair, 0) + 1
+                following = self._queue.get(queued.pair)
+                if following is None:
+                    self._queue[queued.pair] = replace(queued, is_sampled=self._is_sampled)
+                elif following.trigger == "schedule":
+                    self._queue[queued.pair] = QueuedRun(queued.pair, queued.trigger)
 
     def _supervised(
         self, request: RunRequest, scratch: Path, thumbnails: Path
@@ -342,10 +353,12 @@ class Runner:
     def _is_preempted(self, current: Pair) -> bool:
         """Return whether a queued evaluation has to start now. A scheduled one of the baseline may not be needed."""
         if self._priority(current) < _INTERRUPTS:
-            # A long evaluation must not delay the provisional result of another model or dataset.
+            # A long evaluation must not delay the provisional result of another model or dataset. Images that change
+            # all the time must not prevent its complete result.
+            waiting = ("schedule", "dataset") if self._is_often_interrupted(current) else ("schedule",)
             return self._is_sampled and any(
                 not queued.is_sampled
-                and queued.trigger != "schedule"
+                and queued.trigger not in waiting
                 and self._priority(pair) <= self._priority(current)
                 for pair, queued in self._queue.items()
             )
@@ -355,6 +368,9 @@ class Runner:
             if queued.trigger != "schedule" or self._priority(queued.pair) == PRIORITY["production"]
         ]
         return min(priorities, default=_INTERRUPTS) < _INTERRUPTS
+
+    def _is_often_interrupted(self, pair: Pair) -> bool:
+        return self._interruptions.get(pair, 0) >= MAX_INTERRUPTIONS
 
     def _run_job(self, job: BackgroundJob) -> None:
         ended = attempt(

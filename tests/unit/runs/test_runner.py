@@ -28,7 +28,13 @@ from starlight_exporter.runs import worker
 from starlight_exporter.runs.attempt import CANCELLED, INTERRUPT_SECONDS, Attempt, attempt
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.process import WorkerProcess
-from starlight_exporter.runs.runner import MAX_CANCELLATIONS, PREEMPTED, BackgroundJob, InThreadTask, Runner
+from starlight_exporter.runs.runner import (
+    MAX_CANCELLATIONS,
+    PREEMPTED,
+    BackgroundJob,
+    InThreadTask,
+    Runner,
+)
 from starlight_exporter.runs.worker import Work
 from support.images import write_dataset
 from support.snapshots import example_prediction, full_evaluation, provisional_result
@@ -502,6 +508,33 @@ def test_provisional_result_is_measured_again_after_a_change(
     handler.wait(lambda: handler.samples == [BASELINE, PRODUCTION])
     runner.cancel(lambda pair: pair == PRODUCTION)
     handler.wait(lambda: handler.samples == [BASELINE, PRODUCTION, BASELINE])
+    # A scheduled run may be skipped, the interrupted one may not.
+    assert handler.requested[-1] == (BASELINE, "model")
+
+
+def test_images_that_change_all_the_time_do_not_prevent_results_of_other_datasets(
+    handler: RecordingHandler, start: StartRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("starlight_exporter.runs.runner.MAX_INTERRUPTIONS", 1)
+    other = ("production", "b")
+    runner = start(workers(sample_first))
+    runner.submit(PRODUCTION, "model")
+    handler.wait(lambda: handler.samples == [PRODUCTION])
+    handler.gate.clear()
+    runner.submit(other, "dataset")
+    handler.wait(lambda: len(handler.runs) == 1)
+    # The full pass would end at once: with another change, the sample is measured again.
+    runner.submit(PRODUCTION, "model")
+    handler.gate.set()
+    handler.wait(lambda: handler.samples == [PRODUCTION, other, PRODUCTION])
+    finished = len(handler.runs)
+    runner.submit(other, "dataset")
+    time.sleep(3 * INTERRUPT_SECONDS)
+    assert len(handler.runs) == finished
+    # The first values of a changed model are not delayed.
+    runner.submit(("production", "c"), "model")
+    handler.wait(lambda: len(handler.runs) > finished)
+    assert (handler.runs[-1].pair, handler.runs[-1].error) == (PRODUCTION, PREEMPTED)
 
 
 def test_scheduled_evaluation_does_not_preempt_a_full_pass(handler: RecordingHandler, start: StartRunner) -> None:
