@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
@@ -42,7 +43,7 @@ def measure_provisional(request: RunRequest, activity: Activity = NO_ACTIVITY) -
         detector = load_detector(request)
     request = with_applied_rule(request, detector)
     sample = [file.number for file in sample_files(listing.labelled, images=size, seed=request.seed)]
-    predictions = _predict(request, detector, listing, sample, activity)
+    predictions = _predict(request, detector, listing, sample, activity=activity)
     return ProvisionalResult(
         model=request.model,
         role=request.role,
@@ -64,7 +65,13 @@ def measure_provisional(request: RunRequest, activity: Activity = NO_ACTIVITY) -
 
 
 def _predict(
-    request: RunRequest, detector: Detector, listing: Listing, sample: Sequence[int], activity: Activity
+    request: RunRequest,
+    detector: Detector,
+    listing: Listing,
+    sample: Sequence[int],
+    *,
+    activity: Activity = NO_ACTIVITY,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> tuple[Prediction, ...]:
     access = ImageAccess.of(request, listing.categories)
     selected = select_scorer(detector, request.decision, access, listing, seed=request.seed, activity=activity)
@@ -76,9 +83,30 @@ def _predict(
     )
     engine = LocalEngine(request.threads, activity)
     try:
-        return tuple(BulkPass(listing).predictions(job, engine, lambda _done, _total: None, sample))
+        return tuple(BulkPass(listing).predictions(job, engine, progress, sample))
     except EvaluationError as error:
         raise EvaluationError(f"{request.model} on a sample of {request.dataset}: {error}") from error
+
+
+class _LoadedSince(ExitStack):
+    """The activity of loading a model, whose time limit starts again whenever the model has scored more images."""
+
+    def __init__(self, activity: Activity, file: str) -> None:
+        super().__init__()
+        self._activity = activity
+        self._file = file
+        self._done = 0
+        self._restart()
+
+    def progress(self, done: int, _total: int) -> None:
+        """Restart the time limit if more images are done."""
+        if done > self._done:
+            self._done = done
+            self._restart()
+
+    def _restart(self) -> None:
+        self.close()
+        self.enter_context(self._activity.during("load", self._file))
 
 
 def _baseline(
@@ -92,7 +120,7 @@ def _baseline(
     if request.baseline is None:
         return None
     # The supervisor drops the baseline model if this phase ends the worker: all images were decoded before.
-    with activity.during("load", str(request.baseline.path)):
+    with _LoadedSince(activity, str(request.baseline.path)) as loaded:
         try:
             detector = Detector.load(request.baseline.path, providers=request.providers)
             rule = applied_rule(detector, request.baseline.decision)
@@ -105,7 +133,7 @@ def _baseline(
             known = None if request.provisional is None else request.provisional.baseline
             if known is not None and known.spec == spec and known.covers(measured):
                 return known
-            predictions = _predict(replace(request, decision=rule), detector, listing, sample, NO_ACTIVITY)
+            predictions = _predict(replace(request, decision=rule), detector, listing, sample, progress=loaded.progress)
         except (ModelError, EvaluationError):
             # Its own evaluation reports the reason.
             return None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import _GeneratorContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from starlight_exporter.activity import Activity, Phase, read_activity
 from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.checks.provisional import check_sample
 from starlight_exporter.checks.results import CheckResult
@@ -104,6 +106,33 @@ def test_baseline_that_does_not_load_is_left_out(request_for: Requests, tmp_path
     assert result.baseline is None
     check = checked(result)["fpr_baseline", ""]
     assert (check.passed, check.unavailable) == (None, "no_baseline")
+
+
+class RecordedActivity(Activity):
+    """Activity that also records which files were loaded."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.loaded: list[str] = []
+
+    def during(self, phase: Phase, *files: str) -> _GeneratorContextManager[None]:
+        if phase == "load":
+            self.loaded.extend(files)
+        return super().during(phase, *files)
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_time_limit_of_the_baseline_starts_again_with_each_shard(
+    request_for: Requests, baseline: BaselineModel, tmp_path: Path
+) -> None:
+    activity = RecordedActivity(tmp_path / "activity")
+    request = request_for(provisional=ProvisionalRequest(), baseline=baseline, threads=1)
+    result = measure_provisional(request, activity)
+    assert result is not None
+    assert result.baseline is not None
+    # Once for the file, and again after 16 and all images.
+    assert activity.loaded.count(str(baseline.path)) >= 3
+    assert read_activity(tmp_path / "activity") == []
 
 
 @pytest.mark.usefixtures("small_samples")
