@@ -230,6 +230,8 @@ class FileChanges:
         if now is not None and now != before:
             _log.info("model changed", model=name, sha256=now[:12])
             self._runner.cancel_outdated(lambda pair: pair[0] == name)
+            if model.role == "baseline":
+                self._pipeline.baseline_file_changed()
         for pair, run in self._state.snapshot.runs.items():
             if pair[0] == name and (run.evaluation is None or run.evaluation.provenance.model_sha256 != now):
                 self._runner.submit(pair, "model")

@@ -145,6 +145,12 @@ class Pipeline:
             if _assessed_by(before) != _assessed_by(after):
                 for dataset in after.datasets:
                     self._assess_again(dataset)
+                self._check_samples_again(same_baseline=_baseline_of(before) == _baseline_of(after))
+
+    def baseline_file_changed(self) -> None:
+        """Check the displayed provisional results without the verdicts of a baseline model that was replaced."""
+        with self._lock:
+            self._check_samples_again(same_baseline=True)
 
     def applies_until_changed(self, pair: Pair) -> bool:
         """Return whether a pair is not scheduled and has a result on the images of the newest result of the dataset."""
@@ -273,6 +279,20 @@ class Pipeline:
                 self._storage.replace_checks(evaluation.id, assessment.checks)
             self._state.update(functools.partial(with_assessment, evaluation=evaluation, assessment=assessment))
 
+    def _check_samples_again(self, *, same_baseline: bool) -> None:
+        """Check the displayed provisional results again, without the verdicts of another baseline model or file."""
+        snapshot = self._state.snapshot
+        model = snapshot.baseline_model()
+        for pair, run in snapshot.runs.items():
+            if run.provisional is None:
+                continue
+            result = run.provisional.result
+            known = None if result.baseline is None else result.baseline.spec.model_sha256
+            if model is None or not same_baseline or model.file_sha256 not in (None, known):
+                result = replace(result, baseline=None)
+            checked = check_sample(result, snapshot.limits, baseline="" if model is None else model.name)
+            self._state.update(functools.partial(with_run_changed, pair=pair, provisional=checked))
+
     def _assess_stored(
         self,
         evaluation: Evaluation,
@@ -293,9 +313,12 @@ def _identity(predictions: Sequence[Prediction]) -> Sequence[Prediction]:
 
 def _assessed_by(snapshot: Snapshot) -> object:
     """Return what the assessment of every result depends on."""
+    return _baseline_of(snapshot), snapshot.recorded_baseline, snapshot.limits
+
+
+def _baseline_of(snapshot: Snapshot) -> object:
     model = snapshot.baseline_model()
-    baseline = None if model is None else (model.name, model.file, model.decision)
-    return baseline, snapshot.recorded_baseline, snapshot.limits
+    return None if model is None else (model.name, model.file, model.decision)
 
 
 def _log_run(run: FinishedRun, result: RunResult | None) -> None:

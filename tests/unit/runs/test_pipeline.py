@@ -17,6 +17,7 @@ from starlight_exporter.evaluation.request import ProvisionalRequest, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.publish.snapshot import Outcome, Pair
 from starlight_exporter.runs.application import Application
+from starlight_exporter.runs.evaluations import Evaluations
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.statistics.intervals import proportion
 from starlight_exporter.statistics.latency_ratio import LatencyRatio
@@ -478,6 +479,39 @@ def test_provisional_result_of_an_earlier_configuration_is_dropped(application: 
     file.write_text(file.read_text().replace("path: others", "path: images"))
     application.reload()
     assert application.state.snapshot.runs[PAIR].provisional is None
+
+
+def significant(application: Application) -> set[str]:
+    checked = application.state.snapshot.runs[PAIR].provisional
+    assert checked is not None
+    return {check.name for check in checked.significant}
+
+
+def test_provisional_result_is_checked_again_after_a_change_of_limits_or_baseline(tmp_path: Path) -> None:
+    application, file = idle_application(tmp_path), tmp_path / "starlight.yml"
+    (tmp_path / "v3.onnx").write_bytes(b"accepted before")
+    file.write_text(COMPARED)
+    application.reload()
+    handler = application._runner.handler
+    assert isinstance(handler, Evaluations)
+    handler._files._model_changed("v3")
+    sha256 = application.state.snapshot.models["v3"].file_sha256
+    assert sha256 is not None
+    result = provisional_result(missed=40)
+    assert result.baseline is not None
+    result = replace(result, baseline=replace(result.baseline, spec=replace(result.baseline.spec, model_sha256=sha256)))
+    application._runner.handler.sampled(request_of(application), result)
+    assert significant(application) == {"detection_baseline", "detection_floor", "detection_target"}
+    file.write_text(f"{COMPARED}checks: {{detection_floor: 0.1, detection_target: 0.1}}\n")
+    application.reload()
+    assert significant(application) == {"detection_baseline"}
+    # Another baseline file was accepted: the old verdicts are no longer those of the baseline.
+    (tmp_path / "v3.onnx").write_bytes(b"accepted now")
+    handler._files._model_changed("v3")
+    assert significant(application) == set()
+    checked = application.state.snapshot.runs[PAIR].provisional
+    assert checked is not None
+    assert checked.images == len(result.predictions)
 
 
 def test_unlabelled_datasets_have_no_provisional_results(tmp_path: Path) -> None:
