@@ -131,4 +131,5 @@ def _quoted(text: str) -> str:
 
 
 def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)
+    # Rounded as by the export; `round(1000 * seconds)` can differ.
+    return round(1000 * round(seconds, 3))

@@ -283,6 +283,8 @@ def test_schema_describes_all_values() -> None:
         ("volumes: {models: {hostPath: {path: /models}}}", "'hostPath' not allowed"),
         ("volumes: {models: {emptyDir: {}}}", "at '/volumes/models': maxProperties: got 2, want 1"),
         ("web: {externalUrl: monitor.example.org}", "at '/web/externalUrl'"),
+        ("web: {externalUrl: 'https://monitor.example.org/?orgId=1'}", "at '/web/externalUrl'"),
+        ("web: {allowedHosts: ['monitor.example.org:8443']}", "at '/web/allowedHosts/0'"),
         ("web: {tls: true}", "at '/web/configSecret'"),
         ("config: {models: []}", "at '/config/models': minItems: got 0, want 1"),
         ("config: {paths: {data: /data}}", "at '/config/paths/data'"),
