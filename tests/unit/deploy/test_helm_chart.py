@@ -7,6 +7,7 @@ import copy
 import gzip
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from support.helm import (
     NAMES,
     NAMESPACE,
     OPERATOR,
+    ROOT,
     Object,
     component,
     exporter_container,
@@ -45,6 +47,8 @@ pytestmark = pytest.mark.slow
 
 KUBERNETES = kubernetes_validate.latest_version()
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+KUBERNETES_PAGE = ROOT / "docs" / "kubernetes.md"
+CHART_PATH = ("deploy/helm/starlight-exporter", str(CHART))
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 
 
@@ -208,8 +212,9 @@ def test_network_policies_allow_scrapes_and_nothing_else() -> None:
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= selected.items()
 
 
-def test_network_policy_without_peers_allows_no_scrapes() -> None:
-    (policy,) = objects("pvc", "NetworkPolicy", "--set-json=networkPolicy.prometheus=[]")
+@pytest.mark.parametrize("peers", ["[]", "null"])
+def test_network_policy_without_peers_allows_no_scrapes(peers: str) -> None:
+    (policy,) = objects("pvc", "NetworkPolicy", f"--set-json=networkPolicy.prometheus={peers}")
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
     assert "ingress" not in policy["spec"]
 
@@ -346,6 +351,17 @@ def test_cluster_without_the_operator_is_named() -> None:
     without = template(f"--values={value_file('pvc')}", "--set=monitoring.enabled=false")
     assert without.returncode == 0, without.stderr
     assert "monitoring.coreos.com" not in without.stdout
+
+
+def test_documented_check_of_the_configuration_renders_it(tmp_path: Path) -> None:
+    (text,) = re.findall(r"^(helm template .+?)\|$", KUBERNETES_PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    (tmp_path / "values.yaml").write_text(value_file("pvc").read_text())
+    program, *words = shlex.split(text.replace("\\\n", " "))
+    assert program == "helm"
+    done = helm(*(word.replace("values.yaml", str(tmp_path / "values.yaml")).replace(*CHART_PATH) for word in words))
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "starlight.yml").write_text(yaml.safe_load(done.stdout)["data"]["starlight.yml"])
+    load_config(tmp_path / "starlight.yml")
 
 
 def notes(name: str, folder: Path) -> str:
