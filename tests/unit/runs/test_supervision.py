@@ -17,7 +17,9 @@ from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.decision import DecisionRule
-from starlight_exporter.evaluation.request import BaselineModel, RunLimits, RunRequest
+from starlight_exporter.evaluation import sample
+from starlight_exporter.evaluation.provisional_result import read_provisional
+from starlight_exporter.evaluation.request import BaselineModel, ProvisionalRequest, RunLimits, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.runs import worker
 from starlight_exporter.runs.attempt import Attempt, cancelled_attempt
@@ -156,6 +158,40 @@ def test_baseline_that_does_not_end_on_an_image_costs_only_the_latency_ratio(tmp
     assert not_measured(ended) == {}
     assert isinstance(ended.result, RunResult)
     assert ended.result.evaluation.latency_ratio is None
+
+
+def evaluate_after_small_sample(work: Work) -> RunResult:
+    """Evaluate in a worker process that samples every dataset of more than ten images."""
+    sample.SAMPLE_IMAGES = sample._MIN_SAMPLE_IMAGES = 10  # type: ignore[misc]
+    sample.DEFAULT_IMAGES_PER_SECOND = 0.1  # type: ignore[misc]
+    return worker.evaluate(work)
+
+
+class SamplingWorker(WorkerProcess):
+    """A real worker process with small samples."""
+
+    def submit(self, function: Callable[..., object], *arguments: object) -> None:
+        super().submit(evaluate_after_small_sample if function is worker.evaluate else function, *arguments)
+
+
+def test_baseline_that_does_not_end_on_a_sample_costs_only_the_comparison(tmp_path: Path, images: Path) -> None:
+    for file in (images / "clean").iterdir():
+        file.write_bytes(image_bytes(int(file.stem), mode="RGBA"))
+    model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
+    endless = write_endless_model(tmp_path / "endless.onnx", always=False)
+    request = replace(
+        request_for(model, images, image_seconds=1.0),
+        baseline=BaselineModel(endless, DecisionRule.single(0.5)),
+        provisional=ProvisionalRequest(),
+    )
+    ended = supervise(request, make_process=SamplingWorker)
+    assert not_measured(ended) == {}
+    assert isinstance(ended.result, RunResult)
+    assert ended.result.evaluation.after_provisional
+    assert ended.result.evaluation.latency_ratio is None
+    provisional = read_provisional(tmp_path / "scratch" / "provisional.json")
+    assert provisional is not None
+    assert (len(provisional.predictions), provisional.baseline) == (10, None)
 
 
 def test_cancellation_while_a_file_is_searched_does_not_blame_the_model(tmp_path: Path, images: Path) -> None:
