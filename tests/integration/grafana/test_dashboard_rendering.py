@@ -26,6 +26,7 @@ HISTORY_SECONDS = 300
 LEGITIMATELY_EMPTY = {
     "Last content change": "the dataset did not change",
     "Embedding rate at 50% and 95% detection over time (bytes)": "metadata of all sizes may be detected",
+    "Provisional results (samples)": "the dataset is too small to be sampled",
     "Progress of the current evaluation": "the last evaluation may have ended long ago",
     "Firing alerts": "no alert fires on a fast machine",
     "Latency p99": "p99 requires more timings than the dataset has images",

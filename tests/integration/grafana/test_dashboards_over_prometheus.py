@@ -29,6 +29,7 @@ LEGITIMATELY_EMPTY = {
     "Firing alerts (A)": "no alert fires on a fast machine",
     "Latency p99 (A)": "p99 requires more timings than the dataset has images",
     "Latency over time (C)": "p99 requires more timings than the dataset has images",
+    **{f"Provisional results (samples) ({query})": "the dataset is too small to be sampled" for query in "ABCDEFGH"},
 }
 """Queries without data after the first evaluations, with the reason."""
 

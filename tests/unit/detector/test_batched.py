@@ -68,7 +68,7 @@ def seconds_per_call(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
     """Replace the measured times by these, by batch size; the others take 1 s."""
 
     def measured(model: Scorer, _samples: object) -> float:
-        return seconds.get(f"batch_{getattr(model, '_batch', 1)}", 1.0)
+        return seconds.get(f"batch_{getattr(model, 'batch', 1)}", 1.0)
 
     monkeypatch.setattr(batched, "_seconds", measured)
 

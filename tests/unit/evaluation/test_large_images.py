@@ -73,7 +73,8 @@ def test_images_that_exceed_the_budget_are_decoded_one_at_a_time(
     request_for: Requests, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "clean").mkdir()
-    for index in range(6):
+    # More than one shard, which one thread decodes.
+    for index in range(40):
         (tmp_path / "clean" / f"{index}.png").write_bytes(image_bytes(index, size=(100 + 30 * (index % 2), 100)))
     request = request_for(dataset_root=tmp_path, threads=3, batch=1)
     expected = evaluate(request)

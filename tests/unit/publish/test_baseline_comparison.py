@@ -172,7 +172,7 @@ def test_figures_have_paired_tests() -> None:
     rows = {cells[0]: cells[3:] for line in text.splitlines() for cells in [line.strip("| ").split(" | ")]}
     assert rows["reference, P_E"] == ["-2.00 pp (95% CI -3.00 to -1.00)", "0.002", "0.006", "better"]
     assert rows["reference, weighted AUC"] == ["-0.0100 (95% CI -0.0200 to -0.0010)", "0.010", "0.015", "worse"]
-    assert rows["reference, MD5"] == ["+0.00 pp", "1.000", "1.000", "no change"]
+    assert rows["reference, missed detection at 5% FPR (MD5)"] == ["+0.00 pp", "1.000", "1.000", "no change"]
     assert rows["reference, detection at 0.1% FPR"] == ["not measured", "–", "–", "not measured"]
     assert "not measured: requires 2,000 clean images" in text
 
