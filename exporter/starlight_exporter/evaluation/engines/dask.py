@@ -99,7 +99,7 @@ class DaskEngine:
 
     def discard(self, futures: Sequence[Future], key: str) -> None:
         """Cancel tasks, and close their job on all workers, as far as they can be reached."""
-        with suppress(Exception):
+        with suppress(OSError, RuntimeError, CancelledError):
             self._client.cancel(futures)
             self._client.run(close_job, key, on_error="ignore")
 
@@ -136,7 +136,7 @@ def dask_engine(settings: EngineSettings) -> Iterator[DaskEngine]:
             raise _error(address, f"has had no worker for {WORKER_SECONDS:g} s", "no_workers") from error
         yield DaskEngine(client, address)
     finally:
-        with suppress(Exception):
+        with suppress(OSError, RuntimeError, CancelledError):
             client.close(timeout=_CLOSE_SECONDS)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.publish.families import rate_slices
 from starlight_exporter.publish.families.family import (
     PREFIX,
     UNTIL_EVALUATED,
@@ -16,6 +17,7 @@ from starlight_exporter.publish.families.family import (
     optional,
     proportion_samples,
 )
+from starlight_exporter.publish.families.rate_slices import RateSlice
 
 GROUP = FamilyGroup("Accuracy")
 
@@ -27,63 +29,33 @@ IMAGES_NOT_MEASURED = GROUP.of_evaluation(
 )
 
 
-def _proportion(labels: str, *, total: str, count: str, ratio: str, images: str, counted: str) -> ProportionFamilies:
-    """Define the six families of a Proportion: `images` names the denominator, `counted` the numerator."""
+def _proportion(one: RateSlice) -> ProportionFamilies:
+    """Define the six families of a Proportion."""
     absent = f"{UNTIL_EVALUATED}, or the slice contains no measured image"
     bound = "bound of the 95% confidence interval (Clopper-Pearson, at the effective sample size of shared covers) of"
 
     def ratio_family(name: str, help_text: str) -> Family:
-        return GROUP.of_evaluation(name, labels, help_text, unit="ratio", absent=absent)
+        return GROUP.of_evaluation(name, one.labels, help_text, unit="ratio", absent=absent)
 
     return ProportionFamilies(
-        total=GROUP.of_evaluation(total, labels, f"Measured {images}.", unit="images"),
+        total=GROUP.of_evaluation(one.total, one.labels, f"Measured {one.images}.", unit="images"),
         covers=GROUP.of_evaluation(
-            total.replace("images", "covers"),
-            labels,
-            f"Covers from which the measured {images} were made.",
+            one.total.replace("images", "covers"),
+            one.labels,
+            f"Covers from which the measured {one.images} were made.",
             unit="covers",
         ),
-        count=GROUP.of_evaluation(count, labels, f"Measured {images} {counted}.", unit="images"),
-        ratio=ratio_family(ratio, f"{PREFIX}{count} divided by {PREFIX}{total}."),
-        lower=ratio_family(f"{ratio}_lower", f"Lower {bound} {PREFIX}{ratio}."),
-        upper=ratio_family(f"{ratio}_upper", f"Upper {bound} {PREFIX}{ratio}."),
+        count=GROUP.of_evaluation(one.count, one.labels, f"Measured {one.images} {one.counted}.", unit="images"),
+        ratio=ratio_family(one.ratio, f"{PREFIX}{one.count} divided by {PREFIX}{one.total}."),
+        lower=ratio_family(f"{one.ratio}_lower", f"Lower {bound} {PREFIX}{one.ratio}."),
+        upper=ratio_family(f"{one.ratio}_upper", f"Upper {bound} {PREFIX}{one.ratio}."),
     )
 
 
-_AS_STEGO = "classified as stego"
-
-CLEAN = _proportion(
-    "model dataset",
-    total="clean_images",
-    count="false_positives",
-    ratio="false_positive_ratio",
-    images="clean images",
-    counted=_AS_STEGO,
-)
-CLEAN_BY_FORMAT = _proportion(
-    "model dataset format",
-    total="format_clean_images",
-    count="format_false_positives",
-    ratio="format_false_positive_ratio",
-    images="clean images by format",
-    counted=_AS_STEGO,
-)
-NEGATIVES = _proportion(
-    "model dataset category",
-    total="negative_images",
-    count="negative_false_positives",
-    ratio="negative_false_positive_ratio",
-    images="hard negatives by category",
-    counted=_AS_STEGO,
-)
-STEGO = _proportion(
-    "model dataset method",
-    total="stego_images",
-    count="detections",
-    ratio="detection_ratio",
-    images="stego images by method",
-    counted=f"{_AS_STEGO}, with any predicted method",
-)
+CLEAN = _proportion(rate_slices.CLEAN)
+CLEAN_BY_FORMAT = _proportion(rate_slices.CLEAN_BY_FORMAT)
+NEGATIVES = _proportion(rate_slices.NEGATIVES)
+STEGO = _proportion(rate_slices.STEGO)
 METHOD_PREDICTIONS = GROUP.of_evaluation(
     "method_predictions",
     "model dataset actual predicted",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from starlight_exporter.checks.provisional import CheckedSample
+from starlight_exporter.publish.families import rate_slices
 from starlight_exporter.publish.families.family import (
     PREFIX,
     Family,
@@ -16,6 +17,7 @@ from starlight_exporter.publish.families.family import (
     proportion_samples,
     short_hash,
 )
+from starlight_exporter.publish.families.rate_slices import RateSlice
 from starlight_exporter.publish.snapshot import Pair, Snapshot
 
 GROUP = FamilyGroup("Provisional results")
@@ -58,60 +60,30 @@ IMAGES_NOT_MEASURED = GROUP.family(
 )
 
 
-def _proportion(labels: str, *, total: str, count: str, ratio: str, images: str, counted: str) -> ProportionFamilies:
+def _proportion(one: RateSlice) -> ProportionFamilies:
     absent = f"{_ABSENT}, or the slice contains no measured image"
     bound = "bound of the 95% confidence interval (Clopper-Pearson, at the effective sample size of shared covers) of"
 
     def family(name: str, help_text: str, unit: str) -> Family:
-        return GROUP.family(f"provisional_{name}", "gauge", labels, help_text, unit=unit, absent=absent)
+        return GROUP.family(f"provisional_{name}", "gauge", one.labels, help_text, unit=unit, absent=absent)
 
     name = f"{PREFIX}provisional_"
     return ProportionFamilies(
-        total=family(total, f"Measured {images} of the sample.", "images"),
+        total=family(one.total, f"Measured {one.images} of the sample.", "images"),
         covers=family(
-            total.replace("images", "covers"), f"Covers from which the measured {images} were made.", "covers"
+            one.total.replace("images", "covers"), f"Covers from which the measured {one.images} were made.", "covers"
         ),
-        count=family(count, f"Measured {images} of the sample {counted}.", "images"),
-        ratio=family(ratio, f"{name}{count} divided by {name}{total}.", "ratio"),
-        lower=family(f"{ratio}_lower", f"Lower {bound} {name}{ratio}.", "ratio"),
-        upper=family(f"{ratio}_upper", f"Upper {bound} {name}{ratio}.", "ratio"),
+        count=family(one.count, f"Measured {one.images} of the sample {one.counted}.", "images"),
+        ratio=family(one.ratio, f"{name}{one.count} divided by {name}{one.total}.", "ratio"),
+        lower=family(f"{one.ratio}_lower", f"Lower {bound} {name}{one.ratio}.", "ratio"),
+        upper=family(f"{one.ratio}_upper", f"Upper {bound} {name}{one.ratio}.", "ratio"),
     )
 
 
-_AS_STEGO = "classified as stego"
-
-CLEAN = _proportion(
-    "model dataset",
-    total="clean_images",
-    count="false_positives",
-    ratio="false_positive_ratio",
-    images="clean images",
-    counted=_AS_STEGO,
-)
-CLEAN_BY_FORMAT = _proportion(
-    "model dataset format",
-    total="format_clean_images",
-    count="format_false_positives",
-    ratio="format_false_positive_ratio",
-    images="clean images by format",
-    counted=_AS_STEGO,
-)
-NEGATIVES = _proportion(
-    "model dataset category",
-    total="negative_images",
-    count="negative_false_positives",
-    ratio="negative_false_positive_ratio",
-    images="hard negatives by category",
-    counted=_AS_STEGO,
-)
-STEGO = _proportion(
-    "model dataset method",
-    total="stego_images",
-    count="detections",
-    ratio="detection_ratio",
-    images="stego images by method",
-    counted=f"{_AS_STEGO}, with any predicted method",
-)
+CLEAN = _proportion(rate_slices.CLEAN)
+CLEAN_BY_FORMAT = _proportion(rate_slices.CLEAN_BY_FORMAT)
+NEGATIVES = _proportion(rate_slices.NEGATIVES)
+STEGO = _proportion(rate_slices.STEGO)
 
 _CHECK = "model dataset check slice"
 _NO_RESULT = f"{_ABSENT}, or the check has no result or is disabled"
