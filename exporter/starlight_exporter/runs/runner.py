@@ -97,7 +97,8 @@ class Runner:
 
     Each pair is in the queue at most once, and so is each name of a job. On a labelled dataset with alerts, a queued
     production model, and a baseline that has to be evaluated, interrupt any other evaluation, which is queued again.
-    So does one whose provisional result is missing, once that of the running evaluation is published.
+    A production model interrupts its baseline as well. Any evaluation without values interrupts one that has published
+    its provisional result.
     """
 
     def __init__(
@@ -352,14 +353,14 @@ class Runner:
 
     def _is_preempted(self, current: Pair) -> bool:
         """Return whether a queued evaluation has to start now. A scheduled one of the baseline may not be needed."""
-        if self._priority(current) < _INTERRUPTS:
-            # A long evaluation must not delay the provisional result of another model or dataset. Images that change
-            # all the time must not prevent its complete result.
+        priority = self._priority(current)
+        if priority < _INTERRUPTS:
+            # A long evaluation must not delay the first values of another model or dataset, nor one of the baseline those
+            # of a production model. Images that change all the time must not prevent its complete result.
             waiting = ("schedule", "dataset") if self._is_often_interrupted(current) else ("schedule",)
-            return self._is_sampled and any(
-                not queued.is_sampled
-                and queued.trigger not in waiting
-                and self._priority(pair) <= self._priority(current)
+            limit = priority if self._is_sampled else priority - 1
+            return any(
+                not queued.is_sampled and queued.trigger not in waiting and self._priority(pair) <= limit
                 for pair, queued in self._queue.items()
             )
         priorities = [

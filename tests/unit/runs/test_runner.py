@@ -425,12 +425,15 @@ def test_worker_that_ended_once_without_a_file_in_progress_is_replaced(
     assert handler.first().outcome == "success"
 
 
-@pytest.mark.parametrize(("pair", "trigger"), [(PRODUCTION, "schedule"), (BASELINE, "model")])
-def test_production_preempts_research_which_is_queued_again(
-    handler: RecordingHandler, start: StartRunner, pair: Pair, trigger: str
+@pytest.mark.parametrize(
+    ("running", "pair", "trigger"),
+    [(RESEARCH, PRODUCTION, "schedule"), (RESEARCH, BASELINE, "model"), (BASELINE, PRODUCTION, "model")],
+)
+def test_evaluation_of_lower_priority_is_preempted_and_queued_again(
+    handler: RecordingHandler, start: StartRunner, running: Pair, pair: Pair, trigger: str
 ) -> None:
     runner = start(workers(take_long, succeed))
-    runner.submit(RESEARCH, "schedule")
+    runner.submit(running, "schedule")
     handler.wait(lambda: bool(handler.progress))
     queued = time.monotonic()
     runner.submit(pair, trigger)
@@ -438,9 +441,9 @@ def test_production_preempts_research_which_is_queued_again(
     assert time.monotonic() - queued < 2.0
     handler.wait(lambda: len(handler.runs) == 3)
     assert [(run.pair, run.outcome) for run in handler.runs] == [
-        (RESEARCH, "cancelled"),
+        (running, "cancelled"),
         (pair, "success"),
-        (RESEARCH, "success"),
+        (running, "success"),
     ]
     assert handler.runs[0].error == PREEMPTED
     assert handler.runs[2].trigger == "schedule"
