@@ -52,11 +52,13 @@ class ContentIndex:
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
         self._records = self._load()
+        # A search in a column of the records would copy the column, and one for a Python integer convert it.
+        self._keys = np.ascontiguousarray(self._records["key"])
 
     def get(self, identity: str) -> KnownContent | None:
         """Return the content of a file with this identity; None if it is unknown."""
         key, rest = _digest(identity)
-        at = int(np.searchsorted(self._records["key"], key))
+        at = int(np.searchsorted(self._keys, np.uint64(key)))
         while at < len(self._records) and int(self._records[at]["key"]) == key:
             record = self._records[at]
             if int(record["rest"]) == rest and _is_undamaged(record):

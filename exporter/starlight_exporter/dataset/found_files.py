@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final, overload
@@ -60,6 +61,16 @@ class FoundFile:
         return f"{self.root}\0{name}\0{self.identity}\0{self.offset}\0{self.size_bytes}"
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where the files of a listing are: names of shards, and by file the number of its shard, offset and size."""
+
+    names: Sequence[str | None]
+    shards: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+
 class FoundFiles(Sequence[FoundFile]):
     """The files of a dataset in the order of the listing, and the number of entries that are ignored by their names.
 
@@ -77,7 +88,7 @@ class FoundFiles(Sequence[FoundFile]):
         self._problems = builder.problems
         self._sizes = builder.sizes
         self._identities = builder.identities
-        self._shards = builder.shards
+        self._shards = list(builder.shards)
         self._shard_codes = builder.shard_codes
         self._offsets = builder.offsets
         self._index: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
@@ -119,6 +130,38 @@ class FoundFiles(Sequence[FoundFile]):
             offset=self._offsets[number] if shard is not None else 0,
         )
 
+    def path(self, number: int) -> str:
+        """Return the path of a file."""
+        return self._paths.text(number)
+
+    @property
+    def has_shards(self) -> bool:
+        """Whether a file is in a shard."""
+        return bool(self._shards)
+
+    def places(self) -> Places:
+        """Return the places of the files, of which at least one is in a shard."""
+        names = [name for name, _ in self._shards]
+        codes = np.array(self._shard_codes, np.int64)
+        return Places(names, codes, np.array(self._offsets, np.int64), np.array(self._sizes, np.int64))
+
+    def in_store(
+        self,
+        root: DatasetRoot,
+        identities: Mapping[str, str | None],
+        order: NDArray[np.int64] | None,
+        stamp: str,
+    ) -> FoundFiles:
+        """Return the files in this order, None for the present one, with the identities of their shards.
+
+        `stamp` is text that changes with everything else in the listing.
+        """
+        found = copy(self) if order is None else FoundFiles.of(root, (self[int(number)] for number in order))
+        found.root = root
+        found._shards = [(name, identities[name]) for name, _ in found._shards if name is not None]
+        found.digest = hashlib.sha256("\0".join([stamp, *map(str, found._shards)]).encode()).hexdigest()
+        return found
+
     def of_class(self, *file_classes: FileClass) -> NDArray[np.int64]:
         """Return the numbers of the files of these classes, ascending."""
         codes = np.frombuffer(self._classes, np.uint8)
@@ -132,7 +175,8 @@ class FoundFiles(Sequence[FoundFile]):
         """Return the number of the file with this printable path; None if there is none."""
         hashes, order = self._hashes()
         wanted = hash_of_path(path)
-        at = int(np.searchsorted(hashes, wanted))
+        # NumPy would convert all hashes to search for a Python integer.
+        at = int(np.searchsorted(hashes, np.uint64(wanted)))
         while at < len(hashes) and int(hashes[at]) == wanted:
             number = int(order[at])
             if printable_path(self._paths.text(number)) == path:
@@ -180,12 +224,11 @@ class FoundFilesBuilder:
         self.other_sidecars: dict[int, str] = {}
         self.problems: dict[int, str] = {}
         self.sizes = array("q")
-        self.shards: list[tuple[str | None, str | None]] = []
+        self.shards: dict[tuple[str | None, str | None], int] = {}
         """Distinct shards with their identities. Empty, as are the codes and offsets, without files in shards."""
         self.shard_codes = array("l")
         self.offsets = array("q")
         self.digest = hashlib.sha256()
-        self._last_shard = 0
         self._last = ""
         self._sorted = True
 
@@ -194,6 +237,13 @@ class FoundFilesBuilder:
 
     def add(self, file: FoundFile, *, stamp: str = "") -> None:
         """Add a file. `stamp` is text that changes with its content or labels, such as its modification time."""
+        self.append(file)
+        row = f"{self._last}\0{file.file_class}\0{file.size_bytes}\0{file.identity}\0{file.problem}\0{stamp}"
+        row += "\n" if file.shard is None else f"\0{file.shard}\0{file.offset}\n"
+        self.digest.update(row.encode("utf-8", "surrogateescape"))
+
+    def append(self, file: FoundFile) -> None:
+        """Add a file to a listing whose digest is not used."""
         number = len(self.classes)
         self.paths.append(file.path)
         self.classes.append(FILE_CLASSES.index(file.file_class))
@@ -209,24 +259,16 @@ class FoundFilesBuilder:
         shown = printable_path(file.path)
         self._sorted = self._sorted and self._last <= shown
         self._last = shown
-        row = f"{shown}\0{file.file_class}\0{file.size_bytes}\0{file.identity}\0{file.problem}\0{stamp}"
-        row += "\n" if file.shard is None else f"\0{file.shard}\0{file.offset}\n"
-        self.digest.update(row.encode("utf-8", "surrogateescape"))
 
     def _add_shard(self, file: FoundFile, number: int) -> None:
         if file.shard is None and not self.shards:
             return
-        if not self.shards:
-            self.shards.append((None, None))
+        if not self.shards and number:
+            self.shards[None, None] = 0
             self.shard_codes.extend([0] * number)
             self.offsets.extend([0] * number)
         shard = (file.shard, file.identity) if file.shard is not None else (None, None)
-        if self.shards[self._last_shard] != shard:
-            # Files of one shard follow each other in nearly all listings.
-            self._last_shard = self.shards.index(shard) if shard in self.shards else len(self.shards)
-            if self._last_shard == len(self.shards):
-                self.shards.append(shard)
-        self.shard_codes.append(self._last_shard)
+        self.shard_codes.append(self.shards.setdefault(shard, len(self.shards)))
         self.offsets.append(file.offset)
 
     def finish(self, *, ignored: int, by_path: bool = False) -> FoundFiles:

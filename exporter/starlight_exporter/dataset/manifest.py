@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -40,6 +40,8 @@ _T = TypeVar("_T")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _FORMULA: Final = ("=", "+", "-", "@")
 """A spreadsheet evaluates a text that begins with one of these."""
+_ROOT: Final = Path()
+_CLASSES: Final[Mapping[str, FileClass]] = {name: name for name in LABELLED_CLASSES}
 _STEGO_ONLY: Final = ("method", "payload_bytes", "bit_order", "reaches_crop")
 
 
@@ -67,11 +69,14 @@ class Manifest:
     @property
     def has_places(self) -> bool:
         """Whether the manifest states where files are in shards."""
-        return any(file.shard is not None for file in self.listed)
+        return self.listed.has_shards
 
     def labels_of(self, found: FoundFile) -> Labels:
         """Return the labels of a file of the dataset; a file that is not listed is `unlabelled`."""
-        number = self.listed.number_of(found.path)
+        number: int | None = found.number
+        # The same position, if the listing is that of the manifest.
+        if found.number >= len(self.listed) or self.listed.path(found.number) != found.path:
+            number = self.listed.number_of(found.path)
         return unlabelled(found.path, f"is not listed in {self.name}") if number is None else self.row_labels[number]
 
 
@@ -137,7 +142,7 @@ def parsed_manifest(root: DatasetRoot, name: str, data: bytes) -> Manifest:
 
 def manifest_of(name: str, rows: Iterable[ManifestRow]) -> Manifest:
     """Return the listed files and labels of rows. Raise ManifestError if one cannot be used."""
-    listed = FoundFilesBuilder(Path())
+    listed = FoundFilesBuilder(_ROOT)
     labels: list[Labels] = []
     known: dict[Labels, Labels] = {}
     hashes: set[int] = set()
@@ -147,7 +152,8 @@ def manifest_of(name: str, rows: Iterable[ManifestRow]) -> Manifest:
         read = _labels(row, path, file_class)
         # Equal labels are one object.
         labels.append(known.setdefault(read, read))
-        listed.add(_placed(row, FoundFile(Path(), path, file_class)))
+        shard, offset, size_bytes = _place(row)
+        listed.append(FoundFile(_ROOT, path, file_class, size_bytes=size_bytes, shard=shard, offset=offset))
     return Manifest(name, listed.finish(ignored=0), labels)
 
 
@@ -166,17 +172,17 @@ def _class_folders(root: Path) -> Iterator[str]:
         raise DatasetError(f"{root}: cannot be listed: {error.strerror}") from error
 
 
-def _placed(row: ManifestRow, file: FoundFile) -> FoundFile:
-    """Return a file with the place that its row states. Raise ManifestError if that is incomplete or invalid."""
-    stated = [row.cells.get(column) for column in PLACE_COLUMNS]
-    if stated == [None, None, None]:
-        return file
-    shard, offset, size_bytes = stated[0], _natural(stated[1]), _natural(stated[2])
+def _place(row: ManifestRow) -> tuple[str | None, int, int | None]:
+    """Return the shard, offset and size that a row states. Raise ManifestError if they are incomplete or invalid."""
+    shard, start, length = map(row.cells.get, PLACE_COLUMNS)
+    if shard is None and start is None and length is None:
+        return None, 0, None
+    offset, size_bytes = _natural(start), _natural(length)
     if not isinstance(shard, str) or not is_shard(shard) or not is_relative(shard):
         raise ManifestError(f"{row.where}: shard must be the name of a tar or Parquet file; got {_q(shard)}")
     if offset is None or size_bytes is None:
         raise ManifestError(f"{row.where}: offset and size_bytes must be integers from 0")
-    return replace(file, shard=shard, offset=offset, size_bytes=size_bytes)
+    return shard, offset, size_bytes
 
 
 def _natural(value: object) -> int | None:
@@ -206,7 +212,7 @@ def _path(row: ManifestRow, hashes: set[int]) -> str:
 
 def _class(row: ManifestRow) -> FileClass:
     file_class = row.cells.get("class")
-    found = next((known for known in LABELLED_CLASSES if known == file_class), None)
+    found = _CLASSES.get(file_class) if isinstance(file_class, str) else None
     if found is None:
         raise ManifestError(f"{row.where}: class must be {', '.join(LABELLED_CLASSES)}; got {str(file_class)[:40]!r}")
     return found

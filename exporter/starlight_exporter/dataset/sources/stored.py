@@ -7,10 +7,13 @@ read to list the dataset.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Final
+
+import numpy as np
 
 from starlight_exporter.dataset.class_folders import class_named
 from starlight_exporter.dataset.found_files import FoundFile, FoundFiles
@@ -74,21 +77,29 @@ class StoreSource(BaseSource):
         if name is not None:
             stored = objects[name]
             manifest, stamp = parsed_manifest(self.root, name, self._manifest_data(stored)), f"{stored.identity}"
-        if not has_only_shards(objects):
-            members: Iterable[Member] = [
-                Member(one.name, one.size_bytes, one.identity) for one in objects.values() if one.name != name
-            ]
-        elif manifest is not None and manifest.has_places:
-            members = self._placed(manifest, objects)
+        if manifest is not None and manifest.has_places and has_only_shards(objects):
+            found = self._placed(manifest, objects, stamp)
+            labelled = LabelledFiles(found, manifest.labels_of, has_manifest=True, clean_folder="clean")
         else:
-            members, rows = self._members(objects)
-            if manifest is None and rows:
-                manifest = self._manifest_of(rows)
-        labelled = self._with_labels(members, manifest, stamp)
+            labelled = self._labelled(objects, manifest, name, stamp)
         if not labelled.found:
             raise DatasetError(f"{self.root}: no images")
         self._found = labelled.found
         return labelled
+
+    def _labelled(
+        self, objects: dict[str, StoredObject], manifest: Manifest | None, name: str | None, stamp: str
+    ) -> LabelledFiles:
+        """Return the images among the objects, or the files in all shards."""
+        if not has_only_shards(objects):
+            members: Iterable[Member] = [
+                Member(one.name, one.size_bytes, one.identity) for one in objects.values() if one.name != name
+            ]
+        else:
+            members, rows = self._members(objects)
+            if manifest is None and rows:
+                manifest = self._manifest_of(rows)
+        return self._with_labels(members, manifest, stamp)
 
     def unlabelled_files(self) -> FoundFiles:
         """See `Source`."""
@@ -156,31 +167,32 @@ class StoreSource(BaseSource):
         except ImageError as error:
             raise DatasetError(f"{self.root}: {error}") from error
 
-    def _placed(self, manifest: Manifest, objects: dict[str, StoredObject]) -> Iterator[Member]:
-        """Yield the files of the manifest where it states that they are, in the order of the shards."""
+    def _placed(self, manifest: Manifest, objects: dict[str, StoredObject], stamp: str) -> FoundFiles:
+        """Return the files where the manifest states that they are, in the order of the shards. Raise DatasetError."""
         listed = manifest.listed
-        places = (self._checked_place(manifest, objects, file) for file in listed)
-        numbers: Sequence[int] = range(len(listed))
-        # Every place is checked, also after the first that is out of order.
-        if not min((before <= after for before, after in pairwise(places)), default=True):
-            numbers = sorted(numbers, key=lambda number: (listed[number].shard or "", listed[number].offset))
-        for number in numbers:
-            file = listed[number]
-            assert file.shard is not None
-            yield Member(file.path, file.size_bytes, objects[file.shard].identity, file.shard, file.offset)
+        places = listed.places()
+        shards = [self._checked_shard(manifest, objects, name) for name in places.names]
+        sizes = np.array([sys.maxsize if one.name.lower().endswith(PARQUET) else one.size_bytes for one in shards])
+        ends = places.offsets + places.sizes
+        truncated = np.flatnonzero(ends > sizes[places.shards])
+        if truncated.size:
+            file = listed[int(truncated[0])]
+            end, size = ends[file.number], sizes[places.shards[file.number]]
+            raise DatasetError(f"{self.root}: {file.shard} is truncated: {manifest.name} names byte {end} of {size}")
+        ranks = {name: rank for rank, name in enumerate(sorted(one.name for one in shards))}
+        order = np.lexsort((places.offsets, np.array([ranks[one.name] for one in shards])[places.shards]))
+        is_sorted = bool((order[1:] > order[:-1]).all())
+        identities = {one.name: one.identity for one in shards}
+        return listed.in_store(self.root, identities, None if is_sorted else order, stamp)
 
-    def _checked_place(self, manifest: Manifest, objects: dict[str, StoredObject], file: FoundFile) -> tuple[str, int]:
-        if file.shard is None:
+    def _checked_shard(self, manifest: Manifest, objects: dict[str, StoredObject], name: str | None) -> StoredObject:
+        if name is None:
+            file = next(file for file in manifest.listed if file.shard is None)
             raise DatasetError(f"{self.root}/{manifest.name}: has the shard of some files, not of {file.path[:200]!r}")
-        stored = objects.get(file.shard)
+        stored = objects.get(name)
         if stored is None:
-            raise DatasetError(f"{self.root}: {file.shard}, which {manifest.name} names, is missing")
-        end = file.offset + (file.size_bytes or 0)
-        if not file.shard.lower().endswith(PARQUET) and end > stored.size_bytes:
-            raise DatasetError(
-                f"{self.root}: {file.shard} is truncated: {manifest.name} names byte {end} of {stored.size_bytes}"
-            )
-        return stored.name, file.offset
+            raise DatasetError(f"{self.root}: {name}, which {manifest.name} names, is missing")
+        return stored
 
     def _members(self, objects: dict[str, StoredObject]) -> tuple[list[Member], list[ManifestRow]]:
         """Return the files in all shards, and the labels of those in Parquet shards. Raise DatasetError."""
