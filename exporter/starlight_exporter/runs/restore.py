@@ -82,19 +82,18 @@ class Restorer:
         state = self._state.snapshot.models.get(pair[0])
         if model is None or dataset is None or state is None or state.file_sha256 is None:
             return False
-        fingerprint = self._fingerprint(dataset.name, dataset.path)
-        if fingerprint is None:
-            return False
+        stated = evaluation.provenance.dataset_fingerprint
         current = current_spec(
             model_sha256=state.file_sha256,
-            dataset_fingerprint=fingerprint,
+            dataset_fingerprint=stated,
             decision=model.decision.rule().describe(),
             providers=model.execution_providers(),
             dataset_generator=generator_version(dataset.path),
         )
         # Which rule was applied depends on the model file; what is configured is the requested rule.
         stored = replace(evaluation.provenance, decision=evaluation.requested_decision)
-        return not differences(stored, current)
+        # The images are read last, because a million of them take minutes.
+        return not differences(stored, current) and self._fingerprint(dataset.name, dataset.path) == stated
 
     def _fingerprint(self, name: str, root: DatasetRoot) -> str | None:
         """Scan a dataset once; None if that fails, as the evaluation that follows will report."""
