@@ -92,6 +92,14 @@ class DaskEngine:
             self._workers = workers
         return sum(self._workers.values())
 
+    def gather(self, futures: Sequence[Future]) -> Mapping[Future, Any]:
+        """Return the results of tasks in one request; nothing if one of them has none, which then raises its error."""
+        finished = [future for future in futures if future.status == "finished"]
+        try:
+            return dict(zip(finished, self._client.gather(finished), strict=True))
+        except Exception:  # noqa: BLE001  # the caller asks each task for its result, and maps its error
+            return {}
+
     def cancel(self, futures: Sequence[Future]) -> None:
         """Cancel tasks."""
         with suppress(OSError, RuntimeError, CancelledError):

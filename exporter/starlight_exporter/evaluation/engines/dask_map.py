@@ -97,9 +97,11 @@ class ShardMap:
 
     def _collect(self) -> None:
         """Wait for shards to finish, and accept those that have."""
-        for future in self._finished_soon():
+        futures = self._finished_soon()
+        gathered = self._engine.gather(futures)
+        for future in futures:
             number, files = self._pending.pop(future)
-            result = self._result(future, partial(self._names, number))
+            result = gathered.get(future) or self._result(future, partial(self._names, number))
             if result is None:
                 self._suspects.append(number)
             else:
