@@ -16,11 +16,14 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import urlencode
 
+import psutil
+
 from starlight_exporter.errors import MonitoringError
 from starlight_exporter.http_client import HttpClient
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTION: Final = 'starlight_evaluation_info{model="production"}'
+_VALUES: Final = f'{PRODUCTION} or starlight_provisional_info{{model="production"}}'
 _SERVERS: Final = ("exporter", "prometheus", "alertmanager", "notifications", "grafana")
 
 
@@ -56,9 +59,15 @@ class NativeStack:
         except (MonitoringError, KeyError):
             return []
 
-    def hashes(self) -> set[str]:
-        """Return the model hashes of the current production results in Prometheus."""
-        return {row["metric"]["model_sha256"] for row in self.query(PRODUCTION)}
+    def hashes(self, expression: str = _VALUES) -> set[str]:
+        """Return the model hashes of the current production results in Prometheus, complete and provisional."""
+        return {row["metric"]["model_sha256"] for row in self.query(expression)}
+
+    def exporter_pid(self) -> int:
+        """Return the process of the exporter."""
+        children = psutil.Process(self._process.pid).children()
+        (exporter,) = (child for child in children if "starlight_exporter" in child.cmdline())
+        return exporter.pid
 
     def _stop(self) -> None:
         self._process.terminate()

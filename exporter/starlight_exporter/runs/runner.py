@@ -355,8 +355,8 @@ class Runner:
         """Return whether a queued evaluation has to start now. A scheduled one of the baseline may not be needed."""
         priority = self._priority(current)
         if priority < _INTERRUPTS:
-            # A long evaluation must not delay the first values of another model or dataset, nor one of the baseline those
-            # of a production model. Images that change all the time must not prevent its complete result.
+            # A long evaluation must not delay the first values of another model or dataset, and the baseline must not
+            # delay those of production. Images that change all the time must not prevent its complete result.
             waiting = ("schedule", "dataset") if self._is_often_interrupted(current) else ("schedule",)
             limit = priority if self._is_sampled else priority - 1
             return any(
