@@ -162,6 +162,12 @@ class FoundFiles(Sequence[FoundFile]):
         found.digest = hashlib.sha256("\0".join([stamp, *map(str, found._shards)]).encode()).hexdigest()
         return found
 
+    def with_problems(self, problems: Mapping[int, str]) -> FoundFiles:
+        """Return the listing with these problems of files, by number."""
+        found = copy(self)
+        found._problems = {**self._problems, **problems}
+        return found
+
     def of_class(self, *file_classes: FileClass) -> NDArray[np.int64]:
         """Return the numbers of the files of these classes, ascending."""
         codes = np.frombuffer(self._classes, np.uint8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,46 @@ def test_listing_is_in_the_order_of_the_shards(shards: Path) -> None:
     places = [(one.shard, one.offset) for one in found]
     assert places == sorted(places)
     assert [one.path for one in found] == sorted(one.path for one in found)
+
+
+def test_rows_of_a_manifest_may_be_in_any_order(shards: Path, folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(shards, tmp_path / "copy"))
+    head, *rows = (shards / "labels.csv").read_text().splitlines()
+    (copy / "labels.csv").write_text("\n".join([head, *reversed(rows)]) + "\n")
+    listed = open_source(copy).labelled_files()
+    expected = open_source(shards).labelled_files()
+    assert [(one.path, one.shard, one.offset) for one in listed.found] == [
+        (one.path, one.shard, one.offset) for one in expected.found
+    ]
+    assert list(map(listed.labels_of, listed.found)) == list(map(expected.labels_of, expected.found))
+    assert contents(copy) == contents(folder)
+
+
+@pytest.mark.parametrize(
+    ("cells", "problem"),
+    [(("", "", ""), "has the shard of some files, not of"), (("", "0", "1"), "shard must be the name of a tar")],
+)
+def test_manifest_states_all_places_or_none(
+    folder: Path, tmp_path: Path, cells: tuple[str, str, str], problem: str
+) -> None:
+    pack(folder, tmp_path / "out", "tar")
+    manifest = tmp_path / "out" / "labels.csv"
+    head, first, *rows = manifest.read_text().splitlines()
+    changed = ",".join([*first.split(",")[:-3], *cells])
+    manifest.write_text("\n".join([head, *rows, changed]) + "\n")
+    with pytest.raises(DatasetError, match=problem):
+        open_source(tmp_path / "out").labelled_files()
+
+
+def test_ignored_name_is_not_found_in_shards(tmp_path: Path) -> None:
+    # As in a folder with the same manifest.
+    image = image_bytes(0, size=(8, 8))
+    write_tar(tmp_path / "a.tar", {"one.png": image, ".two.png": image})
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        rows = [f"{one.name},clean,a.tar,{one.offset_data},{one.size}" for one in archive]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,class,shard,offset,size_bytes", *rows]) + "\n")
+    found = open_source(tmp_path).labelled_files().found
+    assert [one.problem for one in found] == [None, "is listed in labels.csv, but was not found"]
 
 
 def test_single_file_is_read_from_its_place_without_a_listing(shards: Path, folder: Path) -> None:

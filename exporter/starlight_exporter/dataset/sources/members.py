@@ -67,9 +67,13 @@ def listed_in_manifest(root: DatasetRoot, members: Iterable[Member], manifest: M
             missing[number] = 0
             builder.add(member.found(root, listed[number].file_class))
     for number in itertools.compress(range(len(listed)), missing):
-        problem = f"is listed in {manifest.name}, but was not found"
-        builder.add(FoundFile(root, listed[number].path, listed[number].file_class, problem=problem))
+        builder.add(FoundFile(root, listed[number].path, listed[number].file_class, problem=not_found(manifest)))
     return builder.finish(ignored=ignored)
+
+
+def not_found(manifest: Manifest) -> str:
+    """Return the problem of a file that a manifest lists, and the dataset does not have."""
+    return f"is listed in {manifest.name}, but was not found"
 
 
 def in_class_folders(root: DatasetRoot, members: Sequence[Member]) -> tuple[Mapping[str, FileClass], FoundFiles]:

@@ -35,9 +35,10 @@ from starlight_exporter.dataset.sources.members import (
     Member,
     in_class_folders,
     listed_in_manifest,
+    not_found,
     unlabelled_members,
 )
-from starlight_exporter.dataset.sources.names import PARQUET, has_only_shards, is_relative, is_shard
+from starlight_exporter.dataset.sources.names import PARQUET, has_only_shards, is_ignored_path, is_relative, is_shard
 from starlight_exporter.dataset.sources.parquet_shards import ParquetShards, read_rows
 from starlight_exporter.dataset.sources.ranges import RangeFile, read_files
 from starlight_exporter.dataset.sources.store import CHANGED, Store, StoredObject, start_range
@@ -183,7 +184,10 @@ class StoreSource(BaseSource):
         order = np.lexsort((places.offsets, np.array([ranks[one.name] for one in shards])[places.shards]))
         is_sorted = bool((order[1:] > order[:-1]).all())
         identities = {one.name: one.identity for one in shards}
-        return listed.in_store(self.root, identities, None if is_sorted else order, stamp)
+        found = listed.in_store(self.root, identities, None if is_sorted else order, stamp)
+        # As in a folder, where such a file is not found.
+        ignored = (number for number in range(len(found)) if is_ignored_path(found.path(number)))
+        return found.with_problems(dict.fromkeys(ignored, not_found(manifest)))
 
     def _checked_shard(self, manifest: Manifest, objects: dict[str, StoredObject], name: str | None) -> StoredObject:
         if name is None:
