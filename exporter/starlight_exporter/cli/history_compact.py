@@ -1,7 +1,7 @@
 """Thin out old results of the history: keep the first of each day and the first after each change.
 
 The service does this itself with the key history.compact_after. Stop it before, because a history has one writer; with
---dry-run, nothing is changed.
+--dry-run, nothing is changed. Results are kept until the uptime of the machine confirms their age.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
     parser.add_argument(
         "--older-than", type=_age, metavar="DURATION", help="at least 1d (default: history.compact_after)"
     )
+    parser.add_argument(
+        "--trust-dates",
+        action="store_true",
+        help="the system clock was never wrong: remove old results whose age is not confirmed, too",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed, and change nothing")
 
 
@@ -31,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Compact the history, and print the number of removed results of each model and dataset."""
     from starlight_exporter.config import load_config
     from starlight_exporter.formatting import integer, utc
+    from starlight_exporter.publish.compaction import FilePlan
     from starlight_exporter.publish.history import History
 
     file = locate_config(options.config_file, options.config_root)
@@ -41,12 +47,22 @@ def run(options: argparse.Namespace) -> int:
     history = History(config.paths.data / "history.jsonl")
     if not history.files():
         raise StorageError(f"{config.paths.data / 'history.jsonl'}: no such history")
-    plan = history.plan_compaction(age) if options.dry_run else history.compact(age)
-    pairs = Counter(record.pair for one in plan.files for record in one.removed if record.pair is not None)
-    for (model, dataset), count in sorted(pairs.items()):
-        print(f"{model} on {dataset}: {integer(count)}")
+    done: list[FilePlan] = []
+    try:
+        if options.dry_run:
+            plan = history.plan_compaction(age, trust_dates=options.trust_dates)
+            done.extend(plan.files)
+        else:
+            plan = history.compact(age, trust_dates=options.trust_dates, removed=done.append)
+    finally:
+        # Also if a later file could not be rewritten.
+        pairs = Counter(record.pair for one in done for record in one.removed if record.pair is not None)
+        for (model, dataset), count in sorted(pairs.items()):
+            print(f"{model} on {dataset}: {integer(count)}")
     what = "would be removed" if options.dry_run else "removed"
     print(f"{integer(plan.records)} results ({integer(plan.bytes)} bytes) from before {utc(plan.before)} {what}")
+    if plan.unconfirmed:
+        print(f"{integer(plan.unconfirmed)} older by their dates are kept: {plan.reason}; see --trust-dates")
     return OK
 
 

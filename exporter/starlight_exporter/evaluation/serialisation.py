@@ -21,9 +21,12 @@ def _adapter() -> TypeAdapter[Evaluation]:
     return TypeAdapter(Evaluation)
 
 
-def to_json(evaluation: Evaluation) -> str:
-    """Return one line of JSON: `schema`, then every field. Raise ValueError for a number that is not finite."""
-    content = {"schema": SCHEMA, **_adapter().dump_python(evaluation, mode="python")}
+def to_json(evaluation: Evaluation, **stored: object) -> str:
+    """Return one line of JSON: `schema`, every field, then the keys `stored`, which `from_json` ignores.
+
+    Raise ValueError for a number that is not finite.
+    """
+    content = {"schema": SCHEMA, **_adapter().dump_python(evaluation, mode="python"), **stored}
     return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 

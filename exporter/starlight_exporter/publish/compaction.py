@@ -15,6 +15,8 @@ from starlight_exporter.evaluation.serialisation import SCHEMA
 from starlight_exporter.evaluation.spec import EXECUTION_PROVIDER
 from starlight_exporter.file_access import open_regular
 from starlight_exporter.files import replacing, sync
+from starlight_exporter.formatting import age as duration
+from starlight_exporter.publish.boot_clock import BootClock, confirmed_ages, parse_boot_clock
 from starlight_exporter.publish.snapshot import Pair
 
 DAY: Final = 86_400
@@ -26,7 +28,8 @@ class StoredRecord:
     """A record in a history file: its place in bytes, with its line end, and what decides whether it is kept.
 
     `pair` is None if this version cannot read the record. `identity` is the model file, decision rule and execution
-    provider, and the images of a labelled dataset.
+    provider, and the images of a labelled dataset. `boot_clock` was read when the record was stored; None in records
+    of 0.1.0.
     """
 
     start: int
@@ -34,6 +37,7 @@ class StoredRecord:
     pair: Pair | None = None
     finished_at: float = 0.0
     identity: tuple[str, ...] = ()
+    boot_clock: BootClock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,16 @@ class FilePlan:
 
 @dataclass(frozen=True, slots=True)
 class CompactionPlan:
-    """The records to remove from every file. All of them ended before `before` (UTC seconds)."""
+    """The records to remove from every file. All of them ended before `before` (UTC seconds).
+
+    `unconfirmed` records are kept, because they are old by their dates only: the age of the oldest record is at least
+    `confirmed_age` seconds.
+    """
 
     before: float
     files: tuple[FilePlan, ...]
+    unconfirmed: int
+    confirmed_age: float
 
     @property
     def records(self) -> int:
@@ -63,28 +73,43 @@ class CompactionPlan:
         """The size of the removed records."""
         return sum(record.size for file in self.files for record in file.removed)
 
+    @property
+    def reason(self) -> str:
+        """Why the unconfirmed records are kept."""
+        return (
+            f"a wrong system clock is possible: the uptime of the machine confirms only {duration(self.confirmed_age)}"
+        )
 
-def plan_compaction(paths: Sequence[Path], age: float) -> CompactionPlan:
+
+def compaction_limit(age: float) -> float:
+    """Return the start of the day (UTC seconds) before which records have this age in seconds by their dates."""
+    return (time.time() - age) // DAY * DAY
+
+
+def plan_compaction(
+    paths: Sequence[Path], age: float, *, now: BootClock | None, trust_dates: bool = False
+) -> CompactionPlan:
     """Return what to remove from the files of a history, oldest first: records of days that ended `age` seconds ago.
 
-    Raises OSError. The age is counted from now, or from the newest record if that is earlier: a clock that is ahead
-    does not make records old.
+    The system clock may have been wrong when a record was stored, and may be wrong now. So the clock of the machine,
+    now at `now`, must confirm the age, unless `trust_dates`. Raises OSError.
     """
     files = [_read(path) for path in paths]
     records = [record for _, _, of_file in files for record in of_file]
-    newest = max((record.finished_at for record in records if record.pair is not None), default=math.inf)
-    before = (min(time.time(), newest) - age) // DAY * DAY
-    removed = set(superseded(records, before))
+    before = compaction_limit(age)
+    old = list(superseded(records, before))
+    ages = confirmed_ages([*(record.boot_clock for record in records), now])
+    removed = {number for number in old if trust_dates or ages[number] >= age}
     plans, first = [], 0
     for path, (file, size, of_file) in zip(paths, files, strict=True):
         chosen = tuple(record for number, record in enumerate(of_file, start=first) if number in removed)
         plans.append(FilePlan(path, file, size, chosen))
         first += len(of_file)
-    return CompactionPlan(before, tuple(plans))
+    return CompactionPlan(before, tuple(plans), len(old) - len(removed), ages[0])
 
 
 def superseded(records: Sequence[StoredRecord], before: float) -> Iterator[int]:
-    """Yield the numbers of the records to remove, in the order of storage.
+    """Yield the numbers of the records to remove by their dates, in the order of storage.
 
     Kept are those since `before`, and of each model and dataset the first of each day (UTC), the first after each
     change of its identity, and the newest. Records that cannot be read are kept: another version may read them.
@@ -185,6 +210,7 @@ def _record(line: bytes, start: int) -> StoredRecord:
                 str(provenance.get("execution_provider", EXECUTION_PROVIDER)),
                 *(str(provenance[name]) for name in names),
             ),
+            boot_clock=parse_boot_clock(content.get("boot_clock")),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         return StoredRecord(start, len(line))

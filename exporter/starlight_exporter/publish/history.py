@@ -11,9 +11,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +25,8 @@ from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.serialisation import to_json
 from starlight_exporter.file_access import open_regular
 from starlight_exporter.files import sync
-from starlight_exporter.publish.compaction import CompactionPlan, plan_compaction, remove_records
+from starlight_exporter.publish.boot_clock import read_boot_clock
+from starlight_exporter.publish.compaction import CompactionPlan, FilePlan, plan_compaction, remove_records
 from starlight_exporter.publish.history_files import (
     present,
     read_error,
@@ -78,8 +79,9 @@ class History:
 
     def append(self, evaluation: Evaluation) -> None:
         """Append a record and wait until it is on disk. A record that does not fit on the disk is removed again."""
+        reading = read_boot_clock()
         try:
-            line = to_json(evaluation).encode() + b"\n"
+            line = to_json(evaluation, boot_clock=reading and asdict(reading)).encode() + b"\n"
         except ValueError as error:
             raise StorageError(f"{self._path}: evaluation {evaluation.id} cannot be stored: {error}") from error
         with self._mutex:
@@ -108,15 +110,17 @@ class History:
         Those that were stored before the call are yielded once, also if files are rotated or compacted meanwhile.
         """
         with ExitStack() as stack:
-            # Opened before the others are listed: if it is rotated later, its new name is not in the list.
-            active = self._open_active(stack)
-            try:
-                rotated = rotated_files(self._path)
-            except OSError as error:
-                raise read_error(self._path.parent, error) from error
+            while True:
+                active = self._open_active(stack)
+                try:
+                    rotated = rotated_files(self._path)
+                except OSError as error:
+                    raise read_error(self._path.parent, error) from error
+                # Otherwise it was rotated or rewritten meanwhile, and its records may be in a listed file as well.
+                if active is None or self._is_in_place(active.fileno()):
+                    break
             for path in rotated:
-                if active is None or not _is_same_file(path, active):
-                    yield from present(records(path))
+                yield from present(records(path))
             if active is not None:
                 yield from present(records_of(active, self._path))
 
@@ -153,22 +157,24 @@ class History:
                         break
         return LatestEvaluations(latest, damaged)
 
-    def plan_compaction(self, age: float) -> CompactionPlan:
+    def plan_compaction(self, age: float, *, trust_dates: bool = False) -> CompactionPlan:
         """Return what `compact` would remove. Reads all records, and changes nothing."""
         paths = self.files()
         try:
-            return plan_compaction(paths, age)
+            return plan_compaction(paths, age, now=read_boot_clock(), trust_dates=trust_dates)
         except OSError as error:
             raise read_error(self._path.parent, error) from error
 
-    def compact(self, age: float) -> CompactionPlan:
+    def compact(
+        self, age: float, *, trust_dates: bool = False, removed: Callable[[FilePlan], None] = lambda _: None
+    ) -> CompactionPlan:
         """Thin out the records that are older than `age` seconds, and return what was removed.
 
         Evaluations can be appended meanwhile. A file that was rotated or deleted meanwhile is left as it is. On a full
-        disk, the files that are not rewritten yet keep their content.
+        disk, the files that are not rewritten yet keep their content. `removed` is called after each file.
         """
         self.open()
-        plan = self.plan_compaction(age)
+        plan = self.plan_compaction(age, trust_dates=trust_dates)
         done = []
         for file in plan.files:
             if not file.removed:
@@ -177,8 +183,7 @@ class History:
                 # Nothing is removed without the lock.
                 self._open()
                 try:
-                    if remove_records(file):
-                        done.append(file)
+                    rewritten = remove_records(file)
                 except FileNotFoundError:
                     continue
                 except OSError as error:
@@ -188,6 +193,9 @@ class History:
                         # The next append opens the new file.
                         os.close(self._file)
                         self._file = None
+            if rewritten:
+                done.append(file)
+                removed(file)
         return replace(plan, files=tuple(done))
 
     def _open(self) -> int:
@@ -229,7 +237,11 @@ class History:
             return
         # A separate file, because rotation renames the history itself and its lock with it.
         lock_path = self._path.with_name(self._path.name + ".lock")
-        self._lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._lock = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except PermissionError:
+            # Created by another user, such as root in a restore or a compaction. A lock needs no write access.
+            self._lock = os.open(lock_path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -276,11 +288,3 @@ class History:
 
     def _write_error(self, what: str, error: OSError) -> StorageError:
         return StorageError(f"{self._path}: {what}: {error.strerror or error}")
-
-
-def _is_same_file(path: Path, file: BinaryIO) -> bool:
-    """Return whether a path is that of an open file; False if it was deleted."""
-    try:
-        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
-    except OSError:
-        return False

@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 
 STORAGE_CHECK_SECONDS: Final = 60.0
 COMPACTION_SECONDS: Final = 3600.0
-"""Whole days are compacted, so that most runs find nothing to remove."""
+"""The history is compacted once a day, and tried again at this interval after a failure."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from starlight_exporter.config import Config
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, RunResult
+from starlight_exporter.publish.compaction import CompactionPlan, FilePlan, compaction_limit
 from starlight_exporter.publish.disk import bytes_below, free_bytes, is_full, on_one_device
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
@@ -42,6 +43,7 @@ class Storage:
         self._pending = PendingResults()
         self.history = _history(config)
         self.evidence = self._evidence(config)
+        self._compacted: tuple[History, float] | None = None
 
     def open(self) -> None:
         """Open the history for writing."""
@@ -137,15 +139,18 @@ class Storage:
         self.update_metrics()
 
     def compact(self) -> None:
-        """Thin out old results of the history, if that is configured. Results can be stored meanwhile."""
+        """Thin out old results of the history once a day, if that is configured. Results can be stored meanwhile."""
         age = self._config.history.compact_after
         if age is None:
             if self._state.snapshot.history_compaction_successful is not None:
                 self._state.update(lambda s: replace(s, history_compaction_successful=None))
             return
-        history = self.history
+        history, limit = self.history, compaction_limit(age)
+        if self._compacted == (history, limit):
+            # Whole days are compacted, so that nothing can be removed before the limit changes.
+            return
         try:
-            removed = history.compact(age)
+            plan = history.compact(age, removed=self._compacted_file)
         except StorageError as error:
             _log.error("history not compacted", reason=str(error))
             self._state.update(lambda s: replace(s, history_compaction_successful=False))
@@ -155,12 +160,19 @@ class Storage:
                 if history is not self.history:
                     # The configuration changed meanwhile: `compact` may have opened the closed history again.
                     history.close()
-        self._state.update(
-            lambda s: replace(s, history_compaction_successful=True).with_removed_results("history", removed.records)
-        )
-        if removed.records:
-            _log.info("history compacted", records=removed.records, bytes=removed.bytes)
+        self._compacted = history, limit
+        self._state.update(lambda s: replace(s, history_compaction_successful=True))
+        self._log_compaction(plan)
+
+    def _compacted_file(self, file: FilePlan) -> None:
+        self._state.update(lambda s: s.with_removed_results("history", len(file.removed)))
+
+    def _log_compaction(self, plan: CompactionPlan) -> None:
+        if plan.records:
+            _log.info("history compacted", records=plan.records, bytes=plan.bytes)
             self.update_metrics()
+        if plan.unconfirmed:
+            _log.info("old results kept", records=plan.unconfirmed, reason=plan.reason)
 
     def update_metrics(self) -> None:
         """Publish free and used disk space."""

@@ -35,7 +35,7 @@ def compact(config: Path, *arguments: str) -> int:
 def test_dry_run_prints_what_would_be_removed(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     history = config.parent / "data" / "history.jsonl"
     before = history.read_bytes()
-    assert compact(config, "--older-than", "30d", "--dry-run") == 0
+    assert compact(config, "--older-than", "30d", "--trust-dates", "--dry-run") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "production on reference: 2"
     assert lines[1].startswith("2 results (")
@@ -46,9 +46,20 @@ def test_dry_run_prints_what_would_be_removed(config: Path, capsys: pytest.Captu
 
 def test_removes_with_the_configured_age(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config.write_text(config.read_text() + "history: {compact_after: 30d}\n")
-    assert compact(config) == 0
+    assert compact(config, "--trust-dates") == 0
     assert capsys.readouterr().out.splitlines()[1].endswith(" UTC removed")
     assert [one.id for one in History(config.parent / "data" / "history.jsonl").evaluations()] == ["old-0", "new"]
+
+
+def test_results_without_confirmed_age_are_kept(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compact(config, "--older-than", "30d") == 0
+    removed, kept = capsys.readouterr().out.splitlines()
+    assert removed.startswith("0 results (0 bytes) from before ")
+    assert kept == (
+        "2 older by their dates are kept: a wrong system clock is possible: the uptime of the machine confirms only"
+        " 0 s; see --trust-dates"
+    )
+    assert len(list(History(config.parent / "data" / "history.jsonl").evaluations())) == 4
 
 
 def test_running_exporter_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import math
+import os
 import threading
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.config import Config, load_config
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, RunResult
-from starlight_exporter.publish.compaction import CompactionPlan
+from starlight_exporter.evaluation.serialisation import to_json
+from starlight_exporter.publish.boot_clock import BootClock
+from starlight_exporter.publish.compaction import CompactionPlan, FilePlan, remove_records
 from starlight_exporter.publish.history import History
 from starlight_exporter.runs.scratch import scratch_folder
 from starlight_exporter.runs.state import State
@@ -210,6 +217,15 @@ def old_results(count: int) -> list[Evaluation]:
     return [*old, full_evaluation(evaluation_id="new", finished_at=day + 100 * 86_400)]
 
 
+@pytest.fixture
+def uptime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine whose clock advances by a year between two readings, so that all dates are confirmed."""
+    years = itertools.count()
+    monkeypatch.setattr(
+        "starlight_exporter.publish.history.read_boot_clock", lambda: BootClock("boot", 365.0 * 86_400 * next(years))
+    )
+
+
 def compacting(config: Config) -> Config:
     return config.model_copy(update={"history": config.history.model_copy(update={"compact_after": 30 * 86_400.0})})
 
@@ -218,6 +234,7 @@ def success(state: State) -> bool | None:
     return state.snapshot.history_compaction_successful
 
 
+@pytest.mark.usefixtures("uptime")
 def test_history_is_compacted_only_if_configured(tmp_path: Path) -> None:
     config = configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results")
     state = State(empty_snapshot())
@@ -249,6 +266,7 @@ def test_compaction_that_is_no_longer_configured_has_no_result(tmp_path: Path) -
     storage.close()
 
 
+@pytest.mark.usefixtures("uptime")
 def test_compaction_releases_a_history_from_which_the_configuration_has_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,8 +277,8 @@ def test_compaction_releases_a_history_from_which_the_configuration_has_moved(
         storage.history.append(one)
     plan = storage.history.plan_compaction
 
-    def planned(age: float) -> CompactionPlan:
-        found = plan(age)
+    def planned(age: float, *, trust_dates: bool) -> CompactionPlan:
+        found = plan(age, trust_dates=trust_dates)
         storage.move(moved)
         return found
 
@@ -273,6 +291,7 @@ def test_compaction_releases_a_history_from_which_the_configuration_has_moved(
     storage.close()
 
 
+@pytest.mark.usefixtures("uptime")
 def test_full_disk_keeps_old_results_until_compaction_succeeds(tmp_path: Path, small_disk: Path) -> None:
     config = compacting(configured(tmp_path, data=small_disk / "data", results=tmp_path / "results"))
     state = State(empty_snapshot())
@@ -288,6 +307,70 @@ def test_full_disk_keeps_old_results_until_compaction_succeeds(tmp_path: Path, s
     storage.compact()
     assert success(state) is True
     assert state.snapshot.storage_removed["history"] == 7
+    storage.close()
+
+
+@pytest.mark.usefixtures("uptime")
+def test_results_that_were_removed_before_a_failure_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = compacting(configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results"))
+    limited = config.history.model_copy(update={"max_bytes": 2 * len(to_json(numbered(1))) + 400})
+    state = State(empty_snapshot())
+    storage = Storage(state, config.model_copy(update={"history": limited}))
+    for one in old_results(6):
+        storage.history.append(one)
+    rewritten: list[FilePlan] = []
+
+    def failing(plan: FilePlan) -> bool:
+        if rewritten:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        rewritten.append(plan)
+        return remove_records(plan)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("starlight_exporter.publish.history.remove_records", failing)
+        storage.compact()
+    assert success(state) is False
+    left = len(list(storage.history.evaluations()))
+    assert state.snapshot.storage_removed["history"] == 7 - left > 0
+    storage.compact()
+    assert success(state) is True
+    assert state.snapshot.storage_removed["history"] == 5
+    storage.close()
+
+
+def test_history_is_read_for_compaction_once_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = compacting(configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results"))
+    storage = Storage(State(empty_snapshot()), config)
+    plan, planned = storage.history.plan_compaction, []
+
+    def counted(age: float, *, trust_dates: bool) -> CompactionPlan:
+        planned.append(age)
+        return plan(age, trust_dates=trust_dates)
+
+    monkeypatch.setattr(storage.history, "plan_compaction", counted)
+    noon = time.time() // 86_400 * 86_400 + 43_200
+    for hours in (0, 1, 11, 12, 13, 36):
+        monkeypatch.setattr(time, "time", lambda hours=hours: noon + 3_600.0 * hours)
+        storage.compact()
+    assert len(planned) == 3
+    storage.close()
+
+
+def test_results_whose_age_is_not_confirmed_are_kept_with_a_reason(tmp_path: Path) -> None:
+    config = compacting(configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results"))
+    state = State(empty_snapshot())
+    storage = Storage(state, config)
+    for one in old_results(4):
+        storage.history.append(one)
+    with capture_logs() as logs:
+        storage.compact()
+    (entry,) = logs
+    assert (entry["event"], entry["records"]) == ("old results kept", 3)
+    assert entry["reason"] == "a wrong system clock is possible: the uptime of the machine confirms only 0 s"
+    assert success(state) is True
+    assert len(list(storage.history.evaluations())) == 5
     storage.close()
 
 
