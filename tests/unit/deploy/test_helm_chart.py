@@ -388,7 +388,10 @@ def test_notes_have_queries_of_existing_metrics(tmp_path: Path) -> None:
 def test_notes_name_what_is_missing(tmp_path: Path) -> None:
     text = notes("gate", tmp_path)
     assert "web.externalUrl is not set: alerts have no links." in text
-    assert f"create job --from=cronjob/{FULLNAME}-gate {FULLNAME}-gate-now" in text
+    job = only("gate", "Job")["metadata"]["name"]
+    assert f"logs --follow job/{job}\n" in text
+    assert f"job={FULLNAME}-gate-$(date +%s)" in text, "a job that was run before has another name"
+    assert f"create job --from=cronjob/{FULLNAME}-gate $job" in text
 
 
 def test_notes_of_an_installation_without_the_operator() -> None:

@@ -125,3 +125,23 @@ def test_cluster_without_tls_has_no_certificates() -> None:
 def test_without_dask_there_is_no_cluster() -> None:
     assert objects("pvc", "Deployment") == []
     assert "dask" not in str(exporter_pod("pvc"))
+
+
+@pytest.mark.parametrize(
+    ("size", "cache", "accepted"),
+    [
+        ("2Gi", "2GiB", False),
+        ("3G", "3GiB", False),
+        ("3Gi", "3000000000", True),
+        ("4Gi", "null", False),
+    ],
+)
+def test_cache_volume_must_be_larger_than_the_limit_of_the_cache(size: str, cache: str, accepted: bool) -> None:
+    flags = (
+        f"--set=dask.cacheSize={size}",
+        f"--set=config.limits.cache_bytes={cache}",
+        "--set=monitoring.enabled=false",
+    )
+    done = template(f"--values={value_file('dask')}", *flags)
+    assert (done.returncode == 0) is accepted, done.stderr
+    assert accepted or f"dask.cacheSize ({size}) must be larger than config.limits.cache_bytes" in done.stderr

@@ -23,6 +23,10 @@ DOCUMENT = ROOT / "docs" / "long-term-storage.md"
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.long-term.yml").read_text())
 BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 STORE = COMPOSE["services"]["victoria-metrics"]
+PROVISIONED = ROOT / "grafana" / "provisioning" / "datasources" / "starlight.yml"
+SHIPPED: dict[str, Any] = yaml.safe_load(PROVISIONED.read_text())
+FILE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "victoria-metrics" / "datasource.yml").read_text())
+(SOURCE,) = FILE["datasources"]
 NEW = ("victoria-metrics", "verify")
 WRITE_URL = "http://victoria-metrics:8428/api/v1/write"
 
@@ -53,9 +57,33 @@ def test_flags_of_the_store_are_the_tested_ones() -> None:
 
 def test_data_source_is_exported() -> None:
     assert Path("deploy/victoria-metrics/datasource.yml") in set(exported_files())
-    (source,) = yaml.safe_load((ROOT / "deploy" / "victoria-metrics" / "datasource.yml").read_text())["datasources"]
-    assert source["url"] == "$STARLIGHT_LONG_TERM_URL"
+    assert SOURCE["url"] == "$STARLIGHT_LONG_TERM_URL"
     assert COMPOSE["services"]["grafana"]["environment"]["STARLIGHT_LONG_TERM_URL"] == WRITE_URL.partition("/api")[0]
+
+
+def test_data_source_is_a_second_one_of_the_kind_that_dashboards_select() -> None:
+    """Grafana refuses to start with two default data sources, or with a name or UID that occurs twice."""
+    assert FILE["apiVersion"] == SHIPPED["apiVersion"] == 1
+    prometheus, alertmanager = SHIPPED["datasources"]
+    assert set(FILE) <= set(SHIPPED)
+    assert set(SOURCE) == set(prometheus) - {"isDefault"}
+    assert set(SOURCE["jsonData"]) <= set(prometheus["jsonData"])
+    for key in ("type", "access", "editable"):
+        assert SOURCE[key] == prometheus[key]
+    assert re.fullmatch(r"[a-z-]{1,40}", SOURCE["uid"])
+    for key in ("name", "uid"):
+        assert len({one[key] for one in (SOURCE, prometheus, alertmanager)}) == 3
+
+
+def test_grafana_reads_both_data_sources() -> None:
+    grafana = COMPOSE["services"]["grafana"]
+    folder = grafana["environment"]["GF_PATHS_PROVISIONING"]
+    mounted = {target: source for source, target, _ in (volume.split(":") for volume in grafana["volumes"])}
+    assert {target: (ROOT / source).resolve() for target, source in mounted.items()} == {
+        f"{folder}/dashboards": ROOT / "grafana" / "provisioning" / "dashboards",
+        f"{folder}/datasources/starlight.yml": PROVISIONED,
+        f"{folder}/datasources/victoria-metrics.yml": ROOT / "deploy" / "victoria-metrics" / "datasource.yml",
+    }
 
 
 def test_setup_adds_remote_write_only_with_a_store(tmp_path: Path) -> None:

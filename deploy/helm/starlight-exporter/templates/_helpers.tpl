@@ -59,3 +59,21 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
+
+{{/* Bytes of a quantity of Kubernetes (5Gi), a size of the configuration (4GiB), or a number. */}}
+{{- define "starlight.bytes" -}}
+{{- if kindIs "string" . -}}
+{{- $number := regexFind "^[0-9.]+" . -}}
+{{- $unit := trimSuffix "B" (trimPrefix $number .) -}}
+{{- $factors := dict "" 1.0 "m" 0.001 "k" 1e3 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- mulf (float64 $number) (get $factors $unit | default 1.0) -}}
+{{- else -}}
+{{- float64 . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Name of the Job of the gate. A Job is immutable: other inputs are another Job, and Helm removes the one before. */}}
+{{- define "starlight.gateJob" -}}
+{{- $inputs := list (include "starlight.gate" .) (include "starlight.config" .) | toJson -}}
+{{ include "starlight.fullname" . }}-gate-{{ sha256sum $inputs | trunc 8 }}
+{{- end -}}
