@@ -1,8 +1,10 @@
-# Prometheus and Alertmanager from Debian packages, for machines without access to a registry.
+# Prometheus, Alertmanager and VictoriaMetrics from Debian packages, for machines without access to a registry. Health checks
+# use the wget of BusyBox, as in the published images.
 ARG BASE
 FROM ${BASE}
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends prometheus prometheus-alertmanager \
+ && apt-get install --yes --no-install-recommends busybox prometheus prometheus-alertmanager victoria-metrics \
  && rm -rf /var/lib/apt/lists/* \
- && mkdir /alertmanager && chown 65534:65534 /alertmanager && rm -rf /prometheus && mkdir /prometheus && chown 65534:65534 /prometheus
+ && ln -s /bin/busybox /usr/local/bin/wget \
+ && for folder in /alertmanager /prometheus /storage; do rm -rf "$folder" && mkdir "$folder" && chown 65534:65534 "$folder"; done
 USER 65534:65534

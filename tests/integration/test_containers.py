@@ -1,4 +1,4 @@
-"""docker-compose.yml without Grafana: built, started in order, scraped, alerting, and removed completely.
+"""docker-compose.yml and docker-compose.long-term.yml without Grafana: built, started in order, scraped, and removed.
 
 Needs a Docker engine; tests/containers/engine.sh starts one.
 """
@@ -6,104 +6,24 @@ Needs a Docker engine; tests/containers/engine.sh starts one.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import yaml
 
 from stack.loaded import require_receivers, require_rules
+from support.compose import PROJECT, ROOT, Compose, docker, require_engine
+from support.documents import blocks
 from support.images import write_dataset
 from support.models import write_constant_model
-from support.servers import free_port
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1500)]
 
-ROOT = Path(__file__).resolve().parents[2]
-PROJECT = "starlight-test"
 WAIT = 300.0
-
-
-def docker(*arguments: str, check: bool = True) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    if check:
-        assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def compose_command() -> list[str]:
-    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
-        return ["docker", "compose"]
-    if shutil.which("docker-compose"):
-        return ["docker-compose"]
-    pytest.skip("no docker compose and no docker-compose")
-
-
-def require_engine() -> None:
-    """Skip if no image can be built and run."""
-    if shutil.which("docker") is None or not docker("info", "--format", "{{.ServerVersion}}", check=False).strip():
-        pytest.skip("no Docker engine answers; tests/containers/engine.sh starts one")
-    if "STARLIGHT_TEST_BASE" not in os.environ:
-        pytest.skip("STARLIGHT_TEST_BASE is not set; tests/containers/engine.sh creates a base image")
-
-
-class Compose:
-    """The compose project with Debian's Prometheus and Alertmanager, on free ports."""
-
-    def __init__(self, folder: Path) -> None:
-        """`folder` gets copies of the mounted directories, which tests may change."""
-        self.folder = folder
-        for name in ("config", "models"):
-            shutil.copytree(ROOT / name, folder / name)
-        (folder / "tests").mkdir()
-        shutil.copy(ROOT / "tests" / "regression_baselines.json", folder / "tests")
-        # The other datasets, and seven models on them, would take minutes.
-        config = yaml.safe_load((ROOT / "config" / "starlight.yml").read_text())
-        config["datasets"] = config["datasets"][:1]
-        (folder / "config" / "starlight.yml").write_text(yaml.safe_dump(config))
-        mounts = [f"{folder / name}:/starlight/{name}:ro" for name in ("config", "models", "tests")]
-        override = {"services": {"exporter": {"volumes": mounts}, "setup": {"volumes": mounts[:1]}}}
-        (folder / "override.yml").write_text(yaml.safe_dump(override))
-        self.ports = {
-            name: free_port() for name in ("NOTIFICATIONS", "EXPORTER", "ALERTMANAGER", "PROMETHEUS", "GRAFANA")
-        }
-        self._environment = os.environ | {f"STARLIGHT_{name}_PORT": str(port) for name, port in self.ports.items()}
-        self._command = [
-            *compose_command(),
-            *("--project-name", PROJECT, "--project-directory", str(ROOT)),
-            *("-f", str(ROOT / "docker-compose.yml"), "-f", str(ROOT / "tests" / "containers" / "debian.yml")),
-            *("-f", str(folder / "override.yml")),
-        ]
-
-    def run(self, *arguments: str, seconds: float = 900.0) -> str:
-        done = subprocess.run(
-            [*self._command, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=self._environment,
-            timeout=seconds,
-            cwd=ROOT,
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stdout
-
-    def inspect(self, service: str) -> dict[str, Any]:
-        (found,) = json.loads(docker("inspect", self.run("ps", "-q", service).strip()))
-        return dict(found)
-
-    def url(self, name: str) -> str:
-        return f"http://127.0.0.1:{self.ports[name]}"
-
-    def query(self, expression: str) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.url('PROMETHEUS')}/api/v1/query", params={"query": expression}, timeout=10.0)
-        return list(answer.raise_for_status().json()["data"]["result"])
+SERVICES = ("notifications", "exporter", "alertmanager", "prometheus", "markdown-dashboard", "victoria-metrics")
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +54,7 @@ def test_services_start_in_order_and_become_healthy(stack: Compose) -> None:
     def healthy(service: str) -> bool:
         return bool(stack.inspect(service)["State"]["Health"]["Status"] == "healthy")
 
-    services = ("notifications", "exporter", "alertmanager", "prometheus")
+    services = [service for service in SERVICES if service != "markdown-dashboard"]
     for service in services:
         wait_for(lambda service=service: healthy(service), f"{service} healthy")  # type: ignore[misc]
     started = {service: stack.inspect(service)["State"]["StartedAt"] for service in services}
@@ -143,7 +63,7 @@ def test_services_start_in_order_and_become_healthy(stack: Compose) -> None:
 
 
 def test_containers_are_unprivileged_and_read_only(stack: Compose) -> None:
-    for service in ("notifications", "exporter", "alertmanager", "prometheus", "markdown-dashboard"):
+    for service in SERVICES:
         container = stack.inspect(service)
         assert container["HostConfig"]["ReadonlyRootfs"], service
         assert container["HostConfig"]["CapDrop"] == ["ALL"], service
@@ -162,6 +82,24 @@ def test_prometheus_scrapes_the_exporter(stack: Compose) -> None:
     wait_for(lambda: stack.query('up{job="starlight-exporter"} == 1'), "the exporter's first scrape")
     wait_for(lambda: stack.query('starlight_false_positive_ratio{model="production"}'), "the first result")
     assert not stack.query('up{job!="starlight-exporter"} == 0')
+
+
+def test_store_receives_what_prometheus_scrapes_and_verifies_the_history(stack: Compose) -> None:
+    """The commands of docs/long-term-storage.md for containers: import, and verification as a service."""
+    wait_for(
+        lambda: stack.stored('starlight_false_positive_ratio{model="production"}'), "the first result in the store"
+    )
+    (scraped,) = stack.stored('up{job="starlight-exporter"}')
+    assert scraped["metric"]["instance"] == "exporter:9877"
+    assert not stack.stored("go_goroutines")
+    (text,) = (one for one in blocks(ROOT / "docs" / "long-term-storage.md", "sh") if one.startswith("compose="))
+    assignment, *lines = text.splitlines()
+    printed = stack.script("\n".join(lines), replaced="$compose")
+    assert assignment == 'compose="docker compose -f docker-compose.yml -f docker-compose.long-term.yml"'
+    summary = printed.splitlines()[-1]
+    assert summary.endswith(": 0 different")
+    assert "0 missing" in summary
+    assert (stack.folder / "history.om").stat().st_size > 10_000
 
 
 def test_links_have_the_published_ports(stack: Compose) -> None:
@@ -189,7 +127,13 @@ for address in sys.argv[1:]:
 
 
 def test_exporter_reaches_only_prometheus(stack: Compose) -> None:
-    ports = {"prometheus": 9090, "alertmanager": 9093, "notifications": 9876, "exporter": 9877}
+    ports = {
+        "prometheus": 9090,
+        "alertmanager": 9093,
+        "notifications": 9876,
+        "exporter": 9877,
+        "victoria-metrics": 8428,
+    }
     addresses = {
         name: [f"{one['IPAddress']}:{port}" for one in stack.inspect(name)["NetworkSettings"]["Networks"].values()]
         for name, port in ports.items()
@@ -206,7 +150,8 @@ def test_exporter_reaches_only_prometheus(stack: Compose) -> None:
     assert httpx.post(f"{stack.url('ALERTMANAGER')}/api/v2/silences", headers=foreign, json={}).status_code == 403
     assert reached("exporter") == {"exporter", "prometheus"}
     assert reached("notifications") == {"notifications", "alertmanager"}
-    assert reached("prometheus") == {"prometheus", "exporter", "alertmanager"}
+    assert reached("prometheus") == {"prometheus", "exporter", "alertmanager", "victoria-metrics"}
+    assert reached("victoria-metrics") == {"victoria-metrics", "prometheus"}
     assert reached("markdown-dashboard") == {"prometheus", "alertmanager"}
 
 
@@ -223,7 +168,7 @@ def test_exporter_has_no_way_out_and_no_names(stack: Compose) -> None:
 
 
 def test_resources_are_limited(stack: Compose) -> None:
-    for service in ("notifications", "exporter", "alertmanager", "prometheus", "markdown-dashboard"):
+    for service in SERVICES:
         container = stack.inspect(service)
         assert container["HostConfig"]["PidsLimit"] == 200, service
         mounted = docker("exec", container["Id"], "cat", "/proc/mounts")

@@ -23,3 +23,9 @@ def small_disk(folder: Path, size: str) -> Iterator[Path]:
     finally:
         code, output = run_tool(["umount", str(folder)])
     assert code == 0, output
+
+
+def remount(folder: Path, option: str) -> None:
+    """Make a mounted file system read-only (`ro`), or writable (`rw`). No file may be open for writing."""
+    code, output = run_tool(["mount", "-o", f"remount,{option}", str(folder)])
+    assert code == 0, output
