@@ -1,4 +1,8 @@
-"""Store of a remote dataset that is read by a fetcher process (see `fetcher`)."""
+"""Store of a remote dataset that is read by a fetcher process (see `fetcher`).
+
+A fetcher that ends, stops or hangs fails all requests; the next use of the dataset starts another one. Each of its
+requests to a server has time limits of its own (see `remote`).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ import itertools
 import json
 import os
 import socket
+import struct
 import subprocess
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Final
@@ -24,10 +30,15 @@ from starlight_exporter.dataset.sources.fetcher import (
 )
 from starlight_exporter.dataset.sources.root import RemoteRoot
 from starlight_exporter.dataset.sources.store import MAX_READ_BYTES, Pending, StoredObject
+from starlight_exporter.durations import format_duration
 from starlight_exporter.errors import DatasetError, ImageError
 
 _MAX_PART_BYTES: Final = 64 * 1024 * 1024
 _END_SECONDS: Final = 5.0
+SILENT_SECONDS: Final = 60.0
+"""Time without any message after which a fetcher counts as stopped."""
+ANSWER_SECONDS: Final = 3600.0
+"""Time after which a fetcher hangs if requests wait and none of them is answered."""
 MAX_FETCHERS: Final = 4
 
 
@@ -45,6 +56,8 @@ class FetchedStore:
         self._numbers = itertools.count()
         self._waiting: dict[int, _Request] = {}
         self._closed: str | None = None
+        self._answered = time.monotonic()
+        limit_silence(connection, SILENT_SECONDS)
         threading.Thread(target=self._receive, name="fetched", daemon=True).start()
 
     @staticmethod
@@ -82,9 +95,7 @@ class FetchedStore:
         """End the fetcher, if this store has started it."""
         if self._process is None:
             return
-        with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as end:
-            # Closing it would not wake the thread that reads from it.
-            end.shutdown(socket.SHUT_RDWR)
+        self._shut_down()
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
@@ -98,6 +109,8 @@ class FetchedStore:
             number = next(self._numbers)
             if self._closed is not None:
                 raise DatasetError(self._closed)
+            if not self._waiting:
+                self._answered = time.monotonic()
             self._waiting[number] = waiting
             try:
                 self._connection.send_bytes(json.dumps({"id": number, **request}).encode())
@@ -108,21 +121,43 @@ class FetchedStore:
 
     def _receive(self) -> None:
         """Receive responses until the connection closes, then fail the requests that wait."""
-        text = f"{self.root}: the process that reads it has ended"
+        reader = f"{self.root}: the process that reads it"
         try:
             while True:
                 self._received(json.loads(self._connection.recv_bytes(MAX_RESPONSE_BYTES)))
+                if self._waiting and time.monotonic() - self._answered > ANSWER_SECONDS:
+                    self._fail(f"{reader} has not answered for {format_duration(ANSWER_SECONDS)}")
+                    return
+        except BlockingIOError:
+            self._fail(f"{reader} does not respond")
         except (EOFError, OSError):
-            pass
-        except (ValueError, KeyError, TypeError) as error:
-            text = f"{self.root}: invalid response of the process that reads it: {error}"
+            self._fail(f"{reader} has ended")
+        except Exception as error:  # noqa: BLE001  # thread boundary: the requests would wait without end
+            self._fail(f"{reader} has sent an invalid response: {type(error).__name__}: {error}")
+
+    def _fail(self, text: str) -> None:
+        """Fail the requests that wait, and all later ones."""
+        # First: a thread that sends a request to a stopped process has the lock.
+        self._shut_down()
+        if self._process is not None:
+            self._process.kill()
         with self._lock:
             self._closed = text
             waiting, self._waiting = list(self._waiting.values()), {}
         for one in waiting:
-            one.future.set_exception(DatasetError(text))
+            # It may be the one whose response was invalid.
+            with suppress(InvalidStateError):
+                one.future.set_exception(DatasetError(text))
+
+    def _shut_down(self) -> None:
+        """Close the connection in both directions; closing its descriptor would wake no thread that uses it."""
+        with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
 
     def _received(self, response: dict[str, Any]) -> None:
+        if not response:
+            return
+        self._answered = time.monotonic()
         number, size = response["id"], response.get("size", 0)
         waiting = self._waiting[number]
         if not 0 <= size <= (_MAX_PART_BYTES if waiting.size is None else MAX_READ_BYTES):
@@ -150,6 +185,13 @@ class _Request:
         self.size = size
         self.parts: list[bytes] = []
         self.future: Future[Any] = Future()
+
+
+def limit_silence(connection: Channel, seconds: float) -> None:
+    """Let reads from a connection raise BlockingIOError after this time without data, also inside a message."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as end:
+        whole = int(seconds)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", whole, int((seconds - whole) * 1e6)))
 
 
 class _Fetchers:

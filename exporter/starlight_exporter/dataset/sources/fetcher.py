@@ -2,7 +2,8 @@
 
 Protocol, over a connection that frames messages: a request is one JSON object, `{"id", "method", …}`; its response is a
 JSON object with the same id and the size of the bytes that follow as the next message, if any. Requests are processed
-concurrently. The fetcher only reads below the root that it was started with, and ends when the connection closes.
+concurrently. The fetcher only reads below the root that it was started with, and ends when the connection closes. It
+sends an empty object every BEAT_SECONDS, without which it counts as stopped.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,6 +28,7 @@ from starlight_exporter.errors import DatasetError, ImageError, StarlightError
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_RESPONSE_BYTES: Final = 64 * 1024
+BEAT_SECONDS: Final = 1.0
 _BATCH: Final = 1000
 """Objects of one part of a listing."""
 
@@ -54,45 +57,51 @@ def start_fetcher(root: RemoteRoot) -> tuple[subprocess.Popen[bytes], Channel]:
 
 
 class FetcherServer:
-    """Answers the requests of one connection from a store."""
+    """Answers the requests of one connection from a store. Beats from the start on, while the store opens."""
 
-    def __init__(self, connection: Channel, store: Store) -> None:
+    def __init__(self, connection: Channel) -> None:
         self._connection = connection
-        self._store = store
         self._lock = threading.Lock()
+        threading.Thread(target=self._beat, name="beat", daemon=True).start()
 
-    def serve(self) -> None:
+    def serve(self, store: Store) -> None:
         """Answer requests until the connection closes."""
         # Not as a context, whose end would wait for the requests in progress.
-        pool = ThreadPoolExecutor(self._store.ahead, thread_name_prefix="answer")
+        pool = ThreadPoolExecutor(store.ahead, thread_name_prefix="answer")
         with suppress(EOFError, OSError):
             while True:
-                pool.submit(self._answer, json.loads(self._connection.recv_bytes(MAX_REQUEST_BYTES)))
+                pool.submit(self._answer, store, json.loads(self._connection.recv_bytes(MAX_REQUEST_BYTES)))
 
-    def _answer(self, request: Mapping[str, Any]) -> None:
+    def _beat(self) -> None:
+        while self._send({}):
+            time.sleep(BEAT_SECONDS)
+
+    def _answer(self, store: Store, request: Mapping[str, Any]) -> None:
         number = request["id"]
         try:
             if request["method"] == "list":
-                for part in _parts(self._store.objects()):
+                for part in _parts(store.objects()):
                     self._send({"id": number}, json.dumps(part).encode())
                 self._send({"id": number, "end": True})
             else:
                 name, start, size = request["name"], request["start"], request["size"]
-                self._send({"id": number}, self._store.start(name, start, size, request["identity"])())
+                self._send({"id": number}, store.start(name, start, size, request["identity"])())
         except StarlightError as error:
             kind = "image" if isinstance(error, ImageError) else "dataset"
             self._send({"id": number, "error": kind, "text": str(error)[:1000]})
         except Exception as error:  # noqa: BLE001  # process boundary: every error becomes a response
-            text = f"{self._store.root}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
+            text = f"{store.root}: {type(error).__name__}: {' '.join(str(error).split())[:500]}"
             self._send({"id": number, "error": "dataset", "text": text})
 
-    def _send(self, response: dict[str, Any], data: bytes | None = None) -> None:
+    def _send(self, response: dict[str, Any], data: bytes | None = None) -> bool:
+        """Send a response; return False if the other end has closed the connection. Then `serve` ends."""
         header = json.dumps(response | ({} if data is None else {"size": len(data)})).encode()
-        # The other end may have closed; then `serve` ends.
         with self._lock, suppress(OSError):
             self._connection.send_bytes(header)
             if data:
                 self._connection.send_bytes(data)
+            return True
+        return False
 
 
 def _parts(objects: Sequence[StoredObject]) -> Iterator[list[dict[str, Any]]]:
@@ -109,18 +118,19 @@ def check_request(name: str, start: int, size: int) -> None:
 
 def main() -> None:
     """Serve the connection and the URL that the arguments name."""
-    from starlight_exporter.dataset.sources.remote import RemoteStore
     from starlight_exporter.process_isolation import ignore_group_signals
 
     descriptor, url = sys.argv[1:]
     # The process that uses the fetcher decides when it ends, by the end of the connection.
     ignore_group_signals()
-    connection: Channel = Connection(int(descriptor))
+    server = FetcherServer(Connection(int(descriptor)))
+    from starlight_exporter.dataset.sources.remote import RemoteStore
+
     try:
         store: Store = RemoteStore(RemoteRoot(url))
     except StarlightError as error:
         store = _Unavailable(RemoteRoot(url), str(error))
-    FetcherServer(connection, store).serve()
+    server.serve(store)
     # Requests that are not answered yet may take minutes.
     os._exit(0)
 
