@@ -65,11 +65,12 @@ def run_script(command: Command, *, prog: str, root: Path) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run the command that the parser selected."""
-    # Imports structlog, which a parser must not need.
+    # Import structlog, which a parser must not need.
     from starlight_exporter.logs import warnings_on_standard_error
+    from starlight_exporter.runs.scratch import own_temporary_files
 
     command: Callable[[argparse.Namespace], int] = options.run
-    with warnings_on_standard_error():
+    with warnings_on_standard_error(), own_temporary_files():
         return exit_code(options.name, lambda: command(options))
 
 

@@ -62,7 +62,8 @@ class Lifecycle:
 
     def start(self) -> None:
         """Activate the configuration, restore results, and start to watch files and to evaluate."""
-        remove_abandoned_folders()
+        for folder in remove_abandoned_folders():
+            _log.info("temporary folder of a killed process removed", folder=str(folder))
         self._storage.open()
         self._files.activate(self._files.read(self._config.loaded))
         self._files.hash_new_models()

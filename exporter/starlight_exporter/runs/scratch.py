@@ -1,4 +1,4 @@
-"""Temporary folders of runs: removed at the end of the run, or at the next start if the exporter was killed."""
+"""Temporary folders of runs and commands: removed at their end, or at a later start if the process was killed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
-
-import structlog
-
-_log = structlog.get_logger(__name__)
 
 PREFIX: Final = "starlight-run-"
 _LOCK: Final = "lock"
@@ -28,8 +24,11 @@ def scratch_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     lock = None
     try:
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Locked before it has its name: another process deletes a folder whose lock it can acquire.
+        new = folder / f"{_LOCK}.new"
+        lock = os.open(new, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
+        new.rename(folder / _LOCK)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -37,12 +36,35 @@ def scratch_folder() -> Iterator[Path]:
             os.close(lock)
 
 
-def remove_abandoned_folders() -> None:
-    """Delete the temporary folders of runs whose process has ended."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if _is_abandoned(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            _log.info("temporary folder of a killed process removed", folder=str(folder))
+@contextmanager
+def temporary_files_in(folder: Path) -> Iterator[None]:
+    """Create the temporary files of this process in a folder."""
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+
+
+@contextmanager
+def own_temporary_files() -> Iterator[None]:
+    """Create the temporary files of this process in a folder of its own, and delete those of killed processes.
+
+    Without a writable folder for temporary files, do nothing: not every command needs one.
+    """
+    with ExitStack() as stack:
+        with suppress(OSError):
+            remove_abandoned_folders()
+            stack.enter_context(temporary_files_in(stack.enter_context(scratch_folder())))
+        yield
+
+
+def remove_abandoned_folders() -> list[Path]:
+    """Delete the temporary folders whose process has ended; return them."""
+    abandoned = [folder for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*") if _is_abandoned(folder)]
+    for folder in abandoned:
+        shutil.rmtree(folder, ignore_errors=True)
+    return abandoned
 
 
 def _is_abandoned(folder: Path) -> bool:

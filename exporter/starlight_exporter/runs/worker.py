@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -18,6 +16,7 @@ from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.dataset.sources.shared import SHARED
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction, RunResult
+from starlight_exporter.runs.scratch import own_temporary_files, temporary_files_in
 
 THUMBNAILS: Final = 120
 """Misclassified images and alarms with a stored thumbnail, which needs no dataset; others are made on request."""
@@ -52,7 +51,8 @@ def evaluate(work: Work) -> RunResult:
     except OSError as error:
         # Then a file that ends or blocks the worker is not found.
         problem = f"activity not recorded: {error.strerror or error}"
-    with _temporary_files_in(work.thumbnails.parent):
+    # The folder of the run, which is deleted also if this process is killed.
+    with temporary_files_in(work.thumbnails.parent):
         after_provisional = _measure_sample_first(work, activity)
         predictions_file = work.thumbnails.with_name(PREDICTIONS_FILE)
         result = run(replace(work.request, predictions_file=predictions_file), activity=activity)
@@ -75,16 +75,6 @@ def evaluate(work: Work) -> RunResult:
         # The result is valid without thumbnails.
         return replace(result, warnings=(*result.warnings, f"no thumbnails: {error.strerror or error}"))
     return result
-
-
-@contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Create temporary files in the folder of the run, which is deleted also if this process is killed."""
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
 
 
 def _measure_sample_first(work: Work, activity: Activity) -> bool:
@@ -115,7 +105,8 @@ def ablate(request: RunRequest) -> AblationStudy:
     """Run a stream ablation. Raises like `analysis.ablation_study.ablation_study`."""
     from starlight_exporter.analysis.ablation_study import ablation_study
 
-    return ablation_study(request)
+    with own_temporary_files():
+        return ablation_study(request)
 
 
 def _mixed_slices(predictions: Sequence[Prediction], limit: int) -> list[str]:

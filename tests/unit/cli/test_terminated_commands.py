@@ -1,4 +1,4 @@
-"""SIGTERM interrupts a command as Ctrl-C does."""
+"""SIGTERM interrupts a command as Ctrl-C does; what a killed command leaves behind is deleted by the next one."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from starlight_exporter.cli.main import main
 from support.images import write_dataset
 from support.waiting import wait_until
 
@@ -18,7 +20,10 @@ MODEL = ROOT / "models" / "production" / "model.onnx"
 
 
 @pytest.mark.slow
-def test_terminated_evaluation_deletes_its_predictions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_predictions_of_an_ended_evaluation_are_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     write_dataset(tmp_path / "images", clean=60, stego=30, negatives=10)
@@ -26,8 +31,14 @@ def test_terminated_evaluation_deletes_its_predictions(tmp_path: Path) -> None:
     words = [sys.executable, "-c", script, "evaluate", f"--model={MODEL}", f"--dataset={tmp_path / 'images'}"]
     environment = os.environ | {"TMPDIR": str(temporary)}
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as evaluating:
-        wait_until(lambda: any(temporary.glob("starlight-predictions-*")), "predictions")
-        evaluating.send_signal(signal.SIGTERM)
+        wait_until(lambda: any(temporary.rglob("starlight-predictions-*")), "predictions")
+        evaluating.send_signal(number)
         evaluating.wait(timeout=120)
-    assert evaluating.returncode == 130
+    if number == signal.SIGKILL:
+        assert any(temporary.rglob("starlight-predictions-*"))
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        # Any command, whatever its outcome.
+        assert main(["evaluate", f"--model={tmp_path / 'missing'}", f"--dataset={tmp_path}"]) == 2
+    else:
+        assert evaluating.returncode == 130
     assert list(temporary.iterdir()) == []
