@@ -40,12 +40,92 @@ def test_nested_extended_headers_are_rejected(tmp_path: Path, member_type: bytes
         open_source(tmp_path).unlabelled_files()
 
 
+def extended_header(member_type: bytes, content: bytes) -> bytes:
+    """Return an extended header with this content."""
+    header = tarfile.TarInfo("header")
+    header.type, header.size = member_type, len(content)
+    return header.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+def record(keyword: bytes, value: bytes) -> bytes:
+    """Return a record of an extended header."""
+    content = b" " + keyword + b"=" + value + b"\n"
+    length = len(content) + 1
+    while length != len(str(length)) + len(content):
+        length += 1
+    return str(length).encode() + content
+
+
+def member(name: str, content: bytes) -> bytes:
+    """Return a member of an archive."""
+    header = tarfile.TarInfo(name)
+    header.size = len(content)
+    return header.tobuf() + content + bytes(-len(content) % tarfile.BLOCKSIZE)
+
+
+END = bytes(2 * tarfile.BLOCKSIZE)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        # Some versions of tarfile need hours for the first one, and 100 GB for the second one.
+        (record(b"comment", b"1" * 1_000_000), "has a number of more than 255 digits"),
+        (b"5 abc" * 200_000 + b"=", "has no record at byte 0"),
+        (record(b"path", b"a.png")[:-1] + b"x", "has no record at byte 0"),
+        (record(b"path", b"a.png") + b"\0x", "has no record at byte 14"),
+    ],
+    ids=["digits", "keywords", "end", "padding"],
+)
+@pytest.mark.parametrize("member_type", [tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_invalid_extended_headers_are_rejected(tmp_path: Path, member_type: bytes, content: bytes, reason: str) -> None:
+    (tmp_path / "a.tar").write_bytes(extended_header(member_type, content) + member("clean/1.png", b"1") + END)
+    with pytest.raises(DatasetError, match=rf"a\.tar is damaged: an extended header {reason}"):
+        open_source(tmp_path).unlabelled_files()
+
+
+def test_global_headers_are_limited(tmp_path: Path) -> None:
+    parts = [
+        extended_header(tarfile.XGLTYPE, record(b"key.%d" % number, b"1")) + member(f"{number}.png", b"1")
+        for number in range(101)
+    ]
+    (tmp_path / "a.tar").write_bytes(b"".join([*parts[:100], END]))
+    assert len(open_source(tmp_path).unlabelled_files()) == 100
+    (tmp_path / "a.tar").write_bytes(b"".join([*parts, END]))
+    with pytest.raises(DatasetError, match=r"a\.tar has global headers of more than 100 records"):
+        open_source(tmp_path).unlabelled_files()
+
+
+@pytest.mark.parametrize("size", ["1000000", "9" * 30])
+def test_member_that_ends_after_the_archive_is_rejected(tmp_path: Path, size: str) -> None:
+    header = extended_header(tarfile.XGLTYPE, record(b"size", size.encode()))
+    (tmp_path / "a.tar").write_bytes(header + member("1.png", b"1") + END)
+    with pytest.raises(DatasetError, match=r"a\.tar is damaged: a member ends after the archive"):
+        open_source(tmp_path).unlabelled_files()
+
+
+@pytest.mark.parametrize("tar_format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+def test_global_headers_and_long_names_are_read(tmp_path: Path, tar_format: int) -> None:
+    # As `git archive` and GNU tar write them.
+    names = [f"{'folder-' * 20}/{'name-' * 20}{number}.png" for number in range(3)]
+    with tarfile.open(tmp_path / "a.tar", "w", format=tar_format, pax_headers={"comment": "0123456789abcdef"}) as file:
+        for number, name in enumerate(names):
+            one = tarfile.TarInfo(name)
+            one.size = 10 + number
+            file.addfile(one, io.BytesIO(b"%d" % number * one.size))
+    source = open_source(tmp_path)
+    read = source.read_shard(list(source.unlabelled_files()), max_bytes=MAX_BYTES)
+    assert [(found.path, data) for found, data in read] == [
+        (name, b"%d" % number * (10 + number)) for number, name in enumerate(names)
+    ]
+
+
 def test_sparse_member_of_any_size_is_not_read(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
-        member = tarfile.TarInfo("clean/1.png")
-        member.size = 3
-        member.pax_headers = {"GNU.sparse.size": "9" * 30, "GNU.sparse.numblocks": "1", "GNU.sparse.offset": "1"}
-        archive.addfile(member, io.BytesIO(b"abc"))
+        sparse = tarfile.TarInfo("clean/1.png")
+        sparse.size = 3
+        sparse.pax_headers = {"GNU.sparse.size": "9" * 30, "GNU.sparse.numblocks": "1", "GNU.sparse.offset": "1"}
+        archive.addfile(sparse, io.BytesIO(b"abc"))
     (found,) = open_source(tmp_path).unlabelled_files()
     assert found.problem == "is a sparse file in a tar file, which is not read"
 
