@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from starlight_exporter.dataset.ignored import METADATA_NAMES
+from starlight_exporter.dataset.sources.parquet_pages import chunk_range, require_small_footer, uncompressed_bytes
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.formatting import size
 
@@ -107,15 +108,16 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
     except ImportError as error:
         raise DatasetError(f"{name} needs pyarrow; install it, or this package with the extra parquet") from error
     try:
+        require_small_footer(data[-8:])
         schema = parquet.read_schema(arrow.BufferReader(data))
         _check_columns(name, schema.names, complete=True)
         texts = [field.name for field in schema if is_text(field.type)]
         # Texts as dictionaries, so that they are only copied once their length is checked.
         file = parquet.ParquetFile(arrow.BufferReader(data), read_dictionary=texts)
-        if file.metadata.num_rows > MAX_ROWS:
+        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+        if sum(group.num_rows for group in groups) > MAX_ROWS:
             raise ManifestError(f"has more than {MAX_ROWS} rows")
-        groups = (file.metadata.row_group(number) for number in range(file.metadata.num_row_groups))
-        if sum(group.total_byte_size for group in groups) > _MAX_PARQUET_BYTES:
+        if sum(_uncompressed_bytes(group, data) for group in groups) > _MAX_PARQUET_BYTES:
             raise ManifestError(f"has more than {size(_MAX_PARQUET_BYTES)} of uncompressed data")
         number = 0
         for batch in file.iter_batches(batch_size=_PARQUET_BATCH):
@@ -128,6 +130,13 @@ def _parquet_rows(name: str, data: bytes) -> Iterator[ManifestRow]:
     # Arrow raises its own errors, OSError and ValueError (UnicodeDecodeError) for damaged files.
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise ManifestError(" ".join(str(error).split())[:200]) from error
+
+
+def _uncompressed_bytes(group: Any, data: bytes) -> int:
+    """Return the size of a group of rows in memory, from its pages: that in the footer of the file may be false."""
+    places = [chunk_range(group.column(number), len(data)) for number in range(group.num_columns)]
+    chunks = (memoryview(data)[start : start + length] for start, length in places)
+    return sum(uncompressed_bytes(chunk, values=group.num_rows) for chunk in chunks)
 
 
 def is_text(of_type: Any) -> bool:

@@ -1,6 +1,7 @@
 """Parquet shards as Hugging Face writes them: a column of `{bytes, path}`, and columns with labels.
 
-Shards are untrusted: the footer and the groups of rows are limited, and repeated content is not copied.
+Shards are untrusted: the footer and the groups of rows are limited, and repeated content is not copied. What a group
+takes in memory is known from its pages (see `parquet_pages`), not from the footer, which may be false.
 """
 
 from __future__ import annotations
@@ -17,6 +18,12 @@ from typing import Any, Final
 from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.manifest_rows import ManifestError, column_values, is_text
 from starlight_exporter.dataset.sources.base import Read, too_large
+from starlight_exporter.dataset.sources.parquet_pages import (
+    PageError,
+    chunk_range,
+    require_small_footer,
+    uncompressed_bytes,
+)
 from starlight_exporter.dataset.sources.ranges import RangeFile
 from starlight_exporter.dataset.sources.store import Store, StoredObject
 from starlight_exporter.dataset.sources.tar_index import ShardError
@@ -24,9 +31,9 @@ from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES
 from starlight_exporter.errors import DatasetError, ImageError
 from starlight_exporter.formatting import size
 
-MAX_FOOTER_BYTES: Final = 64 * 1024 * 1024
 MAX_GROUP_BYTES: Final = 512 * 1024 * 1024
-"""Uncompressed images of one group of rows, which is read as a whole."""
+"""Uncompressed bytes of the columns of one group of rows that are read together."""
+MAX_GROUP_ROWS: Final = 1024 * 1024
 _KEPT_GROUPS: Final = 4
 _KEPT_FILES: Final = 16
 _BATCH: Final = 1024
@@ -56,16 +63,18 @@ class ParquetShard:
         self._store = store
         self._stored = stored
         _require_footer(RangeFile(store, stored, buffer_bytes=64 * 1024))
-        file = self._open()
+        file, _ = self._open()
         if len(set(file.schema_arrow.names)) != len(file.schema_arrow.names):
             raise ShardError("has two columns of the same name")
         self.column = _image_column(file.schema_arrow)
         self._schema = file.schema_arrow
-        groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         self.first_rows = [0]
-        for group in groups:
-            self.first_rows.append(self.first_rows[-1] + group.num_rows)
-        self._group_bytes = [_content_bytes(group, f"{self.column}.{_BYTES}") for group in groups]
+        with _errors():
+            groups = [file.metadata.row_group(number).num_rows for number in range(file.metadata.num_row_groups)]
+        for rows in groups:
+            if not 0 <= rows <= MAX_GROUP_ROWS:
+                raise ShardError(f"has {rows} rows in one group, at most {MAX_GROUP_ROWS} are read")
+            self.first_rows.append(self.first_rows[-1] + rows)
 
     @property
     def rows_total(self) -> int:
@@ -81,9 +90,12 @@ class ParquetShard:
         plain = [one.name for one in self._schema if _is_cell(one.type) and one.name != _PATH]
         columns = [*plain, f"{self.column}.{_PATH}"]
         # Texts as dictionaries, so that they are only copied once their length is checked.
-        file = self._open([name for name in columns if name not in plain or is_text(self._schema.field(name).type)])
-        for group in range(len(self._group_bytes)):
+        file, ranges = self._open(
+            [name for name in columns if name not in plain or is_text(self._schema.field(name).type)]
+        )
+        for group in range(len(self.first_rows) - 1):
             with _errors():
+                self._keep(file, ranges, group, columns)
                 # One group at a time: Arrow does not join the dictionaries of several in a structure.
                 for batch in file.iter_batches(batch_size=_BATCH, columns=columns, row_groups=[group]):
                     batch.validate(full=True)
@@ -99,22 +111,33 @@ class ParquetShard:
 
     def group(self, group: int) -> RowGroup:
         """Read the images of a group of rows."""
-        if self._group_bytes[group] > MAX_GROUP_BYTES:
-            raise ShardError(
-                f"has {size(self._group_bytes[group])} of images in one group of rows, at most"
-                f" {size(MAX_GROUP_BYTES)} are read"
-            )
+        columns = [f"{self.column}.{_BYTES}"]
         with _errors():
             # As a dictionary, so that content that is stored once and repeated a million times is in memory once.
-            file = self._open([f"{self.column}.{_BYTES}"])
-            table = file.read_row_group(group, columns=[f"{self.column}.{_BYTES}"])
+            file, ranges = self._open(columns)
+            self._keep(file, ranges, group, columns)
+            table = file.read_row_group(group, columns=columns)
             table.validate(full=True)
         rows = range(self.first_rows[group], self.first_rows[group + 1])
         if table.num_rows != len(rows):
             raise ShardError(f"is damaged: a group of {len(rows)} rows has {table.num_rows}")
         return RowGroup(rows, table.column(self.column))
 
-    def _open(self, dictionaries: Sequence[str] = ()) -> Any:
+    def _keep(self, file: Any, ranges: RangeFile, group: int, columns: Sequence[str]) -> None:
+        """Read columns of a group into memory, compressed. Raise ShardError if they are too large uncompressed."""
+        metadata = file.metadata.row_group(group)
+        chunks = [
+            chunk
+            for chunk in map(metadata.column, range(metadata.num_columns))
+            if any(f"{chunk.path_in_schema}.".startswith(f"{name}.") for name in columns)
+        ]
+        places = [chunk_range(chunk, self._stored.size_bytes) for chunk in chunks]
+        _require_small(sum(length for _, length in places))
+        contents = ranges.keep(places)
+        _require_small(sum(uncompressed_bytes(content, values=metadata.num_rows) for content in contents))
+
+    def _open(self, dictionaries: Sequence[str] = ()) -> tuple[Any, RangeFile]:
+        """Return the shard as a Parquet file, and the file that it reads."""
         try:
             from pyarrow import parquet
         except ImportError as error:
@@ -122,7 +145,7 @@ class ParquetShard:
             raise DatasetError(text) from error
         file = RangeFile(self._store, self._stored, buffer_bytes=64 * 1024)
         with _errors():
-            return parquet.ParquetFile(file, read_dictionary=list(dictionaries))
+            return parquet.ParquetFile(file, read_dictionary=list(dictionaries)), file
 
 
 class ParquetShards:
@@ -221,9 +244,10 @@ def _require_footer(file: RangeFile) -> None:
         raise ShardError(f"cannot be read: {error}") from error
     if end[4:] != _MAGIC:
         raise ShardError("is truncated, or no Parquet file")
-    footer = int.from_bytes(end[:4], "little")
-    if footer > MAX_FOOTER_BYTES:
-        raise ShardError(f"has a footer of {size(footer)}, at most {size(MAX_FOOTER_BYTES)} are read")
+    try:
+        require_small_footer(end)
+    except PageError as error:
+        raise ShardError(str(error)) from error
 
 
 def _image_column(schema: Any) -> str:
@@ -241,9 +265,9 @@ def _image_column(schema: Any) -> str:
     return str(found[0])
 
 
-def _content_bytes(group: Any, path: str) -> int:
-    columns = (group.column(number) for number in range(group.num_columns))
-    return sum(column.total_uncompressed_size for column in columns if column.path_in_schema == path)
+def _require_small(group_bytes: int) -> None:
+    if group_bytes > MAX_GROUP_BYTES:
+        raise ShardError(f"has {size(group_bytes)} in one group of rows, at most {size(MAX_GROUP_BYTES)} are read")
 
 
 def _is_cell(of_type: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -35,6 +35,17 @@ class RangeFile(io.RawIOBase):
         self._position = 0
         self._buffer = b""
         self._buffer_start = 0
+        self._kept: list[tuple[int, bytes]] = []
+
+    def keep(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Read ranges (start, size) at the same time, and return their content.
+
+        They stay in memory until the next call, so that reading them again is no request.
+        """
+        self._kept = []
+        started = [(start, self._start(start, size)) for start, size in ranges]
+        self._kept = [(start, self._result(pending)) for start, pending in started]
+        return [data for _, data in self._kept]
 
     def readable(self) -> bool:
         """Return True."""
@@ -58,16 +69,28 @@ class RangeFile(io.RawIOBase):
         """Return the bytes from the position on, fewer only at the end of the object."""
         left = max(0, self._stored.size_bytes - self._position)
         size = left if size is None or size < 0 else min(size, left)
+        for start, data in self._kept:
+            at = self._position - start
+            if at >= 0 and at + size <= len(data):
+                self._position += size
+                return data[at : at + size]
         at = self._position - self._buffer_start
         if size and not (at >= 0 and at + size <= len(self._buffer)):
             wanted = min(left, max(size, self._buffer_bytes))
-            try:
-                read = start_range(self._store, self._stored.name, self._position, wanted, self._stored.identity)
-                self._buffer, self._buffer_start, at = read(), self._position, 0
-            except ImageError as error:
-                raise OSError(str(error)) from error
+            self._buffer = self._result(self._start(self._position, wanted))
+            self._buffer_start, at = self._position, 0
         self._position += size
         return self._buffer[at : at + size]
+
+    def _start(self, start: int, size: int) -> Pending:
+        return start_range(self._store, self._stored.name, start, size, self._stored.identity)
+
+    @staticmethod
+    def _result(pending: Pending) -> bytes:
+        try:
+            return pending()
+        except ImageError as error:
+            raise OSError(str(error)) from error
 
 
 @dataclass(slots=True)
