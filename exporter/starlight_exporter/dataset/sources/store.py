@@ -16,6 +16,8 @@ from starlight_exporter.file_access import open_regular
 
 MAX_READ_BYTES: Final = 8 * 1024 * 1024
 """Longest range of one request."""
+MAX_FILES: Final = 2_000_000
+"""Objects below one root, and files in all its shards."""
 CHANGED: Final = "changed since the dataset was listed"
 
 Pending = Callable[[], bytes]

@@ -29,7 +29,7 @@ from starlight_exporter.dataset.manifest import (
 )
 from starlight_exporter.dataset.manifest_rows import ManifestError, ManifestRow
 from starlight_exporter.dataset.metadata import as_manifest_row
-from starlight_exporter.dataset.sidecar import MAX_SIDECAR_BYTES, Sidecar, SidecarError, parsed_sidecar
+from starlight_exporter.dataset.sidecar import Sidecar
 from starlight_exporter.dataset.sources.base import BaseSource, Read
 from starlight_exporter.dataset.sources.members import (
     Member,
@@ -41,7 +41,8 @@ from starlight_exporter.dataset.sources.members import (
 from starlight_exporter.dataset.sources.names import PARQUET, has_only_shards, is_ignored_path, is_relative, is_shard
 from starlight_exporter.dataset.sources.parquet_shards import ParquetShards, read_rows
 from starlight_exporter.dataset.sources.ranges import RangeFile, read_files
-from starlight_exporter.dataset.sources.store import CHANGED, Store, StoredObject, start_range
+from starlight_exporter.dataset.sources.sidecars import StoredSidecars
+from starlight_exporter.dataset.sources.store import CHANGED, MAX_FILES, Store, StoredObject, start_range
 from starlight_exporter.dataset.sources.tar_index import ShardError, tar_members
 from starlight_exporter.errors import DatasetError, ImageError
 from starlight_exporter.formatting import size as formatted_size
@@ -59,7 +60,7 @@ class StoreSource(BaseSource):
         self._parquet = ParquetShards(store)
         self._lock = threading.Lock()
         self._objects: dict[str, StoredObject] | None = None
-        self._sidecars: dict[str, Member] = {}
+        self._sidecars = StoredSidecars(store, [])
         self._found: FoundFiles | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -156,7 +157,7 @@ class StoreSource(BaseSource):
             text = f"has an object {outside[:200]!r}, whose name must be relative, without empty parts, . and .."
             raise DatasetError(f"{self.root}: {text}")
         if not objects and not may_be_empty:
-            raise DatasetError(f"{self.root}: no objects")
+            raise DatasetError(f"{self.root}: no objects with this prefix")
         self._objects = objects
         return objects
 
@@ -212,6 +213,8 @@ class StoreSource(BaseSource):
                 for member in found:
                     _require_new(member.path, listed)
                     members.append(member)
+                    if len(members) > MAX_FILES:
+                        raise DatasetError(f"{self.root}: more than {MAX_FILES} files in its shards")
             except ShardError as error:
                 raise DatasetError(f"{self.root}: {stored.name} {error}") from error
         return members, rows
@@ -241,7 +244,7 @@ class StoreSource(BaseSource):
         members = list(members)
         folders, found = in_class_folders(self.root, members)
         used = {found.sidecar for found in found if found.sidecar is not None}
-        self._sidecars = {member.path: member for member in members if member.path in used}
+        self._sidecars = StoredSidecars(self._store, [member for member in members if member.path in used])
         clean = next((name for name, file_class in folders.items() if file_class == "clean"), "clean")
         return LabelledFiles(found, self.labels, has_manifest=False, clean_folder=clean)
 
@@ -251,14 +254,7 @@ class StoreSource(BaseSource):
         with self._lock:
             if self._found is None:
                 self.labelled_files()
-        member = self._sidecars.get(found.sidecar)
-        if member is None:
-            raise SidecarError("sidecar was not found")
-        try:
-            data = self.read(member.found(self.root, "stego"), max_bytes=MAX_SIDECAR_BYTES)
-        except ImageError as error:
-            raise SidecarError(f"sidecar cannot be read: {error}") from error
-        return parsed_sidecar(data)
+        return self._sidecars.get(found.sidecar)
 
     def _shard(self, found: FoundFile) -> StoredObject:
         """Return the shard of a file from the listing, which is made again in a process that has none.
