@@ -86,9 +86,14 @@ def test_changed_and_broken_objects(exporter: Exporter, objects: Objects, tmp_pa
     assert "shard-000001.tar, which labels.csv names, is missing" in httpx.get(exporter.url).text
     wait_for(exporter, 3, "unlabelled_measured_images", INCOMING)
 
-    # The evaluation succeeds as soon as the shard is back.
+    # The evaluation succeeds as soon as the shard is back. A prefix without objects is an empty dataset.
     objects.put({"set/shard-000001.tar": (tmp_path / "packed" / "shard-000001.tar").read_bytes()})
+    for name in ("0.png", "1.png", "new.png"):
+        objects.delete(f"incoming/{name}")
     wait_for(exporter, 1, "evaluation_last_run_successful", LABELLED)
+    wait_for(exporter, 0, "unlabelled_images", INCOMING)
+    assert exporter.value("evaluation_last_run_successful", **INCOMING) == 1
+    assert "not measured: no images" in httpx.get(exporter.url).text
 
     # No fetcher survives its exporter.
     children = psutil.Process(exporter.process.pid).children(recursive=True)

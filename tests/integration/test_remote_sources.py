@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pickle
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from starlight_exporter.dataset.sources.fetched import end_fetchers, fetched_store
+from starlight_exporter.dataset.sources.fetched import end_fetchers, fetched_store, limit_silence
 from starlight_exporter.dataset.sources.opening import open_source
 from starlight_exporter.dataset.sources.packing import pack
 from starlight_exporter.dataset.sources.root import RemoteRoot
 from starlight_exporter.errors import DatasetError, ImageError
+from support.certificates import Authority
+from support.http_files import http_files
 from support.packed import MAX_BYTES, contents, write_dataset
 from support.s3 import BUCKET, Objects, s3_server, use_s3
 
@@ -89,6 +92,17 @@ def test_bucket_that_is_deleted_ends_the_dataset_not_the_image(address: str, obj
             source.read(found, max_bytes=MAX_BYTES)
 
 
+def test_dataset_whose_objects_were_deleted_is_empty(objects: Objects) -> None:
+    objects.put({"emptied/a.png": b"1"})
+    root = RemoteRoot(f"s3://{BUCKET}/emptied")
+    with open_source(root) as source:
+        assert len(source.unlabelled_files()) == 1
+        objects.delete("emptied/a.png")
+        assert list(source.unlabelled_files()) == []
+    with open_source(RemoteRoot("s3://missing/images")) as source, pytest.raises(DatasetError, match="no such dataset"):
+        source.unlabelled_files()
+
+
 def test_identity_changes_with_the_content(objects: Objects) -> None:
     root = RemoteRoot(f"s3://{BUCKET}/identity")
 
@@ -128,7 +142,7 @@ def test_source_is_opened_again_in_another_process(objects: Objects) -> None:
 
 @pytest.mark.parametrize(
     ("url", "reason"),
-    [("s3://missing/images", "no such dataset"), (f"s3://{BUCKET}/missing", "no such dataset")],
+    [("s3://missing/images", "no such dataset"), (f"s3://{BUCKET}/missing", "no objects with this prefix")],
 )
 def test_missing_dataset_is_reported(objects: Objects, url: str, reason: str) -> None:
     del objects
@@ -155,6 +169,21 @@ def test_server_that_does_not_answer_is_reported(monkeypatch: pytest.MonkeyPatch
         source.labelled_files()
 
 
+def test_shards_are_read_over_tls_with_a_certificate_of_another_authority(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
+) -> None:
+    pack(folder, tmp_path / "tar", "tar")
+    authority = Authority("tests")
+    with http_files(authority.issue(tmp_path, "server")) as served:
+        served.files = {file.name: file.read_bytes() for file in (tmp_path / "tar").iterdir()}
+        root = RemoteRoot(served.address)
+        with open_source(root) as source, pytest.raises(DatasetError, match="certificate"):
+            source.labelled_files()
+        end_fetchers()
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.write(tmp_path / "authority.crt")))
+        assert contents(root) == contents(folder)
+
+
 def test_fetcher_is_shared_and_ends_with_its_owner(objects: Objects) -> None:
     objects.put({"end/a.png": b"1"})
     root = RemoteRoot(f"s3://{BUCKET}/end")
@@ -166,6 +195,23 @@ def test_fetcher_is_shared_and_ends_with_its_owner(objects: Objects) -> None:
     assert process.poll() is not None
     with pytest.raises(DatasetError, match="has ended"):
         source.read(found, max_bytes=MAX_BYTES)
+    with open_source(root) as again:
+        assert again.read(found, max_bytes=MAX_BYTES) == b"1"
+
+
+def test_stopped_fetcher_fails_the_requests_and_is_replaced(objects: Objects) -> None:
+    objects.put({"stopped/a.png": b"1"})
+    root = RemoteRoot(f"s3://{BUCKET}/stopped")
+    with open_source(root) as source:
+        (found,) = source.unlabelled_files()
+        store = fetched_store(root)
+        limit_silence(store._connection, 3.0)
+        # The limit applies after the next message.
+        assert source.read(found, max_bytes=MAX_BYTES) == b"1"
+        assert store._process is not None
+        store._process.send_signal(signal.SIGSTOP)
+        with pytest.raises(DatasetError, match=f"^{root}: the process that reads it does not respond"):
+            source.read(found, max_bytes=MAX_BYTES)
     with open_source(root) as again:
         assert again.read(found, max_bytes=MAX_BYTES) == b"1"
 

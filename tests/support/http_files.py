@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 class HttpFiles:
@@ -70,8 +72,8 @@ class HttpFiles:
 
 
 @contextmanager
-def http_files() -> Iterator[HttpFiles]:
-    """Start a server for the files; its address is that of their folder."""
+def http_files(certificate: tuple[Path, Path] | None = None) -> Iterator[HttpFiles]:
+    """Start a server for the files, with TLS if there is a certificate and its key; `address` is their URL."""
     served = HttpFiles()
 
     class Handler(BaseHTTPRequestHandler):
@@ -85,9 +87,13 @@ def http_files() -> Iterator[HttpFiles]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    served.address = f"http://127.0.0.1:{server.server_address[1]}/data"
+    served.address = f"http{'' if certificate is None else 's'}://127.0.0.1:{server.server_address[1]}/data"
     try:
         yield served
     finally:

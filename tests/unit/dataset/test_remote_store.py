@@ -49,12 +49,18 @@ def test_changed_object_in_memory_is_not_read() -> None:
             source.read(found, max_bytes=MAX_BYTES)
 
 
-def test_prefix_without_objects_is_no_dataset() -> None:
-    with (
-        open_source(RemoteRoot("memory://memory-empty")) as source,
-        pytest.raises(DatasetError, match="memory://memory-empty: no such dataset"),
-    ):
-        source.labelled_files()
+def test_prefix_without_objects_is_an_empty_dataset() -> None:
+    with open_source(RemoteRoot("memory://memory-empty")) as source:
+        assert list(source.unlabelled_files()) == []
+        with pytest.raises(DatasetError, match="memory://memory-empty: no objects with this prefix"):
+            source.labelled_files()
+
+
+@pytest.mark.integration
+def test_missing_folder_of_a_web_server_is_no_dataset(served: HttpFiles) -> None:
+    served.files = {"a.png": b"1"}
+    with pytest.raises(DatasetError, match=f"^{served.address}/missing: no such dataset"):
+        RemoteStore(RemoteRoot(f"{served.address}/missing")).objects()
 
 
 @pytest.mark.parametrize("name", ["clean/../../../a.png", "clean//a.png", "/clean/a.png"])

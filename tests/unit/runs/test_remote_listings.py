@@ -9,6 +9,7 @@ import fsspec
 
 from starlight_exporter.dataset.sources.remote import RemoteStore
 from starlight_exporter.dataset.sources.root import RemoteRoot
+from starlight_exporter.errors import DatasetError
 from starlight_exporter.runs.remote_listings import MAX_FAILURES, RemoteListings, store_digest
 from starlight_exporter.runs.watcher import Watcher
 from support.waiting import wait_until
@@ -21,6 +22,7 @@ class Listed:
         self.root = RemoteRoot(f"memory://watched-{secrets.token_hex(4)}")
         self.files = fsspec.filesystem("memory")
         self.started = 0
+        self.is_reachable = True
         self._turn = threading.Semaphore(0)
         self.listings = RemoteListings(interval=0.0, digest=self._digest)
         self.watcher = Watcher(settle=0.0, listings=self.listings)
@@ -34,6 +36,8 @@ class Listed:
     def _digest(self, root: RemoteRoot) -> str:
         self.started += 1
         self._turn.acquire()
+        if not self.is_reachable:
+            raise DatasetError(f"{root}: not reachable")
         return store_digest(RemoteStore(root))
 
     def list_again(self, times: int = 1) -> None:
@@ -76,14 +80,24 @@ def test_replaced_object_is_reported_once() -> None:
 def test_dataset_that_cannot_be_listed_is_reported_after_some_failures() -> None:
     listed = watched()
     listed.changes()
-    listed.delete("a.png")
+    listed.is_reachable = False
     listed.list_again(MAX_FAILURES - 1)
     assert listed.changes() == []
     listed.list_again()
     assert listed.changes() == ["dataset x"]
-    listed.put("a.png", b"1")
+    listed.is_reachable = True
     listed.list_again()
     assert listed.changes() == ["dataset x"]
+
+
+def test_emptied_dataset_is_reported_once() -> None:
+    listed = watched()
+    listed.changes()
+    listed.delete("a.png")
+    listed.list_again()
+    assert listed.changes() == ["dataset x"]
+    listed.list_again()
+    assert listed.changes() == []
 
 
 def test_dataset_that_is_no_longer_watched_is_not_listed() -> None:

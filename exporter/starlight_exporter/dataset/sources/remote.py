@@ -15,11 +15,10 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from starlight_exporter.dataset.sources.root import RemoteRoot
-from starlight_exporter.dataset.sources.store import CHANGED, Pending, StoredObject
+from starlight_exporter.dataset.sources.store import CHANGED, MAX_FILES, Pending, StoredObject
 from starlight_exporter.errors import DatasetError, DependencyError, ImageError
 
 THREADS: Final = 16
-MAX_OBJECTS: Final = 2_000_000
 ATTEMPTS: Final = 5
 FIRST_PAUSE: Final = 0.2
 """Seconds before the second attempt; each later pause is twice as long, and 50% to 100% of that."""
@@ -62,16 +61,18 @@ class RemoteStore:
         return RemoteStore, (self.root,)
 
     def objects(self) -> Sequence[StoredObject]:
-        """See `Store`. An object without identity or size in the listing is described by a request of its own."""
+        """See `Store`. On a web server, each object is described by a request of its own.
+
+        A prefix without objects is an empty dataset, because object stores have no empty folders. A missing bucket is
+        an error.
+        """
         if self.root.protocol in _WEB:
             # A search ignores the errors of single folders, also that of the first.
             self._attempts("", partial(self._files.ls, self._prefix, detail=False))
         listed = self._attempts("", partial(self._files.find, self._prefix, detail=True))
         infos = [info for name, info in listed.items() if info.get("type") != "directory" and self._is_object(name)]
-        if not infos and not self._attempts("", partial(self._files.exists, self._prefix)):
-            raise DatasetError(f"{self.root}: no such dataset")
-        if len(infos) > MAX_OBJECTS:
-            raise DatasetError(f"{self.root}: more than {MAX_OBJECTS} objects")
+        if len(infos) > MAX_FILES:
+            raise DatasetError(f"{self.root}: more than {MAX_FILES} objects")
         if self.root.protocol in _WEB:
             infos = list(self._pool.map(self._described, infos))
         return sorted(map(self._stored, infos), key=lambda one: one.name)
