@@ -30,7 +30,8 @@ from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.errors import EvaluationError
 from starlight_exporter.evaluation.accuracy import Accuracy, accuracy
-from starlight_exporter.evaluation.prediction_table import PredictionTable, PredictionWriter
+from starlight_exporter.evaluation.prediction_table import PredictionTable
+from starlight_exporter.evaluation.prediction_writer import PredictionWriter
 from starlight_exporter.evaluation.predictions import with_resolved_cover
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.results import Prediction
@@ -140,7 +141,8 @@ class _Tables:
 
     def finished(self) -> tuple[PredictionTable, dict[Stream, PredictionTable]]:
         """Return the predictions of the full model, and those without each stream, in the same order."""
-        return self._full.finish(), {stream: writer.finish() for stream, writer in self._without.items()}
+        without = {stream: PredictionTable(writer.finish()) for stream, writer in self._without.items()}
+        return PredictionTable(self._full.finish()), without
 
 
 def _with_score(full: Prediction, score: AblatedScore, decision: DecisionRule) -> Prediction:

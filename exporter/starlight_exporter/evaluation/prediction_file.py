@@ -29,6 +29,8 @@ CREATE TABLE predictions (number INTEGER PRIMARY KEY, {_DEFINITIONS}) STRICT;
 CREATE TABLE columns (name TEXT PRIMARY KEY, names TEXT NOT NULL, data BLOB NOT NULL) STRICT;
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 """
+FILES_DIGEST: Final = "files"
+"""Name of the fact with the SHA-256 over contents and paths of all files."""
 INDEX: Final = "CREATE INDEX by_path ON predictions (path)"
 INSERT: Final = f"INSERT INTO predictions VALUES ({', '.join('?' * (len(COLUMNS) + 1))})"
 

@@ -5,18 +5,15 @@ A prediction takes about 1 KB of memory as an object and 57 bytes in the columns
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
-import sqlite3
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import chain, islice
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, overload
 
@@ -24,108 +21,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from starlight_exporter.errors import StorageError
-from starlight_exporter.evaluation.prediction_arrays import (
-    ARRAY_COLUMNS,
-    MISSING,
-    ArrayBuilder,
-    ArrayColumn,
-    with_choices,
-)
-from starlight_exporter.evaluation.prediction_columns import COLUMNS
-from starlight_exporter.evaluation.prediction_file import (
-    INDEX,
-    INSERT,
-    SCHEMA,
-    opened,
-    prediction_of,
-    row_of,
-    selected_columns,
-)
+from starlight_exporter.evaluation.prediction_arrays import MISSING
+from starlight_exporter.evaluation.prediction_file import FILES_DIGEST, opened, prediction_of, selected_columns
+from starlight_exporter.evaluation.prediction_loading import has_columns, stored_column
+from starlight_exporter.evaluation.prediction_writer import PredictionWriter
 from starlight_exporter.evaluation.results import Prediction
 
 PREDICTIONS_FILE: Final = "predictions.sqlite"
 _BLOCK: Final = 512
-_GETTERS: Final = {
-    column.field: attrgetter(f"facts.{column.field}" if column.of_file else column.field)
-    for column in COLUMNS
-    if column.field in ARRAY_COLUMNS
-}
-_COVER: Final = "coalesce(nullif(cover, ''), path)"
-_CODES: Final[Mapping[str, str]] = {
-    "cover": f"SELECT dense_rank() OVER (ORDER BY {_COVER}) - 1, number FROM predictions",
-    "content": "SELECT dense_rank() OVER (ORDER BY sha256) - 1, number FROM predictions WHERE sha256 != x''",
-}
-"""Columns of dense codes: files of one cover, and files of one content, have the same code."""
-_SHARED_FILES: Final = "files"
 _BY_PATH: Final = "SELECT number FROM predictions ORDER BY path"
 _PAIRS: Final = """
     SELECT p.number, b.number FROM main.predictions AS p
     CROSS JOIN before.predictions AS b ON b.path = p.path AND b.sha256 = p.sha256
 """
-
-
-class PredictionWriter:
-    """Writes a new file of predictions, in order. Not thread-safe. Every method raises StorageError.
-
-    An unfinished file is deleted by `discard`, and replaced by the next writer of the same path.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._rows = 0
-        self._digest = hashlib.sha256()
-        self._builders = {field: ArrayBuilder(column) for field, column in ARRAY_COLUMNS.items()}
-        try:
-            path.unlink(missing_ok=True)
-            self._database = sqlite3.connect(path)
-            # No journal: an unfinished file is never read.
-            self._database.execute("PRAGMA journal_mode = OFF")
-            self._database.execute("PRAGMA synchronous = OFF")
-            self._database.executescript(SCHEMA)
-        except (sqlite3.Error, OSError) as error:
-            raise self._failed(error) from error
-
-    def append(self, predictions: Iterable[Prediction]) -> None:
-        """Append the predictions of the next files."""
-        block = list(predictions)
-        try:
-            self._database.executemany(INSERT, (row_of(self._rows + at, one) for at, one in enumerate(block)))
-            for field, builder in self._builders.items():
-                builder.extend(map(_GETTERS[field], block))
-        except (sqlite3.Error, ValueError, OverflowError) as error:
-            raise self._failed(error) from error
-        for one in block:
-            self._digest.update(f"{one.sha256}\0{one.path}\0".encode())
-        self._rows += len(block)
-
-    def finish(self) -> PredictionTable:
-        """Write index and columns, close the file and return it as a table."""
-        try:
-            with closing(self._database) as database:
-                database.execute(INDEX)
-                for field, builder in self._builders.items():
-                    self._write_column(field, builder.values(), builder.names)
-                self._write_column("order", _order(self._builders["probability"], self._builders["verdict"]))
-                self._builders = {}
-                for name, query in _CODES.items():
-                    self._write_column(name, _codes(database, query, self._rows))
-                database.execute("INSERT INTO facts VALUES (?, ?)", (_SHARED_FILES, self._digest.hexdigest()))
-                database.commit()
-        except sqlite3.Error as error:
-            raise self._failed(error) from error
-        return PredictionTable(self._path)
-
-    def discard(self) -> None:
-        """Close and delete the file."""
-        self._database.close()
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
-
-    def _write_column(self, name: str, values: NDArray[Any], names: Sequence[str] = ()) -> None:
-        self._database.execute("INSERT INTO columns VALUES (?, ?, ?)", (name, json.dumps(names), values.data))
-
-    def _failed(self, error: Exception) -> StorageError:
-        return StorageError(f"{self._path}: cannot be written: {getattr(error, 'strerror', None) or error}")
 
 
 class PredictionTable(Sequence[Prediction]):
@@ -155,7 +63,7 @@ class PredictionTable(Sequence[Prediction]):
             remaining = iter(predictions)
             while block := list(islice(remaining, _BLOCK)):
                 writer.append(block)
-            return writer.finish()
+            return cls(writer.finish())
         except BaseException:
             writer.discard()
             raise
@@ -177,6 +85,10 @@ class PredictionTable(Sequence[Prediction]):
             os.link(self._path, path)
         except OSError:
             shutil.copyfile(self._path, path)
+
+    def release(self) -> None:
+        """Free the columns that were read; they are read again when they are needed."""
+        self._columns.clear()
 
     def column(self, field: str) -> NDArray[Any]:
         """Return a column of ARRAY_COLUMNS, or `cover`, `content` (codes) or `order`, of shape (images,).
@@ -318,9 +230,9 @@ class PredictionTable(Sequence[Prediction]):
     def _files_digest(self) -> str | None:
         """The SHA-256 over contents and paths of all files; None in a file of an earlier version."""
         with opened(self._path) as database:
-            if not _has_columns(database):
+            if not has_columns(database):
                 return None
-            row = database.execute("SELECT value FROM facts WHERE name = ?", (_SHARED_FILES,)).fetchone()
+            row = database.execute("SELECT value FROM facts WHERE name = ?", (FILES_DIGEST,)).fetchone()
             return None if row is None else str(row[0])
 
     def _found(self, column: str, values: Sequence[object]) -> Iterator[tuple[int, Prediction]]:
@@ -335,48 +247,18 @@ class PredictionTable(Sequence[Prediction]):
     def _loaded(self, field: str) -> tuple[NDArray[Any], tuple[str, ...]]:
         if field not in self._columns:
             with opened(self._path) as database:
-                stored = _has_columns(database)
-                values, names = self._stored(database, field) if stored else self._from_rows(database, field)
+                values, names = stored_column(database, self._path, field, len(self))
             values.flags.writeable = False
             self._columns[field] = values, names
         return self._columns[field]
 
-    def _stored(self, database: sqlite3.Connection, field: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-        row = database.execute("SELECT names, data FROM columns WHERE name = ?", (field,)).fetchone()
-        column = ARRAY_COLUMNS.get(field)
-        dtype = np.dtype("<i4") if column is None else column.dtype
-        if row is None or len(row[1]) != len(self) * dtype.itemsize:
-            raise StorageError(f"{self._path}: damaged: column {field}")
-        names, values = tuple(json.loads(row[0])), np.frombuffer(row[1], dtype)
-        if column is None:
-            return values, ()
-        return with_choices(values, names, column).view(), column.choices or names
-
-    def _from_rows(self, database: sqlite3.Connection, field: str) -> tuple[NDArray[Any], tuple[str, ...]]:
-        """Return a column of a file of an earlier version, which stored rows only."""
-        if field == "order":
-            return _order(*(self._builder(database, ARRAY_COLUMNS[name]) for name in ("probability", "verdict"))), ()
-        if field in _CODES:
-            query = _CODES[field]
-            if field == "cover" and not _has(database, "cover"):
-                query = query.replace(_COVER, "path")
-            return _codes(database, query, len(self)), ()
-        builder = self._builder(database, ARRAY_COLUMNS[field])
-        return builder.values(), builder.names
-
-    def _builder(self, database: sqlite3.Connection, column: ArrayColumn) -> ArrayBuilder:
-        builder = ArrayBuilder(column)
-        if _has(database, column.field):
-            rows = database.execute(f"SELECT {column.field} FROM predictions ORDER BY number")
-            builder.extend(value for (value,) in rows)
-        else:
-            builder.extend([None] * len(self))
-        return builder
-
 
 def _temporary_file() -> Path:
-    """Create an empty temporary file and return its path."""
-    descriptor, name = tempfile.mkstemp(prefix="starlight-predictions-", suffix=".sqlite")
+    """Create an empty temporary file and return its path. Raise StorageError."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="starlight-predictions-", suffix=".sqlite")
+    except OSError as error:
+        raise StorageError(f"no temporary file for predictions: {error.strerror or error}") from error
     os.close(descriptor)
     return Path(name)
 
@@ -390,29 +272,3 @@ def _restored(content: bytes) -> PredictionTable:
 def _delete(path: Path) -> None:
     with suppress(OSError):
         path.unlink(missing_ok=True)
-
-
-def _order(probability: ArrayBuilder, verdict: ArrayBuilder) -> NDArray[np.int32]:
-    """Return the numbers of the images, ordered by the probability of their verdict, the highest first."""
-    p, v = probability.values(), verdict.values()
-    confidence = np.where(v == 1, p, 1 - p)
-    confidence[v == MISSING] = np.nan
-    # NaN is last in both; stable, so that equal images keep their order.
-    return np.argsort(-confidence, kind="stable").astype("<i4")
-
-
-def _codes(database: sqlite3.Connection, query: str, images: int) -> NDArray[np.int32]:
-    """Return the codes of a query for (code, number), MISSING without one."""
-    codes = np.full(images, MISSING, "<i4")
-    pairs = np.fromiter(database.execute(query), np.dtype((np.int32, 2)))
-    codes[pairs[:, 1]] = pairs[:, 0]
-    return codes
-
-
-def _has_columns(database: sqlite3.Connection) -> bool:
-    return database.execute("SELECT 1 FROM sqlite_master WHERE name = 'columns'").fetchone() is not None
-
-
-def _has(database: sqlite3.Connection, field: str) -> bool:
-    rows = database.execute("SELECT 1 FROM pragma_table_info('predictions') WHERE name = ?", (field,))
-    return rows.fetchone() is not None

@@ -17,7 +17,8 @@ from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.accuracy import accuracy
 from starlight_exporter.evaluation.payload import by_payload
 from starlight_exporter.evaluation.prediction_arrays import MISSING
-from starlight_exporter.evaluation.prediction_table import PredictionTable, PredictionWriter
+from starlight_exporter.evaluation.prediction_table import PredictionTable
+from starlight_exporter.evaluation.prediction_writer import PredictionWriter
 from starlight_exporter.evaluation.quality import measure_quality
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from support.results import make_prediction
@@ -47,7 +48,7 @@ def test_rows_are_equal_to_what_was_written(tmp_path: Path) -> None:
     writer = PredictionWriter(tmp_path / "table.sqlite")
     for start in range(0, len(written), 256):
         writer.append(written[start : start + 256])
-    table = writer.finish()
+    table = PredictionTable(writer.finish())
     assert len(table) == 1200
     assert tuple(table) == written
     assert table == written
