@@ -25,6 +25,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from benchmarks.evidence_pages import PAGES
+from starlight_exporter.dataset.dataset import FileClass
+from starlight_exporter.dataset.found_files import FoundFile
+from starlight_exporter.detector.contract import METHODS, Method
 from support.exporter import Exporter, write_config
 from support.processes import PeakMemory
 
@@ -118,54 +121,41 @@ def simulate_worker(folder: Path, images: int) -> None:
     """List that many files, write their predictions, and compute the results of a run as `evaluation.run` does."""
     from benchmarks.evidence_pages import predictions
     from starlight_exporter.dataset.facts import FACTS, FactTable
-    from starlight_exporter.dataset.found_files import FoundFile, FoundFilesBuilder
-    from starlight_exporter.dataset.shortcuts import find_shortcuts
+    from starlight_exporter.dataset.found_files import FoundFilesBuilder
     from starlight_exporter.detector.contract import EMBEDDING_SIZE
-    from starlight_exporter.detector.decision import PRODUCTION
-    from starlight_exporter.evaluation.accuracy import accuracy
-    from starlight_exporter.evaluation.drift import MAX_REFERENCE_IMAGES, drift_sample
+    from starlight_exporter.detector.model import Detector
     from starlight_exporter.evaluation.embedding_table import EmbeddingTable, sampled_numbers
-    from starlight_exporter.evaluation.embeddings import measure_embeddings
-    from starlight_exporter.evaluation.figures import figures
-    from starlight_exporter.evaluation.payload import by_payload
+    from starlight_exporter.evaluation.image_statistics import image_statistics
+    from starlight_exporter.evaluation.passes import Collected, sampled_statistics
     from starlight_exporter.evaluation.prediction_table import PredictionTable
-    from starlight_exporter.evaluation.quality import measure_quality
-    from starlight_exporter.evaluation.request import RunRequest
-    from starlight_exporter.evaluation.run import load_detector
 
-    request = RunRequest(
-        model="v4",
-        role="research",
-        model_path=ROOT / "models" / "v4" / "model.onnx",
-        decision=PRODUCTION,
-        dataset="simulated",
-        dataset_root=folder,
-        trigger="benchmark",
-    )
-    detector = load_detector(request)
+    detector = Detector.load(ROOT / "models" / "v4" / "model.onnx")
     builder = FoundFilesBuilder(folder)
     for one in predictions(images, 2):
         builder.add(FoundFile(folder, one.path, one.file_class))
     files = builder.finish(ignored=0)
     files.number_of("clean/absent.png")
-    table = PredictionTable.write(folder / "now.sqlite", predictions(images, 2))
     sampled = sampled_numbers(files, seed=0)
     numbers = np.arange(images) if sampled is None else sampled
     random = np.random.default_rng(0)
-    labels = tuple((one.file_class, one.method) for one in table.rows(numbers.tolist()))
+    labels = tuple(_label(files[number]) for number in numbers.tolist())
     facts = FactTable(labels, ("png RGB",) * len(labels), random.random((len(labels), len(FACTS))), numbers)
     embeddings = EmbeddingTable(numbers, random.random((len(labels), EMBEDDING_SIZE), np.float32))
-    accuracy(table)
-    measure_embeddings(table, embeddings, None, seed=0)
-    measure_quality(table, ignored_files=0)
-    find_shortcuts(facts, seed=0)
-    table.content_prefixes()
-    by_payload(table)
-    figures(table, seed=0)
-    drift_sample(table, facts, "clean", seed=0, limit=MAX_REFERENCE_IMAGES)
-    # Both are in memory until the end of a run.
+    collected = Collected(facts, embeddings, None)
+    table = PredictionTable.write(folder / "now.sqlite", predictions(images, 2))
     assert len(files) == images
     assert detector.sha256
+    # As in `evaluation.passes`: first listing and model, then facts and embeddings.
+    del detector, builder, files
+    sampled_results = sampled_statistics(table, collected, seed=0)
+    del facts, embeddings, collected, labels
+    statistics = image_statistics(table, np.zeros(0, np.uint64), ignored_files=0, labelled=True, seed=0)
+    assert sampled_results.drift_sample is not None
+    assert statistics.figures is not None
+
+
+def _label(file: FoundFile) -> tuple[FileClass, Method | None]:
+    return file.file_class, METHODS[file.number % len(METHODS)] if file.file_class == "stego" else None
 
 
 def simulate_service(folder: Path, images: int) -> None:

@@ -14,9 +14,9 @@ from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.errors import EvaluationError
 from starlight_exporter.evaluation.applied_rule import with_applied_rule
 from starlight_exporter.evaluation.engines.opening import open_engine
+from starlight_exporter.evaluation.inputs import list_dataset, load_detector, provenance
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest
-from starlight_exporter.evaluation.run import list_dataset, load_detector, provenance
 from starlight_exporter.evaluation.scorers import select_scorer
 from starlight_exporter.evaluation.shard_job import ImageAccess
 

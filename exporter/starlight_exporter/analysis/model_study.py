@@ -19,9 +19,10 @@ from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.detector.providers import CPU, Providers
 from starlight_exporter.errors import ComparisonError, DatasetError, StorageError
+from starlight_exporter.evaluation.inputs import load_detector, scan_dataset
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest, available_cores
-from starlight_exporter.evaluation.run import evaluate, load_detector, scan_dataset
+from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.models.names import model_name
 
 StudyProgress = Callable[[str, int, int], None]

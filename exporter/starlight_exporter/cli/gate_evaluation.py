@@ -21,10 +21,10 @@ from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.dataset.sources.shared import SHARED
 from starlight_exporter.errors import DatasetError, ImageError
 from starlight_exporter.evaluation.accuracy import accuracy
+from starlight_exporter.evaluation.inputs import load_detector
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.request import BaselineModel
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
-from starlight_exporter.evaluation.run import load_detector
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from starlight_exporter.activity import Activity
 from starlight_exporter.dataset.labels import Labels
 from starlight_exporter.detector.staged import FullModel
 from starlight_exporter.errors import ImageError
+from starlight_exporter.evaluation.inputs import load_detector
 from starlight_exporter.evaluation.request import RunRequest
-from starlight_exporter.evaluation.run import load_detector
 from starlight_exporter.evaluation.shard_job import ImageAccess
 
 

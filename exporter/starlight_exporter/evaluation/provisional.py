@@ -19,7 +19,7 @@ from starlight_exporter.evaluation.bulk import BulkPass
 from starlight_exporter.evaluation.provisional_result import ProvisionalResult
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction
-from starlight_exporter.evaluation.run import list_dataset, load_detector
+from starlight_exporter.evaluation.inputs import list_dataset, load_detector
 from starlight_exporter.evaluation.sample import sample_files, sample_size
 from starlight_exporter.evaluation.scorers import select_scorer
 from starlight_exporter.evaluation.shard_job import EvaluationJob, ImageAccess

@@ -147,6 +147,6 @@ def thumbnail(root: DatasetRoot, path: str, sha256: str, max_bytes: int, max_pix
 
 def fingerprint(work: Work) -> ScannedDataset:
     """Scan the dataset of a run and return its fingerprint. Raises DatasetError."""
-    from starlight_exporter.evaluation.run import scan_dataset
+    from starlight_exporter.evaluation.inputs import scan_dataset
 
     return scan_dataset(work.request, Activity(work.activity_file))

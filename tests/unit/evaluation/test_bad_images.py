@@ -15,8 +15,9 @@ import pytest
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.detector.staged import FullModel
+from starlight_exporter.evaluation.inputs import list_dataset
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
-from starlight_exporter.evaluation.run import evaluate, list_dataset
+from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.evaluation.shard_job import EvaluationJob, ImageAccess
 from support.images import image_bytes
 from support.results import not_measured_reasons

@@ -17,9 +17,9 @@ from starlight_exporter.detector.contract import STREAMS
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.errors import ModelError
+from starlight_exporter.evaluation.inputs import list_dataset
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction
-from starlight_exporter.evaluation.run import list_dataset
 from starlight_exporter.evaluation.scorers import select_scorer
 from starlight_exporter.evaluation.shard_job import EvaluationJob, ImageAccess
 

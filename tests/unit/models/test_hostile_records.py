@@ -11,8 +11,8 @@ import pytest
 
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import ModelError, StorageError
+from starlight_exporter.evaluation.inputs import load_detector
 from starlight_exporter.evaluation.request import RunRequest
-from starlight_exporter.evaluation.run import load_detector
 from starlight_exporter.models.cards import MAX_CARD_BYTES, MAX_TITLE, find_models, model_in
 from starlight_exporter.models.records import read_records
 from starlight_exporter.models.training_files import MANIFEST_NAME, read_manifest
