@@ -27,7 +27,7 @@ class SleepJob:
     bytes_per_file: int
     image_seconds: float = 60.0
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> SleepJob:  # noqa: ARG002
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> SleepJob:  # noqa: ARG002
         """See Job."""
         return self
 

@@ -39,7 +39,12 @@ from starlight_exporter.evaluation.engines.settings import (
     TlsFiles,
     is_address,
 )
-from starlight_exporter.evaluation.request import DEFAULT_IMAGE_SECONDS, DEFAULT_WORKER_MEMORY, RunLimits
+from starlight_exporter.evaluation.request import (
+    DEFAULT_IMAGE_SECONDS,
+    DEFAULT_WORKER_MEMORY,
+    RunLimits,
+    decode_budget,
+)
 from starlight_exporter.models.roles import Role
 from starlight_exporter.strict_yaml import StrictModel, load_strict, shown
 
@@ -343,7 +348,7 @@ class LimitsConfig(StrictModel):
             image_seconds=self.image_timeout,
             max_file_bytes=self.max_file_bytes,
             max_pixels=self.max_image_pixels,
-            decode_bytes=self.worker_memory // 2,
+            decode_bytes=decode_budget(self.worker_memory),
         )
 
 

@@ -65,6 +65,11 @@ def test_results_are_in_order_and_the_job_is_opened_once_per_process(cluster: Cl
     assert engine.processors
     lines = Counter(line.partition(": ")[2] for line in logged(log))
     assert (lines["open"], lines["close"]) == (2, 2)
+    # Images are decoded within the memory of the worker, not that of the driver.
+    with Client(cluster.address, set_as_default=False) as client:
+        limits = client.run(lambda dask_worker: dask_worker.memory_manager.memory_limit)
+    assert {lines[f"memory {limit}"] for limit in limits.values()} == {2}
+    assert None not in limits.values()
     assert all(lines[f"run {shard[0].path}"] == 1 for shard in SHARDS)
 
 

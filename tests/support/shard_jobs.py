@@ -30,9 +30,10 @@ class SquareJob:
     blocking: frozenset[str] = frozenset()
     bugs: frozenset[str] = frozenset()
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> _OpenSquareJob:
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> _OpenSquareJob:
         """See Job."""
         _append(self.log, "open")
+        _append(self.log, f"memory {memory_bytes}")
         return _OpenSquareJob(self, activity)
 
 

@@ -66,9 +66,9 @@ class MeansJob:
         """See Job."""
         return self.images.limits.image_seconds
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> _OpenMeans:
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> _OpenMeans:
         """See Job."""
-        return _OpenMeans(self.images.start(activity), self.streams)
+        return _OpenMeans(self.images.start(activity, memory_bytes), self.streams)
 
 
 class _OpenMeans:
@@ -152,16 +152,16 @@ class AblationJob:
         """See Job."""
         return self.images.limits.image_seconds
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> _OpenAblation:
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> _OpenAblation:
         """See Job."""
-        return _OpenAblation(self, activity)
+        return _OpenAblation(self, activity, memory_bytes)
 
 
 class _OpenAblation:
-    def __init__(self, job: AblationJob, activity: Activity) -> None:
+    def __init__(self, job: AblationJob, activity: Activity, memory_bytes: int | None) -> None:
         self._job = job
         self._scorer = job.scorer.scorer()
-        self._images = job.images.start(activity)
+        self._images = job.images.start(activity, memory_bytes)
 
     def run(self, shard: Shard, faults: Sequence[FileFault] = ()) -> tuple[AblatedImage, ...]:
         """Return the results of the images that were measured with and without every stream."""

@@ -49,8 +49,11 @@ class Job(Protocol[Result_co]):
     def image_seconds(self) -> float:
         """The time limit of a file in seconds."""
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> OpenJob[Result_co]:
-        """Start the job in this process; its threads report to `activity`."""
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> OpenJob[Result_co]:
+        """Start the job in this process; its threads report to `activity`.
+
+        `memory_bytes` is the memory limit of this process, if it is another one than that of the driver.
+        """
 
 
 class Shards(Protocol):

@@ -33,7 +33,7 @@ class ScanJob:
     faults: tuple[FileFault, ...] = ()
     index: Path | None = None
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> _OpenScan:
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> _OpenScan:  # noqa: ARG002
         """See Job."""
         source = open_source(self.root)
         index = None if self.index is None else ContentIndex(self.index)

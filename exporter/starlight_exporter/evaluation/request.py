@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,11 @@ DEFAULT_IMAGE_SECONDS: Final = 30.0
 DEFAULT_WORKER_MEMORY: Final = 3 * 1024**3 // 2
 
 
+def decode_budget(memory_bytes: int) -> int:
+    """Return how much of the memory of a process images are decoded in; the model and the rest need as much."""
+    return memory_bytes // 2
+
+
 @dataclass(frozen=True, slots=True)
 class RunLimits:
     """Limits per image. A larger file or image is `too_large` and a slower one `timeout`: neither is measured.
@@ -36,7 +41,13 @@ class RunLimits:
     image_seconds: float = DEFAULT_IMAGE_SECONDS
     max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
     max_pixels: int = DEFAULT_MAX_PIXELS
-    decode_bytes: int = DEFAULT_WORKER_MEMORY // 2
+    decode_bytes: int = decode_budget(DEFAULT_WORKER_MEMORY)
+
+    def within(self, memory_bytes: int | None) -> RunLimits:
+        """Return the limits in a process with this memory limit, None without one."""
+        if memory_bytes is None:
+            return self
+        return replace(self, decode_bytes=min(self.decode_bytes, decode_budget(memory_bytes)))
 
 
 def available_cores() -> int:

@@ -133,13 +133,13 @@ class _ScoreJob:
     def image_seconds(self) -> float:
         return self.limits.image_seconds
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> _OpenScores:
-        return _OpenScores(self, activity)
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> _OpenScores:
+        return _OpenScores(self, activity, memory_bytes)
 
 
 class _OpenScores:
-    def __init__(self, job: _ScoreJob, activity: Activity) -> None:
-        self._images = ImageAccess(root=job.root, limits=job.limits).start(activity)
+    def __init__(self, job: _ScoreJob, activity: Activity, memory_bytes: int | None) -> None:
+        self._images = ImageAccess(root=job.root, limits=job.limits).start(activity, memory_bytes)
         self._predictor = ShardPredictor(
             self._images.reader,
             self._images.decoder,

@@ -47,9 +47,9 @@ class ImageAccess:
             faults=request.faults,
         )
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> OpenImages:
-        """Open source and cache in this process. Raise DatasetError."""
-        return OpenImages(self, activity)
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> OpenImages:
+        """Open source and cache in this process; see `engine.Job`. Raise DatasetError."""
+        return OpenImages(replace(self, limits=self.limits.within(memory_bytes)), activity)
 
 
 class OpenImages:
@@ -97,17 +97,17 @@ class EvaluationJob:
         """See Job."""
         return self.images.limits.image_seconds
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> OpenEvaluation:
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> OpenEvaluation:
         """See Job. Raise ModelError or DatasetError."""
-        return OpenEvaluation(self, activity)
+        return OpenEvaluation(self, activity, memory_bytes)
 
 
 class OpenEvaluation:
     """An evaluation in one process; see `engine.OpenJob`."""
 
-    def __init__(self, job: EvaluationJob, activity: Activity) -> None:
+    def __init__(self, job: EvaluationJob, activity: Activity, memory_bytes: int | None) -> None:
         scorer = job.scorer.scorer()
-        self._images = job.images.start(activity)
+        self._images = job.images.start(activity, memory_bytes)
         self._predictor = ShardPredictor(
             self._images.reader,
             self._images.decoder,

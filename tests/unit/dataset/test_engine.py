@@ -28,8 +28,9 @@ class _Paths:
     closed: int = 0
     image_seconds: float = 1.0
 
-    def start(self, activity: Activity = NO_ACTIVITY) -> _Paths:
+    def start(self, activity: Activity = NO_ACTIVITY, memory_bytes: int | None = None) -> _Paths:
         assert activity is NO_ACTIVITY
+        assert memory_bytes is None
         return self
 
     def run(self, shard: Shard, faults: Sequence[FileFault] = ()) -> list[str]:

@@ -19,6 +19,7 @@ from starlight_exporter.evaluation.byte_budget import ByteBudget
 from starlight_exporter.evaluation.image_decoder import ImageDecoder
 from starlight_exporter.evaluation.request import RunLimits, RunRequest
 from starlight_exporter.evaluation.run import evaluate
+from starlight_exporter.evaluation.shard_job import ImageAccess
 from support.images import image_bytes
 from support.results import without_times
 
@@ -66,6 +67,26 @@ def test_waiting_for_other_images_is_not_timed(tmp_path: Path) -> None:
             time.sleep(1.0)
             assert not waiting.done()
         assert waiting.result()[1] < 1.0
+
+
+@pytest.mark.parametrize(("memory_bytes", "expected"), [(None, 800), (1200, 600), (4000, 800)])
+def test_budget_is_that_of_the_process_if_it_has_less_memory(
+    tmp_path: Path, memory_bytes: int | None, expected: int
+) -> None:
+    images = ImageAccess(root=tmp_path, limits=RunLimits(decode_bytes=800)).start(memory_bytes=memory_bytes)
+    budget = images.decoder._budget
+
+    def admit(estimate: int) -> None:
+        with budget.admitted(estimate):
+            pass
+
+    with ThreadPoolExecutor(2) as pool, budget.admitted(expected - 1):
+        pool.submit(admit, 1).result(60)
+        waiting = pool.submit(admit, 2)
+        time.sleep(0.1)
+        assert not waiting.done()
+    waiting.result(60)
+    images.close()
 
 
 @pytest.mark.slow

@@ -135,6 +135,7 @@ class _Jobs:
         self._entries: dict[str, _Entry] = {}
         self._lock = threading.Lock()
         self._activity: Activity | None = None
+        self._memory_bytes: int | None = None
         self.processor = processor()
 
     @contextmanager
@@ -151,7 +152,7 @@ class _Jobs:
                     difference = driver.difference(software())
                     if difference:
                         raise EngineError(f"worker on {socket.gethostname()}: {difference}", reason="version")
-                    entry.opened = job.start(activity)
+                    entry.opened = job.start(activity, self._memory_bytes)
             yield entry.opened
         finally:
             with self._lock:
@@ -181,6 +182,8 @@ class _Jobs:
         """Return the activity of this process, with a thread that watches it."""
         if self._activity is None:
             worker = get_worker()
+            # Its nanny ends a process that uses more.
+            self._memory_bytes = worker.memory_manager.memory_limit
             # Next to the folder of the process, and named after its nanny: the next process finds it.
             folder = Path(worker.local_directory).parent
             path = folder / f"{_ACTIVITY}{os.getppid()}"
