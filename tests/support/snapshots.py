@@ -354,6 +354,7 @@ def provisional_result(
         trigger="model",
         spec=spec,
         seed=0,
+        sample_size=300,
         dataset_images=1_000_000,
         predictions=predictions,
         baseline=BaselineVerdicts(replace(spec, model_sha256="b" * 64), verdicts),

@@ -3,60 +3,73 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 
 from starlight_exporter.activity import NO_ACTIVITY, Activity
 from starlight_exporter.dataset.engine import LocalEngine
 from starlight_exporter.dataset.listing import Listing
+from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.detector.model import Detector
 from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.errors import EvaluationError, ModelError
 from starlight_exporter.evaluation.applied_rule import applied_rule, with_applied_rule
 from starlight_exporter.evaluation.baseline_verdicts import BaselineVerdicts
 from starlight_exporter.evaluation.bulk import BulkPass
+from starlight_exporter.evaluation.inputs import list_dataset, load_detector
+from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.provisional_result import ProvisionalResult
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction
-from starlight_exporter.evaluation.inputs import list_dataset, load_detector
-from starlight_exporter.evaluation.sample import sample_files, sample_size
+from starlight_exporter.evaluation.sample import Sampler, is_sampled, sample_size
 from starlight_exporter.evaluation.scorers import select_scorer
 from starlight_exporter.evaluation.shard_job import EvaluationJob, ImageAccess
-from starlight_exporter.evaluation.spec import current_spec
+from starlight_exporter.evaluation.spec import EvaluationSpec, current_spec
 
 
 def measure_provisional(request: RunRequest, activity: Activity = NO_ACTIVITY) -> ProvisionalResult | None:
     """List the dataset and measure a sample of it with the model and the baseline model of the request.
 
-    Return None if the request has no sample, or all images fit into the time of a sample. A baseline model that cannot
-    be used is left out. Raise ModelError or DatasetError if the model or dataset cannot be used.
+    The size of the sample follows from the rate of its first images, because the rate depends on the cache, the source
+    and the load of the machine. Return None if the request has no sample, the dataset is small or has no image with
+    labels, or has a result and all images fit into the time of a sample. A baseline model that cannot be used is left
+    out. Raise ModelError or DatasetError if the model or dataset cannot be used, and EvaluationError if the pass fails.
     """
-    if request.provisional is None or request.unlabelled is not None:
+    wanted = request.provisional
+    if wanted is None or request.unlabelled is not None:
         return None
     started = time.time()
     listing = list_dataset(request)
-    size = sample_size(len(listing.files), request.provisional.images_per_second)
-    if size is None:
+    images = len(listing.files)
+    if not is_sampled(images):
         return None
     with activity.during("load"):
         detector = load_detector(request)
     request = with_applied_rule(request, detector)
-    sample = [file.number for file in sample_files(listing.labelled, images=size, seed=request.seed)]
-    predictions = _predict(request, detector, listing, sample, activity=activity)
+    model = _Model(request, detector, listing, activity)
+    sampler = Sampler(listing.labelled, seed=request.seed)
+    timed = sampler.timed_numbers()
+    if not timed:
+        return None
+    clock = time.perf_counter()
+    found = model.predictions(timed)
+    images_per_second = len(timed) / (time.perf_counter() - clock)
+    size = sample_size(images, images_per_second, has_result=wanted.has_result)
+    if size is None:
+        return None
+    sample = sampler.numbers(size)
+    found |= model.predictions([number for number in sample if number not in found])
+    predictions = tuple(found[number] for number in sample)
     return ProvisionalResult(
         model=request.model,
         role=request.role,
         dataset=request.dataset,
         trigger=request.trigger,
-        spec=current_spec(
-            model_sha256=detector.sha256,
-            dataset_fingerprint="",
-            decision=request.decision.describe(),
-            providers=detector.providers,
-        ),
+        spec=_spec(detector, request.decision),
         seed=request.seed,
-        dataset_images=len(listing.files),
+        sample_size=size,
+        dataset_images=images,
         predictions=predictions,
         baseline=_baseline(request, listing, predictions, sample, activity),
         started_at=started,
@@ -64,28 +77,41 @@ def measure_provisional(request: RunRequest, activity: Activity = NO_ACTIVITY) -
     )
 
 
-def _predict(
-    request: RunRequest,
-    detector: Detector,
-    listing: Listing,
-    sample: Sequence[int],
-    *,
-    activity: Activity = NO_ACTIVITY,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[Prediction, ...]:
-    access = ImageAccess.of(request, listing.categories)
-    selected = select_scorer(detector, request.decision, access, listing, seed=request.seed, activity=activity)
-    job = EvaluationJob(
-        images=access,
-        scorer=PortableScorer(detector, selected.scorer, request.decision),
-        decision=request.decision,
-        batch=request.batch,
+def _spec(detector: Detector, decision: DecisionRule) -> EvaluationSpec:
+    """Return the spec of a sample; the fingerprint of its dataset is not known."""
+    return current_spec(
+        model_sha256=detector.sha256,
+        dataset_fingerprint="",
+        decision=decision.describe(),
+        providers=detector.providers,
     )
-    engine = LocalEngine(request.threads, activity)
-    try:
-        return tuple(BulkPass(listing).predictions(job, engine, progress, sample))
-    except EvaluationError as error:
-        raise EvaluationError(f"{request.model} on a sample of {request.dataset}: {error}") from error
+
+
+class _Model:
+    """A loaded model that predicts files of a listing on threads of this process."""
+
+    def __init__(self, request: RunRequest, detector: Detector, listing: Listing, activity: Activity) -> None:
+        access = ImageAccess.of(request, listing.categories)
+        selected = select_scorer(detector, request.decision, access, listing, seed=request.seed, activity=activity)
+        self._job = EvaluationJob(
+            images=access,
+            scorer=PortableScorer(detector, selected.scorer, request.decision),
+            decision=request.decision,
+            batch=request.batch,
+        )
+        self._engine = LocalEngine(request.threads, activity)
+        self._listing = listing
+        self._title = f"{request.model} on a sample of {request.dataset}"
+
+    def predictions(
+        self, numbers: Sequence[int], progress: Progress = lambda _done, _total: None
+    ) -> dict[int, Prediction]:
+        """Return the predictions for the files with these numbers. Raise EvaluationError."""
+        try:
+            found = BulkPass(self._listing).predictions(self._job, self._engine, progress, numbers)
+            return dict(zip(numbers, found, strict=True))
+        except EvaluationError as error:
+            raise EvaluationError(f"{self._title}: {error}") from error
 
 
 class _LoadedSince(ExitStack):
@@ -124,17 +150,14 @@ def _baseline(
         try:
             detector = Detector.load(request.baseline.path, providers=request.providers)
             rule = applied_rule(detector, request.baseline.decision)
-            spec = current_spec(
-                model_sha256=detector.sha256,
-                dataset_fingerprint="",
-                decision=rule.describe(),
-                providers=detector.providers,
-            )
+            spec = _spec(detector, rule)
             known = None if request.provisional is None else request.provisional.baseline
             if known is not None and known.spec == spec and known.covers(measured):
                 return known
-            predictions = _predict(replace(request, decision=rule), detector, listing, sample, progress=loaded.progress)
+            # Without the activity: its images were decoded before, and only the model can exceed a limit.
+            model = _Model(replace(request, decision=rule), detector, listing, NO_ACTIVITY)
+            predictions = model.predictions(sample, loaded.progress)
         except (ModelError, EvaluationError):
             # Its own evaluation reports the reason.
             return None
-    return BaselineVerdicts(spec, {one.path: (one.sha256, one.verdict) for one in predictions})
+    return BaselineVerdicts(spec, {one.path: (one.sha256, one.verdict) for one in predictions.values()})

@@ -24,8 +24,8 @@ _MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 class ProvisionalResult:
     """One model on a random sample of a dataset of `dataset_images` files. Times are UTC seconds.
 
-    The fingerprint of `spec` is empty: it is known only once every file was read. `baseline` is None without a usable
-    baseline model.
+    The fingerprint of `spec` is empty: it is known only once every file was read. The same listing, `seed` and
+    `sample_size` give the same files (`sample.sample_files`). `baseline` is None without a usable baseline model.
     """
 
     model: str
@@ -34,6 +34,7 @@ class ProvisionalResult:
     trigger: str
     spec: EvaluationSpec
     seed: int
+    sample_size: int
     dataset_images: int
     predictions: tuple[Prediction, ...]
     baseline: BaselineVerdicts | None
@@ -41,18 +42,25 @@ class ProvisionalResult:
     finished_at: float
 
 
+@dataclass(frozen=True, slots=True)
+class ProvisionalFailure:
+    """Why an evaluation has no provisional result; its complete result does not depend on it."""
+
+    reason: str
+
+
 @lru_cache(maxsize=1)
-def _adapter() -> TypeAdapter[ProvisionalResult]:
-    return TypeAdapter(ProvisionalResult)
+def _adapter() -> TypeAdapter[ProvisionalResult | ProvisionalFailure]:
+    return TypeAdapter(ProvisionalResult | ProvisionalFailure)
 
 
-def write_provisional(path: Path, result: ProvisionalResult) -> None:
-    """Write a result atomically as JSON, for the service. Raise StorageError."""
+def write_provisional(path: Path, result: ProvisionalResult | ProvisionalFailure) -> None:
+    """Write a result, or why there is none, atomically as JSON, for the service. Raise StorageError."""
     write_bytes(path, _adapter().dump_json(result))
 
 
-def read_provisional(path: Path) -> ProvisionalResult | None:
-    """Return the result in a file; None if there is no file. Raise StorageError if it cannot be read."""
+def read_provisional(path: Path) -> ProvisionalResult | ProvisionalFailure | None:
+    """Return the content of a file; None if there is no file. Raise StorageError if it cannot be read."""
     try:
         return _adapter().validate_json(read_content(path, max_bytes=_MAX_FILE_BYTES).data, strict=True)
     except FileNotFoundError:

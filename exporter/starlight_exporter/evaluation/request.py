@@ -86,14 +86,14 @@ class UnlabelledImages:
 
 @dataclass(frozen=True, slots=True)
 class ProvisionalRequest:
-    """Asks for a provisional result on a sample, if not all images fit into the time of a sample.
+    """Asks for a provisional result on a sample of a large dataset.
 
-    `images_per_second` is the rate of the last evaluation of the dataset, None if there is none. `baseline` are the
-    verdicts on an earlier sample, which are used again if nothing has changed. With `is_published`, the provisional
+    With `has_result`, the dataset has a result, and there is no sample if all images fit into its time. `baseline` are
+    the verdicts on an earlier sample, which are used again if nothing has changed. With `is_published`, the provisional
     result of this evaluation was published before the evaluation was interrupted, and only the full pass follows.
     """
 
-    images_per_second: float | None = None
+    has_result: bool = False
     baseline: BaselineVerdicts | None = None
     is_published: bool = False
 

@@ -27,10 +27,10 @@ from starlight_exporter.dataset.labels import Labels
 
 FIRST_SECONDS: Final = 10.0
 """An evaluation whose images take longer measures a sample first."""
-DEFAULT_IMAGES_PER_SECOND: Final = 200.0
-"""Rate that is assumed until the dataset has a result."""
 SAMPLE_IMAGES: Final = 2000
 """Size of the sample. A dataset with at most as many images is never sampled."""
+TIMED_IMAGES: Final = 200
+"""The images of the sample that are measured first: their rate determines its size."""
 _MIN_SAMPLE_IMAGES: Final = 500
 _CLASS_SHARES: Final[Mapping[FileClass, int]] = {"clean": 5, "stego": 4, "negative": 1}
 """Shares of the classes; absent classes leave theirs to the others."""
@@ -41,13 +41,19 @@ _Stratum = tuple[FileClass, str, str]
 """Class, method or category, and suffix of the file name."""
 
 
-def sample_size(images: int, images_per_second: float | None) -> int | None:
-    """Return how many of the images of a dataset to measure first; None if all fit into FIRST_SECONDS.
+def is_sampled(images: int) -> bool:
+    """Return whether a dataset is so large that a sample can be useful."""
+    return images > SAMPLE_IMAGES
 
-    `images_per_second` is the rate of the last evaluation of the dataset, None if there is none.
+
+def sample_size(images: int, images_per_second: float, *, has_result: bool) -> int | None:
+    """Return how many of the images of a large dataset to measure first, as many as fit into FIRST_SECONDS.
+
+    Return None if all images fit, and the dataset has a result. Without one, nothing is displayed until the sample is
+    measured, and the rate of a few images is no reason to wait for all.
     """
-    in_time = int(FIRST_SECONDS * (images_per_second or DEFAULT_IMAGES_PER_SECOND))
-    if images <= max(SAMPLE_IMAGES, in_time):
+    in_time = int(FIRST_SECONDS * images_per_second)
+    if has_result and images <= in_time:
         return None
     return max(_MIN_SAMPLE_IMAGES, min(SAMPLE_IMAGES, in_time))
 
@@ -59,16 +65,31 @@ def sample_files(listing: LabelledFiles, *, images: int, seed: int) -> list[Foun
     dataset has them. Whole covers may make a stratum larger, at most twice as large. Files without a method or category
     are not selected. The same listing and seed give the same files, and most of them remain when files are added.
     """
-    strata = _Strata(listing, seed)
-    quotas = _quotas({name: strata.size(name) for name in _CLASS_SHARES}, images)
-    strata.read_sidecars(quotas["stego"])
-    chosen: list[int] = []
-    for file_class, quota in quotas.items():
-        slices = strata.slices(file_class)
-        sizes = {name: sum(map(len, one.values())) for name, one in slices.items()}
-        for name, share in _equal_parts(sizes, quota).items():
-            chosen += _by_format(slices[name], share)
-    return [listing.found[index] for index in sorted(chosen)]
+    return [listing.found[number] for number in Sampler(listing, seed=seed).numbers(images)]
+
+
+class Sampler:
+    """Selects samples of growing size, each that of `sample_files`; most files of a smaller one are in a larger one."""
+
+    def __init__(self, listing: LabelledFiles, *, seed: int) -> None:
+        self._strata = _Strata(listing, seed)
+        self._sizes = {name: self._strata.size(name) for name in _CLASS_SHARES}
+
+    def timed_numbers(self) -> list[int]:
+        """Return the numbers of the files whose rate determines the size of the sample; call it first."""
+        return self.numbers(TIMED_IMAGES)
+
+    def numbers(self, images: int) -> list[int]:
+        """Return the numbers of the files of a sample, ascending. `images` is not smaller than in earlier calls."""
+        quotas = _quotas(self._sizes, images)
+        self._strata.read_sidecars(quotas["stego"])
+        chosen: list[int] = []
+        for file_class, quota in quotas.items():
+            slices = self._strata.slices(file_class)
+            sizes = {name: sum(map(len, one.values())) for name, one in slices.items()}
+            for name, share in _equal_parts(sizes, quota).items():
+                chosen += _by_format(slices[name], share)
+        return sorted(chosen)
 
 
 class _Strata:
@@ -80,6 +101,7 @@ class _Strata:
         self._known: dict[tuple[FileClass, str, str], Labels] = {}
         self._members: dict[_Stratum, _Members] = defaultdict(_Members)
         self._unread: list[int] = []
+        self._read = 0
         for index, found in enumerate(listing.found):
             if found.problem is None:
                 self._add(index, found)
@@ -90,13 +112,13 @@ class _Strata:
         return size + (len(self._unread) if file_class == "stego" else 0)
 
     def read_sidecars(self, quota: int) -> None:
-        """Label random stego files of which only a sidecar states the method."""
-        numbers = np.array([self._number(self._path(index)) for index in self._unread], np.uint64)
-        for position in np.argsort(numbers, kind="stable")[: quota * _CANDIDATES]:
-            index = self._unread[position]
+        """Label random stego files of which only a sidecar states the method: more of them for a larger quota."""
+        if not self._read:
+            self._unread.sort(key=lambda index: self._number(self._path(index)))
+        for index in self._unread[self._read : quota * _CANDIDATES]:
             found = self._listing.found[index]
             self._insert(index, found, self._listing.labels_of(found))
-        self._unread = []
+        self._read = max(self._read, quota * _CANDIDATES)
 
     def slices(self, file_class: FileClass) -> dict[str, dict[str, _Members]]:
         """Return the strata of a class by method or category, then by suffix; at most MAX_CATEGORIES of negatives."""

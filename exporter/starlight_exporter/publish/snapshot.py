@@ -141,7 +141,8 @@ class RunState:
     in progress. `checks`, their `basis` and `comparisons` belong to `evaluation`; `basis` is None while only stored
     checks are known. `ablation` has the same model file, images and rule. `evaluated_monotonic` is the end of
     `evaluation` on the monotonic clock of this process, and `faults` are the files that the run excluded. `provisional`
-    is a sample of a newer evaluation than `evaluation`, until that is complete.
+    is a sample of a newer evaluation than `evaluation`, until that is complete; `provisional_failure` is why there is
+    none although the dataset is large, empty otherwise.
     """
 
     outcomes: Mapping[Outcome, int] = field(default_factory=dict)
@@ -158,6 +159,7 @@ class RunState:
     evaluated_monotonic: float | None = None
     faults: tuple[FileFault, ...] = ()
     provisional: CheckedSample | None = None
+    provisional_failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

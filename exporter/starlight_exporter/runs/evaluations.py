@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlight_exporter.evaluation.provisional_result import ProvisionalResult
+from starlight_exporter.evaluation.provisional_result import ProvisionalFailure, ProvisionalResult
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.publish.snapshot import Pair
 from starlight_exporter.runs.analyses import Analyses
@@ -50,9 +50,9 @@ class Evaluations:
         """Publish the progress of a run."""
         self._pipeline.progressed(pair, ratio)
 
-    def sampled(self, request: RunRequest, result: ProvisionalResult) -> None:
-        """Publish the provisional result of a run."""
-        self._pipeline.sampled(request, result)
+    def sampled(self, request: RunRequest, result: ProvisionalResult | ProvisionalFailure) -> bool:
+        """Publish the provisional result of a run, or why it has none; return whether a result is published."""
+        return self._pipeline.sampled(request, result)
 
     def finished(self, run: FinishedRun, output: RunOutput) -> None:
         """Process a finished run, and queue the analyses of its result and the runs that it makes necessary."""

@@ -12,11 +12,9 @@ from typing import Final
 
 import structlog
 
-from starlight_exporter.checks.provisional import check_sample
 from starlight_exporter.errors import ModelFailureReason, StorageError
-from starlight_exporter.evaluation.baseline_verdicts import BaselineVerdicts
-from starlight_exporter.evaluation.provisional_result import ProvisionalResult
-from starlight_exporter.evaluation.request import DriftReference, ProvisionalRequest, RunRequest
+from starlight_exporter.evaluation.provisional_result import ProvisionalFailure, ProvisionalResult
+from starlight_exporter.evaluation.request import DriftReference, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.publish.snapshot import Pair, QuarantineReason, Snapshot
@@ -24,6 +22,7 @@ from starlight_exporter.runs.assessment import Assessment, ReadPredictions, asse
 from starlight_exporter.runs.configuration import ActiveConfiguration, is_scheduled
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.progress import TimeLeft
+from starlight_exporter.runs.provisional_results import ProvisionalResults
 from starlight_exporter.runs.snapshot_updates import (
     with_assessment,
     with_finished_run,
@@ -57,39 +56,24 @@ class Pipeline:
         # Configuration and baseline do not change between the checks of a result and its publication.
         self._lock = threading.Lock()
         self._time_left = TimeLeft()
-        self._baseline_verdicts: dict[str, BaselineVerdicts] = {}
+        self._provisional = ProvisionalResults(state, config)
 
     def started(self, pair: Pair) -> None:
         """Publish that a run is in progress."""
         _log.info("evaluation started", model=pair[0], dataset=pair[1])
         self._time_left = TimeLeft()
-        self._state.update(lambda s: with_run_changed(s, pair, in_progress=True, progress=0.0, remaining_seconds=None))
+        changes: dict[str, object] = {"progress": 0.0, "remaining_seconds": None, "provisional_failure": ""}
+        self._state.update(lambda s: with_run_changed(s, pair, in_progress=True, **changes))
 
     def progressed(self, pair: Pair, ratio: float) -> None:
         """Publish the progress of a run and the time left."""
         remaining = self._time_left.estimate(ratio, time.monotonic())
         self._state.update(lambda s: with_run_changed(s, pair, progress=ratio, remaining_seconds=remaining))
 
-    def sampled(self, request: RunRequest, result: ProvisionalResult) -> None:
-        """Check and publish a provisional result, unless the pair has changed since the start of the run."""
+    def sampled(self, request: RunRequest, result: ProvisionalResult | ProvisionalFailure) -> bool:
+        """Check and publish a provisional result, or publish why there is none; return whether one is published."""
         with self._lock:
-            snapshot, pair = self._state.snapshot, (result.model, result.dataset)
-            if pair not in snapshot.runs or not self._config.applies_to(request):
-                return
-            if result.baseline is not None:
-                self._baseline_verdicts[result.dataset] = result.baseline
-            baseline = snapshot.baseline_model()
-            checked = check_sample(result, snapshot.limits, baseline="" if baseline is None else baseline.name)
-            self._state.update(lambda s: with_run_changed(s, pair, provisional=checked))
-            _log.info(
-                "provisional result published",
-                model=result.model,
-                dataset=result.dataset,
-                images=checked.images,
-                of=result.dataset_images,
-                significant=len(checked.significant),
-                seconds=round(result.finished_at - result.started_at, 1),
-            )
+            return self._provisional.publish(request, result)
 
     def finish(self, run: FinishedRun, output: RunOutput) -> bool:
         """Process a finished run: validate, compare, check, store, publish, log. Return whether it has a result."""
@@ -145,12 +129,12 @@ class Pipeline:
             if _assessed_by(before) != _assessed_by(after):
                 for dataset in after.datasets:
                     self._assess_again(dataset)
-                self._check_samples_again(same_baseline=_baseline_of(before) == _baseline_of(after))
+                self._provisional.check_again(same_baseline=_baseline_of(before) == _baseline_of(after))
 
     def baseline_file_changed(self) -> None:
         """Check the displayed provisional results without the verdicts of a baseline model that was replaced."""
         with self._lock:
-            self._check_samples_again(same_baseline=True)
+            self._provisional.check_again(same_baseline=True)
 
     def applies_until_changed(self, pair: Pair) -> bool:
         """Return whether a pair is not scheduled and has a result on the images of the newest result of the dataset."""
@@ -203,17 +187,7 @@ class Pipeline:
         """Return the request with what it needs of earlier results of the dataset."""
         if request.unlabelled is not None:
             return self._with_drift_reference(request)
-        results = [
-            run.evaluation
-            for (_, dataset), run in self._state.snapshot.runs.items()
-            if dataset == request.dataset and run.evaluation is not None
-        ]
-        newest = max(results, key=lambda one: one.finished_at, default=None)
-        provisional = ProvisionalRequest(
-            images_per_second=None if newest is None else newest.images_per_second,
-            baseline=self._baseline_verdicts.get(request.dataset),
-        )
-        return replace(request, provisional=provisional)
+        return replace(request, provisional=self._provisional.requested(request.dataset))
 
     def _with_drift_reference(self, request: RunRequest) -> RunRequest:
         """Return the request with the stored result of the same model on the drift reference, if there is one."""
@@ -278,20 +252,6 @@ class Pipeline:
             if predictions is not None:
                 self._storage.replace_checks(evaluation.id, assessment.checks)
             self._state.update(functools.partial(with_assessment, evaluation=evaluation, assessment=assessment))
-
-    def _check_samples_again(self, *, same_baseline: bool) -> None:
-        """Check the displayed provisional results again, without the verdicts of another baseline model or file."""
-        snapshot = self._state.snapshot
-        model = snapshot.baseline_model()
-        for pair, run in snapshot.runs.items():
-            if run.provisional is None:
-                continue
-            result = run.provisional.result
-            known = None if result.baseline is None else result.baseline.spec.model_sha256
-            if model is None or not same_baseline or model.file_sha256 not in (None, known):
-                result = replace(result, baseline=None)
-            checked = check_sample(result, snapshot.limits, baseline="" if model is None else model.name)
-            self._state.update(functools.partial(with_run_changed, pair=pair, provisional=checked))
 
     def _assess_stored(
         self,

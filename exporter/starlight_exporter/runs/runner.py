@@ -17,7 +17,11 @@ import structlog
 
 from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.errors import EngineError, ModelError, StorageError
-from starlight_exporter.evaluation.provisional_result import ProvisionalResult, read_provisional
+from starlight_exporter.evaluation.provisional_result import (
+    ProvisionalFailure,
+    ProvisionalResult,
+    read_provisional,
+)
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.models.roles import Role
@@ -85,8 +89,8 @@ class RunHandler(Protocol):
     def progressed(self, pair: Pair, ratio: float) -> None:
         """Handle the progress of a run, 0 to 1."""
 
-    def sampled(self, request: RunRequest, result: ProvisionalResult) -> None:
-        """Handle the provisional result of a run."""
+    def sampled(self, request: RunRequest, result: ProvisionalResult | ProvisionalFailure) -> bool:
+        """Handle the provisional result of a run, or why it has none; return whether a result is published."""
 
     def finished(self, run: FinishedRun, output: RunOutput) -> None:
         """Handle the end of a run."""
@@ -119,7 +123,7 @@ class Runner:
         self._tasks: dict[str, InThreadTask] = {}
         self._current: Pair | None = None
         self._listed: str | None = None
-        self._is_sampled = False
+        self._awaits_sample = self._is_sampled = False
         self._cancellations: dict[Pair, int] = {}
         self._interruptions: dict[Pair, int] = {}
         self._cancel = False
@@ -252,6 +256,7 @@ class Runner:
                 self._cancel = self._preempted = False
                 self._listed = None
                 self._is_sampled = queued.is_sampled
+                self._awaits_sample = not queued.is_sampled
                 return queued
             return self._jobs.pop(next(iter(self._jobs)))
 
@@ -323,7 +328,7 @@ class Runner:
     def _poll(self, request: RunRequest, progress_file: Path, provisional_file: Path) -> Attempt | None:
         """Report the progress of the running evaluation; return its outcome if it is cancelled, otherwise None."""
         pair = (request.model, request.dataset)
-        if not self._is_sampled:
+        if self._awaits_sample:
             self._read_provisional(request, provisional_file)
         progress = read_progress(progress_file)
         if progress is not None:
@@ -340,12 +345,10 @@ class Runner:
         try:
             result = read_provisional(file)
         except StorageError as error:
-            _log.warning("provisional result not readable", reason=str(error))
-            self._is_sampled = True
-            return
+            result = ProvisionalFailure(str(error))
         if result is not None:
-            self._is_sampled = True
-            self.handler.sampled(request, result)
+            self._awaits_sample = False
+            self._is_sampled = self.handler.sampled(request, result)
 
     def _order(self, pair: Pair) -> tuple[int, bool]:
         """Return the key of the next pair to start, lowest first: provisional results before complete ones."""

@@ -61,6 +61,7 @@ def with_configuration(
                     comparisons=(),
                     ablation=None,
                     provisional=None,
+                    provisional_failure="",
                 )
             runs[pair] = replace(run, interval_seconds=interval if is_scheduled(config, pair) else None)
     return replace(
@@ -183,7 +184,12 @@ def _displayed(old: Snapshot, evaluation: Evaluation) -> Snapshot:
     # A result from the future has no age: the clock was set back since.
     age = max(0.0, time.time() - evaluation.finished_at)
     run = replace(
-        run, evaluation=evaluation, ablation=ablation, evaluated_monotonic=time.monotonic() - age, provisional=None
+        run,
+        evaluation=evaluation,
+        ablation=ablation,
+        evaluated_monotonic=time.monotonic() - age,
+        provisional=None,
+        provisional_failure="",
     )
     return old.with_model(model).with_dataset(dataset).with_run(*pair, run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -14,6 +15,7 @@ from starlight_exporter.dataset.dataset import ScannedDataset
 from starlight_exporter.dataset.rendered_streams import RenderedStreams
 from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.dataset.sources.shared import SHARED
+from starlight_exporter.errors import EvaluationError, StorageError
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction, RunResult
 from starlight_exporter.runs.scratch import own_temporary_files, temporary_files_in
@@ -27,7 +29,7 @@ class Work:
     """A run, the folder for the thumbnails of misclassified images, and the file for the activity of the worker.
 
     The predictions are written next to the thumbnails. `provisional_file` is written as soon as the provisional result
-    is known; a run that was restarted keeps it.
+    is known, or why there is none; a run that was restarted keeps it.
     """
 
     request: RunRequest
@@ -78,20 +80,35 @@ def evaluate(work: Work) -> RunResult:
 
 
 def _measure_sample_first(work: Work, activity: Activity) -> bool:
-    """Write a provisional result if the dataset is large; return whether this evaluation has one."""
+    """Write a provisional result if the dataset is large; return whether this evaluation has one.
+
+    A failure costs only the provisional result, and is written instead. An error of model or dataset is raised.
+    """
     from starlight_exporter.evaluation.provisional import measure_provisional
-    from starlight_exporter.evaluation.provisional_result import write_provisional
+    from starlight_exporter.evaluation.provisional_result import (
+        ProvisionalFailure,
+        ProvisionalResult,
+        read_provisional,
+        write_provisional,
+    )
 
     provisional, file = work.request.provisional, work.provisional_file
     if provisional is None or file is None:
         return False
-    if provisional.is_published or file.exists():
+    if provisional.is_published:
         return True
-    result = measure_provisional(work.request, activity)
-    if result is None:
-        return False
-    write_provisional(file, result)
-    return True
+    try:
+        result = read_provisional(file)
+        if result is None:
+            result = measure_provisional(work.request, activity)
+            if result is not None:
+                write_provisional(file, result)
+    except (EvaluationError, StorageError) as error:
+        result = ProvisionalFailure(str(error))
+        # On a full disk, the full pass fails for the same reason.
+        with suppress(StorageError):
+            write_provisional(file, result)
+    return isinstance(result, ProvisionalResult)
 
 
 def probe(request: RunRequest, path: str, activity_file: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from contextlib import _GeneratorContextManager
 from dataclasses import replace
@@ -14,10 +15,17 @@ from starlight_exporter.checks.limits import DEFAULT_LIMITS
 from starlight_exporter.checks.provisional import check_sample
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.detector.decision import PLAIN
+from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.errors import DatasetError, StorageError
 from starlight_exporter.evaluation import sample
+from starlight_exporter.evaluation.inputs import list_dataset
 from starlight_exporter.evaluation.provisional import measure_provisional
-from starlight_exporter.evaluation.provisional_result import ProvisionalResult, read_provisional, write_provisional
+from starlight_exporter.evaluation.provisional_result import (
+    ProvisionalFailure,
+    ProvisionalResult,
+    read_provisional,
+    write_provisional,
+)
 from starlight_exporter.evaluation.request import BaselineModel, ProvisionalRequest, RunRequest, UnlabelledImages
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.runs.worker import Work
@@ -35,7 +43,7 @@ def small_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample every dataset of more than 30 images."""
     monkeypatch.setattr(sample, "SAMPLE_IMAGES", 30)
     monkeypatch.setattr(sample, "_MIN_SAMPLE_IMAGES", 30)
-    monkeypatch.setattr(sample, "DEFAULT_IMAGES_PER_SECOND", 0.1)
+    monkeypatch.setattr(sample, "TIMED_IMAGES", 10)
 
 
 @pytest.fixture
@@ -77,7 +85,7 @@ def test_predictions_are_those_of_the_full_pass(request_for: Requests, baseline:
 def test_small_and_unlabelled_datasets_have_no_provisional_result(request_for: Requests) -> None:
     assert measure_provisional(request_for(provisional=ProvisionalRequest())) is None
     assert measure_provisional(request_for()) is None
-    request = request_for(provisional=ProvisionalRequest(images_per_second=0.001), unlabelled=UnlabelledImages())
+    request = request_for(provisional=ProvisionalRequest(), unlabelled=UnlabelledImages())
     assert measure_provisional(request) is None
 
 
@@ -109,16 +117,39 @@ def test_baseline_that_does_not_load_is_left_out(request_for: Requests, tmp_path
 
 
 class RecordedActivity(Activity):
-    """Activity that also records which files were loaded."""
+    """Activity that also records which files were loaded, and calls `reloaded` when a time limit starts again."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reloaded: Callable[[], object] = lambda: None) -> None:
         super().__init__(path)
         self.loaded: list[str] = []
+        self._reloaded = reloaded
 
     def during(self, phase: Phase, *files: str) -> _GeneratorContextManager[None]:
-        if phase == "load":
+        if phase == "load" and files:
+            if files[0] in self.loaded:
+                self._reloaded()
             self.loaded.extend(files)
         return super().during(phase, *files)
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_baseline_file_that_is_replaced_during_the_sample_is_not_mixed_with_the_new_one(
+    request_for: Requests, baseline: BaselineModel, tmp_path: Path
+) -> None:
+    request = request_for(provisional=ProvisionalRequest(), baseline=baseline, threads=1)
+    before = measured(request).baseline
+    other = write_constant_model(tmp_path / "other.onnx", logit=4.0)
+    activity = RecordedActivity(tmp_path / "activity", lambda: shutil.copy(other, baseline.path))
+    result = measure_provisional(request, activity)
+    assert result is not None
+    assert model_sha256(baseline.path) == model_sha256(other)
+    # The verdicts are those of the file that was loaded, which the result names.
+    assert result.baseline == before
+    after = measured(request).baseline
+    assert after is not None
+    assert after.spec.model_sha256 == model_sha256(other)
+    assert before is not None
+    assert after.verdicts != before.verdicts
 
 
 @pytest.mark.usefixtures("small_samples")
@@ -155,8 +186,47 @@ def test_worker_writes_the_result_once_and_marks_the_complete_result(request_for
     published = replace(work, request=replace(work.request, provisional=ProvisionalRequest(is_published=True)))
     assert evaluate_in_worker(published).evaluation.after_provisional
     assert not file.exists()
-    one_phase = replace(work, request=replace(work.request, provisional=ProvisionalRequest(images_per_second=1000.0)))
+    # With a result, all images are evaluated in one phase if they fit into ten seconds.
+    one_phase = replace(work, request=replace(work.request, provisional=ProvisionalRequest(has_result=True)))
     assert not evaluate_in_worker(one_phase).evaluation.after_provisional
+    assert not file.exists()
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_size_of_the_sample_follows_from_the_rate_of_its_first_images(
+    request_for: Requests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_for(provisional=ProvisionalRequest())
+    monkeypatch.setattr(sample, "SAMPLE_IMAGES", 60)
+    assert measured(request).sample_size == 60
+    # So slow that only the minimum fits.
+    monkeypatch.setattr(sample, "FIRST_SECONDS", 1e-6)
+    result = measured(request)
+    assert result.sample_size == 30
+    listing = list_dataset(request).labelled
+    assert [one.path for one in result.predictions] == [
+        one.path for one in sample.sample_files(listing, images=30, seed=result.seed)
+    ]
+
+
+@pytest.mark.usefixtures("small_samples")
+def test_failure_to_hand_over_the_sample_costs_only_the_provisional_result(
+    request_for: Requests, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    damaged = tmp_path / "provisional.json"
+    damaged.write_text("{")
+    for file in (tmp_path / "file" / "provisional.json", damaged):
+        work = Work(request_for(provisional=ProvisionalRequest()), tmp_path / "thumbnails", provisional_file=file)
+        result = evaluate_in_worker(work)
+        assert len(result.predictions) == result.evaluation.images
+        assert not result.evaluation.after_provisional
+    failure = read_provisional(damaged)
+    assert isinstance(failure, ProvisionalFailure)
+    assert "provisional.json: provisional result is not valid" in failure.reason
+    # A worker that was restarted does not try again.
+    assert not evaluate_in_worker(work).evaluation.after_provisional
+    assert read_provisional(damaged) == failure
 
 
 def test_file_holds_every_field(tmp_path: Path) -> None:

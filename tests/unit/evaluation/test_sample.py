@@ -6,6 +6,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from starlight_exporter.dataset.found_files import FoundFile, FoundFiles
 from starlight_exporter.dataset.labelled_files import LabelledFiles, find_labelled_files
 from starlight_exporter.dataset.labels import Labels, read_labels
 from starlight_exporter.detector.contract import METHODS
-from starlight_exporter.evaluation.sample import sample_files, sample_size
+from starlight_exporter.evaluation.sample import Sampler, is_sampled, sample_files, sample_size
 
 
 def listing(paths: Iterable[str], sidecars: Sequence[str] = ()) -> LabelledFiles:
@@ -46,9 +47,7 @@ def folders(chosen: Iterable[FoundFile]) -> Counter[str]:
 @pytest.mark.parametrize(
     ("images", "rate", "expected"),
     [
-        (2_000, None, None),
-        (2_001, None, 2_000),
-        (1_000_000, None, 2_000),
+        (1_000_000, 5_000.0, 2_000),
         # More than 2,000 images fit into ten seconds.
         (35_000, 3_500.0, None),
         (35_001, 3_500.0, 2_000),
@@ -57,10 +56,14 @@ def folders(chosen: Iterable[FoundFile]) -> Counter[str]:
         (2_001, 1.0, 500),
     ],
 )
-def test_samples_datasets_that_do_not_fit_into_ten_seconds(
-    images: int, rate: float | None, expected: int | None
-) -> None:
-    assert sample_size(images, rate) == expected
+def test_samples_datasets_that_do_not_fit_into_ten_seconds(images: int, rate: float, expected: int | None) -> None:
+    assert sample_size(images, rate, has_result=True) == expected
+    assert sample_size(images, rate, has_result=False) == (expected or 2_000)
+
+
+def test_small_datasets_are_not_sampled() -> None:
+    assert not is_sampled(2_000)
+    assert is_sampled(2_001)
 
 
 def test_classes_methods_and_categories_have_fixed_shares() -> None:
@@ -98,6 +101,27 @@ def test_same_seed_gives_the_same_files_and_another_seed_others() -> None:
     assert {found.path for found in backwards} == {found.path for found in one}
     other = sample_files(listing(paths), images=400, seed=2)
     assert len(set(one) & set(other)) < 100
+
+
+def test_growing_samples_are_those_of_their_sizes() -> None:
+    paths = [*clean(900), *stego(300, "lsb"), *stego(300, "exif", "jpg"), *negatives(90, "a"), *negatives(60, "b")]
+    unnamed = [f"stego/{number}.png" for number in range(900)]
+    files = listing([*paths, *unnamed], sidecars=unnamed)
+    read: list[str] = []
+
+    def labels(found: FoundFile) -> Labels:
+        if found.sidecar is None:
+            return read_labels(found)
+        read.append(found.path)
+        return Labels(method="alpha" if int(found.path[6:-4]) % 20 else "eoi")
+
+    files = replace(files, labels_of=labels)
+    sampler = Sampler(files, seed=3)
+    samples = [sampler.numbers(images) for images in (50, 200, 200, 451)]
+    # No sidecar is read again.
+    assert len(read) == len(set(read)) == 4 * 180
+    assert samples == [[one.number for one in sample_files(files, images=size, seed=3)] for size in (50, 200, 200, 451)]
+    assert len(set(samples[0]) & set(samples[1])) >= 48
 
 
 def test_most_files_remain_when_files_are_added() -> None:

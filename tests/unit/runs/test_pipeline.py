@@ -13,6 +13,7 @@ import pytest
 
 from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.errors import ModelFailureReason
+from starlight_exporter.evaluation.provisional_result import ProvisionalFailure
 from starlight_exporter.evaluation.request import ProvisionalRequest, RunRequest
 from starlight_exporter.evaluation.results import Evaluation, Prediction, RunResult
 from starlight_exporter.publish.snapshot import Outcome, Pair
@@ -460,11 +461,9 @@ def test_provisional_result_is_displayed_until_the_complete_one(application: App
     assert application.state.snapshot.runs[PAIR].provisional is checked
     finish_successfully(application, request)
     assert application.state.snapshot.runs[PAIR].provisional is None
-    # The rate of the last evaluation, and the verdicts of the baseline on the sample, are known now.
+    # The verdicts of the baseline on the sample are known now.
     following = request_of(application).provisional
-    assert following is not None
-    assert following.images_per_second == full_evaluation().images_per_second
-    assert following.baseline == provisional_result().baseline
+    assert following == ProvisionalRequest(has_result=True, baseline=provisional_result().baseline)
 
 
 def test_provisional_result_of_an_earlier_configuration_is_dropped(application: Application, tmp_path: Path) -> None:
@@ -479,6 +478,38 @@ def test_provisional_result_of_an_earlier_configuration_is_dropped(application: 
     file.write_text(file.read_text().replace("path: others", "path: images"))
     application.reload()
     assert application.state.snapshot.runs[PAIR].provisional is None
+
+
+def test_failure_to_check_a_sample_costs_only_the_provisional_result(
+    application: Application, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    request, sampled = request_of(application), application._runner.handler.sampled
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    assert not sampled(request, provisional_result())
+    run = application.state.snapshot.runs[PAIR]
+    assert run.provisional is None
+    assert run.provisional_failure == "no temporary file for predictions: No such file or directory"
+    monkeypatch.undo()
+    assert sampled(request, provisional_result())
+    assert application.state.snapshot.runs[PAIR].provisional_failure == ""
+    # Likewise if the configuration changes, when it is checked again.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    file = tmp_path / "starlight.yml"
+    file.write_text(f"{file.read_text()}checks: {{detection_floor: 0.1}}\n")
+    application.reload()
+    run = application.state.snapshot.runs[PAIR]
+    assert (run.provisional, bool(run.provisional_failure)) == (None, True)
+    monkeypatch.undo()
+    finish_successfully(application, request_of(application))
+    assert application.state.snapshot.runs[PAIR].provisional_failure == ""
+
+
+def test_failure_of_a_sample_is_displayed_until_the_next_run(application: Application) -> None:
+    handler = application._runner.handler
+    assert not handler.sampled(request_of(application), ProvisionalFailure("no space left"))
+    assert application.state.snapshot.runs[PAIR].provisional_failure == "no space left"
+    handler.started(PAIR)
+    assert application.state.snapshot.runs[PAIR].provisional_failure == ""
 
 
 def significant(application: Application) -> set[str]:
@@ -512,6 +543,16 @@ def test_provisional_result_is_checked_again_after_a_change_of_limits_or_baselin
     checked = application.state.snapshot.runs[PAIR].provisional
     assert checked is not None
     assert checked.images == len(result.predictions)
+    # A sample that was measured with the old file and arrives now is not compared with it.
+    application._runner.handler.sampled(request_of(application), result)
+    assert significant(application) == set()
+    checked = application.state.snapshot.runs[PAIR].provisional
+    assert checked is not None
+    assert checked.baseline is None
+    # The old file is restored: the verdicts are those of the baseline again.
+    (tmp_path / "v3.onnx").write_bytes(b"accepted before")
+    handler._files._model_changed("v3")
+    assert significant(application) == {"detection_baseline"}
 
 
 def test_unlabelled_datasets_have_no_provisional_results(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from starlight_exporter.dataset.labelled_files import find_labelled_files
 from starlight_exporter.dataset.layout import scan
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import DatasetError, ImageError, ModelError, ModelFailureReason
-from starlight_exporter.evaluation.provisional_result import ProvisionalResult, write_provisional
+from starlight_exporter.evaluation.provisional_result import ProvisionalFailure, ProvisionalResult, write_provisional
 from starlight_exporter.evaluation.request import ProvisionalRequest, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.process_isolation import NICENESS
@@ -78,6 +78,14 @@ def sample_first(work: Work) -> RunResult:
         write_provisional(work.provisional_file, result)
         signal.pause()
     return result_of(work)
+
+
+def fail_to_sample(work: Work) -> RunResult:
+    """Publish that there is no provisional result, and take long."""
+    assert work.provisional_file is not None
+    if not work.provisional_file.exists():
+        write_provisional(work.provisional_file, ProvisionalFailure("no space left"))
+    return take_long(work)
 
 
 def crash(_work: Work) -> RunResult:
@@ -216,10 +224,11 @@ class RecordingHandler:
             self.progress.append(ratio)
             self._change.notify_all()
 
-    def sampled(self, _request: RunRequest, result: ProvisionalResult) -> None:
+    def sampled(self, request: RunRequest, result: ProvisionalResult | ProvisionalFailure) -> bool:
         with self._change:
-            self.samples.append((result.model, result.dataset))
+            self.samples.append((request.model, request.dataset))
             self._change.notify_all()
+        return isinstance(result, ProvisionalResult)
 
     def finished(self, run: FinishedRun, output: RunOutput) -> None:
         with self._change:
@@ -492,6 +501,19 @@ def test_provisional_results_come_before_the_full_pass_of_another_pair(
     ]
     # The full pass of the first pair does not measure the sample again.
     assert handler.published == [(running, False), (queued, False), (running, True)]
+
+
+def test_failure_of_a_provisional_result_is_handed_over_once_and_does_not_count_as_one(
+    handler: RecordingHandler, start: StartRunner
+) -> None:
+    runner = start(workers(fail_to_sample))
+    runner.submit(PRODUCTION, "model")
+    handler.wait(lambda: handler.samples == [PRODUCTION])
+    # Nothing was published, so an evaluation of the same priority does not interrupt the full pass.
+    runner.submit(("production", "b"), "model")
+    polls = len(handler.progress)
+    handler.wait(lambda: len(handler.progress) > polls + 3)
+    assert (handler.samples, handler.runs) == ([PRODUCTION], [])
 
 
 @pytest.mark.parametrize("trigger", ["schedule", "model"])

@@ -18,7 +18,7 @@ from starlight_exporter.dataset.dataset import FileFault
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.evaluation import sample
-from starlight_exporter.evaluation.provisional_result import read_provisional
+from starlight_exporter.evaluation.provisional_result import ProvisionalResult, read_provisional
 from starlight_exporter.evaluation.request import BaselineModel, ProvisionalRequest, RunLimits, RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.runs import worker
@@ -163,7 +163,7 @@ def test_baseline_that_does_not_end_on_an_image_costs_only_the_latency_ratio(tmp
 def evaluate_after_small_sample(work: Work) -> RunResult:
     """Evaluate in a worker process that samples every dataset of more than ten images."""
     sample.SAMPLE_IMAGES = sample._MIN_SAMPLE_IMAGES = 10  # type: ignore[misc]
-    sample.DEFAULT_IMAGES_PER_SECOND = 0.1  # type: ignore[misc]
+    sample.TIMED_IMAGES = 5  # type: ignore[misc]
     return worker.evaluate(work)
 
 
@@ -190,7 +190,7 @@ def test_baseline_that_does_not_end_on_a_sample_costs_only_the_comparison(tmp_pa
     assert ended.result.evaluation.after_provisional
     assert ended.result.evaluation.latency_ratio is None
     provisional = read_provisional(tmp_path / "scratch" / "provisional.json")
-    assert provisional is not None
+    assert isinstance(provisional, ProvisionalResult)
     assert (len(provisional.predictions), provisional.baseline) == (10, None)
 
 

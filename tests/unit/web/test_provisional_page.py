@@ -55,11 +55,14 @@ def test_page_states_sample_failures_and_misclassified_images(client: httpx.Clie
     assert "Provisional: 302 of 1,000,000 images, 1 check fails significantly" in page
     assert "detection below baseline: <span" in page
     assert "stego/13.png" in page
-    assert "seed 0" in page
+    assert "seed 0, sample size 300" in page
+    assert "compared with v3 <code>bbbbbbbbbbbb</code>, probability &gt; 0.5" in page
     (result,) = client.get("/provisional.json").json()["results"]
     assert (result["images"], result["dataset_images"], result["significance_level"]) == (302, 1_000_000, 0.002)
     assert result["detections"]["alpha"]["count"] == 86
     assert "dataset_fingerprint" not in result["spec"]
+    assert result["baseline"] == {"model": "v3", "model_sha256": "b" * 64, "decision": "probability > 0.5"}
+    assert result["sample_size"] == 300
     rows = client.get("/provisional.csv?table=misclassified").text.splitlines()
     assert len(rows) == 1 + 14
 
@@ -72,9 +75,33 @@ def test_page_links_the_complete_result_that_has_replaced_a_provisional_one(
     assert 'href="/evaluations/complete/misclassified"' in page
     assert client.get("/provisional.json", params={"model": "production", "dataset": "reference"}).json() == {
         "results": [],
+        "failures": [],
         "complete": "complete",
     }
     assert "No evaluation of a large dataset is in progress" in html(client, "/provisional?model=unknown&dataset=x")
+
+
+def test_page_states_that_the_compared_baseline_was_replaced(application: Application, client: httpx.Client) -> None:
+    replaced = check_sample(provisional_result(missed=40, model_sha256=NEW_FILE), DEFAULT_LIMITS, baseline=None)
+    application.state.update(lambda s: s.with_run(*PAIR, replace(s.runs[PAIR], provisional=replaced)))
+    page = html(client, "/provisional")
+    assert "not compared: the baseline model that was measured on the sample was replaced." in page
+    (result,) = client.get("/provisional.json").json()["results"]
+    assert result["baseline"] is None
+    failed = {one["name"] for one in result["checks"] if one["conclusion"].startswith("fail")}
+    assert "detection_baseline" not in failed
+
+
+def test_pages_state_why_there_is_no_provisional_result(application: Application, client: httpx.Client) -> None:
+    failed = replace(run_state(full_evaluation()), in_progress=True, provisional_failure="no space left")
+    application.state.update(lambda s: s.with_run(*PAIR, failed))
+    assert "production on reference has no provisional result: no space left. The complete" in html(
+        client, "/provisional"
+    )
+    assert "No provisional result: no space left. The complete result does not depend on it." in html(client, "/")
+    assert client.get("/provisional.json").json()["failures"] == [
+        {"model": "production", "dataset": "reference", "reason": "no space left"}
+    ]
 
 
 def test_status_page_links_the_provisional_result(application: Application, client: httpx.Client) -> None:

@@ -60,13 +60,24 @@ def provisional_page(snapshot: Snapshot, model: str | None, dataset: str | None)
     complete = None
     if not rows and model is not None and dataset is not None and (run := snapshot.runs.get((model, dataset))):
         complete = run.evaluation
+    failures = [
+        {"model": one, "dataset": other, "reason": run.provisional_failure}
+        for (one, other), run in snapshot.runs.items()
+        if model in (None, one) and dataset in (None, other) and run.provisional_failure
+    ]
     query = {name: value for name, value in (("model", model), ("dataset", dataset)) if value is not None}
     return Page(
         template="provisional.html",
         path=PATH,
         query=query,
-        values={"rows": rows, "complete": complete, "max_shown": MAX_SHOWN, "level": PROVISIONAL_LEVEL},
-        content={"results": [_content(row) for row in rows], "complete": _id(complete)},
+        values={
+            "rows": rows,
+            "failures": failures,
+            "complete": complete,
+            "max_shown": MAX_SHOWN,
+            "level": PROVISIONAL_LEVEL,
+        },
+        content={"results": [_content(row) for row in rows], "failures": failures, "complete": _id(complete)},
         tables={"checks": _checks(rows), "misclassified": _misclassified(rows)},
     )
 
@@ -104,6 +115,8 @@ def _content(row: ProvisionalRow) -> dict[str, object]:
         "dataset": result.dataset,
         "spec": {name: value for name, value in asdict(result.spec).items() if value},
         "seed": result.seed,
+        "sample_size": result.sample_size,
+        "baseline": _baseline(row.checked),
         "finished_at": result.finished_at,
         "images": row.checked.images,
         "dataset_images": result.dataset_images,
@@ -119,6 +132,14 @@ def _content(row: ProvisionalRow) -> dict[str, object]:
             for one in row.misclassified[:MAX_SHOWN]
         ],
     }
+
+
+def _baseline(checked: CheckedSample) -> dict[str, object] | None:
+    """Return the baseline model that a sample is compared with."""
+    known = checked.result.baseline
+    if checked.baseline is None or known is None:
+        return None
+    return {"model": checked.baseline, "model_sha256": known.spec.model_sha256, "decision": known.spec.decision}
 
 
 def _checks(rows: Iterable[ProvisionalRow]) -> Table:

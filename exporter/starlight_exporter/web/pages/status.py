@@ -116,6 +116,7 @@ def _content(cell: MatrixCell) -> dict[str, object]:
         "quarantine": cell.model.quarantine,
         "in_progress": cell.run.in_progress,
         "provisional": None if cell.provisional is None else cell.provisional.link,
+        "provisional_failure": cell.run.provisional_failure or None,
         "evaluation": None if evaluation is None else evaluation.id,
         "finished_at": None if evaluation is None else evaluation.finished_at,
         "false_positives": None if evaluation is None else evaluation.clean,
