@@ -1,4 +1,4 @@
-"""Fixtures for all tests: the shared test data, both Prometheus releases, a small disk."""
+"""Order of the test files, and fixtures for all tests: shared test data, both Prometheus releases, a small disk."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 _HERE = str(Path(__file__).parent)
 if _HERE not in sys.path:
     sys.path.insert(0, _HERE)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files for several workers."""
+    from support.file_order import spread_files
+
+    items[:] = spread_files(items)
 
 
 @pytest.fixture(scope="session")
