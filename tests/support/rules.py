@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -225,4 +226,6 @@ def template_queries(annotation: str) -> list[str]:
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run promtool; return its exit code and text output."""
     command = ["promtool", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    # Most of its time is garbage collection.
+    environment = {**os.environ, "GOGC": "800"}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=environment)

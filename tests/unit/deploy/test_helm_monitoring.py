@@ -26,7 +26,7 @@ from support.helm import (
     template,
     value_file,
 )
-from support.rules import RULE_TESTS, RULES, promtool
+from support.rules import RULES, promtool
 from support.servers import program
 
 pytestmark = pytest.mark.slow
@@ -35,14 +35,13 @@ ALL_RULES = "secured"
 """The value file that excludes no rule file."""
 
 
-def rule_files(folder: Path) -> Path:
-    """Write the rendered rules as Prometheus gets them from the operator, one file for each object, and the tests."""
-    shutil.copytree(RULE_TESTS, folder / "tests")
-    (folder / "rules").mkdir()
+def rule_files(folder: Path) -> list[Path]:
+    """Write the rendered rules as Prometheus gets them from the operator, one file for each object."""
+    files = []
     for one in objects(ALL_RULES, "PrometheusRule"):
-        name = one["metadata"]["name"].removeprefix("stego-").replace("-", "_")
-        (folder / "rules" / f"{name}.yml").write_text(yaml.safe_dump(one["spec"], width=10_000))
-    return folder
+        files.append(folder / f"{one['metadata']['name']}.yml")
+        files[-1].write_text(yaml.safe_dump(one["spec"], width=10_000))
+    return files
 
 
 def test_rules_are_those_of_the_repository() -> None:
@@ -60,14 +59,9 @@ def test_rules_about_other_servers_are_excluded_by_default() -> None:
     }
 
 
-def test_promtool_accepts_and_tests_the_rendered_rules(tmp_path: Path) -> None:
-    folder = rule_files(tmp_path)
-    checked = promtool("check", "rules", *sorted((folder / "rules").iterdir()))
+def test_promtool_accepts_the_rendered_rules(tmp_path: Path) -> None:
+    checked = promtool("check", "rules", *rule_files(tmp_path))
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    tests = sorted((folder / "tests").iterdir())
-    assert len(tests) == len(list(RULES.iterdir()))
-    tested = promtool("test", "rules", *tests)
-    assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
 def test_dashboards_are_those_of_the_repository() -> None:
