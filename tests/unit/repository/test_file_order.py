@@ -31,7 +31,7 @@ def order(*files: tuple[str, int, tuple[pytest.MarkDecorator, ...]]) -> list[str
         for name, count, marks in files
         for number in range(count)
     ]
-    return [test.path.name for test in cast(list[pytest.Item], spread_files(cast(list[pytest.Item], tests)))]
+    return [test.path.name for test in spread_files(cast(list[pytest.Item], tests))]
 
 
 WAITING, COMPUTING = (pytest.mark.integration, pytest.mark.slow), (pytest.mark.slow,)
