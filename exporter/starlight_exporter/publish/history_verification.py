@@ -23,8 +23,8 @@ from starlight_exporter.publish.families.runs import EVALUATION_TIMESTAMP
 WINDOWS: Final = ((1.0, 600.0), (3_600.0, 86_400.0))
 """Seconds before and after the end of an evaluation in which a scrape of it is searched, first the short window."""
 
-RELATIVE_TOLERANCE: Final = 1e-12
-"""VictoriaMetrics stores values as decimal numbers, which can differ from a double in the last digit."""
+RELATIVE_TOLERANCE: Final = 2e-12
+"""VictoriaMetrics stores decimal numbers, without digits that are less than 1e-12 of the number, before rounding."""
 
 Origin = Literal["imported", "scraped", "missing"]
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pytest
+
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.publish.backfill import export_openmetrics
 from starlight_exporter.publish.history_verification import verify
@@ -53,3 +55,16 @@ def test_imported_evaluation_is_recognised_between_two_milliseconds() -> None:
     (result,) = verify([evaluation], store, {})
     assert (result.origin, result.differences) == ("imported", ())
     assert result.samples == len(store.series)
+
+
+@pytest.mark.parametrize(("loss", "differs"), [(1.01e-12, False), (1e-11, True)])
+def test_lost_decimal_digits_of_victoria_metrics_are_no_difference(loss: float, differs: bool) -> None:
+    """It has stored 0.8613861386138614 as 0.861386138613, which is a loss of 1.00001e-12."""
+    evaluation = full_evaluation()
+    store = ImportedText(evaluation)
+    name = "starlight_evaluation_images_per_second"
+    (kept,) = (one for one in store.series if one.labels["__name__"] == name)
+    ((at, value),) = kept.points
+    store.series[store.series.index(kept)] = StoredSample(kept.labels, ((at, value * (1 - loss)),))
+    (result,) = verify([evaluation], store, {})
+    assert bool(result.differences) is differs
