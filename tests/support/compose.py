@@ -80,12 +80,14 @@ class Compose:
 
     def run(self, *arguments: str) -> str:
         """Run a command of Docker Compose; return what it printed."""
-        return self.script(shlex.join([*self._command, *arguments]))
+        done = self.script(f"$compose {shlex.join(arguments)}")
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+        return done.stdout
 
-    def script(self, text: str, *, replaced: str = "", seconds: float = 900.0) -> str:
-        """Run lines of bash, with the command of this project in the place of `replaced`; return what they printed."""
-        done = subprocess.run(
-            ["bash", "-euc", text.replace(replaced, shlex.join(self._command)) if replaced else text],
+    def script(self, text: str, *, seconds: float = 900.0) -> subprocess.CompletedProcess[str]:
+        """Run lines of bash, in which `$compose` is the command of this project."""
+        return subprocess.run(
+            ["bash", "-euc", text.replace("$compose", shlex.join(self._command))],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -94,8 +96,6 @@ class Compose:
             timeout=seconds,
             cwd=self.folder,
         )
-        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-        return done.stdout
 
     def inspect(self, service: str) -> dict[str, Any]:
         """Return the state of the container of a service."""
