@@ -10,12 +10,12 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, Literal
 from xml.etree import ElementTree
 
+from starlight_exporter.publish import style_sheets
+
 NAMESPACE: Final = "http://www.w3.org/2000/svg"
-STYLE_SHEET: Final = Path(__file__).with_name("chart.css")
 
 MARGIN: Final = 16
 LEFT, TOP, BOTTOM, LABEL_WIDTH, PANEL_GAP = 74, 74, 34, 96, 22
@@ -172,7 +172,7 @@ def svg_file(chart: Chart) -> str:
     root.set("width", str(chart.width))
     root.set("height", str(_height(chart)))
     style = ElementTree.Element("style")
-    style.text = STYLE_SHEET.read_text(encoding="utf-8")
+    style.text = style_sheets.style(style_sheets.CHARTS)
     background = ElementTree.Element("rect", {"class": "background", "width": "100%", "height": "100%"})
     root[0:0] = [style, background]
     return _serialise(root)

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from starlight_exporter.models.training_log import TrainingEpoch, TrainingHealth
-from starlight_exporter.publish.charts import SERIES, STYLE_SHEET
+from starlight_exporter.publish.charts import SERIES
+from starlight_exporter.publish.style_sheets import CHARTS
 from starlight_exporter.web.pages.compared_curves import compared_curves
 from support.snapshots import full_evaluation, full_snapshot, model_state, run_state
 from support.web import LocalServer, idle_application
@@ -68,7 +69,7 @@ def test_every_line_has_a_colour_and_other_models_are_named() -> None:
     assert found is not None
     assert len(found.names) == SERIES
     assert found.left_out == (f"m{SERIES}", f"m{SERIES + 1}")
-    css = STYLE_SHEET.read_text()
+    css = CHARTS.read_text()
     for kind in ("series", "fill"):
         used = set(re.findall(rf"{kind}-(\d)", found.chart))
         assert used == set(map(str, range(SERIES)))

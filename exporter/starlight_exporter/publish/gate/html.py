@@ -17,6 +17,7 @@ from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.checks.suite import missing_images
 from starlight_exporter.checks.suite_result import limit_text, value_text
 from starlight_exporter.formatting import age, decimal, integer, rate, utc, words
+from starlight_exporter.publish import style_sheets
 from starlight_exporter.publish.gate.report import GateReport, WrongImages, distinct
 from starlight_exporter.statistics.intervals import Proportion
 
@@ -48,6 +49,7 @@ def html_page(report: GateReport, thumbnails: Mapping[str, bytes]) -> str:
         unmeasured=report.unmeasured[:LISTED],
         version=starlight_exporter.__version__,
         state=_state(report),
+        style=style_sheets.style(style_sheets.PAGES),
     )
 
 

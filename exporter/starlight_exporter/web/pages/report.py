@@ -10,13 +10,13 @@ from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.errors import StorageError
 from starlight_exporter.evaluation.results import Prediction
 from starlight_exporter.file_access import read_content
-from starlight_exporter.publish.charts import STYLE_SHEET
+from starlight_exporter.publish import style_sheets
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.prediction_queries import Selection
 from starlight_exporter.publish.retention import Entry
 from starlight_exporter.publish.snapshot import DatasetState, snapshot_of
 from starlight_exporter.web.pages.evaluation import DEFAULT_PREVALENCE, evaluation_page
-from starlight_exporter.web.pages.page import TEMPLATES, body_html, render
+from starlight_exporter.web.pages.page import body_html, render
 from starlight_exporter.web.pages.standalone import without_links
 
 SHOWN: Final = 120
@@ -48,7 +48,7 @@ def report_html(evidence: Evidence, entry: Entry, *, alerts: bool) -> str:
         "report.html",
         "",
         entry=entry,
-        styles=[file.read_text(encoding="utf-8") for file in (TEMPLATES / "style.css", STYLE_SHEET)],
+        style=style_sheets.style(style_sheets.PAGES, style_sheets.CHARTS),
         body=without_links(body_html(page)),
         images=[ReportImage(row.prediction, _thumbnail(evidence, entry, row.prediction.path)) for row in rows],
         count=store.count(selection),

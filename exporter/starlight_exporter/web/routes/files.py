@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from starlight_exporter.publish.charts import STYLE_SHEET
+from starlight_exporter.publish import style_sheets
 from starlight_exporter.web.pages.page import TEMPLATES
 
 _STATIC: Final[Mapping[str, tuple[Path, str]]] = {
-    "style.css": (TEMPLATES / "style.css", "text/css"),
-    "chart.css": (STYLE_SHEET, "text/css"),
+    "style.css": (style_sheets.PAGES, "text/css"),
+    "chart.css": (style_sheets.CHARTS, "text/css"),
     "icon.svg": (TEMPLATES / "icon.svg", "image/svg+xml"),
 }
 
