@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,18 +53,9 @@ def evaluate(
     """
     from starlight_exporter.evaluation.run import evaluate as run
 
-    request = _request(
-        model,
-        dataset,
-        decision=decision,
-        models_dir=models_dir,
-        latency_sample=latency_sample,
-        seed=seed,
-        threads=threads,
-        cache=cache,
-        providers=providers,
-    )
-    return run(request, progress=progress).evaluation
+    request = _request(model, dataset, decision=decision, seed=seed, threads=threads, cache=cache, providers=providers)
+    models = None if models_dir is None else Path(models_dir)
+    return run(replace(request, models_dir=models, latency_sample=latency_sample), progress=progress).evaluation
 
 
 def compare(
@@ -88,22 +80,11 @@ def compare(
     from starlight_exporter.evaluation.run import evaluate as run
 
     require_different_files(Path(baseline), Path(candidate))
-    before, after = (
-        run(
-            _request(
-                model,
-                dataset,
-                decision=decision,
-                latency_sample=0,
-                seed=seed,
-                threads=threads,
-                cache=cache,
-                providers=providers,
-            ),
-            progress=progress,
-        )
+    requests = (
+        _request(model, dataset, decision=decision, seed=seed, threads=threads, cache=cache, providers=providers)
         for model in (baseline, candidate)
     )
+    before, after = (run(request, progress=progress) for request in requests)
     return compare_results(
         before.evaluation, before.predictions, after.evaluation, after.predictions, against=before.evaluation.model
     )
@@ -129,16 +110,7 @@ def ablate(
     """
     from starlight_exporter.analysis.ablation_study import ablation_study
 
-    request = _request(
-        model,
-        dataset,
-        decision=decision,
-        latency_sample=0,
-        seed=seed,
-        threads=threads,
-        cache=cache,
-        providers=providers,
-    )
+    request = _request(model, dataset, decision=decision, seed=seed, threads=threads, cache=cache, providers=providers)
     return ablation_study(request, mode=mode, streams=streams, progress=progress)
 
 
@@ -219,13 +191,12 @@ def _request(
     dataset: str | Path,
     *,
     decision: DecisionRule,
-    latency_sample: int,
     seed: int,
     threads: int | None,
     cache: str | Path | None,
     providers: Sequence[ExecutionProvider],
-    models_dir: str | Path | None = None,
 ) -> RunRequest:
+    """Return the request of a run without latencies."""
     root = dataset if isinstance(dataset, Path) else parse_root(dataset)
     return RunRequest(
         model=model_name(Path(model)),
@@ -235,8 +206,7 @@ def _request(
         dataset=root_name(root),
         dataset_root=root,
         trigger="api",
-        models_dir=None if models_dir is None else Path(models_dir),
-        latency_sample=latency_sample,
+        latency_sample=0,
         seed=seed,
         threads=available_cores() if threads is None else threads,
         cache=None if cache is None else CacheSettings(Path(cache)),
