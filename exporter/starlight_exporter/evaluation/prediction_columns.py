@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-from starlight_exporter.dataset.dataset import FILE_CLASSES
-from starlight_exporter.detector.contract import METHODS, ImageFormat
-from starlight_exporter.errors import NOT_MEASURED_REASONS
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 
 Cell = str | int | float | None
@@ -19,14 +16,13 @@ Cell = str | int | float | None
 class PredictionColumn:
     """A column: `name` in CSV files and tables, `field` of Prediction or (`of_file`) FileFacts, and column in SQLite.
 
-    `type` bytes is a hexadecimal digest. `choices` are the only values that a text can have, or the texts of False and
-    True.
+    `type` bytes is a hexadecimal digest. `texts` are those of False and True.
     """
 
     name: str
     field: str
     type: type[str | int | float | bool | bytes] = str
-    choices: tuple[str, ...] = ()
+    texts: tuple[str, str] | None = None
     required: bool = False
     of_file: bool = False
 
@@ -37,21 +33,19 @@ class PredictionColumn:
     def cell(self, prediction: Prediction) -> Cell:
         """Return the value for a table: a text for False and True, None for a missing value."""
         value: Cell = self.value(prediction)
-        if self.type is bool and value is not None:
-            return self.choices[bool(value)]
-        return value
+        return value if value is None or self.texts is None else self.texts[bool(value)]
 
 
 COLUMNS: Final[tuple[PredictionColumn, ...]] = (
     PredictionColumn("path", "path", required=True),
-    PredictionColumn("label", "file_class", choices=FILE_CLASSES, required=True),
-    PredictionColumn("method", "method", choices=METHODS),
+    PredictionColumn("label", "file_class", required=True),
+    PredictionColumn("method", "method"),
     PredictionColumn("category", "category"),
-    PredictionColumn("format", "image_format", choices=get_args(ImageFormat)),
+    PredictionColumn("format", "image_format"),
     PredictionColumn("probability", "probability", float),
-    PredictionColumn("predicted_method", "predicted_method", choices=METHODS),
-    PredictionColumn("verdict", "verdict", bool, choices=("clean", "stego")),
-    PredictionColumn("not_measured", "not_measured", choices=NOT_MEASURED_REASONS),
+    PredictionColumn("predicted_method", "predicted_method"),
+    PredictionColumn("verdict", "verdict", bool, texts=("clean", "stego")),
+    PredictionColumn("not_measured", "not_measured"),
     PredictionColumn("detail", "detail", required=True),
     PredictionColumn("seconds", "seconds", float),
     PredictionColumn("sha256", "sha256", bytes, required=True),
@@ -65,12 +59,9 @@ COLUMNS: Final[tuple[PredictionColumn, ...]] = (
     PredictionColumn("payload_bytes", "payload_bytes", int, of_file=True),
     PredictionColumn("cover", "cover", of_file=True),
     PredictionColumn("source", "source", of_file=True),
-    PredictionColumn("reaches_crop", "reaches_crop", bool, choices=("false", "true"), of_file=True),
+    PredictionColumn("reaches_crop", "reaches_crop", bool, texts=("false", "true"), of_file=True),
 )
 """In the order of CSV files."""
-
-OPTIONAL: Final = frozenset(("cover", "source", "reaches_crop"))
-"""The last columns, which files of version 0.1.0 do not have."""
 
 NAMES: Final = tuple(column.name for column in COLUMNS)
 
@@ -80,6 +71,6 @@ _VALUES: Final = {
 
 
 def prediction_from(values: Mapping[str, Any]) -> Prediction:
-    """Return the prediction with these values by column name; optional columns may be missing."""
-    facts = FileFacts(**{column.field: values.get(column.name) for column in COLUMNS if column.of_file})
+    """Return the prediction with these values by column name."""
+    facts = FileFacts(**{column.field: values[column.name] for column in COLUMNS if column.of_file})
     return Prediction(**{column.field: values[column.name] for column in COLUMNS if not column.of_file}, facts=facts)

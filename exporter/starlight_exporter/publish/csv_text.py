@@ -20,7 +20,7 @@ _ROWS: Final = 512
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, line_end: str = "\n") -> str:
     """Return a header and one line per row. None is an empty cell, numbers have all digits.
 
-    A text that looks like a formula is preceded by an apostrophe; see `unescaped`.
+    A text that looks like a formula is preceded by an apostrophe.
     """
     return csv_lines([columns], line_end=line_end) + csv_lines(rows, line_end=line_end)
 
@@ -43,11 +43,6 @@ def csv_lines(rows: Iterable[Sequence[Cell]], *, line_end: str = "\n") -> str:
         cells = [_text(cell) for cell in row]
         (quoting_writer if any("\r" in cell for cell in cells) else writer).writerow(cells)
     return text.getvalue()
-
-
-def unescaped(cell: str) -> str:
-    """Return the text of a cell as it was before it was written."""
-    return cell.removeprefix("'")
 
 
 def _text(cell: Cell) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -13,12 +14,12 @@ import pytest
 from starlight_exporter.analysis.comparison import compare
 from starlight_exporter.dataset.thumbnail_names import thumbnail_name
 from starlight_exporter.evaluation.payload_results import RATE_BINS, SIZE_BINS
+from starlight_exporter.evaluation.prediction_columns import NAMES
 from starlight_exporter.publish.backfill import export_openmetrics
 from starlight_exporter.publish.compaction import read_records
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.history import History
 from starlight_exporter.publish.prediction_queries import Selection
-from starlight_exporter.publish.predictions_csv import read_predictions
 
 STORED = Path(__file__).resolve().parents[2] / "resources" / "stored"
 RELEASES = sorted(folder.name for folder in STORED.iterdir() if folder.is_dir())
@@ -111,8 +112,10 @@ def test_comparisons_of_stored_predictions_are_unchanged(stored: Path) -> None:
         assert asdict(found) == expected
 
 
-def test_reads_predictions_csv(stored: Path) -> None:
-    assert len(read_predictions(stored / "predictions.csv")) == 80
+def test_columns_of_predictions_csv_keep_their_order(stored: Path) -> None:
+    with (stored / "predictions.csv").open(newline="") as file:
+        columns = tuple(next(csv.reader(file)))
+    assert columns == NAMES[: len(columns)]
 
 
 def test_filters_on_values_that_were_not_stored_select_no_image(stored: Path) -> None:
