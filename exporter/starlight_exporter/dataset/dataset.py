@@ -66,19 +66,12 @@ class LabelledFile:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """All files of a dataset, sorted by path. `fingerprint` (SHA-256) covers every path, label and content.
-
-    `ignored_files` are the files and folders that are ignored by their names: those below the class folders,
-    or all with a label manifest.
-    `files_outside_window` are those of an unlabelled dataset that are not in `files`.
-    """
+    """All files of a dataset, sorted by path. `fingerprint` (SHA-256) covers every path, label and content."""
 
     name: str
     root: DatasetRoot
     files: tuple[LabelledFile, ...]
     fingerprint: str
-    ignored_files: int = 0
-    files_outside_window: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,15 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from starlight_exporter.activity import NO_ACTIVITY, Activity
+from starlight_exporter.activity import NO_ACTIVITY
 from starlight_exporter.dataset.cache import index_folder
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.dataset import Dataset, FileFault, ScannedDataset
 from starlight_exporter.dataset.engine import Engine, LocalEngine
-from starlight_exporter.dataset.listing import Listing, list_labelled, list_unlabelled
+from starlight_exporter.dataset.listing import Listing, list_labelled
 from starlight_exporter.dataset.scanning import Scan, ScanJob
 from starlight_exporter.dataset.sources.opening import open_source
 from starlight_exporter.dataset.sources.root import DatasetRoot
-from starlight_exporter.dataset.window import Window
 from starlight_exporter.detector.contract import DEFAULT_MAX_FILE_BYTES
 
 SCAN_THREADS: Final = min(os.cpu_count() or 1, 64)
@@ -38,39 +37,25 @@ def scan(
     root: DatasetRoot,
     *,
     max_file_bytes: int = DEFAULT_MAX_FILE_BYTES,
-    faults: Sequence[FileFault] = (),
-    activity: Activity = NO_ACTIVITY,
 ) -> Dataset:
     """Return all files of the dataset in `root`, labelled and hashed; larger files are not read.
 
-    The files of `faults` in the phase `scan` are not opened. Raises DatasetError if `root` is missing, cannot be
-    listed, has none of the layouts (or it is ambiguous which), or contains no image, and if the file with its labels
-    cannot be used.
+    Raises DatasetError if `root` is missing, cannot be listed, has none of the layouts (or it is ambiguous which), or
+    contains no image, and if the file with its labels cannot be used.
     """
     with open_source(root) as source:
         listing = list_labelled(source)
-    job = ScanJob(root, max_file_bytes, math.inf, listing.categories, tuple(faults))
-    return _scanned(name, job, listing, activity)
+    return read_listing(name, root, listing, max_file_bytes=max_file_bytes)
 
 
-def scan_unlabelled(
-    name: str,
-    root: DatasetRoot,
-    window: Window | None,
-    *,
-    max_file_bytes: int = DEFAULT_MAX_FILE_BYTES,
-    faults: Sequence[FileFault] = (),
-    activity: Activity = NO_ACTIVITY,
+def read_listing(
+    name: str, root: DatasetRoot, listing: Listing, *, max_file_bytes: int = DEFAULT_MAX_FILE_BYTES
 ) -> Dataset:
-    """Return the files of the window, hashed; files outside it are counted, but not read.
-
-    The fingerprint covers the files of the window. An empty folder is a dataset without files. Names are ignored and
-    links followed as in `scan`. Raise DatasetError if `root` is missing or cannot be listed.
-    """
-    with open_source(root) as source:
-        listing = list_unlabelled(source, window)
-    job = ScanJob(root, max_file_bytes, math.inf, listing.categories, tuple(faults))
-    return _scanned(name, job, listing, activity)
+    """Return all files of a listed dataset, hashed."""
+    job = ScanJob(root, max_file_bytes, math.inf, listing.categories)
+    found = Scan(listing, job, LocalEngine(SCAN_THREADS, NO_ACTIVITY))
+    files = tuple(found.files())
+    return Dataset(name, root, files, found.fingerprint())
 
 
 def scan_listing(
@@ -93,16 +78,3 @@ def scan_listing(
     for _ in found.files():
         pass
     return ScannedDataset(found.fingerprint(), listing.files.digest)
-
-
-def _scanned(name: str, job: ScanJob, listing: Listing, activity: Activity) -> Dataset:
-    found = Scan(listing, job, LocalEngine(SCAN_THREADS, activity))
-    files = tuple(found.files())
-    return Dataset(
-        name=name,
-        root=job.root,
-        files=files,
-        fingerprint=found.fingerprint(),
-        ignored_files=listing.files.ignored,
-        files_outside_window=listing.files_outside_window,
-    )

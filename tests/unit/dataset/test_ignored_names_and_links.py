@@ -12,6 +12,8 @@ from starlight_exporter.dataset import walk
 from starlight_exporter.dataset.dataset import Dataset, LabelledFile
 from starlight_exporter.dataset.ignored import is_ignored, is_ignored_folder, may_be_sidecar
 from starlight_exporter.dataset.layout import scan
+from starlight_exporter.dataset.listing import list_labelled
+from starlight_exporter.dataset.sources.opening import open_source
 from support.images import image_bytes
 
 IMAGE = image_bytes(1, size=(8, 8))
@@ -84,10 +86,10 @@ def test_ignored_files_and_folders_are_counted(tmp_path: Path) -> None:
     write(tmp_path, "clean/a.png", "clean/README.md", "clean/.DS_Store", "clean/@eaDir/a.png", "stego/alpha/b.png")
     sidecar(tmp_path, "stego/alpha/b.png.json", "alpha")
     sidecar(tmp_path, "stego/alpha/stray.json", "alpha")
-    dataset = scan("test", tmp_path)
-    assert sorted(files(dataset)) == ["clean/a.png", "stego/alpha/b.png"]
+    assert sorted(files(scan("test", tmp_path))) == ["clean/a.png", "stego/alpha/b.png"]
     # Two files and a folder in clean/; the stray table in stego/, but not the sidecar.
-    assert dataset.ignored_files == 4
+    with open_source(tmp_path) as source:
+        assert list_labelled(source).files.ignored == 4
 
 
 # --- sidecars ---

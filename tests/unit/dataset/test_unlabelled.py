@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.dataset.dataset import Dataset
-from starlight_exporter.dataset.layout import scan_unlabelled
+from starlight_exporter.dataset.layout import read_listing
+from starlight_exporter.dataset.listing import Listing, list_unlabelled
+from starlight_exporter.dataset.sources.opening import open_source
 from starlight_exporter.dataset.window import Window
 from starlight_exporter.errors import DatasetError
 from support.images import image_bytes
@@ -29,8 +31,13 @@ def paths(dataset: Dataset) -> list[str]:
     return [file.path for file in dataset.files]
 
 
+def listed(root: Path, **window: float) -> Listing:
+    with open_source(root) as source:
+        return list_unlabelled(source, Window(**window) if window else None)  # type: ignore[arg-type]
+
+
 def scanned(root: Path, **window: float) -> Dataset:
-    return scan_unlabelled("incoming", root, Window(**window) if window else None)  # type: ignore[arg-type]
+    return read_listing("incoming", root, listed(root, **window))
 
 
 def test_every_image_below_the_folder_is_found(tmp_path: Path) -> None:
@@ -43,7 +50,7 @@ def test_every_image_below_the_folder_is_found(tmp_path: Path) -> None:
     assert {(file.file_class, file.method, file.category, file.problem) for file in found.files} == {
         ("unlabelled", None, None, None)
     }
-    assert found.ignored_files == 3
+    assert listed(tmp_path).files.ignored == 3
 
 
 def test_link_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:
@@ -68,19 +75,17 @@ def test_window_has_the_newest_images(tmp_path: Path) -> None:
     write(tmp_path, "new/c.png", age=1)
     write(tmp_path, "new/b.png", age=10)
     write(tmp_path, "old/a.png", age=100)
-    found = scanned(tmp_path, images=2)
-    assert paths(found) == ["new/b.png", "new/c.png"]
-    assert found.files_outside_window == 1
-    assert scanned(tmp_path, images=9).files_outside_window == 0
+    assert paths(scanned(tmp_path, images=2)) == ["new/b.png", "new/c.png"]
+    assert listed(tmp_path, images=2).files_outside_window == 1
+    assert listed(tmp_path, images=9).files_outside_window == 0
 
 
 def test_window_has_the_images_of_the_last_seconds(tmp_path: Path) -> None:
     write(tmp_path, "a.png", age=100)
     write(tmp_path, "b.png", age=1000)
     write(tmp_path, "future.png", age=-1000)
-    found = scanned(tmp_path, seconds=500)
-    assert paths(found) == ["a.png", "future.png"]
-    assert found.files_outside_window == 1
+    assert paths(scanned(tmp_path, seconds=500)) == ["a.png", "future.png"]
+    assert listed(tmp_path, seconds=500).files_outside_window == 1
 
 
 def test_file_dated_in_the_future_does_not_keep_new_files_out(tmp_path: Path) -> None:

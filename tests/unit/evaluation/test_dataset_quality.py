@@ -36,7 +36,7 @@ def dataset(*files: LabelledFile) -> Dataset:
 
 def measure(found: Dataset) -> DatasetQuality:
     error = ImageError("", reason="unreadable")
-    return measure_quality([not_measured(file, error) for file in found.files], ignored_files=found.ignored_files)
+    return measure_quality([not_measured(file, error) for file in found.files], ignored_files=0)
 
 
 def test_counts_by_class_method_and_format() -> None:
