@@ -55,14 +55,19 @@ def not_measured(file: LabelledFile, error: ImageError) -> Prediction:
         not_measured=error.reason,
         detail=str(error),
         seconds=None,
-        facts=FileFacts(
-            size_bytes=file.size_bytes,
-            bit_order=file.bit_order,
-            payload_bytes=file.payload_bytes,
-            cover=file.cover,
-            source=file.source,
-            reaches_crop=file.reaches_crop,
-        ),
+        facts=listed_facts(file),
+    )
+
+
+def listed_facts(file: LabelledFile) -> FileFacts:
+    """Return the facts that are known without decoding the file."""
+    return FileFacts(
+        size_bytes=file.size_bytes,
+        bit_order=file.bit_order,
+        payload_bytes=file.payload_bytes,
+        cover=file.cover,
+        source=file.source,
+        reaches_crop=file.reaches_crop,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from time import perf_counter
 
@@ -22,7 +22,7 @@ from starlight_exporter.detector.model import Score
 from starlight_exporter.detector.staged import Scorer
 from starlight_exporter.errors import EvaluationError, ImageError, StarlightError
 from starlight_exporter.evaluation.image_decoder import ImageDecoder, Tally
-from starlight_exporter.evaluation.predictions import measured, not_measured
+from starlight_exporter.evaluation.predictions import listed_facts, measured, not_measured
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 
 Observe = Callable[[LabelledFile, CompactImage], NDArray[np.float64]]
@@ -214,17 +214,13 @@ class _Collected:
 
 
 def _facts(file: LabelledFile, image: CompactImage) -> FileFacts:
-    return FileFacts(
-        size_bytes=file.size_bytes,
+    return replace(
+        listed_facts(file),
         width=image.width,
         height=image.height,
         mode=image.mode,
         exif_bytes=image.exif_bytes,
         tail_bytes=image.tail_bytes,
-        bit_order=file.bit_order,
-        payload_bytes=file.payload_bytes,
-        cover=file.cover,
-        source=file.source,
         reaches_crop=_reaches_crop(file, image),
     )
 
