@@ -8,9 +8,9 @@ from itertools import combinations
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from starlight_exporter.analysis.comparison import in_slice
+from starlight_exporter.analysis.paired_images import PairedImages
 from starlight_exporter.analysis.study_metrics import (
     RATE_METRICS,
     TESTED_FIGURE_METRICS,
@@ -19,16 +19,12 @@ from starlight_exporter.analysis.study_metrics import (
     StudyMetric,
 )
 from starlight_exporter.errors import ComparisonError
-from starlight_exporter.evaluation.figures import class_scores
-from starlight_exporter.evaluation.prediction_arrays import MISSING
-from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.progress import Progress
-from starlight_exporter.evaluation.results import RunResult
+from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.evaluation.spec import differences
-from starlight_exporter.statistics.figure_intervals import FigureReason, figure_differences
+from starlight_exporter.statistics.figure_intervals import FigureReason
 from starlight_exporter.statistics.multiple_testing import holm
 from starlight_exporter.statistics.paired_rates import rate_difference
-from starlight_exporter.statistics.roc import cover_numbers
 from starlight_exporter.statistics.swap_tests import required_swaps
 
 SIGNIFICANCE_LEVEL: Final = 0.01
@@ -88,7 +84,8 @@ def pair_tests(
     pairs = [pair for results in datasets for pair in combinations(results, 2)]
     tests: list[PairTest] = []
     for done, (first, second) in enumerate(pairs, start=1):
-        tests += _tests(first, second, seed=seed, swaps=swaps)
+        _require_comparable(first.evaluation, second.evaluation)
+        tests += metric_tests(first, second, seed=seed, swaps=swaps)
         if progress is not None:
             progress(done, len(pairs))
     measured = [test.p_value for test in tests if test.p_value is not None]
@@ -96,44 +93,21 @@ def pair_tests(
     return tuple(test if test.p_value is None else replace(test, adjusted=next(adjusted)) for test in tests)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Pairs:
-    """Two tables, and the numbers of the images with both verdicts, sorted so that swaps do not depend on the order."""
-
-    first: PredictionTable
-    second: PredictionTable
-    numbers: NDArray[np.int64]
-    others: NDArray[np.int64]
-
-    @property
-    def covers(self) -> NDArray[np.int64]:
-        """The numbers of the covers, of shape (images,)."""
-        return cover_numbers(self.first.column("cover")[self.numbers])
-
-    def subset(self, chosen: NDArray[np.bool_]) -> _Pairs:
-        """Return the pairs of a mask of the images of the first table."""
-        of_pairs = chosen[self.numbers]
-        return replace(self, numbers=self.numbers[of_pairs], others=self.others[of_pairs])
+def _require_comparable(first: Evaluation, second: Evaluation) -> None:
+    if reason := differences(first.provenance, second.provenance, "images", "rule"):
+        raise ComparisonError(f"{first.model} and {second.model} on {first.dataset} are not comparable: {reason}")
 
 
-def _tests(first: RunResult, second: RunResult, *, seed: int, swaps: int) -> Iterator[PairTest]:
-    one, other = first.evaluation, second.evaluation
-    if reason := differences(one.provenance, other.provenance, "images", "rule"):
-        raise ComparisonError(f"{one.model} and {other.model} on {one.dataset} are not comparable: {reason}")
-    images = _measured_by_both(PredictionTable.of(first.predictions), PredictionTable.of(second.predictions))
-    names = (one.dataset, one.model, other.model)
+def metric_tests(first: RunResult, second: RunResult, *, seed: int, swaps: int) -> Iterator[PairTest]:
+    """Yield the test of each of TESTED_METRICS for two models, without adjusted p-values."""
+    images = PairedImages.of(first.predictions, second.predictions)
+    names = (first.evaluation.dataset, first.evaluation.model, second.evaluation.model)
     for metric in RATE_METRICS:
         yield _rate_test(names, metric, images.subset(in_slice(images.first, metric.group)))
-    yield from _figure_tests(names, images.subset(~images.first.equals("file_class", "negative")), seed, swaps)
+    yield from _figure_tests(names, images.clean_and_stego(), seed, swaps)
 
 
-def _measured_by_both(first: PredictionTable, second: PredictionTable) -> _Pairs:
-    numbers, others = first.same_files(second)
-    both = (first.wrong[numbers] != MISSING) & (second.wrong[others] != MISSING)
-    return _Pairs(first, second, numbers[both], others[both])
-
-
-def _rate_test(names: tuple[str, str, str], metric: RateMetric, images: _Pairs) -> PairTest:
+def _rate_test(names: tuple[str, str, str], metric: RateMetric, images: PairedImages) -> PairTest:
     covers = images.covers
     test = PairTest(*names, metric, len(covers), len(np.unique(covers)))
     if test.covers < 2:
@@ -150,15 +124,9 @@ def _rate_test(names: tuple[str, str, str], metric: RateMetric, images: _Pairs) 
     )
 
 
-def _figure_tests(names: tuple[str, str, str], images: _Pairs, seed: int, swaps: int) -> Iterator[PairTest]:
+def _figure_tests(names: tuple[str, str, str], images: PairedImages, seed: int, swaps: int) -> Iterator[PairTest]:
     covers = images.covers
-    changes = figure_differences(
-        class_scores(images.first, images.numbers),
-        class_scores(images.second, images.others),
-        covers,
-        seed=seed,
-        swaps=swaps,
-    )
+    changes = images.figure_differences(seed=seed, swaps=swaps)
     for metric in TESTED_FIGURE_METRICS:
         change = changes[metric.name]
         yield PairTest(

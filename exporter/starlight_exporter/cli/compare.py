@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate both models on every dataset, compare, ablate the candidate, write all files."""
     from starlight_exporter.analysis.ablation_study import ablation_study
     from starlight_exporter.analysis.comparison import compare, flips, require_different_files
-    from starlight_exporter.analysis.figure_changes import figure_changes
+    from starlight_exporter.analysis.paired_images import figure_changes
     from starlight_exporter.checks.basis import basis_without_baseline
     from starlight_exporter.checks.checks import run_checks
     from starlight_exporter.cli.console import progress_bar

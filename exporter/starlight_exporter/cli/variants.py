@@ -73,10 +73,11 @@ def run(options: argparse.Namespace) -> int:
         require_writable(path)
     models = find_models(options.models_dir)
     variants = [_evaluate(model, models, options) for model in models]
-    if all(variant.evaluation is None for variant in variants):
+    if all(variant.result is None for variant in variants):
         raise DatasetError(f"{options.models_dir}: none of its models could be measured")
     records = {
-        v.name: {"problem": v.problem} if v.evaluation is None else json.loads(to_json(v.evaluation)) for v in variants
+        v.name: {"problem": v.problem} if v.result is None else json.loads(to_json(v.result.evaluation))
+        for v in variants
     }
     write_text(options.json, json.dumps(records, indent=2, ensure_ascii=False) + "\n")
     write_text(options.output, document(variants))
@@ -93,7 +94,7 @@ def _evaluate(model: FoundModel, models: tuple[FoundModel, ...], options: argpar
     from starlight_exporter.models.records import same_content_with_card
     from starlight_exporter.publish.documents.model_variants import Variant
 
-    variant = Variant(model.name, model.title, None, (), model.problem, model.has_card)
+    variant = Variant(model.name, model.title, None, model.problem, model.has_card)
     twin = None if model.has_card else same_content_with_card(models, model.file)
     if twin is not None:
         return replace(variant, problem=f"not measured: the same bytes as {twin.name}")
@@ -114,10 +115,9 @@ def _evaluate(model: FoundModel, models: tuple[FoundModel, ...], options: argpar
     )
     try:
         with progress_bar(model.name) as progress:
-            result = evaluate(request, progress=progress)
+            return replace(variant, result=evaluate(request, progress=progress))
     except ModelError as error:
         return replace(variant, problem=f"not measured: {error.reason}")
-    return replace(variant, evaluation=result.evaluation, predictions=result.predictions)
 
 
 def transposed(headings: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Table:

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from starlight_exporter.formatting import NOT_APPLICABLE, NOT_MEASURED, decimal, integer, percent, percent_range
+from starlight_exporter.formatting import (
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    decimal,
+    integer,
+    percent,
+    percent_range,
+    percentage_points,
+    percentage_points_interval,
+    signed_interval,
+)
 from starlight_exporter.statistics.figure_intervals import FigureOfMerit, FigureReason
 from starlight_exporter.statistics.figures_of_merit import Figure, min_clean_files
 
@@ -41,6 +51,17 @@ def figure_text(name: Figure, figure: FigureOfMerit | None) -> str:
     if figure.not_measured is not None:
         return f"{NOT_MEASURED}: {reason_text(name, figure.not_measured)}"
     return f"{value_text(name, figure)} (95% CI {interval_text(name, figure)})"
+
+
+def difference_text(metric: str, value: float | None, lower: float | None, upper: float | None) -> str:
+    """Format a difference of a rate or figure and its interval: an area as a number, others in percentage points."""
+    if value is None:
+        return NOT_MEASURED
+    if metric == "weighted_auc":
+        return signed_interval(value, lower, upper)
+    if lower is None or upper is None:
+        return percentage_points(value)
+    return percentage_points_interval(value, lower, upper)
 
 
 def reason_text(name: Figure, reason: FigureReason) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 import structlog
 
 from starlight_exporter.analysis.comparison import compare, flips
-from starlight_exporter.analysis.figure_changes import figure_changes
+from starlight_exporter.analysis.paired_images import figure_changes
 from starlight_exporter.checks.suite import exit_code, run_suite
 from starlight_exporter.errors import StarlightError
-from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.files import write_text
 from starlight_exporter.publish.documents import baseline_comparison, model_variants, stream_ablation
@@ -136,9 +136,8 @@ class Reports:
                 origin = evaluation.origin
                 title = "" if origin is None else origin.title if origin.own_card else origin.describe()
                 predictions = results.evidence.predictions(entry)
-                variants.append(
-                    Variant(evaluation.model, title, evaluation, predictions, None, has_card=origin is not None)
-                )
+                result = RunResult(evaluation, predictions, None)
+                variants.append(Variant(evaluation.model, title, result, None, has_card=origin is not None))
         if variants:
             broken = [
                 _not_measured(name, f"its file cannot be loaded, {reason}")
@@ -184,4 +183,4 @@ class _Results:
 
 
 def _not_measured(model: str, reason: str) -> Variant:
-    return Variant(model, "", None, (), f"not measured: {reason}")
+    return Variant(model, "", None, f"not measured: {reason}")

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +14,12 @@ import yaml
 
 from starlight_exporter.errors import DatasetError
 from starlight_exporter.evaluation.figures import figures
-from starlight_exporter.evaluation.results import Prediction
+from starlight_exporter.evaluation.results import Prediction, RunResult
 from starlight_exporter.models.cards import FoundModel, find_models
 from starlight_exporter.publish.documents.model_variants import BEST, NOT_SIGNIFICANT, Variant, cells, document, marks
 from support.images import write_dataset
 from support.models import write_random_model
+from support.scripts import run_script
 from support.snapshots import example_prediction, full_evaluation, proportion
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,7 +31,7 @@ def variant(name: str, false_alarms: int, shift: int = 0) -> Variant:
         for number in range(100)
     )
     measured = replace(full_evaluation(model=name), clean=proportion(false_alarms, 100))
-    return Variant(name, f"the {name} one", measured, predictions, None)
+    return Variant(name, f"the {name} one", RunResult(measured, predictions, None), None)
 
 
 def test_marks_best_model_and_insignificant_differences() -> None:
@@ -56,7 +54,7 @@ def scored_variant(name: str, stego_mean: float, seed: int) -> Variant:
         shown = example_prediction(f"{folder}/{number:03}.png", verdict=score > 0.5, stego=stego)
         predictions.append(replace(shown, probability=score))
     measured = replace(full_evaluation(model=name), figures=figures(predictions, seed=0))
-    return Variant(name, "", measured, tuple(predictions), None)
+    return Variant(name, "", RunResult(measured, tuple(predictions), None), None)
 
 
 def test_marks_differences_of_figures_of_merit_by_a_paired_bootstrap() -> None:
@@ -71,7 +69,7 @@ def test_marks_differences_of_figures_of_merit_by_a_paired_bootstrap() -> None:
 
 
 def test_row_of_unmeasured_model_has_the_reason() -> None:
-    broken = Variant("broken", "", None, (), "not measured: invalid")
+    broken = Variant("broken", "", None, "not measured: invalid")
     rows = list(cells([variant("best", 2), broken]))
     assert rows[1][:2] == ("broken", "not measured: invalid")
     assert len({len(row) for row in rows}) == 1
@@ -110,11 +108,6 @@ def test_error_for_folder_without_models(tmp_path: Path) -> None:
         find_models(tmp_path / "nowhere")
 
 
-def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "batch_evaluate_models.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "250"})
-
-
 @pytest.mark.slow
 def test_script_evaluates_valid_models_and_reports_others(tmp_path: Path) -> None:
     models, images = tmp_path / "models", write_dataset(tmp_path / "small", clean=10, stego=10, negatives=2)
@@ -131,7 +124,7 @@ def test_script_evaluates_valid_models_and_reports_others(tmp_path: Path) -> Non
     (models / "text" / "model.onnx").write_text("no model either")
     output, json_file = tmp_path / "variants.md", tmp_path / "variants.json"
     arguments = ("--models-dir", models, "--dataset", images, "--output", output, "--json", json_file)
-    done = run_script(*arguments, "--latency-sample", "0")
+    done = run_script("batch_evaluate_models.py", *arguments, "--latency-sample", "0")
     assert done.returncode == 0, done.stderr
     text = output.read_text()
     assert "| missing | not measured: missing |" in text
@@ -154,7 +147,9 @@ def test_script_fails_without_a_valid_model(tmp_path: Path) -> None:
     images = write_dataset(tmp_path / "small", clean=2, stego=2, negatives=0)
     write_card(tmp_path / "models" / "missing", name="missing")
     output = tmp_path / "variants.md"
-    done = run_script("--models-dir", tmp_path / "models", "--dataset", images, "--output", output)
+    done = run_script(
+        "batch_evaluate_models.py", "--models-dir", tmp_path / "models", "--dataset", images, "--output", output
+    )
     assert done.returncode == 2
     assert "none of its models could be measured" in done.stderr
     assert not output.exists()

@@ -8,16 +8,10 @@ from typing import Final
 
 from starlight_exporter.analysis.comparison import FALSE_DISCOVERY_RATE
 from starlight_exporter.evaluation.results import Evaluation
-from starlight_exporter.formatting import (
-    NOT_MEASURED,
-    p_value,
-    percentage_points,
-    percentage_points_interval,
-    signed_interval,
-)
+from starlight_exporter.formatting import NOT_MEASURED, p_value
 from starlight_exporter.publish.changes import Conclusion
 from starlight_exporter.publish.documents.slice_tests import DatasetComparison
-from starlight_exporter.publish.figure_texts import TITLES, figure_text
+from starlight_exporter.publish.figure_texts import TITLES, difference_text, figure_text
 from starlight_exporter.statistics.figure_intervals import FigureDifference
 from starlight_exporter.statistics.figures_of_merit import LARGER_IS_BETTER, Figure
 from starlight_exporter.statistics.hypothesis_tests import benjamini_hochberg
@@ -60,7 +54,7 @@ def figure_rows(results: Sequence[DatasetComparison]) -> Iterator[tuple[str, ...
         yield (
             f"{test.dataset}, {TITLES[test.figure]}",
             *(evaluation_text(one, test.figure) for one in evaluations[test.dataset]),
-            _difference(test),
+            difference_text(test.figure, test.change.value, test.change.lower, test.change.upper),
             p_value(test.change.p_value),
             p_value(test.adjusted),
             test.conclusion,
@@ -70,14 +64,3 @@ def figure_rows(results: Sequence[DatasetComparison]) -> Iterator[tuple[str, ...
 def evaluation_text(evaluation: Evaluation, figure: Figure) -> str:
     """Return a figure of an evaluation with its interval, or why it is not measured."""
     return NOT_MEASURED if evaluation.figures is None else figure_text(figure, evaluation.figures.figures[figure])
-
-
-def _difference(test: FigureTest) -> str:
-    value, lower, upper = test.change.value, test.change.lower, test.change.upper
-    if value is None:
-        return NOT_MEASURED
-    if test.figure == "weighted_auc":
-        return signed_interval(value, lower, upper)
-    if lower is None or upper is None:
-        return percentage_points(value)
-    return percentage_points_interval(value, lower, upper)

@@ -11,20 +11,11 @@ from starlight_exporter.analysis.study_metrics import METRICS, FigureMetric, Stu
 from starlight_exporter.analysis.study_results import Study
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import Evaluation, RunResult
-from starlight_exporter.formatting import (
-    NOT_APPLICABLE,
-    NOT_MEASURED,
-    decimal,
-    integer,
-    p_value,
-    percentage_points,
-    percentage_points_interval,
-    signed_interval,
-)
+from starlight_exporter.formatting import NOT_APPLICABLE, NOT_MEASURED, decimal, integer, p_value
 from starlight_exporter.formatting import rate as rate_text
 from starlight_exporter.publish.documents.figure_tests import evaluation_text
 from starlight_exporter.publish.documents.markdown import PROVENANCE_HEADINGS, escaped, provenance_rows, table
-from starlight_exporter.publish.figure_texts import TITLES, reason_text
+from starlight_exporter.publish.figure_texts import TITLES, difference_text, reason_text
 from starlight_exporter.statistics.figure_intervals import RESAMPLES, FigureReason
 
 DETERMINISM: Final = (
@@ -74,7 +65,7 @@ def _results(results: Sequence[RunResult]) -> Iterator[str]:
     yield table(
         ("metric", *(one.evaluation.model for one in results)),
         (
-            *((metric_title(metric), *(_value(one, metric) for one in results)) for metric in METRICS),
+            *((metric_title(metric), *(metric_text(one, metric) for one in results)) for metric in METRICS),
             ("images of the figures of merit", *(_scored_images(one.evaluation) for one in results)),
         ),
     )
@@ -87,7 +78,8 @@ def _scored_images(evaluation: Evaluation) -> str:
     return f"{integer(figures.clean)} clean, {integer(figures.stego)} stego from {integer(figures.covers)} covers"
 
 
-def _value(result: RunResult, metric: StudyMetric) -> str:
+def metric_text(result: RunResult, metric: StudyMetric) -> str:
+    """Return the value of a metric with its interval, or why it is not measured."""
     if isinstance(metric, FigureMetric):
         return evaluation_text(result.evaluation, metric.name)
     return rate_text(rate(metric, result.predictions))
@@ -194,23 +186,12 @@ def _row(test: PairTest) -> tuple[str, ...]:
         f"{test.first} – {test.second}",
         test.dataset,
         metric_title(test.metric),
-        difference_text(test),
+        difference_text(test.metric.name, test.value, test.lower, test.upper),
         NOT_APPLICABLE
         if test.only_first is None or test.only_second is None
         else f"{integer(test.only_first)} and {integer(test.only_second)}",
         p_value(test.adjusted),
     )
-
-
-def difference_text(test: PairTest) -> str:
-    """Format a difference and its interval in the unit of the metric."""
-    if test.value is None:
-        return NOT_MEASURED
-    if test.metric.name == "weighted_auc":
-        return signed_interval(test.value, test.lower, test.upper)
-    if test.lower is None or test.upper is None:
-        return percentage_points(test.value)
-    return percentage_points_interval(test.value, test.lower, test.upper)
 
 
 def _software(study: Study) -> str:
