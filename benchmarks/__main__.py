@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The benchmarks start servers with the test support modules.
 sys.path.insert(0, str(ROOT / "tests"))
 
-from benchmarks import comparison, latency_significance, rates, report, running, single, sizes  # noqa: E402
+from benchmarks import latency_significance, rates, report, running, single, sizes  # noqa: E402
 from benchmarks.data import make  # noqa: E402
 from benchmarks.original import write_original  # noqa: E402
 
@@ -50,7 +50,6 @@ _BENCHMARKS: dict[str, Callable[[argparse.Namespace, Path, Path], None]] = {
     "single": lambda options, model, root: single.measure(options.model, model, root),
     "sizes": lambda options, model, root: sizes.measure(options.model, model, root),
     "running": lambda options, model, root: running.measure(options.model, model, root, runs=options.runs),
-    "comparison": lambda options, model, root: comparison.measure(options.model, model, root, runs=options.runs),
     "latency_significance": lambda options, model, root: latency_significance.measure(
         options.model, model, root, runs=options.runs
     ),

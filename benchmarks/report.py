@@ -50,7 +50,7 @@ def write() -> None:
     """Rewrite README.md and rates.svg."""
     content = results.load()
     parts = [_HEAD, *_machine(content), *_rates(content), *_sizes(content), *_single(content), *_running(content)]
-    write_text(HERE / "README.md", "\n".join((*parts, *_comparison(content))) + "\n")
+    write_text(HERE / "README.md", "\n".join(parts) + "\n")
     write_text(HERE / "rates.svg", _plot(content))
 
 
@@ -115,18 +115,16 @@ def _derived(values: _Values) -> Iterator[str]:
 
 def _sizes(content: Mapping[str, Any]) -> Iterator[str]:
     yield "## Dataset size\n"
-    yield "One evaluation in a new process, including loading and scanning. *Mapped* memory is pages of the cache,"
-    yield "which the operating system can reclaim.\n"
-    yield "| Model | Dataset | Cache | Seconds | Images/s | Private memory, MB | Mapped memory, MB | Cache size, MB |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield "One evaluation in a new process, including loading and scanning. Private memory is without mapped files.\n"
+    yield "| Model | Dataset | Cache | Seconds | Images/s | Private memory, MB | Cache size, MB |"
+    yield "|---|---|---|---|---|---|---|"
     for name, section in sorted(_sections(content, "size"), key=lambda item: int(item[0].rpartition("-")[2])):
         model, dataset = name.split(" ", 1)
         for state in ("cold", "warm"):
             values = section[state]
             yield (
                 f"| {model} | {dataset} | {state} | {values['seconds']:.1f} | {values['images_per_second']:.0f} |"
-                f" {values['own_megabytes']:.0f} | {values['mapped_megabytes']:.0f} |"
-                f" {section['cache_megabytes']:.0f} |"
+                f" {values['own_megabytes']:.0f} | {section['cache_megabytes']:.0f} |"
             )
     yield ""
 
@@ -152,7 +150,7 @@ def _running(content: Mapping[str, Any]) -> Iterator[str]:
     yield "Time from the rename of the new file to its false positive ratio in Prometheus, scraped every 5 s: file"
     yield "check (3 s settle time), scan, evaluation, latency run of 1,000 images. Meanwhile, ten scrapes per second.\n"
     for name, section in _sections(content, "running"):
-        scrapes, own, mapped = section["scrape_milliseconds"], section["own_megabytes"], section["mapped_megabytes"]
+        scrapes, own = section["scrape_milliseconds"], section["own_megabytes"]
         yield "| " + name + " | |\n|---|---|"
         yield f"| first start, cold cache | {section['first_seconds']:.1f} s |"
         yield f"| model replaced | {text(section['replaced_seconds'], '.1f')} s |"
@@ -162,14 +160,8 @@ def _running(content: Mapping[str, Any]) -> Iterator[str]:
             f" p99 {scrapes['p99']:.0f} ms, maximum {scrapes['max']:.0f} ms |"
         )
         for role, shown in (("main", "exporter"), ("worker", "worker")):
-            yield f"| memory of the {shown} | {own[role]:.0f} MB private, {mapped[role]:.0f} MB mapped files |"
+            yield f"| memory of the {shown} | {own[role]:.0f} MB private |"
         yield ""
-
-
-def _comparison(content: Mapping[str, Any]) -> Iterator[str]:
-    yield "## Comparison of stored predictions\n"
-    for name, section in _sections(content, "comparison"):
-        yield f"{name}: {section['images']:,} images, {text(section['seconds'], '.2f')} s, reading included."
 
 
 def _plot(content: Mapping[str, Any]) -> str:

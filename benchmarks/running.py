@@ -15,10 +15,10 @@ import onnx
 import yaml
 
 from benchmarks import results
-from benchmarks.memory import PeakMemory
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS
 from starlight_exporter.detector.model_file import model_sha256
 from support.exporter import Exporter
+from support.processes import PeakMemory
 from support.servers import Prometheus
 
 SCRAPE_SECONDS: Final = 5
@@ -58,8 +58,7 @@ def measure(name: str, model: Path, root: Path, *, runs: int) -> None:
                         "replaced_seconds": replaced,
                         "evaluation_seconds": exporter.value("evaluation_duration_seconds"),
                         "scrape_milliseconds": scrapes.quantiles(),
-                        "own_megabytes": memory.own,
-                        "mapped_megabytes": memory.mapped,
+                        "own_megabytes": {"main": memory.service / 1e6, "worker": memory.worker / 1e6},
                     },
                 )
     finally:
