@@ -38,6 +38,7 @@ def attack(folder: Path, steps: Collection[str]) -> Outcome:
         for number, name in enumerate(steps, 1):
             lines = len(exporter.log.read_text().splitlines())
             _step(offset, STEPS[name])
+            exporter.wait_for_value(float(number), "clock_steps_total")
             began = time.monotonic()
             shutil.copy(stock[number % 2], folder / "models" / "new")
             (folder / "models" / "new").rename(folder / "models" / "model.onnx")
