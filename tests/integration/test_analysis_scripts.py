@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import random
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +21,7 @@ from starlight_exporter.detector.contract import BIT_ORDER_INPUT, BIT_ORDER_VALU
 from starlight_exporter.detector.decision import PRODUCTION_THRESHOLDS
 from starlight_exporter.detector.decoding import decode
 from starlight_exporter.detector.streams import tensors
+from support.scripts import run_script
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -50,7 +48,7 @@ class Answer:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "images"
-    made = run(
+    made = run_script(
         "make_dataset.py", "--out", root, "--seed", 77, "--clean", CLEAN, "--stego", STEGO, "--negatives", NEGATIVES
     )
     assert made.returncode == 0, made.stderr
@@ -68,11 +66,6 @@ def images(dataset: Path) -> list[Image]:
         found.append(Image(str(file.relative_to(dataset)), label, method, streams))
     assert len(found) == CLEAN + STEGO + NEGATIVES
     return found
-
-
-def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / script), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "220"})
 
 
 def answers(model: Path, images: list[Image]) -> dict[str, Answer]:
@@ -104,7 +97,7 @@ def positives(found: Mapping[str, bool], images: list[Image], chosen: Callable[[
 
 def test_the_comparison_says_what_the_models_say(dataset: Path, images: list[Image], tmp_path: Path) -> None:
     output, results = tmp_path / "comparison.md", tmp_path / "results"
-    done = run(
+    done = run_script(
         *("compare_baselines.py", "--baseline", MODELS / "v3" / "model.onnx"),
         *("--candidate", MODELS / "v4" / "model.onnx", "--dataset", dataset, "--latency-sample", 60),
         *("--output", output, "--results", results),
@@ -161,7 +154,7 @@ def test_the_ablation_is_what_replaced_inputs_give(
 ) -> None:
     model, output, page = MODELS / name / "model.onnx", tmp_path / "ablation.json", tmp_path / "ablation.md"
     given = ("--model", model, "--dataset", dataset, "--mode", mode, "--seed", SEED, "--output", output)
-    done = run("ablation_study.py", *given, "--document", page)
+    done = run_script("ablation_study.py", *given, "--document", page)
     assert done.returncode == 0, done.stderr
     ablation = json.loads(output.read_text())["ablation"]
     assert (ablation["mode"], ablation["images"]) == (mode, len(images))
@@ -229,7 +222,7 @@ def test_the_variants_are_what_each_model_says(dataset: Path, images: list[Image
     shutil.copytree(MODELS / "v3", models / "torn")
     (models / "torn" / "model.onnx").write_bytes(b"not a model")
     output, figures = tmp_path / "variants.md", tmp_path / "variants.json"
-    done = run(
+    done = run_script(
         *("batch_evaluate_models.py", "--models-dir", models, "--dataset", dataset, "--latency-sample", 0),
         *("--output", output, "--json", figures),
     )
@@ -252,18 +245,18 @@ def test_the_variants_are_what_each_model_says(dataset: Path, images: list[Image
 
 def test_datasets_of_one_folder_name_do_not_overwrite_each_other(dataset: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / "images"
-    made = run("make_dataset.py", "--out", other, "--seed", 78, "--clean", 6, "--stego", 5, "--negatives", 0)
+    made = run_script("make_dataset.py", "--out", other, "--seed", 78, "--clean", 6, "--stego", 5, "--negatives", 0)
     assert made.returncode == 0, made.stderr
     results = tmp_path / "results"
     pair = ("--baseline", MODELS / "v3" / "model.onnx", "--candidate", MODELS / "v4" / "model.onnx")
     rest = ("--latency-sample", 0, "--output", tmp_path / "c.md", "--results", results)
-    done = run("compare_baselines.py", *pair, "--dataset", other, "--dataset", dataset, *rest)
+    done = run_script("compare_baselines.py", *pair, "--dataset", other, "--dataset", dataset, *rest)
     assert done.returncode == 0, done.stderr
     first = (results / "v4_predictions.csv").read_text().splitlines()
     second = (results / "v4_images-2_predictions.csv").read_text().splitlines()
     assert (len(first), len(second)) == (1 + 11, 1 + CLEAN + STEGO + NEGATIVES)
     assert "v4 on images-2" in (tmp_path / "c.md").read_text()
-    twice = run("compare_baselines.py", *pair, "--dataset", other, "--dataset", other, *rest)
+    twice = run_script("compare_baselines.py", *pair, "--dataset", other, "--dataset", other, *rest)
     assert (twice.returncode, twice.stderr) == (2, f"compare_baselines: {other}: given twice\n")
 
 
@@ -271,7 +264,7 @@ def test_a_model_against_itself_is_refused_before_anything_is_measured(dataset: 
     copy = tmp_path / "copy" / "model.onnx"
     copy.parent.mkdir()
     shutil.copy(MODELS / "v3" / "model.onnx", copy)
-    done = run(
+    done = run_script(
         *("compare_baselines.py", "--baseline", MODELS / "v3" / "model.onnx", "--candidate", copy),
         *("--dataset", dataset, "--output", tmp_path / "c.md", "--results", tmp_path / "results"),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,12 +22,12 @@ from starlight_exporter.publish.snapshot import RunState, Snapshot
 from starlight_exporter.statistics.intervals import proportion
 from starlight_exporter.statistics.sample_sizes import sample_for_conclusion
 from support.backfill import SCRAPE_LABELS, backfill
+from support.scripts import run_script
 from support.servers import Prometheus, free_port
 from support.snapshots import full_evaluation, full_snapshot, run_state
 
 pytestmark = pytest.mark.integration
 
-SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "mirror_dashboard.py"
 CONFIG = """
 global:
   scrape_interval: 15s
@@ -75,8 +74,7 @@ def prometheus_with(
 
 
 def write_dashboard(prometheus: str, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), f"--prometheus={prometheus}", f"--output={output}", *more]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return run_script("mirror_dashboard.py", f"--prometheus={prometheus}", f"--output={output}", *more)
 
 
 def body(text: str, section: str) -> str:
@@ -288,7 +286,7 @@ def test_instances_are_separate_entries(tmp_path: Path) -> None:
     ],
 )
 def test_usage_error_is_one_line(arguments: tuple[str, ...], expected: str) -> None:
-    done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
+    done = run_script("mirror_dashboard.py", *arguments)
     assert done.returncode == 2
     assert expected in done.stderr
 

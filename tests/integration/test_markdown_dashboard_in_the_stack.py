@@ -20,6 +20,7 @@ from starlight_exporter.markdown.alerts import Episode, with_silences
 from support.alertmanager import Alertmanager, alert
 from support.exporter import Exporter, write_config
 from support.models import write_constant_model
+from support.scripts import run_script
 from support.servers import Prometheus, free_port
 from support.waiting import wait_until
 
@@ -73,8 +74,8 @@ def test_changed_model_is_in_the_document(tmp_path: Path) -> None:
             # A single run writes what Prometheus has.
             write_constant_model(tmp_path / "newer.onnx", logit=-3.0).replace(model)
             prometheus.wait_for_value(f'starlight_evaluation_info{{model_sha256="{short(model)}"}}', timeout=120.0)
-            command = [sys.executable, str(SCRIPT), f"--prometheus={prometheus.url}", f"--output={output}"]
-            assert subprocess.run(command, check=False, capture_output=True).returncode == 0
+            given = (f"--prometheus={prometheus.url}", f"--output={output}")
+            assert run_script("mirror_dashboard.py", *given).returncode == 0
             assert f"| `{short(model)}` |" in output.read_text()
 
 

@@ -6,8 +6,6 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import yaml
 from starlight_exporter.detector.contract import METHODS
 from support.exporter import Exporter
 from support.run_cache import RunCache
+from support.scripts import run_script
 from support.servers import Prometheus
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -70,15 +69,9 @@ def scrape_config(folder: Path, exporter: Exporter) -> Path:
 def monitor(model: Path, images: Path, folder: Path) -> tuple[dict[str, Any], list[dict[str, str]]]:
     """Return metrics and predictions of the command."""
     metrics, predictions = folder / "metrics.json", folder / "predictions.csv"
-    done = subprocess.run(
-        [
-            *(sys.executable, ROOT / "scripts" / "monitor_performance.py"),
-            *("--model", model, "--dataset", images, "--latency-sample", "0"),
-            *("--output", metrics, "--predictions", predictions),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    done = run_script(
+        *("monitor_performance.py", "--model", model, "--dataset", images, "--latency-sample", "0"),
+        *("--output", metrics, "--predictions", predictions),
     )
     assert done.returncode in (0, 1), done.stderr
     with predictions.open(newline="") as file:

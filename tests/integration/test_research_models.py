@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 from support.exporter import Exporter, write_config_of_shipped_models
 from support.run_cache import RunCache
+from support.scripts import run_script
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -75,14 +74,9 @@ def test_card_without_a_model_is_a_load_failure(exporter: Exporter, tmp_path: Pa
 def count_detections(model: Path, exporter: Exporter, method: str) -> float:
     """Count the detected stego files of a method in the predictions of the command."""
     table = model.with_name("predictions.csv")
-    subprocess.run(
-        [
-            *(sys.executable, ROOT / "scripts" / "monitor_performance.py", "--model", model),
-            *("--dataset", dataset_of(exporter), "--latency-sample", "0", "--decision", "plain"),
-            *("--output", model.with_name("metrics.json"), "--predictions", table),
-        ],
-        check=False,
-        capture_output=True,
+    run_script(
+        *("monitor_performance.py", "--model", model, "--dataset", dataset_of(exporter), "--latency-sample", "0"),
+        *("--decision", "plain", "--output", model.with_name("metrics.json"), "--predictions", table),
     )
     rows = [line.split(",") for line in table.read_text().splitlines()]
     verdict, of = rows[0].index("verdict"), rows[0].index("method")

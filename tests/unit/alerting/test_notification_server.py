@@ -21,6 +21,7 @@ import pytest
 from stack.http_server import CONNECTIONS
 from stack.notification_server import MAX_BODY_BYTES
 from support.alertmanager import REPOSITORY, NotificationLog
+from support.scripts import run_script
 from support.waiting import wait_until
 from support.webhook_payload import PAYLOAD
 
@@ -198,12 +199,6 @@ def test_prints_each_alert_on_a_terminal(tmp_path: Path) -> None:
     assert "RESOLVED critical StarlightLatencyAboveLimit [production]" in printed
 
 
-def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, timeout=30, check=False
-    )
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stops_with_exit_code_0(tmp_path: Path, number: signal.Signals) -> None:
     with NotificationLog(tmp_path / "n.jsonl", log=tmp_path / "log.txt") as log:
@@ -252,17 +247,19 @@ def test_closed_standard_output_loses_no_notification(tmp_path: Path) -> None:
 
 
 def test_port_in_use_is_reported_in_one_line(log: NotificationLog, tmp_path: Path) -> None:
-    done = run_script(f"--web.listen-address=127.0.0.1:{log.port}", f"--output={tmp_path / 'n.jsonl'}")
+    done = run_script(
+        "notification_log.py", f"--web.listen-address=127.0.0.1:{log.port}", f"--output={tmp_path / 'n.jsonl'}"
+    )
     assert done.returncode == 2
     assert done.stderr == f"notification_log: cannot listen on 127.0.0.1:{log.port}: Address already in use\n"
 
 
 def test_unwritable_output_is_reported_in_one_line(tmp_path: Path) -> None:
-    done = run_script("--web.listen-address=127.0.0.1:0", f"--output={tmp_path}")
+    done = run_script("notification_log.py", "--web.listen-address=127.0.0.1:0", f"--output={tmp_path}")
     assert (done.returncode, done.stderr) == (2, f"notification_log: {tmp_path}: cannot write: Is a directory\n")
 
 
 def test_rejects_invalid_listen_address(tmp_path: Path) -> None:
-    done = run_script("--web.listen-address=127.0.0.1", f"--output={tmp_path / 'n.jsonl'}")
+    done = run_script("notification_log.py", "--web.listen-address=127.0.0.1", f"--output={tmp_path / 'n.jsonl'}")
     assert done.returncode == 2
     assert "'127.0.0.1': expected host:port, such as 127.0.0.1:9877" in done.stderr

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -33,6 +30,7 @@ from starlight_exporter.evaluation.scorers import select_scorer
 from starlight_exporter.evaluation.shard_job import ImageAccess
 from support.images import compact_images, write_dataset
 from support.models import write_random_model
+from support.scripts import run_script
 from support.staged import raise_staged_log_odds
 
 pytestmark = pytest.mark.slow
@@ -187,15 +185,10 @@ def test_error_names_unknown_stream() -> None:
     assert streams_named(["lsb", "pixel"]) == ("pixel", "lsb")
 
 
-def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "ablation_study.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "180"})
-
-
 def test_script_writes_json_and_document(model_path: Path, dataset_root: Path, tmp_path: Path) -> None:
     output, document = tmp_path / "ablation.json", tmp_path / "ablation.md"
     given = ("--model", model_path, "--dataset", dataset_root, "--decision", "plain")
-    done = run_script(*given, "--output", output, "--document", document)
+    done = run_script("ablation_study.py", *given, "--output", output, "--document", document)
     assert done.returncode == 0, done.stderr
     written = json.loads(output.read_text())
     assert {entry["stream"] for entry in written["ablation"]["effects"]} == set(STREAMS)
@@ -210,7 +203,7 @@ def test_script_writes_json_and_document(model_path: Path, dataset_root: Path, t
 def test_script_reports_errors_in_one_line_with_exit_code_2(
     model_path: Path, dataset_root: Path, arguments: tuple[str, ...], text: str
 ) -> None:
-    done = run_script("--model", model_path, "--dataset", dataset_root, *arguments)
+    done = run_script("ablation_study.py", "--model", model_path, "--dataset", dataset_root, *arguments)
     assert done.returncode == 2
     (line,) = (one for one in done.stderr.splitlines() if not one.startswith("ablating"))
     assert line.startswith("ablation_study: ")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -20,10 +18,10 @@ from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.evaluation.spec import EvaluationSpec
 from starlight_exporter.statistics.intervals import Proportion
+from support.scripts import run_script
 from support.snapshots import MACHINE, example_prediction, full_evaluation
 
 ROOT = Path(__file__).resolve().parents[3]
-SCRIPT = ROOT / "scripts" / "record_baseline.py"
 
 
 def _recorded(rate: Proportion) -> RecordedCount:
@@ -115,12 +113,7 @@ def test_model_does_not_regress_against_its_own_baseline(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_writes_a_baseline_with_provenance(tmp_path: Path, model_path: Path, dataset_root: Path) -> None:
     output = tmp_path / "baseline.json"
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--model", model_path, "--dataset", dataset_root, "--output", output],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script("record_baseline.py", "--model", model_path, "--dataset", dataset_root, "--output", output)
     assert done.returncode == 0, done.stderr
     baseline = read_baseline(output)
     assert baseline.detection_ratios.keys() == {"alpha", "palette", "lsb", "exif", "eoi"}
@@ -166,12 +159,7 @@ def test_rejects_a_dataset_without_a_method(tmp_path: Path, model_path: Path) ->
 
     root = write_dataset(tmp_path / "images", stego=0)
     output = tmp_path / "baseline.json"
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--model", model_path, "--dataset", root, "--output", output],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script("record_baseline.py", "--model", model_path, "--dataset", root, "--output", output)
     assert done.returncode == 2
     assert "lacks" in done.stderr
     assert not output.exists()

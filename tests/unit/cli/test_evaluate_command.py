@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,11 @@ from starlight_exporter.detector.decision import PLAIN, PRODUCTION
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.evaluation.serialisation import from_json
+from support.scripts import run_script
 
 pytestmark = pytest.mark.slow
 
-SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "monitor_performance.py"
-
-
-def monitor(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+monitor = partial(run_script, "monitor_performance.py")
 
 
 def test_writes_metrics_predictions_and_tables(

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +25,13 @@ from starlight_exporter.evaluation.request import BaselineModel
 from support.images import write_dataset
 from support.models import write_constant_model
 from support.run_cache import RunCache
+from support.scripts import run_script
 from support.snapshots import MACHINE, full_evaluation
 
 ROOT = Path(__file__).resolve().parents[3]
-SCRIPT = ROOT / "scripts" / "regression_tests.py"
 
 
-def gate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True, check=False)
+gate = partial(run_script, "regression_tests.py")
 
 
 def arguments(tmp_path: Path, model: Path, images: Path, *more: str | Path) -> Sequence[str | Path]:

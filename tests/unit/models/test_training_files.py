@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +15,8 @@ from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.models.training_files import MANIFEST_NAME, leaked_images, manifest_text, read_manifest
 from support.images import image_bytes, write_dataset
 from support.models import write_constant_model
+from support.scripts import run_script
 from support.training_files import prefixes
-
-SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "hash_dataset.py"
 
 
 @pytest.fixture
@@ -42,8 +39,7 @@ def test_counts_images_seen_in_training(tmp_path: Path, request_for: Callable[..
     for i, file in enumerate(sorted((images / "clean").iterdir())[:7]):
         (training / "clean" / f"copy{i}{file.suffix}").write_bytes(file.read_bytes())
     (training / "clean" / "other.png").write_bytes(image_bytes(99))
-    command = [sys.executable, str(SCRIPT), str(training), "--model", str(tmp_path / "model.onnx")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_script("hash_dataset.py", training, "--model", tmp_path / "model.onnx")
     assert done.returncode == 0, done.stderr
     assert "8 distinct files" in done.stdout
     assert evaluated(request_for, tmp_path, images).leaked_images == 7
@@ -66,7 +62,6 @@ def test_manifest_is_read_as_written(tmp_path: Path, images: Path) -> None:
 
 
 def test_missing_folder_is_a_one_line_error(tmp_path: Path) -> None:
-    command = [sys.executable, str(SCRIPT), str(tmp_path / "missing"), "--model", str(tmp_path / "model.onnx")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_script("hash_dataset.py", tmp_path / "missing", "--model", tmp_path / "model.onnx")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

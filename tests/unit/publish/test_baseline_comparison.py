@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,16 +23,12 @@ from starlight_exporter.statistics.hypothesis_tests import mcnemar_p_value
 from starlight_exporter.statistics.intervals import Interval
 from support.images import write_dataset
 from support.models import write_constant_model, write_random_model
+from support.scripts import run_script
 from support.snapshots import ABLATION, full_evaluation
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def run_script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / "compare_baselines.py"), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "180"})
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +52,7 @@ def test_script_output_equals_independent_counts(models: tuple[Path, Path], data
     output, results = tmp_path / "comparison.md", tmp_path / "results"
     arguments = ("--baseline", models[0], "--candidate", models[1], "--dataset", dataset, "--latency-sample", "0")
     rules = ("--baseline-decision", "plain", "--candidate-decision", "plain")
-    done = run_script(*arguments, *rules, "--output", output, "--results", results)
+    done = run_script("compare_baselines.py", *arguments, *rules, "--output", output, "--results", results)
     assert done.returncode == 0, done.stderr
     before, after = rows_of(results / "old_predictions.csv"), rows_of(results / "new_predictions.csv")
     assert before.keys() == after.keys()
@@ -92,6 +85,7 @@ def test_missing_class_is_not_measured(models: tuple[Path, Path], tmp_path: Path
     )
     output = tmp_path / "comparison.md"
     done = run_script(
+        "compare_baselines.py",
         *("--baseline", models[0], "--candidate", models[1], "--dataset", root, "--latency-sample", "0"),
         *("--output", output, "--results", tmp_path / "results"),
     )
@@ -115,6 +109,7 @@ def test_errors_are_one_line_and_write_no_file(
     output, results = tmp_path / "comparison.md", tmp_path / "results"
     given: list[str | Path] = [models[0] if change == "SAME" else change for change in changes]
     done = run_script(
+        "compare_baselines.py",
         *("--baseline", models[0], "--candidate", models[1], "--dataset", dataset, "--latency-sample", "0"),
         *("--output", output, "--results", results, *given),
     )
@@ -206,6 +201,7 @@ def test_table_cells_are_escaped() -> None:
 def test_compares_model_with_constant_output(models: tuple[Path, Path], dataset: Path, tmp_path: Path) -> None:
     constant = write_constant_model(tmp_path / "constant.onnx", logit=-4.0)
     done = run_script(
+        "compare_baselines.py",
         *("--baseline", constant, "--candidate", models[1], "--dataset", dataset, "--latency-sample", "0"),
         *("--output", tmp_path / "c.md", "--results", tmp_path / "results"),
     )

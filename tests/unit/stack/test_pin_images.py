@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,10 +17,10 @@ import yaml
 
 from stack.pin_images import FILES, images
 from stack.registry import DOCKER_HUB, ImageName
+from support.scripts import run_script
 from support.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
-SCRIPT = ROOT / "scripts" / "pin_images.py"
 
 
 class Registry(ThreadingHTTPServer):
@@ -89,8 +88,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def pin(folder: Path, registry: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, str(SCRIPT), f"--folder={folder}", f"--registry={registry}"]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    return run_script("pin_images.py", f"--folder={folder}", f"--registry={registry}")
 
 
 def used(folder: Path) -> list[str]:

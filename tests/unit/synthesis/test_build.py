@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,8 +19,7 @@ from starlight_exporter.synthesis.build import no_progress, synthesise
 from starlight_exporter.synthesis.cover_sources import ProceduralCovers, find_covers
 from starlight_exporter.synthesis.negatives import CATEGORIES
 from starlight_exporter.synthesis.reference import ReferenceRecipe
-
-SCRIPT = Path(__file__).parents[3] / "scripts" / "make_dataset.py"
+from support.scripts import run_script
 
 
 def contents(root: Path) -> dict[str, str]:
@@ -252,10 +249,6 @@ def test_reports_killed_worker_and_leaves_no_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def run_script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
-
-
 @pytest.mark.slow
 def test_script_generates_dataset_once(tmp_path: Path) -> None:
     flags = (
@@ -272,17 +265,17 @@ def test_script_generates_dataset_once(tmp_path: Path) -> None:
         "--workers",
         "2",
     )
-    first = run_script(*flags)
+    first = run_script("make_dataset.py", *flags)
     assert (first.returncode, first.stdout) == (0, f"{tmp_path / 'd'}: created\n")
     assert "15/15" in first.stderr
     assert json.loads((tmp_path / "d/dataset.json").read_text())["parameters"]["seed"] == 4
-    again = run_script(*flags)
+    again = run_script("make_dataset.py", *flags)
     assert (again.returncode, again.stdout) == (0, f"{tmp_path / 'd'}: already contains exactly this dataset\n")
 
 
 def test_script_reports_error_in_one_line_and_exits_with_2(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("x")
-    done = run_script("--out", str(tmp_path))
+    done = run_script("make_dataset.py", "--out", str(tmp_path))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         f"make_dataset: {tmp_path}: is not empty and contains no generated dataset; choose another folder\n"
@@ -298,7 +291,7 @@ def test_script_reports_error_in_one_line_and_exits_with_2(tmp_path: Path) -> No
     ],
 )
 def test_script_rejects_flags_of_other_recipes(tmp_path: Path, flags: tuple[str, ...], text: str) -> None:
-    done = run_script("--out", str(tmp_path / "d"), *flags)
+    done = run_script("make_dataset.py", "--out", str(tmp_path / "d"), *flags)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"make_dataset: {text}")
     assert not (tmp_path / "d").exists()

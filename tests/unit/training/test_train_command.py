@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,13 @@ from rich.progress import Progress
 from starlight_exporter.models.cards import read_card
 from starlight_exporter.models.training_log import read_training_log
 from support.run_cache import RunCache
+from support.scripts import run_script
 from training.card import card_markdown
 
 ROOT = Path(__file__).resolve().parents[3]
-SCRIPT = ROOT / "scripts" / "train_reference_model.py"
 
 
-def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False, timeout=600
-    )
+call = partial(run_script, "train_reference_model.py")
 
 
 def test_help_needs_no_pytorch() -> None:
