@@ -16,27 +16,20 @@ import httpx
 
 from attacks.outcome import Outcome, Requirement, at_most
 from support.exporter import Exporter, write_config
-from support.hostile_models import (
-    WIDE,
-    write_endless_for_wide_images,
-    write_endless_model,
-    write_memory_for_wide_images,
-    write_memory_model,
-)
+from support.hostile_models import WIDE, write_endless_model, write_memory_model
 from support.images import image_bytes
 from support.models import write_constant_model
 
 LONGEST: Final = 60.0
 _MEMORY: Final = "600MiB"
-_GIGABYTES: Final = 0.8
 _STEGO: Final = 10
 
 
 MODELS: Final[Mapping[str, Callable[[Path], Path]]] = {
     "endless": write_endless_model,
-    "memory": partial(write_memory_model, gigabytes=_GIGABYTES),
-    "endless for one image": write_endless_for_wide_images,
-    "memory for one image": partial(write_memory_for_wide_images, gigabytes=_GIGABYTES),
+    "memory": write_memory_model,
+    "endless for one image": partial(write_endless_model, images="wide"),
+    "memory for one image": partial(write_memory_model, images="wide"),
 }
 _ONE_IMAGE: Final = "for one image"
 

@@ -13,8 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from support.demanding_models import write_endless_model
 from support.exporter import Exporter, write_config
+from support.hostile_models import write_endless_model
 from support.models import write_constant_model
 from support.waiting import wait_until
 
@@ -24,7 +24,7 @@ NEW_VALUE_SECONDS = 60.0
 
 
 def config_with_hanging_model(folder: Path, *, image_timeout: str) -> Path:
-    write_endless_model(folder / "models" / "hanging.onnx", always=True)
+    write_endless_model(folder / "models" / "hanging.onnx")
     return write_config(
         folder,
         models=[

@@ -1,10 +1,10 @@
-"""Models that satisfy the detector contract but do not end, use too much memory, or fail on wide images only."""
+"""Models that satisfy the detector contract but do not end or use too much memory, for all images or some."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 import numpy as np
 import onnx
@@ -12,43 +12,36 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 WIDE = 512
-"""Images wider than this many pixels trigger the models that are `for_wide_images`."""
 
-_ALWAYS = -1.0
+Images = Literal["all", "wide", "alpha"]
+"""Images for which a model exceeds its limits: all, those wider than WIDE, or those with an alpha plane."""
+
+_COLUMNS: Final[dict[Images, tuple[int, float]]] = {"all": (4, -1.0), "wide": (4, WIDE / 256), "alpha": (0, 0.9999)}
+"""The format feature, and the limit that it exceeds. The random features on which every model is tried do not."""
+
+_STEP_BYTES: Final = 16_000_000
 
 
-def write_endless_model(path: Path) -> Path:
+def write_endless_model(path: Path, images: Images = "all") -> Path:
     """Write a model with a loop that does not end."""
-    return _write_loop(path, threshold=_ALWAYS)
+    return _write_loop(path, images)
 
 
-def write_endless_for_wide_images(path: Path) -> Path:
-    """Write a model with a loop that does not end for images wider than WIDE."""
-    return _write_loop(path, threshold=WIDE / 256)
+def write_memory_model(path: Path, images: Images = "all", *, gigabytes: float = 0.8) -> Path:
+    """Write a model that allocates this much memory in steps of 16 MB, then returns."""
+    return _write_loop(path, images, steps=int(gigabytes * 1e9 / _STEP_BYTES))
 
 
-def write_memory_model(path: Path, gigabytes: float) -> Path:
-    """Write a model that allocates this much memory in steps of 16 MB for every image, then returns."""
-    return _write_loop(path, threshold=_ALWAYS, steps=int(gigabytes * 1e9 / _STEP_BYTES))
-
-
-def write_memory_for_wide_images(path: Path, gigabytes: float) -> Path:
-    """Write a model that allocates this much memory for images wider than WIDE."""
-    return _write_loop(path, threshold=WIDE / 256, steps=int(gigabytes * 1e9 / _STEP_BYTES))
-
-
-_STEP_BYTES = 16_000_000
-
-
-def _write_loop(path: Path, *, threshold: float, steps: int | None = None) -> Path:
-    """Write a model whose loop runs while the width of the first image divided by 256 is larger than `threshold`.
+def _write_loop(path: Path, images: Images, *, steps: int | None = None) -> Path:
+    """Write a model with a loop for these images.
 
     With `steps`, the loop ends after that number of steps, and its result grows by _STEP_BYTES in each.
     """
+    column, threshold = _COLUMNS[images]
     nodes = [
         helper.make_node("ReduceMax", ["format_features"], ["largest"], axes=[0], keepdims=0),
-        helper.make_node("Gather", ["largest", "column"], ["width"]),
-        helper.make_node("Greater", ["width", "threshold"], ["is_wide"]),
+        helper.make_node("Gather", ["largest", "column"], ["feature"]),
+        helper.make_node("Greater", ["feature", "threshold"], ["is_chosen"]),
         helper.make_node("ReduceSum", ["format_features", "last_axis"], ["sum"], keepdims=1),
         helper.make_node("Mul", ["sum", "zero"], ["zeros"]),
     ]
@@ -61,7 +54,7 @@ def _write_loop(path: Path, *, threshold: float, steps: int | None = None) -> Pa
         helper.make_tensor_value_info("value_after", TensorProto.FLOAT, [1]),
     ]
     constants: dict[str, NDArray[Any]] = {
-        "column": np.asarray(4, np.int64),
+        "column": np.asarray(column, np.int64),
         "threshold": np.asarray(threshold, np.float32),
         "last_axis": np.asarray([1], np.int64),
         "zero": np.zeros((1, 1), np.float32),
@@ -93,7 +86,7 @@ def _write_loop(path: Path, *, threshold: float, steps: int | None = None) -> Pa
         ],
     )
     nodes.append(
-        helper.make_node("Loop", ["" if steps is None else "steps", "is_wide", "start"], loop_outputs, body=body)
+        helper.make_node("Loop", ["" if steps is None else "steps", "is_chosen", "start"], loop_outputs, body=body)
     )
     last = "result"
     if steps is not None:
