@@ -29,11 +29,11 @@ from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.found_files import FoundFile, FoundFilesBuilder
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.evaluation.engines.dask import dask_engine
-from starlight_exporter.evaluation.engines.settings import LOCAL, EngineSettings
-from starlight_exporter.evaluation.request import RunRequest
+from starlight_exporter.evaluation.engines.settings import LOCAL
 from starlight_exporter.evaluation.run import evaluate
 from support.dask_cluster import Cluster, dask_cluster, end_tree
 from support.network_hosts import network_of_hosts
+from support.run_requests import run_request
 from support.waiting import wait_until
 
 FILE: Final = Path(__file__).with_name("engine.json")
@@ -80,7 +80,8 @@ def throughput(folder: Path, dataset: Path, rounds: int) -> dict[str, Any]:
             for name, settings in (("local", LOCAL), ("dask", cluster.settings)):
                 cache = CacheSettings(folder / f"cache-{name}-{number}")
                 for state in speeds:
-                    evaluation = evaluate(_request(dataset, settings, cache)).evaluation
+                    request = run_request(MODEL, dataset, model="v4", decision=PRODUCTION, cache=cache, engine=settings)
+                    evaluation = evaluate(request).evaluation
                     rates[name, state], images = evaluation.images_per_second, evaluation.images
             print(f"round {number}: {rates}", flush=True)
             # The first round starts the workers' sessions.
@@ -186,22 +187,6 @@ def _simulated(cluster: Cluster, folder: Path, options: argparse.Namespace) -> s
     command = ("-m", "benchmarks.simulated_cluster", cluster.address, str(options.workers // PROCESSES), str(folder))
     return subprocess.Popen(
         [sys.executable, *command], env={**os.environ, **cluster.environment}, stderr=subprocess.DEVNULL
-    )
-
-
-def _request(dataset: Path, engine: EngineSettings, cache: CacheSettings) -> RunRequest:
-    return RunRequest(
-        model="v4",
-        role="research",
-        model_path=MODEL,
-        decision=PRODUCTION,
-        dataset="images",
-        dataset_root=dataset,
-        trigger="command",
-        latency_sample=0,
-        threads=2,
-        cache=cache,
-        engine=engine,
     )
 
 

@@ -18,7 +18,6 @@ from starlight_exporter.analysis.ablation_study import ablation_study
 from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.dataset.cache_settings import CacheSettings
 from starlight_exporter.dataset.sources.root import RemoteRoot
-from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Execution, Prediction, RunResult
 from starlight_exporter.evaluation.run import evaluate
@@ -27,6 +26,7 @@ from support.exporter import Exporter, write_config
 from support.images import write_dataset
 from support.models import write_random_model
 from support.results import without_times
+from support.run_requests import run_request
 from support.s3 import BUCKET, Objects, s3_environment, s3_server, use_s3
 from support.servers import free_port
 from support.waiting import wait_until
@@ -46,17 +46,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def request_(tmp_path_factory: pytest.TempPathFactory) -> RunRequest:
     """Return a local request for 300 images and a model with embeddings."""
     folder = tmp_path_factory.mktemp("images")
-    return RunRequest(
-        model="random",
-        role="research",
-        model_path=write_random_model(folder / "model.onnx", seed=3, scale=40.0, embedding_size=64),
-        decision=PLAIN,
-        dataset="noise",
-        dataset_root=write_dataset(folder / "images", clean=140, stego=140, negatives=20),
-        trigger="test",
-        latency_sample=0,
-        threads=2,
-    )
+    model = write_random_model(folder / "model.onnx", seed=3, scale=40.0, embedding_size=64)
+    return run_request(model, write_dataset(folder / "images", clean=140, stego=140, negatives=20))
 
 
 def numbers(result: RunResult) -> tuple[object, ...]:

@@ -23,13 +23,13 @@ from starlight_exporter.checks.results import CheckResult
 from starlight_exporter.checks.suite import SUITE
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.evaluation.predictions import is_wrong
-from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.evaluation.run import evaluate
 from support.accelerated_stack import GRAFANA_URL, AcceleratedStack, AlertKey, plain_text
 from support.models import write_shifted_model
 from support.rules import ALERT_OF, ALERTS, ROOT
 from support.run_cache import RunCache
+from support.run_requests import run_request
 from support.waiting import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -51,19 +51,7 @@ SETTLING_ROUNDS = 6
 
 def measured(model: Path, images: Path) -> RunResult:
     """Evaluate a model like the exporter does."""
-    return evaluate(
-        RunRequest(
-            model="production",
-            role="production",
-            model_path=model,
-            decision=PRODUCTION,
-            dataset="images",
-            dataset_root=images,
-            trigger="test",
-            latency_sample=0,
-            threads=2,
-        )
-    )
+    return evaluate(run_request(model, images, model="production", role="production", decision=PRODUCTION))
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.evaluation.request import RunRequest
 from support.run_cache import RunCache
+from support.run_requests import run_request
 
 CLEAN, STEGO, NEGATIVES = 40, 40, 12
 
@@ -32,19 +32,7 @@ def request_for(model_path: Path, dataset_root: Path) -> Callable[..., RunReques
     """Return a function that builds a request for the shared model and dataset; keyword arguments replace fields."""
 
     def make(**changes: Any) -> RunRequest:
-        parts: dict[str, Any] = {
-            "model": "small",
-            "role": "research",
-            "model_path": model_path,
-            "decision": PLAIN,
-            "dataset": "generated",
-            "dataset_root": dataset_root,
-            "trigger": "test",
-            "latency_sample": 0,
-            "threads": 2,
-            **changes,
-        }
-        return RunRequest(**parts)
+        return run_request(model_path, dataset_root, **{"dataset": "generated", **changes})
 
     return make
 

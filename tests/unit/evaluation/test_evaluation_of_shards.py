@@ -9,10 +9,10 @@ import pytest
 
 from starlight_exporter.dataset.sources.packing import ShardFormat, pack
 from starlight_exporter.detector.decision import PRODUCTION
-from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import Prediction, RunResult
 from starlight_exporter.evaluation.run import evaluate
 from support.images import write_dataset
+from support.run_requests import run_request
 
 pytestmark = pytest.mark.slow
 
@@ -20,19 +20,7 @@ MODEL = Path(__file__).resolve().parents[3] / "models" / "production" / "model.o
 
 
 def evaluated(root: Path) -> RunResult:
-    return evaluate(
-        RunRequest(
-            model="production",
-            role="production",
-            model_path=MODEL,
-            decision=PRODUCTION,
-            dataset=root.name,
-            dataset_root=root,
-            trigger="test",
-            latency_sample=10,
-            threads=2,
-        )
-    )
+    return evaluate(run_request(MODEL, root, decision=PRODUCTION, latency_sample=10))
 
 
 def without_times(result: RunResult) -> list[Prediction]:

@@ -20,6 +20,7 @@ from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.evaluation.spec import differences
 from support.run_cache import RunCache
+from support.run_requests import run_request
 
 MakeRequest = Callable[..., RunRequest]
 
@@ -29,19 +30,7 @@ DIFFERENT = "different execution providers (CPUExecutionProvider; AzureExecution
 
 
 def evaluated(model: Path, dataset: Path, providers: Providers) -> RunResult:
-    request = RunRequest(
-        model="small",
-        role="research",
-        model_path=model,
-        decision=PLAIN,
-        dataset="generated",
-        dataset_root=dataset,
-        trigger="test",
-        latency_sample=20,
-        threads=2,
-        providers=providers,
-    )
-    return evaluate(request)
+    return evaluate(run_request(model, dataset, latency_sample=20, providers=providers))
 
 
 @pytest.fixture(scope="module")

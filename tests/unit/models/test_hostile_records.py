@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.errors import ModelError, StorageError
 from starlight_exporter.evaluation.inputs import load_detector
-from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.models.cards import MAX_CARD_BYTES, MAX_TITLE, find_models, model_in
 from starlight_exporter.models.records import read_records
 from starlight_exporter.models.training_files import MANIFEST_NAME, read_manifest
 from starlight_exporter.models.training_log import MAX_EPOCHS, read_training_log
+from support.run_requests import run_request
 
 CARDS = {
     "number of 5,000 digits": "title: 0x" + "f" * 5000,
@@ -76,16 +75,7 @@ def test_card_that_is_a_pipe_or_a_link_to_another_place_is_a_problem(tmp_path: P
 
 def test_missing_model_names_the_problem_of_its_card(tmp_path: Path) -> None:
     path = folder(tmp_path, "title: 3") / "model.onnx"
-    request = RunRequest(
-        model="v1",
-        role="research",
-        model_path=path,
-        decision=DecisionRule.single(0.5),
-        dataset="d",
-        dataset_root=tmp_path,
-        trigger="command",
-        models_dir=tmp_path,
-    )
+    request = run_request(path, tmp_path, models_dir=tmp_path)
     with pytest.raises(ModelError) as caught:
         load_detector(request)
     assert caught.value.reason == "missing"

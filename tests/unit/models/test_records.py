@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from starlight_exporter.dataset.layout import scan
-from starlight_exporter.detector.decision import PLAIN
-from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.run import evaluate
 from starlight_exporter.models.cards import Origin, model_in
 from starlight_exporter.models.records import RecordFiles, find_records, read_records
 from starlight_exporter.models.training_files import manifest_text
 from support.images import write_dataset
 from support.models import write_random_model
+from support.run_requests import run_request
 
 LOG = '{"epoch": 1, "train_loss": 0.5, "validation_loss": 0.6}\n'
 NOTHING = RecordFiles(None, None, None)
@@ -225,18 +224,8 @@ def test_evaluation_uses_the_records_of_a_model_with_the_same_content(tmp_path: 
     file = write_random_model(tmp_path / "random.onnx")
     original = add(models, "v4", file.read_bytes())
     original.with_name("training_files.sha256").write_text(manifest_text(scan("images", images).files[:4]))
-    request = RunRequest(
-        model="production",
-        role="production",
-        model_path=deploy(models, file.read_bytes()),
-        decision=PLAIN,
-        dataset="images",
-        dataset_root=images,
-        trigger="test",
-        latency_sample=0,
-        models_dir=models,
-    )
-    evaluation = evaluate(request).evaluation
+    deployed = deploy(models, file.read_bytes())
+    evaluation = evaluate(run_request(deployed, images, role="production", models_dir=models)).evaluation
     assert evaluation.training is not None
     assert evaluation.training.generalization_gap == pytest.approx(0.1)
     assert evaluation.leaked_images == 4

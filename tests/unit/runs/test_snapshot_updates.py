@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.errors import (
     ENGINE_FAILURE_REASONS,
     MODEL_FAILURE_REASONS,
@@ -16,7 +15,6 @@ from starlight_exporter.errors import (
     ModelFailureReason,
 )
 from starlight_exporter.evaluation.engines.settings import LOCAL, EngineSettings
-from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.publish.snapshot import (
     BuildInfo,
     ConfigReload,
@@ -30,6 +28,7 @@ from starlight_exporter.publish.snapshot import (
 from starlight_exporter.runs.assessment import Assessment
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.snapshot_updates import with_finished_run, with_load_failure, with_result
+from support.run_requests import run_request
 from support.snapshots import FINISHED_AT, basis_of, empty_snapshot, full_evaluation, model_state
 
 MODELS = ("first", "second")
@@ -77,16 +76,8 @@ def test_file_replaced_while_loading_is_only_counted(loaded: bool | None) -> Non
 
 @pytest.mark.parametrize("reason", ENGINE_FAILURE_REASONS)
 def test_failure_of_the_engine_is_its_state_until_a_run_succeeds(reason: EngineFailureReason) -> None:
-    request = RunRequest(
-        model="v4",
-        role="production",
-        model_path=Path("model.onnx"),
-        decision=PLAIN,
-        dataset="reference",
-        dataset_root=Path("images"),
-        trigger="test",
-        engine=EngineSettings("dask", "tcp://h:1"),
-    )
+    engine = EngineSettings("dask", "tcp://h:1")
+    request = run_request(Path("model.onnx"), Path("reference"), model="v4", role="production", engine=engine)
     snapshot = empty_snapshot().with_dataset(DatasetState("reference")).with_model(model_state("v4"))
     snapshot = replace(snapshot.with_run("v4", "reference", RunState()), engine=EngineState("dask+tcp://h:1"))
 

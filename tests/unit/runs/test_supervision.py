@@ -26,9 +26,10 @@ from starlight_exporter.runs.attempt import Attempt, cancelled_attempt
 from starlight_exporter.runs.process import WorkerProcess
 from starlight_exporter.runs.supervision import ModelLimitError, Supervisor
 from starlight_exporter.runs.worker import Work
-from support.demanding_models import write_endless_model, write_large_model
+from support.hostile_models import write_endless_model, write_memory_model
 from support.images import image_bytes
 from support.models import write_constant_model
+from support.run_requests import run_request
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -47,17 +48,12 @@ def images(tmp_path: Path) -> Path:
 
 
 def request_for(model: Path, images: Path, *, image_seconds: float = 30.0) -> RunRequest:
-    return RunRequest(
-        model="odd",
-        role="research",
-        model_path=model,
+    return run_request(
+        model,
+        images,
         decision=DecisionRule.single(0.5),
-        dataset="a",
-        dataset_root=images,
-        trigger="schedule",
         limits=RunLimits(image_seconds=image_seconds),
         latency_sample=4,
-        threads=2,
         cache=CacheSettings(images.parent / "cache", 64 * MIB),
     )
 
@@ -97,7 +93,7 @@ def not_measured(attempt: Attempt) -> dict[str, tuple[str | None, str]]:
 
 
 def test_image_that_exceeds_the_memory_limit_is_excluded(tmp_path: Path, images: Path) -> None:
-    model = write_large_model(tmp_path / "model.onnx", megabytes=640, always=False)
+    model = write_memory_model(tmp_path / "model.onnx", "alpha")
     found = not_measured(supervise(request_for(model, images), memory_bytes=600 * MIB))
     assert found.keys() == {"clean/04.png", "clean/09.png"}
     assert {reason for reason, _ in found.values()} == {"crashed"}
@@ -107,7 +103,7 @@ def test_image_that_exceeds_the_memory_limit_is_excluded(tmp_path: Path, images:
 
 
 def test_image_on_which_the_model_does_not_end_is_excluded(tmp_path: Path, images: Path) -> None:
-    model = write_endless_model(tmp_path / "model.onnx", always=False)
+    model = write_endless_model(tmp_path / "model.onnx", "alpha")
     found = not_measured(supervise(request_for(model, images, image_seconds=1.0)))
     assert found.keys() == {"clean/04.png", "clean/09.png"}
     assert found["clean/09.png"] == ("timeout", "clean/09.png: took more than 1s to score")
@@ -116,7 +112,7 @@ def test_image_on_which_the_model_does_not_end_is_excluded(tmp_path: Path, image
 def test_model_that_does_not_end_on_five_images_exceeds_its_limits(tmp_path: Path, images: Path) -> None:
     for index in range(5, 9):
         (images / "clean" / f"{index:02}.png").write_bytes(image_bytes(index, mode="RGBA"))
-    model = write_endless_model(tmp_path / "model.onnx", always=False)
+    model = write_endless_model(tmp_path / "model.onnx", "alpha")
     ended = supervise(request_for(model, images, image_seconds=0.5))
     assert isinstance(ended.error, ModelLimitError)
     assert (ended.outcome, ended.error.limit, ended.error.reason) == ("timeout", "time", "limits")
@@ -124,7 +120,7 @@ def test_model_that_does_not_end_on_five_images_exceeds_its_limits(tmp_path: Pat
 
 
 def test_model_that_does_not_end_while_it_is_loaded_exceeds_its_limits(tmp_path: Path, images: Path) -> None:
-    model = write_endless_model(tmp_path / "model.onnx", always=True)
+    model = write_endless_model(tmp_path / "model.onnx")
     ended = supervise(request_for(model, images, image_seconds=1.0))
     assert isinstance(ended.error, ModelLimitError)
     assert (ended.outcome, ended.error.limit) == ("timeout", "time")
@@ -132,7 +128,7 @@ def test_model_that_does_not_end_while_it_is_loaded_exceeds_its_limits(tmp_path:
 
 
 def test_model_that_exceeds_the_memory_limit_while_it_is_loaded(tmp_path: Path, images: Path) -> None:
-    model = write_large_model(tmp_path / "model.onnx", megabytes=600, always=True)
+    model = write_memory_model(tmp_path / "model.onnx")
     ended = supervise(request_for(model, images), memory_bytes=600 * MIB)
     assert isinstance(ended.error, ModelLimitError)
     assert (ended.outcome, ended.error.limit) == ("crashed", "memory")
@@ -140,7 +136,7 @@ def test_model_that_exceeds_the_memory_limit_while_it_is_loaded(tmp_path: Path, 
 
 def test_baseline_that_does_not_end_costs_only_the_latency_ratio(tmp_path: Path, images: Path) -> None:
     model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
-    endless = write_endless_model(tmp_path / "endless.onnx", always=True)
+    endless = write_endless_model(tmp_path / "endless.onnx")
     baseline = BaselineModel(endless, DecisionRule.single(0.5))
     ended = supervise(replace(request_for(model, images, image_seconds=1.0), baseline=baseline))
     assert not_measured(ended) == {}
@@ -151,7 +147,7 @@ def test_baseline_that_does_not_end_costs_only_the_latency_ratio(tmp_path: Path,
 
 def test_baseline_that_does_not_end_on_an_image_costs_only_the_latency_ratio(tmp_path: Path, images: Path) -> None:
     model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
-    endless = write_endless_model(tmp_path / "endless.onnx", always=False)
+    endless = write_endless_model(tmp_path / "endless.onnx", "alpha")
     baseline = BaselineModel(endless, DecisionRule.single(0.5))
     request = replace(request_for(model, images, image_seconds=1.0), baseline=baseline, latency_sample=40)
     ended = supervise(request)
@@ -178,7 +174,7 @@ def test_baseline_that_does_not_end_on_a_sample_costs_only_the_comparison(tmp_pa
     for file in (images / "clean").iterdir():
         file.write_bytes(image_bytes(int(file.stem), mode="RGBA"))
     model = write_constant_model(tmp_path / "model.onnx", logit=1.0)
-    endless = write_endless_model(tmp_path / "endless.onnx", always=False)
+    endless = write_endless_model(tmp_path / "endless.onnx", "alpha")
     request = replace(
         request_for(model, images, image_seconds=1.0),
         baseline=BaselineModel(endless, DecisionRule.single(0.5)),
@@ -195,7 +191,7 @@ def test_baseline_that_does_not_end_on_a_sample_costs_only_the_comparison(tmp_pa
 
 
 def test_cancellation_while_a_file_is_searched_does_not_blame_the_model(tmp_path: Path, images: Path) -> None:
-    model = write_large_model(tmp_path / "model.onnx", megabytes=640, always=False)
+    model = write_memory_model(tmp_path / "model.onnx", "alpha")
     workers: list[WorkerProcess] = []
 
     def make_process() -> WorkerProcess:

@@ -9,10 +9,10 @@ import pytest
 
 from starlight_exporter.dataset.sources.packing import pack
 from starlight_exporter.detector.decision import PRODUCTION
-from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.runs import worker
 from starlight_exporter.runs.worker import Work
 from support.images import write_dataset
+from support.run_requests import run_request
 
 MODEL = Path(__file__).resolve().parents[3] / "models" / "production" / "model.onnx"
 
@@ -22,17 +22,7 @@ def test_temporary_files_of_a_run_are_in_its_folder(tmp_path: Path, monkeypatch:
     write_dataset(tmp_path / "images", clean=5, stego=5, negatives=2)
     pack(tmp_path / "images", tmp_path / "shards", "tar")
     (tmp_path / "run").mkdir()
-    request = RunRequest(
-        model="production",
-        role="production",
-        model_path=MODEL,
-        decision=PRODUCTION,
-        dataset="shards",
-        dataset_root=tmp_path / "shards",
-        trigger="test",
-        latency_sample=4,
-        threads=1,
-    )
+    request = run_request(MODEL, tmp_path / "shards", decision=PRODUCTION, latency_sample=4, threads=1)
     # No temporary file can be created in another folder.
     elsewhere = str(tmp_path / "missing")
     monkeypatch.setattr(tempfile, "tempdir", elsewhere)
