@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from starlight_exporter.analysis.modes import ABLATION_MODES
@@ -16,13 +17,10 @@ from starlight_exporter.cli.arguments import (
     dataset_root,
     decision,
     integer,
-    providers_of,
 )
 from starlight_exporter.cli.command import clean_up_when_terminated
-from starlight_exporter.dataset.sources.root import root_name
 from starlight_exporter.detector.decision import PRODUCTION
 from starlight_exporter.exit_codes import OK
-from starlight_exporter.models.names import model_name
 
 OUTPUT = Path("results", "ablation.json")
 DOCUMENT = Path("docs", "grok", "stream_ablation.md")
@@ -53,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.analysis.ablation import streams_named
     from starlight_exporter.analysis.ablation_study import ablation_study
     from starlight_exporter.cli.console import Console, progress_bar
+    from starlight_exporter.cli.measuring import research_request
     from starlight_exporter.cli.outputs import require_writable
-    from starlight_exporter.evaluation.request import RunRequest, available_cores
     from starlight_exporter.files import write_text
     from starlight_exporter.publish.ablation_report import ablation_json, ablation_table
     from starlight_exporter.publish.documents.stream_ablation import document
@@ -63,21 +61,11 @@ def run(options: argparse.Namespace) -> int:
     streams = streams_named(options.stream)
     for path in (options.output, options.document):
         require_writable(path)
-    request = RunRequest(
-        model=model_name(options.model),
-        role="research",
-        model_path=options.model,
-        decision=options.decision,
-        dataset=root_name(options.dataset),
-        dataset_root=options.dataset,
-        trigger="command",
-        seed=options.seed,
-        threads=options.threads or available_cores(),
-        engine=options.engine,
-        providers=providers_of(options),
-    )
+    request = research_request(options, options.model, options.dataset, options.decision)
     with progress_bar("ablating") as progress:
-        result = ablation_study(request, mode=options.mode, streams=streams, progress=progress)
+        result = ablation_study(
+            replace(request, engine=options.engine), mode=options.mode, streams=streams, progress=progress
+        )
     write_text(options.output, ablation_json(result))
     write_text(options.document, document(result))
     Console().print(ablation_table(result))

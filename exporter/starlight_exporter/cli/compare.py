@@ -6,8 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from starlight_exporter.cli.arguments import (
     DATASET_HELP,
@@ -21,7 +22,6 @@ from starlight_exporter.cli.arguments import (
     dataset_root,
     decision,
     integer,
-    providers_of,
 )
 from starlight_exporter.cli.command import clean_up_when_terminated
 from starlight_exporter.dataset.sources.root import DatasetRoot
@@ -29,6 +29,10 @@ from starlight_exporter.detector.decision import PRODUCTION, DecisionRule
 from starlight_exporter.errors import ComparisonError
 from starlight_exporter.exit_codes import OK
 from starlight_exporter.models.names import model_name
+
+if TYPE_CHECKING:
+    from starlight_exporter.evaluation.request import RunRequest
+    from starlight_exporter.evaluation.results import RunResult
 
 DOCUMENT = Path("docs", "grok", "baseline_comparison.md")
 RESULTS = Path("results", "baselines")
@@ -68,9 +72,8 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.checks.basis import basis_without_baseline
     from starlight_exporter.checks.checks import run_checks
     from starlight_exporter.cli.console import progress_bar
+    from starlight_exporter.cli.measuring import research_request
     from starlight_exporter.cli.outputs import require_writable
-    from starlight_exporter.evaluation.request import RunRequest, available_cores
-    from starlight_exporter.evaluation.results import RunResult
     from starlight_exporter.evaluation.run import evaluate
     from starlight_exporter.files import write_parts, write_text
     from starlight_exporter.publish.documents.baseline_comparison import document
@@ -81,19 +84,11 @@ def run(options: argparse.Namespace) -> int:
     clean_up_when_terminated()
 
     def request(model: Path, rule: DecisionRule, name: str, dataset: DatasetRoot) -> RunRequest:
-        return RunRequest(
-            model=model_name(model),
-            role="research",
-            model_path=model,
-            decision=rule,
+        return replace(
+            research_request(options, model, dataset, rule),
             dataset=name,
-            dataset_root=dataset,
-            trigger="command",
             models_dir=options.models_dir,
             latency_sample=options.latency_sample,
-            seed=options.seed,
-            threads=options.threads or available_cores(),
-            providers=providers_of(options),
         )
 
     def evaluate_one(model: Path, rule: DecisionRule, name: str, dataset: DatasetRoot) -> RunResult:

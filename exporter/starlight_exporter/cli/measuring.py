@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import Path
 
 from starlight_exporter.cli.arguments import providers_of
 from starlight_exporter.cli.console import progress_bar
 from starlight_exporter.dataset.cache_settings import CacheSettings
-from starlight_exporter.dataset.sources.root import root_name
+from starlight_exporter.dataset.sources.root import DatasetRoot, root_name
+from starlight_exporter.detector.decision import DecisionRule
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import BaselineModel, RunLimits, RunRequest, available_cores
 from starlight_exporter.evaluation.results import RunResult
@@ -46,23 +49,34 @@ def run_request(
 
     `options.image_limits` are the limits per image, the defaults if it is missing.
     """
-    return RunRequest(
-        model=model_name(options.model),
+    return replace(
+        research_request(options, options.model, options.dataset, options.decision),
         role=options.role,
-        model_path=options.model,
-        decision=options.decision,
-        dataset=root_name(options.dataset),
-        dataset_root=options.dataset,
-        trigger="command",
         training_log=options.training_log,
         models_dir=options.models_dir,
         limits=getattr(options, "image_limits", RunLimits()),
         latency_sample=options.latency_sample,
-        seed=options.seed,
-        threads=options.threads or available_cores(),
         expected_sha256=expected_sha256,
         baseline=baseline,
         cache=None if options.cache is None else CacheSettings(options.cache),
-        providers=providers_of(options),
         engine=options.engine,
+    )
+
+
+def research_request(
+    options: argparse.Namespace, model: Path, dataset: DatasetRoot, decision: DecisionRule
+) -> RunRequest:
+    """Return the request of a run without latencies, with the seed, threads and providers of the flags."""
+    return RunRequest(
+        model=model_name(model),
+        role="research",
+        model_path=model,
+        decision=decision,
+        dataset=root_name(dataset),
+        dataset_root=dataset,
+        trigger="command",
+        latency_sample=0,
+        seed=options.seed,
+        threads=options.threads or available_cores(),
+        providers=providers_of(options),
     )

@@ -23,7 +23,6 @@ from starlight_exporter.cli.arguments import (
     dataset_root,
     decision,
     integer,
-    providers_of,
 )
 from starlight_exporter.cli.command import clean_up_when_terminated
 from starlight_exporter.dataset.sources.root import root_name
@@ -89,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _evaluate(model: FoundModel, models: tuple[FoundModel, ...], options: argparse.Namespace) -> Variant:
     from starlight_exporter.cli.console import progress_bar
-    from starlight_exporter.evaluation.request import RunRequest, available_cores
+    from starlight_exporter.cli.measuring import research_request
     from starlight_exporter.evaluation.run import evaluate
     from starlight_exporter.models.records import same_content_with_card
     from starlight_exporter.publish.documents.model_variants import Variant
@@ -100,18 +99,10 @@ def _evaluate(model: FoundModel, models: tuple[FoundModel, ...], options: argpar
         return replace(variant, problem=f"not measured: the same bytes as {twin.name}")
     if variant.problem is not None:
         return variant
-    request = RunRequest(
+    request = replace(
+        research_request(options, model.file, options.dataset, options.decision),
         model=model.name,
-        role="research",
-        model_path=model.file,
-        decision=options.decision,
-        dataset=root_name(options.dataset),
-        dataset_root=options.dataset,
-        trigger="command",
         latency_sample=options.latency_sample,
-        seed=options.seed,
-        threads=options.threads or available_cores(),
-        providers=providers_of(options),
     )
     try:
         with progress_bar(model.name) as progress:
