@@ -1,4 +1,4 @@
-"""A real Alertmanager and its receivers: notification log, mail sink, HTTP sink."""
+"""A real Alertmanager and its receivers: notification log and mail sink."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import email
 import email.policy
 import json
 import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import yaml
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
@@ -25,44 +22,6 @@ from support.waiting import TIMEOUT, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ALERTING = REPOSITORY / "alerting"
-DEFAULT_NOTIFICATION_URL = "http://127.0.0.1:9876/notifications"
-
-
-def derived_config(
-    source: Path,
-    target: Path,
-    *,
-    replace: Mapping[str, str],
-    group_wait: str = "500ms",
-    group_interval: str = "1s",
-    change: Callable[[dict[str, Any]], None] = lambda _config: None,
-) -> Path:
-    """Copy a shipped configuration with shorter group intervals and other addresses.
-
-    `replace` maps complete values; raise AssertionError if one does not occur. `change` may modify the rest.
-    """
-    config = yaml.safe_load(source.read_text())
-    config["templates"] = [str((source.parent / glob).resolve()) for glob in config["templates"]]
-    for route in (config["route"], *config["route"]["routes"]):
-        route["group_wait"] = group_wait
-        route["group_interval"] = group_interval
-    used: set[str] = set()
-
-    def replaced(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: replaced(value) for key, value in node.items()}
-        if isinstance(node, list):
-            return [replaced(value) for value in node]
-        if isinstance(node, str) and node in replace:
-            used.add(node)
-            return replace[node]
-        return node
-
-    config = replaced(config)
-    assert used == set(replace), f"not in {source.name}: {set(replace) - used}"
-    change(config)
-    target.write_text(yaml.safe_dump(config, sort_keys=False))
-    return target
 
 
 class Alertmanager(Server):
@@ -214,45 +173,3 @@ class MailSink:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._controller.stop()
-
-
-class HttpSink:
-    """An HTTP server on loopback that responds to every POST with `ok` and stores headers and JSON body."""
-
-    def __init__(self) -> None:
-        self.requests: list[tuple[str, dict[str, str], Any]] = []
-        sink = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                self.send_response(200)
-                self.send_header("content-length", "2")
-                self.end_headers()
-                self.wfile.write(b"ok")
-                sink.requests.append((self.path, headers, body))
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    def wait_for(self, count: int, *, timeout: float = TIMEOUT) -> list[tuple[str, dict[str, str], Any]]:
-        """Return all requests as soon as there are at least `count`."""
-        return wait_until(
-            lambda: list(self.requests) if len(self.requests) >= count else None, f"{count} requests", timeout=timeout
-        )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
