@@ -6,7 +6,6 @@ import csv
 import json
 import random
 import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -213,36 +212,6 @@ def assert_counted(figures: Mapping[str, Any], found: Mapping[str, Answer], imag
     assert figures["log_loss"] == pytest.approx(loss, rel=1e-4)
 
 
-def test_the_variants_are_what_each_model_says(dataset: Path, images: list[Image], tmp_path: Path) -> None:
-    models = tmp_path / "models"
-    for name in ("v3", "v4_int8"):
-        shutil.copytree(MODELS / name, models / name)
-    # A copy with its card unchanged says the name of another; a broken one is a row that says so.
-    shutil.copytree(MODELS / "v3", models / "copy")
-    shutil.copytree(MODELS / "v3", models / "torn")
-    (models / "torn" / "model.onnx").write_bytes(b"not a model")
-    output, figures = tmp_path / "variants.md", tmp_path / "variants.json"
-    done = run_script(
-        *("batch_evaluate_models.py", "--models-dir", models, "--dataset", dataset, "--latency-sample", 0),
-        *("--output", output, "--json", figures),
-    )
-    assert done.returncode == 0, done.stderr
-    records, text = json.loads(figures.read_text()), output.read_text()
-    assert set(records) == {"copy", "torn", "v3", "v4_int8"}
-    for name in ("copy", "v3", "v4_int8"):
-        found = verdicts(models / name / "model.onnx", images)
-        for method in METHODS:
-            counted = positives(found, images, lambda image, method=method: image.method == method)  # type: ignore[misc]
-            assert records[name]["detections"][method]["count"] == counted
-        assert f"| {name} |" in text
-        assert name in done.stdout
-    # Nothing is cut off at the 80 characters of a plain terminal.
-    assert "…" not in done.stdout
-    assert "invalid" in records["torn"]["problem"]
-    (row,) = (line for line in text.splitlines() if line.startswith("| torn |"))
-    assert "not measured: invalid" in row
-
-
 def test_datasets_of_one_folder_name_do_not_overwrite_each_other(dataset: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / "images"
     made = run_script("make_dataset.py", "--out", other, "--seed", 78, "--clean", 6, "--stego", 5, "--negatives", 0)
@@ -258,17 +227,3 @@ def test_datasets_of_one_folder_name_do_not_overwrite_each_other(dataset: Path, 
     assert "v4 on images-2" in (tmp_path / "c.md").read_text()
     twice = run_script("compare_baselines.py", *pair, "--dataset", other, "--dataset", other, *rest)
     assert (twice.returncode, twice.stderr) == (2, f"compare_baselines: {other}: given twice\n")
-
-
-def test_a_model_against_itself_is_refused_before_anything_is_measured(dataset: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy" / "model.onnx"
-    copy.parent.mkdir()
-    shutil.copy(MODELS / "v3" / "model.onnx", copy)
-    done = run_script(
-        *("compare_baselines.py", "--baseline", MODELS / "v3" / "model.onnx", "--candidate", copy),
-        *("--dataset", dataset, "--output", tmp_path / "c.md", "--results", tmp_path / "results"),
-    )
-    # No progress bar, no file: nothing was evaluated.
-    told = f"{MODELS / 'v3' / 'model.onnx'} and {copy} are the same model file"
-    assert (done.returncode, done.stderr) == (2, f"compare_baselines: {told}\n")
-    assert not (tmp_path / "results").exists()

@@ -1,4 +1,4 @@
-"""Models without a card: a deployed copy of a model with a card, and added model files."""
+"""Models in the models folder: a deployed copy of a model with a card, files without a card, a card without a file."""
 
 from __future__ import annotations
 
@@ -134,6 +134,20 @@ def test_truncated_file_is_replaced_by_the_complete_one(exporter: Exporter, mode
     file.write_bytes(content)
     exporter.wait_for_value(CLEAN, "clean_images", model="cut")
     assert exporter.value("model_last_load_successful", model="cut") == 1.0
+
+
+def test_reload_keeps_discovered_models(exporter: Exporter) -> None:
+    measured = exporter.value("evaluation_timestamp_seconds", model="v4")
+    assert httpx.post(f"{exporter.url}/-/reload").status_code == 200
+    assert exporter.value("evaluation_timestamp_seconds", model="v4") == measured
+
+
+def test_card_without_a_model_is_a_load_failure(exporter: Exporter, models: Path) -> None:
+    (models / "to-come").mkdir()
+    (models / "to-come" / "card.yml").write_text("title: to come\n")
+    exporter.wait_for_value(0.0, "model_last_load_successful", model="to-come")
+    shutil.copy(MODELS / "v4_int8" / "model.onnx", models / "to-come" / "model.onnx")
+    exporter.wait_for_value(CLEAN, "clean_images", model="to-come")
 
 
 def deploy(models: Path, content: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -69,11 +68,6 @@ def test_sidecar_that_contradicts_the_folder_of_a_method_is_not_measured(tmp_pat
     )
     # A cover is stated relative to the folder of the clean files.
     assert (found["lsb/b.png"].cover, found["lsb/b.png"].payload_bytes) == ("cover/a.png", 9)
-
-
-def test_other_folders_next_to_the_standard_ones_are_ignored(tmp_path: Path) -> None:
-    write(tmp_path, "clean/a.png", "stego/lsb/a.png", "originals/b.png")
-    assert Counter(path.split("/")[0] for path in files(tmp_path)) == {"clean": 1, "stego": 1}
 
 
 def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
