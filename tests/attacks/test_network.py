@@ -22,7 +22,7 @@ def test_every_scrape_is_answered_during_an_evaluation(tmp_path: Path) -> None:
 
 
 def test_no_malformed_request_causes_an_internal_error(tmp_path: Path) -> None:
-    outcome = malformed_requests.attack(tmp_path, 300)
+    outcome = malformed_requests.attack(tmp_path, 1_500)
     assert not outcome.failed
 
 
