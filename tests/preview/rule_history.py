@@ -17,7 +17,6 @@ from support.rules import ALERTS, RECORDS, Rule, selectors
 from support.servers import Prometheus
 
 STEP_SECONDS: Final = SCRAPE_SECONDS
-LOOKBACK_SECONDS: Final = 300
 _UNIT_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 
 Points = list[tuple[float, float]]

@@ -1,4 +1,4 @@
-"""Embedding rate of a payload, and whether it reaches the part of the image that the detector reads."""
+"""Unit of the embedding rate of a payload, and whether it reaches the part of the image that the detector reads."""
 
 from __future__ import annotations
 
@@ -19,18 +19,6 @@ RATE_UNITS: Final[dict[Method, RateUnit]] = {
 _BITS_PER_PIXEL: Final[dict[Method, int]] = {"alpha": 1, "palette": 1, "lsb": 3}
 _PREFIX_BYTES: Final[dict[Method, int]] = {"alpha": 4}
 """Bytes before the payload: `AI42`."""
-
-
-def embedding_rate(method: Method, payload_bytes: int, pixels: int | None) -> float | None:
-    """Return 8 · payload bytes / pixels for methods that change pixels, the payload bytes for the others.
-
-    None if the number of pixels is needed, but unknown. Methods in an alpha plane or a palette have at most 1 bit per
-    pixel, `lsb` has three. Source: relative payload, as in Ker et al., Moving Steganography and Steganalysis from the
-    Laboratory into the Real World, IH&MMSec 2013.
-    """
-    if method not in _BITS_PER_PIXEL:
-        return float(payload_bytes)
-    return 8 * payload_bytes / pixels if pixels else None
 
 
 def reaches_crop(method: Method, payload_bytes: int, width: int, height: int) -> bool | None:

@@ -232,11 +232,6 @@ class Prediction:
     seconds: float | None
     facts: FileFacts = FileFacts()
 
-    @property
-    def cover_key(self) -> str:
-        """The cover that the file was made from; a file without a stated cover is its own."""
-        return self.facts.cover or self.path
-
 
 @dataclass(frozen=True, slots=True)
 class LatencyObservations:

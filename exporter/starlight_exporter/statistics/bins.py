@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -21,10 +20,6 @@ class Bins:
     def names(self) -> tuple[str, ...]:
         """The names of all bins: `below 10`, `10 to 20`, `20 or more`."""
         return _names(self.edges)
-
-    def name(self, value: float) -> str:
-        """Return the name of the bin of a value."""
-        return self.names[bisect_right(self.edges, value)]
 
     def index(self, values: ArrayLike) -> NDArray[np.int64]:
         """Return the number of the bin of each value, from 0."""

@@ -1,4 +1,4 @@
-"""Embedding rate, and whether a payload reaches the crop, compared with embedded bits."""
+"""Whether a payload reaches the crop, compared with embedded bits."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from starlight_exporter.dataset.embedding import RATE_UNITS, embedding_rate, reaches_crop
-from starlight_exporter.detector.contract import METHODS, Method
+from starlight_exporter.dataset.embedding import reaches_crop
+from starlight_exporter.detector.contract import Method
 from starlight_exporter.detector.crop import crop_box
 from starlight_exporter.synthesis.embeddings import ALPHA_PREFIX, embed_bits
 
@@ -45,10 +45,3 @@ def test_empty_payload_reaches_nothing(method: Method) -> None:
 @pytest.mark.parametrize("method", ["exif", "eoi"])
 def test_position_of_metadata_is_unknown(method: Method) -> None:
     assert reaches_crop(method, 100, 64, 64) is None
-
-
-def test_rate_is_relative_to_the_pixels_or_absolute() -> None:
-    rates = {method: embedding_rate(method, 300, 80 * 60) for method in METHODS}
-    assert rates == {"alpha": 0.5, "palette": 0.5, "lsb": 0.5, "exif": 300.0, "eoi": 300.0}
-    assert [embedding_rate(method, 300, None) for method in METHODS] == [None, None, None, 300.0, 300.0]
-    assert set(RATE_UNITS) == set(METHODS)

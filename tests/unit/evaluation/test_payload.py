@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ import numpy as np
 import pytest
 
 from starlight_exporter.dataset.dataset import FileClass
-from starlight_exporter.detector.contract import Method
-from starlight_exporter.evaluation.payload import by_payload, prediction_rate, slice_name
+from starlight_exporter.dataset.embedding import RATE_UNITS
+from starlight_exporter.detector.contract import METHODS, Method
+from starlight_exporter.evaluation.payload import by_payload, embedding_rates, slice_codes
 from starlight_exporter.evaluation.payload_results import MAX_SOURCES, RATE_BINS, SIZE_BINS, PayloadResult
+from starlight_exporter.evaluation.prediction_arrays import MISSING
 from starlight_exporter.evaluation.prediction_table import PredictionTable
 from starlight_exporter.evaluation.results import FileFacts, Prediction
 from starlight_exporter.evaluation.serialisation import from_json, to_json
@@ -197,7 +200,9 @@ def test_filters_select_the_images_of_each_slice(tmp_path: Path) -> None:
     PredictionTable.write(tmp_path / "predictions.sqlite", predictions)
     store = PredictionStore(tmp_path / "predictions.sqlite")
     result = by_payload(predictions)
+    table = PredictionTable.of(predictions)
     for name, found in result.slices.items():
+        codes, names = slice_codes(table, name)
         for one in found:
             for file_class, rate in (("stego", one.detections), ("clean", one.false_positives)):
                 if rate is None:
@@ -205,8 +210,8 @@ def test_filters_select_the_images_of_each_slice(tmp_path: Path) -> None:
                 selection = Selection("all", {"class": file_class, name: one.name})
                 expected = [
                     entry
-                    for entry in predictions
-                    if entry.file_class == file_class and slice_name(entry, name) == one.name
+                    for entry, code in zip(predictions, codes, strict=True)
+                    if entry.file_class == file_class and code != MISSING and names[code] == one.name
                 ]
                 assert {row.prediction for row in store.page(selection, limit=1000)} == set(expected)
                 assert store.count(selection) == store.measured(selection) == rate.total
@@ -215,11 +220,19 @@ def test_filters_select_the_images_of_each_slice(tmp_path: Path) -> None:
             selection = Selection("wrong", {"class": "stego", "method": method, "embedding_rate": part.name})
             assert store.measured(selection) == part.detections.total
             assert store.count(selection) == part.detections.total - part.detections.count
-            for row in store.page(selection, limit=1000):
-                embedded = prediction_rate(row.prediction)
-                assert embedded is not None
-                assert RATE_BINS[by_rate.unit].name(embedded) == part.name
+            found_rows = [row.prediction for row in store.page(selection, limit=1000)]
+            numbers = RATE_BINS[by_rate.unit].index(embedding_rates(PredictionTable.of(found_rows), method))
+            assert {RATE_BINS[by_rate.unit].names[number] for number in numbers} <= {part.name}
             assert dict(store.facets(selection)["method"]).get(method, 0) == store.count(selection)
+
+
+@pytest.mark.parametrize(("width", "relative"), [(80, 0.5), (None, math.nan)])
+def test_rate_is_relative_to_the_pixels_or_absolute(width: int | None, relative: float) -> None:
+    facts = FileFacts(width=width, height=60, payload_bytes=300)
+    images = [replace(stego(0, detected=True, method=method), facts=facts) for method in METHODS]
+    rates = [embedding_rates(PredictionTable.of([one]), method)[0] for one, method in zip(images, METHODS, strict=True)]
+    assert rates == pytest.approx([relative, relative, relative, 300.0, 300.0], nan_ok=True)
+    assert set(RATE_UNITS) == set(METHODS)
 
 
 def test_evaluation_without_images_has_no_result() -> None:
