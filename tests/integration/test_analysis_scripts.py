@@ -102,6 +102,9 @@ def test_the_comparison_says_what_the_models_say(dataset: Path, images: list[Ima
         *("--output", output, "--results", results),
     )
     assert done.returncode == 0, done.stderr
+    files = {f"{name}_{kind}" for name in ("v3", "v4") for kind in ("predictions.csv", "metrics.json")}
+    assert {path.name for path in results.iterdir()} == {*files, "comparison.json"}
+    assert json.loads((results / "comparison.json").read_text())[0]["against"] == "v3"
     text = output.read_text()
     before, after = (verdicts(MODELS / name / "model.onnx", images) for name in ("v3", "v4"))
     for name, found in (("v3", before), ("v4", after)):

@@ -35,7 +35,6 @@ from support.staged import raise_staged_log_odds
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
 MakeRequest = Callable[..., RunRequest]
 
 

@@ -1,15 +1,11 @@
-"""The comparison document and its script: values equal independent counts, conclusions follow from the tests."""
+"""The comparison document and its script: missing classes, errors, and conclusions that follow from the tests."""
 
 from __future__ import annotations
 
-import csv
-import json
-import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scipy import stats
 
 from starlight_exporter.analysis.comparison import SLICES, Comparison, PairedSlice, flips
 from starlight_exporter.analysis.stream_effects import AblationStudy
@@ -28,8 +24,6 @@ from support.snapshots import ABLATION, full_evaluation
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -41,41 +35,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("data") / "small", clean=40, stego=40, negatives=12)
-
-
-def rows_of(path: Path) -> dict[str, dict[str, str]]:
-    with path.open(newline="") as file:
-        return {row["path"]: row for row in csv.DictReader(file)}
-
-
-def test_script_output_equals_independent_counts(models: tuple[Path, Path], dataset: Path, tmp_path: Path) -> None:
-    output, results = tmp_path / "comparison.md", tmp_path / "results"
-    arguments = ("--baseline", models[0], "--candidate", models[1], "--dataset", dataset, "--latency-sample", "0")
-    rules = ("--baseline-decision", "plain", "--candidate-decision", "plain")
-    done = run_script("compare_baselines.py", *arguments, *rules, "--output", output, "--results", results)
-    assert done.returncode == 0, done.stderr
-    before, after = rows_of(results / "old_predictions.csv"), rows_of(results / "new_predictions.csv")
-    assert before.keys() == after.keys()
-    text = output.read_text()
-    for label in ("clean", "stego"):
-        right = {True: "stego", False: "clean"}[label == "stego"]
-        pairs = [(before[path]["verdict"] == right, after[path]["verdict"] == right) for path in before]
-        chosen = [pair for pair, path in zip(pairs, before, strict=True) if before[path]["label"] == label]
-        fixed, broken = chosen.count((False, True)), chosen.count((True, False))
-        p = stats.binomtest(fixed, fixed + broken).pvalue if fixed + broken else None
-        shown = "–" if p is None else "&lt;0.001" if p < 0.001 else f"{p:.3f}"
-        assert f"| small, {label} | {len(chosen)} | {fixed} | {broken} | {shown} |" in text
-    positive = sum(row["verdict"] == "stego" for row in after.values() if row["label"] == "clean")
-    assert re.search(rf"\| false positive rate \| .* \| .*; {positive} of 40\) \|", text)
-    assert "not an input of the model" not in text
-    assert json.loads((results / "comparison.json").read_text())[0]["against"] == "old"
-    assert {path.name for path in results.iterdir()} == {
-        "old_predictions.csv",
-        "new_predictions.csv",
-        "old_metrics.json",
-        "new_metrics.json",
-        "comparison.json",
-    }
 
 
 @pytest.mark.parametrize("missing", ["clean", "stego"])

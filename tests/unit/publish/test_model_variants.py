@@ -22,8 +22,6 @@ from support.models import write_random_model
 from support.scripts import run_script
 from support.snapshots import example_prediction, full_evaluation, proportion
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 def variant(name: str, false_alarms: int, shift: int = 0) -> Variant:
     predictions: tuple[Prediction, ...] = tuple(

@@ -14,9 +14,6 @@ from support.run_cache import RunCache
 from support.scripts import run_script
 from training.card import card_markdown
 
-ROOT = Path(__file__).resolve().parents[3]
-
-
 call = partial(run_script, "train_reference_model.py")
 
 
