@@ -67,8 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser, root: Path) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate both models on every dataset, compare, ablate the candidate, write all files."""
     from starlight_exporter.analysis.ablation_study import ablation_study
-    from starlight_exporter.analysis.comparison import compare, flips, require_different_files
-    from starlight_exporter.analysis.paired_images import figure_changes
+    from starlight_exporter.analysis.comparison import require_different_files
     from starlight_exporter.checks.basis import basis_without_baseline
     from starlight_exporter.checks.checks import run_checks
     from starlight_exporter.cli.console import progress_bar
@@ -77,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     from starlight_exporter.evaluation.run import evaluate
     from starlight_exporter.files import write_parts, write_text
     from starlight_exporter.publish.documents.baseline_comparison import document
-    from starlight_exporter.publish.documents.slice_tests import DatasetComparison
+    from starlight_exporter.publish.documents.slice_tests import dataset_comparison
     from starlight_exporter.publish.evaluation_report import metrics_json
     from starlight_exporter.publish.predictions_csv import predictions_csv
 
@@ -118,23 +117,7 @@ def run(options: argparse.Namespace) -> int:
             raise ComparisonError(
                 f"the decision rules differ ({'; '.join(rules)}); pass --allow-different-rules to compare anyway"
             )
-        comparison = compare(
-            old.evaluation,
-            old.predictions,
-            new.evaluation,
-            new.predictions,
-            against=old.evaluation.model,
-            same_rule=not options.allow_different_rules,
-        )
-        results.append(
-            DatasetComparison(
-                old.evaluation,
-                new.evaluation,
-                comparison,
-                flips(old.predictions, new.predictions),
-                figure_changes(old.predictions, new.predictions, seed=options.seed),
-            )
-        )
+        results.append(dataset_comparison(old, new, same_rule=not options.allow_different_rules))
         for result in (old, new):
             # Files of the first dataset have no suffix.
             suffix = "" if len(results) == 1 else f"_{result.evaluation.dataset}"

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import structlog
 
-from starlight_exporter.analysis.comparison import compare, flips
-from starlight_exporter.analysis.paired_images import figure_changes
 from starlight_exporter.checks.suite import exit_code, run_suite
 from starlight_exporter.errors import StarlightError
 from starlight_exporter.evaluation.results import Evaluation, RunResult
@@ -17,7 +15,7 @@ from starlight_exporter.evaluation.spec import differences
 from starlight_exporter.files import write_text
 from starlight_exporter.publish.documents import baseline_comparison, model_variants, stream_ablation
 from starlight_exporter.publish.documents.model_variants import Variant
-from starlight_exporter.publish.documents.slice_tests import DatasetComparison
+from starlight_exporter.publish.documents.slice_tests import dataset_comparison
 from starlight_exporter.publish.evidence import Evidence
 from starlight_exporter.publish.regression_report import report_json, report_name
 from starlight_exporter.publish.snapshot import Analysis, RunState, Snapshot
@@ -93,22 +91,14 @@ class Reports:
             before, after = results.evidence.find(other.id), results.evidence.find(evaluation.id)
             if before is None or after is None:
                 continue
-            earlier, later = results.evidence.predictions(before), results.evidence.predictions(after)
-            comparison = compare(other, earlier, evaluation, later, against=other.model, same_rule=False)
+            compared = dataset_comparison(
+                RunResult(other, results.evidence.predictions(before), None),
+                RunResult(evaluation, results.evidence.predictions(after), None),
+                same_rule=False,
+            )
             yield (
                 self._document(f"baseline_comparison_{other.model}_{evaluation.model}_{results.dataset}"),
-                baseline_comparison.document(
-                    [
-                        DatasetComparison(
-                            other,
-                            evaluation,
-                            comparison,
-                            flips(earlier, later),
-                            figure_changes(earlier, later, seed=evaluation.provenance.seed),
-                        )
-                    ],
-                    results.runs[evaluation.model].ablation,
-                ),
+                baseline_comparison.document([compared], results.runs[evaluation.model].ablation),
             )
 
     def _compared(self, results: _Results) -> Iterator[tuple[Evaluation, Evaluation]]:

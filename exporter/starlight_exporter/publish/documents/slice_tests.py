@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from starlight_exporter.analysis.comparison import SLICES, Comparison, Flips, PairedSlice
-from starlight_exporter.evaluation.results import Evaluation
+from starlight_exporter.analysis.comparison import SLICES, Comparison, Flips, PairedSlice, compare, flips
+from starlight_exporter.analysis.paired_images import figure_changes
+from starlight_exporter.evaluation.results import Evaluation, RunResult
 from starlight_exporter.publish.changes import Conclusion, slice_conclusion
 from starlight_exporter.statistics.figure_intervals import FigureDifference
 from starlight_exporter.statistics.figures_of_merit import Figure
@@ -30,6 +31,18 @@ class DatasetComparison:
     def name(self) -> str:
         """The name of the dataset."""
         return self.candidate.dataset
+
+
+def dataset_comparison(before: RunResult, after: RunResult, *, same_rule: bool) -> DatasetComparison:
+    """Compare two models on one dataset. Raise ComparisonError as `compare`."""
+    old, new = before.evaluation, after.evaluation
+    return DatasetComparison(
+        baseline=old,
+        candidate=new,
+        comparison=compare(old, before.predictions, new, after.predictions, against=old.model, same_rule=same_rule),
+        flips=flips(before.predictions, after.predictions),
+        figures=figure_changes(before.predictions, after.predictions, seed=new.provenance.seed),
+    )
 
 
 @dataclass(frozen=True, slots=True)
