@@ -14,7 +14,7 @@ from pydantic import field_validator, model_validator
 from starlight_exporter.errors import ConfigError
 from starlight_exporter.file_access import read_content
 from starlight_exporter.http_client import HttpClient, basic_authorization
-from starlight_exporter.pem_files import load_authorities, load_identity, read_pem
+from starlight_exporter.pem_files import load_authorities, load_identity
 from starlight_exporter.strict_yaml import StrictModel, load_strict
 
 MAX_SECRET_BYTES: Final = 64 * 1024
@@ -147,17 +147,7 @@ def _tls(config: TlsConfig, path: Path) -> ssl.SSLContext:
     if config.ca_file is None:
         context.load_default_certs()
     else:
-        authorities = path.parent / config.ca_file
-        certificates = read_pem(authorities, f"{section}.ca_file")
-        try:
-            load_authorities(context, certificates)
-        except ssl.SSLError as error:
-            raise ConfigError(f"{section}.ca_file: no certificates in {authorities}") from error
+        load_authorities(context, path.parent / config.ca_file, f"{section}.ca_file")
     if config.cert_file is not None and config.key_file is not None:
-        cert, key = path.parent / config.cert_file, path.parent / config.key_file
-        certificate, secret = read_pem(cert, f"{section}.cert_file"), read_pem(key, f"{section}.key_file")
-        try:
-            load_identity(context, certificate, secret)
-        except OSError as error:
-            raise ConfigError(f"{section}: {cert} and {key} are not a certificate and its key") from error
+        load_identity(context, path.parent / config.cert_file, path.parent / config.key_file, section)
     return context

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from starlight_exporter.analysis.ablation import ablate
 from starlight_exporter.analysis.modes import AblationMode
 from starlight_exporter.analysis.stream_effects import AblationStudy
-from starlight_exporter.dataset.layout import scan_listing
 from starlight_exporter.detector.contract import STREAMS, Stream
 from starlight_exporter.detector.portable import PortableScorer
 from starlight_exporter.errors import EvaluationError
 from starlight_exporter.evaluation.applied_rule import with_applied_rule
 from starlight_exporter.evaluation.engines.opening import open_engine
-from starlight_exporter.evaluation.inputs import list_dataset, load_detector, provenance
+from starlight_exporter.evaluation.inputs import list_dataset, load_detector, provenance, scan_listed
 from starlight_exporter.evaluation.progress import Progress
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.scorers import select_scorer
@@ -38,15 +37,7 @@ def ablation_study(
     request = with_applied_rule(request, detector)
     listing = list_dataset(request)
     with open_engine(request.engine, threads=request.threads) as engine:
-        fingerprint = scan_listing(
-            listing,
-            request.dataset_root,
-            max_file_bytes=request.limits.max_file_bytes,
-            image_seconds=request.limits.image_seconds,
-            faults=request.faults,
-            cache=request.cache,
-            engine=engine,
-        ).fingerprint
+        fingerprint = scan_listed(request, listing, engine).fingerprint
         access = ImageAccess.of(request, listing.categories)
         selected = select_scorer(detector, request.decision, access, listing, seed=request.seed)
         result = ablate(

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from starlight_exporter.activity import Activity
 from starlight_exporter.dataset.dataset import ScannedDataset
 from starlight_exporter.dataset.generator import generator_version
+from starlight_exporter.dataset.engine import Engine
 from starlight_exporter.dataset.layout import SCAN_THREADS, scan_listing
 from starlight_exporter.dataset.listing import Listing, list_labelled, list_unlabelled
 from starlight_exporter.dataset.sources.opening import open_source
@@ -34,15 +35,20 @@ def scan_dataset(request: RunRequest, activity: Activity) -> ScannedDataset:
     that the fingerprint does not depend on the faults of a run.
     """
     with open_engine(request.engine, threads=SCAN_THREADS, activity=activity) as engine:
-        return scan_listing(
-            list_dataset(request),
-            request.dataset_root,
-            max_file_bytes=request.limits.max_file_bytes,
-            image_seconds=request.limits.image_seconds,
-            faults=request.faults,
-            cache=request.cache,
-            engine=engine,
-        )
+        return scan_listed(request, list_dataset(request), engine)
+
+
+def scan_listed(request: RunRequest, listing: Listing, engine: Engine) -> ScannedDataset:
+    """Return the fingerprint of the listed dataset of a request."""
+    return scan_listing(
+        listing,
+        request.dataset_root,
+        max_file_bytes=request.limits.max_file_bytes,
+        image_seconds=request.limits.image_seconds,
+        faults=request.faults,
+        cache=request.cache,
+        engine=engine,
+    )
 
 
 def load_detector(request: RunRequest) -> Detector:

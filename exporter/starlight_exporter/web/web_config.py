@@ -10,8 +10,7 @@ from typing import Annotated, Final, Literal, Self
 import bcrypt
 from pydantic import AfterValidator, Field, model_validator
 
-from starlight_exporter.errors import ConfigError
-from starlight_exporter.pem_files import load_authorities, load_identity, read_pem
+from starlight_exporter.pem_files import load_authorities, load_identity
 from starlight_exporter.strict_yaml import StrictModel, load_strict
 
 ClientAuth = Literal["NoClientCert", "RequireAndVerifyClientCert", "VerifyClientCertIfGiven"]
@@ -84,18 +83,8 @@ def tls_context(config: TlsServerConfig, path: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _TLS_VERSIONS[config.min_version]
     section = f"{path}: tls_server_config"
-    cert, key = path.parent / config.cert_file, path.parent / config.key_file
-    certificate, secret = read_pem(cert, f"{section}.cert_file"), read_pem(key, f"{section}.key_file")
-    try:
-        load_identity(context, certificate, secret)
-    except OSError as error:
-        raise ConfigError(f"{section}: {cert} and {key} are not a certificate and its key") from error
+    load_identity(context, path.parent / config.cert_file, path.parent / config.key_file, section)
     if config.client_ca_file is not None:
-        authority = path.parent / config.client_ca_file
-        certificates = read_pem(authority, f"{section}.client_ca_file")
-        try:
-            load_authorities(context, certificates)
-        except ssl.SSLError as error:
-            raise ConfigError(f"{section}.client_ca_file: no certificates in {authority}") from error
+        load_authorities(context, path.parent / config.client_ca_file, f"{section}.client_ca_file")
     context.verify_mode = _CLIENT_AUTH[config.client_auth_type]
     return context
