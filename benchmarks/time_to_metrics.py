@@ -32,11 +32,11 @@ import onnx
 
 from benchmarks import results
 from benchmarks.data import make
-from benchmarks.memory import PeakMemory
 from benchmarks.native_stack import PRODUCTION, NativeStack, swap, wait
 from starlight_exporter.dataset.sources.packing import MANIFEST, pack
 from starlight_exporter.detector.model_file import model_sha256
 from starlight_exporter.files import write_text
+from support.processes import PeakMemory
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FILE: Final = Path(__file__).with_suffix(".json")
@@ -102,8 +102,8 @@ def measure(images: int, swaps: int, sources: Path) -> dict[str, Any]:
             "first": first,
             **{name: [row[place] for row in times] for place, name in enumerate(Times._fields)},
             "complete": complete,
-            "service_megabytes": memory.own["main"],
-            "worker_megabytes": memory.own["worker"],
+            "service_megabytes": memory.service / 1e6,
+            "worker_megabytes": memory.worker / 1e6,
         }
     finally:
         shutil.rmtree(folder)

@@ -10,7 +10,7 @@ from starlight_exporter.detector.decision import PLAIN
 from starlight_exporter.evaluation.request import RunRequest
 
 
-def run_request(model: Path, dataset: Path, **changes: Any) -> RunRequest:
+def run_request(model: Path, dataset: Path, /, **changes: Any) -> RunRequest:
     """Return a request without latencies; keyword arguments replace fields."""
     parts: dict[str, Any] = {
         "model": "small",

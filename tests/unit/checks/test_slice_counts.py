@@ -54,7 +54,7 @@ def test_shared_covers_reduce_the_effective_number_of_files() -> None:
     predictions = [clean(n, wrong=n // 6 < 10, cover=f"cover-{n // 6}") for n in range(600)]
     found = slice_counts(predictions, None)["clean"]
     expected = effective_sample_size(
-        ClusterCounts.by_cover([p.facts.cover for p in predictions], [p.verdict is True for p in predictions])
+        ClusterCounts.by_cover([str(p.facts.cover) for p in predictions], [p.verdict is True for p in predictions])
     )
     assert (found.files, found.errors, found.covers) == (600, 60, 100)
     assert found.effective_files == expected
