@@ -8,13 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-# The benchmarks start servers with the test support modules.
-sys.path.insert(0, str(ROOT / "tests"))
+from benchmarks import latency_significance, rates, report, running, single, sizes
+from benchmarks.data import make
+from benchmarks.original import write_original
 
-from benchmarks import latency_significance, rates, report, running, single, sizes  # noqa: E402
-from benchmarks.data import make  # noqa: E402
-from benchmarks.original import write_original  # noqa: E402
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def main() -> int:

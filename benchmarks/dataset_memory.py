@@ -22,8 +22,6 @@ from pathlib import Path
 import httpx
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
 from benchmarks.evidence_pages import PAGES
 from starlight_exporter.dataset.dataset import FileClass
 from starlight_exporter.dataset.found_files import FoundFile

@@ -13,7 +13,6 @@ import hashlib
 import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -21,8 +20,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from starlight_exporter.detector.contract import FORMATS, METHODS
 from starlight_exporter.evaluation.prediction_table import PredictionTable

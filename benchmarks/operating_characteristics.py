@@ -20,13 +20,11 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-ROOT: Final = Path(__file__).resolve().parent.parent
-# The simulation uses the test support's empty evaluation.
-sys.path.insert(0, str(ROOT / "tests"))
+from benchmarks import figure_coverage, interval_coverage, operating_report, reference_seeds, results
+from benchmarks.simulated_checks import Truth, simulate
+from starlight_exporter.detector.contract import METHODS
 
-from benchmarks import figure_coverage, interval_coverage, operating_report, reference_seeds, results  # noqa: E402
-from benchmarks.simulated_checks import Truth, simulate  # noqa: E402
-from starlight_exporter.detector.contract import METHODS  # noqa: E402
+ROOT: Final = Path(__file__).resolve().parent.parent
 
 EVALUATIONS: Final = 1000
 """Simulated evaluations per cell."""
