@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 from starlight_exporter.activity import Activity
 from starlight_exporter.dataset.dataset import ScannedDataset
-from starlight_exporter.dataset.generator import generator_version
 from starlight_exporter.dataset.engine import Engine
+from starlight_exporter.dataset.generator import generator_version
 from starlight_exporter.dataset.layout import SCAN_THREADS, scan_listing
 from starlight_exporter.dataset.listing import Listing, list_labelled, list_unlabelled
 from starlight_exporter.dataset.sources.opening import open_source
