@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 
 def write_config(folder: Path, **sections: Any) -> Path:
-    """Write a configuration with one model, one small dataset and short watch intervals; `sections` replace parts."""
+    """Write a configuration with one model, one small dataset and short watch intervals; `sections` replace parts.
+
+    Few images are timed.
+    """
     if not (folder / "images").exists():
         write_dataset(folder / "images")
     model = folder / "models" / "model.onnx"
@@ -34,6 +37,7 @@ def write_config(folder: Path, **sections: Any) -> Path:
         "datasets": [{"name": "small", "path": "images"}],
         "schedule": {"interval": "1h"},
         "watch": {"interval": "200ms", "settle": "400ms"},
+        "latency": {"sample": 20},
         **sections,
     }
     file = folder / "starlight.yml"
