@@ -34,12 +34,12 @@ def write_prometheus(root: Path, run: Path, ports: Ports) -> Path:
 
 
 def remote_write(url: str) -> dict[str, Any]:
-    """Return an entry of `remote_write` that sends the metrics, recorded series and alerts of Starlight to a store.
+    """Return an entry of `remote_write` that sends everything that the dashboards query to a store.
 
     Samples wait for one second at most (5 s by default): those that were not sent are lost to the store when
     Prometheus is killed, because it sends only what it scrapes after its restart.
     """
-    names = "up|ALERTS|starlight_.+|(dataset|model)[a-z_]*:.+"
+    names = "up|ALERTS.*|(process|scrape|starlight)_.+|(dataset|model)[a-z_]*:.+"
     return {
         "url": url,
         "write_relabel_configs": [{"source_labels": ["__name__"], "regex": names, "action": "keep"}],

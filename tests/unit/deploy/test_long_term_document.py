@@ -15,7 +15,9 @@ from stack.configuration import remote_write
 from stack.containers import REMOTE_WRITE, write_configurations
 from starlight_exporter.asset_files import exported_files
 from starlight_exporter.cli.main import build_parser
+from support.dashboards import NAMES, plain, queries
 from support.documents import blocks, command, commands
+from support.rules import selectors
 from support.victoria_metrics import DEDUPLICATION, RETENTION, VMCTL
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,6 +37,13 @@ def test_remote_write_is_that_of_the_stack() -> None:
     (text,) = blocks(DOCUMENT, "yaml")
     (entry,) = yaml.safe_load(text)["remote_write"]
     assert entry == remote_write(entry["url"])
+
+
+def test_remote_write_keeps_every_metric_of_the_dashboards() -> None:
+    (rule,) = remote_write(WRITE_URL)["write_relabel_configs"]
+    queried = {one.metric for name in NAMES for query in queries(name) for one in selectors(plain(query.expr))}
+    assert "process_resident_memory_bytes" in queried
+    assert [metric for metric in sorted(queried) if not re.fullmatch(rule["regex"], metric)] == []
 
 
 def test_commands_are_valid() -> None:
