@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Render the README's screenshots: every dashboard over 24 hours with one incident, and the exporter's status page.
+"""Render the documents' screenshots: every dashboard over 24 hours with one incident, and the exporter's status page.
 
     .venv/bin/python tests/preview/screenshots.py [--dataset datasets/reference] [--out docs/images]
 
 The exporter evaluates the shipped models for real: v4 in production, then v3 (the incident), then v4 again. These
 results and latencies are repeated over a day of scrapes, the rules are evaluated over it, and the dashboards are
-rendered from a Prometheus server with this history. Takes about half an hour. Other load on the machine increases the
-measured latency; as root, start the script with `chrt --fifo 1` to reduce the effect.
+rendered from a Prometheus server with this history, and from VictoriaMetrics with a copy of it. Takes about 20
+minutes. Other load on the machine increases the measured latency; as root, start the script with `chrt --fifo 1` to
+reduce the effect.
 
 Exit code 0: written; 2: failed, with the reason.
 """
@@ -35,12 +36,13 @@ from starlight_exporter.models.cards import find_models
 from support.browser import Browser
 from support.dashboard_screenshots import render_dashboards
 from support.exporter import Exporter
-from support.servers import Prometheus
+from support.servers import Prometheus, QueryServer
+from support.victoria_metrics import VictoriaMetrics
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH = 1600
 HOUR = 3600
-REPETITIONS = 3
+REPETITIONS = 2
 """Recorded evaluations of all models per phase, in addition to the one after the change."""
 
 
@@ -79,20 +81,28 @@ def write_screenshots(folder: Path, dataset: Path, out: Path) -> None:
     timeline = Timeline(start, end - 9 * HOUR - 10 * 60, end - 7 * HOUR - 25 * 60, end)
     write_scrapes(data, scrapes(timeline, recorded))
     write_rule_history(config, data, start=start, end=end)
-    with (
-        Prometheus(config, data, log=folder / "prometheus.log") as prometheus,
-        tempfile.TemporaryDirectory() as rendered,
-    ):
+    flags = ["--web.enable-admin-api"]
+    with Prometheus(config, data, log=folder / "prometheus.log", flags=flags) as prometheus:
+        _render(prometheus, out, "dashboard", "Prometheus", end=end)
+        with VictoriaMetrics(folder / "store", log=folder / "store.log") as store:
+            store.copy_scrapes(prometheus, data)
+            _render(store, out, "victoria-metrics", "VictoriaMetrics", end=end)
+
+
+def _render(server: QueryServer, out: Path, prefix: str, source: str, *, end: float) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        rendered = Path(name)
         render_dashboards(
-            prometheus.url,
-            Path(rendered),
+            server.url,
+            rendered,
             seconds=24 * HOUR,
             end=end,
             width=WIDTH,
             scrape_seconds=SCRAPE_SECONDS,
+            source=source,
         )
-        for screenshot in Path(rendered).glob("*.png"):
-            shutil.copyfile(screenshot, out / f"dashboard-{screenshot.name}")
+        for screenshot in rendered.glob("*.png"):
+            shutil.copyfile(screenshot, out / f"{prefix}-{screenshot.name}")
 
 
 def write_config(folder: Path, models: Path, dataset: Path) -> Path:

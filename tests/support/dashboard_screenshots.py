@@ -46,11 +46,12 @@ def render_dashboards(
     width: int = 1280,
     scrape_seconds: float = 3,
     files: Sequence[Path] = FILES,
+    source: str = "Prometheus",
 ) -> dict[str, Any]:
     """Write a screenshot of each dashboard to `out` and return the report of its panels, by dashboard.
 
-    The time range ends at `end` (UTC seconds, by default now) and is `seconds` long. Raises AssertionError if a
-    screenshot is nearly empty.
+    The time range ends at `end` (UTC seconds, by default now) and is `seconds` long. `source` is the name of the data
+    source that is shown. Raises AssertionError if a screenshot is nearly empty.
     """
     out.mkdir(parents=True, exist_ok=True)
     end_ms = int(1000 * (time.time() if end is None else end))
@@ -62,6 +63,7 @@ def render_dashboards(
         "scrape-ms": int(1000 * scrape_seconds),
         "from": end_ms - int(1000 * seconds),
         "to": end_ms,
+        "var": f"datasource={source}",
     }
     flags = [text for name, value in options.items() for text in (f"--{name}", str(value))]
     reports: dict[str, Any] = json.loads(run(["node", "render.mjs", *flags, *map(str, files)], build_preview()))
