@@ -79,6 +79,14 @@ class ActiveConfiguration:
         )
         return configured_evaluation(self.current, (request.model, request.dataset)) == requested
 
+    def has_baseline_of(self, request: RunRequest) -> bool:
+        """Return whether the file and the rule of the baseline model of a run are those that are configured now.
+
+        The execution providers of the baseline model are those of the run: see `applies_to`.
+        """
+        current = run_request(self.current, (request.model, request.dataset), request.trigger)
+        return current is not None and current.baseline == request.baseline
+
     @staticmethod
     def baseline(config: Config) -> Baseline | None:
         """Read the baseline file; None if there is none or it is invalid, which is logged."""

@@ -41,7 +41,8 @@ class ProvisionalResults:
     def publish(self, request: RunRequest, result: ProvisionalResult | ProvisionalFailure) -> bool:
         """Check and publish a result, or publish why there is none; return whether one is published.
 
-        Nothing is published if the pair has changed since the start of the run.
+        Nothing is published if the pair has changed since the start of the run. If the baseline model has, the sample
+        is not compared with it.
         """
         snapshot, pair = self._state.snapshot, (request.model, request.dataset)
         if pair not in snapshot.runs or not self._config.applies_to(request):
@@ -51,6 +52,8 @@ class ProvisionalResults:
             return False
         if result.baseline is not None:
             self._baseline_verdicts[result.dataset] = result.baseline
+        if not self._config.has_baseline_of(request):
+            result = replace(result, baseline=None)
         checked = self._check(pair, result, snapshot)
         if checked is None:
             return False

@@ -10,7 +10,6 @@ from dataclasses import replace
 import structlog
 
 from starlight_exporter.dataset.generator import generator_version
-from starlight_exporter.dataset.sources.root import DatasetRoot
 from starlight_exporter.evaluation.results import Evaluation
 from starlight_exporter.evaluation.spec import current_spec, differences
 from starlight_exporter.publish.snapshot import Pair
@@ -47,7 +46,7 @@ class Restorer:
         self._runner = runner
         self._analyses = analyses
         self._scan = fingerprint
-        self._fingerprints: dict[DatasetRoot, str | None] = {}
+        self._fingerprints: dict[str, str | None] = {}
         self._thread = threading.Thread(target=self._restore, name="restore", daemon=True)
 
     def start(self) -> None:
@@ -77,10 +76,16 @@ class Restorer:
             self._analyses.after_evaluation(pair)
 
     def _applies(self, evaluation: Evaluation, pair: Pair) -> bool:
-        """Return whether model file, images, rule, execution providers and software are those of a stored result."""
+        """Return whether spec and drift reference of a stored result are those that an evaluation would have now.
+
+        Another window, or another kind of dataset, has other images: they are part of the fingerprint.
+        """
         model, dataset = self._config.current.model(pair[0]), self._config.current.dataset(pair[1])
         state = self._state.snapshot.models.get(pair[0])
         if model is None or dataset is None or state is None or state.file_sha256 is None:
+            return False
+        unlabelled = evaluation.unlabelled
+        if dataset.drift_reference != (None if unlabelled is None else unlabelled.drift.reference):
             return False
         stated = evaluation.provenance.dataset_fingerprint
         current = current_spec(
@@ -93,10 +98,10 @@ class Restorer:
         # Which rule was applied depends on the model file; what is configured is the requested rule.
         stored = replace(evaluation.provenance, decision=evaluation.requested_decision)
         # The images are read last, because a million of them take minutes.
-        return not differences(stored, current) and self._fingerprint(dataset.name, dataset.path) == stated
+        return not differences(stored, current) and self._fingerprint(dataset.name) == stated
 
-    def _fingerprint(self, name: str, root: DatasetRoot) -> str | None:
+    def _fingerprint(self, name: str) -> str | None:
         """Scan a dataset once; None if that fails, as the evaluation that follows will report."""
-        if root not in self._fingerprints:
-            self._fingerprints[root] = self._scan(name)
-        return self._fingerprints[root]
+        if name not in self._fingerprints:
+            self._fingerprints[name] = self._scan(name)
+        return self._fingerprints[name]

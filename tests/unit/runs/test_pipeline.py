@@ -555,6 +555,30 @@ def test_provisional_result_is_checked_again_after_a_change_of_limits_or_baselin
     assert significant(application) == {"detection_baseline"}
 
 
+@pytest.mark.parametrize(
+    "after",
+    [
+        COMPARED.replace("role: baseline", "role: baseline, decision: {threshold: 0.99}"),
+        COMPARED.replace("v3.onnx", "v4.onnx"),
+        COMPARED.replace("role: baseline", "role: research"),
+    ],
+)
+def test_sample_is_not_compared_with_a_baseline_of_an_earlier_configuration(
+    compared: Application, tmp_path: Path, after: str
+) -> None:
+    request, result = request_of(compared), provisional_result(missed=40)
+    compared._runner.handler.sampled(request, result)
+    assert "detection_baseline" in significant(compared)
+    (tmp_path / "starlight.yml").write_text(after)
+    compared.reload()
+    compared._runner.handler.sampled(request, result)
+    assert significant(compared) == {"detection_floor", "detection_target"}
+    # Nor after a change that leaves the baseline as it is.
+    (tmp_path / "starlight.yml").write_text(f"{after}checks: {{detection_target: 0.1}}\n")
+    compared.reload()
+    assert significant(compared) == {"detection_floor"}
+
+
 def test_unlabelled_datasets_have_no_provisional_results(tmp_path: Path) -> None:
     application = idle_application(tmp_path)
     models = "models: [{name: production, file: m.onnx, role: production}]\n"
