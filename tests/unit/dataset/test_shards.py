@@ -7,6 +7,8 @@ import json
 import pickle
 import shutil
 import tarfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from pyarrow import parquet
 
 from starlight_exporter.dataset.sources.opening import open_source
 from starlight_exporter.dataset.sources.packing import ShardFormat, pack
+from starlight_exporter.dataset.sources.store import LocalStore, StoredObject
+from starlight_exporter.dataset.sources.stored import StoreSource
 from starlight_exporter.errors import DatasetError, ImageError, StarlightError, TooLargeError
 from support.images import image_bytes
 from support.packed import MAX_BYTES, contents, write_dataset
@@ -283,6 +287,38 @@ def test_shard_that_is_shorter_than_the_manifest_states_is_truncated(folder: Pat
     shard.write_bytes(shard.read_bytes()[:5000])
     with pytest.raises(DatasetError, match=r"shard-000002\.tar is truncated: labels\.csv names byte \d+ of 5000"):
         open_source(tmp_path / "out").labelled_files()
+
+
+@pytest.mark.parametrize("place", ["4611686018427387904,4611686018427387904", "9223372036854775807,10"])
+def test_places_whose_end_is_no_64_bit_integer_are_beyond_the_shard(folder: Path, tmp_path: Path, place: str) -> None:
+    pack(folder, tmp_path / "out", "tar")
+    manifest = tmp_path / "out" / "labels.csv"
+    head, first, *rows = manifest.read_text().splitlines()
+    changed = f"{first.rpartition(',')[0].rpartition(',')[0]},{place}"
+    manifest.write_text("\n".join([head, *rows, changed]) + "\n")
+    with pytest.raises(DatasetError, match="is truncated"):
+        open_source(tmp_path / "out").labelled_files()
+
+
+def test_digest_of_a_listing_changes_with_the_manifest_and_the_sizes_of_shards(folder: Path, tmp_path: Path) -> None:
+    # Some servers state neither an ETag nor a time of their objects.
+    class Anonymous(LocalStore):
+        def objects(self) -> Sequence[StoredObject]:
+            return [replace(one, identity=None) for one in super().objects()]
+
+    out = tmp_path / "out"
+    pack(folder, out, "tar")
+
+    def digest() -> str:
+        return StoreSource(Anonymous(out)).labelled_files().found.digest
+
+    digests = [digest()]
+    manifest, shard = out / "labels.csv", out / "shard-000000.tar"
+    manifest.write_text(manifest.read_text().replace(",lsb,", ",eoi,", 1))
+    digests.append(digest())
+    shard.write_bytes(shard.read_bytes() + bytes(512))
+    digests.append(digest())
+    assert len(set(digests)) == 3
 
 
 def test_shard_that_changes_after_the_listing_is_not_read(folder: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ read to list the dataset.
 
 from __future__ import annotations
 
-import sys
+import hashlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -77,8 +77,9 @@ class StoreSource(BaseSource):
         name = manifest_name(self.root, [name for name in objects if "/" not in name], self._class_folders(objects))
         manifest, stamp = None, ""
         if name is not None:
-            stored = objects[name]
-            manifest, stamp = parsed_manifest(self.root, name, self._manifest_data(stored)), f"{stored.identity}"
+            data = self._manifest_data(objects[name])
+            # Some servers state neither an ETag nor a time.
+            manifest, stamp = parsed_manifest(self.root, name, data), hashlib.sha256(data).hexdigest()
         if manifest is not None and manifest.has_places and has_only_shards(objects):
             found = self._placed(manifest, objects, stamp)
             labelled = LabelledFiles(found, manifest.labels_of, has_manifest=True, clean_folder="clean")
@@ -174,17 +175,19 @@ class StoreSource(BaseSource):
         listed = manifest.listed
         places = listed.places()
         shards = [self._checked_shard(manifest, objects, name) for name in places.names]
-        sizes = np.array([sys.maxsize if one.name.lower().endswith(PARQUET) else one.size_bytes for one in shards])
-        ends = places.offsets + places.sizes
-        truncated = np.flatnonzero(ends > sizes[places.shards])
+        is_tar = np.array([not one.name.lower().endswith(PARQUET) for one in shards])
+        sizes = np.array([one.size_bytes for one in shards])
+        # Not the ends: the sum of two stated numbers may be too large for an integer of the array.
+        truncated = np.flatnonzero(is_tar[places.shards] & (places.sizes > sizes[places.shards] - places.offsets))
         if truncated.size:
             file = listed[int(truncated[0])]
-            end, size = ends[file.number], sizes[places.shards[file.number]]
+            end, size = file.offset + (file.size_bytes or 0), sizes[places.shards[file.number]]
             raise DatasetError(f"{self.root}: {file.shard} is truncated: {manifest.name} names byte {end} of {size}")
         ranks = {name: rank for rank, name in enumerate(sorted(one.name for one in shards))}
         order = np.lexsort((places.offsets, np.array([ranks[one.name] for one in shards])[places.shards]))
         is_sorted = bool((order[1:] > order[:-1]).all())
         identities = {one.name: one.identity for one in shards}
+        stamp = f"{stamp} {[one.size_bytes for one in shards]}"
         found = listed.in_store(self.root, identities, None if is_sorted else order, stamp)
         # As in a folder, where such a file is not found.
         ignored = (number for number in range(len(found)) if is_ignored_path(found.path(number)))
