@@ -25,7 +25,7 @@ from starlight_exporter.evaluation.provisional_result import (
 from starlight_exporter.evaluation.request import RunRequest
 from starlight_exporter.evaluation.results import RunResult
 from starlight_exporter.models.roles import Role
-from starlight_exporter.publish.snapshot import Pair
+from starlight_exporter.publish.snapshot import Outcome, Pair
 from starlight_exporter.runs.attempt import Attempt, attempt, cancelled_attempt
 from starlight_exporter.runs.finished_run import FinishedRun, RunOutput
 from starlight_exporter.runs.process import WorkerProcess
@@ -278,6 +278,8 @@ class Runner:
                 ended, faults = self._supervised(request, scratch, thumbnails)
             except OSError as error:
                 ended = Attempt("error", error=error)
+            # Before the handler, whose error must not lose the run.
+            self._ended(queued, ended.outcome)
             result = ended.result if isinstance(ended.result, RunResult) else None
             self.handler.finished(
                 FinishedRun(
@@ -300,11 +302,14 @@ class Runner:
                     engine_failure=ended.error.reason if isinstance(ended.error, EngineError) else None,
                 ),
             )
+
+    def _ended(self, queued: QueuedRun, outcome: Outcome) -> None:
+        """Count interruptions in a row, and queue an interrupted run again."""
         with self._wake:
-            if ended.outcome != "cancelled":
+            if outcome != "cancelled":
                 self._cancellations.pop(queued.pair, None)
                 self._interruptions.pop(queued.pair, None)
-            if self._preempted and ended.outcome == "cancelled" and not self._cancel and not self._stopping:
+            if self._preempted and outcome == "cancelled" and not self._cancel and not self._stopping:
                 self._interruptions[queued.pair] = self._interruptions.get(queued.pair, 0) + 1
                 following = self._queue.get(queued.pair)
                 if following is None:
@@ -357,24 +362,26 @@ class Runner:
     def _is_preempted(self, current: Pair) -> bool:
         """Return whether a queued evaluation has to start now. A scheduled one of the baseline may not be needed."""
         priority = self._priority(current)
+        # Images that change all the time must not prevent the complete result of another model or dataset.
+        is_often = self._interruptions.get(current, 0) >= MAX_INTERRUPTIONS
+        waiting = ("schedule", "dataset") if is_often else ("schedule",)
+        others = [queued for pair, queued in self._queue.items() if pair != current]
         if priority < _INTERRUPTS:
             # A long evaluation must not delay the first values of another model or dataset, and the baseline must not
-            # delay those of production. Images that change all the time must not prevent its complete result.
-            waiting = ("schedule", "dataset") if self._is_often_interrupted(current) else ("schedule",)
+            # delay those of production.
             limit = priority if self._is_sampled else priority - 1
             return any(
-                not queued.is_sampled and queued.trigger not in waiting and self._priority(pair) <= limit
-                for pair, queued in self._queue.items()
+                not queued.is_sampled and queued.trigger not in waiting and self._priority(queued.pair) <= limit
+                for queued in others
             )
-        priorities = [
-            self._priority(queued.pair)
-            for queued in self._queue.values()
-            if queued.trigger != "schedule" or self._priority(queued.pair) == PRIORITY["production"]
-        ]
-        return min(priorities, default=_INTERRUPTS) < _INTERRUPTS
-
-    def _is_often_interrupted(self, pair: Pair) -> bool:
-        return self._interruptions.get(pair, 0) >= MAX_INTERRUPTIONS
+        return any(
+            self._priority(queued.pair) < _INTERRUPTS
+            and (
+                queued.trigger not in waiting
+                or (not is_often and self._priority(queued.pair) == PRIORITY["production"])
+            )
+            for queued in others
+        )
 
     def _run_job(self, job: BackgroundJob) -> None:
         ended = attempt(

@@ -562,6 +562,50 @@ def test_images_that_change_all_the_time_do_not_prevent_results_of_other_dataset
     assert (handler.runs[-1].pair, handler.runs[-1].error) == (PRODUCTION, PREEMPTED)
 
 
+def test_evaluation_is_not_preempted_by_its_own_pair(handler: RecordingHandler, start: StartRunner) -> None:
+    runner = start(workers(sample_first))
+    runner.submit(PRODUCTION, "model")
+    handler.wait(lambda: handler.samples == [PRODUCTION])
+    runner.submit(PRODUCTION, "model")
+    time.sleep(3 * INTERRUPT_SECONDS)
+    assert handler.runs == []
+
+
+def test_production_that_is_evaluated_all_the_time_does_not_prevent_results_of_research(
+    handler: RecordingHandler, start: StartRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("starlight_exporter.runs.runner.MAX_INTERRUPTIONS", 1)
+    runner = start(workers(take_long, succeed, take_long))
+    runner.submit(RESEARCH, "model")
+    handler.wait(lambda: bool(handler.progress))
+    runner.submit(PRODUCTION, "schedule")
+    handler.wait(lambda: handler.begun == [RESEARCH, PRODUCTION, RESEARCH])
+    for trigger in ("schedule", "dataset"):
+        runner.submit(PRODUCTION, trigger)
+        time.sleep(3 * INTERRUPT_SECONDS)
+    assert len(handler.runs) == 2
+    runner.submit(PRODUCTION, "schedule")
+    runner.submit(("production", "b"), "model")
+    handler.wait(lambda: len(handler.runs) == 3)
+    assert (handler.runs[-1].pair, handler.runs[-1].error) == (RESEARCH, PREEMPTED)
+
+
+def test_preempted_run_is_queued_again_after_an_error_of_the_handler(
+    handler: RecordingHandler, start: StartRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_run: FinishedRun, _output: RunOutput) -> None:
+        monkeypatch.undo()
+        raise KeyError
+
+    runner = start(workers(take_long, succeed))
+    runner.submit(RESEARCH, "model")
+    handler.wait(lambda: bool(handler.progress))
+    monkeypatch.setattr(handler, "finished", fail)
+    runner.submit(PRODUCTION, "model")
+    handler.wait(lambda: len(handler.runs) == 2)
+    assert [run.pair for run in handler.runs] == [PRODUCTION, RESEARCH]
+
+
 def test_scheduled_evaluation_does_not_preempt_a_full_pass(handler: RecordingHandler, start: StartRunner) -> None:
     runner = start(workers(sample_first))
     runner.submit(BASELINE, "model")
