@@ -63,6 +63,8 @@ def run(options: argparse.Namespace) -> int:
     print(f"{integer(plan.records)} results ({integer(plan.bytes)} bytes) from before {utc(plan.before)} {what}")
     if plan.unconfirmed:
         print(f"{integer(plan.unconfirmed)} older by their dates are kept: {plan.reason}; see --trust-dates")
+    if plan.future:
+        print(f"{integer(plan.future)} with dates in the future are kept: {plan.future_reason}")
     return OK
 
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Final
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_OFFSETS: Final = Path("/proc/self/timens_offsets")
 
 
 @dataclass(frozen=True, slots=True)
 class BootClock:
     """A reading: seconds since the machine was started, suspended or not, and the ID of that start.
 
-    The clock cannot be set. Processes and containers of one machine have the same clock.
+    The clock cannot be set. Processes and containers of one machine have the same clock, except in time namespaces.
     """
 
     boot_id: str
@@ -24,12 +25,24 @@ class BootClock:
 
 
 def read_boot_clock() -> BootClock | None:
-    """Return a reading; None on platforms without a boot ID."""
+    """Return a reading; None on platforms without a boot ID, and in time namespaces that shift the clock."""
     try:
+        if _is_shifted():
+            return None
         boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
         return BootClock(boot_id, round(time.clock_gettime(time.CLOCK_BOOTTIME), 3))
     except (OSError, ValueError):
         return None
+
+
+def _is_shifted() -> bool:
+    """Return whether the clock of this process may differ from that of the machine. Raises OSError."""
+    try:
+        offsets = _OFFSETS.read_text(encoding="ascii")
+    except FileNotFoundError:
+        # The kernel has no time namespaces.
+        return False
+    return ["boottime", "0", "0"] not in [line.split() for line in offsets.splitlines()]
 
 
 def parse_boot_clock(content: object) -> BootClock | None:

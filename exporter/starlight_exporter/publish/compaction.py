@@ -55,13 +55,14 @@ class CompactionPlan:
     """The records to remove from every file. All of them ended before `before` (UTC seconds).
 
     `unconfirmed` records are kept, because they are old by their dates only: the age of the oldest record is at least
-    `confirmed_age` seconds.
+    `confirmed_age` seconds. `future` records are kept, because the system clock has not reached their dates.
     """
 
     before: float
     files: tuple[FilePlan, ...]
     unconfirmed: int
     confirmed_age: float
+    future: int
 
     @property
     def records(self) -> int:
@@ -80,6 +81,11 @@ class CompactionPlan:
             f"a wrong system clock is possible: the uptime of the machine confirms only {duration(self.confirmed_age)}"
         )
 
+    @property
+    def future_reason(self) -> str:
+        """Why records have dates in the future."""
+        return "the system clock was ahead when they were stored, or is behind now"
+
 
 def compaction_limit(age: float) -> float:
     """Return the start of the day (UTC seconds) before which records have this age in seconds by their dates."""
@@ -96,7 +102,8 @@ def plan_compaction(
     """
     files = [_read(path) for path in paths]
     records = [record for _, _, of_file in files for record in of_file]
-    before = compaction_limit(age)
+    # After reading: the records that were stored meanwhile are not in the future.
+    before, date = compaction_limit(age), time.time()
     old = list(superseded(records, before))
     ages = confirmed_ages([*(record.boot_clock for record in records), now])
     removed = {number for number in old if trust_dates or ages[number] >= age}
@@ -105,7 +112,8 @@ def plan_compaction(
         chosen = tuple(record for number, record in enumerate(of_file, start=first) if number in removed)
         plans.append(FilePlan(path, file, size, chosen))
         first += len(of_file)
-    return CompactionPlan(before, tuple(plans), len(old) - len(removed), ages[0])
+    future = sum(record.pair is not None and record.finished_at > date for record in records)
+    return CompactionPlan(before, tuple(plans), len(old) - len(removed), ages[0], future)
 
 
 def superseded(records: Sequence[StoredRecord], before: float) -> Iterator[int]:

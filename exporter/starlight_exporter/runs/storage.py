@@ -173,6 +173,8 @@ class Storage:
             self.update_metrics()
         if plan.unconfirmed:
             _log.info("old results kept", records=plan.unconfirmed, reason=plan.reason)
+        if plan.future:
+            _log.warning("results with dates in the future kept", records=plan.future, reason=plan.future_reason)
 
     def update_metrics(self) -> None:
         """Publish free and used disk space."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from starlight_exporter.publish.history import History
 from support.snapshots import FINISHED_AT, full_evaluation
 
 DAY = 86_400
-START = FINISHED_AT // DAY * DAY
+START = FINISHED_AT // DAY * DAY - 365 * DAY
 
 
 @pytest.fixture
@@ -60,6 +61,18 @@ def test_results_without_confirmed_age_are_kept(config: Path, capsys: pytest.Cap
         " 0 s; see --trust-dates"
     )
     assert len(list(History(config.parent / "data" / "history.jsonl").evaluations())) == 4
+
+
+def test_results_with_dates_in_the_future_are_reported(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert compact(config, "--older-than", "30d", "--trust-dates", "--dry-run") == 0
+    removed, kept = capsys.readouterr().out.splitlines()
+    assert removed.startswith("0 results (0 bytes) from before ")
+    assert kept == (
+        "4 with dates in the future are kept: the system clock was ahead when they were stored, or is behind now"
+    )
 
 
 def test_running_exporter_is_an_error(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

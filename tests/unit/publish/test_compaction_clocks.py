@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -143,6 +146,35 @@ def test_unconfirmed_records_are_kept_with_a_reason(world: World) -> None:
     assert plan.reason == "a wrong system clock is possible: the uptime of the machine confirms only 3 d"
 
 
+def test_one_record_per_boot_confirms_no_age(world: World) -> None:
+    for _ in range(40):
+        world.restart()
+        world.store()
+        world.now += 12 * HOUR
+    world.now += 2 * AGE
+    world.restart()
+    plan = world.compact()
+    assert (plan.records, plan.unconfirmed, plan.confirmed_age) == (0, 19, 0)
+
+
+def test_records_with_dates_in_the_future_are_kept_with_a_reason(world: World) -> None:
+    world.error = 3_650 * DAY
+    run(world, 2)
+    world.error = 0.0
+    world.now += 200 * DAY
+    world.store()
+    plan = world.compact()
+    assert (plan.records, plan.unconfirmed, plan.future) == (0, 0, 8)
+    assert plan.future_reason == "the system clock was ahead when they were stored, or is behind now"
+    world.error = -world.now
+    assert world.compact(trust_dates=True).future == 9
+
+
+def test_right_clock_has_no_records_in_the_future(world: World) -> None:
+    run(world, 2)
+    assert world.compact().future == 0
+
+
 def test_records_of_earlier_releases_are_old_once_later_ones_confirm_it(world: World) -> None:
     for _ in range(4):
         world.now += HOUR
@@ -176,6 +208,40 @@ def test_history_stores_readings(tmp_path: Path) -> None:
     assert first.boot_id == second.boot_id == now.boot_id
     assert first.seconds <= second.seconds <= now.seconds
     assert len(list(history.evaluations())) == 2
+
+
+READ = "from starlight_exporter.publish.boot_clock import read_boot_clock; print(read_boot_clock())"
+
+
+def test_time_namespace_with_another_uptime_has_no_reading() -> None:
+    unshare = ["unshare", "--user", "--map-root-user", "--time"]
+    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no time namespaces")
+    shifted = subprocess.run(
+        [*unshare, "--boottime", "100000000", sys.executable, "-c", READ], capture_output=True, text=True, check=True
+    )
+    assert shifted.stdout == "None\n"
+
+
+@pytest.mark.parametrize(
+    ("offsets", "known"),
+    [
+        (None, True),
+        ("monotonic           0         0\nboottime            0         0\n", True),
+        ("monotonic           5         0\nboottime            0         0\n", True),
+        ("monotonic           0         0\nboottime          -86400         0\n", False),
+        ("monotonic           0         0\nboottime            0         1\n", False),
+        ("", False),
+    ],
+)
+def test_only_a_clock_that_is_not_shifted_is_read(
+    offsets: str | None, known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "timens_offsets"
+    if offsets is not None:
+        file.write_text(offsets)
+    monkeypatch.setattr("starlight_exporter.publish.boot_clock._OFFSETS", file)
+    assert (read_boot_clock() is not None) == known
 
 
 @pytest.mark.parametrize("content", [None, 1, [], {}, {"boot_id": "a"}, {"boot_id": 1, "seconds": 2.0}, {"seconds": 1}])

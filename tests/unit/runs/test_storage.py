@@ -211,8 +211,8 @@ def test_disk_usage_ignores_files_that_are_removed_meanwhile(tmp_path: Path) -> 
 
 
 def old_results(count: int) -> list[Evaluation]:
-    """Return results of one day, and one of today."""
-    day = FINISHED_AT // 86_400 * 86_400
+    """Return results of one day, and one of a later day."""
+    day = FINISHED_AT // 86_400 * 86_400 - 365 * 86_400
     old = [full_evaluation(evaluation_id=f"old-{number}", finished_at=day + number) for number in range(count)]
     return [*old, full_evaluation(evaluation_id="new", finished_at=day + 100 * 86_400)]
 
@@ -371,6 +371,27 @@ def test_results_whose_age_is_not_confirmed_are_kept_with_a_reason(tmp_path: Pat
     assert entry["reason"] == "a wrong system clock is possible: the uptime of the machine confirms only 0 s"
     assert success(state) is True
     assert len(list(storage.history.evaluations())) == 5
+    storage.close()
+
+
+@pytest.mark.usefixtures("uptime")
+def test_results_with_dates_in_the_future_are_kept_with_a_warning(tmp_path: Path) -> None:
+    config = compacting(configured(tmp_path, data=tmp_path / "data", results=tmp_path / "results"))
+    state = State(empty_snapshot())
+    storage = Storage(state, config)
+    for number in range(3):
+        storage.history.append(full_evaluation(evaluation_id=f"{number}", finished_at=time.time() + 3_650 * 86_400))
+    with capture_logs() as logs:
+        storage.compact()
+    assert logs == [
+        {
+            "event": "results with dates in the future kept",
+            "log_level": "warning",
+            "records": 3,
+            "reason": "the system clock was ahead when they were stored, or is behind now",
+        }
+    ]
+    assert success(state) is True
     storage.close()
 
 

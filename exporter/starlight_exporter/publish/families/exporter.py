@@ -92,7 +92,7 @@ HISTORY_COMPACTION_SUCCESSFUL = GROUP.family(
     "gauge",
     "",
     "Whether the last compaction of the history was successful (1) or not (0: no record was lost; the log has the"
-    " reason).",
+    " reason). 1 if it kept results that have a wrong date or an unconfirmed age, too: the log has their number.",
     absent="without `history.compact_after`, and in the first hour",
 )
 EVALUATIONS_QUEUED = GROUP.family(
