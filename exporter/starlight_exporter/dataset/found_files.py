@@ -38,6 +38,7 @@ class FoundFile:
     `identity` is opaque text that changes with the content of the shard, without a shard with that of the file; None if
     only the content identifies the file. `number` is the position in the listing. `labels` are those that a label
     manifest states, None without a manifest: then they are read from the sidecar, the folder and the name.
+    `placed_by` is the name of the manifest that states the place in the shard, None if the shard was listed.
     """
 
     root: DatasetRoot
@@ -51,13 +52,15 @@ class FoundFile:
     labels: Labels | None = None
     shard: str | None = None
     offset: int = 0
+    placed_by: str | None = None
 
     @property
     def content_key(self) -> str | None:
         """Text that is equal for equal content in a remote dataset; None if only the content identifies the file."""
         if self.identity is None or isinstance(self.root, Path):
             return None
-        name = self.path if self.shard is None else self.shard
+        # With the path: the content at a place that a manifest states must be that of this file.
+        name = self.path if self.shard is None else f"{self.shard}\0{self.path}"
         return f"{self.root}\0{name}\0{self.identity}\0{self.offset}\0{self.size_bytes}"
 
 
@@ -91,6 +94,7 @@ class FoundFiles(Sequence[FoundFile]):
         self._shards = list(builder.shards)
         self._shard_codes = builder.shard_codes
         self._offsets = builder.offsets
+        self._placed_by = builder.placed_by
         self._index: tuple[NDArray[np.uint64], NDArray[np.int64]] | None = None
 
     @staticmethod
@@ -128,6 +132,7 @@ class FoundFiles(Sequence[FoundFile]):
             number=number,
             shard=shard,
             offset=self._offsets[number] if shard is not None else 0,
+            placed_by=self._placed_by if shard is not None else None,
         )
 
     def path(self, number: int) -> str:
@@ -151,13 +156,15 @@ class FoundFiles(Sequence[FoundFile]):
         identities: Mapping[str, str | None],
         order: NDArray[np.int64] | None,
         stamp: str,
+        manifest: str,
     ) -> FoundFiles:
         """Return the files in this order, None for the present one, with the identities of their shards.
 
-        `stamp` is text that changes with everything else in the listing.
+        `stamp` is text that changes with everything else in the listing, `manifest` the name of the manifest.
         """
         found = copy(self) if order is None else FoundFiles.of(root, (self[int(number)] for number in order))
         found.root = root
+        found._placed_by = manifest
         found._shards = [(name, identities[name]) for name, _ in found._shards if name is not None]
         found.digest = hashlib.sha256("\0".join([stamp, *map(str, found._shards)]).encode()).hexdigest()
         return found
@@ -234,6 +241,7 @@ class FoundFilesBuilder:
         """Distinct shards with their identities. Empty, as are the codes and offsets, without files in shards."""
         self.shard_codes = array("l")
         self.offsets = array("q")
+        self.placed_by: str | None = None
         self.digest = hashlib.sha256()
         self._last = ""
         self._sorted = True
@@ -276,6 +284,7 @@ class FoundFilesBuilder:
         shard = (file.shard, file.identity) if file.shard is not None else (None, None)
         self.shard_codes.append(self.shards.setdefault(shard, len(self.shards)))
         self.offsets.append(file.offset)
+        self.placed_by = file.placed_by or self.placed_by
 
     def finish(self, *, ignored: int, by_path: bool = False) -> FoundFiles:
         """Return the listing, optionally sorted by printable path."""

@@ -6,11 +6,10 @@ takes in memory is known from its pages (see `parquet_pages`), not from the foot
 
 from __future__ import annotations
 
-import json
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,12 +17,14 @@ from typing import Any, Final
 from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.manifest_rows import ManifestError, column_values, is_text
 from starlight_exporter.dataset.sources.base import Read, too_large
+from starlight_exporter.dataset.sources.class_labels import label_names, named
 from starlight_exporter.dataset.sources.parquet_pages import (
     PageError,
     chunk_range,
     require_small_footer,
     uncompressed_bytes,
 )
+from starlight_exporter.dataset.sources.placed import is_row_of, other_file
 from starlight_exporter.dataset.sources.ranges import RangeFile
 from starlight_exporter.dataset.sources.store import Store, StoredObject
 from starlight_exporter.dataset.sources.tar_index import ShardError
@@ -40,20 +41,26 @@ _BATCH: Final = 1024
 _MAGIC: Final = b"PAR1"
 _BYTES: Final = "bytes"
 _CONTENT_TYPES: Final = ("binary", "large_binary", "binary_view")
+_TEXTS: Final = ("string", "large_string")
 _PATH: Final = "path"
 
 
 @dataclass(frozen=True, slots=True)
 class RowGroup:
-    """The images of a group of rows: an Arrow array with one element per row."""
+    """The images of a group of rows: an Arrow array with one element per row, and their paths if these are texts."""
 
     rows: range
     column: Any
+    paths: Sequence[object]
 
     def content(self, row: int) -> memoryview | None:
         """Return the image of a row, None if the row has none."""
         value = self.column[row - self.rows.start][_BYTES]
         return memoryview(value.value.as_buffer()) if value.is_valid and value.value.is_valid else None
+
+    def path(self, row: int) -> object:
+        """Return the path of the image of a row, None if the row has none."""
+        return self.paths[row - self.rows.start] if self.paths else None
 
 
 class ParquetShard:
@@ -86,7 +93,7 @@ class ParquetShard:
 
         The numbers of a class label are replaced by the names that the shard states.
         """
-        names = _label_names(self._schema)
+        names = label_names(self._schema)
         plain = [one.name for one in self._schema if _is_cell(one.type) and one.name != _PATH]
         columns = [*plain, f"{self.column}.{_PATH}"]
         # Texts as dictionaries, so that they are only copied once their length is checked.
@@ -102,7 +109,7 @@ class ParquetShard:
                     values = {name: column_values(batch.column(name)) for name in plain}
                     paths = column_values(batch.column(self.column).field(_PATH))
                     for number, path in enumerate(paths):
-                        cells = {name: _named(names.get(name), column[number]) for name, column in values.items()}
+                        cells = {name: named(names.get(name), column[number]) for name, column in values.items()}
                         yield {**cells, _PATH: path}
 
     def group_of(self, row: int) -> int:
@@ -111,17 +118,20 @@ class ParquetShard:
 
     def group(self, group: int) -> RowGroup:
         """Read the images of a group of rows."""
-        columns = [f"{self.column}.{_BYTES}"]
+        path = self._schema.field(self.column).type.field(_PATH)
+        columns = [f"{self.column}.{name}" for name in (_BYTES, _PATH) if name == _BYTES or str(path.type) in _TEXTS]
         with _errors():
             # As a dictionary, so that content that is stored once and repeated a million times is in memory once.
             file, ranges = self._open(columns)
             self._keep(file, ranges, group, columns)
             table = file.read_row_group(group, columns=columns)
             table.validate(full=True)
+            chunks = table.column(self.column).chunks if len(columns) > 1 else ()
+            paths = [path for chunk in chunks for path in column_values(chunk.field(_PATH))]
         rows = range(self.first_rows[group], self.first_rows[group + 1])
         if table.num_rows != len(rows):
             raise ShardError(f"is damaged: a group of {len(rows)} rows has {table.num_rows}")
-        return RowGroup(rows, table.column(self.column))
+        return RowGroup(rows, table.column(self.column), paths)
 
     def _keep(self, file: Any, ranges: RangeFile, group: int, columns: Sequence[str]) -> None:
         """Read columns of a group into memory, compressed. Raise ShardError if they are too large uncompressed."""
@@ -215,6 +225,8 @@ def read_rows(
         content = group.content(found.offset)
         if content is None:
             yield found, ImageError("has no bytes", reason="unreadable")
+        elif found.placed_by is not None and not is_row_of(group.path(found.offset), len(content), found):
+            yield found, other_file(found)
         elif len(content) > max_bytes:
             start = bytes(content[:SIGNATURE_BYTES])
             yield found, too_large(max_bytes, size_bytes=len(content), start=start)
@@ -276,18 +288,3 @@ def _is_cell(of_type: Any) -> bool:
     except ManifestError:
         return False
     return True
-
-
-def _label_names(schema: Any) -> Mapping[str, Sequence[str]]:
-    """Return the names of the class labels by column, from the metadata that Hugging Face writes."""
-    try:
-        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        return {name: one["names"] for name, one in features.items() if one.get("_type") == "ClassLabel"}
-    except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
-        return {}
-
-
-def _named(names: Sequence[str] | None, value: object) -> object:
-    if isinstance(names, list) and type(value) is int and 0 <= value < len(names):
-        return names[value]
-    return value

@@ -10,6 +10,7 @@ from typing import Final
 
 from starlight_exporter.dataset.found_files import FoundFile
 from starlight_exporter.dataset.sources.base import Read, too_large
+from starlight_exporter.dataset.sources.placed import HEADER_BYTES, is_header_of, other_file
 from starlight_exporter.dataset.sources.store import Pending, Store, StoredObject, start_range
 from starlight_exporter.detector.format_signatures import SIGNATURE_BYTES
 from starlight_exporter.errors import ImageError
@@ -37,15 +38,21 @@ class RangeFile(io.RawIOBase):
         self._buffer_start = 0
         self._kept: list[tuple[int, bytes]] = []
 
-    def keep(self, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+    def keep(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Read ranges (start, size) at the same time, and return their content.
 
-        They stay in memory until the next call, so that reading them again is no request.
+        They stay in memory until the next call, so that reading them again is no request. Ranges that follow each other
+        are one request.
         """
         self._kept = []
-        started = [(start, self._start(start, size)) for start, size in ranges]
+        joined: list[tuple[int, int]] = []
+        for start, size in ranges:
+            if joined and sum(joined[-1]) == start:
+                start, size = joined[-1][0], joined.pop()[1] + size  # noqa: PLW2901
+            joined.append((start, size))
+        started = [(start, self._start(start, size)) for start, size in joined]
         self._kept = [(start, self._result(pending)) for start, pending in started]
-        return [data for _, data in self._kept]
+        return [self._kept_range(start, size) for start, size in ranges]
 
     def readable(self) -> bool:
         """Return True."""
@@ -81,6 +88,10 @@ class RangeFile(io.RawIOBase):
             self._buffer_start, at = self._position, 0
         self._position += size
         return self._buffer[at : at + size]
+
+    def _kept_range(self, start: int, size: int) -> memoryview:
+        at, data = next((at, data) for at, data in self._kept if at <= start and start + size <= at + len(data))
+        return memoryview(data)[start - at : start - at + size]
 
     def _start(self, start: int, size: int) -> Pending:
         return start_range(self._store, self._stored.name, start, size, self._stored.identity)
@@ -151,7 +162,8 @@ def _requests(files: Iterable[FoundFile], max_bytes: int) -> Iterator[_Request]:
             continue
         if request is not None:
             yield request
-        request = _Request(name, found.offset, found.offset + size, found.identity, [found], refused=size > max_bytes)
+        start = found.offset if found.placed_by is None else max(0, found.offset - HEADER_BYTES)
+        request = _Request(name, start, found.offset + size, found.identity, [found], refused=size > max_bytes)
     if request is not None:
         yield request
 
@@ -164,7 +176,10 @@ def _content(request: _Request, pending: Pending) -> Iterator[Read]:
         return
     for found in request.files:
         at = found.offset - request.start
-        yield found, data[at : at + (found.size_bytes or 0)]
+        if found.placed_by is not None and not is_header_of(data[max(0, at - HEADER_BYTES) : at], found):
+            yield found, other_file(found)
+        else:
+            yield found, data[at : at + (found.size_bytes or 0)]
 
 
 def _refused(store: Store, request: _Request, max_bytes: int) -> Iterator[Read]:

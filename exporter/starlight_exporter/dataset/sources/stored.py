@@ -40,6 +40,7 @@ from starlight_exporter.dataset.sources.members import (
 )
 from starlight_exporter.dataset.sources.names import PARQUET, has_only_shards, is_ignored_path, is_relative, is_shard
 from starlight_exporter.dataset.sources.parquet_shards import ParquetShards, read_rows
+from starlight_exporter.dataset.sources.placed import row_path
 from starlight_exporter.dataset.sources.ranges import RangeFile, read_files
 from starlight_exporter.dataset.sources.sidecars import StoredSidecars
 from starlight_exporter.dataset.sources.store import CHANGED, MAX_FILES, Store, StoredObject, start_range
@@ -188,7 +189,7 @@ class StoreSource(BaseSource):
         is_sorted = bool((order[1:] > order[:-1]).all())
         identities = {one.name: one.identity for one in shards}
         stamp = f"{stamp} {[one.size_bytes for one in shards]}"
-        found = listed.in_store(self.root, identities, None if is_sorted else order, stamp)
+        found = listed.in_store(self.root, identities, None if is_sorted else order, stamp, manifest.name)
         # As in a folder, where such a file is not found.
         ignored = (number for number in range(len(found)) if is_ignored_path(found.path(number)))
         return found.with_problems(dict.fromkeys(ignored, not_found(manifest)))
@@ -230,7 +231,7 @@ class StoreSource(BaseSource):
     def _parquet_members(self, stored: StoredObject, rows: list[ManifestRow]) -> Iterator[Member]:
         for number, cells in enumerate(self._parquet.shard(stored).rows()):
             name = cells.pop("path")
-            path = _row_path(stored.name, number, name)
+            path = row_path(stored.name, number, name)
             rows.append(ManifestRow(f"{stored.name}: row {number}", {**_present(cells), "file_name": path}))
             yield Member(path, None, stored.identity, stored.name, number)
 
@@ -281,13 +282,6 @@ def _require_new(path: str, listed: set[str]) -> None:
     if path in listed:
         raise ShardError(f"contains {path[:200]!r}, which is in the dataset already")
     listed.add(path)
-
-
-def _row_path(shard: str, row: int, name: object) -> str:
-    """Return a path for a row that no other row has; the paths in Parquet shards may be missing or equal."""
-    stem = shard[: -len(PARQUET)]
-    base = str(name).rpartition("/")[2] if isinstance(name, str) else ""
-    return f"{stem}/{row:06d}-{base}" if base.isprintable() and 0 < len(base) <= 255 else f"{stem}/{row:06d}"
 
 
 def _present(cells: dict[str, object]) -> dict[str, object]:
