@@ -12,6 +12,7 @@ import hashlib
 import os
 import secrets
 import threading
+import time
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ MAX_FILES: Final = 16
 """More files are merged into one."""
 MAX_RECORDS: Final = 2_000_000
 """Older records are deleted when files are merged: 122 MB."""
+_UNFINISHED_SUFFIX: Final = ".new"
+_UNFINISHED_SECONDS: Final = 3600.0
+"""Age from which on an unfinished file is one of a process that was killed."""
 _FORMATS: Final[tuple[ImageFormat, ...]] = (*FORMATS, "other")
 _RECORD: Final = np.dtype(
     [("key", "<u8"), ("rest", "<u8"), ("sha256", "u1", (32,)), ("size", "<u8"), ("format", "u1"), ("crc", "<u4")]
@@ -76,46 +80,77 @@ class ContentIndex:
         with self._lock, suppress(OSError):
             if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
-                self._file = self._new_path().open("xb")
+                self._file = self._new_path().open("x+b")
             self._file.write(record.tobytes())
 
     def close(self) -> None:
         """Make what was added available to the next process."""
         with self._lock, suppress(OSError):
             if self._file is not None:
-                self._file.close()
-                self._file = None
+                with self._file as file:
+                    self._file = None
+                    file.flush()
+                    if os.fstat(file.fileno()).st_nlink == 0:
+                        # Another process has merged what was written until then, and deleted the file.
+                        file.seek(0)
+                        self._write(file.read())
 
     def _load(self) -> NDArray[Any]:
         """Return the records of all files, sorted by key."""
-        parts, paths = [], []
+        parts, read, paths = [], [], []
         with suppress(OSError):
-            paths = sorted(self._folder.glob(f"*{CONTENTS_SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+            paths = sorted(self._folder.glob(f"*{CONTENTS_SUFFIX}"), key=_modified)
         for path in paths:
             with suppress(OSError):
                 content = read_content(path, max_bytes=2 * MAX_RECORDS * _RECORD.itemsize).data
                 parts.append(np.frombuffer(content[: len(content) // _RECORD.itemsize * _RECORD.itemsize], _RECORD))
+                read.append(path)
         if not parts:
             return np.zeros(0, _RECORD)
         records = np.concatenate(parts)
-        if len(paths) > MAX_FILES:
-            records = records[-MAX_RECORDS:]
-            self._merge(records, paths)
+        if len(read) > MAX_FILES:
+            records = _newest(records)[-MAX_RECORDS:]
+            self._merge(records, read)
         # Checksums are verified on access, which takes a second per million otherwise.
         return records[np.argsort(records["key"], kind="stable")]
 
     def _merge(self, records: NDArray[Any], paths: list[Path]) -> None:
-        """Replace files by one. A process that still writes to one of them loses what it adds."""
+        """Replace files by one, and delete unfinished files. Files that cannot be deleted stay."""
         with suppress(OSError):
-            merged = self._new_path()
-            temporary = merged.with_suffix(".new")
-            temporary.write_bytes(records.tobytes())
-            os.replace(temporary, merged)  # noqa: PTH105  # as files.py does
-            for path in paths:
-                path.unlink(missing_ok=True)
+            self._write(records.tobytes())
+            oldest = (time.time() - _UNFINISHED_SECONDS) * 1e9
+            unfinished = [path for path in self._folder.glob(f"*{_UNFINISHED_SUFFIX}") if _modified(path) < oldest]
+            for path in (*paths, *unfinished):
+                with suppress(OSError):
+                    path.unlink()
+
+    def _write(self, content: bytes) -> None:
+        """Write a file of records, which others only read once it is complete."""
+        path = self._new_path()
+        temporary = path.with_suffix(_UNFINISHED_SUFFIX)
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)  # noqa: PTH105  # as files.py does
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _new_path(self) -> Path:
         return self._folder / f"{secrets.token_hex(8)}{CONTENTS_SUFFIX}"
+
+
+def _modified(path: Path) -> int:
+    """Return the modification time in nanoseconds; 0 for a file that another process has deleted."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _newest(records: NDArray[Any]) -> NDArray[Any]:
+    """Return the last record of every key, in order."""
+    _, last = np.unique(records["key"][::-1], return_index=True)
+    return records[np.sort(len(records) - 1 - last)]
 
 
 def _is_undamaged(record: Any) -> bool:

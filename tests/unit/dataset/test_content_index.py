@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from starlight_exporter.dataset import content_index
@@ -55,3 +56,33 @@ def test_unusable_folder_has_no_contents(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     filled(tmp_path / "file" / "cache", range(3))
     assert ContentIndex(tmp_path / "file" / "cache").get("etag 1") is None
+
+
+def test_writer_keeps_its_records_after_a_merge(tmp_path: Path) -> None:
+    writer = ContentIndex(tmp_path)
+    for number in range(2000):
+        writer.add(f"etag {number}", content(number))
+    for number in range(2000, 2000 + content_index.MAX_FILES):
+        filled(tmp_path, range(number, number + 1))
+    ContentIndex(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    writer.close()
+    index = ContentIndex(tmp_path)
+    assert all(index.get(f"etag {number}") is not None for number in range(2000 + content_index.MAX_FILES))
+
+
+def test_folder_among_the_files_stops_no_merge(tmp_path: Path) -> None:
+    (tmp_path / "0.contents").mkdir()
+    unfinished, recent = tmp_path / "0.new", tmp_path / "1.new"
+    unfinished.write_bytes(b"killed")
+    recent.write_bytes(b"being written")
+    os.utime(unfinished, (0, 0))
+    for number in range(content_index.MAX_FILES + 1):
+        filled(tmp_path, range(number, number + 1))
+    sizes = []
+    for _ in range(3):
+        ContentIndex(tmp_path)
+        sizes.append(sum(path.stat().st_size for path in tmp_path.glob("*.contents") if path.is_file()))
+    assert len(set(sizes)) == 1
+    assert len(list(tmp_path.iterdir())) == 3
+    assert not unfinished.exists()
