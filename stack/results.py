@@ -14,6 +14,7 @@ from stack.errors import StackError
 from starlight_exporter.errors import MonitoringError
 from starlight_exporter.formatting import NOT_MEASURED, integer, milliseconds, percent, percent_range
 from starlight_exporter.http_client import HttpClient
+from starlight_exporter.statistics.latency_ratio import BUSY_CONTENTION
 
 PRODUCTION = ' * on (model) group_left () (starlight_model_info{role="production"} > 0)'
 
@@ -99,10 +100,13 @@ def show(prometheus: str, console: Console) -> None:
                 percent_range(lower, upper),
                 NOT_MEASURED if images is None else integer(round(images)),
             )
+    busy = query(prometheus, f"starlight_latency_contention_ratio{PRODUCTION} > {BUSY_CONTENTION}")
+    timed_while_busy = {(sample.labels["model"], sample.labels["dataset"]) for sample in busy}
     for sample in sorted(query(prometheus, f"starlight_latency_seconds{PRODUCTION}"), key=slice_key):
-        quantile = float(sample.labels["quantile"])
-        value = milliseconds(sample.value)
-        table.add_row(sample.labels["model"], sample.labels["dataset"], f"latency p{quantile * 100:g}", value, "", "")
+        pair = (sample.labels["model"], sample.labels["dataset"])
+        remark = " (machine busy)" if pair in timed_while_busy else ""
+        name = f"latency p{float(sample.labels['quantile']) * 100:g}{remark}"
+        table.add_row(*pair, name, milliseconds(sample.value), "", "")
     console.print(table)
 
 
