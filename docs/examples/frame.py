@@ -1,6 +1,7 @@
-"""Print the detection rates of a stored history as a table; needs the extra `pandas`.
+"""Print the detection rates of a stored history as a table.
 
-python docs/examples/frame.py data/history.jsonl
+.venv/bin/python -m pip install 'pandas>=2.2,<4'
+.venv/bin/python docs/examples/frame.py data/history.jsonl
 """
 
 import sys

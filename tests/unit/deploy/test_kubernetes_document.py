@@ -14,7 +14,6 @@ import pytest
 import yaml
 
 from starlight_exporter.cli.main import build_parser
-from starlight_exporter.cli.service import build_parser as build_service_parser
 from support.documents import blocks
 from support.helm import CHART, OPERATOR, ROOT, Object, helm, value_file
 from support.pod_security import CONTROLS
@@ -95,9 +94,9 @@ def test_named_objects_exist() -> None:
 
 def test_commands_in_containers_are_those_of_the_product() -> None:
     found = [shlex.split(line.partition(" -- ")[2].partition(">")[0]) for line in COMMANDS if " exec " in line]
-    assert [words[0] for words in found] == ["starlight", "starlight-exporter"]
-    build_parser().parse_args(found[0][1:])
-    build_service_parser().parse_args(found[1][1:])
+    assert [words[0] for words in found] == ["starlight", "starlight"]
+    for words in found:
+        build_parser().parse_args(words[1:])
 
 
 def test_images_are_those_of_the_chart() -> None:

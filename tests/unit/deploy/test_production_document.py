@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import bcrypt
 import yaml
 
 from starlight_exporter.asset_files import exported_files
+from starlight_exporter.cli.main import build_parser as build_command_parser
 from starlight_exporter.cli.service import build_parser
 from starlight_exporter.config import load_config
 from starlight_exporter.web.site import make_service_url
@@ -65,6 +67,13 @@ def test_commands_of_the_exporter_have_its_flags() -> None:
     found = [shlex.split(line)[1:] for line in commands(PRODUCTION) if "/bin/starlight-exporter" in line]
     for words in found:
         build_parser().parse_args(words)
+    assert len(found) == 2
+
+
+def test_commands_of_starlight_have_its_flags() -> None:
+    found = [shlex.split(line) for line in commands(PRODUCTION) if re.match(r"(\S+/)?starlight ", line)]
+    for _, *words in found:
+        build_command_parser().parse_args(words)
     assert len(found) == 3
 
 
