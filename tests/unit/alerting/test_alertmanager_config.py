@@ -209,4 +209,4 @@ def test_inhibition_compares_all_labels_of_the_rules() -> None:
     rules = "".join(file.read_text() for file in (ALERTING.parent / "prometheus" / "rules").glob("*.yml"))
     used = set(re.findall(r"\$labels\.([a-z0-9_]+)", rules))
     # These occur in alerts of one severity only, or depend on the model.
-    assert used - {"sha256", "model_sha256", "against", "rule_group", "section"} <= compared
+    assert used - {"sha256", "model_sha256", "against", "rule_group", "section", "url"} <= compared
