@@ -1,10 +1,11 @@
-"""A Prometheus with the shipped rules that scrapes an exporter with all reference models."""
+"""Servers with the shipped rules that scrape an exporter with one model of each role."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from stack.configuration import remote_write
 from support.exporter import Exporter
 from support.prometheus_config import EVALUATION_TIMEOUT, write_prometheus_config
 from support.run_cache import RunCache
-from support.servers import Prometheus, put_prometheus_3_first
+from support.servers import Prometheus, QueryServer, put_prometheus_3_first
 from support.victoria_metrics import VictoriaMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
-MODELS = tuple(sorted((ROOT / "models").glob("*/model.onnx")))
-ROLES = {"production": "production", "baseline": "baseline"}
+MODELS = {"production": "production", "baseline": "baseline", "v3": "research"}
+"""Role by name. The other models differ from these in values, not in metrics."""
+
+SERVERS = ("Prometheus", "Prometheus 3", "VictoriaMetrics")
 
 
 @pytest.fixture(scope="module")
@@ -33,71 +36,72 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def measuring(folder: Path, run_cache: RunCache) -> Iterator[Exporter]:
     """The running exporter, before its first results."""
-    if not any(path.parent.name == "production" for path in MODELS):
-        pytest.skip("models/ contains no production model")
     shutil.copytree(run_cache.synthetic(seed=5, clean=100, stego=60, negatives=25), folder / "images")
     with Exporter(write_exporter_config(folder)) as exporter:
         yield exporter
 
 
 @pytest.fixture(scope="module")
-def measured(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
-    """Prometheus with a result of every model and values of the recorded series."""
-    config = write_prometheus_config(folder, measuring.port)
-    flags = ["--web.enable-admin-api"]
-    with Prometheus(config, folder / "tsdb", log=folder / "prometheus.log", flags=flags) as prometheus:
-        wait_until_measured(prometheus, measuring)
-        yield prometheus
+def servers(folder: Path, measuring: Exporter) -> Iterator[Mapping[str, QueryServer]]:
+    """The servers by name, without those that are not installed, with a result of every model and recorded series."""
+    found: dict[str, QueryServer] = {}
+    with ExitStack() as stack:
+        settings: dict[str, Any] = {}
+        with suppress(pytest.skip.Exception):
+            store = stack.enter_context(VictoriaMetrics(folder / "store", log=folder / "store.log"))
+            settings = {"remote_write": [remote_write(f"{store.url}/api/v1/write")]}
+            found["VictoriaMetrics"] = store
+        scraping = [stack.enter_context(start_prometheus(folder, measuring, settings))]
+        found["Prometheus"] = scraping[0]
+        with suppress(pytest.skip.Exception), pytest.MonkeyPatch.context() as monkeypatch:
+            put_prometheus_3_first(monkeypatch)
+            scraping.append(stack.enter_context(start_prometheus(folder / "prometheus_3", measuring, {})))
+            found["Prometheus 3"] = scraping[1]
+        wait_until_measured(scraping, measuring)
+        yield found
 
 
-@pytest.fixture(scope="module")
-def stored(folder: Path, measured: Prometheus) -> Iterator[VictoriaMetrics]:
-    """VictoriaMetrics with the samples of Prometheus: the earlier ones copied, the later ones by remote write."""
-    config = folder / "prometheus.yml"
-    with VictoriaMetrics(folder / "store", log=folder / "store.log") as store:
-        settings = yaml.safe_load(config.read_text())
-        config.write_text(yaml.safe_dump({**settings, "remote_write": [remote_write(f"{store.url}/api/v1/write")]}))
-        measured.reload()
-        store.copy_scrapes(measured, folder / "tsdb")
-        yield store
+@pytest.fixture(params=SERVERS)
+def server(request: pytest.FixtureRequest, servers: Mapping[str, QueryServer]) -> QueryServer:
+    """Each of the servers."""
+    if request.param not in servers:
+        pytest.skip(f"{request.param} is not installed")
+    return servers[request.param]
 
 
-@pytest.fixture(scope="module")
-def measured_by_3(folder: Path, measuring: Exporter) -> Iterator[Prometheus]:
-    """The same with Prometheus 3."""
-    folder = folder / "prometheus_3"
-    folder.mkdir()
-    config = write_prometheus_config(folder, measuring.port)
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        put_prometheus_3_first(monkeypatch)
-        prometheus = Prometheus(config, folder / "tsdb", log=folder / "prometheus.log")
-    with prometheus:
-        wait_until_measured(prometheus, measuring)
-        yield prometheus
+def start_prometheus(folder: Path, exporter: Exporter, settings: Mapping[str, Any]) -> Prometheus:
+    """Start a Prometheus with the shipped rules and additional settings that scrapes the exporter."""
+    folder.mkdir(exist_ok=True)
+    config = write_prometheus_config(folder, exporter.port)
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), **settings}))
+    return Prometheus(config, folder / "tsdb", log=folder / "prometheus.log")
 
 
-def wait_until_measured(prometheus: Prometheus, exporter: Exporter) -> None:
-    """Wait until Prometheus has a result and an increase of the latency histogram for every model."""
+def wait_until_measured(servers: Sequence[Prometheus], exporter: Exporter) -> None:
+    """Wait until the servers have a result and an increase of the latency histogram for every model."""
+
+    def wait_for(expression: str) -> None:
+        for server in servers:
+            server.wait_for_value(expression, timeout=EVALUATION_TIMEOUT)
+
     for complete in ('starlight_evaluation_info{dataset="reference"}', "starlight_drift_detected"):
-        prometheus.wait_for_value(f"count({complete}) == {len(MODELS)}", timeout=EVALUATION_TIMEOUT)
+        wait_for(f"count({complete}) == {len(MODELS)}")
     # Timings in the first scrape do not count as an increase, so everything is evaluated once more.
     httpx.post(f"{exporter.url}/api/v1/evaluations", params={"dataset": "reference"}).raise_for_status()
-    prometheus.wait_for_value("max(starlight_ablation_log_loss_increase)", timeout=EVALUATION_TIMEOUT)
-    recorded = "count(model_stage:starlight_inference_duration_seconds:p95_1d > 0)"
-    prometheus.wait_for_value(f"{recorded} == {len(MODELS)}", timeout=EVALUATION_TIMEOUT)
+    wait_for("max(starlight_ablation_log_loss_increase)")
+    wait_for(f"count(model_stage:starlight_inference_duration_seconds:p95_1d > 0) == {len(MODELS)}")
 
 
 def write_exporter_config(folder: Path) -> Path:
     models: list[dict[str, Any]] = []
-    for path in MODELS:
-        name = path.parent.name
+    for name, role in MODELS.items():
         log = folder / f"{name}.jsonl"
         log.write_text("".join(json.dumps(epoch) + "\n" for epoch in training_epochs(epochs=6)))
         models.append(
             {
                 "name": name,
-                "file": str(path),
-                "role": ROLES.get(name, "research"),
+                "file": str(ROOT / "models" / name / "model.onnx"),
+                "role": role,
                 "training_log": str(log),
                 "decision": {"thresholds": {"alpha": 0.7, "palette": 0.98, "lsb": 0.95, "exif": 0.5, "eoi": 0.65}},
             }
