@@ -58,7 +58,7 @@ def measured(model: Path, images: Path) -> RunResult:
 def original(tmp_path_factory: pytest.TempPathFactory, run_cache: RunCache) -> Path:
     """A folder of images that the accepted model classifies correctly."""
     images = tmp_path_factory.mktemp("reference") / "images"
-    shutil.copytree(run_cache.synthetic(seed=303, clean=120, stego=150, negatives=25), images)
+    shutil.copytree(run_cache.small_synthetic(seed=31, clean=150, stego=150, negatives=25), images)
     for wrong in filter(is_wrong, measured(ACCEPTED, images).predictions):
         file = images / wrong.path
         file.unlink()

@@ -26,7 +26,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 def test_study_of_shipped_models(run_cache: RunCache, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dataset = run_cache.synthetic(seed=21, clean=600, stego=400, negatives=100)
+    dataset = run_cache.small_synthetic(seed=31, clean=150, stego=150, negatives=25)
     words = ["study", "--model", str(V3), str(V4), "--dataset", str(dataset)]
     assert main([*words, "--out", str(tmp_path / "one")]) == 0
     assert [line.split("/")[-1] for line in capsys.readouterr().out.splitlines()] == [
