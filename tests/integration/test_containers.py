@@ -18,6 +18,7 @@ from stack.loaded import require_receivers, require_rules
 from support.compose import PROJECT, ROOT, Compose, docker, require_engine
 from support.documents import blocks
 from support.images import write_dataset
+from support.locks import locked
 from support.models import write_constant_model
 from support.waiting import wait_until
 
@@ -31,7 +32,9 @@ SERVICES = ("notifications", "exporter", "alertmanager", "prometheus", "markdown
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     require_engine()
     compose = Compose(tmp_path_factory.mktemp("checkout"))
-    compose.run("build")
+    # Another worker may build the same image: the second build uses the layers of the first.
+    with locked(ROOT / "Dockerfile"):
+        compose.run("build")
     try:
         compose.run("up", "--detach")
         yield compose

@@ -21,10 +21,11 @@ from starlight_exporter.exit_codes import CHECK_FAILED
 from support.config_map import MountedConfigMap
 from support.helm import Object, objects, only
 from support.images import write_dataset
+from support.locks import locked
 from support.servers import free_port
 from support.waiting import wait_until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "starlight-test/helm"
@@ -51,7 +52,8 @@ def image() -> str:
         "PIP_INDEX_URL": os.environ.get("PIP_INDEX_URL", ""),
     }
     flags = [f"--build-arg={name}={value}" for name, value in arguments.items()]
-    docker("build", "--network=host", f"--tag={IMAGE}", *flags, ROOT)
+    with locked(ROOT / "Dockerfile"):
+        docker("build", "--network=host", f"--tag={IMAGE}", *flags, ROOT)
     return IMAGE
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.dashboards import FILES, NAMES
+from support.locks import locked
 from support.servers import program
 
 PREVIEW = Path(__file__).resolve().parents[1] / "preview"
@@ -32,24 +30,14 @@ def build_preview() -> Path:
     sources = [*(PREVIEW / name for name in BUILD_INPUTS), *sorted((PREVIEW / "src").iterdir())]
     expected = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     stamp = PREVIEW / "dist" / ".build-inputs.sha256"
-    with _locked(PREVIEW):
+    # Several workers may build at the same time.
+    with locked(PREVIEW):
         if not stamp.exists() or stamp.read_text() != expected:
             if not (PREVIEW / "node_modules").is_dir():
                 run(["npm", "ci", "--no-audit", "--no-fund"], PREVIEW)
             run(["npx", "vite", "build"], PREVIEW)
             stamp.write_text(expected)
     return PREVIEW
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder, because several workers may build at the same time."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def render_dashboards(
