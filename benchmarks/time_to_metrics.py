@@ -184,9 +184,9 @@ def link_shards(source: Path, root: Path, images: int) -> None:
         writer.writeheader()
         for number in range(images):
             copy, row = number // len(rows), rows[number % len(rows)]
-            named = {name: f"{copy:04}-{row[name]}" for name in ("shard", "path")}
+            named = {"shard": f"{copy:04}-{row['shard']}", "path": f"{copy:04}/{row['path']}"}
             # A cover is a path of the manifest.
-            cover = f"{copy:04}-{row['cover']}" if row["cover"] else ""
+            cover = f"{copy:04}/{row['cover']}" if row["cover"] else ""
             writer.writerow(row | named | {"cover": cover})
             if not (root / named["shard"]).exists():
                 os.link(packed / row["shard"], root / named["shard"])
