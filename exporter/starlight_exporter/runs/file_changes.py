@@ -229,7 +229,7 @@ class FileChanges:
             self._runner.submit(pair, trigger)
         if now is not None and now != before:
             _log.info("model changed", model=name, sha256=now[:12])
-            self._runner.cancel_outdated(lambda pair: pair[0] == name)
+            self._runner.cancel_replaced(name)
             if model.role == "baseline":
                 self._pipeline.baseline_file_changed()
         for pair, run in self._state.snapshot.runs.items():

@@ -178,6 +178,18 @@ class Runner:
             if self._current is not None and affected(self._current):
                 self._cancel = True
 
+    def cancel_replaced(self, model: str) -> None:
+        """Cancel the running evaluation of a model whose file has changed.
+
+        With its provisional result published, it does not count as one without values: a full pass of the replaced
+        model would delay the values of the new one by minutes.
+        """
+        with self._wake:
+            if self._current is not None and self._current[0] == model and self._is_sampled:
+                self._cancel = True
+            else:
+                self.cancel_outdated(lambda pair: pair[0] == model)
+
     def cancel_outdated(self, affected: Callable[[Pair], bool]) -> None:
         """Cancel the running evaluation if its model or images have changed.
 

@@ -650,6 +650,19 @@ def test_files_that_change_all_the_time_do_not_prevent_every_result(
     assert len(handler.runs) == MAX_CANCELLATIONS
 
 
+def test_replaced_model_with_provisional_results_is_always_cancelled(
+    handler: RecordingHandler, start: StartRunner
+) -> None:
+    runner = start(workers(sample_first))
+    for number in range(MAX_CANCELLATIONS + 2):
+        runner.submit(PRODUCTION, "model")
+        handler.wait(lambda number=number: len(handler.samples) > number)  # type: ignore[misc]
+        runner.cancel_replaced("v3")
+        runner.cancel_replaced("production")
+        handler.wait(lambda number=number: len(handler.runs) > number)  # type: ignore[misc]
+    assert {run.outcome for run in handler.runs} == {"cancelled"}
+
+
 def test_listing_of_the_running_evaluation_are_known(start: StartRunner) -> None:
     runner = start(workers(take_long))
     runner.submit(PRODUCTION, "start")
