@@ -36,10 +36,10 @@ def images(run_cache: RunCache) -> Path:
     return run_cache.synthetic(seed=52, clean=CLEAN, stego=50, negatives=10)
 
 
-@pytest.fixture
-def models(tmp_path: Path, images: Path) -> Path:
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Path:
     """Return a folder with two models that were trained on some of the images, and a copy of one in production."""
-    folder = tmp_path / "models"
+    folder = tmp_path_factory.mktemp("exporter") / "models"
     files = scan("small", images).files
     for name in WITH_CARD:
         shutil.copytree(MODELS / name, folder / name)
@@ -49,8 +49,9 @@ def models(tmp_path: Path, images: Path) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def exporter(images: Path, models: Path) -> Iterator[Exporter]:
+    """Return an exporter for all tests: each removes its models, and leaves v4 in production."""
     watch = {"interval": "200ms", "settle": f"{SETTLE_SECONDS}s"}
     config = write_config_of_shipped_models(models.parent, images, watch=watch)
     with Exporter(config) as process:
@@ -74,8 +75,11 @@ def test_production_has_card_and_training_log_of_the_identical_model(exporter: E
     # Other models are not affected.
     assert exporter.value("dataset_leaked_images", model="v4") == LEAKED["v4"]
 
+    deploy(models, (models / "v4" / "model.onnx").read_bytes())
+    exporter.wait_for_value(1.0, "evaluation_info", model="production", card="v4")
 
-def test_added_file_is_evaluated_until_it_is_removed(exporter: Exporter, models: Path, tmp_path: Path) -> None:
+
+def test_added_file_is_evaluated_until_it_is_removed(exporter: Exporter, models: Path) -> None:
     arrived = models / "try" / "model.onnx"
     arrived.parent.mkdir()
     arrived.write_bytes(unknown_bytes(models / "v4" / "model.onnx"))
@@ -88,19 +92,18 @@ def test_added_file_is_evaluated_until_it_is_removed(exporter: Exporter, models:
         lambda: exporter.value("comparison_images", model="try", against="v3", **{"class": "palette"}) is not None,
         "the comparison with the baseline",
     )
-    variants = tmp_path / "results" / "documents" / "model_variants_small.md"
+    variants = models.parent / "results" / "documents" / "model_variants_small.md"
     exporter.wait_until(lambda: "| try (no card) |" in variants.read_text(), "the model in the document")
     text = variants.read_text()
     assert "| v4 |" in text
     assert "- **production**: the same bytes as v4: all eight streams" in text
 
-    shutil.rmtree(arrived.parent)
-    exporter.wait_until(lambda: exporter.value("model_info", model="try") is None, "the removal of the model")
+    remove(exporter, models, "try")
     exporter.wait_until(lambda: "try" not in variants.read_text(), "the document without the model")
 
 
 def test_file_that_is_being_written_is_not_loaded_and_invalid_file_is_reported(
-    exporter: Exporter, models: Path, tmp_path: Path
+    exporter: Exporter, models: Path
 ) -> None:
     before = exporter.value("evaluation_timestamp_seconds", model="production")
     content = unknown_bytes(models / "v4" / "model.onnx")
@@ -117,12 +120,13 @@ def test_file_that_is_being_written_is_not_loaded_and_invalid_file_is_reported(
 
     assert exporter.value("model_load_failures_total", model="text", reason="invalid") == 1.0
     assert exporter.value("clean_images", model="text") is None
-    variants = tmp_path / "results" / "documents" / "model_variants_small.md"
+    variants = models.parent / "results" / "documents" / "model_variants_small.md"
     exporter.wait_until(
         lambda: "| text | not measured: its file cannot be loaded, invalid |" in variants.read_text(), "the row"
     )
     assert exporter.value("evaluation_timestamp_seconds", model="production") == before
     assert exporter.value("model_last_load_successful", model="production") == 1.0
+    remove(exporter, models, "slow", "text")
 
 
 def test_truncated_file_is_replaced_by_the_complete_one(exporter: Exporter, models: Path) -> None:
@@ -134,6 +138,7 @@ def test_truncated_file_is_replaced_by_the_complete_one(exporter: Exporter, mode
     file.write_bytes(content)
     exporter.wait_for_value(CLEAN, "clean_images", model="cut")
     assert exporter.value("model_last_load_successful", model="cut") == 1.0
+    remove(exporter, models, "cut")
 
 
 def test_reload_keeps_discovered_models(exporter: Exporter) -> None:
@@ -148,6 +153,15 @@ def test_card_without_a_model_is_a_load_failure(exporter: Exporter, models: Path
     exporter.wait_for_value(0.0, "model_last_load_successful", model="to-come")
     shutil.copy(MODELS / "v4_int8" / "model.onnx", models / "to-come" / "model.onnx")
     exporter.wait_for_value(CLEAN, "clean_images", model="to-come")
+    remove(exporter, models, "to-come")
+
+
+def remove(exporter: Exporter, models: Path, *names: str) -> None:
+    for name in names:
+        shutil.rmtree(models / name)
+    exporter.wait_until(
+        lambda: all(exporter.value("model_info", model=name) is None for name in names), "the removal of the models"
+    )
 
 
 def deploy(models: Path, content: bytes) -> None:
