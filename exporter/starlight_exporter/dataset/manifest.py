@@ -22,9 +22,10 @@ from typing import Final, TypeVar
 
 from starlight_exporter.dataset.class_folders import class_named
 from starlight_exporter.dataset.dataset import LABELLED_CLASSES, FileClass
-from starlight_exporter.dataset.found_files import FoundFile, FoundFiles, FoundFilesBuilder, hash_of_path
+from starlight_exporter.dataset.found_files import FoundFile, FoundFiles, FoundFilesBuilder
 from starlight_exporter.dataset.ignored import LABEL_FILES, MANIFEST_NAMES, METADATA_NAMES
 from starlight_exporter.dataset.labels import Labels, unlabelled
+from starlight_exporter.dataset.listed_paths import ListedPaths
 from starlight_exporter.dataset.manifest_rows import PLACE_COLUMNS, ManifestError, ManifestRow, manifest_rows
 from starlight_exporter.dataset.metadata import as_manifest_row
 from starlight_exporter.dataset.names import LONGEST_COVER, LONGEST_SOURCE, is_cover, is_source
@@ -145,15 +146,17 @@ def manifest_of(name: str, rows: Iterable[ManifestRow]) -> Manifest:
     listed = FoundFilesBuilder(_ROOT)
     labels: list[Labels] = []
     known: dict[Labels, Labels] = {}
-    hashes: set[int] = set()
+    paths = ListedPaths()
     for row in rows:
-        path = _path(row, hashes)
+        path = _path(row)
+        paths.add(path, row.where)
         file_class = _class(row)
         read = _labels(row, path, file_class)
         # Equal labels are one object.
         labels.append(known.setdefault(read, read))
         shard, offset, size_bytes = _place(row)
         listed.append(FoundFile(_ROOT, path, file_class, size_bytes=size_bytes, shard=shard, offset=offset))
+    paths.check()
     return Manifest(name, listed.finish(ignored=0), labels)
 
 
@@ -191,8 +194,7 @@ def _natural(value: object) -> int | None:
     return value if type(value) is int and 0 <= value <= MAX_PAYLOAD_BYTES else None
 
 
-def _path(row: ManifestRow, hashes: set[int]) -> str:
-    """Return the path of a row, and add its hash to those of the rows before it."""
+def _path(row: ManifestRow) -> str:
     path = row.cells.get("path")
     if not isinstance(path, str):
         raise ManifestError(f"{row.where}: has no path")
@@ -203,10 +205,6 @@ def _path(row: ManifestRow, hashes: set[int]) -> str:
         raise ManifestError(
             f"{row.where}: path {path[:200]!r} must be relative to the dataset, without empty parts, . and .."
         )
-    path_hash = hash_of_path(path)
-    if path_hash in hashes:
-        raise ManifestError(f"{row.where}: lists {path[:200]!r} a second time")
-    hashes.add(path_hash)
     return path
 
 

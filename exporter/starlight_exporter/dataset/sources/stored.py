@@ -78,9 +78,7 @@ class StoreSource(BaseSource):
         name = manifest_name(self.root, [name for name in objects if "/" not in name], self._class_folders(objects))
         manifest, stamp = None, ""
         if name is not None:
-            data = self._manifest_data(objects[name])
-            # Some servers state neither an ETag nor a time.
-            manifest, stamp = parsed_manifest(self.root, name, data), hashlib.sha256(data).hexdigest()
+            manifest, stamp = self._manifest(objects[name])
         if manifest is not None and manifest.has_places and has_only_shards(objects):
             found = self._placed(manifest, objects, stamp)
             labelled = LabelledFiles(found, manifest.labels_of, has_manifest=True, clean_folder="clean")
@@ -163,13 +161,15 @@ class StoreSource(BaseSource):
         self._objects = objects
         return objects
 
-    def _manifest_data(self, stored: StoredObject) -> bytes:
+    def _manifest(self, stored: StoredObject) -> tuple[Manifest, str]:
+        """Return a manifest and its SHA-256, because some servers state neither an ETag nor a time."""
         if stored.size_bytes > MAX_MANIFEST_BYTES:
             raise DatasetError(f"{self.root}/{stored.name}: larger than {formatted_size(MAX_MANIFEST_BYTES)}")
         try:
-            return start_range(self._store, stored.name, 0, stored.size_bytes, stored.identity)()
+            data = start_range(self._store, stored.name, 0, stored.size_bytes, stored.identity)()
         except ImageError as error:
             raise DatasetError(f"{self.root}: {error}") from error
+        return parsed_manifest(self.root, stored.name, data), hashlib.sha256(data).hexdigest()
 
     def _placed(self, manifest: Manifest, objects: dict[str, StoredObject], stamp: str) -> FoundFiles:
         """Return the files where the manifest states that they are, in the order of the shards. Raise DatasetError."""
